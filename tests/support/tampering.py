@@ -20,18 +20,19 @@ from ccdr.evidence.checkpoints.anchors import GIVEN, Anchor
 from ccdr.evidence.checkpoints.checkpoint import checkpoint_of, origin_of, read_checkpoint
 from ccdr.evidence.checkpoints.found import Checked
 from ccdr.evidence.checkpoints.keys import KEY, Pin
-from ccdr.evidence.checkpoints.merkle import over
+from ccdr.evidence.checkpoints.names import checkpoint_name
 from ccdr.evidence.checkpoints.notes import SigningKey
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.host.state import State
 from ccdr.jobs.checkpoints import signing_keys
 from ccdr.jobs.checkpoints.held_to import Brought, of_directory
-from ccdr.jobs.checkpoints.kept import directory_of, name_of
+from ccdr.jobs.checkpoints.kept import directory_of
 from ccdr.jobs.checkpoints.making import make
 from ccdr.jobs.services import Services
 from tests.support.clocks import Clock
 from tests.support.harness import services as services_of
+from tests.support.merkle import over
 from tests.support.older import append_older
 
 Lines = list[dict[str, Any]]
@@ -134,7 +135,7 @@ class Kept:
         self.checkpoints.mkdir()
         for size in (one for one in sizes if 0 < one <= len(raw)):
             made = checkpoint_of(origin_of(self.id), over(raw[:size]), key)
-            (self.checkpoints / name_of(size)).write_bytes(made.contents)
+            (self.checkpoints / checkpoint_name(size)).write_bytes(made.contents)
 
     @property
     def _segments(self) -> list[Path]:

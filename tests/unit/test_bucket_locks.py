@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.support.merkle import over
 
 from ccdr.evidence.checkpoints.checkpoint import checkpoint_of, origin_of
-from ccdr.evidence.checkpoints.merkle import over
 from ccdr.evidence.checkpoints.notes import SigningKey
 from ccdr.evidence.checkpoints.published import Published
 from ccdr.jobs.attest.from_bucket import _checkpoints

@@ -14,13 +14,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from tests.support.merkle import over
 from tests.support.tampering import Kept, a_year
 
 from ccdr.evidence.checkpoints.checkpoint import checkpoint_of, origin_of
 from ccdr.evidence.checkpoints.keys import KEY, statement
-from ccdr.evidence.checkpoints.merkle import over
+from ccdr.evidence.checkpoints.names import checkpoint_name
 from ccdr.evidence.checkpoints.notes import SigningKey
-from ccdr.jobs.checkpoints.kept import name_of
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +190,9 @@ def test_a_checkpoint_by_a_key_that_was_replaced(kept: Kept) -> None:
     assert codes(kept) == set() and verified(kept)
     kept.work(1)
     raw = kept.raw()
-    (kept.checkpoints / name_of(len(raw))).write_bytes(checkpoint_of(origin_of(kept.id), over(raw), old).contents)
+    (kept.checkpoints / checkpoint_name(len(raw))).write_bytes(
+        checkpoint_of(origin_of(kept.id), over(raw), old).contents
+    )
     assert codes(kept) == {"KEY_UNKNOWN"}
 
 

@@ -7,12 +7,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.support.merkle import over
 
 from ccdr.evidence.checkpoints import notes
 from ccdr.evidence.checkpoints.checkpoint import checkpoint_of, origin_of, read_checkpoint
 from ccdr.evidence.checkpoints.keys import Pin
 from ccdr.evidence.checkpoints.merkle import Path as AuditPath
-from ccdr.evidence.checkpoints.merkle import leaf_hash, over
+from ccdr.evidence.checkpoints.merkle import leaf_hash
 from ccdr.evidence.checkpoints.notes import SigningKey, VerifierKey
 from ccdr.evidence.checkpoints.proof import Proof, is_proof, read_proof
 

@@ -133,8 +133,9 @@ def test_another_key_is_unknown_and_a_rotation_is_followed(signed: Signed) -> No
 
 
 def test_a_foreign_signature_on_a_checkpoint_is_found(signed: Signed) -> None:
+    from tests.support.merkle import over
+
     from ccdr.evidence.checkpoints.checkpoint import checkpoint_of, read_checkpoint
-    from ccdr.evidence.checkpoints.merkle import over
     from ccdr.evidence.checkpoints.notes import SigningKey
 
     there = directory_of(signed.services.state, str(signed.services.lineage().ledger))

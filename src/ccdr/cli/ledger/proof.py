@@ -32,9 +32,10 @@ def proof(run: str, directory: Path, records: int | None) -> Exit:
       ccdr ledger proof 20261124T023000-3f2a1c /mnt/auditor/proof
       ccdr ledger proof 20261124T023000-3f2a1c /mnt/auditor/proof --records 5210
     """
+    from ccdr.evidence.checkpoints.names import ANCHORS
     from ccdr.evidence.checkpoints.proof import PROOF, RECORD
     from ccdr.host.files import write_durably
-    from ccdr.jobs.checkpoints.proving import ANCHORS, prove
+    from ccdr.jobs.checkpoints.proving import prove
 
     options = settings()
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):

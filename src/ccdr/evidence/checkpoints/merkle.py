@@ -5,7 +5,7 @@ A leaf is one exact line, its newline included. Record `seq` is leaf `seq - 1`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -59,14 +59,6 @@ class Tree:
         if size < 0 or len(heights) != len(hashes) or any(len(one) != HASH for one in hashes):
             raise ValueError("these are no subtrees of a tree of this size")
         return cls(size, list(zip(heights, hashes, strict=True)))
-
-
-def over(lines: Iterable[bytes]) -> Tree:
-    """The tree over these lines."""
-    tree = Tree()
-    for line in lines:
-        tree.append(leaf_hash(line))
-    return tree
 
 
 @dataclass

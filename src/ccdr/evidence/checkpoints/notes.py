@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -206,8 +205,3 @@ def decoded_base64(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return b""
-
-
-def named(signatures: Sequence[Signature]) -> list[str]:
-    """The keys that these lines say they are by: name and id."""
-    return [f"{one.name}+{one.hash.hex()}" for one in signatures]

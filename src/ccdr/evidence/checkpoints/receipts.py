@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 from ccdr.evidence.checkpoints.anchors import OBJECT_LOCK, RFC3161, TOLD, Anchor
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from ccdr.evidence.checkpoints.found import Finding
+from ccdr.evidence.checkpoints.names import ANCHORS
 from ccdr.evidence.lineage.anchored import ANCHORED
 from ccdr.model.values import rfc3339, utc
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-ANCHORS = "anchors"  # below the directory of a ledger's checkpoints
 LARGEST = 64 * 1024  # bytes of a receipt
 _NAME = re.compile(r"([0-9]{12})\.([a-z0-9][a-z0-9_-]{0,62})\.(json|tsr)")
 _SUFFIX = {RFC3161: "tsr", TOLD: "json", OBJECT_LOCK: "json"}

@@ -16,6 +16,7 @@ from ccdr.evidence.checkpoints.anchors import Anchor
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of, read_checkpoint
 from ccdr.evidence.checkpoints.found import Checked, Finding
 from ccdr.evidence.checkpoints.keys import Pin
+from ccdr.evidence.checkpoints.names import ANCHORS, checkpoint_name
 from ccdr.evidence.checkpoints.notes import LARGEST, VerifierKey, public_of_pem
 from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
 from ccdr.evidence.checkpoints.verifying import NOT_PINNED, check
@@ -247,7 +248,7 @@ def _receipts(at: _Open, name: str, anchored: Sequence[Record], *, ours: bool) -
     """What anchors have left with the checkpoints; those that records tell of, and that are not there."""
     directory = at.package.root / DATA / "checkpoints" / name
     receipts = anchors_in(directory, at.certificates)
-    if ours or (directory / "anchors").is_dir():
+    if ours or (directory / ANCHORS).is_dir():
         receipts.findings += missing(anchored, directory)
     elif anchored:
         many = so_many(len(anchored), "anchor is", "anchors are")
@@ -262,7 +263,7 @@ def _checkpoints(package: Bag, name: str) -> tuple[list[Checkpoint], list[str]]:
             continue  # what anchors them: they are told of by whoever keeps them
         try:
             checkpoint = read_checkpoint(package.read(f"{DATA}/checkpoints/{name}/{file}", LARGEST))
-            if f"{checkpoint.size:012}.txt" != file:
+            if checkpoint_name(checkpoint.size) != file:
                 raise ValueError(f"is a checkpoint of {checkpoint.size} records")
             found.append(checkpoint)
         except ValueError as why:

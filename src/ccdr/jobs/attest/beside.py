@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ccdr.evidence.checkpoints.names import ANCHORS, CHECKPOINTS
 from ccdr.evidence.history.kinds import BACKUP_END, TEST_END
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.verification import verify
@@ -16,7 +17,7 @@ from ccdr.evidence.package.hidden import TREE
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 from ccdr.jobs.attest.taking_in import Taken, copied, placed, settle
-from ccdr.jobs.checkpoints.kept import CHECKPOINTS, directory_of
+from ccdr.jobs.checkpoints.kept import directory_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import LedgerBroken, UsageProblem
 
@@ -64,7 +65,7 @@ def _with_checkpoints(source: Path, ledger: str, state: State) -> None:
     verifies is told where they differ from the lines. CcdrError where the disk refuses."""
     below = source / DATA if is_package(source) else source
     there, here = below / CHECKPOINTS / ledger, directory_of(state, ledger)
-    for path in (*sorted(there.glob("*.txt")), *sorted((there / "anchors").glob("*"))):
+    for path in (*sorted(there.glob("*.txt")), *sorted((there / ANCHORS).glob("*"))):
         to = here / path.relative_to(there)
         if path.is_file() and not path.is_symlink() and not to.exists() and path.stat().st_size <= LARGEST:
             write_durably(to, path.read_bytes())

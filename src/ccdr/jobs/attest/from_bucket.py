@@ -15,8 +15,8 @@ from pathlib import Path
 
 from ccdr.evidence.checkpoints.checkpoint import ledger_of_origin, read_checkpoint
 from ccdr.evidence.checkpoints.found import Finding
+from ccdr.evidence.checkpoints.names import ANCHORS, checkpoint_name
 from ccdr.evidence.checkpoints.published import Published, PublishedCheckpoint
-from ccdr.evidence.checkpoints.receipts import ANCHORS
 from ccdr.evidence.lineage.beside import id_in, lies_at
 from ccdr.evidence.lineage.comparing import read as read_lineage
 from ccdr.host.files import write_durably
@@ -25,7 +25,7 @@ from ccdr.jobs.attest.beside import collect
 from ccdr.jobs.attest.taking_in import Taken
 from ccdr.jobs.checkpoints.held_to import of_beside, of_live_against
 from ccdr.jobs.checkpoints.kept import directory_of as checkpoints_of
-from ccdr.jobs.checkpoints.kept import name_of, published_at
+from ccdr.jobs.checkpoints.kept import published_at
 from ccdr.jobs.checkpoints.kept import published_in as kept_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
@@ -230,7 +230,7 @@ def _keep(services: Services, ledger: str, published: Published) -> None:
     """The checkpoints where those of a ledger lie, and what was found. CcdrError where the disk refuses."""
     directory = checkpoints_of(services.state, ledger)
     for one in published.checkpoints:
-        path = directory / name_of(_size(one))
+        path = directory / checkpoint_name(_size(one))
         if not path.exists():
             write_durably(path, one.note)
     write_durably(published_at(services.state, ledger, published.url), json.dumps(published.as_json(), indent=1) + "\n")

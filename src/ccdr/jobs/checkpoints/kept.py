@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccdr.evidence.checkpoints.merkle import Tree
+from ccdr.evidence.checkpoints.names import CHECKPOINTS, checkpoint_name
 from ccdr.evidence.ledger.places import Mark
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
@@ -25,16 +26,11 @@ if TYPE_CHECKING:
     from ccdr.evidence.checkpoints.checkpoint import Checkpoint
     from ccdr.evidence.checkpoints.published import Published
 
-CHECKPOINTS = "checkpoints"  # below STATE
 _NAME = re.compile(r"[0-9]{12}\.txt")
 
 
 def directory_of(state: State, ledger: str) -> Path:
     return state.root / CHECKPOINTS / ledger
-
-
-def name_of(size: int) -> str:
-    return f"{size:012}.txt"
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ def checkpoints_in(directory: Path) -> tuple[list[Checkpoint], list[Unreadable]]
             continue
         try:
             checkpoint = read_checkpoint(path.read_bytes())
-            if name_of(checkpoint.size) != path.name:
+            if checkpoint_name(checkpoint.size) != path.name:
                 raise ValueError(f"is a checkpoint of {checkpoint.size} records")
             found.append(checkpoint)
         except ValueError as why:

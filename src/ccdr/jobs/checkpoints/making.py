@@ -13,16 +13,15 @@ from pathlib import Path
 
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, checkpoint_of, origin_of
 from ccdr.evidence.checkpoints.merkle import Tree, leaf_hash
+from ccdr.evidence.checkpoints.names import CHECKPOINTS, checkpoint_name
 from ccdr.evidence.checkpoints.notes import SigningKey
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.places import BEGINNING, Mark, extent_of, forwards, line_as_record
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.host.files import write_durably
 from ccdr.jobs.checkpoints.kept import (
-    CHECKPOINTS,
     Grown,
     directory_of,
-    name_of,
     newest_in,
     read_grown,
     write_grown,
@@ -60,9 +59,9 @@ def _made(services: Services, directory: Path, origin: str, key: SigningKey) -> 
     if newest is not None and newest.size == grown.tree.size and newest.note.signed_by(key.verifier):
         if before is None or not newest.fits(before.tree):  # it was lost: what was walked for it is kept
             write_grown(directory, Grown(grown.tree, grown.mark, services.clock.now()))
-        return Made(newest, False, directory / name_of(newest.size))
+        return Made(newest, False, directory / checkpoint_name(newest.size))
     made = checkpoint_of(origin, grown.tree, key)
-    path = directory / name_of(made.size)
+    path = directory / checkpoint_name(made.size)
     write_durably(path, made.contents)
     write_grown(directory, Grown(grown.tree, grown.mark, services.clock.now()))
     return Made(made, True, path)

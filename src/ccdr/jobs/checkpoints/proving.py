@@ -9,14 +9,13 @@ from pathlib import Path
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint
 from ccdr.evidence.checkpoints.merkle import Path as AuditPath
 from ccdr.evidence.checkpoints.merkle import leaf_hash
+from ccdr.evidence.checkpoints.names import ANCHORS
 from ccdr.evidence.checkpoints.proof import Proof
 from ccdr.evidence.ledger.places import extent_of, lines
 from ccdr.jobs.checkpoints.kept import checkpoints_in, directory_of
 from ccdr.jobs.checkpoints.making import make
 from ccdr.jobs.services import Services
 from ccdr.model.errors import LedgerBroken, UsageProblem
-
-ANCHORS = "anchors"
 
 
 @dataclass(frozen=True)

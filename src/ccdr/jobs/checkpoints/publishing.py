@@ -12,12 +12,12 @@ from typing import Any
 
 from ccdr.evidence.checkpoints.anchors import RFC3161
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, ledger_of_origin
-from ccdr.evidence.checkpoints.receipts import ANCHORS
+from ccdr.evidence.checkpoints.names import ANCHORS, checkpoint_name
 from ccdr.evidence.checkpoints.receipts import name_of as receipt_of
 from ccdr.evidence.ledger.places import forwards, holding, line_as_record, segments_in, telling
 from ccdr.evidence.lineage.anchored import ANCHORED
 from ccdr.host.files import write_durably
-from ccdr.jobs.checkpoints.kept import directory_of, name_of
+from ccdr.jobs.checkpoints.kept import directory_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.storage.evidence_bucket import (
@@ -122,7 +122,7 @@ class Publishing:
             if record.get("anchor") == RFC3161:
                 size, there = int(record["size"]), directory_of(self.services.state, ledger)
                 name = receipt_of(size, str(record["name"]), RFC3161)
-                yield checkpoint_key(origin, size), there / name_of(size)  # this bucket may have missed it
+                yield checkpoint_key(origin, size), there / checkpoint_name(size)  # this bucket may have missed it
                 yield receipt_key(origin, name), there / ANCHORS / name
 
     def _kept(self, ledger: str) -> Path:

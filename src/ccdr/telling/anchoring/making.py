@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.evidence.checkpoints.names import ANCHORS
 from ccdr.evidence.lineage.anchored import ANCHORED, Anchoring
 from ccdr.evidence.lineage.anchored import ANCHORS as CONFIGURED
 from ccdr.evidence.lineage.own_records import Lineage
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from ccdr.evidence.checkpoints.checkpoint import Checkpoint
     from ccdr.evidence.checkpoints.receipts import Receipt
 
-ANCHORS = "anchors"  # below a ledger's checkpoints, as evidence/checkpoints/receipts.py reads it
 TRIES = "tries.json"  # beside the receipts: how often each was tried in vain since it last held
 
 
