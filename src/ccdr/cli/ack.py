@@ -167,11 +167,9 @@ def _tenants(loaded: Sequence[LoadedPlan]) -> dict[Place, str]:
     return {(plan, asset): plans[str(plan)].tenant_of(asset) for plan, asset in places}
 
 
-# Somebody took the words back, or the state directory that held them was lost: it cannot be told which.
-GONE = "(not kept here any more)"
-
-
 def _tell(acknowledgements: Sequence[InForce], what: str) -> Exit:
+    from ccdr.evidence.payloads import GONE
+
     if settings().json:
         print_json({"acknowledged" if what == "acknowledged" else "ended": [one.as_json() for one in acknowledgements]})
     elif not acknowledgements:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ccdr.jobs.attesting import Attested
     from ccdr.jobs.services import Services
 
-GONE = "(not kept here any more)"
-
 
 @dataclass(frozen=True)
 class _Stated:
@@ -151,6 +149,7 @@ def _tell(done: Attested, what: str) -> Exit:
     return Exit.OK
 
 
+    from ccdr.evidence.payloads import GONE
 def _list(there: Sequence[Attested]) -> Exit:
     """A stale one is a finding."""
     from ccdr.evidence.attested import ATTESTABLE

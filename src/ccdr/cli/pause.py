@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ccdr.jobs.pausing import PausedPlan
     from ccdr.plans import LoadedPlan
 
-GONE = "(not kept here any more)"
-
 
 @verb(short_help="Let a plan's scheduled work stand still for a while.")
 @click.argument("plan", required=False)
@@ -89,6 +87,8 @@ def _would(loaded: LoadedPlan, until: str) -> Exit:
 
 
 def _tell(there: Sequence[PausedPlan], what: str, none: str) -> Exit:
+    from ccdr.evidence.payloads import GONE
+
     if settings().json:
         print_json({what.replace(" ", "_"): [one.as_json() for one in there]})
     elif not there:

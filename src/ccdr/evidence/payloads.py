@@ -18,6 +18,9 @@ from ccdr.host.state import State
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
+# What is told instead of words that are not there, or not as they were said. Somebody took them back, or the state
+# directory that held them was lost: it cannot be told which.
+GONE = "(not kept here any more)"
 CHANGED = "(changed since they were recorded: they do not fit their digest)"
 
 

@@ -11,15 +11,13 @@ from ccdr.evidence.deviations.standing import deviations_of
 from ccdr.evidence.deviations.values import Deviation, Said, State
 from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.asset_status import AssetStatus
-from ccdr.evidence.payloads import payload
+from ccdr.evidence.payloads import GONE, payload
 from ccdr.host.state import State as StateDirectory
 from ccdr.jobs.deviations import checked, signers_of
 from ccdr.jobs.services import Services
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.telling.status import status
-
-GONE = "(not kept here any more)"
 
 
 @dataclass(frozen=True)

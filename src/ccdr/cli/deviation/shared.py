@@ -74,7 +74,8 @@ def tenant_of(one: Deviation, plans: Sequence[LoadedPlan]) -> str:
 
 def tell(one: Deviation, services: Services) -> Exit:
     """All of it, for people or a program; one that is overdue is a finding."""
-    from ccdr.telling.deviations import GONE, told
+    from ccdr.evidence.payloads import GONE
+    from ccdr.telling.deviations import told
 
     (shown,) = told([one], services.state, services.clock.now())
     if settings().json:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ccdr.jobs.incidents import Known
     from ccdr.jobs.services import Services
 
-GONE = "(not kept here any more)"
 BREACHES = ("availability", "confidentiality", "integrity")
 
 
@@ -63,6 +62,7 @@ def tell_incident(known: Known, services: Services) -> Exit:
     return Exit.FINDING if document.overdue else Exit.OK
 
 
+    from ccdr.evidence.payloads import GONE
 def _tell(known: Known, now: datetime, words: list[tuple[str, str, str | None]]) -> None:
     from ccdr.telling.incidents.draft import whose
 

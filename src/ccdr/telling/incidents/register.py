@@ -15,7 +15,7 @@ from hashlib import sha256
 from ccdr import __version__
 from ccdr.evidence.incident_entries import FILED
 from ccdr.evidence.incidents import Duty, Incident
-from ccdr.evidence.payloads import payload
+from ccdr.evidence.payloads import GONE, payload
 from ccdr.jobs.incidents import Known, of_ledger
 from ccdr.jobs.incidents.assessing import SAID, assessed
 from ccdr.jobs.incidents.facts import Facts, facts_of
@@ -28,7 +28,6 @@ from ccdr.telling.report.period import Period
 from ccdr.telling.report.population_csv import joined
 from ccdr.telling.status import clocks_of
 
-GONE = "(not kept here any more)"
 COLUMNS = (
     "incident", "plan", "tenant", "tenants", "state", "kinds", "opened_by", "aware_at", "opened_at", "closed_at",
     "role", "cause", "risk", "risk_why", "persons_concerned", "records_concerned",
