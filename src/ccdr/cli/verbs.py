@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -161,6 +161,19 @@ def dry_run_option(function: F) -> F:
 def complete_plans(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     directory = ctx.find_root().ensure_object(Settings).plans
     return sorted(p.stem for p in directory.glob("*.yaml") if p.stem.startswith(incomplete))
+
+
+def complete_known(names: Callable[[Any], Iterable[str]]) -> Callable[..., list[str]]:
+    """Completes what this host's histories know by name; nothing where they cannot be read."""
+
+    def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+        try:
+            histories = ctx.find_root().ensure_object(Settings).services().histories()
+        except CcdrError:
+            return []
+        return sorted(name for name in names(histories) if name.startswith(incomplete))
+
+    return complete
 
 
 def verb(*args: Any, **kwargs: Any) -> Callable[[F], click.Command]:

@@ -8,32 +8,30 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.output import print_json, word
-from ccdr.cli.settings import F, Settings, settings
+from ccdr.cli.settings import F, settings
+from ccdr.cli.verbs import complete_known
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.model.values import to_the_second
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from ccdr.evidence.deviations.values import Deviation
+    from ccdr.evidence.history.places import Histories
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
 
 
 def deviation_argument(function: F) -> F:
     """ID, completed from those that are open."""
-    return click.argument("name", metavar="ID", shell_complete=_complete)(function)
+    return click.argument("name", metavar="ID", shell_complete=complete_known(_open))(function)
 
 
-def _complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+def _open(histories: Histories) -> Iterable[str]:
     from ccdr.evidence.deviations.standing import deviations_of
 
-    try:
-        histories = ctx.find_root().ensure_object(Settings).services().histories()
-    except CcdrError:
-        return []
-    return sorted(one.id for one in deviations_of(histories, {}, ended=False) if one.id.startswith(incomplete))
+    return (one.id for one in deviations_of(histories, {}, ended=False))
 
 
 def plans_there() -> list[LoadedPlan]:

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ccdr.cli.output import print_json, table, word
-from ccdr.cli.settings import F, Settings, settings
-from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.cli.settings import F, settings
+from ccdr.cli.verbs import complete_known
+from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import to_the_second
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ccdr.evidence.history.places import Histories
     from ccdr.evidence.incidents import Duty
     from ccdr.jobs.incidents import Known
     from ccdr.jobs.services import Services
@@ -22,16 +26,11 @@ BREACHES = ("availability", "confidentiality", "integrity")
 
 def incident_argument(function: F) -> F:
     """ID, completed from the incidents that are open."""
-    return click.argument("name", metavar="ID", shell_complete=_complete)(function)
+    return click.argument("name", metavar="ID", shell_complete=complete_known(_open))(function)
 
 
-def _complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    try:
-        histories = ctx.find_root().ensure_object(Settings).services().histories()
-    except CcdrError:
-        return []
-    names = (name for history in histories.values() for name, of in history.incidents.items() if not of["closed"])
-    return sorted(name for name in names if name.startswith(incomplete))
+def _open(histories: Histories) -> Iterable[str]:
+    return (name for history in histories.values() for name, of in history.incidents.items() if not of["closed"])
 
 
 def time_of(text: str, zone: Any, option: str) -> datetime:
@@ -62,8 +61,8 @@ def tell_incident(known: Known, services: Services) -> Exit:
     return Exit.FINDING if document.overdue else Exit.OK
 
 
-    from ccdr.evidence.payloads import GONE
 def _tell(known: Known, now: datetime, words: list[tuple[str, str, str | None]]) -> None:
+    from ccdr.evidence.payloads import GONE
     from ccdr.telling.incidents.draft import whose
 
     one = known.incident
