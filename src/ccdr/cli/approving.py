@@ -39,6 +39,19 @@ def signing_options(function: F) -> F:
 
 
 @dataclass(frozen=True)
+class Signing:
+    """By which key, or where it is signed: the values of `signing_options`."""
+
+    key: Path | None
+    into: Path | None
+    signed: Path | None
+
+    @property
+    def any(self) -> bool:
+        return any(one is not None for one in (self.key, self.into, self.signed))
+
+
+@dataclass(frozen=True)
 class GoingOn:
     """By what something goes on that needs somebody else's approval: the option's values."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.approving import FILE, one_way, signed_text, signing_options, write_to_sign
+from ccdr.cli.approving import FILE, Signing, one_way, signed_text, signing_options, write_to_sign
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import as_one, verb
@@ -38,12 +38,9 @@ class _Stated:
 
 
 @dataclass(frozen=True)
-class _Signing:
+class _Signing(Signing):
     """By which key, or where it was signed; none: `actor` stands for it."""
 
-    key: Path | None
-    into: Path | None
-    signed: Path | None
     signers: Path | None
 
 
@@ -149,10 +146,10 @@ def _tell(done: Attested, what: str) -> Exit:
     return Exit.OK
 
 
-    from ccdr.evidence.payloads import GONE
 def _list(there: Sequence[Attested]) -> Exit:
     """A stale one is a finding."""
     from ccdr.evidence.attested import ATTESTABLE
+    from ccdr.evidence.payloads import GONE
 
     items = {one.attestation.item for one in there}
     if settings().json:

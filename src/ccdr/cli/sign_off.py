@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.approving import FILE, one_way, signed_text, signing_options, write_to_sign
+from ccdr.cli.approving import FILE, Signing, one_way, signed_text, signing_options, write_to_sign
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.report import plans_of
 from ccdr.cli.settings import settings
@@ -51,12 +51,9 @@ class _Asked:
 
 
 @dataclass(frozen=True)
-class _Signing:
+class _Signing(Signing):
     """By which key, or where it was signed; none: it is shown."""
 
-    key: Path | None
-    into: Path | None
-    signed: Path | None
     signers: Path | None
 
     @property
@@ -98,7 +95,7 @@ def sign_off(asked: _Asked, signing: _Signing, listing: bool) -> Exit:
 
     services = settings().services()
     if listing:
-        if not asked.empty or (signing.key, signing.into, signing.signed) != (None, None, None):
+        if not asked.empty or signing.any:
             raise UsageProblem("--list takes nothing else but --signers", hint="ccdr sign-off --list")
         return _list(services, signing)
     if signing.signed is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from ccdr.cli.approving import FILE, one_way, signed_text, signing_options, write_to_sign
+from ccdr.cli.approving import FILE, Signing, one_way, signed_text, signing_options, write_to_sign
 from ccdr.cli.output import print_json, table
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
@@ -41,19 +41,6 @@ class _Look:
         return all(one is None for one in given) and not self.to_be_changed
 
 
-@dataclass(frozen=True)
-class _Signing:
-    """By which key, or where it was signed; none: `actor` stands for it."""
-
-    key: Path | None
-    into: Path | None
-    signed: Path | None
-
-    @property
-    def empty(self) -> bool:
-        return self.key is None and self.into is None and self.signed is None
-
-
 @verb(short_help="Export who may do what, and record that it was looked at.")
 @click.argument("plan", metavar="PLAN|all", shell_complete=complete_plans)
 @click.option("--out", type=FILE, metavar="FILE", help="Write the export there, as JSON, to be looked at.")
@@ -65,8 +52,8 @@ class _Signing:
 @click.option("--elsewhere", metavar="TEXT", help="Who looked, and when, at what could not be read; kept apart.")
 @signing_options
 @as_one("look", _Look)
-@as_one("signing", _Signing)
-def review(plan: str, out: Path | None, look: _Look, signing: _Signing) -> Exit:
+@as_one("signing", Signing)
+def review(plan: str, out: Path | None, look: _Look, signing: Signing) -> Exit:
     """Export who may do what of PLAN, as the systems tell now and not as the plan says: the bucket's policy and grants,
     what was tried of each role's credential, accounts of each source's server (roles, memberships, what they read and
     write), the passwords of the repositories (when, by whom and where they were set), owner and mode of secrets, plans
@@ -94,7 +81,7 @@ def review(plan: str, out: Path | None, look: _Look, signing: _Signing) -> Exit:
         if out is not None:
             raise UsageProblem("--out asks the systems, and --looked-at records: give one of them")
         return _record(plan, loaded, look, signing, services)
-    if not look.empty or not signing.empty:
+    if not look.empty or signing.any:
         raise UsageProblem("what was looked at?", hint=f'ccdr access review {plan} --looked-at FILE --found "…"')
     return _export(plan, loaded, out, services)
 
@@ -134,7 +121,7 @@ def _write(out: Path, text: bytes) -> None:
         raise CcdrError(str(error), hint="free space, or name another place with --out") from None
 
 
-def _record(plan: str, loaded: list[LoadedPlan], look: _Look, signing: _Signing, services: Services) -> Exit:
+def _record(plan: str, loaded: list[LoadedPlan], look: _Look, signing: Signing, services: Services) -> Exit:
     from ccdr.evidence.access import NAMESPACE, ToReview
     from ccdr.evidence.acknowledged import words_of
     from ccdr.host.signatures import sign
@@ -150,7 +137,7 @@ def _record(plan: str, loaded: list[LoadedPlan], look: _Look, signing: _Signing,
         hint = f'ccdr access review {plan} --looked-at FILE --found "as agreed in May"'
         raise UsageProblem("--found is missing: what did whoever looked at it find?", hint=hint)
     found, done = words_of(look.found, "--found"), []
-    if not signing.empty:
+    if signing.any:
         one_way(signing.key, signing.into, None, f"ccdr access review {plan}")
     if signing.into is not None and plan == ALL:
         raise UsageProblem("--write is for one plan: each has a text of its own to be signed", hint="name the plan")

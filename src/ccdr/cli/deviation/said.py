@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.approving import one_way, signed_text, signing_options, write_to_sign
+from ccdr.cli.approving import Signing, one_way, signed_text, signing_options, write_to_sign
 from ccdr.cli.deviation.shared import deviation_argument, found, plans_there, signers_for, tell, tenant_of
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import as_one, verb
@@ -79,26 +78,15 @@ class _Accepting:
     why: str | None
 
 
-@dataclass(frozen=True)
-class _Signing:
-    key: Path | None
-    into: Path | None
-    signed: Path | None
-
-    @property
-    def any(self) -> bool:
-        return any(one is not None for one in (self.key, self.into, self.signed))
-
-
 @verb(short_help="Accept the risk of a deviation until a day, by a signature.")
 @deviation_argument
 @click.option("--accept", is_flag=True, help="Its risk is accepted; with --until and --why.")
 @click.option("--until", metavar="D", help="Until when: a date, a time, or 90d; 366 days at most.")
 @click.option("--why", metavar="TEXT", help="Why it can stay as it is until then: at most 500 characters.")
 @signing_options
-@as_one("signing", _Signing)
+@as_one("signing", Signing)
 @as_one("accepting", _Accepting)
-def close(name: str, accepting: _Accepting, signing: _Signing) -> Exit:
+def close(name: str, accepting: _Accepting, signing: Signing) -> Exit:
     """Close the deviation ID: a retest does that, by the same or stronger checks, and nobody by hand. What a person can
     do is to accept its risk until a day: somebody who may approve signs it (`ssh-keygen -Y sign -n ccdr-deviation`),
     and that is recorded. It ends by itself; the deviation is open again then, and so it is at once where its signature
@@ -128,7 +116,7 @@ def close(name: str, accepting: _Accepting, signing: _Signing) -> Exit:
     return _accepted(one, accepting, signing, services, command)
 
 
-def _by_a_retest(one: Deviation, accepting: _Accepting, signing: _Signing, services: Services) -> Exit:
+def _by_a_retest(one: Deviation, accepting: _Accepting, signing: Signing, services: Services) -> Exit:
     if one.retest is not None:
         return tell(one, services)
     if accepting.until is not None or accepting.why is not None or signing.any:
@@ -145,7 +133,7 @@ def _by_a_retest(one: Deviation, accepting: _Accepting, signing: _Signing, servi
     )
 
 
-def _accepted(one: Deviation, accepting: _Accepting, signing: _Signing, services: Services, command: str) -> Exit:
+def _accepted(one: Deviation, accepting: _Accepting, signing: Signing, services: Services, command: str) -> Exit:
     from ccdr.evidence.acknowledged import why_of
     from ccdr.evidence.deviations.accepted import NAMESPACE
     from ccdr.evidence.until import until_of
