@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -41,18 +41,22 @@ def readable_files_of(record: Mapping[str, Any]) -> dict[str, str]:
         return {}
 
 
-def fits(population: Path, given: ToSignOff) -> bool:
-    """Are the rows of this period, and of its plans, in a package's population.csv those that were signed? OSError or
-    ValueError where it cannot be read."""
-    digest, count = sha256(), 0
+def fit(population: Path, given: Sequence[ToSignOff]) -> list[bool]:
+    """Of each: are the rows of its period, and of its plans, in a package's population.csv those that were signed? The
+    file is one that `population.read` takes. OSError where it cannot be read."""
     with population.open("rb") as file:
         heading = file.readline()
-        digest.update(heading)
         columns = next(csv.reader([heading.decode()]))
-        for line in file:
-            row = dict(zip(columns, next(csv.reader([line.decode("utf-8")])), strict=True))
-            of_plans = not given.plans or row["plan"] in given.plans
-            if of_plans and row["started"] and given.start <= utc(row["started"]) < given.end:
-                digest.update(line)
-                count += 1
-    return (count, digest.hexdigest()) == (given.rows, given.sha256)
+        digests, counts = [sha256(heading) for _ in given], [0 for _ in given]
+        for line in file if given else ():
+            row = dict(zip(columns, next(csv.reader([line.decode()])), strict=True))
+            try:
+                started = utc(row["started"])
+            except (ValueError, OverflowError):  # the row that closes the file has none
+                continue
+            for at, one in enumerate(given):
+                if one.start <= started < one.end and (not one.plans or row["plan"] in one.plans):
+                    digests[at].update(line)
+                    counts[at] += 1
+    told = zip(counts, (digest.hexdigest() for digest in digests), strict=True)
+    return [both == (one.rows, one.sha256) for both, one in zip(told, given, strict=True)]

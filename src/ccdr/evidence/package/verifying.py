@@ -82,6 +82,8 @@ class _Open:
     within: Callable[[datetime], bool] = lambda _: False
     due: DueRuns = field(default_factory=DueRuns)
     names: Sequence[str] = ()  # of the ledgers in it
+    start: datetime | None = None  # of the period that it tells of
+    end: datetime | None = None
 
     def strange(self, anchor: Anchor) -> bool:
         """Is it of none of the ledgers in the package?"""
@@ -109,7 +111,7 @@ def verify_package(
     if package.info.get(VERSION, bag.FORMAT) != bag.FORMAT:
         text = f"a package of format {package.info[VERSION][:20]!a}: this ccdr reads {bag.FORMAT}"
         return PackageChecked(package.info, None, (), tuple(found), (text,))
-    made = at.time_of(MADE)
+    made, at.start, at.end = at.time_of(MADE), at.time_of(FROM), at.time_of(TO)
     own = package.info.get(BY_LEDGER, "")
     names = sorted({path.split("/")[0] for path in package.below("ledgers")}, key=lambda one: (one != own, one))
     if not is_id(own) or own not in names:
@@ -132,14 +134,14 @@ def verify_package(
     others = tuple(one for name, (_, one) in of.items() if name != own)
     ours = of[own][1] if own in of else None
     _beside(at, ours, others)
-    gaps = tuple(at.due.gaps(at.time_of(FROM), at.time_of(TO)))
+    gaps = tuple(at.due.gaps(at.start, at.end))
     signed_off = tuple(shown[own].signed_off) if own in shown else ()
     told = tuple(dict.fromkeys(at.found)), tuple(at.unproven)
     return PackageChecked(package.info, ours, others, *told, gaps, signed_off)
 
 
 def _open_population(at: _Open) -> None:
-    start, end = at.time_of(FROM), at.time_of(TO)
+    start, end = at.start, at.end
     path = f"{DATA}/{population.NAME}"
     if path not in at.package.payload:
         if at.package.info.get(ROWS):
@@ -339,20 +341,19 @@ def _sign_offs(at: _Open, shown: Mapping[str, Shown]) -> None:
 
 def _signed_for(at: _Open, shown: Shown) -> None:
     """Is each sign-off of the rows that are here? A period that was signed again, rightly, is."""
-    start, end = at.time_of(FROM), at.time_of(TO)
+    start, end = at.start, at.end
     path = at.package.root / DATA / population.NAME
     if start is None or end is None or at.rows is None:
         return
-    of_period: dict[tuple[object, ...], list[tuple[int, bool]]] = {}
+    newest: dict[tuple[object, ...], tuple[int, ToSignOff]] = {}
     for record in shown.signed_off:
-        with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError):
+        with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError):
             given = ToSignOff.recorded(record)
             if (shown.whole or start <= given.start) and given.end <= end:
-                key = given.start, given.end, given.plans
-                of_period.setdefault(key, []).append((int(record["seq"]), sign_offs.fits(path, given)))
-    for several in of_period.values():
-        seq, right = several[-1]
-        if not right:
+                newest[given.start, given.end, given.plans] = int(record["seq"]), given
+    right = sign_offs.fit(path, [given for _, given in newest.values()])
+    for (seq, _), fits in zip(newest.values(), right, strict=True):
+        if not fits:
             text = f"record {seq} signs a period off for another population than the rows of it that are here"
             at.found.append(Finding("SIGN_OFF_OF_OTHERS", text, seq))
 
