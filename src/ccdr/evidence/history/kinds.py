@@ -50,3 +50,8 @@ START_OF = {
     CHECKED: CHECK_START,
     COPIED: COPY_START,
 }
+
+
+def outcome_of_not_begun(verb: str) -> str:
+    """Of what was due, was tried, and could not even begin."""
+    return FAILED if verb in ("backup", "prune", "copy") else INCONCLUSIVE

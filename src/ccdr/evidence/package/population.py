@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.evidence.checkpoints.found import Finding
-from ccdr.evidence.history.kinds import LOGS
+from ccdr.evidence.history.kinds import LOGS, NOT_BEGUN, outcome_of_not_begun
 from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER
+from ccdr.evidence.mappings import whole
 
 NAME = "population.csv"
 WRONG = "POPULATION_WRONG"
@@ -185,10 +186,10 @@ class Held:
         outcome, what = "NOTED", kind
         if kind in _SINGLE:
             outcome, what = _SINGLE[kind], str(record.get("verb"))
-        elif kind == "not_begun":
+        elif kind == NOT_BEGUN:
             what = str(record.get("verb"))
-            outcome = "FAILED" if what in ("backup", "prune", "copy") else "INCONCLUSIVE"
-        count = str(_whole(record.get("count")) or 1) if kind in _SINGLE else "1"
+            outcome = outcome_of_not_begun(what)
+        count = str(whole(record.get("count")) or 1) if kind in _SINGLE else "1"
         reason = _cell(record.get("reason")) if kind != LOGS else ""
         self._same(begun, (what, *names, record["time"], outcome, count, reason), seq)
 
@@ -216,10 +217,6 @@ def _as_ended(verb: str, record: Record) -> tuple[str, ...]:
     checks = listed if isinstance(listed := record.get("checks"), list) else []
     passed = sum(isinstance(check, dict) and check.get("status") == "PASS" for check in checks)
     return (*told, *map(_cell, verdicts), str(len(checks)), str(passed))
-
-
-def _whole(value: object) -> int | None:
-    return value if type(value) is int else None
 
 
 def _outcome(verb: str, record: Record) -> str:

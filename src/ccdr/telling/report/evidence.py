@@ -31,7 +31,6 @@ from ccdr.telling.report.runs import (
     BACKUP,
     CHECK,
     CONTROL,
-    COPY,
     CRASHED,
     MISSED,
     NO_RUN,
@@ -274,7 +273,7 @@ class Evidence:
             run.body = record
         elif kind == "not_begun":  # tried, and nothing came of it
             run.verb = str(record.get("verb"))
-            run.outcome = "FAILED" if run.verb in (BACKUP, PRUNE, COPY) else "INCONCLUSIVE"
+            run.outcome = kinds.outcome_of_not_begun(run.verb)
             run.by, run.due = "run", text(record.get("due")) or ""
             run.body = record
         elif kind == LOGS:
