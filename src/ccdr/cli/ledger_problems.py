@@ -24,27 +24,26 @@ def tell_ledger_problems(problems: Sequence[Problem]) -> None:
 
 
 def tell_anchors(problems: Sequence[Problem]) -> None:
-    """What is overdue with its code, which `ccdr ack` takes, or until when somebody has taken note of it."""
+    """What is overdue."""
     for problem in problems:
-        code = f" [{problem.trouble.name}]"
-        if problem.acknowledged is not None:
-            code = f" ({problem.trouble.name}, acknowledged until {rfc3339(problem.acknowledged)})"
-        click.echo(f"ledger: {problem.text}{code}\n  → {problem.step}")
+        _tell("ledger", problem)
 
 
 def tell_left(problems: Sequence[Problem]) -> None:
     """Of plans that have no file any more."""
     for problem in problems:
-        code = f" [{problem.trouble.name}]"
-        if problem.acknowledged is not None:
-            code = f" ({problem.trouble.name}, acknowledged until {rfc3339(problem.acknowledged)})"
-        click.echo(f"plan without a file: {problem.text}{code}\n  → {problem.step}")
+        _tell("plan without a file", problem)
 
 
 def tell_attestations(problems: Sequence[Problem]) -> None:
-    """What is stale with its code, which `ccdr ack` takes; acknowledged or not, it is said to be stale."""
+    """What is stale, acknowledged or not; and what will be soon, of which nobody need take note."""
     for problem in problems:
-        code = f" [{problem.trouble.name}]" if problem.trouble is Trouble.ATTESTATION_STALE else ""
-        if problem.acknowledged is not None:
-            code = f" ({problem.trouble.name}, acknowledged until {rfc3339(problem.acknowledged)})"
-        click.echo(f"attested: {problem.text}{code}\n  → {problem.step}")
+        _tell("attested", problem, by_code=problem.trouble is Trouble.ATTESTATION_STALE)
+
+
+def _tell(about: str, problem: Problem, *, by_code: bool = True) -> None:
+    """With its code, which `ccdr ack` takes, or until when somebody has taken note of it."""
+    code = f" [{problem.trouble.name}]" if by_code else ""
+    if problem.acknowledged is not None:
+        code = f" ({problem.trouble.name}, acknowledged until {rfc3339(problem.acknowledged)})"
+    click.echo(f"{about}: {problem.text}{code}\n  → {problem.step}")

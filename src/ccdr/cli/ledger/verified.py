@@ -125,7 +125,6 @@ def tell_gaps(gaps: Sequence[LedgerGap]) -> None:
 
 
 _UNCHECKED: dict[str, object] = {
-    "findings": [],
     "not_judged": [],
     "checkpoints": 0,
     "pinned": False,

@@ -143,9 +143,8 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
         if name not in lineage.beside
     )
     noted = replace(compared.ledger, notes=(*compared.ledger.notes, *unread))
-    checked = compared.checked
     held = brought.anything or bool(lineage.anchoring.configured) or _configured()
-    verified = Verified(noted, problems, at_work, checked, held, gaps=compared.gaps)
+    verified = Verified(noted, problems, at_work, compared.checked, held, gaps=compared.gaps)
     return _Live(verified, compared, lineage, beside, answers)
 
 

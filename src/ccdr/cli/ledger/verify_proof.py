@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ccdr.cli.ledger.verified import CONSISTENT, VERIFIED
+from ccdr.cli.ledger.verified import CONSISTENT, VERIFIED, WORDS
 from ccdr.cli.output import print_json, word
 from ccdr.cli.settings import settings
 from ccdr.model.errors import Exit, UsageProblem
@@ -51,7 +51,7 @@ def verify_proof(path: Path, brought: Brought) -> Exit:
         body = {"ok": not checked.findings, "says": says, "record": dict(record), "records": checked.records}
         print_json({**body, "problems": [str(one) for one in checked.findings], **checked.as_json()})
         return code
-    click.echo(f"{word(_WORDS[code])}  record {proof.index + 1} of {checked.records}{f': {says}' if says else ''}")
+    click.echo(f"{word(WORDS[code])}  record {proof.index + 1} of {checked.records}{f': {says}' if says else ''}")
     _tell(checked, record)
     return code
 
@@ -66,6 +66,3 @@ def _tell(checked: Checked, record: Mapping[str, Any]) -> None:
     if not checked.findings:
         for line in checked.shows():
             click.echo(f"  boundary: {line}")
-
-
-_WORDS = {Exit.FINDING: "FAIL", Exit.NOT_CARRIED_OUT: "INCONCLUSIVE", Exit.OK: "PASS"}

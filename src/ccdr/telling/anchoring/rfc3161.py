@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ccdr.evidence.checkpoints import timestamps
 from ccdr.evidence.checkpoints.receipts import Receipt
+from ccdr.evidence.checkpoints.walk import CLOCKS_APART
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import rfc3339
 from ccdr.telling.anchoring.kinds import EACH
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ccdr.plans.anchors import Rfc3161
     from ccdr.ports.place import Clock
 
-CLOCKS_APART = timedelta(minutes=10)  # by which its clock and ours may differ
 _TYPE = "application/timestamp-query"
 
 
