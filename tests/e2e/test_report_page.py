@@ -381,8 +381,16 @@ def test_bad_command_line_is_exit_2(centre: Site, args: list[str]) -> None:
 
 def test_no_plan_at_all_is_no_good_news(centre: Site, tmp_path: Path) -> None:
     (tmp_path / "plans").mkdir()
-    done = report(centre, "--plans", str(tmp_path / "plans"))
-    assert done.returncode == 2 and "no plan" in done.stderr
+    done = report(centre, "--plans", str(tmp_path / "plans"), "--json")
+    answer = json.loads(done.stdout)["answer"]
+    assert (done.returncode, answer["level"], answer["word"]) == (1, "UNPROVEN", "Not proven")
+    assert "--plans" in answer["sentence"]
+
+
+def test_no_plan_and_no_record_is_exit_2(tmp_path: Path) -> None:
+    (tmp_path / "plans").mkdir()
+    done = Site(tmp_path).run("report")
+    assert done.code == 2 and "there is no plan" in done.json["error"], done
 
 
 def test_a_wrong_plan_is_exit_2(centre: Site, tmp_path: Path) -> None:

@@ -180,5 +180,5 @@ def test_entries_of_one_person_are_told_and_proven_together(site: Site) -> None:
     assert canary is None and first == second is not None
     assert proven(site, "--entry", "e-000003")[1].keys() == {"e-000002", "e-000003"}
     assert proven(site, "--entry", "e-000001")[1].keys() == {"e-000001"}
-    assert "4711" not in str(site.records())
+    assert "customer 4711" not in str(site.records())
     assert site.run("erasure", "prove", "p", "--entry", "e-000009").code == 2

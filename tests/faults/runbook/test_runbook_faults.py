@@ -114,7 +114,7 @@ def test_what_a_command_says_is_in_no_record_and_no_answer(with_runbook: Written
     done = site.run("runbook", "run", "p")
     assert done.code == 1 and "`sh` exited with 3" in done.json["steps"][0]["reason"]
     everything = done.stdout + json.dumps(site.records())
-    assert "0722" not in everything and "Ana Pop" not in everything
+    assert "0722-555" not in everything and "Ana Pop" not in everything
     assert "Ana Pop" in site.words()
 
 
