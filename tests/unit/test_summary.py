@@ -21,7 +21,7 @@ from tests.support.harness import Site
 from tests.support.older import append_older
 from tests.support.recorded import VERDICTS, backup, check, test
 
-from ccdr.evidence import summary
+from ccdr.evidence import summary, summing
 from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.ledger.places import Mark
 from ccdr.evidence.summary import Summary
@@ -177,7 +177,9 @@ def test_one_of_another_ledger_does_not_count(services: Services) -> None:
 def test_after_an_upgrade_all_is_read_until_it_is_made_anew_within_an_hour_and_nothing_is_suspected(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(summary, "FORMAT", summary.FORMAT + 1)
+    newer = summary.FORMAT + 1
+    for room in (summary, summing):
+        monkeypatch.setattr(room, "FORMAT", newer)
     assert services.histories() == read_history(services.ledger.records())
     assert compare(services).summary == "NONE" and not compare(services).problems
     before = list(services.ledger.newest("ledger.verified"))

@@ -7,9 +7,7 @@ One ledger, in order, whatever its age: of each start only its time and due time
 from __future__ import annotations
 
 from array import array
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -58,8 +56,15 @@ class _PlanRecords:
     versions: list[PlanRevision] = field(default_factory=list)
     asked: list[RequestedRuns] = field(default_factory=list)
     pauses: list[Entry] = field(default_factory=list)
-    starts: dict[Schedule, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("q")))
-    missed: dict[Schedule, int] = field(default_factory=lambda: defaultdict(int))
+    starts: dict[Schedule, array[int]] = field(default_factory=dict)
+    missed: dict[Schedule, int] = field(default_factory=dict)
+
+    def begun(self, schedule: Schedule, at: int, due: int) -> None:
+        starts = self.starts.get(schedule)
+        if starts is None:
+            starts = self.starts[schedule] = array("q")
+        starts.append(at)
+        starts.append(due)
 
 
 class _Starts(Mapping[Schedule, Sequence[RunStart]]):
@@ -87,7 +92,8 @@ class DueRuns:
         self._last: datetime | None = None
 
     def take(self, record: Record, time: datetime) -> None:
-        self._last = time if self._last is None else max(self._last, time)
+        if self._last is None or time > self._last:
+            self._last = time
         if PASSED_OVER in record or record["plan"] is None:
             return
         kind = record["kind"]
@@ -98,13 +104,19 @@ class DueRuns:
         elif kind == MISSED:
             verb = _VERBS.get(str(record.get("verb")))
             if verb is not None:
-                self._of(record).missed[_schedule(record, verb)] += whole(record.get("count")) or 1
+                missed, schedule = self._of(record).missed, _schedule(record, verb)
+                missed[schedule] = missed.get(schedule, 0) + (whole(record.get("count")) or 1)
         elif kind == DUTIES:
             self._of(record).asked.append(asked_for(record, time))
         elif kind in (PAUSE_BEGIN, PAUSE_END):
             take_pause(self._of(record).pauses, record, ALL)
         elif kind == PLAN_VERSION and (version := version_of(record)):
             self._of(record).versions.append(version)
+
+    def join(self, other: DueRuns) -> None:
+        """What another has taken of other plans."""
+        self._plans |= other._plans
+        self._last = max((last for last in (self._last, other._last) if last is not None), default=None)
 
     def gaps(self, since: datetime | None = None, until: datetime | None = None) -> list[LedgerGap]:
         """From a plan's first version on, or `since`, up to its last record: what came due after that nobody here
@@ -126,17 +138,24 @@ class DueRuns:
         return found
 
     def _of(self, record: Record) -> _PlanRecords:
-        return self._plans.setdefault(str(record["plan"]), _PlanRecords())
+        name = str(record["plan"])
+        known = self._plans.get(name)
+        if known is None:
+            known = self._plans[name] = _PlanRecords()
+        return known
 
     def _begun(self, record: Record, time: datetime, word: str | None, trigger: Any) -> None:
         verb = _VERBS.get(word or "")
         if verb is None or (record.get("copy") not in (None, PRIMARY) and verb not in OF_A_COPY):
             return
         due = _NONE
-        if isinstance(trigger, Mapping) and trigger.get("by") == "run" and trigger.get("due"):
-            with suppress(ValueError, TypeError, OverflowError):
-                due = int(utc(str(trigger["due"])).timestamp())
-        self._of(record).starts[_schedule(record, verb)].extend((int(time.timestamp()), due))
+        if type(trigger) is dict and trigger.get("by") == "run" and trigger.get("due"):
+            try:  # for millions of records, what `contextlib.suppress` costs shows
+                moment = utc(str(trigger["due"]))
+                due = int(moment.timestamp())
+            except (ValueError, TypeError, OverflowError):
+                pass
+        self._of(record).begun(_schedule(record, verb), int(time.timestamp()), due)
 
 
 def _schedule(record: Record, verb: Verb) -> Schedule:

@@ -46,7 +46,7 @@ def read_verified(
     verified before. Raises CcdrError where the directory cannot be read.
     """
     extent = extent_of(directory)
-    if _worth_two(extent, since):
+    if worth_another(extent, since):
         work = partial(verify, directory, crashes=crashes, extent=extent, since=since)
         verification = _by_two(directory, extent, lambda: _mappings(anew()), work, since, at)
         if verification is not None:
@@ -66,7 +66,7 @@ def _mappings(take: Take) -> Callable[[bytes], None]:
 def another_walk(directory: Path, work: Callable[[], T]) -> Iterator[Callable[[], T]]:
     """A walk of its own over the ledger in this directory: of a large one in another process, while the block is
     carried out; else when it is asked for. CcdrError where the directory cannot be read."""
-    if not _worth_two(extent_of(directory)):
+    if not worth_another(extent_of(directory)):
         yield work
         return
     with meanwhile(partial(_behind_the_others, work)) as answer:
@@ -79,7 +79,8 @@ def _behind_the_others(work: Callable[[], T]) -> T:
     return work()
 
 
-def _worth_two(extent: Extent, since: VerifiedPart | None = None) -> bool:
+def worth_another(extent: Extent, since: VerifiedPart | None = None) -> bool:
+    """Is there so much to read that another process is worth to begin?"""
     first = since.mark if since else BEGINNING
     left = sum(size for name, size in extent.items() if name >= first.segment) - first.end
     return left >= WORTH_IT and several_processors()
@@ -94,7 +95,7 @@ def _by_two(
     at: Reached | None,
 ) -> Verification | None:
     with meanwhile(verified) as verification:
-        folded = _fold(directory, extent, anew(), since.mark if since else BEGINNING, at)
+        folded = fold(directory, extent, anew(), since.mark if since else BEGINNING, at)
         result = verification()
     usable = result is not None and not result.unlike and (result.records, result.head) == folded
     return result if usable else None
@@ -136,7 +137,7 @@ def _carry_out(there: Connection, work: Callable[[], object]) -> None:
         there.send(work())
 
 
-def _fold(
+def fold(
     directory: Path, extent: Extent, take: Callable[[bytes], None], since: Mark, at: Reached | None
 ) -> tuple[int, str] | None:
     """Number of the records that were taken, and the hash of the last one; None where they could not be. A line that

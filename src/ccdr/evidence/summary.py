@@ -10,16 +10,15 @@ makes it anew up to the same record, and compares.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from typing import Any, TypeVar
 
 import msgspec
 
-from ccdr.evidence.deviations.spans import forget_oldest
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import FORMAT, may_have_ended, read_history
 from ccdr.evidence.history.places import Histories
@@ -28,6 +27,7 @@ from ccdr.evidence.ledger.places import BEGINNING, Mark
 from ccdr.evidence.lineage.values import VERIFIED
 from ccdr.evidence.population import Population, Unsound, merged
 from ccdr.evidence.records.built import built
+from ccdr.evidence.summing import Expected, Place, Summing
 from ccdr.evidence.verdicts import Record
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
@@ -35,7 +35,7 @@ from ccdr.model.values import TOLD_BY
 
 HOLDS = "HOLDS"  # what a verification found that found all well
 MANY = 1000  # records: more than this are not read twice by one process
-T = TypeVar("T", "Summary", "_Header")
+T = TypeVar("T", "Summary", "_Header", "_Entries")
 _NAME = re.compile(r"histories-[0-9]{12}\.state")
 
 
@@ -61,43 +61,17 @@ class Summary(_Header):
         return {(plan, asset): history for plan, asset, history in self.histories}
 
 
-@dataclass
-class Summing:
-    """A summary while it is made."""
+@dataclass(frozen=True)
+class _Entries(_Header):
+    """The same, of which each history is to be compared and not to be read."""
 
-    beside: Population
-    known: Histories = field(default_factory=dict)
-    latest: str = ""
-
-    def take(self, record: Record, *, ours: bool = True) -> None:
-        read_history([record], self.known)
-        if ours:
-            self.latest = max(self.latest, record["time"])
-
-    def up_to(self, mark: Mark) -> bytes:
-        """What a file holds that was made up to there."""
-        return b"".join(self.parts(mark))
-
-    def parts(self, mark: Mark) -> Iterator[bytes]:
-        """The same in parts, so that who only wants its digest need not hold tens of megabytes."""
-        encode = msgspec.msgpack.Encoder().encode
-        head = encode(Summary(FORMAT, mark, self.beside.key, self.latest, []))  # the list comes last
-        yield head[:-1] + b"\xdd" + len(self.known).to_bytes(4, "big")
-        for (plan, asset), history in self.known.items():
-            forget_oldest(history.deviations)
-            yield encode((plan, asset, history))
+    latest: str
+    histories: list[msgspec.Raw]
 
 
-def digest_of(parts: Iterable[bytes]) -> str:
-    digest = sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def sum_up(ledger: Ledger, beside: Population, mark: Mark) -> bytes:
+def sum_up(ledger: Ledger, beside: Population, mark: Mark) -> Summing:
     """What the ledger, up to this mark, and those beside it come to."""
-    summing = Summing(beside)
+    summing = Summing(beside.key)
 
     def ours() -> Iterator[tuple[Mark, Record]]:
         for at, record in ledger.after(BEGINNING):
@@ -107,7 +81,7 @@ def sum_up(ledger: Ledger, beside: Population, mark: Mark) -> bytes:
 
     for at, record in merged(ours, beside) if beside else ours():
         summing.take(record, ours=at is not None)
-    return summing.up_to(mark)
+    return summing
 
 
 @dataclass(frozen=True)
@@ -126,6 +100,19 @@ class File:
     def summary(self, beside: Population) -> Summary | None:
         """All of it; None where it is nothing to go on from with these beside."""
         return self._read(Summary, beside)
+
+    def expected(self, beside: Population) -> Expected | None:
+        """What another summary is to say that is made up to the same record."""
+        summary = self._read(_Entries, beside)
+        if summary is None:
+            return None
+        entries = {self._place(one): sha256(one).digest() for one in summary.histories}
+        return Expected(summary.mark, summary.latest, entries)
+
+    @staticmethod
+    def _place(entry: msgspec.Raw) -> Place:
+        plan, asset, _ = msgspec.msgpack.decode(entry, type=tuple[str | None, str | None, msgspec.Raw])
+        return plan, asset
 
     def _read(self, definition: type[T], beside: Population) -> T | None:
         with suppress(ValueError):
@@ -189,7 +176,7 @@ def _on_from(file: File | None, ledger: Ledger, beside: Population) -> _Read | N
     summary = file.summary(beside) if file else None
     if summary is None or not ledger.holds(summary.mark):
         return None
-    read = _Read(Summing(beside, summary.known, summary.latest), summary.mark)
+    read = _Read(Summing(beside.key, summary.known, summary.latest), summary.mark)
     for mark, record in ledger.after(summary.mark):
         if beside and record["time"] < read.summing.latest:
             return None
@@ -199,7 +186,7 @@ def _on_from(file: File | None, ledger: Ledger, beside: Population) -> _Read | N
 
 def _from_the_beginning(ledger: Ledger, beside: Population, sound: Population) -> _Read:
     """`sound`: of those beside ours, those that verify."""
-    read, ours = _Read(Summing(beside)), partial(ledger.after, BEGINNING)
+    read, ours = _Read(Summing(beside.key)), partial(ledger.after, BEGINNING)
     for mark, record in merged(ours, sound) if beside else ours():
         read.take(mark, record)
     return read

@@ -10,27 +10,25 @@ day; `ccdr ledger verify` compares whenever somebody asks. Nobody reads a summar
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ccdr.evidence.due_gaps import DueRuns, LedgerGap
-from ccdr.evidence.history.places import Histories
-from ccdr.evidence.ledger.lines import WRONG
+from ccdr.evidence.due_gaps import LedgerGap
+from ccdr.evidence.folding import Fold, read_folded
 from ccdr.evidence.ledger.places import Mark
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.beside import misnamed
 from ccdr.evidence.lineage.comparing import differs, keep
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.lineage.values import VERIFIED
-from ccdr.evidence.population import ALONE
-from ccdr.evidence.reading import Take, another_walk, meanwhile, read_verified
-from ccdr.evidence.summary import HOLDS, Summing, digest_of, forget_older, keep_summary, kept, sum_up
+from ccdr.evidence.reading import another_walk, meanwhile
+from ccdr.evidence.summary import HOLDS, forget_older, keep_summary, kept, sum_up
+from ccdr.evidence.summing import Place
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 from ccdr.jobs.services import Services
@@ -55,7 +53,7 @@ class Comparison:
     ledger: Verification
     summary: str
     differences: tuple[str, ...]
-    of_ours: Summing = field(default_factory=lambda: Summing(ALONE), compare=False, repr=False)  # at its end
+    folded: Fold = field(default_factory=Fold, compare=False, repr=False)  # our own, up to its end
     checked: Checked | None = field(default=None, compare=False, repr=False)  # by its checkpoints and anchors
     gaps: tuple[LedgerGap, ...] = ()  # due times for which nothing was begun, by its own plans
 
@@ -96,16 +94,16 @@ class Finding:
         }
 
 
-def compare(services: Services, brought: Brought | None = None) -> Comparison:
+def compare(services: Services, brought: Brought | None = None, *, keeps: bool = False) -> Comparison:
     """Walk the whole ledger, hold it to its checkpoints and to what whoever asks has `brought`, and make the summary
     anew on the way, as far as the one that is kept goes, and what is kept of its lineage; verify those that lie beside
     it. Neither is judged of a ledger that does not verify, nor is a summary of others than lie there now. CcdrError
-    where it cannot be read. Changes nothing."""
+    where it cannot be read. Changes nothing. `keeps`: the summary that is made of its end is wanted, too."""
     from ccdr.jobs.checkpoints.held_to import NOTHING_BROUGHT, of_live  # no other run need load what signs
 
     with another_walk(services.ledger.directory, partial(of_live, services, brought or NOTHING_BROUGHT)) as checked:
-        found, due = _compare(services)
-        comparison = replace(found, checked=checked(), gaps=tuple(due.gaps()))
+        found = _compare(services, keeps=keeps)
+        comparison = replace(found, checked=checked(), gaps=tuple(found.folded.due.gaps()))
     changed = services.lineage().changed
     if comparison.ledger.ok and changed is None and differs(services.state, services.ledger):
         changed = "chain.json says otherwise than the ledger of what became of it: it was changed"
@@ -116,59 +114,39 @@ def compare(services: Services, brought: Brought | None = None) -> Comparison:
     )
 
 
-def _compare(services: Services) -> tuple[Comparison, DueRuns]:
+def _compare(services: Services, *, keeps: bool) -> Comparison:
     ledger, beside = services.ledger, services.population()
     of_others = beside.problems()
-    file, summing = kept(services.state, ledger), Summing(ALONE)
-    mark = None if file is None else file.mark(beside)
-    kept_as = None if file is None else (file.name, file.as_recorded, sha256(file.contents).hexdigest())
+    file = kept(services.state, ledger)
+    expected, name = (None, "") if file is None else (file.expected(beside), file.name)
+    none, as_recorded = file is None, file is not None and file.as_recorded
     del file  # of a large ledger it has tens of megabytes
-    comes_to: str | None = None
-    due = DueRuns()
-
-    def anew() -> Take:
-        nonlocal summing, comes_to, due
-        summing, comes_to, due = Summing(ALONE), None, DueRuns()
-
-        def take(record: Mapping[str, Any], time: datetime) -> None:
-            summing.take(record)
-            due.take(record, time)
-
-        return take
-
-    def there() -> None:
-        nonlocal comes_to
-        assert mark is not None
-        comes_to = digest_of([sum_up(ledger, beside, mark)] if beside else summing.parts(mark))
-
-    verification = read_verified(ledger.directory, anew, at=(mark, there) if mark else None, crashes=True)
+    verification, folded = read_folded(ledger.directory, None if beside else expected, keeps=keeps and not beside)
     if verification.ok:
         changed = [*_kept_mark(services), *misnamed(ledger.directory)]
         verification = replace(verification, problems=(*verification.problems, *changed))
-    verification = replace(verification, problems=(*verification.problems, *_wrong(summing.known), *of_others))
-    if not verification.ok or kept_as is None:
-        return Comparison(verification, NONE, (), summing), due
-    name, as_recorded, digest = kept_as
+    verification = replace(verification, problems=(*verification.problems, *_wrong(folded.wrong), *of_others))
+    found = Comparison(verification, NONE, (), folded)
+    if not verification.ok or none:
+        return found
     if not as_recorded:
         difference = f"{name} is not as the last verification had made it: it was changed, and is not read"
-        return Comparison(verification, DIFFERS, (difference,), summing), due
-    if mark is None or not ledger.holds(mark):  # it would not be read
-        return Comparison(verification, NONE, (), summing), due
-    if comes_to != digest:
+        return replace(found, summary=DIFFERS, differences=(difference,))
+    if expected is None or not ledger.holds(expected.mark):  # it would not be read
+        return found
+    if not (expected.is_of(sum_up(ledger, beside, expected.mark)) if beside else folded.alike):
         difference = f"{name} says otherwise than the ledger that it sums up: `ccdr status` was not to be believed"
-        return Comparison(verification, DIFFERS, (difference,), summing), due
-    return Comparison(verification, EQUAL, (), summing), due
+        return replace(found, summary=DIFFERS, differences=(difference,))
+    return replace(found, summary=EQUAL)
 
 
-def _wrong(known: Histories) -> list[str]:
+def _wrong(passed_over: Mapping[Place, Sequence[int]]) -> list[str]:
     """Records that cannot be so, by the places that they are about."""
     problems = []
-    for key, history in known.items():
-        count, last = history.passed_over.get(WRONG, (0, 0))
-        if count:
-            more = f" and {so_many(count - 1, 'more')} about the same" if count > 1 else ""
-            about = "/".join(part for part in key if part) or "this host"
-            problems.append(f"record {last}, about {about}, cannot be understood: no ccdr wrote it so{more}")
+    for key, (count, last) in passed_over.items():
+        more = f" and {so_many(count - 1, 'more')} about the same" if count > 1 else ""
+        about = "/".join(part for part in key if part) or "this host"
+        problems.append(f"record {last}, about {about}, cannot be understood: no ccdr wrote it so{more}")
     return problems[:MOST_RECORDED]
 
 
@@ -221,7 +199,7 @@ def first_due(services: Services) -> datetime | None:
 def verify_now(services: Services, index: Callable[[Services], dict[str, str]] | None = None) -> None:
     """Verify all of it now, and record what was found."""
     with meanwhile(partial(index, services)) if index else nullcontext(dict[str, str]) as made:
-        comparison = compare(services)
+        comparison = compare(services, keeps=True)
         files = made() or {}
     if comparison.ledger.ok:
         files |= _keep_summary(services, comparison)
@@ -236,8 +214,8 @@ def _keep_summary(services: Services, comparison: Comparison) -> dict[str, str]:
     with suppress(CcdrError):
         ledger, beside = services.ledger, services.population()
         if mark := ledger.mark_of(RecordRef(comparison.ledger.records, comparison.ledger.head)):
-            made = sum_up(ledger, beside, mark) if beside else comparison.of_ours.up_to(mark)
-            return keep_summary(services.state, mark, made)
+            made = sum_up(ledger, beside, mark) if beside else comparison.folded
+            return keep_summary(services.state, mark, made.up_to(mark))
     return {}
 
 

@@ -163,7 +163,7 @@ def _plans_not_kept(services: Services, compared: Comparison) -> list[str]:
     ledger was verified, where no other lies beside it: years are not read twice."""
     from ccdr.jobs.in_force import not_kept
 
-    histories = services.histories() if services.population() else compared.of_ours.known
+    histories = services.histories() if services.population() else compared.folded.of_plans
     plans = dict.fromkeys(plan for plan, _ in histories if plan is not None)
     return [
         f"the files of the plan {v.plan} of {rfc3339(v.at)[:19]}Z ({v.record}) are not kept any more as they were"

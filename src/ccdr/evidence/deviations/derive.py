@@ -55,7 +55,7 @@ OF_STARTS = STARTS - {RECOVER_START, RESTORE_START}
 WANTED = OF_ENDS | OF_LEDGER | OF_STARTS | {NOT_BEGUN, MISSED, LOGS, PLAN_VERSION, ERASURE_REPLAY}
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # as `Points`
 class Before:
     """What stood before a record was taken: the plan's version in force, and by what a test was begun."""
 
@@ -114,7 +114,7 @@ def _version(histories: Histories, record: Record, was: Before) -> None:
             Points(own.deviations, asset, rules).objective_ends(record, was.version)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # as `Points`
 class _One:
     """One record of a run, or of one that there was not."""
 

@@ -76,6 +76,8 @@ _WANTED = STARTS | {
     ACCESS_TESTED, ACCESS_REVIEWED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED, LOCK_EXTENDED, *ERASURES, *RUNBOOKS,
     *INCIDENTS, *DEVIATIONS,
 }  # fmt: skip
+_OF_THE_LEDGER = frozenset((RECOVERED, ANSWERED, COMPARED))
+_FOR_REAL = frozenset((RECOVER_START, RUNBOOK_START, RESTORE_START, RESTORE_END))
 # Of which only this host's own count here.
 _OWN = frozenset((
     DUTIES, EXAMINED, ACK, PLAN_VERSION, PLAN_STORED, PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN,
@@ -98,21 +100,28 @@ def read_history(records: Iterable[Record], known: Histories | None = None) -> H
     """By (plan, asset); a plan's upkeep by (plan, None). Goes on from `known`, which it changes."""
     history: Histories = {} if known is None else known
     for record in records:
-        if follow(history, record) and record["kind"] == PRUNED:
-            for gone in record.get("removed") or ():
-                of_it = history_at(history, (place_of(record), gone["asset"]))
-                of_it.forget(gone["id"], ours=not of_another_host(record))
+        take_record(history, record)
     return history
+
+
+def take_record(history: Histories, record: Record) -> None:
+    """Take one more, and forget what retention removed by it."""
+    if follow(history, record) and record["kind"] == PRUNED:
+        for gone in record.get("removed") or ():
+            of_it = history_at(history, (place_of(record), gone["asset"]))
+            of_it.forget(gone["id"], ours=not of_another_host(record))
 
 
 def follow(history: Histories, record: Record) -> bool:
     """Take one more record; was there anything to be taken from it? Nothing of what retention removed is forgotten for
     it. One that cannot be counted on is counted, and passed over: it must not change what the others say."""
     kind = record["kind"]
-    if kind not in derive.WANTED:
+    if kind in derive.OF_STARTS:
+        was = None
+    elif kind in derive.WANTED:
+        was = derive.before(history, record)
+    else:
         return _follow(history, record)
-    starts = kind in derive.OF_STARTS
-    was = None if starts else derive.before(history, record)
     if not _follow(history, record):
         return False
     try:  # as below: for millions of records, what `contextlib.suppress` costs shows
@@ -129,49 +138,58 @@ def _follow(history: Histories, record: Record) -> bool:
     if why := record.get(PASSED_OVER):
         _pass_over(history, str(why), record)
         return False
-    if record["kind"] not in _WANTED:
+    kind = record["kind"]
+    if kind not in _WANTED:
+        return True
+    if kind in _OF_THE_LEDGER:
+        _take_of_ledger(history, record)
         return True
     plan, asset, place = record["plan"], record["asset"], place_of(record)
-    if record["kind"] == RECOVERED:
-        if record.get("spoilt") is True:
-            history_at(history, (None, None)).spoilt.append((ledger_of(record), number_of(record)))
-        return True
-    if record["kind"] == ANSWERED:
-        host, seen = history.get((None, None)), record.get("spoilt")
-        if host is not None and isinstance(seen, list):
-            host.spoilt = [one for one in host.spoilt if one[0] != ledger_of(record) or one[1] not in seen]
-        return True
-    if record["kind"] == COMPARED:
-        _take_vanished(history, record)
-        return True
-    if not understood(record) or _strays(history, record):
+    if not understood(record) or (kind in START_OF and _strays(history, record)):
         _pass_over(history, WRONG, record)
         return False
-    if plan is not None and record["kind"] in ACCESSES:
-        _take_access(history, plan, record)
     # What is of another hand, or damaged, may hold anything below its envelope: the verification tells of it.
-    try:  # for millions of records; what `contextlib.suppress` costs shows
+    if plan is not None and kind in ACCESSES:
+        try:  # for millions of records; what `contextlib.suppress` costs shows
+            own = history_at(history, (plan, None))
+            take_access(own, record)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            pass
+    try:
         other = TOLD_BY in record and of_another_host(record)
         if other and plan is not None:
             history_at(history, (plan, None)).take_another_host(record)
-        if other and record["kind"] in _OWN:
+        if other and kind in _OWN:
             return True
-        of_test = record["kind"] in (TEST_START, TEST_END)
+        of_test = kind in (TEST_START, TEST_END)
         checks = _checks_of(history.get((plan, None)), asset, record) if of_test else None
         history_at(history, (place, asset)).take(record, checks)
-        if not other:
+        if kind in _FOR_REAL and not other:
             _take_real(history, record)
-        if record["kind"] == TEST_END:
+        if kind == TEST_END:
             _take_capture(history, record)
             if place != plan and record["verdict"] in ("PASS", "FAIL"):
                 history[place, asset].tests_then = history_at(history, (plan, asset)).tests
     except (KeyError, TypeError, ValueError, AttributeError):
         pass
-    if record["kind"] == RECOVER_END and not of_another_host(record):
+    if kind == RECOVER_END and not of_another_host(record):
         _take_recovered(history, record)
     if does_not_open(record):
         history_at(history, (place, None)).last_damage = record
     return True
+
+
+def _take_of_ledger(history: Histories, record: Record) -> None:
+    """What the ledger tells of itself."""
+    if record["kind"] == COMPARED:
+        _take_vanished(history, record)
+    elif record["kind"] == RECOVERED:
+        if record.get("spoilt") is True:
+            history_at(history, (None, None)).spoilt.append((ledger_of(record), number_of(record)))
+    else:
+        host, seen = history.get((None, None)), record.get("spoilt")
+        if host is not None and isinstance(seen, list):
+            host.spoilt = [one for one in host.spoilt if one[0] != ledger_of(record) or one[1] not in seen]
 
 
 def _take_capture(history: Histories, test: Record) -> None:
@@ -187,12 +205,6 @@ def _take_capture(history: Histories, test: Record) -> None:
                 place.proven[one] = "FAIL"
 
 
-def _take_access(history: Histories, plan: str, record: Record) -> None:
-    own = history_at(history, (plan, None))
-    with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-        take_access(own, record)
-
-
 def _take_recovered(history: Histories, record: Record) -> None:
     """What was brought back onto a server, or as one, is another source from now on."""
     with contextlib.suppress(KeyError, TypeError, AttributeError):
@@ -205,7 +217,7 @@ def _take_real(history: Histories, record: Record) -> None:
     """What brings data back for real belongs to an incident of its plan; each asset's restore within a recovery, or
     within a runbook, to that one's. A restore that was refused has done nothing."""
     kind, plan = record["kind"], record["plan"]
-    if kind not in (RECOVER_START, RUNBOOK_START, RESTORE_START, RESTORE_END) or plan is None:
+    if plan is None:
         return
     of_plan = history_at(history, (plan, None))
     if kind == RESTORE_END:
@@ -241,8 +253,8 @@ def _pass_over(history: Histories, why: str, record: Record) -> None:
 
 def _strays(history: Histories, record: Record) -> bool:
     """Does it end a run that began as another: of another plan or asset, or as other work?"""
-    begins, run = START_OF.get(record["kind"]), record["run"]
-    if begins is None or run is None:
+    begins, run = START_OF[record["kind"]], record["run"]
+    if run is None:
         return False
     own = history.get((place_of(record), record["asset"]))
     if own is not None and run in own.open_runs:

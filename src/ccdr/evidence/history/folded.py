@@ -90,6 +90,10 @@ MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest th
 MOST_RETURNED = 50  # hand-overs that wait for a review
 MOST_BROKEN = 50  # breaks of the glass, and prunes by one, of a plan: the newest
 MOST_KEYS = 100  # passwords of a plan's repositories of which it is known that they came or went: the newest
+_OF_NO_END = frozenset((
+    NOT_BEGUN, GROUP, ACK, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, *ERASURES, KEY_ADDED, KEY_REMOVED,
+    LOCK_EXTENDED, *INCIDENTS, *DEVIATIONS, LOGS, *RUNBOOKS, PAUSE_BEGIN, PAUSE_END,
+))  # fmt: skip
 BY_HAND = "by_hand"  # the purpose of a replay on what stands somewhere
 MOST_SIZES = 400  # days of a repository's size that are kept
 MOST_MONTHS = 24  # of what tests fetched: one asks for this month, and a clock may have been ahead
@@ -241,50 +245,46 @@ class FoldedRecords:
             self.first = record["time"]
         if kind in STARTS:
             self._take_start(kind, run, record, checks)
-            return
+        elif kind in _OF_NO_END:  # one look for all of them: there are millions of the others
+            self._take_of_no_end(kind, run, record)
+        else:
+            self._take_end(kind, run, record, checks)
+
+    def _take_of_no_end(self, kind: str, run: str, record: Record) -> None:
+        """What is neither a run's start nor, as a rule, kept as the newest end of its kind."""
         if kind in (NOT_BEGUN, GROUP):
             self.newest[f"{kind}.{record.get('verb' if kind == NOT_BEGUN else 'group')}"] = record
-            return
-        if kind == ACK:
+        elif kind == ACK:
             self.acks[record["code"]] = record
             self._take_answer(record)
             answer_access(self, record)
-            return
-        if kind == ATTESTATION:
+        elif kind == ATTESTATION:
             self.attested[key_of(record)] = record
-            return
-        if kind in (APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED):
+        elif kind in (APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED):
             self._take_approval(kind, record)
-            return
-        if kind in ERASURES:
+        elif kind in ERASURES:
             self._take_erasure(record)
             self.newest[kind] = record
-            return
-        if kind in (KEY_ADDED, KEY_REMOVED):
+        elif kind in (KEY_ADDED, KEY_REMOVED):
             self._take_key(kind, record)
             self.newest[kind] = record
-            return
-        if kind == LOCK_EXTENDED:
+        elif kind == LOCK_EXTENDED:
             self.newest[f"{kind}.{record['repository']}"] = record
             if record["result"] == DONE:
                 self.newest[f"{kind}.{record['repository']}.done"] = record
-            return
-        if kind in INCIDENTS:
+        elif kind in INCIDENTS:
             take_incident(self.incidents, record)
             self.without_incident = told_of(self.without_incident, record.get("recovery"))
-            return
-        if kind in DEVIATIONS:
+        elif kind in DEVIATIONS:
             take_entry(self.deviations.said, record)
-            return
-        if kind == LOGS:
+        elif kind == LOGS:
             self._take_log(record)
-            return
-        if kind in RUNBOOKS:
+        elif kind in RUNBOOKS:
             self._take_runbook(kind, run, record)
-            return
-        if kind in (PAUSE_BEGIN, PAUSE_END):
+        else:
             take_pause(self.pauses, record)
-            return
+
+    def _take_end(self, kind: str, run: str, record: Record, checks: list[Any] | None) -> None:
         if kind == BACKUP_END and not self.begun_here:
             self.begun_here = not of_another_host(record)
         if kind == PRUNED:
@@ -478,7 +478,8 @@ class FoldedRecords:
             self.grown, self.grown_of = [], source
         if growth := record.get("growth"):
             self.grown = [*self.grown, [growth[key] for key in COUNTED]][-KNOWN:]
-        self.canaries |= {name: digest for name, digest in (record.get("canaries") or {}).items() if digest}
+        if canaries := record.get("canaries"):
+            self.canaries |= {name: digest for name, digest in canaries.items() if digest}
 
     def _take_answer(self, record: Record) -> None:
         """Somebody has looked, and says that all is well with it: what there is now is as it is to be."""

@@ -48,7 +48,7 @@ class Verification:
 
     `head` is the hash of the last record's line: what a checkpoint holds, and the next record's `prev`. `newer` is how
     many records a later ccdr wrote: the chain holds them, and this ccdr does not know what they tell. `unlike` is how
-    many lines are no records, or not as their kinds are defined.
+    many lines are no records, or not as their kinds are defined; `strays` how many end a run that began as another.
     """
 
     records: int
@@ -61,6 +61,7 @@ class Verification:
     crashes: tuple[Unfinished, ...]
     newer: int = 0
     unlike: int = field(default=0, compare=False)
+    strays: int = field(default=0, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -109,7 +110,7 @@ def verify(
         walk.notes.append(f"{directory}: no records")
     problems, notes, unfinished = _first_of(walk.problems), _first_of(walk.notes), tuple(walk.begun.values())
     facts = (walk.records, walk.first_time, walk.last_time, walk.head, walk.torn_bytes, problems, notes, unfinished)
-    return Verification(*facts, walk.newer, walk.unlike)
+    return Verification(*facts, walk.newer, walk.unlike, walk.strays)
 
 
 def _first_of(texts: list[str]) -> tuple[str, ...]:
@@ -156,6 +157,7 @@ class _Walk:
     begun: Begun = field(default_factory=dict)
     newer: int = 0
     unlike: int = 0
+    strays: int = 0
     _begins: Mark = BEGINNING
 
     def go_on(self, since: VerifiedPart) -> None:
@@ -232,6 +234,7 @@ class _Walk:
             self._unread(f"{name}:{number}", record)
         if self.crashes and record.kind.endswith(_EDGES):
             if sentence := strays(self.begun, record):
+                self.strays += 1
                 self.found(f"{name}:{number}: {sentence}", "RUN_OF_ANOTHER", seq)
             follow(self.begun, record)
         doubtful = isinstance(record, Unread) or _PASSED_OVER in line or _TOLD_BY in line

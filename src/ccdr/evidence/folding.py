@@ -1,0 +1,170 @@
+"""Years of a ledger verified and folded in one go: the histories, due times for which nothing was begun, and whether
+the summary that was kept up to some record says the same.
+
+Of a large ledger one process verifies, and two fold what some of the plans tell each: no plan's records change what is
+known of another. What was folded counts only where the verification took the very lines that were folded, each a record
+that is as its kind is defined, and no run ended as another's. In any other case it is folded again as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ccdr.evidence.due_gaps import DueRuns
+from ccdr.evidence.history.places import Histories
+from ccdr.evidence.ledger.lines import WRONG, folded
+from ccdr.evidence.ledger.places import BEGINNING, Extent, Mark, extent_of
+from ccdr.evidence.ledger.verification import Verification, verify
+from ccdr.evidence.reading import Reached, fold, meanwhile, read_verified, worth_another
+from ccdr.evidence.summing import Expected, Place, Summing
+from ccdr.model.values import utc
+
+PARTS = 2  # as many fold; more would share no more processors than two
+_PLAN = b'"plan":'
+
+
+@dataclass
+class _Part:
+    """What one process has folded, as it tells another."""
+
+    reached: tuple[int, str] | None  # number of the lines that it has read, and the hash of the last one
+    latest: str
+    then: tuple[int | None, str] | None  # at the mark: histories that are alike, and the latest time
+    wrong: dict[Place, list[int]]
+    of_plans: Histories
+    due: DueRuns
+    encoded: dict[Place, bytes]
+
+
+@dataclass
+class Fold:
+    """A ledger folded from its beginning to its end. `keeps`: is it to be kept as a file, too?"""
+
+    expected: Expected | None = None
+    keeps: bool = False
+    summing: Summing = field(default_factory=Summing)
+    due: DueRuns = field(default_factory=DueRuns)
+    others: dict[Place, bytes] = field(default_factory=dict)  # what another process has folded
+    _then: tuple[int | None, str] | None = None
+    _wrong: dict[Place, list[int]] = field(default_factory=dict)
+    _of_plans: Histories = field(default_factory=dict)
+
+    def take(self, record: Mapping[str, Any], time: datetime) -> None:
+        self.summing.take(record)
+        self.due.take(record, time)
+
+    @property
+    def at(self) -> Reached | None:
+        return None if self.expected is None else (self.expected.mark, self.compare)
+
+    def compare(self) -> None:
+        """It has come to the mark up to which the summary was made that was kept."""
+        assert self.expected is not None
+        self._then = self.expected.alike(self.summing), self.summing.latest
+
+    @property
+    def alike(self) -> bool:
+        """Does it come to what was kept?"""
+        of = self.expected
+        return of is not None and self._then == (len(of.histories), of.latest)
+
+    @property
+    def of_plans(self) -> Histories:
+        """Histories of the plans themselves, not of their assets."""
+        return {place: one for place, one in self.summing.known.items() if place[1] is None} | self._of_plans
+
+    @property
+    def wrong(self) -> dict[Place, list[int]]:
+        """By place, how many records are such as no ccdr wrote, and where the last one stands."""
+        passed = ((place, one.passed_over.get(WRONG)) for place, one in self.summing.known.items())
+        return {place: of for place, of in passed if of} | self._wrong
+
+    def up_to(self, mark: Mark) -> bytes:
+        return self.summing.up_to(mark, self.others)
+
+    def as_part(self, reached: tuple[int, str] | None) -> _Part:
+        encoded = self.summing.encoded() if self.keeps else {}
+        return _Part(reached, self.summing.latest, self._then, self.wrong, self.of_plans, self.due, encoded)
+
+    def join(self, part: _Part) -> None:
+        """What another process has folded of other plans."""
+        self.summing.latest = max(self.summing.latest, part.latest)
+        if self._then and part.then:
+            counts = self._then[0], part.then[0]
+            alike = None if None in counts else sum(count for count in counts if count is not None)
+            self._then = alike, max(self._then[1], part.then[1])
+        else:
+            self._then = None
+        self._wrong, self._of_plans, self.others = part.wrong, part.of_plans, part.encoded
+        self.due.join(part.due)
+
+
+def read_folded(directory: Path, expected: Expected | None, *, keeps: bool) -> tuple[Verification, Fold]:
+    """Verify the ledger in `directory`, and fold all of it. CcdrError where it cannot be read."""
+    extent = extent_of(directory)
+    if worth_another(extent):
+        whole = _by_parts(directory, extent, partial(Fold, expected, keeps))
+        if whole is not None:
+            return whole
+    made = list[Fold]()
+
+    def anew() -> Callable[[Mapping[str, Any], datetime], None]:
+        made[:] = [Fold(expected, keeps)]
+        return made[0].take
+
+    at = None if expected is None else (expected.mark, lambda: made[0].compare())
+    verification = read_verified(directory, anew, at=at, crashes=True)
+    return verification, made[0]
+
+
+def _by_parts(directory: Path, extent: Extent, anew: Callable[[], Fold]) -> tuple[Verification, Fold] | None:
+    """None where it cannot be said in parts."""
+
+    def part(number: int) -> tuple[Fold, tuple[int, str] | None]:
+        one = anew()
+        return one, fold(directory, extent, _of_part(number, one), BEGINNING, one.at)
+
+    def another() -> _Part:
+        one, reached = part(1)
+        return one.as_part(reached)
+
+    with meanwhile(partial(verify, directory, extent=extent)) as verified, meanwhile(another) as theirs:
+        ours, reached = part(0)
+        other, verification = theirs(), verified()
+    if verification is None or other is None or verification.unlike or verification.strays:
+        return None
+    if not reached == other.reached == (verification.records, verification.head):
+        return None
+    ours.join(other)
+    return verification, ours
+
+
+def _of_part(number: int, of: Fold) -> Callable[[bytes], None]:
+    """Takes a line if its plan is of this part: each plan in turn, as they appear, so that who reads the same lines
+    parts them in the same way. What is of no plan is of the first part. ValueError where what a line seems to be of is
+    not what it is of."""
+    by_text = dict[bytes, int]()
+    by_plan: dict[str | None, int] = {None: 0}
+
+    def one(line: bytes) -> None:
+        at = line.find(_PLAN) + len(_PLAN)  # the envelope's own: no object stands before it
+        if line[at : at + 1] != b'"':
+            part = 0
+        else:
+            text = line[at + 1 : line.find(b'"', at + 1)]
+            known = by_text.get(text)
+            if known is None:
+                known = by_text[text] = by_plan[text.decode()] = len(by_text) % PARTS
+            part = known
+        if part == number:
+            record = folded(line)
+            if by_plan.get(record["plan"]) != number:
+                raise ValueError("a record of a plan that its line does not seem to be of")
+            of.take(record, utc(record["time"]))
+
+    return one
