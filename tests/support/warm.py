@@ -1,11 +1,13 @@
-"""`ccdr`, and not its start: of what a short command costs, most is Python's reading of modules.
+"""`ccdr`, and neither its start nor its end: of what a short command costs, most is Python's reading of modules, and
+Python's taking apart of them.
 
 A process that has read them is forked for each command: that is a process of its own as ever, with its own environment,
-directory, files and end. What is about the start itself starts `ccdr` as a person does: `Site.start`, and tests/e2e.
+directory, files and exit status. What is about start and end starts `ccdr` as a person does: `Site.start`, and tests/e2e.
 """
 
 from __future__ import annotations
 
+import atexit
 import functools
 import gc
 import importlib
@@ -17,12 +19,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ccdr
+from ccdr.evidence.records.reading import _decoder
+from ccdr.evidence.records.registry import KINDS
 
 
 def run(args: Sequence[str], *, env: Mapping[str, str], timeout: float, umask: int) -> subprocess.CompletedProcess[str]:
@@ -69,6 +74,8 @@ def _serve(listening: socket.socket) -> dict[str, Any]:
         if path.stem != "__main__":
             importlib.import_module(".".join(path.relative_to(home.parent).with_suffix("").parts))
     importlib.import_module("docker")
+    for kind in KINDS:
+        _decoder(kind.encode())  # what every ledger is read by, made when it is first used
     gc.freeze()  # or the collector would write to every page that is shared
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while sys.stdin not in select.select([listening, sys.stdin], [], [])[0]:
@@ -103,8 +110,25 @@ def _become(args: list[str], env: dict[str, str], directory: str, umask: int, fi
     sys.argv = ["ccdr", *args]
 
 
+def _to_its_end(main: Callable[[], None]) -> NoReturn:
+    """With all that the end of a process brings but one: Python would take every module apart, and each page that the
+    processes share would be copied for that, which is half of what a short command costs."""
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        if end.code is not None and not isinstance(end.code, int):
+            raise
+        code = end.code or 0
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
     _become(**_serve(socket.socket(fileno=int(sys.argv[1]))))
     from ccdr.__main__ import main
 
-    main()
+    _to_its_end(main)
