@@ -3,6 +3,7 @@
 version      the format of all this, a whole number; every ccdr at work holds it open, see migrate.py
 ledger/      the evidence
 ledgers/     other ledgers, by their ids: lost ones that were brought back, and other hosts'
+collected/   plans of other hosts, by the ids of their ledgers, as evidence buckets held them
 chain.json   which ledger it is, a mark in it, and what it says of itself: see evidence/lineage
 compared.json when each repository was last asked what it attests of the ledger, so that none is asked by each run
 told-ledger.json what of the ledger's troubles a run has printed; when lost, all are printed again

@@ -119,6 +119,11 @@ class ObjectLock(_Anchor):
         description="ask for a lock of so many days with each put, where the bucket's own default retention is not to "
         "count; wants s3:PutObjectRetention",
     )
+    plans: bool = Field(
+        False,
+        description="put each plan's files there, too, so that an auditor's report judges by them: whatever they quote "
+        "stays there as long as the lock",
+    )
     every: Duration = Field(3600.0, description=_EVERY)
 
     @property

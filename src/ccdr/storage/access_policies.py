@@ -15,7 +15,7 @@ from ccdr.model.errors import UsageProblem
 from ccdr.plans.access import Role
 from ccdr.plans.model import Plan
 from ccdr.plans.repository_url import place_in_bucket
-from ccdr.storage.evidence_bucket import ASIDE, CANARIES, CHECKPOINTS, RECEIPTS, SEGMENTS
+from ccdr.storage.evidence_bucket import ASIDE, CANARIES, CHECKPOINTS, PLANS, RECEIPTS, SEGMENTS
 
 VERSION = "2012-10-17"  # of the policies' language
 LOG = "log"  # the folder of the repository in which shipped logs have a repository of their own
@@ -147,7 +147,7 @@ def _evidence(places: Places) -> list[Policy]:
         _allow(
             "Put",
             ["s3:PutObject"],
-            *(of.objects(below) for below in (CHECKPOINTS, SEGMENTS, ASIDE, RECEIPTS, CANARIES)),
+            *(of.objects(below) for below in (CHECKPOINTS, SEGMENTS, ASIDE, RECEIPTS, PLANS, CANARIES)),
         ),
         _never(of, *_READ, "s3:DeleteObject", "s3:ListBucket", "s3:ListBucketVersions"),
     ]

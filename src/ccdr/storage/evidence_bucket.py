@@ -4,6 +4,7 @@
     PREFIX/segments/<origin>/<first>-<last>.jsonl       those exact lines, 12 digits each
     PREFIX/aside/<origin>/torn-….bin                    what records say was set aside of a torn or changed line
     PREFIX/receipts/<origin>/<size>.<name>.tsr          a time-stamping authority's token over a checkpoint
+    PREFIX/plans/<origin>/<digest>/plans/<name>.yaml    a file of a plan's version, by that one's digest
 
 Whoever writes may only put. A put can overwrite, and then the store keeps both: so of several versions of a key the
 oldest is the true one. One of the same bytes is a put that was repeated after a crash.
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CHECKPOINTS, SEGMENTS, ASIDE, RECEIPTS, CANARIES = "checkpoints/", "segments/", "aside/", "receipts/", "canaries/"
+PLANS = "plans/"
 COMPLIANCE = "COMPLIANCE"  # GOVERNANCE can be bypassed
-LARGEST_NOTE = 64 * 1024  # bytes of a checkpoint that are read
+LARGEST_NOTE, LARGEST_PLAN = 64 * 1024, 1024**2  # bytes of a checkpoint, and of a plan's file, that are read
 LARGEST_LINE, LARGEST_SEGMENT = 16 * 1024**2, 64 * 1024**2  # bytes: whoever may put may put anything
 _BLOCK = 1024 * 1024  # bytes
 _ORIGIN = r"(?P<origin>ccdr\.ledger/[0-9a-f]{32})"
@@ -38,6 +40,8 @@ _CHECKPOINT = re.compile(rf"{CHECKPOINTS}{_ORIGIN}/(?P<first>[0-9]{{12}})")
 _SEGMENT = re.compile(rf"{SEGMENTS}{_ORIGIN}/(?P<first>[0-9]{{12}})-(?P<last>[0-9]{{12}})\.jsonl")
 _ASIDE = re.compile(rf"{ASIDE}{_ORIGIN}/(?P<name>torn-[0-9A-Za-z.-]{{1,100}}\.bin)")
 _RECEIPT = re.compile(rf"{RECEIPTS}{_ORIGIN}/(?P<name>[0-9]{{12}}\.[a-z0-9][a-z0-9_-]{{0,62}}\.tsr)")
+_FILE = r"(?:plans|restore_tests)/[a-z0-9][a-z0-9_-]{0,62}\.yaml"
+_PLAN = re.compile(rf"{PLANS}{_ORIGIN}/(?P<digest>[0-9a-f]{{64}})/(?P<name>{_FILE})")
 
 
 def checkpoint_key(origin: str, size: int) -> str:
@@ -56,15 +60,21 @@ def receipt_key(origin: str, name: str) -> str:
     return f"{RECEIPTS}{origin}/{name}"
 
 
+def plan_key(origin: str, digest: str, name: str) -> str:
+    return f"{PLANS}{origin}/{digest}/{name}"
+
+
 @dataclass(frozen=True)
 class Key:
-    """What a key says of its object: which ledger's, and which records; `name` of a file of its own."""
+    """What a key says of its object: which ledger's, and which records; `name` of a file of its own, or of one of a
+    plan's version, with that one's `digest`."""
 
     below: str
     origin: str
     first: int = 0
     last: int = 0
     name: str = ""
+    digest: str = ""
 
     @classmethod
     def of(cls, key: str) -> Key | None:
@@ -77,6 +87,8 @@ class Key:
             return cls(ASIDE, found["origin"], name=found["name"])
         if found := _RECEIPT.fullmatch(key):
             return cls(RECEIPTS, found["origin"], name=found["name"])
+        if found := _PLAN.fullmatch(key):
+            return cls(PLANS, found["origin"], name=found["name"], digest=found["digest"])
         return None
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,7 +18,7 @@ from tests.support.clocks import Clock
 from tests.support.evidence_server import CUSTOMERS, LOCKED, UNLOCKED, EvidenceServer
 from tests.support.faulty_proxy import FaultyProxy, Mode, faulty_proxy
 from tests.support.harness import Ran, Site
-from tests.support.stored import settled_file, with_repository
+from tests.support.stored import copy_of, settled_file, with_repository
 from tests.support.verified import World
 
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of
@@ -25,7 +26,7 @@ from ccdr.jobs.checkpoints import signing_keys
 from ccdr.jobs.checkpoints.making import make
 from ccdr.jobs.checkpoints.publishing import Publishing, stretches
 from ccdr.model.errors import CcdrError
-from ccdr.storage.evidence_bucket import EvidenceBucket, checkpoint_key, segment_key
+from ccdr.storage.evidence_bucket import EvidenceBucket, checkpoint_key, plan_key, segment_key
 from ccdr.storage.s3 import Refused
 
 if TYPE_CHECKING:
@@ -323,14 +324,22 @@ def test_the_auditor_cannot_read_customers_data_nor_write_and_the_host_cannot_re
         assert said.value.code == "AccessDenied"
 
 
-def test_an_auditor_without_plans_gets_report_and_export(evidence: EvidenceServer, tmp_path: Path) -> None:
-    """By the versions of plans that the records hold."""
-    (tmp_path / "host").mkdir()
-    site = with_repository(Site(tmp_path / "host"))
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Recordings that were backed up, and came back."""
+    site = with_repository(Site(tmp_path_factory.mktemp("tested")))
     settled_file(site.root / "tree" / "a.wav", b"sound" * 1000)
     site.recordings(site.root / "tree")
     site.backed_up()
     assert site.run("test", "p").code == 0
+    return site
+
+
+def test_an_auditor_without_plans_gets_report_and_export(
+    tested: Site, evidence: EvidenceServer, tmp_path: Path
+) -> None:
+    """By the versions of plans that the records hold."""
+    site = copy_of(tested, tmp_path / "host")
     host = Host(site, evidence)
     host.publish()
     auditor = Auditor(tmp_path / "auditor", host)
@@ -351,6 +360,58 @@ def test_an_auditor_without_plans_gets_report_and_export(evidence: EvidenceServe
     shutil.copytree(site.root / "restore_tests", auditor.site.root / "restore_tests")
     judged = auditor.site.run("report", "--since", "7d")
     assert judged.json["assets"][0]["in_plans"] and judged.json["assets"][0]["objectives"], judged
+
+
+def test_an_auditor_with_the_bucket_alone_gets_a_report_that_judges(
+    tested: Site, evidence: EvidenceServer, tmp_path: Path
+) -> None:
+    """Where the host puts its plans there, too: as they are in force."""
+    site = copy_of(tested, tmp_path / "host")
+    host = Host(site, evidence)
+    publishing = Publishing(host.store, host.world.services, with_plans=True)
+    publishing.publish(make(host.world.services).checkpoint)
+    plan = site.root / "plans/p.yaml"
+    plan.write_text(plan.read_text().replace("ops@example.test", "others@example.test"))
+    assert site.run("test", "p").code == 0
+    publishing.publish(make(host.world.services).checkpoint)
+    put = len(host.server.by("auditor", host.folder).versions("plans/"))
+    host.work()
+    publishing.publish(make(host.world.services).checkpoint)
+    assert len(host.server.by("auditor", host.folder).versions("plans/")) == put == 4, "each version once"
+    auditor = Auditor(tmp_path / "auditor", host)
+    done = auditor.collect()
+    (one,) = done.json["ledgers"]
+    there = Path(one["plans"])
+    assert done.code == 0 and there.is_relative_to(auditor.site.state), done
+    for name in ("plans/p.yaml", "restore_tests/recordings.yaml"):
+        assert (there / name).read_bytes() == (site.root / name).read_bytes()
+    argv = auditor.site.argv("ledger", "collect", host.url, "--env-file", str(auditor.env))
+    told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert f"--plans {there}/plans --restore-tests {there}/restore_tests report" in told
+    shutil.rmtree(auditor.site.root / "plans")
+    auditor.site.root.joinpath("restore_tests").rename(tmp_path / "gone")
+    shutil.copytree(there, auditor.site.root, dirs_exist_ok=True)
+    judged = auditor.site.run("report", "--since", "7d")
+    assert judged.json["answer"]["level"] != "UNPROVEN", judged.json["answer"]
+    assert judged.json["assets"][0]["in_plans"] and judged.json["assets"][0]["objectives"], judged
+
+
+def test_a_plan_that_is_not_what_its_record_tells_of_is_told_and_not_taken(
+    tested: Site, evidence: EvidenceServer, tmp_path: Path
+) -> None:
+    """Put first, or over it: by who has the host's credential."""
+    site = copy_of(tested, tmp_path / "host")
+    host = Host(site, evidence)
+    version = site.records("plan.version")[-1]["digest"]
+    host.store.put(plan_key(host.origin, version, "plans/p.yaml"), b"plan: p\nobjectives: {rpo: 900d}\n")
+    host.store.put(plan_key(host.origin, "0" * 64, "plans/q.yaml"), b"plan: q\n")
+    Publishing(host.store, host.world.services, with_plans=True).publish(make(host.world.services).checkpoint)
+    auditor = Auditor(tmp_path / "auditor", host)
+    done = auditor.collect()
+    (one,) = done.json["ledgers"]
+    assert done.code == 1 and {found["code"] for found in one["findings"]} >= {"PLAN_UNLIKE"}, done
+    assert [path.name for path in Path(one["plans"]).rglob("*.yaml")] == ["recordings.yaml"]
+    assert auditor.verdict()[0] == 1, "and it stays told"
 
 
 def test_a_ledger_of_many_pieces_comes_whole_and_goes_on_where_it_was_given_up(

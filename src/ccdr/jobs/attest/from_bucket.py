@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ccdr.evidence.checkpoints.checkpoint import ledger_of_origin, read_checkpoi
 from ccdr.evidence.checkpoints.found import Finding
 from ccdr.evidence.checkpoints.names import ANCHORS, checkpoint_name
 from ccdr.evidence.checkpoints.published import Published, PublishedCheckpoint
-from ccdr.evidence.lineage.beside import id_in, lies_at
+from ccdr.evidence.lineage.beside import id_in, lies_at, reader
 from ccdr.evidence.lineage.comparing import read as read_lineage
 from ccdr.host.files import write_durably
 from ccdr.jobs.attest.assembling import Assembly
@@ -30,18 +31,23 @@ from ccdr.jobs.checkpoints.kept import published_in as kept_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
 from ccdr.model.values import rfc3339
+from ccdr.plans.versions import PLAN_VERSION, version_of
 from ccdr.storage.evidence_bucket import (
     ASIDE,
     CHECKPOINTS,
     COMPLIANCE,
     LARGEST_LINE,
+    LARGEST_PLAN,
     LARGEST_SEGMENT,
+    PLANS,
     RECEIPTS,
     SEGMENTS,
     EvidenceBucket,
     Key,
     ObjectVersion,
 )
+
+COLLECTED_PLANS = "collected"  # below STATE: by the id of their ledger, as the host has put them into its bucket
 
 
 @dataclass(frozen=True)
@@ -56,12 +62,14 @@ class FromBucket:
     taken: Taken | None = None
     own: bool = False
     refused: CcdrError | None = None
+    plans: Path | None = None  # where the files lie of its plans' newest versions, if the host has put them there
 
     def as_json(self) -> dict[str, object]:
         return {
             **(self.taken.as_json() if self.taken else {"ledger": self.ledger}),
             "bucket": self.url,
             "own": self.own,
+            "plans": str(self.plans) if self.plans else None,
             "checkpoints": self.checkpoints,
             "findings": [one.as_json() for one in self.findings],
             "refused": self.refused and str(self.refused),
@@ -80,6 +88,7 @@ def collect_bucket(store: EvidenceBucket, services: Services) -> list[FromBucket
         SEGMENTS,
         ASIDE,
         RECEIPTS,
+        PLANS,
     ):  # in this order: what a checkpoint knows of was put before it
         for name, versions in groupby(store.versions(below), key=lambda one: one.key):
             if (key := Key.of(name)) is not None:
@@ -111,9 +120,10 @@ def _ledger(store: EvidenceBucket, origin: str, there: dict[str, Versions], serv
         text = f"a checkpoint there is of {newest} records, and the segments there end with record {records}"
         findings.append(Finding("SEGMENT_MISSING", text, newest))
     _fetched(store, there.get(RECEIPTS, {}), checkpoints_of(services.state, ledger) / ANCHORS, findings)
+    plans = None if taken is None else _plans(store, there.get(PLANS, {}), taken, services, findings)
     _keep(services, ledger, replace(published, read=read, findings=tuple(findings)))
     found = of_beside(services, ledger).findings if taken is not None else tuple(findings)
-    return FromBucket(ledger, store.url, len(checkpoints), found, taken, refused=broken)
+    return FromBucket(ledger, store.url, len(checkpoints), found, taken, refused=broken, plans=plans)
 
 
 def _size(one: PublishedCheckpoint) -> int:
@@ -224,6 +234,39 @@ def _fetched(store: EvidenceBucket, there: Versions, directory: Path, found: lis
         oldest = _oldest(store, versions, found)
         if oldest is not None and not (directory / key.name).exists():
             write_durably(directory / key.name, store.contents(oldest, LARGEST_LINE)[0])
+
+
+def _plans(
+    store: EvidenceBucket, there: Versions, taken: Taken, services: Services, found: list[Finding]
+) -> Path | None:
+    """The files of the newest version of each plan that the ledger tells of, as its record has their digests, where
+    they lie as a person has them: in `plans` and `restore_tests`. None where there are none."""
+    directory, of_digest = services.state.root / COLLECTED_PLANS / taken.ledger, dict[str, list[tuple[Key, str]]]()
+    for key in there:
+        of_digest.setdefault(key.digest, []).append((key, key.name))
+    texts, seen = dict[str, bytes](), set[str]()
+    for record in reader(taken.directory).newest(PLAN_VERSION) if there else ():
+        version = version_of(record)
+        if version is None or version.plan in seen:
+            continue
+        seen.add(version.plan)
+        for key, name in of_digest.get(version.digest, ()):
+            if (oldest := _oldest(store, there[key], found)) is None:
+                continue
+            text = store.contents(oldest, LARGEST_PLAN)[0]
+            if sha256(text).hexdigest() == version.files.get(name):
+                texts.setdefault(name, text)  # of a restore test that several plans name: as the newest has it
+            else:
+                wrong = f"{oldest.key} is not the file that record {version.number} tells of"
+                found.append(Finding("PLAN_UNLIKE", wrong, version.number))
+    if not texts:
+        return None
+    for path in [*directory.glob("plans/*.yaml"), *directory.glob("restore_tests/*.yaml")]:
+        if str(path.relative_to(directory)) not in texts:
+            path.unlink(missing_ok=True)
+    for name, text in texts.items():
+        write_durably(directory / name, text)
+    return directory
 
 
 def _keep(services: Services, ledger: str, published: Published) -> None:

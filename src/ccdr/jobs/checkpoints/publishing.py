@@ -1,11 +1,12 @@
-"""Evidence to a bucket, by a credential that may only put: the lines since the last ones that are there, and then the
-checkpoint. What was put twice, as a crash came between, does no harm."""
+"""Evidence to a bucket, by a credential that may only put: the lines since the last ones that are there; the plans,
+where that is asked for; and then the checkpoint. What was put twice, as a crash came between, does no harm."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,17 @@ from ccdr.evidence.ledger.places import forwards, holding, line_as_record, segme
 from ccdr.evidence.lineage.anchored import ANCHORED
 from ccdr.host.files import write_durably
 from ccdr.jobs.checkpoints.kept import directory_of
+from ccdr.jobs.in_force import kept_texts
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
+from ccdr.plans.versions import PLAN_VERSION
 from ccdr.storage.evidence_bucket import (
     EvidenceBucket,
     Stored,
     Stretch,
     aside_key,
     checkpoint_key,
+    plan_key,
     receipt_key,
     segment_key,
 )
@@ -90,6 +94,7 @@ class Publishing:
     store: EvidenceBucket
     services: Services
     at_once: int = field(default=AT_ONCE)
+    with_plans: bool = False
 
     def publish(self, checkpoint: Checkpoint, go_on: Callable[[], bool] = lambda: True) -> Published:
         """Put the lines up to the checkpoint, and then it. As the bucket's calls; CcdrError where the ledger cannot be
@@ -107,8 +112,10 @@ class Publishing:
                         self.store.put(key, path.read_bytes(), now)
                 key = segment_key(origin, lines.first, lines.last)
                 self.store.put(key, Stretch(lines.path, lines.start, lines.end), now)
-                write_durably(self._kept(ledger), json.dumps({"until": lines.last}) + "\n")
+                self._note(ledger, until=lines.last)
                 objects += 1
+        if self.with_plans:
+            self._put_plans(ledger, origin, now, go_on)
         put = self.store.put(checkpoint_key(origin, checkpoint.size), checkpoint.contents, now)
         return Published(put, objects)
 
@@ -125,13 +132,34 @@ class Publishing:
                 yield checkpoint_key(origin, size), there / checkpoint_name(size)  # this bucket may have missed it
                 yield receipt_key(origin, name), there / ANCHORS / name
 
+    def _put_plans(self, ledger: str, origin: str, now: datetime, go_on: Callable[[], bool]) -> None:
+        """The files of each plan's newest version, as they were kept; those that there is no time for the next time."""
+        there = self._noted(ledger).get("plans")
+        done = [str(one) for one in there] if isinstance(there, list) else []
+        for (plan, asset), history in self.services.histories().items():
+            version = history.newest.get(PLAN_VERSION) if asset is None and plan is not None else None
+            if version is None or version["digest"] in done or not go_on():
+                continue
+            for name, text in (kept_texts(self.services, str(plan), version["digest"]) or {}).items():
+                self.store.put(plan_key(origin, version["digest"], name), text, now)
+            done.append(version["digest"])
+            self._note(ledger, plans=done)
+
+    def _note(self, ledger: str, **what: object) -> None:
+        write_durably(self._kept(ledger), json.dumps({**self._noted(ledger), **what}) + "\n")
+
+    def _noted(self, ledger: str) -> dict[str, Any]:
+        """From the beginning where nobody knows any more."""
+        try:
+            return dict(json.loads(self._kept(ledger).read_text("ascii")))
+        except (OSError, ValueError, TypeError):
+            return {}
+
     def _kept(self, ledger: str) -> Path:
         there = sha256(self.store.url.encode()).hexdigest()[:12]
         return directory_of(self.services.state, ledger) / "put" / f"{there}.json"
 
     def _until(self, ledger: str) -> int:
-        """Up to which record it has them; from the beginning where nobody knows any more."""
-        try:
-            return int(json.loads(self._kept(ledger).read_text("ascii"))["until"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0
+        """Up to which record it has them."""
+        until = self._noted(ledger).get("until")
+        return until if isinstance(until, int) else 0

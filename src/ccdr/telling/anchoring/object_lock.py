@@ -33,8 +33,9 @@ class LockedObject:
     def anchor(self, checkpoint: Checkpoint) -> Receipt:
         began, clock, settings = self.services.clock.monotonic(), self.services.clock, self.settings
         store = EvidenceBucket.of(settings.url, env_file(settings.env_file), lock_days=settings.lock_days)
+        publishing = Publishing(store, self.services, with_plans=settings.plans)
         try:
-            done = Publishing(store, self.services).publish(checkpoint, lambda: clock.monotonic() - began < NO_MORE)
+            done = publishing.publish(checkpoint, lambda: clock.monotonic() - began < NO_MORE)
         except Refused as refused:
             problem = f"the evidence bucket {store.bucket.name} takes nothing ({refused.code})"
             hint = refused.next_step if refused.unknown_credential else "`ccdr doctor` says what it lacks"
