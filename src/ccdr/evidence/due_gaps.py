@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from ccdr.evidence.history.kinds import DUTIES, MISSED, NOT_BEGUN, STARTS, VERB_OF
+from ccdr.evidence.history.kinds import BACKUP_END, DUTIES, MISSED, NOT_BEGUN, STARTS, TEST_END, VERB_OF
 from ccdr.evidence.ledger.lines import PASSED_OVER
 from ccdr.evidence.mappings import listing, mapping, moment_of, text, whole
 from ccdr.evidence.pauses import ALL, PAUSE_BEGIN, PAUSE_END, Entry, take_pause, windows
@@ -23,6 +23,7 @@ from ccdr.plans.versions import PLAN_VERSION, PlanRevision, version_of
 
 _VERBS = {verb.value: verb for verb in Verb}
 _OF_AN_ASSET = (Verb.BACKUP, Verb.TEST, Verb.CONTROL)
+_ENDS = frozenset((BACKUP_END, TEST_END))
 _NONE = -1  # instead of a due time
 
 
@@ -99,6 +100,8 @@ class DueRuns:
         kind = record["kind"]
         if kind in STARTS:
             self._begun(record, time, VERB_OF.get(kind), record.get("trigger"))
+        elif kind in _ENDS:  # nearly all of the others
+            return
         elif kind == NOT_BEGUN:
             self._begun(record, time, text(record.get("verb")), {"by": "run", "due": record.get("due")})
         elif kind == MISSED:

@@ -69,14 +69,8 @@ def another_walk(directory: Path, work: Callable[[], T]) -> Iterator[Callable[[]
     if not worth_another(extent_of(directory)):
         yield work
         return
-    with meanwhile(partial(_behind_the_others, work)) as answer:
+    with meanwhile(work) as answer:
         yield lambda: answer() or work()
-
-
-def _behind_the_others(work: Callable[[], T]) -> T:
-    """It is done before they are, on what they leave of the processors."""
-    os.nice(10)
-    return work()
 
 
 def worth_another(extent: Extent, since: VerifiedPart | None = None) -> bool:

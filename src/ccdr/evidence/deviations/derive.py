@@ -94,7 +94,11 @@ def take(histories: Histories, record: Record, was: Before) -> None:
         if not of_another_host(record):
             _version(histories, record, was)
         return
-    _One(history_at(histories, (place_of(record), record["asset"])), record, was, _rules(was.version)).take()
+    own, rules = history_at(histories, (place_of(record), record["asset"])), _rules(was.version)
+    if kind == BACKUP_END and record["result"] == STORED and not own.deviations.spans:  # as a rule
+        Points(own.deviations, str(record["asset"]), rules).stored(record, was.version)
+        return
+    _One(own, record, was, rules).take()
 
 
 def _rules(version: Record | None) -> Mapping[str, Any]:
@@ -136,11 +140,10 @@ class _One:
         if kind == TEST_END:
             self._tested()
         elif kind == BACKUP_END:
-            result, kept = record["result"], self.own.deviations
-            if kept.spans or result != STORED:
-                self._ends(Trouble.BACKUP_FAILED, "backup", result == FAILED, result == STORED)
+            result = record["result"]
+            self._ends(Trouble.BACKUP_FAILED, "backup", result == FAILED, result == STORED)
             if result == STORED:
-                Points(kept, str(record["asset"]), self.rules).stored(record, self.was.version)
+                Points(self.kept, str(record["asset"]), self.rules).stored(record, self.was.version)
         elif kind == CONTROLLED:
             self._controlled()
         elif kind == CHECKED:

@@ -55,8 +55,10 @@ def take_access(plan: FoldedRecords, record: Record) -> None:
     """Of a plan: one more record of somebody who was there."""
     if plan.access_since is None:
         plan.access_since = str(record["time"])
-    _see(plan, HOST, _host(str(record["host"])), record)
-    _see(plan, USER, str(record["actor"]), record)
+    known, (host, actor) = plan.accesses, (record["host"], record["actor"])
+    if host not in known.get(HOST, ()) or actor not in known.get(USER, ()):  # not so, as a rule
+        _see(plan, HOST, _host(str(host)), record)
+        _see(plan, USER, str(actor), record)
     kind = record["kind"]
     if kind == EXAMINED:
         for name, of in record["repositories"].items():

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.model.values import at_copy
+from ccdr.model.values import PRIMARY, at_copy
 
 Histories = dict[tuple[str | None, str | None], AssetHistory]  # by (plan, asset); a plan's upkeep by (plan, None)
 
@@ -14,7 +14,10 @@ Histories = dict[tuple[str | None, str | None], AssetHistory]  # by (plan, asset
 def place_of(record: Mapping[str, Any]) -> str | None:
     """The plan, or the copy of it, that a record is about: each has its own history."""
     plan, copy = record["plan"], record.get("copy")
-    return at_copy(plan, copy) if plan is not None and isinstance(copy, str) else plan
+    if copy is None or copy == PRIMARY or plan is None or not isinstance(copy, str):
+        place: str | None = plan
+        return place
+    return at_copy(plan, copy)
 
 
 def history_at(histories: Histories, place: tuple[str | None, str | None]) -> AssetHistory:

@@ -7,11 +7,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ccdr.evidence.ledger.appending import lies_aside
 from ccdr.evidence.ledger.lines import OF_READERS, PASSED_OVER, WRONG, as_read, misfits
-from ccdr.evidence.ledger.places import BEGINNING, NOTHING, SEGMENT, Extent, Mark, extent_of, files_in, telling
+from ccdr.evidence.ledger.places import (
+    BEGINNING,
+    NOTHING,
+    READ_AHEAD,
+    SEGMENT,
+    Extent,
+    Mark,
+    extent_of,
+    files_in,
+    telling,
+)
 from ccdr.evidence.ledger.problem import LedgerProblem
 from ccdr.evidence.records import (
     LedgerAcknowledged,
@@ -24,8 +34,7 @@ from ccdr.evidence.records import (
 MOST_REPORTED = 100  # problems, and notes, that one verification spells out
 
 
-@dataclass(frozen=True)
-class Unfinished:
+class Unfinished(NamedTuple):  # one for each start of millions: a frozen dataclass takes three times as long
     """A start without an end: a crash, unless that run is still at work. `kind` is without `.start`."""
 
     kind: str
@@ -178,7 +187,7 @@ class _Walk:
             self.seq, self.unread, self.before = first - 1, 0, None
         name, end = path.name, offset
         mark, reached = self.at or (None, None)
-        with path.open("rb") as file:
+        with path.open("rb", READ_AHEAD) as file:
             before = file.read(offset).count(b"\n")
             for number, line in enumerate(file, start=before + 1):
                 if end >= size:
@@ -213,9 +222,10 @@ class _Walk:
             self.unread, self.before, self.unlike = self.unread + 1, None, self.unlike + 1
             return
         seq, time = record.seq, record.time
-        follows, chained = seq == self.seq + 1 or self._may_follow(seq), self.before in (record.prev, None)
-        if not follows or not chained:
-            self._misplaced(f"{name}:{number}", seq, follows=follows, chained=chained)
+        if seq != self.seq + 1 or record.prev != self.before:  # as a rule it is neither
+            follows, chained = seq == self.seq + 1 or self._may_follow(seq), self.before in (record.prev, None)
+            if not follows or not chained:
+                self._misplaced(f"{name}:{number}", seq, follows=follows, chained=chained)
         self.records, self.seq, self.unread = self.records + 1, seq, 0
         self.before = self.head = sha256(line).hexdigest()
         if self.last_time is None:
@@ -232,11 +242,9 @@ class _Walk:
                     self.notes.append(f"{sentence}; somebody answers for it, by record {seq}")
         elif isinstance(record, Unread):
             self._unread(f"{name}:{number}", record)
-        if self.crashes and record.kind.endswith(_EDGES):
-            if sentence := strays(self.begun, record):
-                self.strays += 1
-                self.found(f"{name}:{number}: {sentence}", "RUN_OF_ANOTHER", seq)
-            follow(self.begun, record)
+        if self.crashes and record.kind.endswith(_EDGES) and (sentence := follow(self.begun, record)):
+            self.strays += 1
+            self.found(f"{name}:{number}: {sentence}", "RUN_OF_ANOTHER", seq)
         doubtful = isinstance(record, Unread) or _PASSED_OVER in line or _TOLD_BY in line
         seen = as_read(line, record) if self.each is not None or doubtful else {}
         if doubtful and seen.get(PASSED_OVER) == WRONG and not misfits(record):
@@ -273,22 +281,18 @@ class _Walk:
         self.found(f"{where}: {'; '.join(wrong)}", "CHAIN_BROKEN" if follows else "SEQUENCE_BROKEN", seq)
 
 
-def strays(begun: Begun, record: Record) -> str | None:
-    """Is it the end of a run that began as another: of another plan or asset, or as other work?"""
+def follow(begun: Begun, record: Record) -> str | None:
+    """Keep `begun` to the starts whose end has not come yet. A sentence where it is the end of a run that began as
+    another: of another plan or asset, or as other work."""
     kind, _, edge = record.kind.rpartition(".")
-    if edge != "end" or record.run is None or (kind, record.plan, record.asset, record.run) in begun:
+    if edge not in _EDGES:
         return None
-    other = next((one for one in begun.values() if one.run == record.run), None)
-    sentence = "it ends a run that began as another, of another plan, asset or kind, with record"
-    return None if other is None else f"{sentence} {other.seq}"
-
-
-def follow(begun: Begun, record: Record) -> None:
-    """Keep `begun` to the starts whose end has not come yet."""
-    kind, _, edge = record.kind.rpartition(".")
-    if edge not in ("start", "end"):
-        return
     run = (kind, record.plan, record.asset, record.run)
-    begun.pop(run, None)  # a run that begins twice is the second one
+    before = begun.pop(run, None)  # a run that begins twice is the second one
     if edge == "start":
-        begun[run] = Unfinished(kind, record.plan, record.asset, record.run, record.host, record.time, record.seq)
+        begun[run] = Unfinished(*run, record.host, record.time, record.seq)
+    elif before is None and record.run is not None:
+        other = next((one for one in begun.values() if one.run == record.run), None)
+        if other is not None:
+            return f"it ends a run that began as another, of another plan, asset or kind, with record {other.seq}"
+    return None

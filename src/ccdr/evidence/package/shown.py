@@ -17,7 +17,7 @@ from ccdr.evidence.ledger.ledger import BEGIN
 from ccdr.evidence.ledger.lines import PASSED_OVER, WRONG, as_read
 from ccdr.evidence.ledger.places import BEGINNING, extent_of, lines
 from ccdr.evidence.ledger.problem import LedgerProblem
-from ccdr.evidence.ledger.verification import Begun, Verification, follow, strays, verify
+from ccdr.evidence.ledger.verification import Begun, Verification, follow, verify
 from ccdr.evidence.lineage.anchored import ANCHORED
 from ccdr.evidence.lineage.beside import id_in, misnamed, read_id, reader
 from ccdr.evidence.package.hidden import LINES, TREE, leaves_of
@@ -171,15 +171,14 @@ class Shown:
         record = as_read(line, typed)
         if record.get(PASSED_OVER) == WRONG:
             self._wrong(f"{where}: no ccdr wrote it so: nothing is taken from it", "RECORD_WRONG")
-        if sentence := strays(self._begun, typed):
-            self._wrong(f"{where}: {sentence}", "RUN_OF_ANOTHER")
         if isinstance(typed, LedgerRecovered) and typed.spoilt:
             self.spoilt.append(self.size)
         elif isinstance(typed, LedgerAcknowledged):
             self.spoilt = [one for one in self.spoilt if one not in typed.spoilt]
         self._newer += isinstance(typed, Unread) and typed.newer
         self._times = [min([*self._times, typed.time]), max([*self._times, typed.time])]
-        follow(self._begun, typed)
+        if sentence := follow(self._begun, typed):
+            self._wrong(f"{where}: {sentence}", "RUN_OF_ANOTHER")
         if record["kind"] == BEGIN:
             self.named = str(record.get("ledger"))
         self._take(record, digest)

@@ -57,7 +57,8 @@ def decode(line: bytes) -> Record:
         try:
             if today in line:
                 record: Record = decoder(line)
-                if _encode(record) + b"\n" == line:
+                encoded = _encode(record)
+                if len(encoded) + 1 == len(line) and line.startswith(encoded) and line.endswith(b"\n"):
                     return record
             elif (stands := line.find(before, at)) > 0 and line.find(b"{", at, stands) < 0 and line.endswith(b"\n"):
                 strictly(line)  # all that it has may be what today's has
