@@ -73,7 +73,7 @@ def comes_to(found: tuple[Verification, Fold]) -> dict[str, Any]:
     return {
         "verification": verification, "latest": fold.summing.latest, "alike": fold.alike, "wrong": sorted(fold.wrong),
         "gaps": [str(gap) for gap in fold.due.gaps()], "histories": histories, "plans": sorted(map(str, fold.of_plans)),
-        "file": sorted(fold.up_to(BEGINNING)),
+        "file": sorted(b"".join(fold.up_to(BEGINNING))),
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ that is as its kind is defined, and no run ended as another's. In any other case
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -84,7 +84,7 @@ class Fold:
         passed = ((place, one.passed_over.get(WRONG)) for place, one in self.summing.known.items())
         return {place: of for place, of in passed if of} | self._wrong
 
-    def up_to(self, mark: Mark) -> bytes:
+    def up_to(self, mark: Mark) -> Iterator[bytes]:
         return self.summing.up_to(mark, self.others)
 
     def as_part(self, reached: tuple[int, str] | None) -> _Part:

@@ -10,7 +10,7 @@ makes it anew up to the same record, and compares.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -134,11 +134,18 @@ def kept(state: State, ledger: Ledger) -> File | None:
     return None
 
 
-def keep_summary(state: State, mark: Mark, made: bytes) -> dict[str, str]:
-    """Keep what was `made` up to this mark; its digest by the file's name, for the record of the verification."""
-    name = f"histories-{mark.seq:012}.state"
-    write_durably(state.index / name, made)
-    return {name: sha256(made).hexdigest()}
+def keep_summary(state: State, mark: Mark, made: Iterable[bytes]) -> dict[str, str]:
+    """Keep what was `made` up to this mark, in pieces; its digest by the file's name, for the record of the
+    verification."""
+    name, digest = f"histories-{mark.seq:012}.state", sha256()
+
+    def digested() -> Iterator[bytes]:
+        for piece in made:
+            digest.update(piece)
+            yield piece
+
+    write_durably(state.index / name, digested())
+    return {name: digest.hexdigest()}
 
 
 def forget_older(state: State, index: Mapping[str, str]) -> None:
@@ -214,7 +221,7 @@ def histories(
         read = _from_the_beginning(ledger, beside, sound)
     known = read.summing.known
     if read.count >= MANY and not memory.unsound:  # whoever asks again is told of these again
-        memory.file = File("", read.summing.up_to(read.mark), as_recorded=True)
+        memory.file = File("", b"".join(read.summing.up_to(read.mark)), as_recorded=True)
     if at_work is not None:
         _follow_the_open(ledger, read.mark, known, at_work)
     if ledger.spoilt():

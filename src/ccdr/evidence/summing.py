@@ -31,12 +31,14 @@ class Summing:
         if ours and record["time"] > self.latest:
             self.latest = record["time"]
 
-    def up_to(self, mark: Mark, others: Mapping[Place, bytes] | None = None) -> bytes:
-        """What a file holds that was made up to there; `others` are histories that another process has encoded."""
-        encode = msgspec.msgpack.Encoder().encode
+    def up_to(self, mark: Mark, others: Mapping[Place, bytes] | None = None) -> Iterator[bytes]:
+        """What a file holds that was made up to there, in pieces; `others` are histories that another process has
+        encoded."""
         head = {"format": FORMAT, "mark": mark, "beside": self.beside, "latest": self.latest, "histories": []}
-        entries = [*self.encoded().values(), *(others or {}).values()]
-        return b"".join((encode(head)[:-1], b"\xdd", len(entries).to_bytes(4, "big"), *entries))  # the list comes last
+        many = len(self.known) + len(others or {})
+        yield msgspec.msgpack.encode(head)[:-1] + b"\xdd" + many.to_bytes(4, "big")  # the list comes last
+        yield from (encoded for _, encoded in self.each_encoded())
+        yield from (others or {}).values()
 
     def encoded(self) -> dict[Place, bytes]:
         return dict(self.each_encoded())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ccdr.model.errors import CcdrError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 
 def free(handle: int, tries: int, how: int) -> bool:
@@ -27,14 +27,17 @@ def free(handle: int, tries: int, how: int) -> bool:
     return False
 
 
-def write_durably(path: Path, contents: str | bytes) -> None:
-    """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses."""
+def write_durably(path: Path, contents: str | bytes | Iterable[bytes]) -> None:
+    """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses. What comes in pieces is
+    never held as a whole."""
     for directory in reversed([p for p in path.parents if not p.exists()]):  # `parents=True` would open them to all
         directory.mkdir(mode=0o700, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(contents.encode("utf-8", "surrogateescape") if isinstance(contents, str) else contents)
+            if isinstance(contents, str):
+                contents = contents.encode("utf-8", "surrogateescape")
+            file.writelines([contents] if isinstance(contents, bytes) else contents)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o600)
