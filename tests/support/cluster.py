@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.conftest import _image
 from tests.support.harness import Source
+from tests.support.inside import inside
 
 DATA = "/var/lib/postgresql/source"
 SETTINGS = {
@@ -41,7 +42,7 @@ class Cluster(Source):
         self.psql(f"alter database postgres rename to {name}")
 
     def run(self, *argv: str) -> str:
-        done = subprocess.run(["docker", "exec", self.container, *argv], capture_output=True, text=True, check=False)
+        done = subprocess.run([*inside(self.container), *argv], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -26,6 +26,7 @@ from ccdr.plans.job import Job
 from ccdr.storage.restic import Restic
 from tests.support.cluster import Cluster, cluster
 from tests.support.harness import Quiet, Ran, Site, eventually
+from tests.support.inside import inside
 from tests.support.primary import Primary
 
 WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "p/crm")
@@ -109,7 +110,7 @@ def now(source: Primary) -> datetime:
 def back(done: Ran, sql: str, database: str = "postgres") -> str:
     """What the kept sandbox of a recovery answers; it is removed then."""
     name = f"ccdr-{done.json['run']}"
-    argv = ["docker", "exec", name, "psql", "-XqAt", "-h", "/ccdr/run", "-U", "postgres", "-d", database, "-c", sql]
+    argv = [*inside(name), "psql", "-XqAt", "-h", "/ccdr/run", "-U", "postgres", "-d", database, "-c", sql]
     try:
         return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
     finally:
