@@ -47,8 +47,8 @@ def brought(ledgers: Sequence[Taken], buckets: Sequence[FromBucket]) -> Exit:
         else:
             click.echo(f"{one.ledger}: nothing was taken in; {there} in {one.url}")
         if one.plans is not None:
-            options = f"--plans {one.plans}/plans --restore-tests {one.plans}/restore_tests"
-            click.echo(f"  its plans, as they are in force: `ccdr {options} report` judges by them")
+            command = f"ccdr --plans {one.plans}/plans --restore-tests {one.plans}/restore_tests report"
+            click.echo(f"  its plans, as they are in force: `{command}` judges by them")
         for problem in (*([one.refused] if one.refused else []), *one.findings):
             click.echo(f"  problem: {problem}")
     return Exit.FINDING if wrong else Exit.OK
