@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,8 +24,11 @@ from tests.support.years import Centre, write_ledger
 
 from ccdr.evidence import reading
 from ccdr.evidence.folding import Fold, read_folded
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.ledger.places import BEGINNING, Mark
 from ccdr.evidence.ledger.verification import Verification
+from ccdr.evidence.population import ALONE
+from ccdr.evidence.summary import File
 from ccdr.evidence.summing import Expected, Summing
 
 CENTRE = Centre(3, 2, datetime(2026, 11, 20, tzinfo=UTC), 6, timedelta(hours=6), timedelta(days=1), manifests=False)
@@ -153,7 +157,36 @@ def no_kind(lines: Lines) -> None:
     lines[61]["result"] = "PERHAPS"
 
 
-@pytest.mark.parametrize("change", [another_plans_end, plan_last, no_kind])
+def of_itself_under_a_plan(lines: Lines) -> None:
+    """It is of the host, whatever it says."""
+    lines[-1]["plan"] = "inbound"
+
+
+def a_start_that_cannot_be_read(lines: Lines) -> None:
+    """A later ccdr wrote it: its end may be another plan's, for all that is known here."""
+    start = next(one for one in lines[60:] if one["kind"] == "backup.start")
+    start["version"] = 99
+
+
+def a_plan_that_is_called_like_a_copy(lines: Lines) -> None:
+    for one in lines:
+        one["plan"] = "outbound@second" if one["plan"] == "inbound" else one["plan"]
+
+
+def a_run_of_two_plans(lines: Lines) -> None:
+    """Begun by a record that nothing is taken from, and by another plan's; ended as the first."""
+    start = next(one for one in lines[60:] if one["kind"] == "backup.start")
+    other = next(one for one in lines[60:] if one["kind"] == "backup.start" and one["plan"] != start["plan"])
+    start["version"], other["run"] = 99, start["run"]
+
+
+HOW = [
+    another_plans_end, plan_last, no_kind, of_itself_under_a_plan, a_start_that_cannot_be_read,
+    a_plan_that_is_called_like_a_copy, a_run_of_two_plans,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", HOW)
 def test_what_cannot_be_parted_is_folded_by_one(
     ledger: Path, change: Callable[[Lines], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +224,46 @@ def test_whatever_was_done_to_it(
         lines[at] = lines[at][:byte] + data.draw(st.binary(min_size=1, max_size=1)) + lines[at][byte + 1 :]
     path.write_bytes(b"".join(lines))
     assert in_parts(ledger)[0] == by_one(ledger, None, monkeypatch)
+
+
+def test_no_other_history_makes_room_for_a_forged_one(ledger: Path) -> None:
+    """What the ledger tells of itself, once under a plan of the second part: each has a history of the host."""
+    rewritten(ledger, of_itself_under_a_plan)
+    kept = kept_at(ledger, marks_of(ledger)[-1])
+    assert in_parts(ledger, kept)[0]["alike"]
+    forged = replace(kept, histories={**kept.histories, ("C", "z"): bytes(32)})
+    assert not in_parts(ledger, forged)[0]["alike"]
+
+
+ODD: dict[str, Callable[[dict[str, Any]], object]] = {
+    "an entry that is a number": lambda of: of["histories"].append(7),
+    "an entry of two": lambda of: of["histories"].append(["p", "a"]),
+    "a place that is a number": lambda of: of["histories"].append([1, "a", {}]),
+    "a place twice": lambda of: of["histories"].insert(0, ["p", "a", {"first": None}]),
+    "a key more": lambda of: of.update(more=1),
+    "no time": lambda of: of.pop("latest"),
+    "a time that is a number": lambda of: of.update(latest=7),
+    "no histories": lambda of: of.pop("histories"),
+    "a text": lambda of: of.update(histories="none"),
+}
+
+
+@pytest.mark.parametrize("odd", [None, *ODD])
+def test_a_file_that_no_ccdr_has_made_so_is_like_nothing(odd: str | None) -> None:
+    summing = Summing(latest="2026-11-20T00:00:00Z")
+    summing.known["p", "a"] = AssetHistory()
+    mark = Mark("000000000001.jsonl", 0, 9, 1, "0" * 64)
+    made = msgspec.msgpack.decode(b"".join(summing.up_to(mark)))
+    if odd is not None:
+        ODD[odd](made)
+    histories = made.pop("histories", None)
+    last = {} if histories is None else {"histories": histories}
+    contents = msgspec.msgpack.encode(made | last)
+    if isinstance(histories, list):  # as ccdr writes a list's length
+        contents = b"".join([msgspec.msgpack.encode(made | {"histories": []})[:-1], b"\xdd",
+                             len(histories).to_bytes(4, "big"), *map(msgspec.msgpack.encode, histories)])  # fmt: skip
+    expected = File("histories-000000000001.state", contents, as_recorded=True).expected(ALONE)
+    assert expected is not None and expected.is_of(summing) is (odd is None)
 
 
 def test_who_is_killed_has_folded_nothing(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:

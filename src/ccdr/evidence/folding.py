@@ -3,7 +3,9 @@ the summary that was kept up to some record says the same.
 
 Of a large ledger one process verifies, and two fold what some of the plans tell each: no plan's records change what is
 known of another. What was folded counts only where the verification took the very lines that were folded, each a record
-that is as its kind is defined, and no run ended as another's. In any other case it is folded again as a whole.
+that is as its kind is defined; and where there is none in which another plan's records have a say: the end of a run
+that has not begun at its own place, what the ledger tells of itself under the name of a plan. In any other case it is
+folded again as a whole.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ccdr.evidence.deviations.of_ledger import OF_LEDGER
 from ccdr.evidence.due_gaps import DueRuns
-from ccdr.evidence.history.places import Histories
+from ccdr.evidence.history.kinds import ANSWERED, COMPARED, RECOVERED, START_OF
+from ccdr.evidence.history.places import Histories, place_of
 from ccdr.evidence.ledger.lines import WRONG, folded
 from ccdr.evidence.ledger.places import BEGINNING, Extent, Mark, extent_of
 from ccdr.evidence.ledger.verification import Verification, verify
@@ -25,6 +29,7 @@ from ccdr.evidence.summing import Expected, Place, Summing
 from ccdr.model.values import utc
 
 PARTS = 2  # as many fold; more would share no more processors than two
+OF_ITSELF = (OF_LEDGER | {RECOVERED, ANSWERED}) - {COMPARED}  # what the ledger tells of itself, and of no plan
 _PLAN = b'"plan":'
 
 
@@ -35,6 +40,7 @@ class _Part:
     reached: tuple[int, str] | None  # number of the lines that it has read, and the hash of the last one
     latest: str
     then: tuple[int | None, str] | None  # at the mark: histories that are alike, and the latest time
+    places: frozenset[Place]
     wrong: dict[Place, list[int]]
     of_plans: Histories
     due: DueRuns
@@ -70,8 +76,7 @@ class Fold:
     @property
     def alike(self) -> bool:
         """Does it come to what was kept?"""
-        of = self.expected
-        return of is not None and self._then == (len(of.histories), of.latest)
+        return self.expected is not None and self._then is not None and self.expected.says(*self._then)
 
     @property
     def of_plans(self) -> Histories:
@@ -89,7 +94,8 @@ class Fold:
 
     def as_part(self, reached: tuple[int, str] | None) -> _Part:
         encoded = self.summing.encoded() if self.keeps else {}
-        return _Part(reached, self.summing.latest, self._then, self.wrong, self.of_plans, self.due, encoded)
+        places = frozenset(self.summing.known)
+        return _Part(reached, self.summing.latest, self._then, places, self.wrong, self.of_plans, self.due, encoded)
 
     def join(self, part: _Part) -> None:
         """What another process has folded of other plans."""
@@ -140,6 +146,8 @@ def _by_parts(directory: Path, extent: Extent, anew: Callable[[], Fold]) -> tupl
         return None
     if not reached == other.reached == (verification.records, verification.head):
         return None
+    if not other.places.isdisjoint(ours.summing.known):
+        return None
     ours.join(other)
     return verification, ours
 
@@ -147,7 +155,8 @@ def _by_parts(directory: Path, extent: Extent, anew: Callable[[], Fold]) -> tupl
 def _of_part(number: int, of: Fold) -> Callable[[bytes], None]:
     """Takes a line if its plan is of this part: each plan in turn, as they appear, so that who reads the same lines
     parts them in the same way. What is of no plan is of the first part. ValueError where what a line seems to be of is
-    not what it is of."""
+    not what it is of, and where it cannot be said without the other part what it comes to."""
+    known = of.summing.known
     by_text = dict[bytes, int]()
     by_plan: dict[str | None, int] = {None: 0}
 
@@ -157,14 +166,22 @@ def _of_part(number: int, of: Fold) -> Callable[[bytes], None]:
             part = 0
         else:
             text = line[at + 1 : line.find(b'"', at + 1)]
-            known = by_text.get(text)
-            if known is None:
-                known = by_text[text] = by_plan[text.decode()] = len(by_text) % PARTS
-            part = known
+            part = by_text.get(text, -1)
+            if part < 0:
+                if b"@" in text:
+                    raise ValueError("its name is that of a copy of another plan")
+                part = by_text[text] = by_plan[text.decode()] = len(by_text) % PARTS
         if part == number:
             record = folded(line)
-            if by_plan.get(record["plan"]) != number:
+            plan, kind = record["plan"], record["kind"]
+            if by_plan.get(plan) != number:
                 raise ValueError("a record of a plan that its line does not seem to be of")
+            if kind in START_OF:
+                own = known.get((place_of(record), record["asset"]))
+                if own is None or record["run"] not in own.open_runs:
+                    raise ValueError("it may end a run of another plan")
+            elif kind in OF_ITSELF and plan is not None:
+                raise ValueError("what the ledger tells of itself is of no plan")
             of.take(record, utc(record["time"]))
 
     return one

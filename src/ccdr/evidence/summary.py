@@ -27,7 +27,7 @@ from ccdr.evidence.ledger.places import BEGINNING, Mark
 from ccdr.evidence.lineage.values import VERIFIED
 from ccdr.evidence.population import Population, Unsound, merged
 from ccdr.evidence.records.built import built
-from ccdr.evidence.summing import Expected, Place, Summing
+from ccdr.evidence.summing import Expected, Place, Summing, head_of
 from ccdr.evidence.verdicts import Record
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
@@ -35,7 +35,7 @@ from ccdr.model.values import TOLD_BY
 
 HOLDS = "HOLDS"  # what a verification found that found all well
 MANY = 1000  # records: more than this are not read twice by one process
-T = TypeVar("T", "Summary", "_Header", "_Entries")
+T = TypeVar("T", "Summary", "_Header")
 _NAME = re.compile(r"histories-[0-9]{12}\.state")
 
 
@@ -102,17 +102,20 @@ class File:
         return self._read(Summary, beside)
 
     def expected(self, beside: Population) -> Expected | None:
-        """What another summary is to say that is made up to the same record."""
-        summary = self._read(_Entries, beside)
-        if summary is None:
+        """What another summary is to say that is made up to the same record; None where it is nothing to go on from
+        with these beside."""
+        if (mark := self.mark(beside)) is None:
             return None
-        entries = {self._place(one): sha256(one).digest() for one in summary.histories}
-        return Expected(summary.mark, summary.latest, entries)
-
-    @staticmethod
-    def _place(entry: msgspec.Raw) -> Place:
-        plan, asset, _ = msgspec.msgpack.decode(entry, type=tuple[str | None, str | None, msgspec.Raw])
-        return plan, asset
+        entries, sound, latest = dict[Place, bytes](), False, ""
+        with suppress(ValueError):
+            summary = msgspec.msgpack.decode(self.contents, type=built(_Entries))
+            size, latest = 0, summary.latest
+            for one in summary.histories:
+                plan, asset, _ = msgspec.msgpack.decode(one, type=tuple[str | None, str | None, msgspec.Raw])
+                entries[plan, asset], size = sha256(one).digest(), size + len(one)
+            head = head_of(mark, beside.key, latest, len(entries))  # each place once, and nothing else
+            sound = self.contents.startswith(head) and len(self.contents) == len(head) + size
+        return Expected(mark, latest, entries, sound)
 
     def _read(self, definition: type[T], beside: Population) -> T | None:
         with suppress(ValueError):

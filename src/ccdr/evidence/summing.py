@@ -18,6 +18,12 @@ from ccdr.evidence.verdicts import Record
 Place = tuple[str | None, str | None]  # (plan, asset), as `Histories` has them
 
 
+def head_of(mark: Mark, beside: list[list[Any]], latest: str, count: int) -> bytes:
+    """How a file begins that was made up to there, and holds so many histories."""
+    head = {"format": FORMAT, "mark": mark, "beside": beside, "latest": latest, "histories": []}
+    return msgspec.msgpack.encode(head)[:-1] + b"\xdd" + count.to_bytes(4, "big")  # the list comes last
+
+
 @dataclass
 class Summing:
     """A summary while it is made. `beside`: the key of the ledgers that lie beside ours."""
@@ -34,9 +40,7 @@ class Summing:
     def up_to(self, mark: Mark, others: Mapping[Place, bytes] | None = None) -> Iterator[bytes]:
         """What a file holds that was made up to there, in pieces; `others` are histories that another process has
         encoded."""
-        head = {"format": FORMAT, "mark": mark, "beside": self.beside, "latest": self.latest, "histories": []}
-        many = len(self.known) + len(others or {})
-        yield msgspec.msgpack.encode(head)[:-1] + b"\xdd" + many.to_bytes(4, "big")  # the list comes last
+        yield head_of(mark, self.beside, self.latest, len(self.known) + len(others or {}))
         yield from (encoded for _, encoded in self.each_encoded())
         yield from (others or {}).values()
 
@@ -54,11 +58,12 @@ class Summing:
 @dataclass(frozen=True)
 class Expected:
     """What a summary that was kept says, as far as it need be known to compare another with it: the SHA-256 of each
-    history."""
+    history. None is as one that is not `sound`: no ccdr has made it so."""
 
     mark: Mark
     latest: str
     histories: Mapping[Place, bytes]
+    sound: bool = True
 
     def alike(self, summing: Summing) -> int | None:
         """How many histories that has, where each is as it is here; None where one is not."""
@@ -70,4 +75,8 @@ class Expected:
         return count
 
     def is_of(self, summing: Summing) -> bool:
-        return (self.alike(summing), summing.latest) == (len(self.histories), self.latest)
+        return self.says(self.alike(summing), summing.latest)
+
+    def says(self, alike: int | None, latest: str) -> bool:
+        """Is it what came to so many histories that are alike, and to this latest time?"""
+        return self.sound and (alike, latest) == (len(self.histories), self.latest)

@@ -214,7 +214,8 @@ def _keep_summary(services: Services, comparison: Comparison) -> dict[str, str]:
     with suppress(CcdrError):
         ledger, beside = services.ledger, services.population()
         if mark := ledger.mark_of(RecordRef(comparison.ledger.records, comparison.ledger.head)):
-            made = sum_up(ledger, beside, mark) if beside else comparison.folded
+            folded = comparison.folded  # of which all is known only where nothing lay beside it then
+            made = folded if folded.keeps and not beside else sum_up(ledger, beside, mark)
             return keep_summary(services.state, mark, made.up_to(mark))
     return {}
 

@@ -26,6 +26,7 @@ from ccdr.jobs.checkpoints import signing_keys
 from ccdr.jobs.checkpoints.making import make
 from ccdr.jobs.checkpoints.publishing import Publishing, stretches
 from ccdr.model.errors import CcdrError
+from ccdr.plans.versions import body_of_gone, version_of
 from ccdr.storage.evidence_bucket import EvidenceBucket, checkpoint_key, plan_key, segment_key
 from ccdr.storage.s3 import Refused
 
@@ -410,8 +411,32 @@ def test_a_plan_that_is_not_what_its_record_tells_of_is_told_and_not_taken(
     done = auditor.collect()
     (one,) = done.json["ledgers"]
     assert done.code == 1 and {found["code"] for found in one["findings"]} >= {"PLAN_UNLIKE"}, done
-    assert [path.name for path in Path(one["plans"]).rglob("*.yaml")] == ["recordings.yaml"]
+    assert one["plans"] is None and not list(auditor.site.state.glob("collected/**/*.yaml"))
     assert auditor.verdict()[0] == 1, "and it stays told"
+
+
+def test_a_plan_that_was_not_kept_once_is_put_later_and_one_that_is_gone_is_taken_away(
+    tested: Site, evidence: EvidenceServer, tmp_path: Path
+) -> None:
+    site = copy_of(tested, tmp_path / "host")
+    host = Host(site, evidence)
+    publishing = Publishing(host.store, host.world.services, with_plans=True)
+    kept = site.state / "plans/p"
+    kept.rename(kept.with_name("away"))
+    publishing.publish(make(host.world.services).checkpoint)
+    auditor = Auditor(tmp_path / "auditor", host)
+    assert auditor.collect().json["ledgers"][0]["plans"] is None
+    kept.with_name("away").rename(kept)
+    host.work()
+    publishing.publish(make(host.world.services).checkpoint)
+    there = Path(auditor.collect().json["ledgers"][0]["plans"])
+    assert {path.name for path in there.rglob("*.yaml")} == {"p.yaml", "recordings.yaml"}
+    version = version_of(site.records("plan.version")[-1])
+    assert version is not None
+    host.world.ledger.append("plan.version", plan="p", asset=None, run=None, body=body_of_gone(version))
+    publishing.publish(make(host.world.services).checkpoint)
+    done = auditor.collect()
+    assert (done.code, done.json["ledgers"][0]["plans"]) == (0, None) and not list(there.rglob("*.yaml"))
 
 
 def test_a_ledger_of_many_pieces_comes_whole_and_goes_on_where_it_was_given_up(

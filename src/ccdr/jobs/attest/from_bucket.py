@@ -7,7 +7,7 @@ read before are fetched. What was found is kept beside the ledger's checkpoints:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -31,7 +31,7 @@ from ccdr.jobs.checkpoints.kept import published_in as kept_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
 from ccdr.model.values import rfc3339
-from ccdr.plans.versions import PLAN_VERSION, version_of
+from ccdr.plans.versions import PLAN_VERSION, PlanRevision, version_of
 from ccdr.storage.evidence_bucket import (
     ASIDE,
     CHECKPOINTS,
@@ -239,34 +239,41 @@ def _fetched(store: EvidenceBucket, there: Versions, directory: Path, found: lis
 def _plans(
     store: EvidenceBucket, there: Versions, taken: Taken, services: Services, found: list[Finding]
 ) -> Path | None:
-    """The files of the newest version of each plan that the ledger tells of, as its record has their digests, where
-    they lie as a person has them: in `plans` and `restore_tests`. None where there are none."""
-    directory, of_digest = services.state.root / COLLECTED_PLANS / taken.ledger, dict[str, list[tuple[Key, str]]]()
-    for key in there:
-        of_digest.setdefault(key.digest, []).append((key, key.name))
-    texts, seen = dict[str, bytes](), set[str]()
+    """The files of the newest version of each plan that the ledger tells of, where they lie as a person has them: in
+    `plans` and `restore_tests`. A version is taken whole, each file as its record has the digest, or not at all. None
+    where there are none."""
+    directory, texts, seen = services.state.root / COLLECTED_PLANS / taken.ledger, dict[str, bytes](), set[str]()
+    digests = {key.digest for key in there}
     for record in reader(taken.directory).newest(PLAN_VERSION) if there else ():
-        version = version_of(record)
-        if version is None or version.plan in seen:
-            continue
-        seen.add(version.plan)
-        for key, name in of_digest.get(version.digest, ()):
-            if (oldest := _oldest(store, there[key], found)) is None:
-                continue
-            text = store.contents(oldest, LARGEST_PLAN)[0]
-            if sha256(text).hexdigest() == version.files.get(name):
+        version, plan = version_of(record), str(record["plan"])
+        if plan not in seen and version is not None and version.digest in digests:
+            of_it = {key.name: versions for key, versions in there.items() if key.digest == version.digest}
+            for name, text in (_of_version(store, version, of_it, found) or {}).items():
                 texts.setdefault(name, text)  # of a restore test that several plans name: as the newest has it
-            else:
-                wrong = f"{oldest.key} is not the file that record {version.number} tells of"
-                found.append(Finding("PLAN_UNLIKE", wrong, version.number))
-    if not texts:
-        return None
+        seen.add(plan)  # also of a version that this ccdr cannot read: what was before it is not in force
     for path in [*directory.glob("plans/*.yaml"), *directory.glob("restore_tests/*.yaml")]:
         if str(path.relative_to(directory)) not in texts:
             path.unlink(missing_ok=True)
     for name, text in texts.items():
         write_durably(directory / name, text)
-    return directory
+    return directory if texts else None
+
+
+def _of_version(
+    store: EvidenceBucket, version: PlanRevision, there: Mapping[str, list[ObjectVersion]], found: list[Finding]
+) -> dict[str, bytes] | None:
+    """Its files by their names; None where one lacks, or is another: that is told."""
+    texts, wrong = dict[str, bytes](), list[str]()
+    for name, digest in version.files.items():
+        oldest = _oldest(store, there[name], found) if name in there else None
+        text = store.contents(oldest, LARGEST_PLAN)[0] if oldest is not None else b""
+        if oldest is not None and sha256(text).hexdigest() == digest:
+            texts[name] = text
+        else:
+            what = "is not there" if oldest is None else "is not that file"
+            wrong.append(f"{version.plan}: {name}, of which record {version.number} tells, {what}")
+    found += (Finding("PLAN_UNLIKE", one, version.number) for one in wrong)
+    return None if wrong else texts
 
 
 def _keep(services: Services, ledger: str, published: Published) -> None:

@@ -1,5 +1,5 @@
-"""Evidence to a bucket, by a credential that may only put: the lines since the last ones that are there; the plans,
-where that is asked for; and then the checkpoint. What was put twice, as a crash came between, does no harm."""
+"""Evidence to a bucket, by a credential that may only put: the lines since the last ones that are there, and then
+the checkpoint; the plans, where that is asked for. What was put twice, as a crash came between, does no harm."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ccdr.jobs.checkpoints.kept import directory_of
 from ccdr.jobs.in_force import kept_texts
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
-from ccdr.plans.versions import PLAN_VERSION
+from ccdr.plans.versions import PLAN_VERSION, version_of
 from ccdr.storage.evidence_bucket import (
     EvidenceBucket,
     Stored,
@@ -33,6 +33,7 @@ from ccdr.storage.evidence_bucket import (
     receipt_key,
     segment_key,
 )
+from ccdr.storage.s3 import Refused
 
 AT_ONCE = 4 * 1024**2  # bytes of one object: what a slow line takes in a few seconds
 _RECOVERED, _ANCHORED = (f'"kind":"{kind}"'.encode() for kind in ("ledger.recovered", ANCHORED))
@@ -114,9 +115,14 @@ class Publishing:
                 self.store.put(key, Stretch(lines.path, lines.start, lines.end), now)
                 self._note(ledger, until=lines.last)
                 objects += 1
-        if self.with_plans:
-            self._put_plans(ledger, origin, now, go_on)
         put = self.store.put(checkpoint_key(origin, checkpoint.size), checkpoint.contents, now)
+        if self.with_plans:
+            try:
+                self._put_plans(ledger, origin, now, go_on)
+            except Refused as refused:
+                problem = f"the evidence bucket has the checkpoint, and takes no plans ({refused.code})"
+                hint = "let the host's credential put below plans/, as `ccdr access policies` prints it"
+                raise CcdrError(problem, hint=hint) from None
         return Published(put, objects)
 
     def _files_of(self, lines: Lines, ledger: str, origin: str) -> Iterator[tuple[str, Path]]:
@@ -137,13 +143,15 @@ class Publishing:
         there = self._noted(ledger).get("plans")
         done = [str(one) for one in there] if isinstance(there, list) else []
         for (plan, asset), history in self.services.histories().items():
-            version = history.newest.get(PLAN_VERSION) if asset is None and plan is not None else None
-            if version is None or version["digest"] in done or not go_on():
+            record = history.newest.get(PLAN_VERSION) if asset is None and plan is not None else None
+            version = version_of(record) if record is not None else None
+            if version is None or version.digest in done or not go_on():
                 continue
-            for name, text in (kept_texts(self.services, str(plan), version["digest"]) or {}).items():
-                self.store.put(plan_key(origin, version["digest"], name), text, now)
-            done.append(version["digest"])
-            self._note(ledger, plans=done)
+            if texts := kept_texts(self.services, version.plan, version.digest):
+                for name, text in texts.items():
+                    self.store.put(plan_key(origin, version.digest, name), text, now)
+                done.append(version.digest)
+                self._note(ledger, plans=done)
 
     def _note(self, ledger: str, **what: object) -> None:
         write_durably(self._kept(ledger), json.dumps({**self._noted(ledger), **what}) + "\n")
