@@ -19,7 +19,7 @@ from ccdr.cli.output import print_json
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import as_one, verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
-from ccdr.model.values import human_bytes, so_many, utc
+from ccdr.model.values import human_bytes, rfc3339, so_many, utc
 
 if TYPE_CHECKING:
     from ccdr.jobs.services import Services
@@ -38,9 +38,12 @@ class _Period:
 
     def asked(self, services: Services) -> Period:
         from ccdr.telling.report import period_of
+        from ccdr.telling.report.taken_in import only_taken_in, told_until
 
         begins, option = (self.since, "--since") if self.first is None else (self.first, "--from")
-        return period_of(begins, self.last, services.clock.now(), first_record(services), begins=option)
+        until = told_until(only_taken_in(services)) if self.last is None else None
+        last = self.last if until is None else rfc3339(until)  # what stands now, only their hosts know
+        return period_of(begins, last, services.clock.now(), first_record(services), begins=option)
 
 
 @verb(short_help="What the evidence shows, for owners and auditors.")
@@ -135,7 +138,10 @@ def report(
 def plans_of(names: Sequence[str], there: Sequence[str], services: Services) -> list[LoadedPlan]:
     """A wrong --plans must not look like a centre without troubles; what the ledger knows the plans of needs none."""
     options = settings()
+    from ccdr.telling.report.taken_in import only_taken_in, require_in_force
+
     loaded = [options.load(name) for name in names or there if name in there]
+    require_in_force(loaded, only_taken_in(services))
     if not names and not loaded and not any(plan is not None for plan, _ in services.histories()):
         raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
     return loaded

@@ -357,8 +357,8 @@ def test_an_auditor_without_plans_gets_report_and_export(
     assert "recordings" in page.read_text()
     exported = auditor.site.run("ledger", "export", str(tmp_path / "export"))
     assert exported.code == 0, exported
-    shutil.copytree(site.root / "plans", auditor.site.root / "plans")  # by copies of the plans it is judged
-    shutil.copytree(site.root / "restore_tests", auditor.site.root / "restore_tests")
+    shutil.copytree(tested.root / "plans", auditor.site.root / "plans")  # by copies of the plans it is judged
+    shutil.copytree(tested.root / "restore_tests", auditor.site.root / "restore_tests")
     judged = auditor.site.run("report", "--since", "7d")
     assert judged.json["assets"][0]["in_plans"] and judged.json["assets"][0]["objectives"], judged
 
@@ -393,7 +393,12 @@ def test_an_auditor_with_the_bucket_alone_gets_a_report_that_judges(
     auditor.site.root.joinpath("restore_tests").rename(tmp_path / "gone")
     shutil.copytree(there, auditor.site.root, dirs_exist_ok=True)
     judged = auditor.site.run("report", "--since", "7d")
-    assert judged.json["answer"]["level"] != "UNPROVEN", judged.json["answer"]
+    assert judged.json["answer"]["word"].startswith("Yes"), "as its host says" if judged.json else judged
+    assert judged.json["answer"]["word"] == site.run("report", "--since", "7d").json["answer"]["word"]
+    mine = auditor.site.root / "plans/p.yaml"
+    mine.write_text(mine.read_text().replace("rpo: 1h", "rpo: 90d"))
+    doctored = auditor.site.run("report", "--since", "7d")
+    assert doctored.code == 2 and "had in force" in doctored.json["error"], doctored
     assert judged.json["assets"][0]["in_plans"] and judged.json["assets"][0]["objectives"], judged
 
 

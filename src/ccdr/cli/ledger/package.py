@@ -124,7 +124,8 @@ class VerifiedPackage:
                 if other.checked.boundary is not None:
                     click.echo(f"  boundary of ledger {other.ledger[:8]}…: {other.checked.shows()[0]}")
             click.echo(
-                "  report.html, report.json and controls.json are not held to the records: LIMITS.txt says what else"
+                "  not held to the records: report.html, report.json, controls.json, the schemas, README.txt, and "
+                "LIMITS.txt, which says what else"
             )
 
 

@@ -7,6 +7,7 @@ said is that it is internally consistent.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import time
 
 from ccdr.evidence.checkpoints.anchors import Anchor
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint
@@ -14,6 +15,7 @@ from ccdr.evidence.checkpoints.found import Boundary, Checked, Finding
 from ccdr.evidence.checkpoints.keys import KeyRecord, Pin, in_force, keys_in, trusted
 from ccdr.evidence.checkpoints.walk import Asked, Leaf, Walk
 
+END_OF_A_DAY = time(23, 59, 59)
 NOT_PINNED = "KEY_NOT_PINNED"  # the right key by the ledger's own records, and no pin vouches for it
 
 
@@ -42,7 +44,11 @@ def check(asked: Asked, tree_of: Iterable[Leaf]) -> Checked:
             notes.append(f"{anchor} is of {anchor.checkpoint.size} records, which lie among those that are hashes here")
             continue
         if asked.made is not None and anchor.at is not None and anchor.at > asked.made and not walk.reaches(anchor):
-            notes.append(f"{anchor} is from after this copy was made")
+            here = f"{anchor} knows {anchor.checkpoint.size} records, {walk.tree.size} are here"
+            if anchor.at.time() == END_OF_A_DAY and anchor.at.date() == asked.made.date():  # a date alone says no more
+                unproven.append(f"{here}: was it had before this copy was made? say the time, as --anchor FILE@TIME")
+            else:
+                notes.append(f"{here}: it is from after this copy was made")
             continue
         problem, open_ = _of_anchor(anchor, asked, walk, keys, vouched)
         found += [problem] if problem else []

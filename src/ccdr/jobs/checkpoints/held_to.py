@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of, read_che
 from ccdr.evidence.checkpoints.found import Checked
 from ccdr.evidence.checkpoints.keys import KEY, Pin
 from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
-from ccdr.evidence.checkpoints.verifying import check
+from ccdr.evidence.checkpoints.verifying import END_OF_A_DAY, check
 from ccdr.evidence.checkpoints.walk import Asked, leaves
 from ccdr.evidence.ledger.places import BEGINNING, extent_of, lines
 from ccdr.evidence.lineage.anchored import ANCHORED
@@ -90,10 +90,16 @@ def _dated(text: str) -> tuple[Path, datetime | None]:
     path, _, time = text.rpartition("@")
     try:
         if path and _DATE.fullmatch(time):
-            return Path(path), utc(f"{time}T23:59:59Z")
-        return (Path(path), utc(time)) if path else (Path(text), None)
+            when = utc(f"{time}T{END_OF_A_DAY}Z")
+        elif path:
+            when = utc(time)
+        else:
+            return Path(text), None
     except (ValueError, OverflowError):
         return Path(text), None
+    if when.date() > datetime.now(UTC).date():
+        raise UsageProblem(f"--anchor {text}: that is in the future", hint="say when you had it")
+    return Path(path), when
 
 
 def _anchors(path: Path, had: datetime | None) -> list[Anchor]:
