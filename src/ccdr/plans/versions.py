@@ -7,7 +7,7 @@ kept (kept.py): `sha256sum plans/*.yaml restore_tests/*.yaml | sha256sum`, in th
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -131,6 +131,16 @@ def version_of(record: Mapping[str, Any]) -> PlanRevision | None:
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def newest_of_each(records: Iterable[Mapping[str, Any]]) -> dict[str, PlanRevision | None]:
+    """By plan, of records of versions, the newest first; None where this ccdr cannot read the newest: what was before
+    it is not in force."""
+    newest: dict[str, PlanRevision | None] = {}
+    for record in records:
+        if str(record["plan"]) not in newest:
+            newest[str(record["plan"])] = version_of(record)
+    return newest
 
 
 def in_force(versions: Sequence[PlanRevision], at: datetime | float) -> PlanRevision | None:

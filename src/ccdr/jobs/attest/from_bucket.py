@@ -31,7 +31,7 @@ from ccdr.jobs.checkpoints.kept import published_in as kept_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
 from ccdr.model.values import rfc3339
-from ccdr.plans.versions import PLAN_VERSION, PlanRevision, version_of
+from ccdr.plans.versions import PLAN_VERSION, PlanRevision, newest_of_each
 from ccdr.storage.evidence_bucket import (
     ASIDE,
     CHECKPOINTS,
@@ -242,15 +242,13 @@ def _plans(
     """The files of the newest version of each plan that the ledger tells of, where they lie as a person has them: in
     `plans` and `restore_tests`. A version is taken whole, each file as its record has the digest, or not at all. None
     where there are none."""
-    directory, texts, seen = services.state.root / COLLECTED_PLANS / taken.ledger, dict[str, bytes](), set[str]()
-    digests = {key.digest for key in there}
-    for record in reader(taken.directory).newest(PLAN_VERSION) if there else ():
-        version, plan = version_of(record), str(record["plan"])
-        if plan not in seen and version is not None and version.digest in digests:
-            of_it = {key.name: versions for key, versions in there.items() if key.digest == version.digest}
+    directory, texts = services.state.root / COLLECTED_PLANS / taken.ledger, dict[str, bytes]()
+    newest = newest_of_each(reader(taken.directory).newest(PLAN_VERSION)) if there else {}
+    for version in newest.values():
+        of_it = {key.name: of for key, of in there.items() if version is not None and key.digest == version.digest}
+        if version is not None and of_it:
             for name, text in (_of_version(store, version, of_it, found) or {}).items():
                 texts.setdefault(name, text)  # of a restore test that several plans name: as the newest has it
-        seen.add(plan)  # also of a version that this ccdr cannot read: what was before it is not in force
     for path in [*directory.glob("plans/*.yaml"), *directory.glob("restore_tests/*.yaml")]:
         if str(path.relative_to(directory)) not in texts:
             path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from ccdr.evidence.history.asset_history import TOGETHER
 from ccdr.evidence.population import Chain
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import utc
-from ccdr.plans.versions import PLAN_VERSION, PlanRevision, digest_of, files_of, version_of
+from ccdr.plans.versions import PLAN_VERSION, digest_of, files_of, newest_of_each
 
 if TYPE_CHECKING:
     from ccdr.jobs.services import Services
@@ -41,16 +41,9 @@ def told_until(chains: Iterable[Chain]) -> datetime | None:
 def require_in_force(plans: Iterable[LoadedPlan], chains: Iterable[Chain]) -> None:
     """UsageProblem where the file of a plan is not what one of these ledgers has in force: whoever gave it may have
     made its promises smaller."""
-    newest: dict[str, list[PlanRevision]] = {}
-    for chain in chains:
-        seen = set[str]()
-        for record in chain.reader.newest(PLAN_VERSION):
-            version = version_of(record)
-            if record["plan"] not in seen and version is not None:
-                newest.setdefault(version.plan, []).append(version)
-            seen.add(str(record["plan"]))
+    in_force = [newest_of_each(chain.reader.newest(PLAN_VERSION)) for chain in chains]
     for loaded in plans:
-        versions = newest.get(loaded.plan.plan, ())
+        versions = [version for newest in in_force if (version := newest.get(loaded.plan.plan)) is not None]
         if versions and digest_of(files_of(loaded)) not in {version.digest for version in versions}:
             version = max(versions, key=lambda one: one.at)
             raise UsageProblem(
