@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,8 +120,7 @@ def verify(
     if len(where) > 1:
         raise UsageProblem("one DIRECTORY can be verified at a time", hint="--repository takes the names of plans")
     directory = Path(where[0])
-    files = (anchor.rpartition("@")[0] or anchor for anchor in anchors)
-    _require_from_elsewhere(directory, (*pins, *files, *authorities))
+    brought.require_from_elsewhere(directory)
     if is_package(directory):  # first: what proves one record must not stand for all of them
         return _verify_package(directory, brought, signers)
     if (proof := proof_at(directory)) is not None:
@@ -131,16 +129,6 @@ def verify(
         hint = "name a copy of a ledger, a package or a proof; with --repository, plans"
         raise UsageProblem(f"there is no directory {directory}", hint=hint)
     return _verify_directory(directory, brought)
-
-
-def _require_from_elsewhere(directory: Path, brought: Sequence[str | Path]) -> None:
-    """Who made what is verified could have put there whatever vouches for it."""
-    for one in brought:
-        if len(str(one)) < 4096 and Path(one).exists() and Path(one).resolve().is_relative_to(directory.resolve()):
-            raise UsageProblem(
-                f"{one} lies in what is to be verified, and vouches for nothing there",
-                hint="name a key, an anchor or a certificate that you had by another way",
-            )
 
 
 def _verify_directory(directory: Path, brought: Brought) -> Exit:

@@ -41,6 +41,7 @@ class Brought:
     pins: tuple[Pin, ...] = ()
     anchors: tuple[Anchor, ...] = ()
     certificates: tuple[Certificate, ...] = ()  # of the CAs of time-stamping authorities
+    files: tuple[Path, ...] = ()  # where all that was read from
 
     @property
     def anything(self) -> bool:
@@ -51,17 +52,34 @@ class Brought:
         """`pins`: keys, fingerprints, or files of one; `anchors`: files of checkpoints, or directories of them, with
         `@TIME` where it is known when they were had; `tsa`: files of certificates in PEM. UsageProblem where one is
         none."""
-        brought = tuple(one for text in anchors for one in _anchors(*_dated(text)))
-        return cls(tuple(map(_pin, pins)), brought, tuple(one for path in tsa for one in _certificates(path)))
+        dated = [_dated(text) for text in anchors]
+        brought = tuple(one for path, had in dated for one in _anchors(path, had))
+        files = (*filter(_is_file, map(Path, pins)), *(path for path, _ in dated), *tsa)
+        certificates = tuple(one for path in tsa for one in _certificates(path))
+        return cls(tuple(map(_pin, pins)), brought, certificates, files)
+
+    def require_from_elsewhere(self, directory: Path) -> None:
+        """UsageProblem where something of it lies in what is verified: who made that could have put it there."""
+        for one in self.files:
+            if one.resolve().is_relative_to(directory.resolve()):
+                raise UsageProblem(
+                    f"{one} lies in what is to be verified, and vouches for nothing there",
+                    hint="name a key, an anchor or a certificate that you had by another way",
+                )
 
 
 NOTHING_BROUGHT = Brought()
 
 
+def _is_file(path: Path) -> bool:
+    """Or is it a key itself, perhaps longer than a path may be?"""
+    return len(str(path)) < 4096 and path.is_file()
+
+
 def _pin(text: str) -> Pin:
     path = Path(text)
     try:
-        if len(text) < 4096 and path.is_file():
+        if _is_file(path):
             text = path.read_bytes()[:LARGEST].decode("ascii")
         first, _, _ = text.strip().partition("\n")  # `ccdr ledger key show` prints its history below
         return Pin.of(text if text.lstrip().startswith("-----") else first)
