@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from ccdr.evidence import reading
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.model.values import RecordRef
 from tests.support.clocks import Ticking
@@ -19,6 +23,12 @@ def make(directory: Path, *, segment_bytes: int = 16 * 1024**2) -> Ledger:
 
 def add(ledger: Ledger, kind: str = "backup.start", *, run: str = "r1", **body: object) -> RecordRef:
     return append_older(ledger, kind, plan="outbound", asset="crm", run=run, body=body)
+
+
+def by_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a ledger read by several processes, however small it is."""
+    monkeypatch.setattr(reading, "WORTH_IT", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
 
 
 def segments(directory: Path) -> list[Path]:

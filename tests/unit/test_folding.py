@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.drawn import examples
-from tests.support.ledgers import make, segments
+from tests.support.ledgers import by_several, make, segments
 from tests.support.records import body_of
 from tests.support.years import Centre, write_ledger
 
@@ -37,8 +37,7 @@ Lines = list[dict[str, Any]]
 
 @pytest.fixture(autouse=True)
 def however_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "WORTH_IT", 0)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    by_several(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.drawn import examples
-from tests.support.ledgers import add, make, segments
+from tests.support.ledgers import add, by_several, make, segments
 from tests.support.records import body_of
 
 from ccdr.evidence import reading
@@ -32,8 +32,7 @@ RECORDS = 12
 
 @pytest.fixture(autouse=True)
 def however_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "WORTH_IT", 0)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    by_several(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -137,9 +137,9 @@ def report(
 
 def plans_of(names: Sequence[str], there: Sequence[str], services: Services) -> list[LoadedPlan]:
     """A wrong --plans must not look like a centre without troubles; what the ledger knows the plans of needs none."""
-    options = settings()
     from ccdr.telling.report.taken_in import only_taken_in, require_in_force
 
+    options = settings()
     loaded = [options.load(name) for name in names or there if name in there]
     require_in_force(loaded, only_taken_in(services))
     if not names and not loaded and not any(plan is not None for plan, _ in services.histories()):

@@ -118,8 +118,9 @@ def _compare(services: Services, *, keeps: bool) -> Comparison:
     ledger, beside = services.ledger, services.population()
     of_others = beside.problems()
     file = kept(services.state, ledger)
-    expected, name = (None, "") if file is None else (file.expected(beside), file.name)
-    none, as_recorded = file is None, file is not None and file.as_recorded
+    expected, name, as_recorded = (
+        (None, None, False) if file is None else (file.expected(beside), file.name, file.as_recorded)
+    )
     del file  # of a large ledger it has tens of megabytes
     verification, folded = read_folded(ledger.directory, None if beside else expected, keeps=keeps and not beside)
     if verification.ok:
@@ -127,7 +128,7 @@ def _compare(services: Services, *, keeps: bool) -> Comparison:
         verification = replace(verification, problems=(*verification.problems, *changed))
     verification = replace(verification, problems=(*verification.problems, *_wrong(folded.wrong), *of_others))
     found = Comparison(verification, NONE, (), folded)
-    if not verification.ok or none:
+    if not verification.ok or name is None:
         return found
     if not as_recorded:
         difference = f"{name} is not as the last verification had made it: it was changed, and is not read"

@@ -32,7 +32,7 @@ def collect(sources: tuple[str, ...], env_file: Path | None) -> Exit:
     Of each object in a bucket the oldest version counts. Another one over it (FORK), a delete marker (REMOVED), and
     lines that lack (SEGMENT_MISSING) are findings: exit 1. Its checkpoints lie in STATE/checkpoints/ID: `ccdr ledger
     verify --ledger ID --pin KEY` takes them as anchors. Only what is new there is fetched. Where the host puts its
-    plans there, too, they come to STATE/collected/ID: `ccdr --plans STATE/collected/ID/plans report` judges by them.
+    plans there, too, they come to STATE/collected/ID, and it says by which options a report judges by them.
 
     \b
     Examples:
