@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from tests.support.packages import Exporting, made
 from tests.support.recorded import test
 
@@ -121,3 +122,28 @@ def test_two_tests_of_one_run_have_a_statement_each(exporting: Exporting) -> Non
         results[path.name.replace(f".{of}.", ".N.")] = payload["predicate"]["result"]
     assert results == {"t1.dsse.json": "PASSED", "t2.dsse.json": "FAILED", "t2.N.dsse.json": "PASSED"}
     assert exporting.verify() == (3, "internally consistent", [])
+
+
+@pytest.mark.parametrize("option", ["--pin", "--anchor"])
+def test_what_lies_in_the_package_vouches_for_nothing_there(exporting: Exporting, option: str) -> None:
+    exporting.export()
+    inside = exporting.package / "data/mine"
+    inside.write_bytes(exporting.pin.encode() if option == "--pin" else exporting.anchor.read_bytes())
+    with_it = ["--pin", exporting.pin, "--anchor", str(exporting.anchor), option]
+    done = exporting.world.site.run("ledger", "verify", str(exporting.package), *with_it, str(inside))
+    assert done.code == 2 and "vouches for nothing" in done.json["error"], done
+
+
+def test_an_anchor_of_the_copys_own_day_that_knows_more_is_not_judged(exporting: Exporting) -> None:
+    """It may be from before: then records were cut off. Where somebody says that it is from after, that is believed."""
+    exporting.export()
+    exporting.noted()
+    exporting.anchor.write_bytes(make(exporting.services).checkpoint.contents)
+    info = (exporting.package / "bag-info.txt").read_text()
+    (day,) = (line.split()[1] for line in info.splitlines() if line.startswith("Bagging-Date:"))
+    words = [str(exporting.package), "--pin", exporting.pin, "--anchor"]
+    run = exporting.world.site.run
+    alone = run("ledger", "verify", *words, f"{exporting.anchor}@{day}")
+    assert alone.code == 3 and "was it had before this copy" in alone.stdout, alone
+    future = run("ledger", "verify", *words, f"{exporting.anchor}@2999-01-01")
+    assert future.code == 2 and "future" in future.json["error"], future
