@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections import namedtuple
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.support.sites import copy_of
 from ccdr.engines import Postgres
 from ccdr.host.state import State
 from ccdr.jobs.restore_test import RestoreTest, restore_test
-from ccdr.model.errors import CommandFailed, Exit
+from ccdr.model.errors import CommandFailed, Exit, TestBroken
 from ccdr.model.values import Manifest, Verdict, utc
 from ccdr.plans.job import Job
 from ccdr.ports.place import Place
@@ -394,12 +395,16 @@ def test_a_kept_sandbox_is_as_closed_as_docker_can_tell(site: Site, source: Sour
 # --- what a command is told -----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def box() -> Iterator[Box]:
+@pytest.fixture(params=[False, True], ids=["by docker", "by a shell"])
+def box(request: pytest.FixtureRequest) -> Iterator[Box]:
     container = docker("run", "-d", "--rm", "--network", "none", "--entrypoint", "sleep", _image(), "600")
     try:
         with contextlib.closing(from_env()) as client:
-            yield Box(client.api, container, "", _image(), {}, {}, no_progress=3.0)
+            keeps = bool(request.param)
+            with contextlib.closing(
+                Box(client.api, container, "", _image(), {}, {}, no_progress=3.0, keeps_shells=keeps)
+            ) as box:
+                yield box
     finally:
         docker("rm", "-f", container)
 
@@ -419,3 +424,57 @@ def test_a_command_that_reads_nothing_is_seen_to_hang(box: Box, said: str) -> No
     with pytest.raises(CommandFailed) as raised:
         box.run(["sleep", "60"], stdin=said)
     assert raised.value.stalled
+    assert box.run(["echo", "on"]).stdout == "on\n", "the next one waits for nothing"
+
+
+@pytest.mark.parametrize("code", [0, 1, 126, 127, 137, 255])
+def test_a_command_ends_as_it_ended(box: Box, code: int) -> None:
+    said = box.run(["sh", "-c", f"printf out; printf err >&2; exit {code}"], ok=range(256))
+    assert (said.code, said.stdout, said.stderr.reveal()) == (code, "out", "err")
+
+
+def test_a_program_that_is_not_there_is_the_images_fault(box: Box) -> None:
+    with pytest.raises(TestBroken, match=r"cannot run pg_nothing: no such program$"):
+        box.run(["pg_nothing"])
+    assert box.run(["echo", "on"]).stdout == "on\n"
+
+
+def test_commands_of_several_threads_do_not_hear_each_other(box: Box) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        said = [pool.submit(box.run, ["sh", "-c", f"cat; echo {n} >&2"], stdin=f"{n}\n") for n in range(40)]
+    assert [(one.result().stdout, one.result().stderr.reveal()) for one in said] == [(f"{n}\n",) * 2 for n in range(40)]
+
+
+BY_A_SHELL = pytest.mark.parametrize("box", [True], ids=["by a shell"], indirect=True)
+
+
+@BY_A_SHELL
+def test_a_shell_that_is_killed_is_one_failed_command(box: Box) -> None:
+    assert box.run(["sh", "-c", "kill -9 $PPID; sleep 1; echo never"], ok=(0, 137)).code == 137
+    assert box.run(["echo", "on"]).stdout == "on\n"
+
+
+@BY_A_SHELL
+def test_a_shell_that_was_killed_while_it_waited_fails_nothing(box: Box) -> None:
+    box.run(["true"])
+    docker("exec", box.id, "pkill", "-9", "-x", "sh")
+    assert box.run(["echo", "on"]).stdout == "on\n"
+
+
+@BY_A_SHELL
+def test_a_command_left_in_its_midst_does_not_answer_the_next(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("ccdr.sandbox.box.tick", interrupted)
+        box.run(["sh", "-c", "sleep 1; echo late"])
+    assert box.run(["sh", "-c", "sleep 2; echo mine"]).stdout == "mine\n"
+
+
+@BY_A_SHELL
+def test_no_shell_waits_once_its_sandbox_is_closed(box: Box) -> None:
+    box.run(["true"])
+    assert "sh" in docker("exec", box.id, "ps", "-A", "-o", "comm=").split()
+    box.close()
+    assert eventually(lambda: "sh" not in docker("exec", box.id, "ps", "-A", "-o", "comm=").split())

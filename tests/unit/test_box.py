@@ -18,7 +18,8 @@ from docker.api.client import APIClient
 from ccdr.host.interrupts import GLANCE, threads
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.sandbox import box
-from ccdr.sandbox.box import STDERR, STDOUT, Box
+from ccdr.sandbox.box import Box
+from ccdr.sandbox.frames import STDERR, STDOUT
 
 HEAD = b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
 

@@ -1,13 +1,12 @@
-"""A running container as a `Place`: commands by `docker exec`, over a raw socket so that a hang is seen."""
+"""A running container as a `Place`: commands by `docker exec`, over a raw socket so that a hang is seen; and by a shell
+that was begun so, where the container is ours."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import re
-import select
-import socket
-import struct
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +18,10 @@ from ccdr.host.processes import tree_bytes
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.ports.place import Output, Pulse, Session
-from ccdr.sandbox import isolation
+from ccdr.sandbox import isolation, shell
+from ccdr.sandbox.frames import STDERR, STDOUT, Frames, close_socket, come_with_the_headers
 from ccdr.sandbox.words import reason_of, words
 
-STDOUT, STDERR = 1, 2
 LOOK = 2.0  # seconds between two looks at a silent command
 IDLE = 0.02  # a container that uses less of one processor than this makes no progress
 STDERR_KEPT = 4096
@@ -39,80 +38,21 @@ OOM_FILES = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_c
 
 
 @dataclass
-class _Frames:
-    """Docker's attach protocol: 8 bytes of header (stream, three zeros, big-endian size), then the payload."""
+class _Exec:
+    """A program that `docker exec` has begun."""
 
-    sock: socket.socket  # does not block
-    buffer: bytearray = field(default_factory=bytearray)
-    closed: bool = False
-    count: int = 0  # bytes that were moved, either way
-    _unsent: memoryview = field(default_factory=lambda: memoryview(b""))
-    _ends: bool = False  # the command's input, with what is to be sent
+    id: str
+    frames: Frames
+    raw: Any  # what Docker's client handed out
 
-    def send(self, data: bytes, *, last: bool = False) -> None:
-        """Have it sent beside reading: a command may say much before it reads, and need not read at all."""
-        self._unsent, self._ends = memoryview(bytes(self._unsent) + data), last
-        if last and not data:
-            self._end_input()
-
-    def read(self, seconds: float) -> list[tuple[int, bytes]]:
-        """Whole frames that have come within `seconds`; sets `closed` at the end of the stream."""
-        if self.buffer and (frames := self._whole()):
-            return frames
-        if not self._readable(seconds):
-            return []
-        try:
-            data = self.sock.recv(1 << 16)
-        except BlockingIOError:
-            return []
-        except ConnectionError:
-            data = b""
-        self.closed = not data
-        self.count += len(data)
-        self.buffer += data
-        return self._whole()
-
-    def _readable(self, seconds: float) -> bool:
-        """Has something come within that time? Meanwhile what is to be sent is."""
-        deadline = time.monotonic() + seconds
-        while True:
-            left = max(0.0, deadline - time.monotonic())
-            readable, writable, _ = select.select([self.sock], [self.sock] if self._unsent else [], [], left)
-            if writable:
-                self._write()
-            if readable or not writable or not left:
-                return bool(readable)
-
-    def _write(self) -> None:
-        try:
-            sent = self.sock.send(self._unsent[: 1 << 16])
-        except BlockingIOError:
-            return
-        except ConnectionError:  # the command has read enough; its exit code tells whether that was right
-            sent = len(self._unsent)
-        self.count += sent
-        self._unsent = self._unsent[sent:]
-        if not self._unsent and self._ends:
-            self._end_input()
-
-    def _end_input(self) -> None:
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_WR)
-
-    def _whole(self) -> list[tuple[int, bytes]]:
-        frames = []
-        while len(self.buffer) >= 8:
-            stream, size = struct.unpack(">BxxxL", self.buffer[:8])
-            if len(self.buffer) < 8 + size:
-                break
-            frames.append((stream, bytes(self.buffer[8 : 8 + size])))
-            del self.buffer[: 8 + size]
-        return frames
+    def close(self) -> None:
+        close_socket(self.raw)
 
 
 @dataclass
 class Box:
-    """A container made by `docker.py`. `api` is Docker's low-level client, `mounts` host path → path inside."""
+    """A container made by `docker.py`. `api` is Docker's low-level client, `mounts` host path → path inside.
+    `keeps_shells`: its commands go through shells that stay in it until `close`."""
 
     api: Any
     id: str
@@ -125,6 +65,8 @@ class Box:
     no_progress: float = 600.0
     memory: int = 0
     on_growth: Callable[[int], None] | None = None  # told how large a watched directory has become
+    keeps_shells: bool = False
+    _idle: list[_Exec] = field(default_factory=list, repr=False)  # shells that wait for a command
 
     def path(self, host: Path) -> str:
         for outside, inside in self.mounts.items():
@@ -173,52 +115,91 @@ class Box:
     def _ran(
         self,
         argv: Sequence[str],
-        env: Mapping[str, str] | None,
-        stdin: str | None,
-        what: str | None,
-        watch: Path | None,
-        pulse: Pulse | None,
+        env: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+        what: str | None = None,
+        watch: Path | None = None,
+        pulse: Pulse | None = None,
     ) -> tuple[int, Output]:
         """How it has ended, whether it was begun or not; CommandFailed where it made no progress."""
-        with self._exec(argv, env) as (exec_id, frames):
-            frames.send((stdin or "").encode("utf-8", "surrogateescape"), last=True)
+        env, mark = {"LC_ALL": "C.UTF-8", **(env or {})}, secrets.token_hex(16)
+        line = shell.script(argv, env, stdin or "", mark) if self.keeps_shells else None
+        with self._exec(argv, env) if line is None else self._shell() as program:
+            frames = program.frames
+            frames.send((line or stdin or "").encode("utf-8", "surrogateescape"), last=line is None)
             out, err = bytearray(), bytearray()
+            code: int | None = None
             progress = _Progress(self, by_cpu=pulse is None)
-            while not frames.closed:
+            while not frames.closed and code is None:
                 tick()
                 for stream, data in frames.read(LOOK):
                     (out if stream == STDOUT else err).extend(data)
+                code = shell.exit_code(out, err, mark)
                 grown = tree_bytes(watch) if watch is not None else 0
                 if grown and self.on_growth is not None:
                     self.on_growth(grown)
                 seen = frames.count + grown if pulse is None else pulse()
                 if progress.stalled(seen, self.no_progress):
-                    raise CommandFailed(argv, -1, _tail(err), stalled=True, what=what)
-        code = self._exit_code(exec_id, argv)
-        return code, Output(code, out.decode("utf-8", "surrogateescape"), FreeText(err.decode("utf-8", "replace")))
+                    raise CommandFailed(argv, -1, _tail(shell.between(err, mark)), stalled=True, what=what)
+        if code is None:  # Docker's own, or a shell that has gone with the command
+            code = self._exit_code(program.id, argv)
+        said, complained = shell.between(out, mark), shell.between(err, mark)
+        answer = FreeText(complained.decode("utf-8", "replace"))
+        return code, Output(code, said.decode("utf-8", "surrogateescape"), answer)
 
     @contextlib.contextmanager
     def session(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Iterator[Session]:
-        with self._exec(argv, env) as (_, frames):
-            yield _BoxSession(frames, argv)
+        with self._exec(argv, {"LC_ALL": "C.UTF-8", **(env or {})}) as program:
+            yield _BoxSession(program.frames, argv)
 
     @contextlib.contextmanager
-    def _exec(self, argv: Sequence[str], env: Mapping[str, str] | None) -> Iterator[tuple[str, _Frames]]:
+    def _exec(self, argv: Sequence[str], env: Mapping[str, str]) -> Iterator[_Exec]:
+        program = self._begun(argv, env)
+        try:
+            yield program
+        finally:
+            program.close()
+
+    @contextlib.contextmanager
+    def _shell(self) -> Iterator[_Exec]:
+        """One that nobody uses meanwhile. Whoever leaves it in the midst of a command leaves it for good."""
+        program = self._waiting() or self._begun(["sh"], {})
+        waits = False
+        try:
+            yield program
+            waits = not program.frames.closed
+        finally:
+            if waits:
+                self._idle.append(program)
+            else:
+                program.close()
+
+    def _waiting(self) -> _Exec | None:
+        """A shell that waits for a command; of those that somebody has ended meanwhile, none."""
+        while self._idle:
+            with contextlib.suppress(IndexError):  # threads share a sandbox
+                program = self._idle.pop()
+                program.frames.read(0.0)
+                if not program.frames.closed:
+                    return program
+                program.close()
+        return None
+
+    def _begun(self, argv: Sequence[str], env: Mapping[str, str]) -> _Exec:
         from docker.errors import APIError
 
         try:
-            made = self.api.exec_create(
-                self.id, list(argv), stdin=True, environment={"LC_ALL": "C.UTF-8", **(env or {})}
-            )
+            made = self.api.exec_create(self.id, list(argv), stdin=True, environment=dict(env))
             raw = self.api.exec_start(made["Id"], socket=True)
         except (APIError, OSError) as error:
             raise self._broken(error) from None
         sock = getattr(raw, "_sock", raw)
-        begun = _come_with_the_headers(raw, sock)
-        try:
-            yield made["Id"], _Frames(sock, begun)
-        finally:
-            close_socket(raw)
+        return _Exec(made["Id"], Frames(sock, come_with_the_headers(raw, sock)), raw)
+
+    def close(self) -> None:
+        """End the shells that wait. The container is its maker's to end."""
+        while self._idle:
+            self._idle.pop().close()
 
     def _exit_code(self, exec_id: str, argv: Sequence[str]) -> int:
         from docker.errors import APIError
@@ -269,12 +250,8 @@ class Box:
 
     def oom_kills(self) -> int:
         """How many processes the kernel killed in this container for want of memory (cgroup v1 and v2)."""
-        with self._exec(["cat", *OOM_FILES], None) as (_, frames):
-            output = bytearray()
-            while not frames.closed:
-                for stream, data in frames.read(LOOK):
-                    output += data if stream == STDOUT else b""
-        return sum(int(line.split()[1]) for line in output.decode().splitlines() if line.startswith("oom_kill "))
+        _, output = self._ran(["cat", *OOM_FILES])
+        return sum(int(line.split()[1]) for line in output.stdout.splitlines() if line.startswith("oom_kill "))
 
     def cpu_seconds(self) -> float:
         """Processor time the container has used; 0 where Docker does not say."""
@@ -292,24 +269,7 @@ class Box:
         )
 
 
-def close_socket(raw: Any) -> None:
-    """Close what Docker's client handed out, from the outside in: the HTTP response that the socket was taken
-    from would else complain, at some later time, that its file was closed under it."""
-    for part in (getattr(raw, "_response", None), raw, getattr(raw, "_sock", None)):
-        if part is not None:
-            with contextlib.suppress(OSError, ValueError):
-                part.close()
-
-
-def _come_with_the_headers(raw: Any, sock: socket.socket) -> bytearray:
-    """What a command said so soon that it was read together with the response's headers: Docker's client gives the
-    socket without it, and a program's only words would be lost, though it ended well."""
-    buffered = raw._response.raw._fp.fp
-    sock.setblocking(False)  # there need not be any
-    return bytearray(buffered.peek() or b"")
-
-
-def _tail(err: bytearray) -> FreeText:
+def _tail(err: bytes | bytearray) -> FreeText:
     return FreeText(err[-STDERR_KEPT:].decode("utf-8", "replace"))
 
 
@@ -340,7 +300,7 @@ class _Progress:
 class _BoxSession:
     """`Session` over an exec's socket."""
 
-    def __init__(self, frames: _Frames, argv: Sequence[str]) -> None:
+    def __init__(self, frames: Frames, argv: Sequence[str]) -> None:
         self._frames, self._argv = frames, argv
         self._said = bytearray()
 

@@ -20,7 +20,8 @@ from ccdr.model.errors import TestBroken
 from ccdr.model.values import rfc3339, utc
 from ccdr.ports.place import Clock
 from ccdr.sandbox import isolation
-from ccdr.sandbox.box import Box, close_socket
+from ccdr.sandbox.box import Box
+from ccdr.sandbox.frames import close_socket
 from ccdr.sandbox.words import denied, reason_of
 
 if TYPE_CHECKING:
@@ -196,6 +197,7 @@ class Docker:
         name = spec.name
         volume = name if spec.data_on_disk and spec.data_dir else None
         holder: Any = None
+        box: Box | None = None
         try:
             try:
                 if volume:
@@ -217,6 +219,8 @@ class Docker:
                 box.run(["touch", "/tmp/ccdr-keep"])  # noqa: S108 - inside the sandbox
                 disposal.kept = True
         finally:
+            if box is not None:
+                box.close()
             if holder is not None:
                 close_socket(holder)
             if not disposal.kept:
@@ -256,6 +260,7 @@ class Docker:
             },
             no_progress=spec.no_progress,
             memory=spec.memory,
+            keeps_shells=True,
         )
 
     def _labels(self, run: str) -> dict[str, str]:
