@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 from tests.conftest import _image
 from tests.support.harness import Site, eventually
 from tests.support.primary import Primary, primary
@@ -30,6 +31,7 @@ from tests.support.shipping import (
 )
 
 from ccdr.evidence.history.kinds import STOPPED
+from ccdr.jobs.shipping.continuity import Continuity
 from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.plans.job import Job
 
@@ -99,6 +101,30 @@ def test_what_is_killed_while_the_repository_is_away_goes_on_from_its_spool(ship
     assert (done.code, done.json["verdict"]) == (0, "PASS"), done
     rows = "select string_agg(note, ' ' order by id) from call where id > 100"
     assert back(done, rows) == "first second third"
+
+
+def test_a_repository_that_comes_back_while_it_is_looked_for_has_lost_nothing(
+    shipped: Site, source: Primary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a disk does that is mounted between two questions: the first found nothing, the second a repository."""
+    ship_once(shipped)
+    hidden, came = shipped.root / "hidden", []
+    begin, ensure = Continuity.begin, Continuity._ensure_repository
+
+    def away_both_times(self: Continuity) -> None:
+        for ask in (begin, Continuity.compare):
+            shipped.repo.rename(hidden)
+            ask(self)
+
+    def comes_back(self: Continuity) -> None:
+        came.append(hidden.rename(shipped.repo))
+        ensure(self)
+
+    monkeypatch.setattr(Continuity, "begin", away_both_times)
+    monkeypatch.setattr(Continuity, "_ensure_repository", comes_back)
+    note(source, "late")
+    ship_once(shipped)
+    assert len(came) == 2 and not standing(shipped)["gap"], standing(shipped)
 
 
 def test_a_receiver_that_is_killed_is_started_again(shipped: Site, source: Primary) -> None:

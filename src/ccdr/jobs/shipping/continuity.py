@@ -49,10 +49,12 @@ class Continuity:
     def begin(self) -> None:
         """Where the log stands is for the repository to say; what a crash left of a batch is stored once more."""
         archive = archive_of(self._job, self._repo)
-        if (newest := archive.newest) is None:
+        if archive.newest is None:
             with suppress(CommandFailed):
-                self._ensure_repository()
-                self._all_vanished()
+                archive = self._looked_at_again()
+                if archive.newest is None:
+                    self._all_vanished()
+        if (newest := archive.newest) is None:
             self.server, self.begun = self.answering, True
             return
         anew = self._shipment.standing.anew
@@ -89,8 +91,9 @@ class Continuity:
         """The log archive as it is now with what we believe of it: what has vanished no standing of ours brings back.
         What pruning let go, the newest base does not need."""
         archive, before = archive_of(self._job, self._repo), self._shipment.standing.since
-        if archive.newest is None or archive.newest.anew != self._shipment.standing.anew:
-            self._ensure_repository()  # an unmounted path looks like nothing, too
+        if not self._is_ours(archive):
+            archive = self._looked_at_again()
+        if not self._is_ours(archive):
             self._all_vanished()
         elif before is not None:
             since, base = archive.contiguous(self._log)[0].begins, self._shipment.newest_base()
@@ -124,7 +127,16 @@ class Continuity:
             self._shipment.batch.stored = None
             self._journal.update(since=None, gap=VANISHED)
 
+    def _is_ours(self, archive: LogArchive) -> bool:
+        """Does anything of it belong to the log that we believe is there?"""
+        return archive.newest is not None and archive.newest.anew == self._shipment.standing.anew
+
+    def _looked_at_again(self) -> LogArchive:
+        """Once the repository is there for certain. An unmounted path looks like none, and may be mounted meanwhile."""
+        self._ensure_repository()
+        return archive_of(self._job, self._repo)
+
     def _ensure_repository(self) -> None:
-        """Never a log without the backups that it belongs to: an unmounted path looks like none."""
+        """Never a log without the backups that it belongs to."""
         services = self._shipment.services
         services.make_if_missing(self._repo, lambda: services.repository(self._job.loaded, self._job.limits).probe())
