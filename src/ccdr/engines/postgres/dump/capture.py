@@ -152,7 +152,7 @@ class Dumper:
 
         with references.looked_at(beside, snapshot, cancel) as broken:
             try:
-                with locks.watched(held, lambda sql: _ask(present, sql), app):
+                with locks.watched(held, lambda sql: _ask(present, sql), app, self.tools.lock_wait):
                     out = self._written(argv, dump, {**self._dump_env(), "PGAPPNAME": app})
             except (BackupFailed, CommandFailed) as error:
                 if held.rewritten:

@@ -147,8 +147,9 @@ class Locks:
 
 
 @contextlib.contextmanager
-def watched(locks: Locks, ask: Callable[[str], str], app: str) -> Iterator[None]:
-    """Look again and again until the block is left; nobody else may use the session meanwhile."""
+def watched(locks: Locks, ask: Callable[[str], str], app: str, lock_wait: float) -> Iterator[None]:
+    """Look again and again until the block is left; nobody else may use the session meanwhile. However slowly the
+    server answers, who keeps pg_dump waiting is looked for before it gives up, after `lock_wait` seconds."""
     over = threading.Event()
 
     def looking() -> None:
@@ -157,7 +158,8 @@ def watched(locks: Locks, ask: Callable[[str], str], app: str) -> Iterator[None]
             while not over.wait(pause):
                 began = time.monotonic()
                 locks.poll(ask, app)
-                pause = max(min(pause * GROWTH, OFTEN), 5 * (time.monotonic() - began))
+                spared = min(5 * (time.monotonic() - began), lock_wait / 4)  # the server has other work
+                pause = max(min(pause * GROWTH, OFTEN), spared)
 
     with threads(1) as pool:
         doing: Future[None] = pool.submit(looking)
