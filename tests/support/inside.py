@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 _known: dict[str, tuple[int, str]] = {}  # by container: its first process, and its id
@@ -26,7 +27,18 @@ def inside(container: str) -> list[str]:
 def _asked(container: str) -> tuple[int, str]:
     argv = ["docker", "inspect", "--format", "{{.State.Pid}} {{.Id}}", container]
     said = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()
-    return (int(said[0]), said[1]) if len(said) == 2 else (0, "?")
+    found = (int(said[0]), said[1]) if len(said) == 2 else (0, "?")
+    while _is_the_runtime(found[0]):
+        time.sleep(0.01)
+    return found
+
+
+def _is_the_runtime(pid: int) -> bool:
+    """Docker says that a container runs before its process is the program, with the image's environment."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().startswith("runc")
+    except OSError:
+        return False
 
 
 def _is_of(pid: int, container: str) -> bool:
