@@ -111,7 +111,9 @@ def prepared(work: Path, server: DemoStore, users: Identities, own: Services) ->
     home = work / "auditor"
     home.mkdir(mode=0o700)
     write_secret(home / "bucket.env", users.env_file(AUDITOR))
-    (home / "ledger.key").write_text(f"{signing_keys.create(own).key}\n", "ascii")
+    key = signing_keys.create(own).key
+    (home / "ledger.key").write_text(f"{key}\n", "ascii")
+    (home / "ledger.pem").write_text(key.pem, "ascii")  # as stock tools take it
     return Auditor(work, home, url, own)
 
 

@@ -16,6 +16,8 @@ from ccdr.evidence.checkpoints.merkle import Path as AuditPath
 from ccdr.evidence.checkpoints.merkle import leaf_hash
 from ccdr.evidence.checkpoints.notes import SigningKey, VerifierKey
 from ccdr.evidence.checkpoints.proof import Proof, is_proof, read_proof
+from ccdr.jobs.checkpoints.held_to import Brought
+from ccdr.model.errors import UsageProblem
 
 # The key and the note of Go's own package (golang.org/x/mod/sumdb/note).
 GO_KEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
@@ -120,3 +122,19 @@ def test_a_pin_is_a_key_its_pem_or_its_fingerprint(tmp_path: Path) -> None:
     for text in ("", "x", digest[:-1], key.pem.replace("PUBLIC", "PRIVATE")):
         with pytest.raises(ValueError):
             Pin.of(text)
+
+
+def test_what_vouches_for_nothing_is_refused_in_words_that_say_what_it_is(tmp_path: Path) -> None:
+    """A mistyped path is no wrong key; a whole mail is not what it brought."""
+
+    def refused(pins: list[str], anchors: list[str]) -> str:
+        with pytest.raises(UsageProblem) as raised:
+            Brought.of(pins, anchors)
+        return f"{raised.value}; {raised.value.hint}"
+
+    nosuch, binary, mail = (str(tmp_path / name) for name in ("nosuch.key", "binary", "mail.eml"))
+    Path(binary).write_bytes(b"\xff\xfe")
+    Path(mail).write_text(f"Subject: ccdr\n\n{GO_NOTE}\n-- \nccdr\n")
+    assert f"there is no file {nosuch}" in refused([nosuch], [])
+    assert f"{binary}, named by --pin, is no text" in refused([binary], [])
+    assert "of a mail save it alone" in refused([], [mail])

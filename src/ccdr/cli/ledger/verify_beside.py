@@ -30,7 +30,10 @@ def verify_beside(said: str, brought: Brought) -> Exit:
     verification = verify_ledger(path)
     problems = (*verification.problems, *(misnamed(path) if verification.ok else ()))
     if not problems and chain is None:
-        problems = ("it is not as it was taken in, or no record of ours tells of it",)
+        problems = (
+            "it is not as it was taken in, or no record of ours tells of it: move its directory away, and take it in "
+            "anew from its evidence bucket (`ccdr ledger collect`)",
+        )
     checked = of_beside(services, name, brought)
     verified = Verified(verification, problems, checked=checked, held=checked.signed or brought.anything)
     if settings().json:

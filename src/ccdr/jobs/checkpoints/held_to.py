@@ -86,9 +86,10 @@ def _pin(text: str) -> Pin:
     except OSError as error:
         raise UsageProblem(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as why:
-        what = "the file of --pin" if "\n" in text or path.is_file() else f"--pin {text[:60]}"
+        said = text.partition("\n")[0][:200]
+        what = f"{path}, named by --pin," if _is_file(path) else f"--pin: there is no file {said}, and as a key it"
         hint = "`ccdr ledger key show` prints the key and its fingerprint; a file may hold either, or PEM"
-        raise UsageProblem(f"{what}: {why}", hint=hint) from None
+        raise UsageProblem(f"{what} {'is no text' if isinstance(why, UnicodeError) else why}", hint=hint) from None
 
 
 def _certificates(path: Path) -> list[Certificate]:
@@ -132,7 +133,8 @@ def _anchors(path: Path, had: datetime | None) -> list[Anchor]:
         except ValueError as why:
             if one == path:
                 hint = (
-                    "name a checkpoint that you had from elsewhere: a signed note, as `ccdr ledger checkpoint` prints"
+                    "name a checkpoint that you had from elsewhere: a signed note, as `ccdr ledger checkpoint` prints; "
+                    "of a mail save it alone, from the line that names the ledger to those that begin with —"
                 )
                 raise UsageProblem(f"{one} {why}", hint=hint) from None
     if not found:
