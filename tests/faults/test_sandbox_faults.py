@@ -472,6 +472,26 @@ def test_a_command_left_in_its_midst_does_not_answer_the_next(box: Box, monkeypa
     assert box.run(["sh", "-c", "sleep 2; echo mine"]).stdout == "mine\n"
 
 
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_a_program_that_is_held_open_hears_what_it_is_told_and_no_more(box: Box, before: int) -> None:
+    """In the place of a shell that waits, where there is one: what is said to the program, the shell does not read."""
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: box.run(["sleep", "0.2"]), range(before)))
+    with box.session(["sh", "-c", 'while read -r a; do echo "$TOLD $a"; done'], env={"TOLD": "it's"}) as one:
+        with box.session(["cat"]) as other:
+            assert other.ask("echo no\nend\n", "end", timeout=5) == "echo no\n"
+            assert box.run(["echo", "beside"]).stdout == "beside\n"
+        assert one.ask("a\n", "it's a", timeout=5) == "" and one.ended() is None
+    assert box.run(["echo", "on"]).stdout == "on\n"
+
+
+def test_a_program_that_cannot_be_held_open_says_why(box: Box) -> None:
+    box.run(["true"])
+    with box.session(["pg_nothing"]) as session, pytest.raises(CommandFailed) as raised:
+        session.ask("select 1;\n", "end", timeout=5)
+    assert raised.value.stderr.answer == "no such program"
+
+
 @BY_A_SHELL
 def test_no_shell_waits_once_its_sandbox_is_closed(box: Box) -> None:
     box.run(["true"])

@@ -6,17 +6,18 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from subprocess import PIPE
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr.sandbox.shell import LONGEST, between, exit_code, script
+from ccdr.sandbox.shell import LONGEST, between, exit_code, replaced, script
 
 MARK = "0123456789abcdef" * 2
 SHELLS = [[path] for name in ("dash", "bash") if (path := shutil.which(name))]
 # All that a shell might read anything into, each as likely as a letter.
-ODD = st.text(st.sampled_from("ab0 \t\n'\"\\$`!%&|;<>(){}[]*?~#=-+.,:/^@_"), max_size=40)
+ODD = st.text(st.sampled_from("ab0 \t\n\x02\x1b'\"\\$`!%&|;<>(){}[]*?~#=-+.,:/^@_"), max_size=40)
 # What it was begun with, each text with its length: nothing can hide what another holds.
 TELLS = r"""for word in "$0" "$@" "$TOLD"; do printf '%s:%s|' "${#word}" "$word"; done; cat; printf no-newline >&2; exit $CODE"""
 
@@ -38,6 +39,23 @@ def test_a_command_gets_its_words_and_input_as_they_are(
     assert exit_code(out, err, MARK) == code
     expected = "".join(f"{len(word)}:{word}|" for word in [*words, told]) + stdin
     assert between(out, MARK) == expected.encode() and between(err, MARK) == b"no-newline"
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda argv: os.path.basename(argv[0]))
+@given(words=st.lists(ODD, min_size=1, max_size=4), told=ODD, stdin=ODD, code=st.integers(0, 255))
+def test_a_shell_becomes_a_command_and_reads_nothing_of_what_that_is_told(
+    shell: list[str], words: list[str], told: str, stdin: str, code: int
+) -> None:
+    line = replaced(["sh", "-c", TELLS, *words], {"TOLD": told, "CODE": str(code)}, MARK)
+    assert line is not None
+    with subprocess.Popen(shell, bufsize=0, stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(line.encode())
+        process.stdin.flush()
+        assert process.stdout.readline() == f"{MARK}\n".encode()
+        out, err = process.communicate(stdin.encode(), timeout=20)
+    assert out.decode() == "".join(f"{len(word)}:{word}|" for word in [*words, told]) + stdin
+    assert (err, process.returncode) == (b"no-newline", code)
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda argv: os.path.basename(argv[0]))
@@ -95,7 +113,7 @@ def test_a_command_that_prints_another_mark_does_not_end() -> None:
     assert exit_code(out, err, MARK) == 9 and between(out, MARK) == f"{other} 0\n".encode()
 
 
-@pytest.mark.parametrize("text", ["é", "\x00", "\x1b[0m", "\r", "\udcff", "x" * (LONGEST + 1)])
+@pytest.mark.parametrize("text", ["é", "\x00", "\x01", "\x7f", "\r", "\udcff", "x" * (LONGEST + 1)])
 def test_what_shells_might_read_differently_goes_by_docker(text: str) -> None:
     assert script(["echo", text], {}, "", MARK) is None
     assert script(["cat"], {}, text, MARK) is None

@@ -149,8 +149,28 @@ class Box:
 
     @contextlib.contextmanager
     def session(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Iterator[Session]:
-        with self._exec(argv, {"LC_ALL": "C.UTF-8", **(env or {})}) as program:
+        env = {"LC_ALL": "C.UTF-8", **(env or {})}
+        program = self._became(argv, env) or self._begun(argv, env)
+        try:
             yield _BoxSession(program.frames, argv)
+        finally:
+            program.close()
+
+    def _became(self, argv: Sequence[str], env: Mapping[str, str]) -> _Exec | None:
+        """A shell that waits, in whose place the program is now; None where there is none."""
+        mark = secrets.token_hex(16)
+        line = shell.replaced(argv, env, mark) if self.keeps_shells else None
+        if line is None or (program := self._waiting()) is None:
+            return None
+        try:
+            ready = _BoxSession(program.frames, argv)
+            ready.ask(line, mark, timeout=self.no_progress)
+        except BaseException as error:
+            program.close()
+            if isinstance(error, CommandFailed) and not error.stalled:  # it has gone before it came to the program
+                return None
+            raise
+        return program
 
     @contextlib.contextmanager
     def _exec(self, argv: Sequence[str], env: Mapping[str, str]) -> Iterator[_Exec]:
