@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import subprocess
+import threading
+import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -395,18 +398,19 @@ def test_a_kept_sandbox_is_as_closed_as_docker_can_tell(site: Site, source: Sour
 # --- what a command is told -----------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def asleep() -> Iterator[str]:
+    container = docker("run", "-d", "--rm", "--network", "none", "--entrypoint", "sleep", _image(), "1800")
+    yield container
+    docker("rm", "-f", container)
+
+
 @pytest.fixture(params=[False, True], ids=["by docker", "by a shell"])
-def box(request: pytest.FixtureRequest) -> Iterator[Box]:
-    container = docker("run", "-d", "--rm", "--network", "none", "--entrypoint", "sleep", _image(), "600")
-    try:
-        with contextlib.closing(from_env()) as client:
-            keeps = bool(request.param)
-            with contextlib.closing(
-                Box(client.api, container, "", _image(), {}, {}, no_progress=3.0, keeps_shells=keeps)
-            ) as box:
-                yield box
-    finally:
-        docker("rm", "-f", container)
+def box(request: pytest.FixtureRequest, asleep: str) -> Iterator[Box]:
+    with contextlib.closing(from_env()) as client:
+        made = Box(client.api, asleep, "", _image(), {}, {}, no_progress=3.0, keeps_shells=bool(request.param))
+        with contextlib.closing(made):
+            yield made
 
 
 LIST = "a name of a file\n" * 300_000  # more than whatever lies between holds
@@ -449,9 +453,61 @@ BY_A_SHELL = pytest.mark.parametrize("box", [True], ids=["by a shell"], indirect
 
 
 @BY_A_SHELL
-def test_a_shell_that_is_killed_is_one_failed_command(box: Box) -> None:
-    assert box.run(["sh", "-c", "kill -9 $PPID; sleep 1; echo never"], ok=(0, 137)).code == 137
+@pytest.mark.parametrize("signal", ["KILL", "TERM", "SEGV"])
+def test_a_shell_that_is_killed_says_nothing_of_its_command(box: Box, signal: str) -> None:
+    """Nobody knows how that ended: no failure of what came back, and no success."""
+    with pytest.raises(TestBroken, match=r"its shell ended, with \d+, during: sh$"):
+        box.run(["sh", "-c", f"kill -{signal} $PPID; sleep 1; echo never"], ok=range(256))
     assert box.run(["echo", "on"]).stdout == "on\n"
+
+
+@BY_A_SHELL
+@pytest.mark.parametrize("stdin", ["", "a line\n"])
+def test_a_shell_that_can_begin_nothing_is_the_sandboxs_fault(box: Box, stdin: str) -> None:
+    """There is no room for another process: what a restored server does, and no word on the backup."""
+    box.run(["true"])
+    docker("update", "--pids-limit", "1", box.id)
+    try:
+        with pytest.raises(TestBroken, match=r"its shell ended, with \d+, during: head$"):
+            box.run(["head"], stdin=stdin, ok=range(256))
+    finally:
+        docker("update", "--pids-limit", "-1", box.id)
+
+
+def test_what_a_command_leaves_behind_does_not_speak_into_the_next_ones_answer(box: Box) -> None:
+    done = box.run(["sh", "-c", "(sleep 1; echo late) & echo mine"], alone=True)
+    assert done.stdout.startswith("mine\n")
+    assert box.run(["sh", "-c", "sleep 2; echo 42"]).stdout == "42\n"
+
+
+@BY_A_SHELL
+def test_a_shell_in_which_somebody_speaks_on_is_used_no_more(box: Box) -> None:
+    box.run(["sh", "-c", "(sleep 0.5; echo late) & exit 0"])
+    time.sleep(1)
+    assert box.run(["echo", "42"]).stdout == "42\n"
+
+
+@BY_A_SHELL
+def test_a_sandbox_that_stands_still_says_nothing_of_its_command(box: Box) -> None:
+    box.run(["true"])
+    docker("pause", box.id)
+    try:
+        with pytest.raises(TestBroken, match="it stands still, during: head"):
+            box.run(["head"])
+    finally:
+        docker("unpause", box.id)
+
+
+@BY_A_SHELL
+def test_a_shell_whose_connection_is_lost_is_no_success(box: Box) -> None:
+    """Docker tells how the shell ended: well, whatever the command did."""
+    box.run(["true"])
+    (shell,) = box._idle
+    lost = threading.Timer(0.5, shell.frames.sock.shutdown, [socket.SHUT_RD])
+    lost.start()
+    with pytest.raises(TestBroken, match=r"its shell ended, with|does not tell how"):
+        box.run(["sh", "-c", "sleep 2; exit 5"], ok=range(256))
+    lost.join()
 
 
 @BY_A_SHELL
@@ -494,7 +550,11 @@ def test_a_program_that_cannot_be_held_open_says_why(box: Box) -> None:
 
 @BY_A_SHELL
 def test_no_shell_waits_once_its_sandbox_is_closed(box: Box) -> None:
-    box.run(["true"])
-    assert "sh" in docker("exec", box.id, "ps", "-A", "-o", "comm=").split()
+    shell = box.run(["sh", "-c", "echo $PPID"]).stdout.strip()
+
+    def waits() -> bool:
+        return shell in docker("exec", box.id, "ps", "-A", "-o", "pid=").split()
+
+    assert waits()
     box.close()
-    assert eventually(lambda: "sh" not in docker("exec", box.id, "ps", "-A", "-o", "comm=").split())
+    assert eventually(lambda: not waits())

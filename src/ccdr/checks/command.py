@@ -32,6 +32,7 @@ class Command(CheckConfig):
     def run(self, engine: Restored, context: CheckContext) -> Iterator[CheckResult]:
         where = context.sandbox.path(context.data)
         argv = ["sh", "-c", IN_RESTORED, "sh", where, *self.argv]
-        out = context.sandbox.run(argv, what=self.label, ok=[code for code in range(256) if code not in NOT_STARTED])
+        ends = [code for code in range(256) if code not in NOT_STARTED]
+        out = context.sandbox.run(argv, what=self.label, ok=ends, alone=True)
         detail = (out.stdout[-2000:] + out.stderr.tail(2000).reveal()).strip() or None
         yield self.result(out.code == 0, "exit 0", f"exit {out.code}", detail)

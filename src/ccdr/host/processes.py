@@ -92,10 +92,11 @@ class Host:
         watch: Path | None = None,
         ok: Sequence[int] = (0,),
         pulse: Pulse | None = None,
+        alone: bool = True,
         on_line: Callable[[str], None] | None = None,
         most: int | None = None,
     ) -> Output:
-        """As `Place.run`. `on_line` is handed each line of standard output instead of keeping it;
+        """As `Place.run`; each is `alone`. `on_line` is handed each line of standard output instead of keeping it;
         `pulse` replaces output or the growth of `watch` as the sign of progress. OutputTooLong, and the command is
         stopped, where it writes more than `most` bytes."""
         with self._started(argv, env, what) as process:

@@ -82,12 +82,14 @@ class Place(Protocol):
         watch: Path | None = None,
         ok: Sequence[int] = (0,),
         pulse: Pulse | None = None,
+        alone: bool = False,
     ) -> Output:
         """Run to the end and return its output; raises CommandFailed for a code not in `ok`.
 
         `what` names the step for people. `watch` is a directory (host path) whose growth counts as
         progress, `pulse` gives a value whose change does, where the work is done elsewhere; without progress
-        for the place's limit the command is stopped (`stalled`).
+        for the place's limit the command is stopped (`stalled`). `alone`: it is somebody else's program, and may leave
+        others behind that speak on: it has streams, a session and a process group that no other command has.
         """
 
     def session(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> AbstractContextManager[Session]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,10 +83,11 @@ class Box:
         watch: Path | None = None,
         ok: Sequence[int] = (0,),
         pulse: Pulse | None = None,
+        alone: bool = False,
     ) -> Output:
         """As `Place.run`; raises TestBroken where the sandbox, not the command, is to blame."""
         for _ in range(TRIES):
-            code, output = self._ran(argv, env, stdin, what, watch, pulse)
+            code, output = self._ran(argv, env, stdin, what, watch, pulse, alone=alone)
             # Docker's own words come as the command's.
             error_text = "" if code not in NOT_STARTED else (output.stdout + output.stderr.reveal()).strip()
             if not RUNTIME.match(error_text) or not self.running():
@@ -120,32 +120,35 @@ class Box:
         what: str | None = None,
         watch: Path | None = None,
         pulse: Pulse | None = None,
+        *,
+        alone: bool = False,
     ) -> tuple[int, Output]:
         """How it has ended, whether it was begun or not; CommandFailed where it made no progress."""
-        env, mark = {"LC_ALL": "C.UTF-8", **(env or {})}, secrets.token_hex(16)
-        line = shell.script(argv, env, stdin or "", mark) if self.keeps_shells else None
-        with self._exec(argv, env) if line is None else self._shell() as program:
+        env, told = {"LC_ALL": "C.UTF-8", **(env or {})}, shell.Told()
+        line = told.script(argv, env, stdin or "") if self.keeps_shells and not alone else None
+        with self._exec(argv, env) if line is None else self._shell(told) as program:
             frames = program.frames
             frames.send((line or stdin or "").encode("utf-8", "surrogateescape"), last=line is None)
-            out, err = bytearray(), bytearray()
-            code: int | None = None
             progress = _Progress(self, by_cpu=pulse is None)
-            while not frames.closed and code is None:
+            while not frames.closed and told.code is None:
                 tick()
                 for stream, data in frames.read(LOOK):
-                    (out if stream == STDOUT else err).extend(data)
-                code = shell.exit_code(out, err, mark)
+                    told.hear(data, error=stream == STDERR)
                 grown = tree_bytes(watch) if watch is not None else 0
                 if grown and self.on_growth is not None:
                     self.on_growth(grown)
                 seen = frames.count + grown if pulse is None else pulse()
                 if progress.stalled(seen, self.no_progress):
-                    raise CommandFailed(argv, -1, _tail(shell.between(err, mark)), stalled=True, what=what)
-        if code is None:  # Docker's own, or a shell that has gone with the command
+                    if not self.running():
+                        raise self._broken(f"it stands still, during: {what or argv[0]}")
+                    raise CommandFailed(argv, -1, _tail(told.complained), stalled=True, what=what)
+        code, words = told.code, FreeText(told.complained.decode("utf-8", "replace"))
+        if code is None:
             code = self._exit_code(program.id, argv)
-        said, complained = shell.between(out, mark), shell.between(err, mark)
-        answer = FreeText(complained.decode("utf-8", "replace"))
-        return code, Output(code, said.decode("utf-8", "surrogateescape"), answer)
+            if line is not None and (told.begun or code not in NOT_STARTED):  # what a shell ends with is no answer
+                self._blame_sandbox(code, words, what or argv[0])
+                raise self._broken(f"its shell ended, with {code}, during: {what or argv[0]}")
+        return code, Output(code, told.said.decode("utf-8", "surrogateescape"), words)
 
     @contextlib.contextmanager
     def session(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Iterator[Session]:
@@ -157,18 +160,28 @@ class Box:
             program.close()
 
     def _became(self, argv: Sequence[str], env: Mapping[str, str]) -> _Exec | None:
-        """A shell that waits, in whose place the program is now; None where there is none."""
-        mark = secrets.token_hex(16)
-        line = shell.replaced(argv, env, mark) if self.keeps_shells else None
+        """A shell that waited, in whose place the program is now; None where there is none."""
+        told = shell.Told()
+        line = told.replaced(argv, env) if self.keeps_shells else None
         if line is None or (program := self._waiting()) is None:
             return None
         try:
-            ready = _BoxSession(program.frames, argv)
-            ready.ask(line, mark, timeout=self.no_progress)
-        except BaseException as error:
+            program.frames.send(line.encode())
+            deadline = time.monotonic() + self.no_progress
+            while not told.begun:
+                tick()
+                if program.frames.closed:  # before it came to the program
+                    program.close()
+                    return None
+                if time.monotonic() > deadline:
+                    raise self._broken(f"its shell does not answer, to begin: {argv[0]}")
+                for stream, data in program.frames.read(LOOK):
+                    told.hear(data, error=stream == STDERR)
+            program.frames.give_back(
+                (STDOUT, told.said), (STDERR, bytes(told.err))
+            )  # those are the program's first words
+        except BaseException:
             program.close()
-            if isinstance(error, CommandFailed) and not error.stalled:  # it has gone before it came to the program
-                return None
             raise
         return program
 
@@ -181,13 +194,17 @@ class Box:
             program.close()
 
     @contextlib.contextmanager
-    def _shell(self) -> Iterator[_Exec]:
-        """One that nobody uses meanwhile. Whoever leaves it in the midst of a command leaves it for good."""
-        program = self._waiting() or self._begun(["sh"], {})
+    def _shell(self, told: shell.Told) -> Iterator[_Exec]:
+        """One that nobody uses meanwhile. It is left for good by whoever leaves it in the midst of a command, or has
+        left something there that speaks on."""
+        program = self._waiting()
+        if program is None:
+            program = self._begun(["sh"], {})
+            program.frames.send(shell.BEGINNING.encode())
         waits = False
         try:
             yield program
-            waits = not program.frames.closed
+            waits = told.code is not None and not told.goes_on and not program.frames.closed
         finally:
             if waits:
                 self._idle.append(program)
@@ -199,10 +216,9 @@ class Box:
         while self._idle:
             with contextlib.suppress(IndexError):  # threads share a sandbox
                 program = self._idle.pop()
-                program.frames.read(0.0)
-                if not program.frames.closed:
+                if not program.frames.read(0.0) and not program.frames.closed:
                     return program
-                program.close()
+                program.close()  # somebody has ended it, or speaks there who was to be silent
         return None
 
     def _begun(self, argv: Sequence[str], env: Mapping[str, str]) -> _Exec:
@@ -264,13 +280,14 @@ class Box:
         from docker.errors import APIError
 
         try:
-            return bool(self.api.inspect_container(self.id)["State"]["Running"])
+            state = self.api.inspect_container(self.id)["State"]
+            return bool(state["Running"] and not state.get("Paused"))
         except (APIError, OSError):
             return False
 
     def oom_kills(self) -> int:
         """How many processes the kernel killed in this container for want of memory (cgroup v1 and v2)."""
-        _, output = self._ran(["cat", *OOM_FILES])
+        _, output = self._ran(["cat", *OOM_FILES], alone=True)  # asked where a shell has ended, too
         return sum(int(line.split()[1]) for line in output.stdout.splitlines() if line.startswith("oom_kill "))
 
     def cpu_seconds(self) -> float:

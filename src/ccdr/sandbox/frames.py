@@ -21,6 +21,7 @@ class Frames:
     buffer: bytearray = field(default_factory=bytearray)
     closed: bool = False
     count: int = 0  # bytes that were moved, either way
+    _kept: list[tuple[int, bytes]] = field(default_factory=list)
     _unsent: memoryview = field(default_factory=lambda: memoryview(b""))
     _ends: bool = False  # the command's input, with what is to be sent
 
@@ -32,6 +33,9 @@ class Frames:
 
     def read(self, seconds: float) -> list[tuple[int, bytes]]:
         """Whole frames that have come within `seconds`; sets `closed` at the end of the stream."""
+        if self._kept:
+            kept, self._kept = self._kept, []
+            return kept
         if self.buffer and (frames := self._whole()):
             return frames
         if not self._readable(seconds):
@@ -46,6 +50,10 @@ class Frames:
         self.count += len(data)
         self.buffer += data
         return self._whole()
+
+    def give_back(self, *frames: tuple[int, bytes]) -> None:
+        """For whoever reads next."""
+        self._kept += [(stream, data) for stream, data in frames if data]
 
     def _readable(self, seconds: float) -> bool:
         """Has something come within that time? Meanwhile what is to be sent is."""

@@ -47,9 +47,15 @@ _LETTERS = r"""
   printf "%s%s%s", said, rest, ends
 }
 """
+_BEGINS = re.compile(r"\\|^\s*(?:edit|pager|system|tee)\b", re.IGNORECASE | re.MULTILINE)
 # A row that CHECK TABLE gives for what is well, and for what it cannot look at.
 _WELL = ("OK",)
 _CANNOT = "The storage engine for the table doesn't support check"
+
+
+def _begins_others(sql: str) -> bool:
+    """May the client begin a program by it, as `\\! …` and `system …` do, which could outlive the client?"""
+    return _BEGINS.search(sql) is not None
 
 
 def rows(
@@ -62,6 +68,7 @@ def rows(
         stdin=f"{first}{_READ_ONLY}{_ended(sql)}",
         what="the query",
         pulse=pulse,
+        alone=_begins_others(sql),
     ).stdout
     return [[_text(field) for field in _FIELD.finditer(row[1])] for row in _ROW.finditer(output)]
 
@@ -98,6 +105,7 @@ def export(box: Place, login: Login, database: str, sql: str, to: Path) -> None:
         stdin=f"{_READ_ONLY}{body}\n{target};\n",
         watch=to.parent,
         what="the query",
+        alone=_begins_others(sql),
     )
 
 
@@ -112,6 +120,7 @@ def export_from_afar(box: Place, login: Login, database: str, sql: str, to: Path
             stdin=f"{first}{_READ_ONLY}{_ended(sql)}",
             watch=to.parent,
             what="the query",
+            alone=_begins_others(sql),
         )
         with raw.open("rb") as xml, to.open("wb") as lines:
             for row in _rows_in(xml):

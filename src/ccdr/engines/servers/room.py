@@ -47,12 +47,13 @@ class WithRoom:
         watch: Path | None = None,
         ok: Sequence[int] = (0,),
         pulse: Pulse | None = None,
+        alone: bool = False,
     ) -> Output:
         """As `Place.run`; TestBroken where there is no room."""
         what = what or argv[0]
         looks = pulse or (lambda: self._look(what))
         try:
-            return self.box.run(argv, env=env, stdin=stdin, what=what, watch=watch, ok=ok, pulse=looks)
+            return self.box.run(argv, env=env, stdin=stdin, what=what, watch=watch, ok=ok, pulse=looks, alone=alone)
         except CommandFailed:
             if self._free()[0] < SCARCE:
                 raise _full(what) from None

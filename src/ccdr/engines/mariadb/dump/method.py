@@ -116,7 +116,7 @@ class Dump:
         inventory, login = Inventory(manifest.contents), self.restored(manifest)
         for sql in (server.zone_sql(inventory.zone), *self.asset.prepare_sql):
             try:
-                box.run(login.client(), stdin=sql, what="prepare_sql")
+                box.run(login.client(), stdin=sql, what="prepare_sql", alone=True)
             except CommandFailed as error:
                 raise TestBroken(str(error), hint="mend the asset's `prepare_sql:`") from None
         require_whole(restored, manifest)
@@ -130,20 +130,20 @@ class Dump:
         here, anywhere = login.client(database=inventory.database), login.client()
         statements = accounts.loadable(accounts.read(restored), inventory.database, inventory.names)
         users, grants = map(accounts.script, accounts.on_objects(statements))
-        box.run(anywhere, stdin=text_of(restored / files.DATABASE), what="making the database")
-        box.run(anywhere, stdin=users, what="making users")
+        box.run(anywhere, stdin=text_of(restored / files.DATABASE), what="making the database", alone=True)
+        box.run(anywhere, stdin=users, what="making users", alone=True)
         tables = tables_of(restored, inventory)
-        box.run(here, stdin=tables, what="making the tables")
+        box.run(here, stdin=tables, what="making the tables", alone=True)
         if other := beyond.merged_lacking(box, login, tables, inventory.database):
             raise _unprovable(restored, other)
         loading = login.client(f"--init-command=SET SESSION {AS_THEY_ARE}", database=inventory.database)
         load_rows(box, loading, restored, inventory, self.asset.jobs)
         code = f"{_LONG_AGO}{text_of(restored / files.CODE)}"
-        box.run(here, stdin=code, what="making triggers, routines and events")
+        box.run(here, stdin=code, what="making triggers, routines and events", alone=True)
         # A view that reads another acts with its definer's rights: they are granted once all views are there by name.
         views = text_of(restored / files.VIEWS) if (restored / files.VIEWS).is_file() else ""
         names, mark, final = views.partition("\n--\n-- Final view structure")
-        box.run(here, stdin=f"{names}\n{grants}{mark}{final}", what="making views and grants")
+        box.run(here, stdin=f"{names}\n{grants}{mark}{final}", what="making views and grants", alone=True)
 
     def restored(self, manifest: Manifest) -> Login:
         return server.LOGIN

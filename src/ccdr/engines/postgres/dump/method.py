@@ -126,7 +126,8 @@ class Dump:
         admin = server.environment(inventory.bootstrap, "template1", inventory.version)
         for sql in self.asset.prepare_sql:
             try:
-                box.run([*PSQL, "-v", "ON_ERROR_STOP=1"], env=admin, stdin=f"{sql}\n;\n", what="prepare_sql")
+                argv = [*PSQL, "-v", "ON_ERROR_STOP=1"]
+                box.run(argv, env=admin, stdin=f"{sql}\n;\n", what="prepare_sql", alone=True)
             except CommandFailed as error:
                 raise TestBroken(str(error), hint="mend the asset's `prepare_sql:`") from None
         if inventory.database == "postgres":
@@ -140,7 +141,8 @@ class Dump:
         then = [*argv, "--section=post-data", "-d", conninfo(inventory.database)]
         try:
             utf8 = {**admin, "PGCLIENTENCODING": "UTF8"}
-            box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], stdin=wanted, env=utf8, what="loading roles")
+            load = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"]
+            box.run(load, stdin=wanted, env=utf8, what="loading roles", alone=True)
             for call in (first, then):
                 box.run([*call, box.path(restored / "dump")], env=admin, what="pg_restore")
         except CommandFailed as error:

@@ -273,4 +273,4 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
     def _script(place: Place, env: Mapping[str, str], script: str, what: str, encoding: str = "UTF8") -> None:
         """All of it or nothing, in one transaction."""
         env = {**env, "PGCLIENTENCODING": encoding}
-        place.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-1", "-f", "-"], stdin=script, env=env, what=what)
+        place.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-1", "-f", "-"], stdin=script, env=env, what=what, alone=True)
