@@ -177,9 +177,8 @@ class Box:
                     raise self._broken(f"its shell does not answer, to begin: {argv[0]}")
                 for stream, data in program.frames.read(LOOK):
                     told.hear(data, error=stream == STDERR)
-            program.frames.give_back(
-                (STDOUT, told.said), (STDERR, bytes(told.err))
-            )  # those are the program's first words
+            # What came with the mark are the program's own first words.
+            program.frames.give_back((STDOUT, told.said), (STDERR, bytes(told.err)))
         except BaseException:
             program.close()
             raise
