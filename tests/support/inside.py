@@ -28,17 +28,20 @@ def _asked(container: str) -> tuple[int, str]:
     argv = ["docker", "inspect", "--format", "{{.State.Pid}} {{.Id}}", container]
     said = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()
     found = (int(said[0]), said[1]) if len(said) == 2 else (0, "?")
-    while _is_the_runtime(found[0]):
+    deadline = time.monotonic() + 10
+    while not _has_its_environment(found[0]) and time.monotonic() < deadline:
         time.sleep(0.01)
     return found
 
 
-def _is_the_runtime(pid: int) -> bool:
-    """Docker says that a container runs before its process is the program, with the image's environment."""
+def _has_its_environment(pid: int) -> bool:
+    """Docker says that a container runs before its process is the program; and that has its name before it has its
+    environment, by which others are found."""
+    process = Path(f"/proc/{pid}")
     try:
-        return Path(f"/proc/{pid}/comm").read_text().startswith("runc")
+        return not (process / "comm").read_text().startswith("runc") and bool((process / "environ").read_bytes())
     except OSError:
-        return False
+        return True  # it has gone, or is somewhere else
 
 
 def _is_of(pid: int, container: str) -> bool:
