@@ -124,9 +124,9 @@ class Box:
         alone: bool = False,
     ) -> tuple[int, Output]:
         """How it has ended, whether it was begun or not; CommandFailed where it made no progress."""
-        env, told = {"LC_ALL": "C.UTF-8", **(env or {})}, shell.Told()
+        env, told = _environment(env), shell.Told()
         line = told.script(argv, env, stdin or "") if self.keeps_shells and not alone else None
-        with self._exec(argv, env) if line is None else self._shell(told) as program:
+        with contextlib.closing(self._begun(argv, env)) if line is None else self._shell(told) as program:
             frames = program.frames
             frames.send((line or stdin or "").encode("utf-8", "surrogateescape"), last=line is None)
             progress = _Progress(self, by_cpu=pulse is None)
@@ -152,12 +152,9 @@ class Box:
 
     @contextlib.contextmanager
     def session(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Iterator[Session]:
-        env = {"LC_ALL": "C.UTF-8", **(env or {})}
-        program = self._became(argv, env) or self._begun(argv, env)
-        try:
+        env = _environment(env)
+        with contextlib.closing(self._became(argv, env) or self._begun(argv, env)) as program:
             yield _BoxSession(program.frames, argv)
-        finally:
-            program.close()
 
     def _became(self, argv: Sequence[str], env: Mapping[str, str]) -> _Exec | None:
         """A shell that waited, in whose place the program is now; None where there is none."""
@@ -178,19 +175,11 @@ class Box:
                 for stream, data in program.frames.read(LOOK):
                     told.hear(data, error=stream == STDERR)
             # What came with the mark are the program's own first words.
-            program.frames.give_back((STDOUT, told.said), (STDERR, bytes(told.err)))
+            program.frames.give_back((STDOUT, told.said), (STDERR, told.complained))
         except BaseException:
             program.close()
             raise
         return program
-
-    @contextlib.contextmanager
-    def _exec(self, argv: Sequence[str], env: Mapping[str, str]) -> Iterator[_Exec]:
-        program = self._begun(argv, env)
-        try:
-            yield program
-        finally:
-            program.close()
 
     @contextlib.contextmanager
     def _shell(self, told: shell.Told) -> Iterator[_Exec]:
@@ -303,6 +292,10 @@ class Box:
             hint="see `docker events` and the kernel log for who ended it, then run the test again",
             words=None if isinstance(why, str) else words(why),
         )
+
+
+def _environment(env: Mapping[str, str] | None) -> Mapping[str, str]:
+    return {"LC_ALL": "C.UTF-8", **(env or {})}
 
 
 def _tail(err: bytes | bytearray) -> FreeText:

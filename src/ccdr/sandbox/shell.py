@@ -19,23 +19,49 @@ OWN_STREAMS = "2>&3 3>&-"
 
 
 @dataclass
-class Told:
-    """What a shell is told to run, and what has come of it: standard output and error, with `mark` before and after
-    what the command said on each. Nobody can guess the mark, which is for this command alone."""
+class _Stream:
+    """One of a shell's two: `mark` and a line's end, what the command says, `mark` and a number, what comes after."""
 
-    mark: str = field(default_factory=lambda: secrets.token_hex(16))
-    out: bytearray = field(default_factory=bytearray)
-    err: bytearray = field(default_factory=bytearray)
-    code: int | None = None  # once all that the command said is there
-    _looked: list[int] = field(default_factory=lambda: [0, 0])
-    _ended: list[str | None] = field(default_factory=lambda: [None, None])
+    mark: str
+    whole: bytearray = field(default_factory=bytearray)
+    number: int | None = None  # once the command has ended
+    _looked: int = 0
+
+    def hear(self, data: bytes) -> None:
+        self.whole += data
+        if self.number is None:
+            if ended := re.compile(rf"{self.mark} (\d{{1,3}})\n".encode()).search(self.whole, self._looked):
+                self.number = int(ended[1])
+            self._looked = max(0, len(self.whole) - len(self.mark) - 5)
+
+    @property
+    def begun(self) -> bool:
+        return f"{self.mark}\n".encode() in self.whole
+
+    def parts(self) -> tuple[bytes, bytes]:
+        """What the command itself said, and what came after it. Where no shell came to it, all is its own: it is
+        Docker that speaks, or there is no shell."""
+        before, first, behind = bytes(self.whole).partition(f"{self.mark}\n".encode())
+        if not first:
+            return before, b""
+        said, _, ended = behind.partition(f"{self.mark} ".encode())
+        return said, ended.partition(b"\n")[2]
+
+
+class Told:
+    """What a shell is told to run, and what has come of it on standard output and error. Nobody can guess the mark
+    around that, which is for this command alone."""
+
+    def __init__(self, mark: str | None = None) -> None:
+        self.mark = mark or secrets.token_hex(16)
+        self._out, self._err = _Stream(self.mark), _Stream(self.mark)
 
     def script(self, argv: Sequence[str], env: Mapping[str, str], stdin: str) -> str | None:
         """The line by which a shell runs it in a process of its own. None where it cannot be told to a shell. The
         environment goes by `export`: an argument would show it in `ps`."""
-        if (begun := _begun(argv, env, stdin)) is None:
+        if (becoming := _becoming(argv, env, stdin)) is None:
             return None
-        command = f"( {begun} ) {OWN_STREAMS}"
+        command = f"( {becoming} ) {OWN_STREAMS}"
         # `printf` is the shell's own, as dash, bash and busybox have it: what it is given is nobody's argument.
         fed = f"printf %s {shlex.quote(stdin)} | {command}" if stdin else f"{command} </dev/null"
         mark = self.mark
@@ -44,48 +70,37 @@ class Told:
     def replaced(self, argv: Sequence[str], env: Mapping[str, str]) -> str | None:
         """The line by which a shell says the mark, and becomes this command; None as for `script`. Whatever is sent
         once the mark has come is the command's: the shell reads no more."""
-        begun = _begun(argv, env)
-        return None if begun is None else f"echo {self.mark}; {begun} {OWN_STREAMS}\n"
+        becoming = _becoming(argv, env)
+        return None if becoming is None else f"echo {self.mark}; {becoming} {OWN_STREAMS}\n"
 
     def hear(self, data: bytes, *, error: bool) -> None:
-        said = self.err if error else self.out
-        said += data
-        if self._ended[error] is None:
-            if ended := re.compile(rf"{self.mark} (\d{{1,3}})\n".encode()).search(said, self._looked[error]):
-                self._ended[error] = ended[1].decode()
-            self._looked[error] = max(0, len(said) - len(self.mark) - 5)
-            out, err = self._ended
-            self.code = None if out is None or err is None else int(out)
+        (self._err if error else self._out).hear(data)
+
+    @property
+    def code(self) -> int | None:
+        """What it ended with, once all that it said is there."""
+        return None if self._err.number is None else self._out.number
 
     @property
     def begun(self) -> bool:
         """Has the shell come to the command?"""
-        return f"{self.mark}\n".encode() in self.out
+        return self._out.begun
 
     @property
     def said(self) -> bytes:
-        return self._between(self.out)[0]
+        return self._out.parts()[0]
 
     @property
     def complained(self) -> bytes:
-        return self._between(self.err)[0]
+        return self._err.parts()[0]
 
     @property
     def goes_on(self) -> bool:
         """Does anything that the command left behind speak on?"""
-        return any(self._between(said)[1] for said in (self.out, self.err))
-
-    def _between(self, whole: bytearray) -> tuple[bytes, bytes]:
-        """What the command itself said there, and what came after it. Where no shell came to it, all is its own: it is
-        Docker that speaks, or there is none."""
-        before, first, behind = bytes(whole).partition(f"{self.mark}\n".encode())
-        if not first:
-            return before, b""
-        said, _, ended = behind.partition(f"{self.mark} ".encode())
-        return said, ended.partition(b"\n")[2]
+        return any(stream.parts()[1] for stream in (self._out, self._err))
 
 
-def _begun(argv: Sequence[str], env: Mapping[str, str], stdin: str = "") -> str | None:
+def _becoming(argv: Sequence[str], env: Mapping[str, str], stdin: str = "") -> str | None:
     texts = [*argv, *env.values(), stdin]
     if sum(map(len, texts)) > LONGEST or not all(map(PLAIN.fullmatch, texts)) or not all(map(NAME.fullmatch, env)):
         return None

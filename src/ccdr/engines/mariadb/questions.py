@@ -47,7 +47,7 @@ _LETTERS = r"""
   printf "%s%s%s", said, rest, ends
 }
 """
-_BEGINS = re.compile(r"\\|^\s*(?:edit|pager|system|tee)\b", re.IGNORECASE | re.MULTILINE)
+_BEGINS = re.compile(r"\\|^\s*(?:edit|pager|source|system|tee)\b", re.IGNORECASE | re.MULTILINE)
 # A row that CHECK TABLE gives for what is well, and for what it cannot look at.
 _WELL = ("OK",)
 _CANNOT = "The storage engine for the table doesn't support check"
