@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system images venv demo demo-recover test test-quick soak mutants check bench docs picture lock clean
+.PHONY: help setup system images venv demo demo-recover test test-quick soak mutants check size bench docs picture lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  make %-12s %s\n' "$$t" "$$d"; done
@@ -51,6 +51,9 @@ check: venv ## formatting, lint, types, layers, how pages wrap
 	@.venv/bin/mypy --strict src
 	@.venv/bin/lint-imports
 	@$(PYTHON) docs/wrap.py --check
+
+size: ## how large the program is, by room: modules, statements, names, nodes, lines of SQL, Jinja, YAML
+	@python3 bench/size.py
 
 bench: setup ## what ccdr costs, against the same work by hand; BENCH=peers, physical, maria, recordings: against other tools
 	@$(PYTHON) bench/$(or $(BENCH),run).py $(ARGS)

@@ -72,3 +72,18 @@ def test_what_ccdr_says_of_the_log_is_held_against_what_was_lost(logs: ModuleTyp
     assert "too much" in wrong(4.0, 6.5)[0]
     assert wrong(80.0, 80.0) == ["lost 80.0 s"]
     assert wrong(4.0, 4.0, rpo=76.0) == ["was exposed for 76.0 s"]
+
+
+def test_size_counts_statements_without_imports_and_docstrings_by_room(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    size = importlib.import_module("size")
+    module = '"""What it is."""\nimport os\n\ndef f(x):\n    """What it does."""\n    if x:\n        return os.name\n'
+    for name, text in {"model/a.py": module, "model/b.py": "x = 1\n", "demo/c.sql": "a\nb\n", "d.py": ""}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    rooms = size.sizes(tmp_path)
+    assert list(rooms) == [".", "demo", "model"]
+    assert (rooms["model"]["modules"], rooms["model"]["statements"], rooms["model"]["names"]) == (2, 4, 1)
+    assert rooms["demo"]["sql"] == 2
