@@ -368,7 +368,7 @@ def test_the_log_is_recovered_by_when_it_is_the_latests_turn(room: Path, stated:
 
 def test_one_rule_is_shown_and_described_as_one_word(room: Path) -> None:
     plan = load(room).plan
-    shown = [plan.assets[a].model_dump_yaml()["restore_test"]["snapshot"] for a in ("crm", "recordings")]
+    shown = [plan.assets[a].model_dump(mode="json")["restore_test"]["snapshot"] for a in ("crm", "recordings")]
     assert shown == ["latest", "random"]
     stated = plan_schema()["$defs"]["RestoreTestSettings"]["properties"]["snapshot"]
     assert stated["default"] == "latest" and stated["anyOf"][0]["enum"] == ["latest", "random", "oldest"]

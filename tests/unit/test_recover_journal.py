@@ -177,7 +177,7 @@ def test_a_journal_of_an_earlier_ccdr_has_the_walls_clock_alone(state: State) ->
 @pytest.mark.parametrize("untimed", [False, True], ids=["known", "unknown"])
 def test_an_unknown_time_is_not_measured_and_told(untimed: bool) -> None:
     steps = {one.asset: StepResult(one, state="done") for one in DECISION.assets[:1]}
-    result = RecoveryResult(DECISION, "r", 60.0, 60.0, 0.0, steps, worked=10.0, untimed=untimed)
+    result = RecoveryResult(DECISION, "r", 60.0, 60.0, steps, worked=10.0, untimed=untimed)
     result.conclude()
     rto = result.rto()
     if untimed:
@@ -192,7 +192,7 @@ def test_what_is_back_and_could_not_be_looked_at_says_so_and_what_looks_once_mor
     """As where somebody ended the sandbox in which a check ran: all is there, and exit status 3 needs its reason."""
     restore = RestoreResult("p", "web", "r", result=RESTORED, checks=[CheckResult("rows", "rows", status, "", "")])
     steps = {"web": StepResult(DECISION.assets[1], state="done", restore=restore)}
-    result = RecoveryResult(DECISION, "r", 60.0, 60.0, 0.0, steps, worked=10.0)
+    result = RecoveryResult(DECISION, "r", 60.0, 60.0, steps, worked=10.0)
     result.conclude()
     assert result.state == "done"
     if status is Verdict.PASS:

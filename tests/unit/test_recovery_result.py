@@ -20,7 +20,7 @@ def ended(
 ) -> RecoveryResult:
     planned = Planned("crm", "s" * 64, None, None, None, lost, Target(directory=Path("/back/crm")))
     step = StepResult(planned, state, start=start)
-    result = RecoveryResult(Decision("p", None, (planned,), None, None), "r", 3600.0, 1800.0, 0.0, {"crm": step})
+    result = RecoveryResult(Decision("p", None, (planned,), None, None), "r", 3600.0, 1800.0, {"crm": step})
     result.worked = worked
     result.conclude()
     return result
@@ -87,7 +87,7 @@ def test_what_is_there_does_not_make_green_what_was_never_begun() -> None:
     )
     restore = RestoreResult("p", "crm", "r", result=RESTORED)
     steps = {"crm": StepResult(done, "done", restore=restore), "web": StepResult(waits)}
-    result = RecoveryResult(Decision("p", None, (done, waits), None, None), "r", 60.0, 60.0, 0.0, steps)
+    result = RecoveryResult(Decision("p", None, (done, waits), None, None), "r", 60.0, 60.0, steps)
     result.conclude()
     assert result.state == "paused_by_failed_step"
     assert (result.exit_code, result.why) == (3, ["web is waiting"])

@@ -328,10 +328,6 @@ class EngineConfig(Strict):
         """Only of engines that say `exports`; a plan that asks it of another is wrong, and was told so."""
         raise TestBroken(f"{self.engine_name} cannot write rows in bulk yet")
 
-    def model_dump_yaml(self) -> dict[str, Any]:
-        """As the plan states it, defaults included, for `plan show`."""
-        return self.model_dump(mode="json", exclude_none=True)
-
 
 def tables_and_rows(manifest: Manifest) -> dict[str, int]:
     """What `holds` says of a snapshot whose manifest names each table with its rows."""

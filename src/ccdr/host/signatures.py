@@ -29,7 +29,7 @@ LARGEST_SIGNATURE = 16_384  # an RSA key's, of 16384 bits, is a third of it
 
 _BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 _MAGIC = b"SSHSIG"
-_PRESENT, _VERIFIED = 0x01, 0x04  # the flags of FIDO2's authenticators
+_VERIFIED = 0x04  # a flag of FIDO2's authenticators: the person was verified
 _OF_SECURITY_KEYS = ("sk-", "webauthn-sk-")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{0,127}")  # of a person: neither a pattern nor what a terminal obeys

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import file_digest
@@ -162,14 +162,6 @@ def holds(record: dict[str, object], signers: Path, services: Services) -> Signe
         return None
     text = ToAttest.recorded(record).text()
     return verify(text, str(by["signature"]), trusted_signers(signers), NAMESPACE, services.host)
-
-
-def measures_of(attestations: Sequence[Attested]) -> dict[str, list[Attested]]:
-    """By the measure that they are of."""
-    of: dict[str, list[Attested]] = {}
-    for one in attestations:
-        of.setdefault(ATTESTABLE[one.attestation.item].measure, []).append(one)
-    return of
 
 
 def _digest_of(path: Path) -> str:

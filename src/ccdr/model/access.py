@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -70,8 +69,3 @@ class Kept:
 
     def as_json(self) -> dict[str, object]:
         return {"promise": self.promise.value, "result": self.result.value, "tried": self.tried, "why": self.why}
-
-
-def all_held(kept: Iterable[Kept]) -> bool:
-    results = [one.result for one in kept]
-    return bool(results) and all(one is Held.HELD for one in results)

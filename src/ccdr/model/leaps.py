@@ -8,7 +8,7 @@ thing, and each against what was usual for this asset. What cannot be told so is
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from statistics import median
@@ -55,9 +55,6 @@ class Growth:
     files: int
     new: int
     changed: int
-
-    def as_list(self) -> list[int]:
-        return list(asdict(self).values())
 
     def beside(self, tree: Growth) -> Growth:
         """With what was stored of the same by itself before: what that added is counted here already."""

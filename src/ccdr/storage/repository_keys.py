@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -44,12 +44,6 @@ class RepositoryKey:
             "user": self.user,
             "host": self.host,
         }
-
-
-def with_password_file(repo: Restic, path: Path) -> Restic:
-    """The same repository, opened by what this file holds."""
-    env = {name: value for name, value in repo.env.items() if name != "RESTIC_PASSWORD_COMMAND"}
-    return replace(repo, env={**env, "RESTIC_PASSWORD_FILE": str(path.absolute())})
 
 
 def keys_of(repo: Restic, *, times: bool = True) -> list[RepositoryKey]:

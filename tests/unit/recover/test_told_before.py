@@ -34,7 +34,7 @@ def test_whoever_goes_on_ends_as_the_first_would_have(status: Verdict, finding: 
 
     def ended(step: StepResult) -> RecoveryResult:
         decision = Decision("p", None, (planned,), None, None)
-        return RecoveryResult(decision, "r", 60.0, 60.0, 0.0, {"crm": step})
+        return RecoveryResult(decision, "r", 60.0, 60.0, {"crm": step})
 
     first = ended(StepResult(planned, "done", restore=restore))
     again = ended(StepResult(planned))

@@ -118,7 +118,6 @@ class RecoveryResult:
     run: str
     rpo_s: float
     rto_s: float
-    mtd_s: float
     steps: dict[str, StepResult]
     state: str = RUNNING
     reason: str | None = None

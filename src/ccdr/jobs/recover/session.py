@@ -56,7 +56,7 @@ class Session:
         objectives = loaded.plan.objectives
         own = {name: asset.objectives.rpo for name, asset in loaded.plan.assets.items()}
         steps = {one.asset: StepResult(one, own_rpo_s=own.get(one.asset)) for one in decision.assets}
-        self.result = RecoveryResult(decision, run.id, objectives.rpo, objectives.rto, objectives.mtd or 0.0, steps)
+        self.result = RecoveryResult(decision, run.id, objectives.rpo, objectives.rto, steps)
         told_before = ((one.asset, one.newer_elsewhere) for one in decision.assets)
         self.result.notes += [f"{asset}: {newer}" for asset, newer in told_before if newer is not None]
         self.open: dict[str, Restoring] = {}
