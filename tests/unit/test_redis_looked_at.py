@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,35 @@ def manifest(users: object = ("default", "ccdr_backup")) -> Any:
 def look(made: Maker, of: Any) -> str:
     (line,) = made.start_lines(of, "image", Owner(999, 999)).look
     return line
+
+
+@pytest.mark.parametrize(
+    ("host", "captured", "users", "listens"),
+    [
+        ("127.0.0.1", {"port": "6390"}, True, True),
+        ("127.0.0.1", {"port": "0"}, True, False),  # by TLS alone, say
+        ("/run/r/s", {"port": "6379"}, True, True),
+        ("/run/r/s", {"port": "0"}, True, False),
+        ("127.0.0.1", {}, True, True),
+        ("/run/r/s", {}, True, False),  # nobody knows
+        ("127.0.0.1", {"port": "6379"}, False, False),
+    ],
+)
+@pytest.mark.parametrize("stated", [None, 6400])
+def test_a_source_without_a_port_gets_none(
+    tmp_path: Path, host: str, captured: dict[str, str], users: bool, listens: bool, stated: int | None
+) -> None:
+    made = Maker(maker(tmp_path, host=host).asset, Site(tmp_path, port=stated))
+    of = manifest(("default",) if users else None)
+    of.contents["settings"] = captured
+    ports = re.findall("^port (.*)$", made._text(of, "/home"), re.MULTILINE)
+    assert ports == [str(stated or 6379) if listens else "0"]
+    assert made.by_socket_alone(of) is not listens
+    told = [note for note in made.notes(of, None) if "alone" in note]  # type: ignore[arg-type]
+    assert len(told) == (not listens) and any(" port 6" in text for text in made.will(of)) is listens
+    at = made.captured_at(of)
+    assert ("connection.port" in at) is (listens and not host.startswith("/"))
+    assert str(at["connection.host"]).startswith(str(tmp_path)) is not ("connection.port" in at)
 
 
 @pytest.mark.parametrize(("password", "code", "said"), [("right", 0, "OK\n# Keyspace\n"), ("wrong", 1, "")])

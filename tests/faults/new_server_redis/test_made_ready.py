@@ -53,6 +53,7 @@ def test_with_an_append_only_file_started_by_docker_and_backed_up_again(site: Si
     with started(start["docker"], home, "redis") as (container, socket):
         assert held(container, "redis", socket) == was
         set_to(container, "redis", socket, appendonly="yes", save="")
+        assert ask(container, "redis", socket, "CONFIG", "GET", "port", password=PASSWORD).split() == ["port", "0"]
         assert "db0:keys=" in looked(start, container)
         assert is_it(site, "queues", home, "any")
         assert not is_it(site, "queues", tmp_path / "another", "any", sockets=socket.parent)

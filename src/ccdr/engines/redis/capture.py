@@ -25,7 +25,7 @@ RDB, USERS = "dump.rdb", "acl.list"
 # a secret.
 SETTINGS = (
     *("databases", "maxmemory", "maxmemory-policy", "appendonly", "save", "notify-keyspace-events"),
-    *("appendfsync", "hz", "maxclients", "maxmemory-samples", "rdbcompression", "tcp-keepalive", "timeout"),
+    *("appendfsync", "hz", "maxclients", "maxmemory-samples", "rdbcompression", "tcp-keepalive", "timeout", "port"),
 )
 MANY_DATABASES = 1024  # where the source does not tell how many it has
 ROOM = 2  # a server of our own may take one part in so many of what memory is free

@@ -108,7 +108,13 @@ class Maker(NewServerMaker["Redis"]):
         return "redis"
 
     def by_socket_alone(self, manifest: Manifest) -> bool:
-        return not _has_users(manifest)
+        return not (_has_users(manifest) and self._had_port(manifest))
+
+    def _had_port(self, manifest: Manifest) -> bool:
+        """Did the source listen at a TCP port? Where the backup does not tell, one that the plan reaches by a port."""
+        captured = manifest.contents["settings"]
+        told = captured.get("port") if isinstance(captured, Mapping) else None
+        return self.asset.connection.socket is None if told is None else str(told) != "0"
 
     def needs(self, manifest: Manifest) -> SandboxNeeds:
         return replace(self.asset.sandbox(manifest), data_dir=HOME)
@@ -118,7 +124,7 @@ class Maker(NewServerMaker["Redis"]):
         if self._settings(manifest)["appendonly"] == "yes":
             made += ", and begin its append-only file of it"
         at = f"the socket {self._socket}"
-        at = f"{self.site.address} port {self.port}, and {at}" if _has_users(manifest) else at
+        at = at if self.by_socket_alone(manifest) else f"{self.site.address} port {self.port}, and {at}"
         return [made, f"listens, once it is opened, at {at}"]
 
     def notes(self, manifest: Manifest, host: Place) -> list[str]:
@@ -128,12 +134,18 @@ class Maker(NewServerMaker["Redis"]):
                 f"the backup holds no users, so anybody could do anything: the new server listens on {self._socket} "
                 "alone, for its own user. Set passwords there, and then its port"
             )
+        elif not self._had_port(manifest):
+            notes.append(
+                f"its source listened at no TCP port (`port 0`), or the backup does not tell: the new server listens "
+                f"on {self._socket} alone. Where it is to have one, set `port` in {self._conf(manifest)} before it is "
+                "started"
+            )
         if (lost := self._lost_password(manifest)) is not None:
             notes.append(lost)
         if manifest.contents["settings"] is None:
             notes.append("the backup holds no settings (+config|get): it has its program's own, and those of the plan")
         if self._keeps_nothing(manifest):
-            conf = shlex.quote(str(self.site.home / f"{kind_of(manifest).name}.conf"))
+            conf = shlex.quote(str(self._conf(manifest)))
             notes.append(
                 'it keeps nothing, as its source did (`save ""`, `appendonly no`): each start reads the state of the '
                 'backup again. So that it keeps what comes, state `settings: {appendonly: "yes"}` at the target; or, '
@@ -147,10 +159,14 @@ class Maker(NewServerMaker["Redis"]):
             )
         return notes
 
+    def _conf(self, manifest: Manifest) -> Path:
+        return self.site.home / f"{kind_of(manifest).name}.conf"
+
     def _settings(self, manifest: Manifest) -> dict[str, str]:
-        """As captured, and as the target states."""
+        """As captured, and as the target states; where it listens is for the target alone."""
         captured = manifest.contents["settings"]
         known = {str(n): str(v) for n, v in captured.items()} if isinstance(captured, Mapping) else {}
+        known.pop("port", None)
         return {"appendonly": "no", **known, **asked_for(self.site)}
 
     def _keeps_nothing(self, manifest: Manifest) -> bool:
@@ -251,7 +267,7 @@ class Maker(NewServerMaker["Redis"]):
         open_ = _has_users(manifest)
         options = {
             "bind": self.site.address,
-            "port": str(self.port) if open_ else "0",
+            "port": "0" if self.by_socket_alone(manifest) else str(self.port),
             "unixsocket": quoted(str(self._socket)),
             "unixsocketperm": "777" if open_ else "700",
             "dir": quoted(f"{home}/{DATA}"),
@@ -285,7 +301,7 @@ class Maker(NewServerMaker["Redis"]):
         if manifest is not None and not _has_users(manifest):
             left_out = ("user", "password_file", "password_command")
             return {"connection.host": self._socket, **{f"connection.{n}": None for n in left_out if getattr(c, n)}}
-        if c.socket is not None:
+        if c.socket is not None or (manifest is not None and self.by_socket_alone(manifest)):
             return {"connection.host": self._socket}
         return {"connection.host": by_network(c.host, self.site.address), "connection.port": self.port}
 

@@ -69,7 +69,8 @@ class Opening:
                 f"the server in {left.home} is not as it was left when its checks had passed",
                 hint="was it started since? Look at it there; or recover it again, into an empty directory",
             )
-        if (taken := next(listening(self.site, left.port), None)) is not None:
+        free = self.maker.by_socket_alone(self.manifest)
+        if not free and (taken := next(listening(self.site, left.port), None)) is not None:
             raise CcdrError(
                 f"something listens at {taken} already",
                 hint="is that the old server? End it and keep it from coming back, or name another `port:`",
