@@ -117,6 +117,23 @@ def test_server_that_may_be_empty_is_backed_up_and_its_emptiness_told(site: Site
     assert {c["name"]: c["status"] for c in done.json["checks"]}["keys"] == "PASS"
 
 
+@pytest.mark.parametrize("policy", ["allkeys-lru", "noeviction"])
+def test_a_backlog_that_a_backup_leaves_is_told_where_maxmemory_has_no_room(
+    site: Site, plain: RedisSource, policy: str
+) -> None:
+    """It is a replica to the server, and there is no other way: what that evicts, or keeps clients from, is told."""
+    queues(site, plain)
+    plain.cli("CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", policy)
+    assert "replication backlog" not in {look["what"] for look in doctor(site)}
+    assert not any("backlog" in note for note in site.backed_up().json["notes"])
+    used = int(re.findall(r"used_memory:(\d+)", plain.cli("INFO", "memory"))[0])
+    plain.cli("CONFIG", "SET", "maxmemory", str(used + 2**19))
+    (look,) = [look for look in doctor(site) if look["what"] == "replication backlog"]
+    assert look["state"] == "WARN" and "repl-backlog-size" in look["do"]
+    (note,) = [note for note in site.backed_up().json["notes"] if "backlog" in note]
+    assert ("evicts keys (allkeys-lru)" in note) is (policy == "allkeys-lru")
+
+
 # --- rights -----------------------------------------------------------------------------------------------------------
 
 

@@ -118,7 +118,7 @@ class Taker:
             files=files,
             bytes=sum(d.bytes for d in files.values()),
             tools={release.kind.cli: release.version},
-            notes=[*notes, *_notes(contents)],
+            notes=[*notes, *_notes(contents), *filter(None, [crowded_by_backlog(info)])],
         )
 
     def _checked(self, rdb: Path, release: Release) -> Checked:
@@ -188,6 +188,21 @@ def consistent_point(before: datetime, skew: float, info: Mapping[str, str], hel
     if held.ctime and held.ctime + 1 - skew < before.timestamp():
         point = min(point, before + timedelta(seconds=held.ctime - skew - before.timestamp()))
     return point
+
+
+def crowded_by_backlog(info: Mapping[str, str]) -> str | None:
+    """What the replication backlog does that a server without replicas begins with a backup, where `maxmemory` leaves
+    no room for it; None where nothing. No other way gives an RDB without the server's own files being written."""
+    limit, size = int(info.get("maxmemory", 0)), int(info.get("repl_backlog_size", 0))
+    used = int(info.get("used_memory", 0)) - int(info.get("mem_not_counted_for_evict", 0))
+    if int(info.get("connected_slaves", 0)) or not limit or limit - used >= size:
+        return None
+    policy = info.get("maxmemory_policy")
+    does = "it refuses its clients' writes" if policy == "noeviction" else f"it evicts keys ({policy})"
+    return (
+        f"a backup has the server, which has no replica, keep a replication backlog of {human_bytes(size)} for an hour "
+        f"(repl-backlog-ttl), and `maxmemory` has no room for it: {does}"
+    )
 
 
 def memory_free(place: Place) -> int | None:

@@ -17,7 +17,7 @@ from pydantic import Field
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.redis import erasing, identity, rights
 from ccdr.engines.redis.accounts import accounts_of
-from ccdr.engines.redis.capture import MANY_DATABASES, RDB, USERS, CaptureTerms, Taker, refuse
+from ccdr.engines.redis.capture import MANY_DATABASES, RDB, USERS, CaptureTerms, Taker, crowded_by_backlog, refuse
 from ccdr.engines.redis.checked import UnsoundFile, check
 from ccdr.engines.redis.client import SECRET, Client
 from ccdr.engines.redis.connection import Connection
@@ -117,6 +117,9 @@ class Redis(EngineConfig):
         refuse(info, self._terms)
         keys = sum(int(v.split(",")[0].removeprefix("keys=")) for n, v in info.items() if re.fullmatch(r"db\d+", n))
         yield from rights.looked_at(client, self.connection.user, keys, may_be_empty=self.may_be_empty)
+        if (crowded := crowded_by_backlog(info)) is not None:
+            give = "raise `maxmemory` by so much, back up a replica, or lower `repl-backlog-size` (16kb will do)"
+            yield Probe.warn("replication backlog", crowded, give)
 
     def client_major(self, place: Place) -> str | None:
         try:
