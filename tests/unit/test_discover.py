@@ -463,3 +463,15 @@ def test_a_url_with_an_option_keeps_its_equals_sign() -> None:
 def test_password_files_that_say_no_one_thing_are_refused(given: list[str], said: str) -> None:
     with pytest.raises(UsageProblem, match=said):
         Passwords.of(given, everything_named((CRM, DIALLER)))
+
+
+@pytest.mark.parametrize("named", ["cdr.sqlite3", "sqlite:cdr.sqlite3", "sqlite:cdr"])
+def test_a_database_without_a_byte_is_named_and_never_a_tree_of_files(tmp_path: Path, named: str) -> None:
+    scheme, colon, name = named.rpartition(":")
+    (path := tmp_path / name).touch()
+    with pytest.raises(UsageProblem, match="is empty"):
+        everything_named((f"{scheme}{colon}{path}",))
+    (other := tmp_path / "empty.conf").touch()
+    ask_sqlite(path, "create table t (a)")
+    twin, tree = everything_named((f"{scheme}{colon}{path}", str(other)))
+    assert (type(twin), type(tree)) == (DatabaseFile, Tree)

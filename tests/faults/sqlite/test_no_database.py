@@ -19,7 +19,7 @@ NO_DATABASE: dict[str, tuple[Callable[[Path], object], str]] = {
     "two names": (lambda p: os.link(p, p.with_name("other")), "has 2 names"),
     "a directory": (lambda p: (p.unlink(), p.mkdir()), "is not a file"),
     "a pipe": (lambda p: (p.unlink(), os.mkfifo(p)), "is not a file"),
-    "empty": (lambda p: p.write_bytes(b""), "holds no table"),
+    "empty": (lambda p: p.write_bytes(b""), "is empty"),
     "no table": (lambda p: ask_sqlite(p, "drop view answered; drop table call; drop table customer"), "holds no table"),
     "text": (lambda p: p.write_text("calldate,src,dst\n" * 500), "is no SQLite database, or an encrypted one"),
     "encrypted": (lambda p: p.write_bytes(random.Random(1).randbytes(p.stat().st_size)), "or an encrypted one"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ccdr.engines.discovery.checks import database_checks
 from ccdr.engines.discovery.contract import Discovery, Looking, SourceKind
-from ccdr.engines.discovery.filetree import sqlite_files
+from ccdr.engines.discovery.filetree import DATABASES, sqlite_files
 from ccdr.engines.discovery.paths import path_of
 from ccdr.engines.discovery.servers import database_name
 from ccdr.engines.discovery.survey import described
@@ -88,6 +88,13 @@ class FileItem:
         return {"engine": "sqlite", "path": self.title, "tables": self.facts.database.tables, "bytes": self.bytes}
 
 
+def _refuse_empty(path: Path) -> None:
+    """UsageProblem for a file without a byte, which is a database once its application has made a table: copied as any
+    other file until then, it would be torn from then on."""
+    if path.is_file() and not path.stat().st_size:
+        raise UsageProblem(f"{path} is empty: it holds no table", hint="is it the right file? else name it once it has")
+
+
 class SqliteDiscovery(Discovery):
     schemes = ("sqlite",)
     example = EXAMPLE
@@ -95,11 +102,14 @@ class SqliteDiscovery(Discovery):
     def parse(self, text: str) -> DatabaseFile:
         """`sqlite:/var/lib/pbx/cdr.db`, or as a URL with three slashes."""
         path = path_of(text.partition(":")[2].removeprefix("//"))
+        _refuse_empty(path)
         if not path.is_file() or not is_database(path):
             raise UsageProblem(f"{path} is no SQLite database, or an encrypted one", hint=EXAMPLE)
         return DatabaseFile(path)
 
     def at(self, path: Path) -> DatabaseFile | None:
+        if path.suffix.removeprefix(".").lower() in DATABASES:
+            _refuse_empty(path)
         return DatabaseFile(path) if path.is_file() and is_database(path) else None
 
     def files_in(self, directory: Path) -> Sequence[Path]:

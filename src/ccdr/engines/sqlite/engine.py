@@ -142,7 +142,10 @@ class Sqlite(EngineConfig):
         except OSError as error:
             hint = "run ccdr as a user who may read it"
             raise BackupFailed(f"{NAMED}: {error.strerror}", hint=hint, words=self._words) from None
-        if header and not header.startswith(MAGIC):
+        if not header:
+            hint = "is it the right file? its application has made no table in it yet"
+            raise BackupFailed(f"{NAMED} is empty: it holds no table", hint=hint, words=self._words)
+        if not header.startswith(MAGIC):
             sentence, hint = programs.SENTENCES["not a database"]
             raise BackupFailed(f"{NAMED} {sentence}", hint=hint, words=self._words)
         number = struct.unpack(">L", header[96:100])[0] if len(header) == 100 else 0
