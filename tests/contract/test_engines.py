@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from ccdr.checks.reconcile.rows import read_rows
 from ccdr.engines import AnyEngine
 from ccdr.jobs.access.reviewing import Export, ask_sources
 from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.model.answers import FreeText
@@ -307,6 +309,30 @@ def test_restored_copy_is_identical(subject: Subject) -> None:
     held = subject.job.engine.holds(subject.manifest)
     assert held and all(f"{count} {what}" in said and count > 0 for what, count in held.items()), (held, said)
     subject.site.ledger_holds()
+
+
+QUESTIONS = {  # put to its client, and what it answers
+    "postgres": ("select 'held ' || count(*) from call;", "held 3000"),
+    "mariadb": ("select concat('held ', count(*)) from `call`;", "held 3000"),
+    "redis": ("TYPE agent:7", "hash"),
+    "sqlite": ("print('held', db.execute('select count(*) from call').fetchone())", "held (3000,)"),
+    "files": ("find . -name one", "/a/one"),
+}
+
+
+def test_a_kept_sandbox_is_opened_by_the_line_that_is_told(subject: Subject) -> None:
+    done = restore_test(subject.job, "latest", subject.site.services(), Quiet(), keep=True)
+    try:
+        assert done.verdict is Verdict.PASS and done.look is not None
+        question, answer = QUESTIONS[subject.job.engine.engine_name]
+        line = done.look.replace("docker exec -it ", "exec docker exec -i ")
+        line, stdin = (line, f"{question}\n") if line != done.look else (f"{line} && {question}", "")
+        said = subprocess.run(["sh", "-c", line], input=stdin, capture_output=True, text=True, check=False)
+        assert said.returncode == 0 and answer in said.stdout, said
+        assert subject.outcome().look is None, "nothing was kept"
+    finally:
+        subprocess.run(["docker", "rm", "-f", f"ccdr-{done.run}"], capture_output=True, check=False)
+        clear_leftovers(subject.site.services())
 
 
 def test_restored_for_real_into_a_directory(subject: Subject, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def _tell_measures(done: RestoreTest) -> None:
     phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in done.phases.items())
     click.echo(f"phases: {phases}")
     if done.disposal.get("kept_until"):
-        click.echo(f"kept: docker exec -it ccdr-{done.run} bash    (PostgreSQL: psql -h /ccdr/run -U postgres)")
+        click.echo(f"kept: {done.look}" if done.look else "no sandbox was kept: the test ended before it was loaded")
         click.echo(f"when you are done: docker rm -f ccdr-{done.run}; ccdr sandbox reap")
     for other in done.others:
         _tell_other(other)

@@ -117,6 +117,9 @@ class Engine(Restored, Protocol):
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         """Load the fetched files. BackupBad where the backup is to blame, TestBroken where the image is."""
 
+    def shell(self, box: Place, manifest: Manifest) -> Sequence[str]:
+        """What a person types in the sandbox to look at what was loaded there: its own client."""
+
     def assemble(self, box: Place, restored: Path, manifest: Manifest, into: Path) -> None:
         """Put together what an increment and all that it builds upon (see `UPON`) give, as files in the directory
         `into` (host path), each first proven to be as captured: BackupBad where not."""

@@ -157,6 +157,9 @@ class Files(EngineConfig):
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         raise CommandFailed(["query"], 2, "files answer no queries")
 
+    def shell(self, box: Place, manifest: Manifest) -> Sequence[str]:
+        return ["sh"]
+
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         raise CommandFailed(["query"], 2, "files answer no queries")
 

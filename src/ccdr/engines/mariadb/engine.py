@@ -139,6 +139,9 @@ class MariaDB(MethodsConfig[Method]):
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         return questions.rows(box, self._captured(manifest).restored(manifest), _database(manifest), sql)
 
+    def shell(self, box: Place, manifest: Manifest) -> Sequence[str]:
+        return ["mariadb", *self._captured(manifest).restored(manifest).arguments, _database(manifest)]
+
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         return questions.newest(box, self._captured(manifest).restored(manifest), _database(manifest), query)
 

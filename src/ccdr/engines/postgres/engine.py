@@ -172,6 +172,10 @@ class Postgres(MethodsConfig[Method]):
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         return questions.rows(box, self._captured(manifest).restored_env(manifest), sql)
 
+    def shell(self, box: Place, manifest: Manifest) -> Sequence[str]:
+        env = self._captured(manifest).restored_env(manifest)
+        return ["psql", "-h", env["PGHOST"], "-U", env["PGUSER"], "-d", env["PGDATABASE"]]
+
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         return questions.newest(box, self._captured(manifest).restored_env(manifest), query)
 

@@ -199,6 +199,9 @@ class Redis(EngineConfig):
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         raise CommandFailed(["query"], 2, "redis answers no SQL")
 
+    def shell(self, box: Place, manifest: Manifest) -> Sequence[str]:
+        return restored_server(box, manifest).cli
+
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         raise CommandFailed(["query"], 2, "redis answers no SQL")
 

@@ -251,6 +251,11 @@ class Sqlite(EngineConfig):
     def as_files(self, manifest: Manifest) -> str:
         return f"the database file, {manifest.contents['file']}"
 
+    def shell(self, box: Place, manifest: Manifest) -> Sequence[str]:
+        """Python's: the image has no other client, and only this one opens a file with a log where none can be made."""
+        opening = f"import sqlite3; db = sqlite3.connect('file:{LOADED}?mode=ro&immutable=1', uri=True)"
+        return ["python3", "-i", "-c", f"{opening}; print('db.execute(\"SELECT …\").fetchall()')"]
+
     @staticmethod
     def _asked(box: Place, questions: dict[str, list[str]], what: str = "reading the database") -> ReaderAnswer:
         return programs.ask(box, SANDBOX_PYTHON, LOADED, questions, what)

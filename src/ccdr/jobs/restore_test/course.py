@@ -49,6 +49,7 @@ class CourseOfTest:
     recovery: Recovery | None = None
     alongside: Alongside | None = None
     disposal: Disposal = field(default_factory=lambda: Disposal(done=True))
+    look: str | None = None  # the line by which a person looks at what was restored, where that is kept
 
     @property
     def job(self) -> Job:

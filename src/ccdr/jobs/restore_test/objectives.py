@@ -45,6 +45,8 @@ def finish(course: CourseOfTest) -> None:
     beside = course.alongside.disposals if course.alongside else []
     left = [problem for d in (course.disposal, *beside) for problem in d.problems] + course.run.problems
     test.scratch = at_rest(course.run.scratch.parent).body()
+    if course.run.kept_until and (course.disposal.kept or not course.engine.in_sandbox):
+        test.look = course.look
     test.disposal = {
         "kept_until": course.run.kept_until and rfc3339(course.run.kept_until),
         "sandbox_gone": all(d.clean for d in (course.disposal, *beside)),

@@ -64,6 +64,7 @@ class RestoreTest:
     sandbox: dict[str, object] = field(default_factory=dict)
     scratch: dict[str, str | None] | None = None  # where what was fetched lay
     disposal: dict[str, object] = field(default_factory=dict)
+    look: str | None = None  # what a person types to look at what was kept: told, never recorded
     left_out: list[str] = field(default_factory=list)  # of the snapshot, as the plan said: no test proves it
     findings: list[str] = field(default_factory=list)
     noted: frozenset[str] = frozenset()  # of these: what somebody has acknowledged

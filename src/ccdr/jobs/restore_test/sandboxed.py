@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,10 @@ def restored_in_sandbox(course: CourseOfTest, of: Prepared) -> Iterator[tuple[Ch
         with course.phase("load", f"loading {course.job.asset}"):
             if course.engine.in_sandbox and box is not None:
                 results += _load(course, of, box, fetched, restored, out)
+                argv = course.engine.shell(box, of.manifest)
+                course.look = shlex.join(["docker", "exec", "-it", f"ccdr-{course.run.id}", *argv])
+            elif not course.engine.in_sandbox:
+                course.look = f"cd {shlex.quote(str(fetched))}"
         recovered, reached = course.recovery is not None, course.recovery.moment if course.recovery else None
         context = CheckContext(
             of.manifest, fetched, restored, out, box, services.host, services.digest, recovered, reached
