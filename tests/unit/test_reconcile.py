@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given
@@ -418,3 +419,31 @@ def test_what_is_kept_by_name_is_bounded(tmp_path: Path) -> None:
     assert len(list((state.root / "private").iterdir())) == PRIVATE_MOST
     state.forget_private(now + timedelta(days=8))
     assert not list((state.root / "private").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("ahead", "recovered", "columns", "rows", "status"),
+    [
+        (60, True, "path", {"MATCHED": 3}, "PASS"),
+        (60, True, "path", {"MATCHED": 3, "MISSING": 2, "WRONG_SIZE": 1}, "INCONCLUSIVE"),
+        (60, True, "path", {"MISSING": 2}, "FAIL"),  # not so many match as must
+        (60, True, "path", {"MATCHED": 3, "UNUSABLE": 1}, "FAIL"),
+        (60, True, "path", {"MATCHED": 3, "MISSING": 1, "UNREADABLE": 1}, "FAIL"),
+        (60, True, "path time", {"MATCHED": 3, "MISSING": 1}, "FAIL"),
+        (60, False, "path", {"MATCHED": 3, "MISSING": 1}, "FAIL"),
+        (0.9, True, "path", {"MATCHED": 3, "MISSING": 1}, "FAIL"),
+        (-60, True, "path", {"MATCHED": 3, "MISSING": 1}, "FAIL"),
+    ],
+)
+def test_rows_without_a_time_that_the_log_brought_are_not_known_to_lack_their_files(
+    ahead: float, recovered: bool, columns: str, rows: dict[str, int], status: str
+) -> None:
+    check = Reconcile.model_validate(json.loads(reconcile(columns=columns.split())))
+    instants = Instants(rows=1000.5 + ahead, files=1000.5, settle=0.0, apart=60.0, clocks=300.0)
+    context = SimpleNamespace(manifest=SimpleNamespace(plan="p"))
+    between = check._between(instants, context, FarApart(recovered=recovered))  # type: ignore[arg-type]
+    matched = Matches({RowOutcome[name]: count for name, count in rows.items()}, {}, 0, 0)
+    nobody = SimpleNamespace(bad_rows=lambda: iter(()))
+    found = check._rows_result(matched, instants, nobody, between)  # type: ignore[arg-type]
+    assert found.status == status
+    assert ("`ccdr recover p --at 1970-01-01T00:16:41Z`" in found.actual) is (status == "INCONCLUSIVE")

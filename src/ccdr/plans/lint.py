@@ -11,6 +11,7 @@ from pathlib import Path
 from cronsim import CronSim
 
 from ccdr.checks import AnyCheck
+from ccdr.checks.reconcile import Reconcile
 from ccdr.engines import EngineConfig
 from ccdr.host.nearby import DISK, near
 from ccdr.model.schema import Strict, zone_of
@@ -151,6 +152,12 @@ def _tests(plan: Plan, asset: EngineConfig, checks: tuple[AnyCheck, ...]) -> Ite
         )
     for check in checks:
         yield from _too_far_apart(plan, asset, check)
+        if asset.shipping is not None and isinstance(check, Reconcile) and "time" not in check.columns:
+            yield (
+                ("restore_test", "checks"),
+                f"compare rows that say no time with {check.beside}, and the log brings rows back that are newer than "
+                "its backup: none of them can be told from a loss; have the query give a time, named in `columns:`",
+            )
     for other in dict.fromkeys(check.beside for check in checks if check.beside):
         if asset.group is None or plan.assets[other].group != asset.group:
             yield (

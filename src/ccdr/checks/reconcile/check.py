@@ -8,8 +8,9 @@ and never more than they explain.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -32,13 +33,14 @@ from ccdr.checks.reconcile.match import (
 from ccdr.checks.reconcile.stores import Column, OtherColumns, files_of, rows_of
 from ccdr.engines import EngineConfig, Files
 from ccdr.model.schema import Duration, Name, Strict, Text, format_duration
-from ccdr.model.values import CheckResult, human_seconds, rfc3339
+from ccdr.model.values import CheckResult, Verdict, human_seconds, rfc3339
 from ccdr.ports.check import CheckContext, Counterpart
 from ccdr.ports.engine import Engine
 
 ANY = "any"
 NAMED = 20  # references that the person at the shell is shown; the private output has all
 NOTED = 100_000  # references of one comparison in the private output
+SAME = 1.0  # seconds between two points that are one moment: `--at` names whole ones
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -128,7 +130,8 @@ class Reconcile(CheckConfig):
                     lambda names: _hashed(counterpart.context, names), self._decoder(counterpart.context)
                 )
                 self._note(matcher, counterpart)
-                yield self._rows_result(matched, instants, matcher)
+                between = self._between(instants, context, counterpart)
+                yield self._rows_result(matched, instants, matcher, between)
                 yield self._files_result(matched, instants, matcher)
         except OtherColumns as error:
             yield self._of("rows", False, f"{len(self.columns)} columns: {', '.join(self.columns)}", str(error))
@@ -156,6 +159,17 @@ class Reconcile(CheckConfig):
         expected = f"at most {format_duration(self.within)} apart"
         return self._of("consistent points", instants.skew <= self.within, expected, actual)
 
+    def _between(self, instants: Instants, context: CheckContext, counterpart: Counterpart) -> str | None:
+        """After a recovery: that rows which say no time may have been written since the files were captured, and what
+        has both of one moment. None where they cannot, or say it."""
+        if not counterpart.recovered or "time" in self.columns or instants.rows - instants.files <= SAME:
+            return None
+        ahead, at = human_seconds(instants.rows - instants.files), _shown(math.ceil(instants.files))
+        return (
+            f"the rows are {ahead} newer than the files, and say no time: how many of these were written since, nobody "
+            f"can tell; `ccdr recover {context.manifest.plan} --at {at}` brings both back to one moment"
+        )
+
     # --- what is compared -----------------------------------------------------------------------------
 
     def _root(self, context: CheckContext) -> Path | None:
@@ -176,15 +190,19 @@ class Reconcile(CheckConfig):
 
     # --- what was found -------------------------------------------------------------------------------
 
-    def _rows_result(self, matched: Matches, instants: Instants, matcher: Matcher) -> CheckResult:
+    def _rows_result(
+        self, matched: Matches, instants: Instants, matcher: Matcher, between: str | None = None
+    ) -> CheckResult:
+        """`between` is why rows that lack their file, or say another, may be as they should be."""
         allow, unsaid = self.allow, matched.of(RowOutcome.UNSAID)
         here = matched.of(RowOutcome.MATCHED, RowOutcome.UNSAID)
         silent = matched.decoded > 0 and matched.silent == matched.decoded  # every one: the recorder records nothing
+        missing, wrong = RowOutcome.MISSING, (RowOutcome.WRONG_SIZE, RowOutcome.WRONG_CONTENTS)
+        fits = matched.of(missing, RowOutcome.UNUSABLE) <= allow.missing and matched.of(*wrong) <= allow.wrong
         passed = (
             here >= self.at_least
             and not silent
-            and matched.of(RowOutcome.MISSING, RowOutcome.UNUSABLE) <= allow.missing
-            and matched.of(RowOutcome.WRONG_SIZE, RowOutcome.WRONG_CONTENTS) <= allow.wrong
+            and (fits or (between is not None and matched.of(RowOutcome.UNUSABLE) <= allow.missing))
             and matched.of(RowOutcome.UNREADABLE) <= allow.unreadable
             and _within(unsaid, allow.unsaid)
             and _within(matched.shared, allow.shared)
@@ -206,7 +224,10 @@ class Reconcile(CheckConfig):
         actual += [f"{name} {matched.of(kind)}" for name, kind in kinds.items() if self._compares(kind)]
         actual += [f"in flight {matched.of(RowOutcome.IN_FLIGHT)}", f"files that several rows name {matched.shared}"]
         actual += ["all without sound"] if silent else []
-        return self._of("rows", passed, ", ".join(expected), ", ".join(actual), _named(matcher.bad_rows()))
+        unknown = passed and not fits
+        text = f"{', '.join(actual)}; {between}" if unknown else ", ".join(actual)
+        result = self._of("rows", passed, ", ".join(expected), text, _named(matcher.bad_rows()))
+        return replace(result, status=Verdict.INCONCLUSIVE) if unknown else result
 
     def _compares(self, kind: RowOutcome) -> bool:
         """Could a row end so? What was not looked at is not said to be 0."""
