@@ -172,12 +172,12 @@ class Opening:
         return source
 
     def _not_let_in(self, error: CommandFailed) -> CcdrError:
-        left, job, why = self.left, self.job, error.stderr.answer
+        left, job, why, came = self.left, self.job, error.stderr.answer, self.maker.client(self.manifest).source_name
         return CcdrError(
             f"the server at {left.address}:{left.port} answers, and refused user or password of {job.asset}"
             f"{f': {why}' if why else ''}",
-            hint="is the password the one that this server has? docs/how-to/recover.md, A password that is lost, says "
-            "how to set another",
+            hint=f"ccdr came by {came}: has its user an account that may come from there? Is the password the one that "
+            "this server has? docs/how-to/recover.md, A password that is lost, says how to set another",
         )
 
 

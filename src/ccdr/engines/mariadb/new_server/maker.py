@@ -19,7 +19,7 @@ from ccdr.engines.mariadb.new_server import memory_tables, own, private_server
 from ccdr.engines.mariadb.new_server.private_server import DATA, copied, with_room
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.physical.method import laid_out, prepare, prove, take_down_proven
-from ccdr.engines.servers.connection import by_network, lacks_secret, without_secret
+from ccdr.engines.servers.connection import by_network, is_loopback, lacks_secret, without_secret
 from ccdr.engines.servers.new_server import NewServerMaker, not_taken, require_short, write
 from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
 from ccdr.engines.servers.target import HowFar, Silent
@@ -241,12 +241,15 @@ class Maker(NewServerMaker["MariaDB"]):
 
     @cached_property
     def _opened(self) -> MariaDB:
-        """As the plan's own user; where this host does not have its password, as whoever runs ccdr: by the socket the
-        server lets its administrator in without one."""
+        """As the plan's own user, who comes the way that the plan comes: to the server a user of 127.0.0.1 is none of
+        the socket's. Where this host does not have its password, as whoever runs ccdr: by the socket the server lets
+        its administrator in without one."""
         to: dict[str, object] = {"host": str(self._socket), "port": self.port}
-        secret = self.asset.connection.password_file
-        if self.asset.connection.password_command is None and (secret is None or not secret.is_file()):
+        c, network = self.asset.connection, by_network(self.asset.connection.host, self.site.address)
+        if c.password_command is None and (c.password_file is None or not c.password_file.is_file()):
             to |= {"user": "root", "password_file": None}
+        elif c.socket is None and is_loopback(network):  # elsewhere it wants TLS, which no new server has yet
+            to["host"] = network
         # It is only asked: a copy of a whole server would want the source's own files, too.
         asking: dict[str, object] = {"method": "dump", "log_shipping": None}
         return self.asset.model_copy(update={**asking, "connection": self.asset.connection.model_copy(update=to)})
