@@ -357,6 +357,16 @@ def test_disk_full_in_scratch_is_a_failed_backup(crm: Site, big: None) -> None:
     heals(crm)
 
 
+def test_a_full_disk_of_the_repository_is_named_by_status(site: Site, tmp_path: Path) -> None:
+    settled_file(tmp_path / "tree" / "a.wav", os.urandom(2**23))
+    site.recordings(tmp_path / "tree")
+    with small_disk(site.repo, "3m"):
+        assert site.run("backup", "p").code == 1
+        (asset,) = site.run("status", "p").json["plans"][0]["assets"]
+    steps = {one["code"]: one["next_step"] for one in asset["troubles"]}
+    assert f"free space at {site.repo}," in steps["BACKUP_FAILED"], steps
+
+
 def test_ledger_that_may_not_grow_stops_everything(twin: Site) -> None:
     """As by a quota: not even the start can be recorded, so nothing is done."""
 

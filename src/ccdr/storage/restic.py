@@ -154,6 +154,10 @@ class Restic:
         words = ["--stdin-filename", name, "--stdin-from-command", "--", *argv]
         return self._backup([*self._backup_argv(tags), *words], on_bytes, go_on)
 
+    @property
+    def _at(self) -> str:
+        return f" at {self.location}" if self.location.startswith("/") else ""
+
     def _backup_argv(self, tags: Sequence[str]) -> list[str]:
         argv = ["backup", "--json", "--no-scan", "--host", PINNED_HOST, "--retry-lock", f"{self.lock_wait:.0f}s"]
         argv += [word for tag in tags for word in ("--tag", tag)]
@@ -171,7 +175,7 @@ class Restic:
         if code not in (0, PARTIAL) or "snapshot_id" not in summary:
             raise BackupFailed(
                 f"restic stored nothing (exit {code}): {stderr.answer or 'it gave no summary'}",
-                hint="earlier backups are not affected; check the free space, and solve what restic says",
+                hint=f"earlier backups are not affected; check the free space{self._at}, and solve what restic says",
                 words=stderr,
             )
         return Stored(

@@ -179,6 +179,7 @@ class _Scene:
             "approval": lambda: approvals(loaded, services, self.known.histories),
             "repository": lambda: repository.repository(loaded, services, known=self._ever(loaded)),
             "repository path": lambda: repository.local_path(loaded, services),
+            "repository disk": lambda: repository.disk(loaded, services),
             "way to the repository": lambda: repository.way(loaded),
             "bucket": lambda: bucket(loaded, canary=self.canary, known=self._ever(loaded)),
             "clock": lambda: repository.clock(loaded, services),
@@ -213,6 +214,7 @@ class _Scene:
         for probes in (
             repository.repository(view, there, known=known),
             repository.local_path(view, there),
+            repository.disk(view, there),
             repository.way(view),
             bucket(view, canary=self.canary, known=known),
         ):

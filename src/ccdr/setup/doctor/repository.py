@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CommandFailed, RepositoryClosed, RepositoryDamaged, RepositoryMissing
-from ccdr.model.values import Probe, human_seconds
+from ccdr.model.values import Probe, human_bytes, human_seconds
 from ccdr.plans import LoadedPlan
 from ccdr.plans.repository_url import http_address, is_loopback
 from ccdr.storage.endpoint import server_time
@@ -18,6 +19,7 @@ from ccdr.storage.restic import Restic
 
 PATIENCE = 15.0  # seconds that one question to the repository may take
 STALE = timedelta(minutes=30)  # restic's own word for a lock that nobody renews
+PACK, SPARE = 2**24, 2**28  # bytes: a pack of restic's, and what should be left in any case
 SKEW = timedelta(seconds=30)  # a good clock is right to the second; S3 refuses requests from a quarter of an hour
 
 
@@ -114,9 +116,7 @@ def local_path(loaded: LoadedPlan, services: Services) -> Iterator[Probe]:
     if not loaded.plan.repository.is_local:
         return
     what, path = "repository path", Path(loaded.plan.repository.location)
-    there = path
-    while not there.exists():
-        there = there.parent
+    there = _nearest(path)
     if not os.access(there, os.W_OK | os.X_OK):
         yield Probe.fail(what, f"{there} may not be written", "mount it writable, or run ccdr as its owner")
         return
@@ -133,6 +133,29 @@ def local_path(loaded: LoadedPlan, services: Services) -> Iterator[Probe]:
         yield Probe.warn(what, problem, "use another disk, or better another machine")
     elif there == path:
         yield Probe.ok(what, f"{path}, on a file system of its own")
+
+
+def disk(loaded: LoadedPlan, services: Services) -> Iterator[Probe]:
+    """Has the file system of a repository on a path room for a backup of which nothing was stored before?"""
+    plan, path = loaded.plan.plan, Path(loaded.plan.repository.location)
+    if not loaded.plan.repository.is_local or (not path.exists() and services.knows(plan)):
+        return  # what lies there instead says nothing of it
+    usage = shutil.disk_usage(_nearest(path))
+    known = ((asset, services.catalogue.snapshots(plan, asset)[-1:]) for asset in loaded.plan.assets)
+    need, asset = max(((newest[0].bytes, asset) for asset, newest in known if newest), default=(0, ""))
+    what, sentence = "repository disk", f"{human_bytes(usage.free)} free of {human_bytes(usage.total)} at {path}"
+    do = "free space there, or move the repository to a larger disk; `retention:` says what `ccdr run` removes"
+    if usage.free < PACK:
+        yield Probe.fail(what, sentence, do)
+    elif usage.free < max(need, SPARE):
+        wants = f"; {asset} whole once more is {human_bytes(need)}" if need else ""
+        yield Probe.warn(what, f"{sentence}{wants}", do)
+    else:
+        yield Probe.ok(what, sentence)
+
+
+def _nearest(path: Path) -> Path:
+    return next(one for one in (path, *path.parents) if one.exists())
 
 
 def _dear(loaded: LoadedPlan, services: Services) -> Iterator[tuple[str, Path]]:
