@@ -100,6 +100,26 @@ def test_from_never_to_proven_to_failed_and_back(site: Site, mailbox: Mailbox, w
     assert_clean(site)
 
 
+def test_what_failed_by_hand_is_told_by_the_next_run_though_nothing_is_due(site: Site, mailbox: Mailbox) -> None:
+    assert site.run("backup", "p").code == 0
+    assert site.run("test", "p").code == 0
+    assert plainly(site, "run").returncode == 0 and not mailbox.subjects
+    tree = (site.root / "tree" / "a").rename(site.root / "unmounted")
+    assert site.run("backup", "p").code == 1
+    assert plainly(site, "run").returncode == 0
+    assert len(mailbox.subjects) == 1 and mailbox.subjects[0].startswith("ccdr: p: a backup FAILED")
+    tree.rename(site.root / "tree" / "a")
+    assert site.run("backup", "p").code == 0
+    assert plainly(site, "run").returncode == 0
+    assert mailbox.subjects[1:] == ["ccdr: p: fixed: a backup FAILED"]
+    site.write("restore_tests/c.yaml", LOOK.replace("identical", "command, argv: ['false']"))
+    assert plainly(site, "run").returncode == 0
+    assert site.run("test", "p").code == 1
+    assert plainly(site, "run").returncode == 0
+    assert mailbox.subjects[2].startswith("ccdr: p: a restore test FAILED"), mailbox.subjects
+    assert plainly(site, "run").returncode == 0 and len(mailbox.subjects) == 3
+
+
 def test_a_mail_server_that_is_down_fails_no_run(site: Site, mailbox: Mailbox) -> None:
     url = f"mailto://me:{SECRET}@127.0.0.1:{free_port()}/?from=a@b.test&to=c@d.test"
     site.write("plans/urls", f"{url}\n{mailbox.url()}\n", mode=0o600)

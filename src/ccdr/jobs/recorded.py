@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ccdr.host import interrupts
 from ccdr.jobs import in_force
+from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services, Trigger
 from ccdr.model.values import RecordRef
 from ccdr.plans import LoadedPlan
@@ -56,7 +57,10 @@ class RecordedRun:
         """Record what came of it, on which copy of whose data, and at which try."""
         plan = self.loaded.plan
         copy = {"attempt": self.trigger.attempt, "tenant": plan.tenant_of(self.asset), **plan.copy_facts}
-        return self._append(self.kinds[1], {**body, **copy})
+        ended = self._append(self.kinds[1], {**body, **copy})
+        if self.trigger.due is None:  # nothing need be due for the next run to tell of it
+            wake(self.services)
+        return ended
 
     def _append(self, kind: str, body: Mapping[str, object]) -> RecordRef:
         return self.services.ledger.append(kind, plan=self.loaded.plan.plan, asset=self.asset, run=self.run, body=body)
