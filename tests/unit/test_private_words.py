@@ -93,7 +93,7 @@ def test_a_program_is_told_where_they_are_and_so_are_people(tmp_path: Path) -> N
     site.write("urls", "json://127.0.0.1:1/\n", mode=0o600)
     with (tmp_path / "plans" / "p.yaml").open("a") as plan:
         plan.write(f"notify: {{urls_file: {tmp_path / 'urls'}}}\n")
-    (letter,) = site.run("notify", "test", "p", "--dry-run").json["would_send"]
+    (letter,) = site.run("notify", "test", "p", "--dry-run").json["next_run_would_send"]
     assert f"for your eyes only, kept for a week: {site.state / file}\n" in letter["body"], letter
     assert "0722000001" not in letter["body"]
 

@@ -529,6 +529,7 @@ class SentDocument(Doc):
 
 class WouldSend(Doc):
     would_send: list[Map]
+    next_run_would_send: list[Map]
 
 
 class Schemas(Doc):

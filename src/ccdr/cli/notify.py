@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ from ccdr.model.errors import Exit, UsageProblem
 
 if TYPE_CHECKING:
     from ccdr.plans import LoadedPlan
+    from ccdr.telling.notify import SentMessage
 
 
 @click.group(epilog=EXIT_STATUS, short_help="Send a test message; `ccdr run` sends the real ones.")
@@ -27,7 +29,8 @@ def test(plan: str, dry_run: bool) -> Exit:
     """Send a test message to every address of PLAN. Exit 3 where one does not take it; 2 where the file names what is
     no address, and nothing is sent.
 
-    With --dry-run nothing is sent: it shows what the next `ccdr run` would tell, as things stand, and to whom.
+    With --dry-run nothing is sent: it shows that message and whom it would go to; and, apart from it, what the next
+    `ccdr run` would send, as things stand.
 
     \b
     Examples:
@@ -54,20 +57,26 @@ def test(plan: str, dry_run: bool) -> Exit:
 
 def _dry_run(loaded: LoadedPlan) -> Exit:
     from ccdr.run.ending import our_own
-    from ccdr.telling.notify import would_tell
+    from ccdr.telling.notify import would_tell, would_test
 
     services = settings().services()
+    tests = would_test(loaded, services)
     ours = our_own([loaded], services)
     letters = would_tell(loaded, services, ours.assets, ours.upkeep, ours.elsewhere)
     if settings().json:
-        print_json({"would_send": [{**letter.as_json(), "body": letter.body} for letter in letters]})
+        of_run, of_test = ([{**one.as_json(), "body": one.body} for one in some] for some in (letters, tests))
+        print_json({"would_send": of_test, "next_run_would_send": of_run})
         return Exit.OK
-    for letter in letters:
-        click.echo(f"would tell {letter.to}: {letter.subject}\n")
-        click.echo("".join(f"    {line}\n" for line in letter.body.splitlines()))
-    if not letters:
-        click.echo("there is no news: ccdr would send nothing")
+    _show(tests)
+    click.echo(f"the next `ccdr run` would send{', as things stand:' if letters else ' nothing: there is no news'}")
+    _show(letters)
     return Exit.OK
+
+
+def _show(letters: Sequence[SentMessage]) -> None:
+    for letter in letters:
+        click.echo(f"would send to {letter.to}: {letter.subject}\n")
+        click.echo("".join(f"    {line}\n" for line in letter.body.splitlines()))
 
 
 notify.add_command(test)

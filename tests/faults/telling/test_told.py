@@ -218,7 +218,7 @@ def test_a_dry_run_tells_nobody(tmp_path: Path, mailbox: Mailbox) -> None:
     world.stored()
     world.tested()
     world.failed()
-    (first,) = world.site.run("notify", "test", "p", "--dry-run").json["would_send"]
+    (first,) = world.site.run("notify", "test", "p", "--dry-run").json["next_run_would_send"]
     assert (
         first["subject"] == "ccdr: p: recordings backup FAILED: restic exited with 1: no space left"
         and mailbox.raw == []
@@ -230,12 +230,21 @@ def test_a_dry_run_tells_nobody(tmp_path: Path, mailbox: Mailbox) -> None:
     world.tested("FAIL", reason="3 of 5 files differ")
     done = world.site.run("notify", "test", "p", "--dry-run")
     assert done.code == 0, done
-    (letter,) = done.json["would_send"]
+    (letter,) = done.json["next_run_would_send"]
     assert (
         letter["subject"] == "ccdr: p: recordings restore test FAILED: 3 of 5 files differ"
         and "3 of 5 files" in letter["body"]
     )
     assert len(mailbox.raw) == before and world.told_file.read_text() == told
+
+
+def test_a_dry_run_shows_the_message_that_is_then_sent(world: World, mailbox: Mailbox) -> None:
+    world.notify(mailbox.url())
+    world.failed()
+    would = world.site.run("notify", "test", "p", "--dry-run").json["would_send"]
+    assert mailbox.raw == [] and len(would) == 1
+    assert world.site.run("notify", "test", "p").code == 0
+    assert mailbox.subjects == [would[0]["subject"]] and "This is a test: nothing is wrong" in would[0]["body"]
 
 
 def test_a_test_message_goes_to_every_address(world: World, mailbox: Mailbox, web: Web) -> None:

@@ -106,6 +106,8 @@ def test_addresses_that_are_none(world: World, text: str) -> None:
     done = world.site.run("notify", "test", "p")
     assert done.code == 2, "the file is wrong: nothing was sent"
     assert "urls" in done.json["error"] and "x/y" not in done.stderr + done.stdout
+    dry = world.site.run("notify", "test", "p", "--dry-run")
+    assert (dry.code, dry.json["error"]) == (2, done.json["error"]), "it would send nothing, and shows none"
 
 
 def test_a_plan_that_tells_nobody(world: World) -> None:

@@ -19,12 +19,13 @@ from ccdr.telling.notify.concerns import (
     summary_wrong,
 )
 from ccdr.telling.notify.message import summary
-from ccdr.telling.notify.telling import Telling, after_run, send_test, untold, would_tell
+from ccdr.telling.notify.telling import SentMessage, Telling, after_run, send_test, untold, would_tell, would_test
 
 __all__ = [
     "Concern",
     "Key",
     "RunAttempt",
+    "SentMessage",
     "Telling",
     "after_run",
     "changed_duties",
@@ -37,4 +38,5 @@ __all__ = [
     "summary_wrong",
     "untold",
     "would_tell",
+    "would_test",
 ]

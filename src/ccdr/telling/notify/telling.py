@@ -229,13 +229,22 @@ def send_test(
 ) -> list[tuple[MessageTarget, str | None]]:
     """Send a test message to every address of the plan; with each, why it was not taken, None where it was.
     UsageProblem, and nothing sent, where the file names what is no address."""
-    path = loaded.plan.notify.urls_file
-    if path is None:
-        return []
-    targets, message = read_targets(path), trial(loaded, services.clock.now())
-    refuse_unknown(targets)
+    targets, message = _tested(loaded), trial(loaded, services.clock.now())
     answers = at_once({t: partial(send, t.url, message) for t in targets}, seconds)
     return list(answers.items())
+
+
+def would_test(loaded: LoadedPlan, services: Services) -> list[SentMessage]:
+    """What `send_test` would send; nothing is sent. UsageProblem as there."""
+    message = trial(loaded, services.clock.now())
+    return [SentMessage(loaded.plan.plan, t.name, message.subject, message.body) for t in _tested(loaded)]
+
+
+def _tested(loaded: LoadedPlan) -> list[MessageTarget]:
+    path = loaded.plan.notify.urls_file
+    targets = [] if path is None else read_targets(path)
+    refuse_unknown(targets)
+    return targets
 
 
 def untold(state: State, plans: Iterable[str]) -> dict[str, list[str]]:
