@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ccdr.engines.postgres.dump.identity import compare
+from ccdr.engines.postgres.dump.server_objects import CHANGED, EVERY
 from ccdr.engines.postgres.dump.toc import TABLE_DATA, toc_of
 from ccdr.engines.postgres.inventory import INVENTORY
 from ccdr.model.answers import NO_WORDS
@@ -33,12 +34,14 @@ REPRINTED = "((note)::text = ANY (ARRAY[('a'::character varying)::text, ('b'::ch
 FACTS: dict[str, Any] = {
     "encoding": "UTF8", "collate": "C", "ctype": "en_US.utf8", "locale_provider": "c", "icu_locale": None,
     "connection_limit": -1, "database_settings": {"": ["TimeZone=UTC"]},
-    "role_all_settings": ["ALTER ROLE ALL SET work_mem TO '8MB';"], "not_dumped": [], "extension_rows": {},
+    "role_all_settings": ["ALTER ROLE ALL SET work_mem TO '8MB';"], "extension_rows": {},
     "disabled_constraints": [], "subscriptions": [], "user_mappings": {},
-    "extensions": {"hstore": "1.8", "plpgsql": "1.0"}, "extension_objects": {"hstore": 5, "plpgsql": 4},
+    "extensions": {"hstore": "1.8", "plpgsql": "1.0"},
+    "server_objects": {"": {"function f()": "12ab"}, "hstore": {"type hstore": "34cd", "rows of words": "3 77"}},
     "roles": {"app_reader": [False, None], "boss": [True, None], "postgres": [True, ["work_mem=8MB"]]},
 }  # fmt: skip
 SETTINGS = "database settings, and what a dump leaves out"
+MADE = "what the server and extensions make"
 OBJECTS = "objects (definitions, owners, grants, comments)"
 LARGE = "large objects' owners, grants, comments"
 
@@ -114,8 +117,10 @@ class Server:
                 self.made.append(f"{argv[argv.index('-d') + 1]}: {argv[-1]}")
                 return ""
             case "psql":
-                assert stdin == INVENTORY
-                return json.dumps(self.facts)
+                assert stdin == f"{INVENTORY}{EVERY}{CHANGED}"
+                facts = {key: told for key, told in self.facts.items() if key != "server_objects"}
+                made = self.facts["server_objects"]
+                return "\n".join(map(json.dumps, (facts, made, made)))
             case "pg_dumpall":
                 assert "--roles-only" in argv
                 return self.roles
@@ -216,7 +221,8 @@ ALL = {
     "sequences": ("1 as captured", "1, equal"),
     OBJECTS: ("16 definitions", "16 definitions, equal"),
     "roles": ("11 statements", "11 statements, equal"),
-    SETTINGS: ("14 as captured", "14, equal"),
+    SETTINGS: ("12 as captured", "12, equal"),
+    MADE: ("3 objects", "3 objects, equal"),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.postgres_restored import SETTINGS, Restored
+from tests.support.postgres_restored import MADE, SETTINGS, Restored
 
 from ccdr.engines.postgres.inventory import COMPARED
 from ccdr.model.values import Verdict
@@ -57,45 +57,39 @@ def test_what_a_dump_leaves_out_is_compared(restored: Restored, key: str) -> Non
 def test_what_an_older_manifest_does_not_tell_is_not_asked_for(restored: Restored) -> None:
     for facts in (restored.contents, restored.server.facts):
         del facts["subscriptions"], facts["role_all_settings"]
-    del restored.contents["extension_objects"]
     assert restored.failed() == {}
-    restored.contents["extension_objects"] = {"hstore": 5}
-    del restored.server.facts["extension_objects"]
-    assert restored.failed() == {SETTINGS: "differs: extension_objects"}
-
-
-def test_an_extension_of_one_object_that_is_gone_is_told(restored: Restored) -> None:
-    restored.contents["extension_objects"]["hstore"] = 1
-    restored.server.facts["extension_objects"] = {"plpgsql": 4}
-    assert restored.failed() == {SETTINGS: "differs: extension_objects"}
 
 
 @pytest.mark.parametrize(
-    ("version", "objects", "said"),
+    ("version", "extension", "name", "digest", "said"),
     [
-        ("1.8", 4, "differs: extension_objects"),
-        ("1.8", None, "differs: extension_objects"),
-        ("1.8", 6, None),
-        ("1.9", 4, None),
+        ("1.8", "hstore", "type hstore", "other", "differs: type hstore"),
+        ("1.8", "hstore", "rows of words", None, "differs: rows of words"),
+        ("1.8", "hstore", "function g()", "more", "differs: function g()"),
+        ("1.8", "", "function f()", None, "differs: function f()"),
+        ("1.9", "hstore", "type hstore", "other", None),
+        ("1.9", "", "function f()", "other", "differs: function f()"),
     ],
 )
-def test_an_extension_of_the_same_version_does_not_hold_less(
-    restored: Restored, version: str, objects: int | None, said: str | None
+def test_objects_of_an_extension_of_the_same_version_are_the_same(
+    restored: Restored, version: str, extension: str, name: str, digest: str | None, said: str | None
 ) -> None:
     restored.server.facts["extensions"]["hstore"] = version
-    if objects is None:
-        del restored.server.facts["extension_objects"]["hstore"]
+    objects = restored.server.facts["server_objects"][extension]
+    if digest is None:
+        del objects[name]
     else:
-        restored.server.facts["extension_objects"]["hstore"] = objects
-    one = restored.results()[SETTINGS]
+        objects[name] = digest
+    assert restored.failed() == ({MADE: said} if said else {})
     other = "; extension hstore 1.8 is now 1.9" if version == "1.9" else ""
-    assert one.actual == (said or "14, equal") + other and (one.status is Verdict.FAIL) is bool(said)
+    assert restored.results()[SETTINGS].actual == "12, equal" + other
 
 
 def test_extensions_of_another_version_are_named_in_order_and_are_no_failure(restored: Restored) -> None:
     restored.contents["extensions"] = {"plpgsql": "1.0", "hstore": "1.8", "gone": "1"}
-    restored.contents["extension_objects"] = {}
+    restored.contents["server_objects"] = {}
+    restored.server.facts["server_objects"] = {}
     restored.server.facts["extensions"] = {"plpgsql": "2.0", "hstore": "1.9"}
     one = restored.results()[SETTINGS]
     assert one.status is Verdict.PASS
-    assert one.actual == "14, equal; extension hstore 1.8 is now 1.9, plpgsql 1.0 is now 2.0"
+    assert one.actual == "12, equal; extension hstore 1.8 is now 1.9, plpgsql 1.0 is now 2.0"

@@ -74,19 +74,6 @@ select jsonb_build_object(
                                               'local_preload_libraries') then substr(c, strpos(c, '=') + 1)
                else quote_literal(substr(c, strpos(c, '=') + 1)) end || ';' order by c)
       from pg_db_role_setting s, unnest(s.setconfig) c where s.setdatabase = 0 and s.setrole = 0), '[]'),
-  'not_dumped', coalesce((
-      select jsonb_agg(name order by name) from (
-        select 'relation ' || c.oid::regclass as name from pg_class c
-        where c.oid >= 16384 and c.relkind in ('r', 'v', 'm', 'S', 'f', 'p')
-          and c.relnamespace in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
-          and not exists (select from pg_depend e where e.classid = 'pg_class'::regclass and e.objid = c.oid
-                          and e.deptype = 'e')
-        union all
-        select 'function ' || p.oid::regprocedure from pg_proc p
-        where p.oid >= 16384
-          and p.pronamespace in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
-          and not exists (select from pg_depend e where e.classid = 'pg_proc'::regclass and e.objid = p.oid
-                          and e.deptype = 'e')) n), '[]'),
   'extension_rows', coalesce((
       select jsonb_object_agg(c.oid::regclass::text,
                (xpath('/row/n/text()', query_to_xml(format('select count(*) as n from %s', c.oid::regclass),
@@ -95,11 +82,6 @@ select jsonb_build_object(
       join pg_extension x on x.oid = e.refobjid
       where c.relkind = 'r' and c.oid >= 16384 and not c.oid = any (coalesce(x.extconfig, '{}'))
         and has_table_privilege(c.oid, 'select')), '{}'),
-  'extension_objects', coalesce((
-      select jsonb_object_agg(extname, n) from (
-        select x.extname, count(*) as n from pg_extension x join pg_depend e
-          on e.refclassid = 'pg_extension'::regclass and e.refobjid = x.oid and e.deptype = 'e'
-        group by 1) m), '{}'),
   'disabled_constraints', coalesce((
       select jsonb_agg(distinct t.tgrelid::regclass::text) from pg_trigger t
       where t.tgisinternal and t.tgenabled <> 'O'), '[]'),
@@ -146,7 +128,6 @@ COMPARED = (
     "connection_limit",
     "database_settings",
     "role_all_settings",
-    "not_dumped",
     "extension_rows",
     "disabled_constraints",
     "subscriptions",

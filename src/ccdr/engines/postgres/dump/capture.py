@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ccdr.engines.postgres.connection import DUMP_OPTIONS, OWN_OPTIONS, PSQL, untimed
-from ccdr.engines.postgres.dump import locks, references
+from ccdr.engines.postgres.dump import locks, references, server_objects
 from ccdr.engines.postgres.dump.definitions import Schema, schema
 from ccdr.engines.postgres.dump.described import Dumped, Read, contents_of, left_out, notes_of, write_roles
 from ccdr.engines.postgres.dump.toc import Toc, read_toc, tables
@@ -127,6 +127,8 @@ class Dumper:
             after = clock.now()
             source_clock, standby, replayed = answer.split("|")
             inventory = read_inventory(_ask(session, INVENTORY))
+            made = server_objects.read_objects(_ask(session, server_objects.CHANGED))
+            inventory = Inventory({**inventory.facts, "server_objects": made})
             # In the database's own encoding, whatever client_encoding it or the role has set.
             argv = ["-w", "-Z0", "--no-sync", f"--snapshot={snapshot}", f"--encoding={inventory.encoding}"]
             argv.append(f"--lock-wait-timeout={int(self.tools.lock_wait * 1000)}")

@@ -18,9 +18,11 @@ from ccdr.engines.postgres.dump.fetched import DumpDirectory, OneFile, claimed_o
 from ccdr.engines.postgres.dump.recorded import as_recorded
 from ccdr.engines.postgres.dump.same_objects import same_objects
 from ccdr.engines.postgres.dump.same_roles import same_roles, same_roles_there
-from ccdr.engines.postgres.dump.same_settings import inventory_of_restored, same_settings
+from ccdr.engines.postgres.dump.same_settings import asked_of_restored, same_settings
 from ccdr.engines.postgres.dump.same_tables import same_tables
+from ccdr.engines.postgres.dump.server_objects import read_objects, same_server_objects
 from ccdr.engines.postgres.dump.toc import read_toc, tables
+from ccdr.engines.postgres.inventory import read_inventory
 from ccdr.engines.servers.parts import in_part
 from ccdr.model.values import CheckResult
 from ccdr.ports.check import CheckContext
@@ -59,10 +61,14 @@ def compare(
     yield same_objects(context, env, dump, again, working)
     if working is None:
         yield same_roles(context, env)
-    there = inventory_of_restored(context, env)
+    inventory, every, changed = asked_of_restored(context, env)
+    there = read_inventory(inventory).facts
     if working is not None:
         yield same_roles_there(as_recorded(context.manifest.contents), as_recorded(there))
     yield same_settings(context.manifest.contents, there, whole_server=working is None)
+    yield same_server_objects(
+        context.manifest.contents, read_objects(every), read_objects(changed), there["extensions"]
+    )
 
 
 def _dump_again(context: CheckContext, env: Mapping[str, str], jobs: int, again: Path) -> None:

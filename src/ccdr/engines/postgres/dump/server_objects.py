@@ -1,0 +1,199 @@
+"""What a new server makes by itself, by initdb or CREATE EXTENSION, and no dump holds: what was changed of it, as
+digests by name, asked of the source and again of the restored server by the same SQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from ccdr.engines.compared import judged
+from ccdr.model.errors import CommandFailed
+from ccdr.model.values import CheckResult
+
+Objects = Mapping[str, Mapping[str, str]]  # by extension, '' for initdb: digest by name
+
+# What an object is made of: a catalogue, whose each of its rows is (class, object), what a row tells only by numbers,
+# and which rows count.
+# fmt: off
+_RELATION = "exists (select from pg_class c where c.oid = {} and c.relkind not in ('i', 'I', 't'))"
+_PARTS = (
+    ("pg_proc", "'pg_proc'", "oid", "nullif(proowner, 10)::regrole, pg_get_function_arguments(t.oid), "
+     "pg_get_function_result(t.oid), (select lanname from pg_language l where l.oid = prolang), "
+     "pg_get_function_sqlbody(t.oid)", "true"),
+    ("pg_aggregate", "'pg_proc'", "aggfnoid", "aggtranstype::regtype", "true"),
+    ("pg_type", "'pg_type'", "oid", "nullif(typowner, 10)::regrole, typbasetype::regtype, "
+     "typcollation::regcollation", "typcategory <> 'A' and typrelid = 0"),
+    ("pg_enum", "'pg_type'", "enumtypid", "null", "true"),
+    ("pg_class", "'pg_class'", "oid", "nullif(relowner, 10)::regrole", "relkind not in ('i', 'I', 't')"),
+    # Of options by other names some builds keep a number of their own.
+    ("pg_attribute", "'pg_class'", "attrelid", "format_type(atttypid, atttypmod), attcollation::regcollation, "
+     "(select pg_get_expr(adbin, adrelid) from pg_attrdef where adrelid = attrelid and adnum = attnum), "
+     "array(select o from unnest(attoptions) o where o like 'n_distinct%' order by o)",
+     f"attnum > 0 and not attisdropped and {_RELATION.format('attrelid')}"),
+    ("pg_constraint", "case when contypid <> 0 then 'pg_type' else 'pg_class' end",
+     "case when contypid <> 0 then contypid else conrelid end", "pg_get_constraintdef(t.oid)", "contype <> 't'"),
+    ("pg_index", "'pg_class'", "indrelid", "pg_get_indexdef(indexrelid)", _RELATION.format("indrelid")),
+    ("pg_trigger", "'pg_class'", "tgrelid", "pg_get_triggerdef(t.oid)", "not tgisinternal"),
+    ("pg_rewrite", "'pg_class'", "ev_class", "pg_get_ruledef(t.oid)", "true"),
+    ("pg_inherits", "'pg_class'", "inhrelid", "inhparent::regclass", _RELATION.format("inhrelid")),
+    ("pg_sequence", "'pg_class'", "seqrelid", "seqtypid::regtype", "true"),
+    ("pg_operator", "'pg_operator'", "oid", "nullif(oprowner, 10)::regrole, oprcom::regoperator, "
+     "oprnegate::regoperator", "true"),
+    ("pg_opclass", "'pg_opclass'", "oid", "nullif(opcowner, 10)::regrole, opckeytype::regtype", "true"),
+    ("pg_opfamily", "'pg_opfamily'", "oid", "nullif(opfowner, 10)::regrole", "true"),
+    ("pg_amop", "'pg_opfamily'", "amopfamily", "amopopr::regoperator", "true"),
+    ("pg_amproc", "'pg_opfamily'", "amprocfamily", "amproclefttype::regtype, amprocrighttype::regtype", "true"),
+    ("pg_cast", "'pg_cast'", "oid", "castfunc::regprocedure", "true"),
+    ("pg_namespace", "'pg_namespace'", "oid", "nullif(nspowner, 10)::regrole", "nspname <> 'public'"),
+    ("pg_language", "'pg_language'", "oid", "nullif(lanowner, 10)::regrole, lanplcallfoid::regprocedure", "true"),
+    ("pg_conversion", "'pg_conversion'", "oid", "nullif(conowner, 10)::regrole", "true"),
+    ("pg_ts_config", "'pg_ts_config'", "oid", "nullif(cfgowner, 10)::regrole", "true"),
+    ("pg_ts_config_map", "'pg_ts_config'", "mapcfg", "mapdict::regdictionary", "true"),
+    ("pg_ts_dict", "'pg_ts_dict'", "oid", "nullif(dictowner, 10)::regrole", "true"),
+    ("pg_ts_parser", "'pg_ts_parser'", "oid", "null", "true"),
+    ("pg_ts_template", "'pg_ts_template'", "oid", "null", "true"),
+    ("pg_foreign_data_wrapper", "'pg_foreign_data_wrapper'", "oid", "nullif(fdwowner, 10)::regrole, "
+     "fdwhandler::regproc", "true"),
+    ("pg_foreign_server", "'pg_foreign_server'", "oid", "nullif(srvowner, 10)::regrole", "true"),
+    ("pg_foreign_table", "'pg_class'", "ftrelid", "null", "true"),
+    ("pg_event_trigger", "'pg_event_trigger'", "oid", "nullif(evtowner, 10)::regrole, evtfoid::regproc", "true"),
+    # A comment on an extension is in the dump, and so is that on `public`, whose oid is 2200.
+    ("pg_description", "classoid", "objoid", "objsubid", "classoid not in ('pg_collation'::regclass, "
+     "'pg_extension'::regclass) and (classoid, objoid) <> ('pg_namespace'::regclass, 2200)"),
+)
+# fmt: on
+# Columns that another server may have otherwise for the same object: its own numbers, and statistics.
+_OWN = (
+    "relpages,reltuples,relallvisible,relallfrozen,relchecks,relnatts,relhasindex,relhasrules,relhastriggers,"
+    "relhassubclass,relispopulated,attnum,attcacheoff,atthasmissing,attoptions,indisclustered,indcheckxmin,indisready,indislive"
+)
+_TOLD = r"\"char\",bool,name,text,int2,int4,int8,float4,text[],\"char\"[],regproc"  # others hold numbers
+
+
+def _part(catalogue: str, whose: str, oid: str, more: str, which: str) -> str:
+    return f"""\
+  select {whose}::regclass::oid, {oid}::oid, t.xmin::text::bigint, concat_ws(' ', '{catalogue}', to_jsonb(t) - (
+      select array_agg(attname::text) from pg_attribute where attrelid = '{catalogue}'::regclass
+        and (attname = any ('{{{_OWN}}}') or atttypid <> all ('{{{_TOLD}}}'::regtype[]))), {more})
+  from {catalogue} t where {which}"""
+
+
+_DIGEST = "left(encode(sha256(convert_to({}, getdatabaseencoding())), 'hex'), 32)"
+# Rows of an extension's relation that no dump holds: all of them, or those that its condition for a dump leaves out.
+_ROWS = """\
+  select extension, 'rows of ' || object::regclass, (xpath('/row/n/text()', query_to_xml(case
+      when relkind = 'S' then format('select concat_ws('' '', last_value, is_called) as n from %s', object::regclass)
+      else format('select concat(count(*) filter (where whole) - count(*) filter (where not whole), '' '',
+          coalesce(sum(case when whole then hash else -hash end), 0)) as n from (
+            select true as whole, hashtextextended(to_jsonb(r)::text, 0)::numeric as hash from (select * from only %s) r
+            union all
+            select false, hashtextextended(to_jsonb(r)::text, 0) from (select * from only %s %s) r) h',
+          object::regclass, object::regclass, coalesce(condition, 'where false')) end, false, true, '')))[1]::text
+  from member join pg_class c on class = 'pg_class'::regclass and object = c.oid
+  left join lateral (select condition from pg_extension, unnest(extconfig, extcondition) as u(config, condition)
+                     where extname = extension and config = object) u on true
+  where relkind in ('r', 'S') and object >= 16384 and (condition is null or condition <> '' and relkind = 'r')
+    and has_table_privilege(object, 'select')"""
+# What pg_dump takes for the server's own, by where it lies. A locale of this host, under its own name, may be there.
+_OWN_AMONG = "\n    union all\n".join(
+    f"    select '{catalogue}'::regclass::oid, oid, {prefix}namespace from {catalogue} where {which}"
+    for catalogue, prefix, which in (
+        ("pg_class", "rel", "relkind in ('r', 'v', 'm', 'S', 'f', 'p')"),
+        ("pg_proc", "pro", "true"),
+        ("pg_type", "typ", "typrelid = 0 and typcategory <> 'A'"),
+        ("pg_operator", "opr", "true"),
+        ("pg_opclass", "opc", "true"),
+        ("pg_opfamily", "opf", "true"),
+        ("pg_conversion", "con", "true"),
+        ("pg_statistic_ext", "stx", "true"),
+        ("pg_ts_config", "cfg", "true"),
+        ("pg_ts_dict", "dict", "true"),
+        ("pg_ts_parser", "prs", "true"),
+        ("pg_ts_template", "tmpl", "true"),
+        (
+            "pg_collation",
+            "coll",
+            "collname not like '%-x-icu' and collname is distinct from collcollate and "
+            "collname is distinct from regexp_replace(collcollate, '[.][^@]*', '')",
+        ),
+    )
+)
+_READ = "set timezone = 'UTC'; set intervalstyle = iso_8601; set bytea_output = hex;\n"
+# By extension, '' for what initdb made, the digest of each object that somebody may have changed since: whose rows in
+# the catalogues were not written with the rest, by xmin, which stays when a row is frozen. What hung on a relation, a
+# type or a text search configuration may have been dropped, which leaves no such row. EVERY: of each object.
+_MADE = f"""\
+with member(class, object, extension, written) as materialized (
+  select d.classid, d.objid, extname, x.xmin::text::bigint from pg_depend d join pg_extension x on x.oid = d.refobjid
+  where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e'
+), part(class, object, written, told) as (
+PARTS
+), digested as (
+  select class, object, extension, {_DIGEST.format("string_agg(told, ' ' order by told)")} as digest,
+    case when extension is null then class = 'pg_ts_config'::regclass or max(p.written) > (
+           -- initdb's last view; one GRANT follows it
+           select min(xmin::text::bigint) + 1 from pg_rewrite
+           where ev_class = to_regclass('information_schema.user_mappings'))
+         else class in ('pg_class'::regclass, 'pg_type'::regclass, 'pg_ts_config'::regclass)
+           or bool_or(p.written <> m.written) end as changed
+  from part p left join member m using (class, object) where extension is not null or object < 16384
+  group by class, object, extension
+), named(extension, name, digest) as (
+  select coalesce(extension, ''), type || ' ' || identity, digest
+  from digested, pg_identify_object(class, object, 0) where changed or EVERY
+  union all
+  -- of initdb's, those that can be dropped
+  select extension,
+    case extension when '' then 'objects that initdb makes' else 'members of extension ' || extension end,
+    {_DIGEST.format("string_agg(type || ' ' || identity, ',' order by type, identity)")}
+  from (select extension, class, object from member
+        union all select '', class, object from digested where extension is null and object >= 12000) m,
+    pg_identify_object(class, object, 0) group by extension
+  union all
+  select '', type || ' ' || identity, 'own' from (
+{_OWN_AMONG}
+    ) o(class, object, schema), pg_identify_object(class, object, 0)
+  where object >= 16384 and o.schema in ('pg_catalog'::regnamespace, to_regnamespace('information_schema'))
+    and (class, object) not in (select class, object from member)
+  union all
+  select extname, 'extension ' || extname, coalesce(nullif(extowner, 10)::regrole::text, '') from pg_extension
+  union all
+{_ROWS}
+)
+select coalesce(jsonb_object_agg(extension, told), '{{}}') from (
+  select extension, jsonb_object_agg(name, digest) as told from named group by 1) x;
+""".replace("PARTS", "\n  union all\n".join(_part(*part) for part in _PARTS))
+CHANGED, EVERY = (_READ + _MADE.replace("EVERY", every) for every in ("false", "true"))
+
+
+def read_objects(answer: str) -> Objects:
+    """Parse the one line that CHANGED or EVERY gives; CommandFailed where it is none."""
+    try:
+        return {extension: dict(told) for extension, told in json.loads(answer).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CommandFailed(["psql"], 0, f"its answer is no list of objects: {type(error).__name__}") from None
+
+
+def same_server_objects(contents: Mapping[str, Any], every: Objects, changed: Objects, versions: object) -> CheckResult:
+    wrong = differing(contents, every, changed, versions)
+    count = f"{sum(map(len, contents['server_objects'].values()))} objects"
+    return judged("what the server and extensions make", wrong, count, f"{count}, equal", lead="differs: ")
+
+
+def differing(contents: Mapping[str, Any], every: Objects, changed: Objects, versions: object) -> list[str]:
+    """Names of objects that the manifest's `contents` tell of and that are others in the restored database, of which
+    `every` and `changed` tell, or were changed there alone. An extension in another version (`versions` has them there)
+    is another one: its own objects are not compared, and `same_settings` tells the version."""
+    was: Mapping[str, str] = contents["extensions"]
+    now = cast("Mapping[str, str]", versions)
+    before, after, there = (
+        {
+            name: digest
+            for extension, digests in objects.items()
+            if was.get(extension) == now.get(extension)
+            for name, digest in digests.items()
+        }
+        for objects in (cast("Objects", contents["server_objects"]), every, changed)
+    )
+    return sorted(name for name in before.keys() | there.keys() if before.get(name) != after.get(name))
