@@ -113,6 +113,11 @@ MEANS = {
         "([Leaps and canaries](../how-to/leaps-and-canaries.md)); neither it nor a newer one counts until somebody "
         "acknowledges it, which answers for it for good"
     ),
+    Trouble.OTHER_CLUSTER: (
+        "the newest backup is of another PostgreSQL server than those before it, by its system identifier "
+        "([which server it is](postgres.md#which-server-it-is)); until somebody acknowledges it, which agrees to that "
+        "server for good, or until the known one is backed up again"
+    ),
     Trouble.BREACH_RPO: "more of the newest data would be lost now than the objective allows",
     Trouble.BREACH_RTO: "the newest conclusive restore test took longer than the objective allows",
     Trouble.RTO_UNMEASURED: "no test measured the RTO with the server settings that the plan asks for",

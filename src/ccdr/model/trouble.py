@@ -62,6 +62,7 @@ class Trouble(StrEnum):
     REPOSITORY_NEAR = "repository_near"  # it lies where its source is, as the plan wants it: nothing is wrong by that
     SNAPSHOT_VANISHED = "snapshot_vanished"  # gone from the repository, and no retention has removed it
     SNAPSHOT_SUSPECT = "snapshot_suspect"  # it looks as if somebody had encrypted its data: until somebody has looked
+    OTHER_CLUSTER = "other_cluster"  # the newest backup is of another server than those before, by its own number
     BREACH_RPO = "breach_rpo"
     BREACH_RTO = "breach_rto"
     RTO_UNMEASURED = "rto_unmeasured"  # with the server settings that the plan asks for
@@ -168,6 +169,7 @@ _LEVELS = {
     Trouble.RECORDS_NEWER: Level.UNPROVEN,
     Trouble.RECORDS_WRONG: Level.UNPROVEN,
     Trouble.CATALOGUE_WRONG: Level.UNPROVEN,
+    Trouble.OTHER_CLUSTER: Level.UNPROVEN,
     Trouble.REPOSITORY_DAMAGED: Level.UNPROVEN,
     Trouble.REPOSITORY_NEAR: Level.NEAR,
     Trouble.NEWER_FAILED: Level.LATE,
@@ -285,6 +287,10 @@ _NEXT = {
     Trouble.SNAPSHOT_SUSPECT: (
         "look at the source, and at who was there: docs/how-to/leaps-and-canaries.md; "
         'ccdr ack SNAPSHOT_SUSPECT {plan}{of_asset} --until 30d --why "…"   if it is as it should be'
+    ),
+    Trouble.OTHER_CLUSTER: (
+        "find out why another server answers at the source's address: a wrong address in the plan is mended there; "
+        'ccdr ack OTHER_CLUSTER {plan}{of_asset} --until 30d --why "…"   if the plan means that server from now on'
     ),
     Trouble.SOURCE_AWAY: "ccdr runbook run {plan}   begins with whether it is really dead; if it is down for "
     'work, ccdr pause {plan} --for 4h --why "…"',

@@ -22,8 +22,10 @@ class KnownSource:
 
 @dataclass(frozen=True)
 class TargetOutlook:
-    """What a look at a target told: what will be done there, and what a person should know of it."""
+    """What a look at a target told: what will be done there, and what a person should know of it. `number` is the
+    server's own, where it has one and tells it."""
 
     version: str
+    number: str | None = None
     will: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

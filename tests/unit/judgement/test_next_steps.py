@@ -51,6 +51,7 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.REPOSITORY_NEAR: (BACKUP,),
     Trouble.SNAPSHOT_VANISHED: ("ccdr snapshots p", TEST, "ccdr run"),
     Trouble.SNAPSHOT_SUSPECT: (BACKUP, "ccdr run"),
+    Trouble.OTHER_CLUSTER: (BACKUP, "ccdr run"),
     Trouble.BREACH_RPO: ("ccdr status p",),
     Trouble.BREACH_RTO: (TEST, "ccdr status p"),
     Trouble.RTO_UNMEASURED: ("ccdr status p",),

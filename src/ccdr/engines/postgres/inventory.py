@@ -55,6 +55,7 @@ select jsonb_build_object(
   'system_identifier', case when has_function_privilege('pg_catalog.pg_control_system()', 'execute') then
       (xpath('/row/n/text()', query_to_xml('select system_identifier as n from pg_catalog.pg_control_system()',
                                            false, true, '')))[1]::text end,
+  'recovery', nullif(current_setting('ccdr.recovery', true), ''),
   'data_checksums', current_setting('data_checksums') = 'on',
   'settings', SETTINGS,
   'database', d.datname,

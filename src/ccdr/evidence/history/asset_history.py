@@ -362,6 +362,10 @@ class AssetHistory(FoldedRecords):
     def is_suspect(self, *ids: str) -> bool:
         return any(one in self.suspected for one in ids)
 
+    def is_another(self, number: str | None) -> bool:
+        """Is a server of this number another than the one that its backups are known to be of?"""
+        return None not in (number, self.server) and number != self.server
+
     def suspicion(
         self,
         growth: Growth | None,

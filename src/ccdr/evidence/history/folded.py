@@ -161,6 +161,10 @@ class FoldedRecords:
     # The backup that looks as if somebody had encrypted its data, until that is acknowledged: none counts from there on
     suspect: Record | None = None
     suspected: list[str] = field(default_factory=list)  # … by id
+    # The number of the server that its backups are of, as somebody agreed, or as the first one had it; and the newest
+    # backup of another, until somebody agrees.
+    server: str | None = None
+    other_cluster: Record | None = None
     last_control: Record | None = None  # the newest that has shown anything
     duties: dict[str, str] | None = None  # of a plan: what runs here were asked for (verbs), and since when
     missed: int = 0  # due times that passed without a try
@@ -459,12 +463,22 @@ class FoldedRecords:
         if record.get("result") == STORED:
             self.last_good_backup = record
             self._take_growth(record)
+            self._take_server(record)
             self._renewed_by(record, 1)
             self.stored[id_of(record)] = record["seq"]
             if TOLD_BY in record:
                 self._take_beside(id_of(record), record)
         else:
             self.last_failed_backup = record
+
+    def _take_server(self, record: Record) -> None:
+        number = record.get("server")
+        if number is None:
+            return
+        if self.server in (None, number) or record.get("made_by_recovery"):
+            self.server, self.other_cluster = number, None
+        else:
+            self.other_cluster = record
 
     def _take_growth(self, record: Record) -> None:
         """What looks like an attack is nothing to judge others by, nor is what came after it."""
@@ -483,6 +497,11 @@ class FoldedRecords:
 
     def _take_answer(self, record: Record) -> None:
         """Somebody has looked, and says that all is well with it: what there is now is as it is to be."""
+        other = self.other_cluster
+        if other is not None and (record["code"], record["act"]) == (Trouble.OTHER_CLUSTER.name, BEGUN):
+            number = str(other["server"])
+            if known_by(Problem(Trouble.OTHER_CLUSTER, "", about=number)) in record["of"]:
+                self.server, self.other_cluster = number, None
         of = self.suspect
         if of is None or (record["code"], record["act"]) != (SUSPECT, BEGUN) or answer_to(of) not in record["of"]:
             return

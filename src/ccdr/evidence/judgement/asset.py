@@ -111,6 +111,7 @@ def _wrong(case: _Case, made_up: Missing) -> Iterator[Problem]:
     """All that is wrong, whether or not it only follows from something else. `made_up`: for what vanished."""
     job, history, upkeep, counted = case.job, case.history, case.upkeep, case.counted
     yield from _suspect(history)
+    yield from _other_cluster(history)
     of_runs = _of_backups_and_tests(case)
     if not upkeep.answers_for(Verb.TEST):
         of_runs = as_far_as_known(of_runs, job, history, case.now, upkeep.elsewhere(Verb.TEST))
@@ -171,6 +172,16 @@ def _suspect(history: AssetHistory) -> Iterator[Problem]:
         text = f"the snapshot {which} does not count{later}: {why}"
         at, run = utc(of["time"]), str(of["run"])
         yield Problem(Trouble.SNAPSHOT_SUSPECT, text, at, about=run, verb=Verb.BACKUP, why=why, run=run)
+
+
+def _other_cluster(history: AssetHistory) -> Iterator[Problem]:
+    if (of := history.other_cluster) is not None:
+        number, at = str(of["server"]), utc(of["time"])
+        text = (
+            f"the backup of {to_the_second(at)} is of another server than those before it: its system identifier is "
+            f"{number}, and theirs is {history.server}"
+        )
+        yield Problem(Trouble.OTHER_CLUSTER, text, at, about=number, verb=Verb.BACKUP, run=str(of["run"]))
 
 
 def _settling(job: Job) -> Iterator[Problem]:

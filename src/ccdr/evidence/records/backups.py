@@ -22,6 +22,7 @@ from ccdr.evidence.records.values import (
     RecordedTrigger,
     Repository,
     Sentences,
+    ServerNumber,
     Start,
     Tenant,
     Time,
@@ -106,6 +107,8 @@ class BackupEnd(End, frozen=True, kw_only=True, gc=False):
             "what looks as if somebody had encrypted or removed its data: until somebody has looked, it does not count"
         ),
     ] = []
+    server: ServerNumber = None
+    made_by_recovery: Annotated[bool, about("a recovery of this asset by ccdr made that server")] = False
     tls: Annotated[RecordedTls | None, about("of the connection to the source; null: none, or not told")] = None
     clock_skew_s: Annotated[float | None, about("seconds that the source's clock is ahead of this host's")] = None
     phases: Phases

@@ -21,6 +21,7 @@ from ccdr.evidence.records.values import (
     Repository,
     Seconds,
     Sentences,
+    ServerNumber,
     Start,
     Time,
     Value,
@@ -310,6 +311,7 @@ class RestoreEnd(End, frozen=True, kw_only=True, gc=False):
     reason: Reason = None
     snapshot: RestoredSnapshot | None = None
     target: RestoreTarget
+    server: ServerNumber = None
     parts: Annotated[RestoredParts | None, about("of what was restored in part; null: all of it was")] = None
     phases: Phases
     checks: list[RecordedCheckResult]

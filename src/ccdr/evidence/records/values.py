@@ -29,6 +29,9 @@ Word = Annotated[str, Meta(min_length=1, extra_json_schema=_like(r"^[A-Za-z0-9_.
 Time = Annotated[
     datetime, Meta(tz=True, extra_json_schema=_like("Z$", "RFC 3339, UTC, microseconds only where there are any"))
 ]
+ServerNumber = Annotated[
+    Word | None, about("the server's own number (PostgreSQL's system identifier); null: not known")
+]
 Count = Annotated[int, Meta(ge=0)]
 Bytes = Annotated[int, Meta(ge=0, description="bytes")]
 Seconds = Annotated[float, Meta(ge=0, description="seconds")]

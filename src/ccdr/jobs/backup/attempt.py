@@ -124,6 +124,8 @@ class BackupRun:
         result.notes += [*self._alone(), *capture.notes, *self._hazards()]
         result.findings, result.left_out = capture.findings, capture.left_out
         result.words += capture.words
+        told = {key: str(value) for key in ("system_identifier", "recovery") if (value := capture.contents.get(key))}
+        result.server, result.recovery = told.get("system_identifier"), told.get("recovery")
         return Manifest(
             plan=job.plan,
             asset=job.asset,

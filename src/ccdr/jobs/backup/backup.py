@@ -18,6 +18,7 @@ from ccdr.jobs.backup.result import BackupResult, Member
 from ccdr.jobs.job_run import JobRun
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger
+from ccdr.jobs.shipping.successor import made_by_recovery
 from ccdr.model.errors import (
     CcdrError,
 )
@@ -27,6 +28,10 @@ from ccdr.ports.place import Progress
 from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.restic import PROBE_WAIT
 
+ANOTHER = (
+    "the source is another PostgreSQL server than that of the backups before: its system identifier is {}, and theirs "
+    "is {} (OTHER_CLUSTER)"
+)
 HURRY = 10.0  # seconds that somebody who interrupts us may have to wait for a dead store
 
 
@@ -58,7 +63,12 @@ def backup(
             if result.result == STORED:
                 with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when it is written to
                     result.notes += _in_doubt(job, services)
-                    result.suspect = services.history(job).suspicion(
+                    history = services.history(job)
+                    result.made_by_recovery = made_by_recovery(job, services, result.server, result.recovery)
+                    if history.is_another(result.server) and not result.made_by_recovery:
+                        result.other_cluster = True
+                        result.notes.append(ANOTHER.format(result.server, history.server))
+                    result.suspect = history.suspicion(
                         result.growth, result.canaries, _source(result), drains=job.engine.drains
                     )
             result.left_behind += remove_tree(attempt.into.parent)  # first: its room may be needed to say anything

@@ -43,6 +43,10 @@ class BackupResult:
     growth: Growth | None = None  # of all that it stored; None where restic was not told by a tree
     canaries: dict[str, str | None] = field(default_factory=dict)  # the digest of each, by name; None: it is gone
     suspect: list[Sign] = field(default_factory=list)
+    server: str | None = None  # its own number, where it has one and tells it
+    recovery: str | None = None  # the run of the recovery that made it, as the server says
+    made_by_recovery: bool = False  # does a record tell of that one?
+    other_cluster: bool = False  # than the one that its backups are known to be of
     skew: float | None = None
     phases: dict[str, float] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
@@ -56,7 +60,7 @@ class BackupResult:
 
     @property
     def exit_code(self) -> Exit:
-        if self.result != STORED or self.findings or self.suspect:
+        if self.result != STORED or self.findings or self.suspect or self.other_cluster:
             return Exit.FINDING
         return Exit.LEFT_BEHIND if self.left_behind else Exit.OK
 
@@ -92,6 +96,8 @@ class BackupResult:
             **({"canaries": self.canaries} if self.canaries else {}),
             **({"tls": self.tls.body()} if self.tls else {}),
             **({"suspect": [sign.value for sign in self.suspect]} if self.suspect else {}),
+            "server": self.server,
+            **({"made_by_recovery": True} if self.made_by_recovery else {}),
             "clock_skew_s": self.skew,
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "tools": self.tools,

@@ -222,7 +222,7 @@ class Examination:
         except CommandFailed as error:
             raise _not_let_in(target, error) from None
         self.result.notes += survey.notes
-        self.result.tools["target"] = survey.version
+        self.result.tools["target"], self.result.server = survey.version, survey.number
         return OntoServer(order, target, source, survey.will)
 
     def _had_its_name(self, target: ServerTarget, source: Source) -> bool:

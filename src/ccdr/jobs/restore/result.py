@@ -22,6 +22,7 @@ class RestoreResult:
     run: str
     target_kind: str = "unknown"
     target_name: str | None = None  # a path, or a URL without a secret
+    server: str | None = None  # the number of the server that is restored onto, where that has one
     result: str = FAILED
     reason: str | None = None
     hint: str | None = None
@@ -91,6 +92,7 @@ class RestoreResult:
             "reason": self.reason,
             "snapshot": self.shown_snapshot,
             "target": self.target,
+            **({"server": self.server} if self.server else {}),
             **({"parts": self.parts} if self.parts else {}),
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "checks": [c.as_json() for c in self.checks],

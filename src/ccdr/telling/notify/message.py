@@ -52,6 +52,7 @@ HEADLINES = {
     Trouble.OBJECTS_OVERWRITTEN: "stored objects were OVERWRITTEN",
     Trouble.ACCESS_UNUSUAL: "UNUSUAL ACCESS to backups",
     Trouble.SNAPSHOT_SUSPECT: "a snapshot looks ENCRYPTED or EMPTIED",
+    Trouble.OTHER_CLUSTER: "ANOTHER SERVER at the source's address",
     Trouble.REPOSITORY_DAMAGED: "repository DAMAGED",
     Trouble.REPOSITORY_NEAR: "repository beside its source",
     Trouble.BREACH_RPO: "RPO BREACHED",

@@ -59,6 +59,7 @@ NOT_WELL = frozenset(
         Trouble.REPOSITORY_DAMAGED,
         Trouble.SNAPSHOT_VANISHED,
         Trouble.SNAPSHOT_SUSPECT,
+        Trouble.OTHER_CLUSTER,
         Trouble.BREACH_RPO,
         Trouble.BREACH_RTO,
         Trouble.NEVER_SUCCEEDED,

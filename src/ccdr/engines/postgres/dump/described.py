@@ -77,6 +77,8 @@ def notes_of(dumped: Dumped) -> list[str]:
     notes = [f"pg_dump warns: {warning.answer or 'see what it says'}" for warning in dumped.warnings]
     if dumped.standby:
         notes.append("taken from a standby: it has no rows of unlogged tables")
+    if not dumped.inventory.facts["system_identifier"]:
+        notes.append("which server it is, is not known: the role may not execute pg_control_system()")
     if not dumped.inventory.superuser:
         notes.append("taken by a role that is no superuser: roles come back without their passwords")
         if dumped.inventory.facts.get("user_mappings"):

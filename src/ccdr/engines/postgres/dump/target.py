@@ -115,7 +115,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         facts = fitness.Facts.ask(place, env)
         self.refuse_sources(facts.identifier, sources, onto_source_server=onto_source_server)
         fitness.refuse_unfit(self.connection, facts, inventory)
-        outlook = TargetOutlook(facts.version)
+        outlook = TargetOutlook(facts.version, facts.identifier)
         self.version, self.exists = facts.version, self.name in facts.databases
         if self.exists:
             self._refuse_unless_empty(source)

@@ -25,6 +25,7 @@ select jsonb_build_object(
   'bootstrap', (select rolname from pg_roles where oid = 10),
   'superusers', (select jsonb_agg(rolname order by oid) from pg_roles where rolsuper and rolcanlogin),
   'system_identifier', (select system_identifier::text from pg_control_system()),
+  'recovery', nullif(current_setting('ccdr.recovery', true), ''),
   'data_checksums', current_setting('data_checksums') = 'on',
   'timeline', (select timeline_id from pg_control_checkpoint()),
   'summarizes_wal', coalesce(current_setting('summarize_wal', true), 'off') = 'on',
