@@ -237,9 +237,13 @@ def test_damage_counts_where_the_log_leads_over_it(
     base.contents["settings"] = {"system_time_zone": "UTC"}  # type: ignore[index]
     at = span.Stop(stop, 50, "0-7-3", None, "") if stop else None
     monkeypatch.setattr(span, "read", lambda *_, **__: span.Span(100, None, {}, (), at, ("binlog.000002",)))
-    box: Any = SimpleNamespace(run=lambda *_, **__: Output(0, "0\n", ""), path=str)
+
+    def run(*_: Any, stdin: str = "", **__: Any) -> Output:
+        return Output(0, "0\n" if "heartbeat" in stdin else "", NO_WORDS)
+
+    box: Any = SimpleNamespace(run=run, path=str)
     with pytest.raises(BackupBad, match=r"binlog\.000002 is damaged") if bad else nullcontext():
-        recover(box, LOGIN, tmp_path, base, RecoveryTarget(time=datetime(2026, 11, 25, 9, tzinfo=UTC)))
+        recover(box, LOGIN, "", tmp_path, base, RecoveryTarget(time=datetime(2026, 11, 25, 9, tzinfo=UTC)))
 
 
 def test_gtids_that_a_log_does_not_hold(tmp_path: Path) -> None:
@@ -484,7 +488,7 @@ def test_a_log_is_read_from_within_its_file_and_with_its_sources_time_zone(
         if position > 100
         else pytest.raises(TestBroken)
     ):
-        recover(None, LOGIN, tmp_path, base, RecoveryTarget())  # type: ignore[arg-type]
+        recover(None, LOGIN, "", tmp_path, base, RecoveryTarget())  # type: ignore[arg-type]
     assert asked.get("local") == (local if position == 100 else None)
 
 
@@ -499,12 +503,13 @@ def test_history_of_rows_that_the_log_does_not_hold_whole_is_not_proven(
     monkeypatch.setattr(span, "read", lambda *_, **__: span.Span(100, None, {}, (), None))
 
     def run(*_: Any, stdin: str = "", **__: Any) -> Output:
-        return Output(0, versioned if "SYSTEM VERSIONED" in stdin else "0\n", NO_WORDS)
+        told = versioned if "SYSTEM VERSIONED" in stdin else "0\n" if "heartbeat" in stdin else ""
+        return Output(0, told, NO_WORDS)
 
     box: Any = SimpleNamespace(run=run, path=str)
     lost = image == "NOBLOB" and versioned
     with pytest.raises(TestBroken, match=r"crm\.past keeps its history") if lost else nullcontext():
-        assert recover(box, LOGIN, tmp_path, base, RecoveryTarget()).position == "binlog.000001:100"
+        assert recover(box, LOGIN, "", tmp_path, base, RecoveryTarget()).position == "binlog.000001:100"
 
 
 @pytest.mark.parametrize(("said", "error"), [

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -64,11 +64,13 @@ class RecoveryTarget:
 @dataclass(frozen=True)
 class Reached:
     """How far recovery went. Every commit acknowledged before `at` (this host's clock) is in what was restored; None
-    where nothing tells. `last_commit` is the newest restored transaction's own time, by the source's clock."""
+    where nothing tells. `last_commit` is the newest restored transaction's own time, by the source's clock. `left_out`
+    are tables of which the log's changes were not applied, since their rows are in no base: how many of each."""
 
     position: str
     at: datetime | None
     last_commit: datetime | None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class ShippedLog(Protocol):

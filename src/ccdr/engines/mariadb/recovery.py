@@ -7,17 +7,19 @@ there.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 from ccdr.engines.base import not_reached
-from ccdr.engines.mariadb import span
+from ccdr.engines.mariadb import memory_rows, span
 from ccdr.engines.mariadb.binlog import GTID
 from ccdr.engines.mariadb.client import Login, lines, rows_of
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.logfile import breaks_off, head, head_of
+from ccdr.engines.mariadb.memory_rows import MemoryRows
 from ccdr.engines.mariadb.server import LACKS
 from ccdr.engines.mariadb.shipped import began, gtids_of, segments_in, started_at
 from ccdr.engines.mariadb.statements import STATEMENT
@@ -28,12 +30,20 @@ from ccdr.ports.place import Place
 
 _GTIDS = re.compile(rf"{GTID.pattern}(,{GTID.pattern})*")
 JITTER = 5.0  # seconds by which what was begun earlier may commit later: where the log may go back a little
-# $1: where the log is read from in its first file; $2: up to where, as an option; $3: the client's words, apart by
-# newlines. Then the files.
-_APPLY = """set -o pipefail
-start=$1; stop=$2
-mapfile -t client <<< "$3"; shift 3
-mariadb-binlog --no-defaults --verify-binlog-checksum --start-position="$start" "$stop" "$@" | "${client[@]}"
+# $1: where the log is read from in its first file; $2: up to where, as an option; $3: the program that leaves changes
+# out; $4: the client's words, apart by newlines. Then the files. Whose changes they are comes on standard input.
+_APPLY = f"""set -o pipefail
+start=$1; stop=$2; program=$3 listed={memory_rows.LISTED} counted={memory_rows.COUNTED}
+mapfile -t client <<< "$4"; shift 4
+cat > $listed
+: > $counted
+told() {{ mariadb-binlog --no-defaults --verify-binlog-checksum --start-position="$start" "$stop" "$@"; }}
+if [ -s $listed ]; then
+  told "$@" | LC_ALL=C awk -v listed=$listed -v counted=$counted "$program" | "${{client[@]}}"
+else
+  told "$@" | "${{client[@]}}"
+fi
+cat $counted
 """
 _NOT_THERE = "ERROR 1051 "  # DROP TABLE is logged as done, though it ended in this, and then the others are gone
 LOOKS_APART = timedelta(hours=1)  # a base may be that much younger than what it is certain of
@@ -46,9 +56,10 @@ HEARTBEAT = """SELECT COALESCE((SELECT 1 FROM information_schema.tables
 BEAT = "SELECT COALESCE(UNIX_TIMESTAMP(MAX(at)), '') FROM ccdr.heartbeat;"
 
 
-def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
-    """Apply the log (a directory of its files) to the restored server. BackupBad where it does not hold what it should;
-    UsageProblem where the target is none; TestBroken where the log does not tell what it takes."""
+def recover(box: Place, login: Login, home: str, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
+    """Apply the log (a directory of its files) to the restored server, whose base lies in `home`. BackupBad where it
+    does not hold what it should; UsageProblem where the target is none; TestBroken where the log does not tell what it
+    takes."""
     first, start = started_at(manifest)
     _of_one_log(log, manifest)
     names = _whole(log, first)
@@ -70,22 +81,22 @@ def recover(box: Place, login: Login, log: Path, manifest: Manifest, target: Rec
         names = names[: names.index(stop.file) + 1]
     end = stop.position if stop else held.end
     at_base = target.name is not None and set(held.missing) == set(target.name.split(","))
+    left_out: Mapping[str, int] = {}
     if not at_base and (len(names) > 1 or end > start):  # else there is nothing to apply
-        until = f"--stop-position={target.name or end}"
-        _apply(box, login, [log / name for name in names], start, until)
+        left_out = _Replay(box, login, home, log, names, start, end, target.name).carry_out(manifest)
         if settings.get("binlog_row_image") == "NOBLOB":
             _require_history(box, login)
     if second is not None:
         if target.beyond and stop is None:
             raise not_reached(target)
         known = second if stop is None or stop.earliest is None else min(second, stop.earliest)
-        return Reached(f"{names[-1]}:{end}", datetime.fromtimestamp(known - skew, UTC), None)
+        return Reached(f"{names[-1]}:{end}", datetime.fromtimestamp(known - skew, UTC), None, left_out)
     if target.name is not None:
-        return Reached(f"GTID {target.name}", None, None)
+        return Reached(f"GTID {target.name}", None, None, left_out)
     beat = _heartbeat(box, login)
     at = None if beat is None else datetime.fromtimestamp(beat - skew, UTC)
     last = None if held.last is None else datetime.fromtimestamp(held.last, UTC)
-    return Reached(f"{names[-1]}:{end}", at, last)
+    return Reached(f"{names[-1]}:{end}", at, last, left_out)
 
 
 def _require(held: span.Span, names: list[str], manifest: Manifest, target: RecoveryTarget) -> None:
@@ -145,11 +156,54 @@ def require_the_same_again(doubts: Mapping[str, int]) -> None:
         )
 
 
-def _apply(box: Place, login: Login, files: list[Path], start: int, until: str) -> None:
+@dataclass(frozen=True)
+class _Replay:
+    """Of these files of the log: from `start` in the first to `end` in the last, or up to GTIDs of this name."""
+
+    box: Place
+    login: Login
+    home: str
+    log: Path
+    names: Sequence[str]
+    start: int
+    end: int
+    name: str | None
+
+    def carry_out(self, manifest: Manifest) -> Mapping[str, int]:
+        """How many changes of each MEMORY table were left out: all that lie before the place of which its rows are
+        known."""
+        lost, rows = memory_rows.tables_of(self.box, self.login), MemoryRows.of(manifest)
+        until = f"--stop-position={self.name or self.end}"
+        if rows is None or not self._comes_to(rows):
+            return self._without(lost, self.names, self.start, until)
+        at = self.names.index(rows.file)
+        left_out = self._without(lost, self.names[: at + 1], self.start, f"--stop-position={rows.position}")
+        memory_rows.load(self.box, self.login, self.home)
+        later = self._without(lost - rows.tables, self.names[at:], rows.position, until)
+        return memory_rows.added(left_out, later)
+
+    def _comes_to(self, rows: MemoryRows) -> bool:
+        if rows.file not in self.names:
+            return False
+        return rows.lies_before_all(self.name) if self.name else rows.lies_before(self.names[-1], self.end)
+
+    def _without(self, lost: frozenset[str], names: Sequence[str], start: int, until: str) -> Mapping[str, int]:
+        left_out = _apply(self.box, self.login, [self.log / name for name in names], start, until, lost)
+        memory_rows.require_still(self.box, self.login, lost)
+        return left_out
+
+
+def _apply(
+    box: Place, login: Login, files: list[Path], start: int, until: str, lost: Collection[str] = ()
+) -> Mapping[str, int]:
+    """`lost` are the tables whose changes are left out: how many of each were."""
     client = login.client()
-    argv = ["bash", "-c", _APPLY, "apply", str(start), until, "\n".join(client)]
+    argv = ["bash", "-c", _APPLY, "apply", str(start), until, memory_rows.LEAVE_OUT, "\n".join(client)]
     try:
-        box.run([*argv, *map(box.path, files)], env={"TZ": "UTC"}, what="applying the log")
+        listed = "".join(f"{key}\n" for key in lost)
+        argv += map(box.path, files)
+        told = box.run(argv, stdin=listed, env={"TZ": "UTC"}, what="applying the log").stdout
+        return dict(memory_rows.counted(told))
     except CommandFailed as error:
         if error.stalled:
             raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None

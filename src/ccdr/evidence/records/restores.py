@@ -103,6 +103,9 @@ class LogReached(Value, frozen=True, kw_only=True, gc=False):
     position: str
     at: Time | None
     last_commit: Time | None
+    left_out: Annotated[
+        dict[str, Count], about("tables whose rows no base holds: how many of the log's changes were not applied")
+    ] = {}
 
 
 class LogRecovery(Value, frozen=True, kw_only=True, gc=False):

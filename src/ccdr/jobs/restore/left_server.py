@@ -45,6 +45,7 @@ class Loaded:
             "position": self.reached.position,
             "at": _time(self.reached.at),
             "last_commit": _time(self.reached.last_commit),
+            "left_out": dict(self.reached.left_out),
         }
         checks = [check.as_json() for check in self.checks]
         document = {"snapshot": self.snapshot, "image": self.image, "reached": reached, "checks": checks}
@@ -63,7 +64,8 @@ class Loaded:
             return cls(
                 str(document["snapshot"]),
                 str(document["image"]),
-                reached and Reached(reached["position"], _at(reached["at"]), _at(reached["last_commit"])),
+                reached
+                and Reached(reached["position"], _at(reached["at"]), _at(reached["last_commit"]), reached["left_out"]),
                 tuple(checks),
             )
         except (OSError, ValueError, KeyError, TypeError):

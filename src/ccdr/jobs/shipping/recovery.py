@@ -133,12 +133,14 @@ class Recovery:
         elif reached.at is not None:  # whatever a clock says: nothing of it was written after it was stored
             reached = replace(reached, at=min(reached.at, taken))
         self._reached = reached
+        where = reached.position if reached.at is None else f"{reached.position}, {rfc3339(reached.at)}"
+        left = [f"{so_many(n, 'change')} of {name}" for name, n in reached.left_out.items()]
         return CheckResult(
             kind="log",
             name="recovered to the target",
             status=Verdict.PASS,
             expected=self._wanted(),
-            actual=reached.position if reached.at is None else f"{reached.position}, {rfc3339(reached.at)}",
+            actual=f"{where}; left out: {', '.join(left)}, whose rows are in memory alone" if left else where,
         )
 
     @property
@@ -203,6 +205,7 @@ class Recovery:
                 "position": reached.position,
                 "at": reached.at and rfc3339(reached.at),
                 "last_commit": reached.last_commit and rfc3339(reached.last_commit),
+                **({"left_out": dict(reached.left_out)} if reached.left_out else {}),
             },
         }
 

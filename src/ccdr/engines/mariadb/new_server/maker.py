@@ -136,7 +136,7 @@ class Maker(NewServerMaker["MariaDB"]):
         if log is None or target is None:
             return None
         with blaming_the_log():
-            return recovery.recover(box, server.LOGIN, log, manifest, target)
+            return recovery.recover(box, server.LOGIN, HOME, log, manifest, target)
 
     @staticmethod
     def _kept(box: Place) -> dict[str, str]:

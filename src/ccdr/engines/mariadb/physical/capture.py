@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ccdr.engines.mariadb import accounts
+from ccdr.engines.mariadb import accounts, memory_rows
 from ccdr.engines.mariadb.binlog import head_at
 from ccdr.engines.mariadb.client import Login, ask
 from ccdr.engines.mariadb.inventory import as_recorded, facts_of
@@ -62,12 +62,14 @@ class Copier:
             first = course.logged()
             self._copy(into, course)
             self._refuse_another(into / COPY, first, course.logged())
+        # The log alone leads on to where they are of.
+        memory = memory_rows.take(self.place, self.login, self.tools, into) if self.shipping else None
         until, ended = self.tools.clock.now(), origin_of(self.place, self.login)
         # What a replica is behind may have changed meanwhile; and it may have become one.
         course.lag = max((o.lag for o in (started, ended) if o.lag is not None), default=None)
         lacks = "; ".join(dict.fromkeys((*started.lacks, *ended.lacks)))
         facts |= {"replica": course.lag is not None, "log_lacks": lacks}
-        return self._described(into, facts, before, self._objects(), course, until)
+        return self._described(into, facts | {"memory_rows": memory}, before, self._objects(), course, until)
 
     def _objects(self) -> Objects:
         return objects_of(self.place, self.login, self.database)

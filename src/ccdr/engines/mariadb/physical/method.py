@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ccdr.engines import sums
 from ccdr.engines.compared import judged
-from ccdr.engines.mariadb import questions, recovery, rights, server
+from ccdr.engines.mariadb import memory_rows, questions, recovery, rights, server
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import Login, answers, quote_name
 from ccdr.engines.mariadb.connection import major_of
@@ -39,7 +39,7 @@ HOME = "/tmp/ccdr-home"  # noqa: S108 - in the sandbox: a link to where the copy
 DATA, CONF, INIT, _VERIFIED = f"{HOME}/{COPY}", *(f"/tmp/ccdr-{n}" for n in ("server.cnf", "init.sql", "verified"))  # noqa: S108
 # How the copy's own files were laid out, which a server that runs on them has to be told.
 KEPT = ("innodb_data_file_path", "innodb_page_size", "innodb_undo_tablespaces", "innodb_checksum_algorithm")
-_PLACE = in_place(HOME, server.DATA, COPY)
+_PLACE = in_place(HOME, server.DATA, COPY, memory_rows.BESIDE)
 _PREPARE = ["mariadb-backup", "--no-defaults", "--prepare", "--use-memory=256M"]
 # The settings come on standard input; the account that asks for us is made before anybody else may come in.
 _START = f"""set -e
@@ -153,7 +153,7 @@ class Physical:
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
         self.load(box, restored, manifest)
         with blaming_the_log():
-            return recovery.recover(box, server.LOGIN, log, manifest, target)
+            return recovery.recover(box, server.LOGIN, HOME, log, manifest, target)
 
     def restored(self, manifest: Manifest) -> Login:
         return server.LOGIN

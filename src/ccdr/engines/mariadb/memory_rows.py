@@ -1,0 +1,181 @@
+"""Rows of MEMORY tables of a server that is copied with its files: they are in none of these.
+
+The log tells how they change, and a change of a row that is not there ends a recovery. So they are taken once the copy
+has ended, under a lock, with the log's position of that moment, and loaded where the log has reached it. Until then,
+and where they could not be taken, the log's changes of a table whose engine is MEMORY on the restored server itself
+are left out, and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from ccdr.engines.mariadb.client import Login, answers, quote_name
+from ccdr.engines.mariadb.dump.files import dump_rows
+from ccdr.engines.mariadb.dump.load import AS_THEY_ARE
+from ccdr.engines.mariadb.dump.lock import ReadLock
+from ccdr.engines.mariadb.shipped import number_of
+from ccdr.model.errors import BackupFailed, CommandFailed, TestBroken
+from ccdr.model.values import Manifest
+from ccdr.ports.capture import Tools
+from ccdr.ports.place import Place
+
+BESIDE = "memory"  # a directory beside the copy
+FILE = f"{BESIDE}/rows.sql"
+LISTED, COUNTED = "/tmp/ccdr-memory-tables", "/tmp/ccdr-left-out"  # noqa: S108 - in the sandbox
+# A database's and a table's name, each byte as two digits: whatever is in them.
+_KEY = "CONCAT(HEX(t.table_schema), ' ', HEX(t.table_name))"
+_TABLES = f"""SELECT JSON_ARRAY({_KEY}, t.table_schema, t.table_name) FROM information_schema.tables t
+  WHERE t.engine = 'MEMORY' AND t.table_type = 'BASE TABLE'
+    AND t.table_schema NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')"""
+# A trigger would act on rows that are loaded, and a FLOAT is printed shorter than it is.
+_TAKEN = f"""{_TABLES} AND NOT EXISTS (SELECT 1 FROM information_schema.triggers g WHERE
+    g.event_object_schema = t.table_schema AND g.event_object_table = t.table_name AND g.event_manipulation = 'INSERT')
+  AND NOT EXISTS (SELECT 1 FROM information_schema.columns c WHERE
+    c.table_schema = t.table_schema AND c.table_name = t.table_name AND c.data_type = 'float')
+  ORDER BY t.table_schema, t.table_name;"""
+_TAKE = """umask 077; to=$1 head=$2; shift 2; { printf '%s' "$head"; "$@"; } >> "$to" """
+# What mariadb-binlog prints, without the changes of the tables that $1 lists; how many of each goes to $2. What changes
+# rows is a BINLOG with an event a line or more: which table has which number (kind 19), then changes by that number.
+# A statement's own text may look like one, and never begins where a statement does.
+LEAVE_OUT = r"""
+function byte(at,  i, n, k, p) {
+  i = int(at / 3) * 4; n = 0
+  for (k = 1; k <= 4; k++) { p = index(DIGITS, substr(text, i + k, 1)); n = n * 64 + (p ? p - 1 : 0) }
+  return int(n / 256 ^ (2 - at % 3)) % 256
+}
+function number(at, bytes,  n) { for (n = 0; bytes--; ) n = n * 256 + byte(at + bytes); return n }
+function name(at,  out, n) { for (n = byte(at); n--; ) out = out sprintf("%02X", byte(++at)); return out }
+BEGIN {
+  DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"; begins = 1
+  while ((getline line < listed) > 0) memory[line] = 1
+}
+begins && !block && /^BINLOG '$/ { block = 1; held = $0 "\n"; lines = some = 0; next }
+block && !lines && /^'/ { block = 0; if (some) print; next }
+block {
+  if (!lines) {
+    text = $0; kind = number(4, 1); id = number(19, 6)
+    lines = int((int((number(9, 4) + 2) / 3) * 4 + 75) / 76)
+    changes = (kind >= 20 && kind <= 25) || (kind >= 30 && kind <= 32) || (kind >= 166 && kind <= 171)
+    out = changes && (id in left)
+    if (out) count[left[id]]++
+    if (!out && kind != 19) { printf "%s", held; held = ""; some = 1 }
+  } else if (kind == 19) text = text $0
+  lines--
+  if (kind != 19) { if (!out) print; next }
+  held = held $0 "\n"
+  if (lines) next
+  delete left[id]
+  key = name(27) " " name(29 + byte(27))
+  if (key in memory) left[id] = key
+  next
+}
+{ print }
+begins && (/^#/ || /^$/) { next }
+{ begins = /\/\*!\*\/;$/ }
+END { for (key in count) print count[key] "\t" key > counted }
+"""
+
+
+@dataclass(frozen=True)
+class MemoryRows:
+    """As they were where the log stood at `position` of `file`, and at these GTIDs; `tables` are their keys."""
+
+    file: str
+    position: int
+    gtid: str
+    tables: frozenset[str]
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> MemoryRows | None:
+        """None where none were taken."""
+        taken: Any = manifest.contents.get("memory_rows")
+        return taken and cls(taken["file"], taken["position"], taken["gtid"], frozenset(taken["tables"]))
+
+    def lies_before(self, file: str, position: int) -> bool:
+        return (number_of(self.file), self.position) <= (number_of(file), position)
+
+    def lies_before_all(self, gtids: str) -> bool:
+        """Is each of these a transaction behind it?"""
+        mine = {g.split("-")[0]: int(g.split("-")[2]) for g in filter(None, self.gtid.split(","))}
+        parts = [g.split("-") for g in gtids.split(",")]
+        return all(int(number) > mine.get(domain, 0) for domain, _, number in parts)
+
+
+def take(place: Place, login: Login, tools: Tools, into: Path) -> dict[str, Any] | None:
+    """Written to FILE of `into`, which is made ready to be carried out by anybody; for the manifest. None where there
+    are none, or no lock was to be had. A table that cannot be read is left out."""
+    tables = answers(place, login, _TAKEN, "listing MEMORY tables")
+    if not tables:
+        return None
+    (into / BESIDE).mkdir()
+    lock = ReadLock(place, login, tools)
+    taken: list[str] = []
+    with suppress(BackupFailed, CommandFailed), lock.session() as session:
+        instant = lock.taken(session, "", None)
+        for database, group in groupby(tables, key=lambda table: table[1]):
+            keys, names = zip(*((key, name) for key, _, name in group), strict=True)
+            with suppress(CommandFailed):
+                _take(place, login, into / FILE, database, names)
+                taken += keys
+        lock.release(session)
+        return instant.binlog and {**instant.binlog, "tables": taken}
+    return None
+
+
+def _take(place: Place, login: Login, to: Path, database: str, names: Sequence[str]) -> None:
+    whole = to.stat().st_size if to.exists() else 0
+    head = "".join(f"TRUNCATE TABLE {quote_name(database)}.{quote_name(name)};\n" for name in names)
+    dump = dump_rows(login, database, names, lock=False, histories=False)
+    argv = ["sh", "-c", _TAKE, "take", place.path(to), f"USE {quote_name(database)};\n{head}", *dump]
+    try:
+        place.run(argv, watch=to.parent, what="mariadb-dump of MEMORY tables")
+    except CommandFailed:
+        with to.open("r+b") as file:
+            file.truncate(whole)
+        raise
+
+
+def tables_of(box: Place, login: Login) -> frozenset[str]:
+    """Keys of those that the restored server has now."""
+    return frozenset(key for key, _, _ in answers(box, login, f"{_TABLES};", "listing MEMORY tables"))
+
+
+def load(box: Place, login: Login, home: str) -> None:
+    client = login.client(f"--init-command=SET SESSION {AS_THEY_ARE}")
+    box.run(
+        ["sh", "-c", 'from=$1; shift; "$@" < "$from"', "load", f"{home}/{FILE}", *client], what="loading MEMORY tables"
+    )
+
+
+def require_still(box: Place, login: Login, tables: Collection[str]) -> None:
+    """TestBroken where a table of which changes were left out is not of that engine any more."""
+    if not tables:
+        return
+    sql = f"SELECT JSON_QUOTE({_KEY}) FROM information_schema.tables t WHERE t.engine <> 'MEMORY';"
+    there = set(answers(box, login, sql, "listing tables"))
+    if changed := sorted(named(key) for key in tables if key in there):
+        raise TestBroken(
+            f"the log gives {', '.join(changed[:3])}, a MEMORY table whose rows the base lacks, another engine",
+            hint="back up again: a base that is taken now has its rows",
+        )
+
+
+def named(key: str) -> str:
+    return ".".join(bytes.fromhex(part).decode("utf-8", "replace") for part in key.split(" "))
+
+
+def counted(text: str) -> Iterator[tuple[str, int]]:
+    """Of what LEAVE_OUT wrote: how many changes of each table."""
+    for line in text.splitlines():
+        number, _, key = line.partition("\t")
+        yield named(key), int(number)
+
+
+def added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in sorted({*one, *other})}

@@ -1,0 +1,74 @@
+"""Rows of MEMORY tables are in no file of a copy, and the log tells only how they change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.support.harness import Quiet, Site
+from tests.support.mariadb_source import MariaSource, crm, whole_server
+from tests.support.shipping import recovered, ship_once
+from tests.support.shipping_mariadb import CHECKS, back
+
+from ccdr.engines.mariadb import memory_rows
+from ccdr.engines.mariadb.dump.lock import ReadLock
+from ccdr.jobs.backup.backup import backup
+from ccdr.plans.job import Job
+
+MEMORY = """
+use crm; create table live (agent varchar(20) primary key, n int) engine = memory;
+create table `odd ``m``` (n int) engine = memory; create table other (id int primary key) engine = myisam;
+insert into live values ('a1', 1), ('a2', 2); insert into `odd ``m``` values (1), (1); insert into other values (1);
+"""
+MIXED = "update crm.live l join crm.other o set l.n = l.n + 10, o.id = o.id + 1 where l.agent = 'a1';"
+ROWS = "select group_concat(agent, n order by agent) from crm.live; select sum(n), count(*) from crm.`odd ``m```;"
+OTHERS = "select id from crm.other; select count(*) from crm.calls"
+
+
+@pytest.fixture
+def live(site: Site, source: MariaSource, data: Path) -> Site:
+    source.sql(MEMORY)
+    crm(site, source, "crm", whole_server(data, "{interval: 2s}"), checks=CHECKS)
+    return site
+
+
+def test_memory_tables_come_back_as_the_log_has_left_them(
+    live: Site, source: MariaSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what was done between the copy's position and the one at which their rows were taken."""
+    taken = ReadLock.taken
+
+    def late(*of: object) -> object:
+        source.sql(f"use crm; update live set n = n + 1; {MIXED} update `odd ``m``` set n = 7 limit 1;")
+        return taken(*of)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ReadLock, "taken", late)
+    backup(Job(live.loaded(), "crm"), live.services(), Quiet())
+    monkeypatch.undo()
+    source.sql(f"update crm.live set n = n * 2; {MIXED} insert into crm.calls (note) values ('x'); flush logs;")
+    source.sql("delete from crm.live where agent = 'a2'; delete from crm.`odd ``m``` where n = 7;")
+    ship_once(live)
+    expected = source.sql(f"{ROWS} {OTHERS}")
+    done = recovered(live, "latest", "--keep")
+    assert (done.code, done.json.get("verdict")) == (0, "PASS"), done
+    assert back(done, f"{ROWS} {OTHERS}") == expected
+    assert done.json["recovery"]["reached"]["left_out"] == {"crm.live": 2, "crm.odd `m`": 1}
+
+
+def test_changes_of_rows_that_no_base_has_are_left_out_and_counted(
+    live: Site, source: MariaSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_rows, "take", lambda *_: None)
+    backup(Job(live.loaded(), "crm"), live.services(), Quiet())
+    source.sql(f"update crm.live set n = n + 1; {MIXED} insert into crm.calls (note) values ('x');")
+    ship_once(live)
+    expected = source.sql(OTHERS)
+    done = recovered(live, "latest", "--keep")
+    assert (done.code, done.json.get("verdict")) == (0, "PASS"), done
+    assert back(done, f"select count(*) from crm.live; {OTHERS}") == f"0\n{expected}"
+    assert done.json["recovery"]["reached"]["left_out"] == {"crm.live": 2}
+    # By the engine that it has at that moment: as another, its rows would be lost without a word.
+    source.sql("alter table crm.live engine = innodb; update crm.live set n = 5")
+    ship_once(live)
+    done = recovered(live, "latest")
+    assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE") and "crm.live" in done.json["reason"], done
