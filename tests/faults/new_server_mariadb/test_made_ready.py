@@ -25,7 +25,7 @@ select table_name, engine, table_collation from information_schema.tables where 
 select user, host, json_value(priv, '$.authentication_string'), json_value(priv, '$.plugin'), json_value(priv, '$.access') & 1 from mysql.global_priv where user <> 'root' order by 1, 2;
 select event_name, status, definer from information_schema.events where event_schema = 'crm' order by 1;
 select routine_name, definer, md5(routine_definition) from information_schema.routines where routine_schema = 'crm' order by 1;
-select @@sql_mode, @@lower_case_table_names, @@character_set_server, @@global.time_zone, @@max_connections, @@event_scheduler, @@log_bin, @@binlog_format;
+select @@sql_mode, @@lower_case_table_names, @@character_set_server, @@global.time_zone, @@max_connections, @@log_bin, @@binlog_format;
 """
 OURS = "select count(*) from mysql.global_priv where user like 'ccdr_sandbox%'"
 
@@ -83,6 +83,13 @@ def test_of_a_dump_started_by_debian(site: Site, server: MariaSource, tmp_path: 
         assert re.search(r"\| call +\| ", told.stdout)
         assert ask(container, socket, OURS, *backup_user("crm")) == "0"
         assert ask(container, socket, "show binary logs", *backup_user("crm")).startswith("binlog.000001")
+        scheduler = "select @@event_scheduler"
+        assert ask(container, socket, scheduler) == "OFF", "the source's was ON"
+        (silenced,) = [note for note in done.json["notes"] if note.startswith("silenced: its events")]
+        on = silenced.split("`")[1]
+        subprocess.run(["docker", "exec", "-u", "root", container, "sh", "-ec", on], check=True, capture_output=True)
+        assert ask(container, socket, scheduler) == "ON"
+        assert "event_scheduler=ON" in (home / "my.cnf").read_text().splitlines()
         numbers = {
             ask(one, at, "select @@server_id")
             for one, at in ((container, socket), (server.container, "/sockets/mysqld.sock"))

@@ -10,6 +10,7 @@ from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import Login, quote_name, quote_text
 from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.inventory import SETTINGS, Inventory
+from ccdr.engines.mariadb.silenced import SILENCED
 from ccdr.engines.servers.sandbox import require_major
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed, TestBroken
@@ -57,7 +58,7 @@ def settings(inventory: Inventory, memory: int, *, throwaway: bool) -> dict[str,
         "socket": SOCKET,
         "skip_networking": "1",
         "skip_log_bin": "1",
-        "event_scheduler": "OFF",  # an event would change what is to be compared
+        **SILENCED,  # an event would change what is to be compared
         "local_infile": "0",
         "performance_schema": "OFF",
         "max_allowed_packet": "1G",

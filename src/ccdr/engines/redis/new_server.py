@@ -22,8 +22,10 @@ from ccdr.engines.redis.erasing import written_again
 from ccdr.engines.redis.opened import Opened
 from ccdr.engines.redis.restored import RUN, kind_of, load_file, made_durable, restored_server
 from ccdr.engines.redis.server import PrivateServer, admin, configuration, quoted
+from ccdr.engines.redis.silenced import SILENCED, silenced
 from ccdr.engines.servers.connection import by_network
 from ccdr.engines.servers.new_server import NewServerMaker, not_taken, refuse_settings, require_short, write
+from ccdr.engines.servers.silenced import told
 from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.values import Manifest, so_many
@@ -153,6 +155,7 @@ class Maker(NewServerMaker["Redis"]):
             )
         if manifest.contents["cluster_node"]:
             notes.append("the source was one node of a cluster: the new server stands alone, with that node's keys")
+        notes += told(silenced(replica=bool(manifest.contents["replica"]), client=self._cli(manifest)))
         if self.asset.modules:
             notes.append(
                 f"it loads the modules {', '.join(self.asset.modules)}: they must lie there where it is started"
@@ -165,8 +168,8 @@ class Maker(NewServerMaker["Redis"]):
     def _settings(self, manifest: Manifest) -> dict[str, str]:
         """As captured, and as the target states; where it listens is for the target alone."""
         captured = manifest.contents["settings"]
-        known = {str(n): str(v) for n, v in captured.items()} if isinstance(captured, Mapping) else {}
-        known.pop("port", None)
+        settings = captured.items() if isinstance(captured, Mapping) else ()
+        known = {str(n): str(v) for n, v in settings if n not in SILENCED | {"port"}}
         return {"appendonly": "no", **known, **asked_for(self.site)}
 
     def _keeps_nothing(self, manifest: Manifest) -> bool:

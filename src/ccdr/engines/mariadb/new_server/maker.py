@@ -19,8 +19,10 @@ from ccdr.engines.mariadb.new_server import memory_tables, own, private_server
 from ccdr.engines.mariadb.new_server.private_server import DATA, copied, with_room
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.physical.method import laid_out, prepare, prove, take_down_proven
+from ccdr.engines.mariadb.silenced import silenced
 from ccdr.engines.servers.connection import by_network, is_loopback, lacks_secret, without_secret
 from ccdr.engines.servers.new_server import NewServerMaker, not_taken, require_short, write
+from ccdr.engines.servers.silenced import told
 from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
 from ccdr.engines.servers.target import HowFar, Silent
 from ccdr.host.accounts import without_account
@@ -89,12 +91,14 @@ class Maker(NewServerMaker["MariaDB"]):
         else:
             made = f"loads {inventory.database} into a new server that has nothing else, with the users as captured"
         at = f"{self.site.address} port {self.port}, and the socket {self._socket}"
-        events = "; its events begin to run then" if inventory.settings.get("event_scheduler") == "ON" else ""
-        return [made, f"listens, once it is opened, at {at}{events}"]
+        return [made, f"listens, once it is opened, at {at}"]
 
     def notes(self, manifest: Manifest, host: Place) -> list[str]:
         inventory, notes = Inventory(manifest.contents), without_secret(self.asset.connection)
         notes += memory_tables.notes(manifest, self.site.home)
+        client = shlex.join(["mariadb", f"--socket={self._socket}", "--user=root"])
+        conf = shlex.quote(str(self.site.home / own.CONF))
+        notes += told(silenced(inventory.settings, inventory.facts["plugins"], own.asked_for(self.site), conf, client))
         if not copied(manifest) and inventory.facts["elsewhere"]:
             notes.append(f"the source had {', '.join(inventory.facts['elsewhere'])}, which a dump does not hold")
         zone = inventory.settings.get("system_time_zone", "UTC")

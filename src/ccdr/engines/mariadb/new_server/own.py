@@ -11,6 +11,7 @@ from ccdr.engines.mariadb.inventory import OF_SERVER, SETTINGS, Inventory
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.server import option_line
 from ccdr.engines.mariadb.shipped import base_of, started_at
+from ccdr.engines.mariadb.silenced import FOR_GOOD, NOT_TAKEN
 from ccdr.engines.servers.new_server import refuse_settings
 from ccdr.model.values import Manifest
 from ccdr.ports.new_server import Site
@@ -81,16 +82,15 @@ class Own:
             "bind_address": self.site.address,
             "port": str(self.port),
             "server_id": str(new_server_id(self.site.mark)),
-            "skip_slave_start": "1",  # what the source was a replica of may be gone, or be another by now
+            **FOR_GOOD,
         }
         if self.logs:
             out["log_bin"] = str(at / BINLOG / self._log_name)
         for name in (*SETTINGS, *OF_SERVER, "max_heap_table_size", "binlog_row_image"):
-            if name in captured:
+            if name in captured and name not in NOT_TAKEN:
                 out[f"loose-{_CALLED.get(name, name)}"] = captured[name]
         if _BUFFER_POOL in captured:
             out[f"loose-{_BUFFER_POOL}"] = str(self.buffer_pool[1])
-        out["event_scheduler"] = captured.get("event_scheduler", "OFF")
         if captured.get("time_zone", "SYSTEM") != "SYSTEM":
             out["default_time_zone"] = inventory.zone
         for name, value in {**self.kept, **asked_for(self.site)}.items():

@@ -107,7 +107,7 @@ def start(box: Place, asset: MariaDB, manifest: Manifest, kept: Mapping[str, str
     copy's files are laid out; `empty`: there is none yet, and one is made. CommandFailed where it does not start."""
     inventory = Inventory(manifest.contents)
     options = server.settings(inventory, asset.memory or server.MEMORY, throwaway=False)
-    options |= {**kept, "datadir": DATA, "tmpdir": SORTING, "skip_slave_start": "1"}
+    options |= {**kept, "datadir": DATA, "tmpdir": SORTING}
     # A commit is handed to the system, which keeps it whatever ends the server; it does not wait for the disk.
     options["innodb_flush_log_at_trx_commit"] = "2"
     # A session of the source may have said so, and its log does not tell. Where it had not, nothing was altered.

@@ -130,7 +130,7 @@ class Physical:
         inventory = Inventory(manifest.contents)
         options = server.settings(inventory, self._memory, throwaway=self.asset.settings == "throwaway")
         options |= {**kept, "datadir": DATA, "tmpdir": "/tmp/ccdr-sorting", "init_file": INIT}  # noqa: S108
-        options |= {"skip_slave_start": "1", "default_time_zone": inventory.zone, **self.asset.server_settings}
+        options |= {"default_time_zone": inventory.zone, **self.asset.server_settings}
         # A session of the source may have said so, and its log does not tell. Where it had not, nothing was altered.
         options |= {"loose-system_versioning_alter_history": "KEEP"}
         del options["innodb_log_file_size"]  # the copy has its own

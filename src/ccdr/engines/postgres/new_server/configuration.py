@@ -9,6 +9,7 @@ from typing import Any
 
 from ccdr.engines.postgres.inventory import conf_line
 from ccdr.engines.postgres.physical.capture import CLUSTER
+from ccdr.engines.postgres.silenced import SILENCED, libraries_of, without_jobs
 from ccdr.model.values import human_bytes
 from ccdr.ports.new_server import Site
 
@@ -26,7 +27,7 @@ def postgresql_conf(site: Site, port: int, captured: Mapping[str, str], more: Ma
     data, home = site.home / CLUSTER, site.home
     wal_level = "logical" if captured.get("wal_level") == "logical" else "replica"
     options = {
-        **{name: value for name, value in captured.items() if name not in NOT_TAKEN},
+        **taken(captured),
         "wal_level": wal_level,
         "max_wal_senders": str(max(SENDERS, int(captured.get("max_wal_senders", SENDERS)))),
         "max_replication_slots": str(max(SENDERS, int(captured.get("max_replication_slots", SENDERS)))),
@@ -47,8 +48,10 @@ def postgresql_conf(site: Site, port: int, captured: Mapping[str, str], more: Ma
     return f"# Written by ccdr. What the captured server had is in {home / CAPTURED}.\n{lines}"
 
 
-# Told, and not taken over: what else they need is not known.
-NOT_TAKEN = ("archive_mode", "ssl")
+def taken(captured: Mapping[str, str]) -> dict[str, str]:
+    """What of the captured server's settings is taken over: nothing by which it acts on others by itself, and not
+    `ssl`, as what else that needs is not known."""
+    return {name: value for name, value in without_jobs(captured).items() if name not in SILENCED | {"ssl"}}
 
 
 def pg_hba_conf(site: Site, *, old_passwords: bool) -> str:
@@ -91,9 +94,7 @@ def fitted(captured: Mapping[str, str], memory: int) -> tuple[dict[str, str], li
 
 
 def told(captured: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[str]:
-    """What of the captured server's settings is not taken over, and what to do; `wanted` is what the plan sets."""
-    if captured.get("archive_mode") in ("on", "always") and "archive_mode" not in wanted:
-        yield "it archived its log by a command of its own (archive_mode): the new server does not, until that is set"
+    """What else of the captured server's settings is not taken over, and what to do; `wanted` is what the plan sets."""
     if captured.get("ssl") == "on" and "ssl" not in wanted:
         yield "it spoke TLS: the new server does not, until `settings:` name ssl, ssl_cert_file and ssl_key_file"
 
@@ -106,8 +107,7 @@ def captured_settings(contents: Mapping[str, Any]) -> dict[str, str]:
 
 def libraries(captured: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
     """What the server loads when it starts, by name."""
-    named = {**captured, **wanted}.get("shared_preload_libraries", "")
-    return [name for part in named.split(",") if (name := part.strip().strip('"'))]
+    return libraries_of({**without_jobs(captured), **wanted})
 
 
 def locales(contents: Mapping[str, Any]) -> set[str]:

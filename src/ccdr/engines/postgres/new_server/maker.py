@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.engines.postgres import silenced
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, untimed, untriggered
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
 from ccdr.engines.postgres.dump.target import MAINTENANCE
@@ -23,6 +24,7 @@ from ccdr.engines.postgres.physical.capture import CLUSTER
 from ccdr.engines.postgres.physical.unlogged import emptied
 from ccdr.engines.servers.connection import by_network, lacks_secret, without_secret
 from ccdr.engines.servers.new_server import LONGEST_SOCKET, NewServerMaker
+from ccdr.engines.servers.silenced import told
 from ccdr.engines.servers.target import HowFar, Silent
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.values import Manifest
@@ -37,7 +39,8 @@ if TYPE_CHECKING:
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*")
 # Asked of the loaded server, before it is ended for the last time.
 _FACTS = """\
-select exists (select from pg_authid where rolpassword like 'md5%'), (select count(*) from pg_subscription);
+select exists (select from pg_authid where rolpassword like 'md5%'),
+  (select string_agg(subname, ', ' order by subname) from pg_subscription);
 """
 _DATABASES = "select datname from pg_database where datallowconn order by 1;"
 _UNLOGGED = "select exists (select from pg_class where relpersistence = 'u');"
@@ -105,12 +108,17 @@ class PostgresMaker(NewServerMaker["Postgres"]):
     def notes(self, manifest: Manifest, host: Place) -> list[str]:
         contents, wanted = manifest.contents, self.site.settings
         captured = self._captured(manifest)
-        notes = [*conf.told(captured, wanted), *without_secret(self.asset.connection)]
+        stand_still = told(silenced.of_settings(captured, wanted, self._conf))
+        notes = [*stand_still, *conf.told(captured, wanted), *without_secret(self.asset.connection)]
         if manifest.method == "physical" and (lost := emptied(contents)):
             notes.append(f"{lost}; a dump of that database, if there is one, has them as of when it was taken")
         if lacks := here.lacks(host, Inventory(contents), conf.libraries(captured, wanted), conf.locales(contents)):
             notes.append(f"{lacks}; the image has what it needs: start it by Docker, or install that first")
         return notes
+
+    @property
+    def _conf(self) -> str:
+        return shlex.quote(str(self.site.home / CLUSTER / conf.CONF))
 
     def _captured(self, manifest: Manifest) -> dict[str, str]:
         """How the captured server was set. Which libraries it loads not every role may ask: then what the plan has the
@@ -173,18 +181,15 @@ class PostgresMaker(NewServerMaker["Postgres"]):
         for name in sorted(self._with_amcheck(box, env) - self.had_amcheck):
             _one(box, env, name, "drop extension amcheck;")
         logins = _one(box, env, env["PGDATABASE"], LOGINS)
-        old_passwords, subscriptions = _one(box, env, env["PGDATABASE"], _FACTS).split("|")
+        old_passwords, _, subscriptions = _one(box, env, env["PGDATABASE"], _FACTS).partition("|")
         try:
             box.run(["sh", "-c", STOP], what="ending the new server")
         except CommandFailed as error:
             raise TestBroken(str(error), hint="see what it says") from None
         more, notes = {}, []
-        if int(subscriptions):
-            more["max_logical_replication_workers"] = "0"
-            notes.append(
-                f"its {subscriptions} subscriptions stand still (max_logical_replication_workers = 0): what their "
-                "publishers sent after that moment is not in it; make them anew"
-            )
+        if subscriptions:
+            more[silenced.SUBSCRIBERS] = "0"
+            notes += told([silenced.of_subscriptions(f"its subscriptions {subscriptions}", self._conf)])
         captured, less = conf.fitted(self._captured(manifest), _memory())
         self._write(home, captured, more, owner, manifest, old_passwords=old_passwords == "t")
         set_up.start_once(box, home, self.site.settings, self.asset.server_settings)

@@ -18,6 +18,7 @@ from ccdr.engines.postgres.inventory import Inventory, conf_line
 from ccdr.engines.postgres.physical import backup_manifest, checks, cluster, combine, rights
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup
 from ccdr.engines.postgres.segments import segments_in, timeline_of
+from ccdr.engines.postgres.silenced import SUBSCRIBERS, without_jobs
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Probe
@@ -187,8 +188,8 @@ class Physical:
             options[name] = str(max(int(captured[name]), int(options.get(name, 0))))
         if libraries := captured.get("shared_preload_libraries"):
             options["shared_preload_libraries"] = libraries
-        options["max_logical_replication_workers"] = "0"  # its subscriptions are the source's business
-        return options | asset.server_settings
+        options[SUBSCRIBERS] = "0"  # its subscriptions are the source's business
+        return without_jobs(options) | asset.server_settings
 
     @property
     def _memory(self) -> int:

@@ -1,0 +1,40 @@
+"""What a restored MariaDB server does not do by itself until somebody says so: run events, follow another server, join
+a cluster, open tables that lie elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from ccdr.engines.servers.silenced import Silenced
+
+# By these settings it does not, whatever the captured server had, in a sandbox as for good. A table's DATA DIRECTORY is
+# ignored without symbolic links: all that is made lies below the server's own directory.
+SILENCED: Mapping[str, str] = {
+    "event_scheduler": "OFF",
+    "skip_slave_start": "1",
+    "symbolic_links": "0",
+}
+# Engines of tables that lie elsewhere, by their plugins. A sandbox, which reaches nobody, may have them: its tables are
+# compared. `plugin-`: `connect` by itself would be read as the beginning of `connect_timeout`.
+_ELSEWHERE = {"federated": "FEDERATED", "spider": "SPIDER", "connect": "CONNECT", "s3": "S3"}
+FOR_GOOD: Mapping[str, str] = {**SILENCED, **{f"loose-plugin-{plugin}": "OFF" for plugin in _ELSEWHERE}}
+# Never taken over, wherever they stood.
+NOT_TAKEN = frozenset(("wsrep_on", "wsrep_cluster_address", "wsrep_provider", "init_file", "init_slave"))
+
+
+def silenced(
+    settings: Mapping[str, str], plugins: Iterable[str], wanted: Mapping[str, str], conf: str, client: str
+) -> Iterator[Silenced]:
+    """What of the captured server's stands still, but for what is `wanted`; `conf` is the new configuration's path,
+    `client` one of the new server."""
+    if settings.get("event_scheduler") == "ON" and "event_scheduler" not in wanted:
+        yield Silenced(
+            "its events do not run (event_scheduler)",
+            f"sed -i 's/^event_scheduler=.*/event_scheduler=ON/' {conf} && {client} -e 'SET GLOBAL event_scheduler=ON'",
+        )
+    there = {name.lower() for name in plugins} - wanted.keys()
+    for plugin in sorted(_ELSEWHERE.keys() & there):
+        yield Silenced(
+            f"tables of the engine {_ELSEWHERE[plugin]}, which lie elsewhere, are not opened",
+            f"sed -i '/^loose-plugin-{plugin}=/d' {conf}",
+        )
