@@ -289,6 +289,10 @@ class EngineConfig(Strict):
     def as_files(self, manifest: Manifest) -> str:
         return "the captured files; they are loaded nowhere"
 
+    def hand_over(self, restored: Path, final: Path, manifest: Manifest) -> list[str]:
+        """Only a server's files would have it refer to what was not made with them."""
+        return []
+
     def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
         raise UsageProblem(f"{self.engine_name} ships no log", hint="restore a snapshot: leave --at out")
 

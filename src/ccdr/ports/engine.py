@@ -150,6 +150,11 @@ class Engine(Restored, Protocol):
         """As `load`, and then every change of the log (a directory of segments) up to `target`. LogBad where the
         log does not reach it; UsageProblem where the target is not to be found."""
 
+    def hand_over(self, restored: Path, final: Path, manifest: Manifest) -> list[str]:
+        """For a restore for real, into a directory that will be called `final`: see to it that a server which is
+        started on the captured files in `restored` refers to nothing else, and does nothing to others by itself. What
+        was changed for that, and what there is to be told of the files, as sentences."""
+
     def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
         """For a restore for real, into a directory: leave beside the base in `restored` what its server needs to apply
         the log that will stand at `log`, up to `target`. What a person does then, as a sentence."""

@@ -136,6 +136,13 @@ class MariaDB(MethodsConfig[Method]):
 
     # --- the sandbox ----------------------------------------------------------------------------------
 
+    def hand_over(self, restored: Path, final: Path, manifest: Manifest) -> list[str]:
+        if manifest.method != "physical":
+            return []
+        from ccdr.engines.mariadb.physical.method import hand_over
+
+        return hand_over(restored)
+
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         return questions.rows(box, self._captured(manifest).restored(manifest), _database(manifest), sql)
 

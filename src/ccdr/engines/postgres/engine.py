@@ -169,6 +169,13 @@ class Postgres(MethodsConfig[Method]):
     def as_files(self, manifest: Manifest) -> str:
         return self._captured(manifest).as_files
 
+    def hand_over(self, restored: Path, final: Path, manifest: Manifest) -> list[str]:
+        if manifest.method != "physical":
+            return []
+        from ccdr.engines.postgres.new_server.handed_over import hand_over
+
+        return hand_over(restored, final, manifest)
+
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         return questions.rows(box, self._captured(manifest).restored_env(manifest), sql)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ccdr.host import interrupts
 from ccdr.host.files import remove_tree
+from ccdr.host.links import leading_out
 from ccdr.host.state import RESTORE_MARK as MARK
 from ccdr.jobs.restore.guarded import Guarded, inode_of, refuse_sources
 from ccdr.model.errors import CcdrError, UsageProblem
@@ -94,8 +95,16 @@ class Staging:
                 return
             above = above.parent
 
-    def finish(self, host: Place) -> None:
-        """The final name, in one step (at a mount point: one step for each entry). On disk before it is said to be."""
+    def finish(self, host: Place, *, keeps_links: bool = False) -> None:
+        """The final name, in one step (at a mount point: one step for each entry). On disk before it is said to be.
+        CcdrError where a server that is started on it would follow a link to what was not made here; a tree of files
+        keeps those that it had."""
+        if not keeps_links and (out := sorted(leading_out(self.tree, self.target))):
+            raise CcdrError(
+                f"{self.tree / out[0]} leads out of what was restored, to {(self.tree / out[0]).readlink()}: a server "
+                f"that is started there would use that ({so_many(len(out), 'such link')})",
+                hint="restore another snapshot; or remove that link in a copy of the files, and look at them by hand",
+            )
         host.run(["sync", "-f", str(self.root)], what="writing to disk")
         try:
             with interrupts.deferred():

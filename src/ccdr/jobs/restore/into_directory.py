@@ -15,6 +15,7 @@ from ccdr.engines.files.parts import Chosen
 from ccdr.host.accounts import strangers
 from ccdr.host.file_times import Times
 from ccdr.host.files import extent, remove_tree
+from ccdr.host.links import leading_out
 from ccdr.jobs.fetch import fetch, fetch_bases
 from ccdr.jobs.restore.directory import Staging, opened, root_for
 from ccdr.jobs.restore.parts import fetch_parts, loadable_by_hand
@@ -109,6 +110,7 @@ class IntoDirectory:
                 staging.move_capture(restored, self._roots)
             elif not order.engine.has_server:  # the manifest is ccdr's, the rest is the data itself
                 (restored / MANIFEST).rename(staging.root / MANIFEST)
+            order.result.notes += order.engine.hand_over(restored, staging.target, order.manifest)
             if order.tables is not None:
                 order.result.notes += loadable_by_hand(order, restored, staging.out)
         if self.recovery is not None:
@@ -268,7 +270,11 @@ class IntoDirectory:
         with self.order.phase("finish", f"naming it {self.staging.target}", progress):
             if not self.order.engine.has_server and os.geteuid() == 0:
                 self.order.result.notes += strangers(self.staging.tree, self.staging.target)
-            self.staging.finish(self.order.services.host)
+            if self._whole and (out := sum(1 for _ in leading_out(self.staging.tree, self.staging.target))):
+                self.order.result.notes.append(
+                    f"{so_many(out, 'symbolic link')} in it lead elsewhere, as at the source: to what is there now"
+                )
+            self.staging.finish(self.order.services.host, keeps_links=self._whole)
             return self.staging.remove()
 
     def named(self) -> bool | None:

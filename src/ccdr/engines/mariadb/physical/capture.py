@@ -6,7 +6,7 @@ It reads the data directory itself, so it runs on the source's host. The rows of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,13 +20,14 @@ from ccdr.engines.mariadb.objects import Objects, objects_of
 from ccdr.engines.mariadb.origin import origin_of, prepared_notes
 from ccdr.model.errors import BackupFailed, CommandFailed
 from ccdr.model.measure import skew
-from ccdr.model.values import rfc3339
+from ccdr.model.values import rfc3339, so_many
 from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.place import Place, Session
 
 COPY = "data"  # in the captured directory
 POSITIONS = ("mariadb_backup_binlog_info", "xtrabackup_binlog_info")
 CHECKPOINTS = ("mariadb_backup_checkpoints", "xtrabackup_checkpoints")
+LINK = ".isl"  # beside where a table of InnoDB would lie that has a DATA DIRECTORY: a file that names its path
 ANSWER = 60.0  # seconds
 _NOT_ITS = ("--protocol=",)  # the server's clients know these words, mariadb-backup does not
 # Of what it says of a damaged page nothing is repeated: it prints the page, which is a customer's data. Where a file
@@ -34,6 +35,8 @@ _NOT_ITS = ("--protocol=",)  # the server's clients know these words, mariadb-ba
 _DAMAGED = re.compile(r"xtrabackup_copy_datafile\(\) failed")
 _SYSTEM = re.compile(r"\berrno\b|Errcode|No space left")
 _LOG_END = re.compile(r"^last_lsn = (\d+)$", re.MULTILINE)
+# A table with a DATA DIRECTORY that was not to be opened there; of Aria, no such table is.
+_FAR = re.compile(r"Can't open datafile (?P<innodb>\S+)|Error on aria table file open \./(?P<aria>\S+)\.MA[DI]")
 _UNREADABLE = re.compile(r"Can't (?:read|change) dir|Permission denied|OS errno 13|errno: 13|failed to open directory")
 
 
@@ -85,6 +88,13 @@ class Copier:
                 raise BackupFailed(
                     f"the data directory {self.directory} cannot be read: {error}",
                     hint="`data_directory:` names it on the source's own host; ccdr runs there, as root or as mysql",
+                ) from None
+            if far := error.stderr.search(_FAR):
+                raise BackupFailed(
+                    f"{far['innodb'] or far['aria']} lies outside of the data directory (DATA DIRECTORY), where "
+                    "mariadb-backup did not open it",
+                    hint="install mariadb-backup of the server's series on this host, as a container sees the data "
+                    "directory alone (a table of Aria it never copies from elsewhere); or back up by `method: dump`",
                 ) from None
             if error.stderr.search(_DAMAGED) and not error.stderr.search(_SYSTEM):
                 raise BackupFailed(
@@ -138,7 +148,7 @@ class Copier:
             files=files,
             bytes=sum(d.bytes for d in files.values()),
             tools={"mariadb-backup": _version(self.place)},
-            notes=[*_notes(lost, course.lag, facts["log_lacks"]), *self._waiting()],
+            notes=[*_notes(lost, course.lag, facts["log_lacks"]), *elsewhere(files), *self._waiting()],
         )
 
     def _waiting(self) -> list[str]:
@@ -201,6 +211,16 @@ def _notes(lost: list[str], lag: float | None, lacks: str) -> Iterator[str]:
         yield f"taken from a replica, {lag:g} s behind its primary"
     if lacks:
         yield f"no log can lead on from this copy: {lacks}"
+
+
+def elsewhere(files: Iterable[str]) -> list[str]:
+    """What is told of a copy with such files: the tables themselves lie where they would without."""
+    if not (links := sum(name.endswith(LINK) for name in files)):
+        return []
+    return [
+        f"DATA DIRECTORY: {so_many(links, 'table or partition', 'tables or partitions')} lay outside of the data "
+        "directory; restored, they lie in it"
+    ]
 
 
 def _position(copy: Path) -> dict[str, object] | None:

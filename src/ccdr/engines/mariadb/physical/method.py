@@ -21,7 +21,7 @@ from ccdr.engines.mariadb.client import Login, answers, quote_name
 from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.objects import Objects, objects_of
-from ccdr.engines.mariadb.physical.capture import COPY, Copier
+from ccdr.engines.mariadb.physical.capture import COPY, LINK, Copier, elsewhere
 from ccdr.engines.servers.sandbox import in_place
 from ccdr.model.answers import lacking, names_in
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
@@ -237,6 +237,7 @@ def _blamed() -> Iterator[None]:
 def prepare(box: Place, data: str) -> None:
     """Have the copied files agree with each other, by the log that was copied with them."""
     try:
+        box.run(["find", data, "-name", f"*{LINK}", "-delete"], what="keeping all tables below the copy")
         box.run([*_PREPARE, f"--target-dir={data}"], what="mariadb-backup --prepare")
     except CommandFailed as error:
         if error.stalled:
@@ -244,6 +245,14 @@ def prepare(box: Place, data: str) -> None:
         raise BackupBad(
             f"the copy cannot be made ready: {error}", hint="restore an older snapshot, and back up again"
         ) from None
+
+
+def hand_over(restored: Path) -> list[str]:
+    """The tables that lay elsewhere stay below the copy, where they are: a server would go on at their old paths."""
+    links = sorted((restored / COPY).rglob(f"*{LINK}"))
+    for link in links:
+        link.unlink()
+    return elsewhere(str(link) for link in links)
 
 
 def _noted(path: Path) -> str:
