@@ -282,6 +282,9 @@ class EngineConfig(Strict):
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
         raise UsageProblem(f"{self.engine_name} ships no log", hint="restore a snapshot: leave --at out")
 
+    def outside(self, box: Place, log: Path, manifest: Manifest, target: RecoveryTarget) -> Mapping[str, str]:
+        return {}
+
     def listed(self, restored: Path, manifest: Manifest) -> Mapping[str, FileDigest]:
         """All of them are in the manifest itself."""
         return manifest.files

@@ -155,6 +155,11 @@ class Engine(Restored, Protocol):
         started on the captured files in `restored` refers to nothing else, and does nothing to others by itself. What
         was changed for that, and what there is to be told of the files, as sentences."""
 
+    def outside(self, box: Place, log: Path, manifest: Manifest, target: RecoveryTarget) -> Mapping[str, str]:
+        """Paths of the source's at which that log makes files, and for each a directory below what was restored:
+        `recover` wants a box that has these paths, and there leads each into its directory. LogBad where the log cannot
+        be read."""
+
     def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
         """For a restore for real, into a directory: leave beside the base in `restored` what its server needs to apply
         the log that will stand at `log`, up to `target`. What a person does then, as a sentence."""

@@ -60,11 +60,13 @@ class Box:
     mounts: Mapping[Path, str]
     facts: Mapping[str, object]  # for the record; once it was observed, how it is shut off, too
     asked: isolation.Facts = field(default_factory=dict)  # how it is to be shut off
+    outside: tuple[str, ...] = ()  # paths of the source's that it has besides
     differs: tuple[isolation.Deviation, ...] = ()  # what of that it is not
     no_progress: float = 600.0
     memory: int = 0
     on_growth: Callable[[int], None] | None = None  # told how large a watched directory has become
     keeps_shells: bool = False
+    keep: bool = False  # does it outlive its context?
     _idle: list[_Exec] = field(default_factory=list, repr=False)  # shells that wait for a command
 
     def path(self, host: Path) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -72,6 +72,8 @@ class BoxSpec:
     network: bool = False
     capabilities: tuple[str, ...] = ()
     no_progress: float = 600.0
+    outside: tuple[str, ...] = ()  # paths of a source's that it has besides, among `mounts` and `tmpfs`
+    tmpfs: Mapping[str, str] = field(default_factory=dict)  # more of it: path and options
     part: str = ""  # tells containers of the same run apart
 
     @property
@@ -214,8 +216,9 @@ class Docker:
                     hint="see `docker info`; the image must hold a shell and the server's own user",
                 ) from None
             box = self._box(spec, container["Id"], isolation.asked(config))
+            box.keep = keep
             yield box
-            if keep and box.running():
+            if box.keep and box.running():
                 box.run(["touch", "/tmp/ccdr-keep"])  # noqa: S108 - inside the sandbox
                 disposal.kept = True
         finally:
@@ -235,6 +238,7 @@ class Docker:
             differs = isolation.differences(box.asked, there)
             cannot = self._cannot_limit({d.fact for d in differs})
         box.differs = tuple(d for d in differs if d.fact not in cannot)
+        there["mounts"] = isolation.unnamed(there["mounts"], box.outside)
         box.facts = {**there, **box.facts, "unlimited": sorted(cannot), "differs": [d.body() for d in box.differs]}
 
     def _cannot_limit(self, facts: set[str]) -> set[str]:
@@ -252,6 +256,7 @@ class Docker:
             image_name=spec.image.name,
             mounts={host: inside for host, inside, _ in spec.mounts},
             asked=asked,
+            outside=spec.outside,
             facts={
                 "registry_digest": spec.image.registry_digest,
                 "image_created": spec.image.created and rfc3339(spec.image.created),
@@ -272,6 +277,7 @@ class Docker:
         api = self._client.api
         tmpfs = {"/tmp": "size=256m,mode=1777", "/ccdr/run": "size=16m,mode=1777"}  # noqa: S108
         tmpfs |= {path: "size=1m" for path in spec.image.volumes if path != spec.data_dir}
+        tmpfs |= spec.tmpfs
         mounts = [
             Mount(inside, str(host), type="bind", read_only=not writable) for host, inside, writable in spec.mounts
         ]

@@ -52,6 +52,13 @@ def observed(inspected: Mapping[str, Any]) -> Facts:
     )
 
 
+def unnamed(mounts: object, outside: Sequence[str]) -> list[str]:
+    """Those of a fact, without the paths of a source's: they are nobody's to read in a record."""
+    assert isinstance(mounts, list)
+    shown = [(line, next((path for path in outside if f" {path} " in line), None)) for line in mounts]
+    return [line if path is None else line.partition(path)[0] + "at a path of the source's" for line, path in shown]
+
+
 def differences(wanted: Facts, there: Facts) -> list[Deviation]:
     return [Deviation(fact, value, there.get(fact)) for fact, value in wanted.items() if there.get(fact) != value]
 

@@ -6,8 +6,8 @@ import contextlib
 import functools
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr.host.processes import Host
@@ -30,7 +30,8 @@ MEMORY_SPARED = 0.5
 class SandboxOrder:
     """What a sandbox is opened for: the run, the files that were fetched, and where it may write; how its data is held,
     how long nothing may move (seconds), and whether it is kept. `part` is whose it is, where a run has several. `home`
-    is a directory of this host that takes the place of the engine's data directory, and stays."""
+    is a directory of this host that takes the place of the engine's data directory, and stays. `outside` are further
+    paths that the sandbox has, on a directory of this host, or (Docker's options for that) in memory."""
 
     run: str
     fetched: Path
@@ -40,6 +41,7 @@ class SandboxOrder:
     keep: bool = False
     part: str = ""
     home: Path | None = None
+    outside: Mapping[str, Path | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,7 @@ class Lab:
         if order.home is not None:
             assert needs.data_dir is not None
             mounts.append((order.home, needs.data_dir, True))
+        mounts += [(place, path, True) for path, place in order.outside.items() if isinstance(place, Path)]
         spec = BoxSpec(
             image=image,
             run=order.run,
@@ -180,6 +183,8 @@ class Lab:
             data_bytes=needs.bytes,
             data_on_disk=self.on_disk(needs, order.storage) or in_place,
             memory=needs.memory,
+            outside=tuple(order.outside),
+            tmpfs={path: options for path, options in order.outside.items() if isinstance(options, str)},
             no_progress=order.no_progress,
         )
         with self.docker.open(spec, disposal, keep=order.keep) as box:
@@ -257,3 +262,10 @@ def given_inside(host: Place, box: Place, out: Path, paths: Sequence[Path]) -> N
     host.run(
         ["chown", "-R", "-h", f"{status.st_uid}:{status.st_gid}", "--", *there], what="giving files to the sandbox"
     )
+
+
+def made_below(root: Path, outside: Mapping[str, str]) -> dict[str, Path | str]:
+    """For each of these paths its directory below `root`, which is made there."""
+    for directory in outside.values():
+        (root / directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+    return {path: root / directory for path, directory in outside.items()}

@@ -58,6 +58,8 @@ class LogBase(Protocol):
 
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached: ...
 
+    def outside(self, box: Place, log: Path, manifest: Manifest, target: RecoveryTarget) -> Mapping[str, str]: ...
+
     def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str: ...
 
 
@@ -161,6 +163,9 @@ class MethodsConfig(EngineConfig, Generic[M]):
 
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
         return self._base(manifest).recover(box, restored, log, manifest, target)
+
+    def outside(self, box: Place, log: Path, manifest: Manifest, target: RecoveryTarget) -> Mapping[str, str]:
+        return self._base(manifest).outside(box, log, manifest, target)
 
     def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
         return self._base(manifest).recoverable(restored, log, manifest, target)

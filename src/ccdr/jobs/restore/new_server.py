@@ -27,7 +27,7 @@ from ccdr.ports.place import Place, Progress
 from ccdr.sandbox import isolation
 from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal, Image
-from ccdr.sandbox.lab import SandboxOrder, given_inside, readable_inside
+from ccdr.sandbox.lab import SandboxOrder, given_inside, made_below, readable_inside
 from ccdr.storage.manifest import MANIFEST
 
 PARTS = "parts"  # beside the home: a dump, a log, an increment and what it builds upon
@@ -108,9 +108,16 @@ class OntoNewServer:
             if self.recovery is None:
                 self.maker.load(box, restored, order.manifest, None, None)
             else:
-                by = _ByMaker(self.maker)
-                self.logged.append(self.recovery.carry_out(by, box, restored, self.fetched, order.manifest))
+                by, again = _ByMaker(self.maker), self._reopened
+                self.logged.append(self.recovery.carry_out(by, box, restored, self.fetched, order.manifest, again))
             self._mark()
+
+    def _reopened(self, outside: Mapping[str, str]) -> Box:
+        """As the log wants it: a container's paths are made with it. Those of the source lead into the home."""
+        self.stack.close()
+        box = self._opened(self.fetched, made_below(self.staging.tree, outside))
+        self.maker.start(box, self.order.manifest)
+        return box
 
     def _begin(self) -> None:
         """Of a run of the same name that did not come as far, what it fetched stays: it is not fetched again. All else
@@ -155,10 +162,11 @@ class OntoNewServer:
             (restored / MANIFEST).rename(staging.root / MANIFEST)
         return restored
 
-    def _opened(self, fetched: Path) -> Box:
+    def _opened(self, fetched: Path, outside: Mapping[str, Path | str] = {}) -> Box:
         """The container, its server's home owned by its user."""
         order, lab, needs = self.order, self.order.services.lab, self.maker.needs(self.order.manifest)
-        out = order.run.directory(self._out)
+        if not (out := order.run.scratch / self._out).is_dir():
+            order.run.directory(self._out)
         self.disposal = Disposal()
         asked = SandboxOrder(
             run=order.run.id,
@@ -168,6 +176,7 @@ class OntoNewServer:
             home=self.staging.tree,
             storage="disk",
             no_progress=order.job.limits.no_progress,
+            outside=outside,
         )
         self.stack.callback(self._dispose)
         box = self.stack.enter_context(lab.sandbox(needs, self.image, asked, self.disposal))

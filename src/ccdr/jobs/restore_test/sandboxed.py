@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +21,20 @@ from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.jobs.restore_test.result import READABLE, RESTORED
 from ccdr.model.errors import BackupBad, TestBroken
 from ccdr.model.values import CheckResult, Manifest, Snapshot
+from ccdr.ports.capture import WHOLE
 from ccdr.ports.check import CheckContext
 from ccdr.ports.restored import SandboxNeeds
 from ccdr.sandbox import isolation
 from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal, Image
-from ccdr.sandbox.lab import SandboxOrder, given_inside, memory_available, readable_inside, room_for
+from ccdr.sandbox.lab import (
+    SandboxOrder,
+    given_inside,
+    made_below,
+    memory_available,
+    readable_inside,
+    room_for,
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,8 @@ def restored_in_sandbox(course: CourseOfTest, of: Prepared) -> Iterator[tuple[Ch
         box, results = _provided_and_fetched(course, of, stack, fetched, out)
         with course.phase("load", f"loading {course.job.asset}"):
             if course.engine.in_sandbox and box is not None:
-                results += _load(course, of, box, fetched, restored, out)
+                box, applied = _load(course, of, stack, box, fetched, restored, out)
+                results += applied
                 argv = course.engine.shell(box, of.manifest)
                 course.look = shlex.join(["docker", "exec", "-it", f"ccdr-{course.run.id}", *argv])
             elif not course.engine.in_sandbox:
@@ -134,24 +143,60 @@ def _provided_and_fetched(
         return providing.result(), results
 
 
-def _load(course: CourseOfTest, of: Prepared, box: Box, fetched: Path, restored: Path, out: Path) -> list[CheckResult]:
-    """What the log gave, where that is applied to it."""
+def _load(
+    course: CourseOfTest,
+    of: Prepared,
+    stack: contextlib.ExitStack,
+    box: Box,
+    fetched: Path,
+    restored: Path,
+    out: Path,
+) -> tuple[Box, list[CheckResult]]:
+    """The sandbox it is in, and what the log gave, where that is applied to it."""
     services, needs = course.services, of.needs
+    assert needs is not None
+    in_place = services.lab.in_place(needs, course.job.engine.storage)
     readable_inside(services.host, fetched)
-    if needs is not None and services.lab.in_place(needs, course.job.engine.storage):
-        given_inside(services.host, box, out, [restored / name for name in needs.in_place])
+
+    def given(to: Box) -> Box:
+        if in_place:
+            given_inside(services.host, to, out, [restored / name for name in needs.in_place])
+        return to
+
+    def reopened(outside: Mapping[str, str]) -> Box:
+        """As the log wants it: a container's paths are made with it."""
+        nonlocal box
+        if in_place:
+            paths = made_below(restored / WHOLE if of.manifest.upon else restored, outside)
+        else:
+            uid, gid = box.run(["sh", "-c", "id -u; id -g"]).stdout.split()
+            paths = dict.fromkeys(outside, f"mode=0700,uid={uid},gid={gid}")
+        box.keep = False
+        stack.close()
+        box = _open(course, stack, of, fetched, out, paths)
+        course.engine.start(box, of.manifest)
+        return given(box)
+
+    given(box)
     if course.recovery is None:
         course.engine.load(box, restored, of.manifest)
-        return []
-    applied = course.recovery.carry_out(course.engine, box, restored, fetched, of.manifest)
+        return box, []
+    applied = course.recovery.carry_out(course.engine, box, restored, fetched, of.manifest, reopened)
     course.test.recovery = course.recovery.facts()
-    return [applied]
+    return box, [applied]
 
 
-def _open(course: CourseOfTest, stack: contextlib.ExitStack, of: Prepared, fetched: Path, out: Path) -> Box:
+def _open(
+    course: CourseOfTest,
+    stack: contextlib.ExitStack,
+    of: Prepared,
+    fetched: Path,
+    out: Path,
+    outside: Mapping[str, Path | str] = {},
+) -> Box:
     needs, image = of.needs, of.image
     assert needs is not None and image is not None
-    course.disposal = Disposal()
+    course.disposal = Disposal(problems=course.disposal.problems)
     box = stack.enter_context(
         course.services.lab.sandbox(
             needs,
@@ -164,6 +209,7 @@ def _open(course: CourseOfTest, stack: contextlib.ExitStack, of: Prepared, fetch
                 storage=course.job.engine.storage,
                 no_progress=course.job.limits.no_progress,
                 keep=course.run.kept_until is not None,
+                outside=outside,
             ),
             course.disposal,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -118,14 +118,25 @@ class Recovery:
             remove_tree(into)
             return fetch_log(self._job, repo, newer, self._needed, self._log, into, services.digest)
 
-    def carry_out(self, engine: Recovers, box: Place, restored: Path, fetched: Path, manifest: Manifest) -> CheckResult:
-        """Load the base and apply the log; the result says which point was reached."""
+    def carry_out(
+        self,
+        engine: Recovers,
+        box: Place,
+        restored: Path,
+        fetched: Path,
+        manifest: Manifest,
+        reopened: Callable[[Mapping[str, str]], Place],
+    ) -> CheckResult:
+        """Load the base and apply the log; the result says which point was reached. Where the log makes files outside
+        of the base (`Engine.outside`), it is applied in a box that was `reopened` with these paths."""
         target, point, taken = self.choice.target, self.choice.batches[-1].point, self.choice.batches[-1].taken
         if not target.position:
             raise TestBroken(
                 "the log's newest snapshot does not say which position it reaches",
                 hint="`ccdr ship PLAN` stores it again",
             )
+        if outside := self._job.engine.outside(box, fetched / LOG, manifest, target):
+            box = reopened(outside)
         reached = engine.recover(box, restored, fetched / LOG, manifest, target)
         if target.to_the_end:  # all that was there at that point was in it, and is restored
             later = reached.at is not None and point < reached.at <= taken

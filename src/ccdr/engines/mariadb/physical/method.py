@@ -155,6 +155,10 @@ class Physical:
         with blaming_the_log():
             return recovery.recover(box, server.LOGIN, HOME, log, manifest, target)
 
+    @staticmethod
+    def outside(box: Place, log: Path, manifest: Manifest, target: RecoveryTarget) -> Mapping[str, str]:
+        return {}
+
     def restored(self, manifest: Manifest) -> Login:
         return server.LOGIN
 

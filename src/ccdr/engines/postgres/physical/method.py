@@ -15,7 +15,7 @@ from ccdr.engines.postgres import recovery, server
 from ccdr.engines.postgres.captured_settings import AT_LEAST
 from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.inventory import Inventory, conf_line
-from ccdr.engines.postgres.physical import backup_manifest, checks, cluster, combine, rights
+from ccdr.engines.postgres.physical import backup_manifest, checks, cluster, combine, rights, tablespaces
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup
 from ccdr.engines.postgres.segments import segments_in, timeline_of
 from ccdr.engines.postgres.silenced import SUBSCRIBERS, without_jobs
@@ -104,6 +104,12 @@ class Physical:
         except CommandFailed as error:
             raise cluster.judged(error, manifest) from None
 
+    @staticmethod
+    def outside(box: Place, log: Path, manifest: Manifest, target: RecoveryTarget) -> Mapping[str, str]:
+        assert target.branch is not None
+        with blaming_the_log():
+            return tablespaces.created(box, log, target.branch, str(manifest.contents["start_lsn"]))
+
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
         """As `load`, and then by the shipped log up to the target."""
         self.prepare(box, restored, manifest)
@@ -128,6 +134,7 @@ class Physical:
                 cluster.answers(box, env)
             except CommandFailed as error:
                 raise cluster.judged(error, manifest) from None
+        tablespaces.lead_back(box, cluster.HOME)
         return reached
 
     @staticmethod

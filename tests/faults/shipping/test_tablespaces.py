@@ -1,0 +1,86 @@
+"""A tablespace that was made after the newest base lies at a path of the source's: what is restored refers to nothing
+there, wherever the log is applied."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.cluster import Cluster
+from tests.support.harness import Site
+from tests.support.listeners import free_port
+from tests.support.new_server import answers, made, psql, started_by_docker
+from tests.support.shipping import back, based, recovered, ship_once
+
+ROWS = "select (select count(*) from kept) || ' ' || (select count(*) from again)"
+WHERE = "select string_agg(pg_tablespace_location(oid), ' ' order by spcname) from pg_tablespace where oid > 16000"
+
+
+def made_after_the_base(made: Cluster) -> None:
+    """Three, one of an odd name within another's path, one made again at a path; and one that is gone by the end."""
+    for name in ("one", "one/of its 'own", "gone"):
+        made.run("mkdir", f"{made.tablespaces}/{name}".replace("'", ""))
+    odd = f"{made.tablespaces}/one/of its own"
+    made.psql(f"create tablespace odd location '{odd}'", "postgres")
+    made.psql("drop tablespace odd", "postgres")
+    made.psql(f"create tablespace gone location '{made.tablespaces}/gone'", "postgres")
+    made.psql("drop tablespace gone", "postgres")
+    made.psql(f"create tablespace one location '{made.tablespaces}/one'", "postgres")
+    made.psql(f"create tablespace odd location '{odd}'", "postgres")
+    made.psql("create table kept tablespace one as select generate_series(1, 20000) n", "postgres")
+    made.psql("create table again tablespace odd as select generate_series(1, 300) n", "postgres")
+
+
+def listing(root: Path) -> dict[str, str]:
+    files = (path for path in sorted(root.rglob("*")) if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Cluster]]:
+    with based(tmp_path_factory.mktemp("tablespaces")) as (site, made):
+        made_after_the_base(made)
+        ship_once(site)
+        made.psql("checkpoint", "postgres")
+        yield site, made
+
+
+@pytest.fixture
+def untouched(shipped: tuple[Site, Cluster]) -> Iterator[None]:
+    """The source's own files, whatever is done with what was restored of it."""
+    before = listing(shipped[1].tablespaces)
+    assert before
+    yield
+    assert listing(shipped[1].tablespaces) == before
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("storage", ["disk", "memory"])
+def test_a_test_restores_it(shipped: tuple[Site, Cluster], storage: str) -> None:
+    site, _ = shipped
+    path = site.root / "plans/p.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("method: physical\n", f"method: physical\n    storage: {storage}\n"))
+    try:
+        done = recovered(site, "latest", "--keep")
+    finally:
+        path.write_text(text)
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), (done.json["reason"], done.stderr)
+    assert back(done, ROWS) == "20000 300"
+    assert str(shipped[1].tablespaces) not in str(site.records("restore_test.end")[-1])
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_new_server_has_it_in_its_home(shipped: tuple[Site, Cluster], tmp_path: Path) -> None:
+    home, port = tmp_path / "new", free_port()
+    tmp_path.chmod(0o755)
+    done = made(shipped[0], "crm", home, "--port", str(port), "--at", "latest")
+    assert done.code == 0, (done.json["reason"], done.stderr)
+    with started_by_docker(done.json["start"]["docker"]):
+        assert answers(home, port)
+        assert psql(home, port, ROWS, "postgres") == "20000 300"
+        locations = psql(home, port, WHERE, "postgres").split(" ")
+        psql(home, port, "insert into kept values (0); checkpoint", "postgres")
+    assert len(locations) == 2 and all(home / "tablespaces" in Path(one).parents for one in locations), locations
