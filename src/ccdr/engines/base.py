@@ -20,7 +20,7 @@ from ccdr.model.values import FileDigest, Manifest, rfc3339
 from ccdr.ports.accounts import Accounts
 from ccdr.ports.capture import Capture, StoredNode, Tools
 from ccdr.ports.check import CheckContext
-from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
+from ccdr.ports.log import Reached, RecoversFiles, RecoveryTarget, ShippedLog
 from ccdr.ports.new_server import ServerMaker, Site
 from ccdr.ports.place import Place, Source
 
@@ -298,6 +298,9 @@ class EngineConfig(Strict):
 
     def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
         raise UsageProblem(f"{self.engine_name} ships no log", hint="restore a snapshot: leave --at out")
+
+    def recovers_files(self, manifest: Manifest) -> RecoversFiles | None:
+        return None
 
     def ask(self, source: Source, sql: str) -> list[list[str | None]]:
         """What the source itself answers to one SELECT, read-only; NULL is None. CommandFailed for an SQL error, and

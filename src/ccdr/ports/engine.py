@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # contracts name each other
     from ccdr.ports.accounts import Accounts
     from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, StoredNode, Tools
     from ccdr.ports.check import CheckContext
-    from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
+    from ccdr.ports.log import Reached, RecoversFiles, RecoveryTarget, ShippedLog
     from ccdr.ports.new_server import ServerMaker, Site
     from ccdr.ports.restored import SandboxNeeds
     from ccdr.ports.target import KnownSource, TargetOutlook
@@ -161,8 +161,11 @@ class Engine(Restored, Protocol):
         be read."""
 
     def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
-        """For a restore for real, into a directory: leave beside the base in `restored` what its server needs to apply
-        the log that will stand at `log`, up to `target`. What a person does then, as a sentence."""
+        """For a restore for real, into a directory, where no sandbox applies the log that will stand at `log`: see that
+        no server that is started on `restored` does so by itself. What a person does then, as a sentence."""
+
+    def recovers_files(self, manifest: Manifest) -> RecoversFiles | None:
+        """For a restore for real, into a directory: what applies the log to its files; None where a person does."""
 
     def onto(self, url: str, password_file: Path | None, ca_file: Path | None) -> ServerTarget:
         """The server and database that `url` names, to restore onto. UsageProblem where it is none of this

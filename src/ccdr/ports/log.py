@@ -7,11 +7,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ccdr.model.forks import Fork
 from ccdr.model.values import Manifest
-from ccdr.ports.place import Clock, Source
+from ccdr.ports.place import Clock, Place, Source
+
+if TYPE_CHECKING:  # contracts name each other
+    from ccdr.ports.restored import SandboxNeeds
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,20 @@ class Reached:
     at: datetime | None
     last_commit: datetime | None
     left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+class RecoversFiles(Protocol):
+    """Applies a log to a server's files that stay, where they stand whole and proven: in a box that has them at its
+    `data_dir`."""
+
+    def needs(self, manifest: Manifest) -> SandboxNeeds: ...
+
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
+        """As `Engine.recover`."""
+
+    def leave(self, box: Place, files: Path) -> None:
+        """End its server. In these files (host path) nothing is left of the sandbox, and nothing by which a server that
+        is started on them applies a log, or follows another."""
 
 
 class ShippedLog(Protocol):

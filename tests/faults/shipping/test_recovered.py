@@ -61,9 +61,6 @@ def gone_back(site: Site, made: Cluster, at: str, *options: str) -> None:
     inside(made, "chown", "-R", "postgres", str(target))
     inside(made, "sh", "-c", f"rm -rf {DATA} && mv {target}/data {DATA}")
     made.start(**KEPT)
-    if at != "latest":
-        assert eventually(lambda: made.psql("select pg_is_wal_replay_paused()", "postgres", check=False) == "t", 30)
-        made.psql("select pg_wal_replay_resume()", "postgres")
     assert eventually(lambda: made.psql("select pg_is_in_recovery()", "postgres", check=False) == "f", 30)
 
 

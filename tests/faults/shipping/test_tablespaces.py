@@ -3,13 +3,15 @@ there, wherever the log is applied."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.cluster import Cluster
-from tests.support.harness import Site
+from tests.support.harness import Ran, Site
 from tests.support.listeners import free_port
 from tests.support.new_server import answers, made, psql, started_by_docker
 from tests.support.shipping import back, based, recovered, ship_once
@@ -84,3 +86,46 @@ def test_a_new_server_has_it_in_its_home(shipped: tuple[Site, Cluster], tmp_path
         locations = psql(home, port, WHERE, "postgres").split(" ")
         psql(home, port, "insert into kept values (0); checkpoint", "postgres")
     assert len(locations) == 2 and all(home / "tablespaces" in Path(one).parents for one in locations), locations
+
+
+@contextlib.contextmanager
+def second_server(made: Cluster, data: Path) -> Iterator[Callable[[str], str]]:
+    """On a copy, beside its source: as whoever restores it on the source's own host starts one."""
+    subprocess.run(["docker", "exec", "-u", "root", made.container, "chown", "-R", "postgres", data.parent], check=True)
+    options = "-c unix_socket_directories=/tmp -c listen_addresses="
+    made.run("pg_ctl", "-D", str(data), "-w", "-s", "-l", "/tmp/second", "-o", options, "start")
+    try:
+        yield lambda sql: made.run("psql", "-XqAt", "-h", "/tmp", "-U", "postgres", "-d", "postgres", "-c", sql).strip()
+    finally:
+        made.run("pg_ctl", "-D", str(data), "-w", "-s", "-m", "immediate", "stop")
+
+
+def into(site: Site, target: Path, at: str = "latest", **env: str) -> Ran:
+    argv = ["restore", "p", "--asset", "crm", "--at", at, "--to", str(target), "--yes-i-mean", target.name]
+    return site.run(*argv, **env)
+
+
+def links(data: Path) -> list[Path]:
+    return [link.resolve() for link in (data / "pg_tblspc").iterdir()]
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_directory_is_handed_over_with_the_log_applied(shipped: tuple[Site, Cluster]) -> None:
+    """Where the source itself can be reached, and a server is started on it there."""
+    site, made = shipped
+    target = made.tablespaces / "back"
+    done = into(site, target)
+    assert done.code == 0, (done.json["reason"], done.stderr)
+    try:
+        assert {c["kind"]: c["status"] for c in done.json["checks"]}["log"] == "PASS"
+        names = {path.name for path in (target / "data").iterdir()}
+        assert not names & {"recovery.signal", "standby.signal", "postmaster.pid", "postmaster.opts"}, names
+        assert not [name for name in names if name.endswith(".captured")]
+        assert len(links(target / "data")) == 2
+        assert all(target / "tablespaces" in link.parents for link in links(target / "data"))
+        assert not (target / "log").exists()
+        with second_server(made, target / "data") as ask:
+            assert ask(ROWS) == "20000 300"
+            ask("insert into kept values (0); checkpoint")
+    finally:
+        subprocess.run(["rm", "-rf", str(target)], check=True)

@@ -28,7 +28,7 @@ from ccdr.ports.accounts import Accounts
 from ccdr.ports.capture import ClientNeed, SourceFacts
 from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
-from ccdr.ports.log import ShippedLog
+from ccdr.ports.log import RecoversFiles, ShippedLog
 from ccdr.ports.new_server import ServerMaker, Site
 from ccdr.ports.place import Place, Source
 
@@ -207,6 +207,11 @@ class Postgres(MethodsConfig[Method]):
 
         env = self._captured(context.manifest).restored_env(context.manifest)
         return erasing.erase(context.sandbox, env, wanted, in_part=in_part)
+
+    def recovers_files(self, manifest: Manifest) -> RecoversFiles | None:
+        from ccdr.engines.postgres.new_server.homes import PhysicalFiles
+
+        return PhysicalFiles(self.model_copy(update={"settings": "durable"}))
 
     # --- a real server --------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ from ccdr.model.values import Manifest, Snapshot
 from ccdr.plans.job import Job
 from ccdr.plans.targets import NewServer
 from ccdr.ports.engine import ServerTarget
+from ccdr.ports.log import RecoversFiles
 from ccdr.ports.new_server import Site
 from ccdr.ports.place import Progress, Source
 from ccdr.sandbox.lab import room_for
@@ -177,7 +178,19 @@ class Examination:
         self.result.notes += notes
         if (contents.get("owners") or contents.get("owner")) and os.geteuid() != 0:
             self.result.notes.append("run by a user who is not root: every file will belong to that user")
-        return IntoDirectory(order, staging, self.recovery, parts)
+        return IntoDirectory(order, staging, self.recovery, parts, self._recovers(order))
+
+    def _recovers(self, order: Order) -> RecoversFiles | None:
+        """What applies the log, where this host can open a sandbox for it."""
+        recovers = order.engine.recovers_files(order.manifest) if self.recovery is not None else None
+        if recovers is None:
+            return None
+        try:
+            order.services.lab.image(order.engine, recovers.needs(order.manifest))
+        except TestBroken as error:
+            self.result.notes.append(f"the log is not going to be applied: {error}")
+            return None
+        return recovers
 
     def _working_copy(self, path: Path) -> Path | None:
         """What an earlier try has left, if it is there."""

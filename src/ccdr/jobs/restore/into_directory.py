@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ccdr.checks.base import CheckConfig
@@ -22,13 +22,18 @@ from ccdr.jobs.restore.parts import fetch_parts, loadable_by_hand
 from ccdr.jobs.restore.request import Before
 from ccdr.jobs.restore.ways import Held, Order, roots_of, skipped
 from ccdr.jobs.shipping.recovery import Recovery
-from ccdr.model.errors import TestBroken
+from ccdr.jobs.shipping.stored_batch import LOG
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import CcdrError, TestBroken, UsageProblem
 from ccdr.model.values import CheckResult, Verdict, so_many
 from ccdr.ports.capture import UPON, WHOLE
 from ccdr.ports.check import CheckContext
+from ccdr.ports.log import RecoversFiles, RecoveryTarget
 from ccdr.ports.place import Place, Progress
-from ccdr.sandbox.docker import Disposal
-from ccdr.sandbox.lab import SandboxOrder
+from ccdr.sandbox import isolation
+from ccdr.sandbox.box import Box
+from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal
+from ccdr.sandbox.lab import SandboxOrder, given_inside, made_below, readable_inside
 from ccdr.storage.manifest import MANIFEST
 
 
@@ -41,8 +46,9 @@ class IntoDirectory:
     staging: Staging
     recovery: Recovery | None = None
     parts: Chosen | None = None  # of the tree these alone
+    recovers: RecoversFiles | None = None  # what applies the log; None: a person does
     verified: int = 0  # files
-    logged: CheckResult | None = None
+    logged: list[CheckResult] = field(default_factory=list)
     erased: bool = False  # people were, once it had been compared with what was captured
 
     @property
@@ -62,7 +68,8 @@ class IntoDirectory:
                 f"of it and the {len(self.order.bases)} snapshots that it depends on, put together in a sandbox"
             )
         if self.recovery is not None:
-            steps.append(f"puts the log next to it: {self.recovery.described}")
+            how = "puts the log next to it" if self.recovers is None else "applies the log to it, in a sandbox"
+            steps.append(f"{how}: {self.recovery.described}")
         return steps
 
     def passed_over(self) -> list[CheckResult]:
@@ -182,11 +189,80 @@ class IntoDirectory:
 
     def _bring_log(self, recovery: Recovery, restored: Path, progress: Progress) -> None:
         order, staging = self.order, self.staging
+        fetched = staging.tree
+        if self.recovers is not None:
+            fetched = staging.root / LOG
+            fetched.mkdir(mode=0o700)
         with order.phase("fetch", "fetching the log", progress):
-            self.logged = recovery.fetch(staging.tree, order.run.directory("log-cache"), order.services)
-            at = staging.target / recovery.place
-            target = recovery.choice.target
-            order.result.notes.append(order.engine.recoverable(restored, at, order.manifest, target))
+            self.logged.append(recovery.fetch(fetched, order.run.directory("log-cache"), order.services))
+        if self.recovers is not None:
+            with order.phase("load", f"applying the log to {order.job.asset}", progress):
+                self._apply(recovery, self.recovers, restored, fetched)
+            return
+        at, target = staging.target / LOG, recovery.choice.target
+        order.result.notes.append(order.engine.recoverable(restored, at, order.manifest, target))
+        order.result.notes += self._outside(fetched / LOG, target)
+
+    def _apply(self, recovery: Recovery, recovers: RecoversFiles, restored: Path, fetched: Path) -> None:
+        """In a sandbox that sees nothing of this host but these files. As root they are its user's meanwhile."""
+        order, staging, disposal, lab = self.order, self.staging, Disposal(), self.order.services.lab
+        needs, owner, host = recovers.needs(order.manifest), restored.stat(), order.services.host
+        if os.geteuid() != 0:
+            needs = replace(needs, user=None)
+        room = SandboxOrder(
+            run=order.run.id,
+            fetched=fetched,
+            out=staging.out,
+            home=restored,
+            storage="disk",
+            no_progress=order.job.limits.no_progress,
+        )
+        readable_inside(host, fetched)
+        boxes: list[Box] = []
+        try:
+            with contextlib.ExitStack() as stack:
+
+                def opened(outside: Mapping[str, str]) -> Box:
+                    stack.close()
+                    asked = replace(room, outside=made_below(restored, outside))
+                    box = stack.enter_context(lab.sandbox(needs, lab.image(order.engine, needs), asked, disposal))
+                    if box.differs:
+                        raise TestBroken(isolation.not_shut_off(box.differs), hint=NOT_AS_ASKED)
+                    given_inside(host, box, staging.out, [restored])
+                    boxes.append(box)
+                    return box
+
+                order.engine.start(opened({}), order.manifest)
+                self.logged.append(recovery.carry_out(recovers, boxes[-1], restored, fetched, order.manifest, opened))
+                recovers.leave(boxes[-1], restored)
+        finally:
+            order.result.left_behind += disposal.problems
+        argv = ["chown", "-R", "-h", f"{owner.st_uid}:{owner.st_gid}", "--", str(restored)]
+        host.run(argv, what="taking the files back")
+        order.result.notes.append(
+            "the log is applied: give the directory to the server's user, and start a server on it"
+        )
+
+    def _outside(self, log: Path, target: RecoveryTarget) -> list[str]:
+        """What this host can tell of the paths at which the log makes files. UsageProblem where one is there: whoever
+        applies it would write to what is somebody else's."""
+        order = self.order
+        need = order.engine.client(order.engine.sandbox(order.manifest).major)
+        host = order.services.host.with_(dirs=need.host_dirs if need else ())
+        try:
+            paths = order.engine.outside(host, log, order.manifest, target)
+        except CcdrError:
+            return ["not known: does the log make files at paths of the source's? This host has no program that tells"]
+        if not paths:
+            return []
+        order.result.words += FreeText("".join(f"the log makes files at {path}\n" for path in paths))
+        if there := [path for path in paths if os.path.lexists(path)]:
+            raise UsageProblem(
+                f"the log makes files at {so_many(len(paths), 'path')} of the source's, and this host has "
+                f"{so_many(len(there), 'of them', 'of them')}: whoever applies it would write there",
+                hint="restore it where Docker runs: there the log is applied in a container",
+            )
+        return [f"the log makes files at {so_many(len(paths), 'path')} of the source's, told above"]
 
     def check(self, progress: Progress) -> list[CheckResult]:
         order = self.order
@@ -200,7 +276,7 @@ class IntoDirectory:
                     "identical", "captured files", Verdict.PASS, so_many(count, "file"), f"{count}, equal"
                 )
                 if order.engine.has_server:
-                    return [equal, *([self.logged] if self.logged else []), *self.passed_over()]
+                    return [equal, *self.logged, *self.passed_over()]
                 looked = self._in_sandbox([Identical(kind="identical"), *asked], progress)
                 return [equal, *looked, *self.passed_over()]
             same = order.check([Identical(kind="identical")], order.engine, self._bench(None), progress)

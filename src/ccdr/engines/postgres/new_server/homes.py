@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ccdr.engines.postgres import server
@@ -12,12 +12,13 @@ from ccdr.engines.postgres.dump.method import Dump
 from ccdr.engines.postgres.inventory import Inventory, conf_line
 from ccdr.engines.postgres.physical import cluster, combine
 from ccdr.engines.postgres.physical.capture import CLUSTER, LINKS, TABLESPACES
-from ccdr.engines.postgres.physical.method import Physical
+from ccdr.engines.postgres.physical.method import Physical, disarm
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.values import Manifest
 from ccdr.ports.new_server import HOME
 from ccdr.ports.place import Place
+from ccdr.ports.restored import SandboxNeeds
 
 DATA = f"{HOME}/{CLUSTER}"
 PATIENCE = 86400  # seconds; the watchdog sees a server that does nothing
@@ -47,6 +48,11 @@ echo 'local all all trust' > {cluster.HBA}
 : > {DATA}/postgresql.auto.conf
 pg_ctl -D {DATA} -w -t {PATIENCE} -l {server.LOG} -s -o "-c config_file={cluster.CONF}" start
 """
+_AS_CAPTURED = f"""set -e
+cd {DATA}
+rm -f postmaster.opts postgresql.auto.conf
+for name in *.captured; do if [ -e "$name" ]; then mv "$name" "${{name%.captured}}"; fi; done
+"""
 STOP = f"pg_ctl -D {DATA} -w -t {PATIENCE} -m fast -s stop"
 
 
@@ -71,6 +77,22 @@ class PhysicalHome(Physical):
             cluster.answers(box, self.restored_env(manifest))
         except CommandFailed as error:
             raise cluster.judged(error, manifest) from None
+
+
+@dataclass(frozen=True)
+class PhysicalFiles(PhysicalHome):
+    """`RecoversFiles`."""
+
+    def needs(self, manifest: Manifest) -> SandboxNeeds:
+        return replace(self.sandbox(manifest), data_dir=HOME, in_place=())
+
+    def prepare(self, box: Place, restored: Path, manifest: Manifest) -> None:
+        link(box)
+
+    @staticmethod
+    def leave(box: Place, files: Path) -> None:
+        box.run(["sh", "-c", f"{STOP}\n{_AS_CAPTURED}"], what="ending the restored server")
+        disarm(files / CLUSTER)
 
 
 # A tablespace's link leads to where it stands in the container, too: one that goes on has been given its final one.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ccdr.engines.postgres import recovery, server
 from ccdr.engines.postgres.captured_settings import AT_LEAST
 from ccdr.engines.postgres.connection import major_of
-from ccdr.engines.postgres.inventory import Inventory, conf_line
+from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.physical import backup_manifest, checks, cluster, combine, rights, tablespaces
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup
 from ccdr.engines.postgres.segments import segments_in, timeline_of
@@ -139,33 +139,11 @@ class Physical:
 
     @staticmethod
     def recoverable(restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
-        """The captured server's own configuration stays; what it takes from the log is added to it. One that was
-        recovered before has the target of then in there."""
-        data = restored / CLUSTER
-        wanted = recovery.settings(str(log), target, target.clock_skew(manifest), None)
-        # A target that is unset behind one that is set unsets that too.
-        options = {**{name: "" for name in recovery.TARGETS if name not in wanted}, **wanted}
-        options["recovery_target_action"] = "pause" if target.time or target.name else "promote"
-        with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as conf:
-            conf.write("# ccdr: recovery by the shipped log\n")
-            conf.writelines(conf_line(key, value) for key, value in options.items())
-        (data / "recovery.signal").touch(mode=0o600)
-        (data / "standby.signal").unlink(missing_ok=True)
-        then = (
-            " up to the target and comes up paused there, read-only: look at it; SELECT pg_wal_replay_resume() then"
-            " ends the recovery, and it can be written to"
-            if target.time or target.name
-            else ""
-        )
-        if target.time:
-            conf_of = f"{log.parent / CLUSTER}/postgresql.auto.conf"
-            then += (
-                '; if it ends with "recovery ended before configured recovery target was reached", no commit came'
-                f" after that time: take recovery_target_time out of {conf_of}, and start it"
-            )
+        disarm(restored / CLUSTER)
         return (
-            f"give {log.parent} to the server's user, and start a server on {log.parent / CLUSTER}: it applies the "
-            f"log{then}"
+            f"the log in {log} is not applied, and no server that is started on {log.parent / CLUSTER} applies it: "
+            "restore it where Docker runs, or apply it by hand in a container (docs/how-to/recover.md: By hand: a "
+            "shipped log), before a server is started on it"
         )
 
     def prepare(self, box: Place, restored: Path, manifest: Manifest) -> None:
@@ -219,3 +197,14 @@ class Physical:
     def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
         manifest = context.manifest
         return checks.integrity(context, self.restored_env(manifest), self.settings(manifest), self.asset.jobs)
+
+
+def disarm(data: Path) -> None:
+    """A server that is started on it applies no log, and follows no other. One that was recovered before has the target
+    of then in there."""
+    for name in ("recovery.signal", "standby.signal"):
+        (data / name).unlink(missing_ok=True)
+    if (auto := data / "postgresql.auto.conf").exists():
+        lines = auto.read_text("utf-8", "surrogateescape").splitlines(keepends=True)
+        kept = (line for line in lines if not line.startswith(("recovery_target", "restore_command")))
+        auto.write_text("".join(kept), "utf-8", "surrogateescape")

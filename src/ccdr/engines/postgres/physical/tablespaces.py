@@ -15,13 +15,13 @@ from ccdr.engines.postgres.segments import SEGMENT_BYTES, segment_name, segments
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken
 from ccdr.ports.place import Place
 
-_LINE = "/tmp/ccdr-line"  # noqa: S108 - in the sandbox: one history's log, as if it were one timeline's
-# On standard input each name and the file that it leads to. $1: the log, $2: the timeline, $3: where the base begins.
-_DUMP = f"""set -e
-rm -rf {_LINE}
-mkdir {_LINE}
-while read -r name file; do ln -s "$1/$file" "{_LINE}/$name"; done
-exec pg_waldump --rmgr=Tablespace --path={_LINE} --timeline="$2" --start="$3"
+# The log of one history, as if it were of one timeline. On standard input each name and the file that it leads to. $1:
+# the log, $2: the timeline, $3: where the base begins.
+_DUMP = """set -e
+line=$(mktemp -d)
+trap 'rm -rf "$line"' EXIT
+while read -r name file; do ln -s "$1/$file" "$line/$name"; done
+pg_waldump --rmgr=Tablespace --path="$line" --timeline="$2" --start="$3"
 """
 # Where a log ends pg_waldump fails. A server reads by the same rules and comes no further.
 _ENDS = re.compile(r"error in WAL record at|could not find file")
