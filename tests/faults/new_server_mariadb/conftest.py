@@ -35,10 +35,18 @@ grant process on *.* to {APP}@localhost;
 create event crm.late on schedule every 1 second starts now() + interval 1 year do insert into agent_log (event) values ('late');
 grant replication slave on *.* to ccdr_backup_crm@localhost;
 """
+# A command, which no record holds.
+SECRET = r"""set @greeting = 'it''s "s3cret" \x'"""
+# What the tests themselves do would end otherwise under these.
+SET_LATER = """
+set global default_storage_engine = MyISAM, autocommit = off, foreign_key_checks = off;
+set global auto_increment_increment = 10, auto_increment_offset = 3;
+"""
 SERVER = (
     *("--log-bin=binlog", "--binlog-format=ROW", "--max-connections=77", "--default-time-zone=+02:00"),
     *("--event-scheduler=ON", "--lower-case-table-names=1", "--character-set-server=latin2"),
-    *("--sql-mode=STRICT_TRANS_TABLES,PIPES_AS_CONCAT",),
+    *("--sql-mode=STRICT_TRANS_TABLES,PIPES_AS_CONCAT", "--block-encryption-mode=aes-256-cbc"),
+    *("--low-priority-updates", f"--init-connect={SECRET}", "--report-host=10.1.2.3", "--max-password-errors=9"),
 )
 
 
@@ -51,6 +59,7 @@ def data() -> Path:
 def server(data: Path) -> Iterator[MariaSource]:
     with mariadb_server(*SERVER, data=data) as made, small_database(made, "crm", goes=True):
         made.sql(MORE)
+        made.sql(SET_LATER)
         yield made
 
 
@@ -76,11 +85,13 @@ def stored(server: MariaSource, data: Path, moment: dict[str, str], tmp_path_fac
         f"  log_shipping: {{interval: 2s}}\n{common}"
     )
     site.backed_up()
-    server.sql("insert into crm.customer (name) values ('by the log')")
+    server.sql("insert into crm.customer (name) values ('by the log'); commit")
+    # A second part of its key counts, as only the source's own engine lets it.
+    server.sql("create table crm.made_late (a int, b int auto_increment, key (a, b))")
     time.sleep(1.1)  # the log tells whole seconds
     moment["before"] = server.sql("select utc_timestamp()") + "+00:00"
     time.sleep(1.1)
-    server.sql("insert into crm.customer (name) values ('too late')")
+    server.sql("insert into crm.customer (name) values ('too late'); commit")
     ship_once(site, "whole")
     return site
 

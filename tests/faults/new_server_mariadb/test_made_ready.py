@@ -21,11 +21,13 @@ FACTS = """
 set names utf8mb4;
 select count(*), sum(crc32(concat_ws(',', id, customer_id, state, started_at, ended_at, seconds, cost, codec + 0))) from crm.`call`;
 select sum(crc32(concat_ws(',', id, name, note, hex(voice), settings))) from crm.customer where id <= 202;
-select table_name, engine, table_collation from information_schema.tables where table_schema = 'crm' order by 1;
+select table_name, engine, table_collation from information_schema.tables where table_schema = 'crm' and table_name <> 'made_late' order by 1;
 select user, host, json_value(priv, '$.authentication_string'), json_value(priv, '$.plugin'), json_value(priv, '$.access') & 1 from mysql.global_priv where user <> 'root' order by 1, 2;
 select event_name, status, definer from information_schema.events where event_schema = 'crm' order by 1;
 select routine_name, definer, md5(routine_definition) from information_schema.routines where routine_schema = 'crm' order by 1;
 select @@sql_mode, @@lower_case_table_names, @@character_set_server, @@global.time_zone, @@max_connections, @@log_bin, @@binlog_format;
+select @@global.auto_increment_increment, @@global.auto_increment_offset, @@global.autocommit, @@global.low_priority_updates;
+select @@global.block_encryption_mode, @@global.default_storage_engine, @@global.init_connect, @@global.max_password_errors;
 """
 OURS = "select count(*) from mysql.global_priv where user like 'ccdr_sandbox%'"
 
@@ -71,6 +73,10 @@ def test_of_a_dump_started_by_debian(site: Site, server: MariaSource, tmp_path: 
         assert "denied" in ask(container, socket, "select 1", APP, "wrong")
         assert ask(container, socket, "select count(*) from crm.live_agent") == "0"
         assert any("1 MEMORY table (live_agent) will be empty" in note for note in done.json["notes"])
+        (left,) = (note for note in done.json["notes"] if note.startswith("set at the source, and not so here: "))
+        assert left.split(" (")[0].split(": ")[1] == "foreign_key_checks, report_host", left
+        assert "s3cret" in (home / "my.cnf").read_text()
+        assert not [p for p in site.state.rglob("*") if p.is_file() and b"s3cret" in p.read_bytes()]
         wait, refill = done.json["start"]["then"]
         assert " --wait=" in wait, "the lines are pasted together with those that start it"
         for line in (wait, refill):
@@ -109,6 +115,8 @@ def test_of_a_copy_and_its_log_started_by_docker_and_backed_up_again(
         assert facts(container, socket) == of_source(server)
         newest = "select name from crm.customer order by id desc limit 1"
         assert ask(container, socket, newest) == "by the log"
+        engine = "select engine from information_schema.tables where table_name = 'made_late'"
+        assert ask(container, socket, engine) == "MyISAM", "the source's own engine, which no log names"
         assert ask(container, socket, OURS, *backup_user("crm")) == "0"
         assert re.search(r"\| call +\| ", looked(done.json["start"], container))
         assert is_it(site, "whole", home, done.json["run"])

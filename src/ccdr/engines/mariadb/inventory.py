@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, cast
 
+from ccdr.engines.mariadb import variables
 from ccdr.engines.mariadb.client import Login, answers, quote_text
 from ccdr.engines.servers.erasing import told_columns
 from ccdr.engines.servers.inventory import ServerInventory
@@ -18,6 +19,9 @@ from ccdr.ports.place import Place
 SETTINGS = (
     "sql_mode",
     "old_mode",
+    "default_storage_engine",
+    "default_regex_flags",
+    "block_encryption_mode",
     "character_set_server",
     "collation_server",
     "character_set_collations",
@@ -26,6 +30,7 @@ SETTINGS = (
     "innodb_page_size",
     "innodb_strict_mode",
     "innodb_default_row_format",
+    "innodb_compression_default",
     "div_precision_increment",
     "default_week_format",
     "lc_time_names",
@@ -93,7 +98,7 @@ def facts_sql(database: str) -> str:
     return f"""\
 SELECT JSON_ARRAY('setting', LOWER(variable_name), variable_value) FROM information_schema.global_variables
   WHERE variable_name IN ({wanted}) ORDER BY variable_name;
-SELECT JSON_ARRAY('database', default_character_set_name, default_collation_name, schema_comment)
+{variables.ASKED}SELECT JSON_ARRAY('database', default_character_set_name, default_collation_name, schema_comment)
   FROM information_schema.schemata WHERE schema_name = {db};
 SELECT JSON_ARRAY('bytes', COALESCE(SUM(data_length + index_length), 0),
     COALESCE(SUM(IF(engine = 'MEMORY', data_length + index_length, 0)), 0))
@@ -122,6 +127,7 @@ def as_recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What a manifest holds of them: the database's comment is anybody's words, so a digest stands for it."""
     return {
         **{name: fact for name, fact in facts.items() if name != "comment"},
+        "variables": variables.as_recorded(facts.get("variables", {})),
         "comment_sha256": comment_digest(facts),
     }
 
@@ -149,6 +155,7 @@ def facts_of(place: Place, login: Login, database: str) -> dict[str, Any]:
     return {
         "version": settings.pop("version"),
         "settings": settings,
+        "variables": variables.told(rows),
         "database": database,
         "charset": charset,
         "collation": collation,
@@ -177,6 +184,11 @@ class Inventory(ServerInventory):
     @property
     def settings(self) -> Mapping[str, str]:
         return cast("Mapping[str, str]", self.facts["settings"])
+
+    @property
+    def variables(self) -> Mapping[str, str | None]:
+        """Whatever somebody has set for the whole server; None for free text, which only the snapshot holds."""
+        return cast("Mapping[str, str | None]", self.facts.get("variables", {}))
 
     @property
     def libraries(self) -> list[str]:

@@ -115,7 +115,7 @@ def option_line(name: str, value: str) -> str:
 
 def _option(value: str) -> str:
     """As an option file has it."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"' if value else ""
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"' if value else ""
 
 
 _PLAIN = "--init-command=SET SESSION sql_mode=''"  # the source's may be ORACLE, which reads programs otherwise

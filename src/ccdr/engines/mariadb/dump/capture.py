@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ccdr.engines.mariadb import accounts
+from ccdr.engines.mariadb import accounts, variables
 from ccdr.engines.mariadb.client import (
     Login,
     client_version,
@@ -116,7 +116,9 @@ class Dumper:
         facts = facts_of(self.place, self.login, self.database)
         (into / files.DATABASE).write_text(files.create_database(facts), "utf-8", "surrogateescape")
         named = files.file_names(t.name for t in objects.with_rows)
-        digests = self.tools.digest(into, [str(p.relative_to(into)) for p in sorted(into.rglob("*.sql"))])
+        variables.keep(facts["variables"], into)
+        named_files = [str(p.relative_to(into)) for p in sorted(into.rglob("*.sql"))]
+        digests = self.tools.digest(into, [*named_files, variables.FILE])
         contents = {
             **as_recorded(facts),
             "source": self.database,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ccdr.engines.mariadb import accounts
+from ccdr.engines.mariadb import accounts, variables
 from ccdr.engines.mariadb.client import text_of
 from ccdr.engines.mariadb.dump import files
 from ccdr.engines.mariadb.inventory import Inventory
@@ -13,7 +13,8 @@ from ccdr.model.errors import BackupBad, CommandFailed
 from ccdr.model.values import Manifest
 from ccdr.ports.place import Place, Pulse
 
-_OURS = (files.DATABASE, accounts.USERS, accounts.GRANTS)  # the rest is mariadb-dump's, and ends as it ends
+# The rest is mariadb-dump's, and ends as it ends.
+_OURS = (files.DATABASE, accounts.USERS, accounts.GRANTS, variables.FILE)
 _SQL_MODE = "SQL_MODE='NO_AUTO_VALUE_ON_ZERO'"
 # A row that breaks a CHECK of its table is loaded as the source holds it; the tests tell of it.
 AS_THEY_ARE = "check_constraint_checks=0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ccdr.engines.mariadb import recovery, server
+from ccdr.engines.mariadb import recovery, server, variables
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import lines
 from ccdr.engines.mariadb.dump.loaded import Loaded, how_far
@@ -47,6 +48,8 @@ _SIZES = (
     "where table_schema = database() order by kb desc limit 40"
 )
 _UNIT = Unit("mariadb-server", "mariadb", "mariadb@", "mysql")
+_VARIABLES = f"{DATA}/{variables.FILE}"  # where a copy has them
+_KEEP_VARIABLES = f"umask 077; cat > {_VARIABLES}"
 # The configuration comes on standard input. Nothing of an old log may lie there.
 _SET_UP = f"""set -e
 umask 027
@@ -125,6 +128,8 @@ class Maker(NewServerMaker["MariaDB"]):
         self, box: Place, restored: Path, manifest: Manifest, log: Path | None, target: RecoveryTarget | None
     ) -> Reached | None:
         if not copied(manifest):
+            text = (restored / variables.FILE).read_text("utf-8")
+            box.run(["sh", "-c", _KEEP_VARIABLES], stdin=text, what="keeping the source's variables")
             # What stands in for another database in a sandbox has no place in a real one.
             Dump(self.asset.model_copy(update={"prepare_sql": ()})).load(with_room(box), restored, manifest)
             memory_tables.keep(box, restored, manifest)
@@ -171,9 +176,10 @@ class Maker(NewServerMaker["MariaDB"]):
         kept = self._kept(box) if copied(manifest) else {}
         notes = self._kept_out(box)
         private_server.stop(box)
-        mine = self._own(box, manifest, kept)
+        source: dict[str, str] = json.loads(box.run(["cat", _VARIABLES], what="reading the source's variables").stdout)
+        mine = self._own(box, manifest, kept, source)
         box.run(["sh", "-c", _SET_UP], stdin=mine.text(str(self.site.home)), what="its configuration")
-        private_server.start_once(box)
+        notes += mine.notes(source, private_server.start_once(box))
         drop_in = _UNIT.drop_in(self.site, owner, self._unit_lines)
         write(box, DROP_IN, drop_in, "its unit")
         captured, given = mine.buffer_pool
@@ -195,14 +201,19 @@ class Maker(NewServerMaker["MariaDB"]):
             f"`mariadb --socket={shlex.quote(str(self._socket))} -u root`, `ALTER USER … IDENTIFIED BY '…'`"
         ]
 
-    def _own(self, box: Place, manifest: Manifest, kept: dict[str, str]) -> own.Own:
+    def _own(
+        self, box: Place, manifest: Manifest, kept: Mapping[str, str], source: Mapping[str, str | None]
+    ) -> own.Own:
+        """`source`: what somebody has set there, as far as it is known yet."""
         memory = int(box.run(["awk", "/^MemTotal:/ { print $2 }", "/proc/meminfo"]).stdout) * 1024
-        return own.Own(self.site, manifest, self.port, self._socket, kept, memory)
+        given = variables.given(source, private_server.known_options(box, Inventory(manifest.contents).libraries))
+        return own.Own(self.site, manifest, self.port, self._socket, kept, memory, given)
 
     def _require_taken(self, box: Place, manifest: Manifest) -> None:
         """The server itself says whether it knows all of its settings: before anything is loaded."""
         try:
-            private_server.take_settings(box, self._own(box, manifest, {}).text(HOME))
+            mine = self._own(box, manifest, {}, Inventory(manifest.contents).variables)
+            private_server.take_settings(box, mine.text(HOME))
         except CommandFailed as error:
             raise not_taken(error, own.asked_for(self.site)) from None
 

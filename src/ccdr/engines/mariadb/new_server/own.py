@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from ccdr.engines.mariadb import variables
 from ccdr.engines.mariadb.inventory import OF_SERVER, SETTINGS, Inventory
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.server import option_line
@@ -35,6 +36,8 @@ _OURS = {
         ("init_file", "log_bin", "log_error", "pid_file", "server_id", "skip_grant_tables", "skip_networking"), None
     ),
 }
+# With which it is not started the first time, by nobody but ccdr.
+_TRIED_OTHERWISE = (_BUFFER_POOL, "event_scheduler", "key_buffer_size")
 _OPTION = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 
 
@@ -47,7 +50,8 @@ def asked_for(site: Site) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Own:
-    """`kept` is how a copy's files are laid out, `memory` this host's in bytes."""
+    """`kept` is how a copy's files are laid out, `memory` this host's in bytes, `given` what else of the source's own
+    variables it is set to."""
 
     site: Site
     manifest: Manifest
@@ -55,6 +59,7 @@ class Own:
     socket: Path
     kept: Mapping[str, str]
     memory: int
+    given: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def inventory(self) -> Inventory:
@@ -73,7 +78,8 @@ class Own:
 
     def options(self, home: str) -> dict[str, str]:
         """Of a server whose files are below `home`."""
-        captured, inventory, at = self.inventory.settings, self.inventory, PurePosixPath(home)
+        inventory, at = self.inventory, PurePosixPath(home)
+        captured = {**self.given, **inventory.settings}
         out = {
             "datadir": str(at / DATA),
             "pid_file": str(at / RUN / "mariadbd.pid"),
@@ -86,7 +92,7 @@ class Own:
         }
         if self.logs:
             out["log_bin"] = str(at / BINLOG / self._log_name)
-        for name in (*SETTINGS, *OF_SERVER, "max_heap_table_size", "binlog_row_image"):
+        for name in (*SETTINGS, *OF_SERVER, "max_heap_table_size", "binlog_row_image", *self.given):
             if name in captured and name not in NOT_TAKEN:
                 out[f"loose-{_CALLED.get(name, name)}"] = captured[name]
         if _BUFFER_POOL in captured:
@@ -104,6 +110,15 @@ class Own:
         if isinstance(self.manifest.contents.get("binlog"), Mapping):
             return base_of(started_at(self.manifest)[0]) or BINLOG
         return BINLOG
+
+    def notes(self, source: Mapping[str, str | None], there: Mapping[str, str]) -> Iterator[str]:
+        """What it does otherwise than the `source`, `there` being what it has started with."""
+        ours = {*_OURS, *asked_for(self.site), *_TRIED_OTHERWISE}
+        if other := [name for name in variables.differing(source, there) if name not in ours]:
+            yield (
+                f"set at the source, and not so here: {', '.join(other)} (the target's `settings:` can set what this "
+                "host has)"
+            )
 
     def text(self, home: str) -> str:
         lines = [

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from ccdr.engines.mariadb import server
+from ccdr.engines.mariadb import server, variables
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
-from ccdr.engines.mariadb.client import quote_name
+from ccdr.engines.mariadb.client import quote_name, read_answers
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.new_server import own
 from ccdr.engines.servers.room import WithRoom
@@ -67,15 +67,25 @@ while grep -q '^State:[[:space:]]*[^ZX[:space:]]' /proc/$pid/status 2> /dev/null
 grep -q 'Shutdown complete' {server.LOG}
 rm -rf {SORTING}
 """
+# What options it has, with the plugins that it loads.
+_OPTIONS = ["mariadbd", "--no-defaults", "--verbose", "--help"]
+# Which values it has, as `read_answers` reads them.
+_VALUES = "/tmp/ccdr-values"  # noqa: S108
+_ASK = (
+    "SELECT JSON_ARRAY(LOWER(variable_name), variable_value) FROM information_schema.global_variables "
+    f"INTO OUTFILE '{_VALUES}' FIELDS ESCAPED BY '';"
+)
 _TAKES = f"cat > {_CONF} && mariadbd --defaults-file={_CONF} --datadir=/tmp --verbose --help > /dev/null"
 # Once by its own configuration, but for where it listens and what it would write beside its data: does it start?
 _ONCE = f"""set -e
 sed '/^log_bin=/d; /^log_error=/d; /^plugin_dir=/d' {HOME}/{own.CONF} > {_CONF}
 mkdir -p {SORTING}
 : > {server.LOG}
+rm -f {_VALUES}
+echo "{_ASK}" > {_INIT}
 mariadbd --defaults-file={_CONF} --datadir={DATA} --tmpdir={SORTING} --socket={server.SOCKET} --pid-file={PID} \\
   --skip-networking --skip-log-bin --event-scheduler=OFF --innodb-buffer-pool-size=256M --key-buffer-size=16M \\
-  < /dev/null > {server.LOG} 2>&1 &
+  --init-file={_INIT} --secure-file-priv= < /dev/null > {server.LOG} 2>&1 &
 server=$!
 until grep -q 'ready for connections' {server.LOG}; do
   kill -0 $server
@@ -84,6 +94,7 @@ done
 kill $server
 wait $server
 rm -rf {SORTING}
+cat {_VALUES}
 """
 _NO_ROOM = re.compile(r"No space left|Disk full|errno: 28|OS error 28|error number 28", re.IGNORECASE)
 
@@ -132,10 +143,16 @@ def stop(box: Place) -> None:
         ) from None
 
 
-def start_once(box: Place) -> None:
-    """By its own configuration, and ended again. TestBroken where it does not start."""
+def known_options(box: Place, plugins: Iterable[str]) -> set[str]:
+    argv = [*_OPTIONS, *(f"--plugin-load-add={name}" for name in plugins)]
+    return variables.options(box.run(argv, what="asking for its options").stdout)
+
+
+def start_once(box: Place) -> dict[str, str]:
+    """By its own configuration, and ended again; its global variables. TestBroken where it does not start."""
     try:
-        box.run(["bash", "-c", _ONCE], what="starting it once by its own configuration")
+        done = box.run(["bash", "-c", _ONCE], what="starting it once by its own configuration")
+        return dict(read_answers(done.stdout))
     except CommandFailed as error:
         words = server.last_words(box)
         raise TestBroken(

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ccdr.engines.mariadb import accounts, memory_rows
+from ccdr.engines.mariadb import accounts, memory_rows, variables
 from ccdr.engines.mariadb.binlog import head_at
 from ccdr.engines.mariadb.client import Login, ask
 from ccdr.engines.mariadb.inventory import as_recorded, facts_of
@@ -118,6 +118,7 @@ class Copier:
     def _described(
         self, into: Path, facts: dict[str, Any], before: Objects, after: Objects, course: Course, until: datetime
     ) -> Capture:
+        variables.keep(facts["variables"], into / COPY)
         files = self.tools.digest(into, [str(p.relative_to(into)) for p in sorted(into.rglob("*")) if p.is_file()])
         if f"{COPY}/ibdata1" not in files:
             raise BackupFailed("mariadb-backup left no copy of the server's data")
