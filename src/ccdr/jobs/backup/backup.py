@@ -64,10 +64,11 @@ def backup(
                 with contextlib.suppress(CcdrError):  # a ledger that cannot be read is told when it is written to
                     result.notes += _in_doubt(job, services)
                     history = services.history(job)
-                    result.made_by_recovery = made_by_recovery(job, services, result.server, result.recovery)
-                    if history.is_another(result.server) and not result.made_by_recovery:
-                        result.other_cluster = True
-                        result.notes.append(ANOTHER.format(result.server, history.server))
+                    if history.is_another(result.server):
+                        result.made_by_recovery = made_by_recovery(job, services, result.server, result.recovery)
+                        if not result.made_by_recovery:
+                            result.other_cluster = True
+                            result.notes.append(ANOTHER.format(result.server, history.server))
                     result.suspect = history.suspicion(
                         result.growth, result.canaries, _source(result), drains=job.engine.drains
                     )
