@@ -30,7 +30,7 @@ def maker(tmp_path: Path, **connection: Any) -> Maker:
 
 
 def manifest(users: object = ("default", "ccdr_backup")) -> Any:
-    held = {"server": "redis", "version": "8.0", "settings": {}, "cluster_node": False}
+    held = {"server": "redis", "version": "8.0", "settings": {}, "cluster_node": False, "replica": False}
     return a_manifest(contents={**held, "users": list(users) if users else None})  # type: ignore[call-overload]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +22,12 @@ from ccdr.plans.job import Job
 from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place
 from ccdr.storage.restic import Restic
+
+NO_TABLESPACES = SimpleNamespace(engine=SimpleNamespace(outside=lambda *_: {}))  # that the log would create
+
+
+def _never(outside: Mapping[str, str]) -> Place:
+    raise AssertionError("the log makes no files outside of the base")
 
 
 def test_a_recovery_begins_with_the_newest_base_before_its_target() -> None:
@@ -129,8 +135,8 @@ def test_what_claims_to_be_later_than_it_was_stored_makes_nothing_newer(said: in
     choice = choose([snapshot], [manifest], LogArchive((last,)), WAL, RecoveryTarget())
     claimed = None if said is None else last.point + timedelta(seconds=said)
     engine = SimpleNamespace(recover=lambda *_: Reached("0/1", claimed, None))
-    one = Recovery(None, None, WAL, choice, segment(1), ahead=False)  # type: ignore[arg-type]
-    one.carry_out(engine, None, Path(), Path(), manifest)  # type: ignore[arg-type]
+    one = Recovery(NO_TABLESPACES, None, WAL, choice, segment(1), ahead=False)  # type: ignore[arg-type]
+    one.carry_out(engine, None, Path(), Path(), manifest, _never)  # type: ignore[arg-type]
     assert one.moment == last.point + timedelta(seconds=reached)
     assert [found.consistent for found in one.points()] == [one.moment]
 
@@ -140,17 +146,17 @@ def test_how_far_it_reached_is_nobody_s_to_say_where_its_snapshot_is_dated_ahead
     choice = choose([snapshot], [manifest], arranged([batch(1, 3, 10)]), WAL, RecoveryTarget())
     engine = SimpleNamespace(recover=lambda *_: Reached("0/1", None, None))
     for ahead, points in ((False, 1), (True, 0)):
-        one = Recovery(None, None, WAL, choice, segment(1), ahead=ahead)  # type: ignore[arg-type]
-        one.carry_out(engine, None, Path(), Path(), manifest)  # type: ignore[arg-type]
+        one = Recovery(NO_TABLESPACES, None, WAL, choice, segment(1), ahead=ahead)  # type: ignore[arg-type]
+        one.carry_out(engine, None, Path(), Path(), manifest, _never)  # type: ignore[arg-type]
         assert len(one.points()) == points
 
 
 def test_a_point_with_a_name_alone_is_of_no_known_time() -> None:
     snapshot, manifest = base(0, 1)
     choice = choose([snapshot], [manifest], arranged([batch(1, 3, 10)]), WAL, RecoveryTarget(name="before-migration"))
-    one = Recovery(None, None, WAL, choice, segment(1), ahead=False)  # type: ignore[arg-type]
+    one = Recovery(NO_TABLESPACES, None, WAL, choice, segment(1), ahead=False)  # type: ignore[arg-type]
     engine = SimpleNamespace(recover=lambda *_: Reached("0/1", None, None))
-    one.carry_out(engine, None, Path(), Path(), manifest)  # type: ignore[arg-type]
+    one.carry_out(engine, None, Path(), Path(), manifest, _never)  # type: ignore[arg-type]
     assert one.moment is None and one.points() == []
 
 
@@ -176,7 +182,7 @@ def test_log_that_does_not_say_how_far_it_reaches_proves_nothing(job: Job, targe
     choice = choose([snapshot], [manifest], archive, WAL, target)
     recovery = Recovery(job, cast(Restic, None), WAL, choice, segment(1), ahead=False)
     with pytest.raises(TestBroken, match="does not say which position"):
-        recovery.carry_out(job.engine, cast(Place, None), Path(), Path(), manifest)
+        recovery.carry_out(job.engine, cast(Place, None), Path(), Path(), manifest, _never)
 
 
 def test_what_cannot_be_reached_is_said_before_anything_is_done() -> None:
