@@ -237,6 +237,25 @@ def test_log_that_leads_on_from_a_newer_base_is_not_what_failed() -> None:
     assert not read_history([recovery(2, "PASS")])["p", "a"].log_disproved(base(NOON))
 
 
+def test_log_in_which_a_recovery_found_what_cannot_be_applied_does_not_count() -> None:
+    """Though that is no failure: not until one that goes as far has passed, and for no newer base."""
+    bases = [
+        Snapshot("b", "p", "a", "r", "postgres", "physical", at, at, 1, "/x", "0" * 64) for at in (NOON, NOON + HOUR)
+    ]
+    stopped = recovery(2, "INCONCLUSIVE")
+    stopped["recovery"] = {**stopped["recovery"], "verdict": None, "stops": True}
+    for after, counts in (
+        ([], False),
+        ([recovery(3, "INCONCLUSIVE")], False),
+        ([recovery(3, "PASS", "a time", NOON - HOUR)], False),
+        ([recovery(3, "PASS")], True),
+    ):
+        found = read_history([stopped, *after])["p", "a"]
+        assert found.log_failure is None and [found.log_disproved(b) for b in bases] == [not counts, False]
+    broken = read_history([recovery(2, "INCONCLUSIVE")])["p", "a"]
+    assert not broken.log_disproved(bases[0]), "nothing was found of the log"
+
+
 @given(st.lists(st.tuples(st.sampled_from(["PASS", "FAIL"]), st.sampled_from([None, 0, 1, 2, 3])), max_size=8))
 def test_what_stands_is_a_failure_that_nothing_went_past(tests: list[tuple[str, int | None]]) -> None:
     """None: the log's end."""

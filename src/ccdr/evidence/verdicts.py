@@ -36,16 +36,17 @@ def reached_for(recovery: Record) -> datetime:
     return utc(recovery["recovery"]["until"])
 
 
-def log_failure(before: Record | None, test: Record) -> Record | None:
+def log_failure(before: Record | None, test: Record, *, stops: bool = False) -> Record | None:
     """The failed recovery by the log that stands after this test, `before` being what stood before it. It is the log's
-    end that would be wanted: nothing goes further."""
+    end that would be wanted: nothing goes further. `stops`: one that found what cannot be applied is as good."""
     recovery = test.get("recovery") or {}
     goes_as_far = before is None or recovery.get("target") == LATEST
     if before is not None and recovery.get("until") is not None:
         goes_as_far = goes_as_far or reached_for(test) >= reached_for(before)
-    if recovery.get("verdict") not in ("PASS", "FAIL") or not goes_as_far:
+    failed = recovery.get("verdict") == "FAIL" or (stops and recovery.get("stops", False))
+    if not (failed or recovery.get("verdict") == "PASS") or not goes_as_far:
         return before
-    return test if recovery["verdict"] == "FAIL" else None
+    return test if failed else None
 
 
 def as_strict(failed: Record, then: list[Any] | None, now: list[Any] | None) -> bool:

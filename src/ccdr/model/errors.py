@@ -117,6 +117,11 @@ class TestBroken(CcdrError):
     __test__ = False  # its name must not make pytest collect it
 
 
+class LogStops(TestBroken):
+    """The log holds what cannot be applied, or nobody can tell whether it does the same again. Nothing of it counts for
+    a base that it would lead on from: only a newer base does, or a recovery that goes as far."""
+
+
 class TwoBranches(TestBroken):
     """A time may mean either of two branches of a log: only a person can say which."""
 

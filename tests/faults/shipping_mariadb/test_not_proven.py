@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.support.shipping_mariadb import CHECKS, SMALL, back
 
 from ccdr.engines.mariadb import MariaDB
 from ccdr.jobs.restore_test import restore_test
-from ccdr.model.values import Manifest, Verdict
+from ccdr.model.values import Manifest, Verdict, utc
 from ccdr.plans.job import Job
 from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place
@@ -64,12 +65,21 @@ def test_changes_that_are_logged_as_statements_are_not_proven(shipped: Site, sou
     source.sql("insert into crm.calls (note) values ('a row'); analyze table crm.calls; create table crm.more (i int)")
     source.sql("create user someone@localhost; alter table crm.agents add column seat int; drop user someone@localhost")
     ship_once(shipped)
-    assert recovered(shipped, "latest").json["verdict"] == "PASS"
+    done = recovered(shipped, "latest")
+    assert done.json["verdict"] == "PASS", done
     source.sql("set binlog_format = statement; /* app */\ninsert into crm.calls (note) values (uuid())")
     ship_once(shipped)
+    asked = datetime.now(UTC)
+    before = exposed(shipped)
     done = recovered(shipped, "latest")
     assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
     assert "1 changes are in the log as statements" in done.json["reason"]
+    since_base = (asked - utc(done.json["snapshot"]["consistent_point"])).total_seconds()
+    assert before < since_base <= exposed(shipped), "what cannot be applied does not count"
+
+
+def exposed(site: Site) -> float:
+    return float(site.run("status").json["plans"][0]["assets"][0]["rpo"]["achieved_s"])
 
 
 AS_STATEMENT = """

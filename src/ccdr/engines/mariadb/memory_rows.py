@@ -20,7 +20,7 @@ from ccdr.engines.mariadb.dump.files import dump_rows
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE
 from ccdr.engines.mariadb.dump.lock import ReadLock
 from ccdr.engines.mariadb.shipped import number_of
-from ccdr.model.errors import BackupFailed, CommandFailed, TestBroken
+from ccdr.model.errors import BackupFailed, CommandFailed, LogStops
 from ccdr.model.values import Manifest
 from ccdr.ports.capture import Tools
 from ccdr.ports.place import Place
@@ -154,13 +154,13 @@ def load(box: Place, login: Login, home: str) -> None:
 
 
 def require_still(box: Place, login: Login, tables: Collection[str]) -> None:
-    """TestBroken where a table of which changes were left out is not of that engine any more."""
+    """LogStops where a table of which changes were left out is not of that engine any more."""
     if not tables:
         return
     sql = f"SELECT JSON_QUOTE({_KEY}) FROM information_schema.tables t WHERE t.engine <> 'MEMORY';"
     there = set(answers(box, login, sql, "listing tables"))
     if changed := sorted(named(key) for key in tables if key in there):
-        raise TestBroken(
+        raise LogStops(
             f"the log gives {', '.join(changed[:3])}, a MEMORY table whose rows the base lacks, another engine",
             hint="back up again: a base that is taken now has its rows",
         )

@@ -23,7 +23,7 @@ from ccdr.engines.mariadb.memory_rows import MemoryRows
 from ccdr.engines.mariadb.server import LACKS
 from ccdr.engines.mariadb.shipped import began, gtids_of, segments_in, started_at
 from ccdr.engines.mariadb.statements import STATEMENT
-from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, UsageProblem
+from ccdr.model.errors import BackupBad, CommandFailed, LogStops, TestBroken, UsageProblem
 from ccdr.model.values import Manifest, rfc3339
 from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place
@@ -32,16 +32,16 @@ _GTIDS = re.compile(rf"{GTID.pattern}(,{GTID.pattern})*")
 JITTER = 5.0  # seconds by which what was begun earlier may commit later: where the log may go back a little
 # $1: where the log is read from in its first file; $2: up to where, as an option; $3: the program that leaves changes
 # out; $4: the client's words, apart by newlines. Then the files. Whose changes they are comes on standard input.
-_APPLY = f"""set -o pipefail
+_APPLY = f"""set -eo pipefail
 start=$1; stop=$2; program=$3 listed={memory_rows.LISTED} counted={memory_rows.COUNTED}
 mapfile -t client <<< "$4"; shift 4
 cat > $listed
 : > $counted
 told() {{ mariadb-binlog --no-defaults --verify-binlog-checksum --start-position="$start" "$stop" "$@"; }}
 if [ -s $listed ]; then
-  told "$@" | LC_ALL=C awk -v listed=$listed -v counted=$counted "$program" | "${{client[@]}}"
+  told "$@" | LC_ALL=C awk -v listed=$listed -v counted=$counted "$program" | "${{client[@]}}" > /dev/null
 else
-  told "$@" | "${{client[@]}}"
+  told "$@" | "${{client[@]}}" > /dev/null
 fi
 cat $counted
 """
@@ -138,9 +138,9 @@ def _require(held: span.Span, names: list[str], manifest: Manifest, target: Reco
 
 
 def require_the_same_again(doubts: Mapping[str, int]) -> None:
-    """TestBroken where something in the log, of these kinds, may do otherwise when it is run again."""
+    """LogStops where something in the log, of these kinds, may do otherwise when it is run again."""
     if plain := doubts.get(STATEMENT):
-        raise TestBroken(
+        raise LogStops(
             f"{plain} changes are in the log as statements and not as rows, and nobody can tell whether they do the "
             "same again",
             hint="set binlog_format to ROW at the source, and back up again",
@@ -150,7 +150,7 @@ def require_the_same_again(doubts: Mapping[str, int]) -> None:
             f"{n} change{'s' * (n > 1)} in the log {'are each' if n > 1 else 'is'} {kind}"
             for kind, n in sorted(doubts.items())
         )
-        raise TestBroken(
+        raise LogStops(
             f"{differing}: nobody can tell whether the log does the same again",
             hint="back up again: what a base holds is not done again",
         )
@@ -213,7 +213,7 @@ def _apply(
                 hint="back up again: a base tells which plugins the source uses; or name an image that has them",
             ) from None
         if _NOT_THERE in error.stderr:
-            raise TestBroken(
+            raise LogStops(
                 f"the log drops a table that is not there: {error}",
                 hint="so does DROP TABLE of several, of which one was not there at the source either; back up again",
             ) from None
@@ -223,10 +223,10 @@ def _apply(
 
 
 def _require_history(box: Place, login: Login) -> None:
-    """TestBroken where a row's history is made here of what the log leaves out."""
+    """LogStops where a row's history is made here of what the log leaves out."""
     if tables := rows_of(box, login, _HISTORY, "looking for tables that keep their history"):
         name = "".join(tables[0]).encode("unicode_escape").decode()
-        raise TestBroken(
+        raise LogStops(
             f"the log leaves out texts and BLOBs that did not change (binlog_row_image is NOBLOB), and {name} keeps its"
             " history: that lacks them here",
             hint="set binlog_row_image to FULL at the source, and back up again",

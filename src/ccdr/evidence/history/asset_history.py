@@ -282,9 +282,9 @@ class AssetHistory(FoldedRecords):
         return failure if failure and last and failure["seq"] != last["seq"] else None
 
     def log_disproved(self, base: Snapshot) -> bool:
-        """Was log that leads on from this base to be gone through by a recovery that failed? A base that is newer leads
-        on anew."""
-        return self.log_failure is not None and reached_for(self.log_failure) >= base.consistent_point
+        """Was log that leads on from this base to be gone through by a recovery that failed, or found in it what cannot
+        be applied? A base that is newer leads on anew."""
+        return self.log_stop is not None and reached_for(self.log_stop) >= base.consistent_point
 
     def answers_for(self, verb: Verb) -> bool:
         """Of a plan: is it this host's to do? All is, where no run here was ever asked for anything."""

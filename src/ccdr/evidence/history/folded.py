@@ -131,6 +131,7 @@ class FoldedRecords:
     checks_at_start: dict[str, Any] = field(default_factory=dict)  # of tests that have no end yet, by run
     failure: Record | None = None  # the test that failed, until one of a snapshot at least as new has passed
     log_failure: Record | None = None  # the recovery by the log that failed, until one that goes as far has passed
+    log_stop: Record | None = None  # the same, or one that found in the log what cannot be applied
     open_runs: dict[str, Record] = field(default_factory=dict)  # starts without an end, by run, in order …
     at_work: list[str] = field(
         default_factory=list
@@ -540,6 +541,7 @@ class FoldedRecords:
         if record.get("damaged") is True:
             self.last_damage = record
         self.log_failure = log_failure(self.log_failure, record)
+        self.log_stop = log_failure(self.log_stop, record, stops=True)
         # A good old snapshot says nothing of a newer one that failed; nor a log that is bad of its base.
         if record["verdict"] == "FAIL" and not blames_the_log(record) and not of_a_newer(self.failure, record):
             self.failure = record

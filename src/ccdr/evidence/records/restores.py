@@ -116,6 +116,7 @@ class LogRecovery(Value, frozen=True, kw_only=True, gc=False):
     reached: LogReached | None = None
     verdict: Outcome | None = None
     until: Time | None = None
+    stops: Annotated[bool, about("the log holds what cannot be applied: nothing of it counts since that base")] = False
 
 
 class Difference(Value, frozen=True, kw_only=True, gc=False):

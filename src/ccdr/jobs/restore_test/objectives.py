@@ -37,6 +37,7 @@ def finish(course: CourseOfTest) -> None:
         test.hint = where_it_can_be_done(test.hint, backs_up=backs_up)
     if course.at is not None:
         test.recovery = {**(test.recovery or {"target": recorded_target(course.at)}), **_log_judged(course, course.at)}
+        test.recovery |= {"stops": True} if test.log_stops else {}
     if test.proof is not None:
         test.bytes_restored = sum(course.repo.restored) + (course.recovery.bytes_restored if course.recovery else 0)
     test.tools = {"ccdr": __version__}
@@ -102,9 +103,10 @@ def _logged(course: CourseOfTest, usable: list[Snapshot]) -> list[measure.Point]
 def _log_judged(course: CourseOfTest, target: RecoveryTarget) -> dict[str, object]:
     """The verdict on the log, and up to when that is true. Where a name lies is known only once it was reached."""
     verdict, until = course.test.log_verdict, target.time or course.began
+    failed = verdict is Verdict.FAIL or course.test.log_stops
     if course.recovery is not None and (former := course.recovery.former) is not None:
-        return {"verdict": verdict, "until": rfc3339(former) if verdict is Verdict.FAIL else None}
-    if target.name is not None and verdict is not Verdict.FAIL:
+        return {"verdict": verdict, "until": rfc3339(former) if failed else None}
+    if target.name is not None and not failed:
         reached = course.recovery and course.recovery.moment
         return {"verdict": verdict, "until": reached and rfc3339(reached)}
     return {"verdict": verdict, "until": rfc3339(until)}

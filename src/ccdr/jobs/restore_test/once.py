@@ -15,7 +15,7 @@ from ccdr.jobs.restore_test.result import RestoreTest
 from ccdr.jobs.restore_test.work import carry_out
 from ccdr.jobs.services import BY_HAND, Services, Trigger
 from ccdr.model.answers import FreeText, words_of
-from ccdr.model.errors import BackupBad, LogBad, RepositoryDamaged, UsageProblem, failure_of
+from ccdr.model.errors import BackupBad, LogBad, LogStops, RepositoryDamaged, UsageProblem, failure_of
 from ccdr.model.values import Verdict, details
 from ccdr.plans.job import Job
 from ccdr.ports.log import RecoveryTarget
@@ -90,7 +90,7 @@ def _ended(course: CourseOfTest, test: RestoreTest, error: KeyboardInterrupt | E
             test.damaged = course.fetching or isinstance(error, RepositoryDamaged)
         test.fail(str(error), advised(course, error.hint))
     else:
-        test.repository = getattr(error, "repository", None)
+        test.repository, test.log_stops = getattr(error, "repository", None), isinstance(error, LogStops)
         broken = failure_of(error)
         test.words += broken.words
         test.broke(broken.reason, broken.hint)

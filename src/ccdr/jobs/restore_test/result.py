@@ -38,6 +38,7 @@ class RestoreTest:
     verdict: Verdict = Verdict.INCONCLUSIVE
     own_verdict: Verdict | None = None
     log_verdict: Verdict | None = None
+    log_stops: bool = False  # it holds what cannot be applied, or nobody can tell
     newer_failed: bool = False  # FAIL for nothing but a newer backup that failed: the next good one makes up for it
     newer: dict[str, object] | None = (
         None  # where the ledger tells of that one, if it is this host's, and when it failed
