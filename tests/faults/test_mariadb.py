@@ -404,8 +404,23 @@ def test_rows_that_a_key_forbids_fail_and_name_the_source(maria: MariaSource, da
     assert "the source itself holds rows of near that a key or a rule of that table forbids" in done.json["reason"]
     assert "ERROR 1062" in done.json["reason"] and "16777" not in done.stdout + done.stderr
     maria.sql("alter table near modify f double", database)
+    maria.sql(DATED, database)  # and by a cascade that ends its history before that begins
+    centre.backed_up()
+    done = centre.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+    assert "rows of past whose history ends before it begins" in done.json["reason"] and "2033" not in done.stdout
+    maria.sql("delete history from past", database)
     centre.backed_up()
     passes(centre)
+
+
+DATED = """
+create table owner (id int primary key);
+create table past (id int primary key, o int, foreign key (o) references owner (id) on delete cascade)
+  with system versioning;
+insert into owner values (1), (2); set timestamp = unix_timestamp('2033-01-01');
+insert into past values (1, 1); set timestamp = default; insert into past values (2, 2); delete from owner where id = 1;
+"""
 
 
 def test_a_view_on_another_database_proves_nothing_until_it_has_that(

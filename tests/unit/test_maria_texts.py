@@ -230,6 +230,11 @@ def test_rows_that_their_own_table_forbids_name_it_and_quote_nothing() -> None:
     rounded = Inventory({"tables": tables, "rounded": ["call.cost"]})
     found = beyond.held_so(CommandFailed(["mariadb"], 124, FreeText(said)), rounded)
     assert found is not None and "FLOAT" in str(found.hint)
+    dated = (
+        "ERROR 4112 (HY000) at line 43: Incorrect system-version range 'row_start' value: '2033-01-01'\nin call.sql\n"
+    )
+    found = beyond.held_so(CommandFailed(["mariadb"], 124, FreeText(dated)), inventory)
+    assert found is not None and "call whose history ends before it begins" in str(found) and "2033" not in str(found)
     lost = "ERROR 2013 (HY000) at line 14: Lost connection to server during query\nin call.sql\n"
     assert beyond.held_so(CommandFailed(["mariadb"], 124, FreeText(lost)), inventory) is None
 

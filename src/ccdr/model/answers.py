@@ -68,6 +68,7 @@ _STATES = {state: name for _, name, state in _POSTGRES} | {
     "P0001": "raise_exception",
 }
 _NUMBERS = {
+    "1032": "a row is not there",
     "1044": "access denied to the database",
     "1045": "access denied",
     "1049": "unknown database",
@@ -92,6 +93,7 @@ _NUMBERS = {
     "2006": "the server has gone away",
     "2013": "the connection was lost",
     "4025": "a CHECK is violated",
+    "4112": "a row's history ends before it begins",
 }
 # What is missing, or is there already: the kind of object alone.
 _KINDS = r"\b(role|database|schema|extension|collation|tablespace|relation|type|function)\b[^\n]* "

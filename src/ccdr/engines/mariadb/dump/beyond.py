@@ -23,7 +23,7 @@ _MISSING = re.compile(
     re.M,
 )
 # Rows that a key or a rule of their own table forbids: the load changes nothing about them, so the source has them so.
-_FORBIDDEN = re.compile(r"^ERROR (1022|1062|1586|4025)\b", re.M)
+_FORBIDDEN = re.compile(r"^ERROR (1022|1062|1586|4025|4112)\b", re.M)
 _FILE = re.compile(r"^in (?P<file>[^\n]+)$", re.M)  # as `load_rows` says it
 _UNION = re.compile(r"^\) ENGINE=MRG_MyISAM\b[^\n]* UNION=\((?P<tables>[^\n]*)\)", re.M | re.I)
 _QUALIFIED = re.compile(r"`((?:[^`]|``)+)`\.`")
@@ -105,8 +105,10 @@ def held_so(error: CommandFailed, inventory: Inventory) -> BackupBad | None:
     hint = "mend those rows at the source; `method: physical` brings them back as they are"
     if any(column.startswith(f"{table}.") for column in inventory.facts["rounded"]):
         hint = "a dump writes FLOAT to six digits, and two values may become one: use DOUBLE, or `method: physical`"
+    # A row dated ahead (a wrong clock, SET TIMESTAMP), that ON DELETE or ON UPDATE CASCADE has ended since.
+    dated = forbidden[1] == "4112"
+    which = "whose history ends before it begins" if dated else "that a key or a rule of that table forbids"
     return BackupBad(
-        f"the source itself holds rows of {table} that a key or a rule of that table forbids: they do not load again "
-        f"(ERROR {forbidden[1]})",
+        f"the source itself holds rows of {table} {which}: they do not load again (ERROR {forbidden[1]})",
         hint=hint,
     )
