@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +44,7 @@ from ccdr.setup.discover.unprotected import discover
 from ccdr.setup.discover.write import NewFile, write_all
 
 NOW = 1_800_000_000.0
-TERMS = PlanTerms("centre", "ops@example.test", "UTC", "/srv/repo", True, "secrets/centre.key", None, None)
+TERMS = PlanTerms("centre", "UTC", "/srv/repo", True, "secrets/centre.key", None, None)
 NOTHING = DatabaseFound(1, (), (), {}, ())
 
 
@@ -245,7 +246,7 @@ def test_any_names_give_a_plan_without_lint(tmp_path: Path, names: list[str], ta
     trees = [TreeFound(Path("/srv") / f"d{n} {name.replace('/', '_')}", 3, 5) for n, name in enumerate(names)]
     items: list[Item] = [*(database(name, found=found) for name in names), *map(TreeItem, trees)]
     plan = loaded(tmp_path, items, TERMS)
-    secret_missing = [p for p in plan.lint if "centre.key" not in p.message]
+    secret_missing = [p for p in plan.lint if "centre.key" not in p.message and p.path != "owner"]
     assert secret_missing == []
     engines = list(plan.plan.assets.values())
     assert [e.connection.database for e in engines if isinstance(e, Postgres)] == names
@@ -263,7 +264,7 @@ def test_any_names_give_a_plan_without_lint(tmp_path: Path, names: list[str], ta
 def test_schedules_meet_the_rpo_and_are_staggered(tmp_path: Path, size: int, rpo: int, count: int) -> None:
     plan = loaded(tmp_path, [database(f"db{n}", size // count) for n in range(count)])
     assert plan.plan.objectives.rpo == rpo
-    assert [p.message for p in plan.lint if "centre.key" not in p.message] == []
+    assert [p.message for p in plan.lint if "centre.key" not in p.message and p.path != "owner"] == []
     tests = [a.restore_test.schedule for a in plan.plan.assets.values() if a.restore_test]
     assert len(set(tests[:12])) == min(12, count)
 
@@ -363,9 +364,12 @@ def test_time_zone_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert machine.timezone(tmp_path) == "UTC"
 
 
-def test_owner_without_git_is_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    assert machine.owner(Host()) == f"{getpass.getuser()}@{machine.hostname()}"
+def test_who_answers_for_a_plan_is_left_to_a_person(tmp_path: Path) -> None:
+    (nobody,) = [p for p in loaded(tmp_path, [database()]).lint if p.path == "owner"]
+    assert nobody.line > 1
+    plan = tmp_path / f"{TERMS.name}.yaml"
+    plan.write_text(re.sub("(?m)^owner: unknown.*$", "owner: ops@example.test", plan.read_text()))
+    assert not [p for p in load_plan(plan, tmp_path / "restore_tests").lint if p.path == "owner"]
 
 
 # --- all files or none ----------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from ccdr.host.nearby import DISK, near
 from ccdr.model.schema import Strict, zone_of
 from ccdr.model.values import human_seconds
 from ccdr.plans.access import RoleCredential
-from ccdr.plans.model import Plan, Repository
+from ccdr.plans.model import NOBODY, Plan, Repository
 from ccdr.plans.repository_url import bucket_of
 from ccdr.plans.yamlfile import Where, YamlProblem
 
@@ -51,6 +51,8 @@ def _plan(plan: Plan) -> Iterator[tuple[Where, str]]:
     if plan.recovery_only:
         yield ("recovery_only",), RECOVERY_ONLY
         return  # that its repository grows, or lies near, is of plans that take backups
+    if plan.owner == NOBODY:
+        yield ("owner",), "names nobody: write who answers for the service, a name or an address of work"
     if plan.retention is None:
         yield (
             ("repository",),

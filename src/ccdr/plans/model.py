@@ -25,6 +25,7 @@ from ccdr.plans.targets import Targets
 NO_PROGRESS = 600.0
 LOCK_WAIT = 30.0
 SIGNERS = Path("/etc/ccdr/allowed_signers")  # who may approve, unless a plan names another file
+NOBODY = "unknown"  # as an owner: a plan that nobody has put a name to yet
 LONGEST_SITE = 100  # characters of a site's name that records hold
 NO_PASSWORD = "has no password, expected password_file or password_command"  # noqa: S105
 
@@ -205,7 +206,7 @@ class LimitsInForce:
 def for_recovery(data: Any) -> Any:
     """A plan file's data, with what a plan for recovery alone need not state: what only backups are judged by."""
     if isinstance(data, dict) and data.get("recovery_only") is True:
-        nobody = {"service": data.get("plan"), "owner": "unknown", "objectives": {"rpo": "3650d", "rto": "3650d"}}
+        nobody = {"service": data.get("plan"), "owner": NOBODY, "objectives": {"rpo": "3650d", "rto": "3650d"}}
         return {**nobody, **data}
     return data
 

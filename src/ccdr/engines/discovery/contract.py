@@ -22,13 +22,15 @@ NO_PROGRESS = 60.0  # seconds; every question has a shorter limit of its own
 @dataclass
 class DiscoveryReport:
     """`contents` and `notes` are for people; a finding is something left out, or that will make a backup fail; `grants`
-    are what has to be typed, and where, before one can succeed. `files` became assets of their own."""
+    are what has to be typed, and where, before one can succeed. `files` became assets of their own; `settled` is when
+    a backup finds files in every directory (seconds since the epoch)."""
 
     contents: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     grants: list[str] = field(default_factory=list)
     files: set[Path] = field(default_factory=set)
+    settled: float = 0.0
 
 
 class Looking(Protocol):

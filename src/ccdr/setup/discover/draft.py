@@ -12,6 +12,7 @@ from pathlib import Path
 from ccdr.engines.discovery.contract import Item
 from ccdr.engines.discovery.text import name_from, remark, scalar
 from ccdr.model.values import human_bytes
+from ccdr.plans.model import NOBODY
 
 GIB = 2**30
 # Up to so many bytes: objectives, and how often to back up (minutes), a third of the RPO. Past the last, the last.
@@ -25,7 +26,6 @@ class PlanTerms:
     named a repository."""
 
     name: str
-    owner: str
     timezone: str
     repository: str
     assumed: bool
@@ -94,7 +94,7 @@ def _head(terms: PlanTerms, items: Sequence[Item]) -> Iterator[str]:
         "",
         f"plan: {scalar(terms.name)}",
         remark(f"service: {scalar(terms.name)}", "the name that people use: change it"),
-        remark(f"owner: {scalar(terms.owner)}", "who is responsible for it: change it"),
+        remark(f"owner: {NOBODY}", "write who answers for it: a name, or an address of work"),
         remark(f"timezone: {scalar(terms.timezone)}", "this machine's zone; the schedules below use it"),
         "",
         f"# An assumption, from the size alone ({total}): write what the service really needs. `ccdr test` measures",

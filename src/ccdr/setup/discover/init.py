@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from ccdr.engines.discovery.text import name_from
 from ccdr.host.nearby import WORDS, near
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.model.values import human_seconds
 from ccdr.plans.model import Plan, Repository
 from ccdr.plans.problems import checked
 from ccdr.plans.restore_tests import RestoreTestFile
@@ -108,7 +110,15 @@ def init(wanted: InitRequest, services: Services, progress: Progress) -> Initial
     del made.files[key]  # never shown
     if not wanted.dry_run:
         made.written = write_all(files, force=wanted.force)
+        _wait(report.settled - services.clock.now().timestamp(), progress)
     return made
+
+
+def _wait(seconds: float, progress: Progress) -> None:
+    """Until the first backup finds files that have settled."""
+    if seconds > 0:
+        progress.step(f"waiting {human_seconds(seconds)} until files have settled: then a backup finds them")
+        time.sleep(seconds)
 
 
 def _near(terms: PlanTerms, items: Sequence[Item]) -> Iterator[str]:
@@ -176,7 +186,6 @@ def _terms(name: str, wanted: InitRequest, services: Services, password_files: S
     env_file = beside(wanted.env_file.absolute(), plans) if wanted.env_file else None
     return PlanTerms(
         name=name,
-        owner=machine.owner(services.host),
         timezone=machine.timezone(),
         repository=repository.url,
         assumed=wanted.repository is None,

@@ -1,15 +1,12 @@
-"""What this machine tells about itself: its name, its time zone, who works on it."""
+"""What this machine tells about itself: its name, its time zone."""
 
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import socket
 from pathlib import Path
 
-from ccdr.host.processes import Host
-from ccdr.model.errors import CommandFailed
 from ccdr.model.schema import zone_of
 
 ZONES = "/zoneinfo/"
@@ -32,15 +29,6 @@ def timezone(root: Path = Path("/")) -> str:
                 continue
             return guess
     return "UTC"
-
-
-def owner(host: Host) -> str:
-    """The address git knows, else the user on this machine."""
-    try:
-        address = host.run(["git", "config", "user.email"], ok=range(256)).stdout.strip()
-    except CommandFailed:
-        address = ""
-    return address if "@" in address and address.isprintable() else f"{getpass.getuser()}@{hostname()}"
 
 
 def hostname() -> str:
