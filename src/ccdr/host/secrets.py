@@ -51,7 +51,7 @@ def password(source: WithPassword, host: Host, *, what: str, shortest: int = 1) 
             raise UsageProblem(str(error), hint="run the password_command by hand and see") from None
     else:
         return None
-    secret = text.split("\n", 1)[0].rstrip("\r")
+    secret = _first_line(text)
     if len(secret) < shortest:
         raise UsageProblem(
             f"{what}: its password is {'empty' if not secret else f'shorter than {shortest} characters'}",
@@ -60,6 +60,18 @@ def password(source: WithPassword, host: Host, *, what: str, shortest: int = 1) 
             "head -c 32 /dev/urandom | base64 > FILE; chmod 600 FILE",
         )
     return secret
+
+
+def too_short(path: Path) -> bool:
+    """Would `password` refuse it as a repository's for that? Not one that is not there, or not ours to read."""
+    try:
+        return len(_first_line(path.read_text("utf-8"))) < SHORTEST
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _first_line(text: str) -> str:
+    return text.split("\n", 1)[0].rstrip("\r")
 
 
 def env_file(path: Path) -> dict[str, str]:

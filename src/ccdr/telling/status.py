@@ -26,6 +26,7 @@ from ccdr.evidence.judgement.upkeep import judge_runbook, judge_upkeep
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.verdicts import Record
 from ccdr.host.clock import boot
+from ccdr.host.secrets import SHORTEST, too_short
 from ccdr.host.state import State
 from ccdr.jobs.attest import by_what_is_known, here, troubles
 from ccdr.jobs.catalogued import catalogued
@@ -269,3 +270,7 @@ def _secrets(loaded: LoadedPlan) -> Iterator[Problem]:
     for _, path in secret_files(loaded.plan):
         if mode := open_to_others(path):
             yield Problem(Trouble.FINDING, f"{path} holds a secret, and {mode}", about=str(path))
+    for opened in (loaded.plan.repository, *loaded.plan.copies.values()):
+        if (file := opened.password_file) is not None and too_short(file):
+            text = f"{file} holds a repository's password shorter than {SHORTEST} characters, which no backup takes"
+            yield Problem(Trouble.FINDING, f"{text}: put the right one back from your copy", about=f"short {file}")

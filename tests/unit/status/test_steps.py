@@ -45,5 +45,14 @@ def test_a_secret_that_others_may_read_is_a_problem_of_its_plan(world: World) ->
     key = world.site.root / "plans" / "key"
     key.chmod(0o640)
     assert found() == [f"{key} holds a secret, and other users can read it (mode 0640): chmod 600 {key}"]
+    key.chmod(0o600)
+    right = key.read_text()
+    for short in ("", "1234567\n"):
+        key.write_text(short)
+        (text,) = found()
+        assert str(key) in text and "shorter than 8 characters" in text
+        assert world.site.run("backup", "p").code == 2, "a backup says the same"
+    key.write_text(right)
+    assert found() == []
     key.unlink()
     assert found() == [], "what is not there is told where it is needed"
