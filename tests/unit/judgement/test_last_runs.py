@@ -57,7 +57,10 @@ def test_a_backup_that_did_not_end_well_is_noted(
 @pytest.mark.parametrize(
     ("then", "text"),
     [
-        (lambda p: p.tested(-0.2, "new", "INCONCLUSIVE"), "its last restore test is INCONCLUSIVE: so it was"),
+        (
+            lambda p: p.tested(-0.2, "new", "INCONCLUSIVE"),
+            "its last restore test, of 2026-11-24T11:48:00Z, is INCONCLUSIVE: so it was",
+        ),
         (
             lambda p: p.began(-0.2, "restore_test", "dead"),
             "the restore test of 2026-11-24T11:48:00Z crashed: its run dead never recorded an end",

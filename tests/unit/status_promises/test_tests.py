@@ -26,8 +26,9 @@ def test_a_test_that_did_not_pass_is_told_with_why_and_since_when(
     centre.stored(1, ago(minutes=5))
     centre.tested(verdict, reason="so it was", findings=["2 files were skipped"])
     told = [(c.trouble, c.text, c.since) for c in centre.told() if c.about not in ("newer", "verdict")]
+    when = ", of 2026-11-24T12:00:00Z," if verdict == "INCONCLUSIVE" else ""
     assert told[-2:] == [
-        (trouble, f"its last restore test is {verdict}: so it was", NOON),
+        (trouble, f"its last restore test{when} is {verdict}: so it was", NOON),
         (Trouble.FINDING, "2 files were skipped", None),
     ]
     never = {Trouble.NEVER_TESTED} if verdict == "INCONCLUSIVE" else set()
@@ -48,7 +49,7 @@ def test_a_failure_before_a_test_that_broke_is_told_as_of_when_it_was(centre: Ce
     centre.clock.at = NOON
     centre.tested("INCONCLUSIVE", reason="no room", snapshot=None)
     assert [(c.trouble, c.text, c.since) for c in centre.told() if c.about != "newer"] == [
-        (Trouble.TEST_INCONCLUSIVE, "its last restore test is INCONCLUSIVE: no room", NOON),
+        (Trouble.TEST_INCONCLUSIVE, "its last restore test, of 2026-11-24T12:00:00Z, is INCONCLUSIVE: no room", NOON),
         (
             Trouble.TEST_FAILED,
             "its restore test of 2026-11-24T11:58:00Z is FAIL, and no newer snapshot has passed: rows are gone",

@@ -49,7 +49,8 @@ def problems_of_tests(
     elif last["verdict"] != "PASS" and not history.made_good(last, newest):
         trouble = _failed(last) if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
         alone = " for a newer backup alone" if trouble is Trouble.NEWER_FAILED else ""
-        text = f"its last restore test is {last['verdict']}{alone}: {last.get('reason')}"
+        when = f", of {to_the_second(last['time'])}," if trouble is Trouble.TEST_INCONCLUSIVE else ""
+        text = f"its last restore test{when} is {last['verdict']}{alone}: {last.get('reason')}"
         # The one of a newer snapshot, or of log that goes further, keeps its name: it was told before.
         stands = history.older_log_failure if trouble is Trouble.LOG_FAILED else failure
         yield _of_test(last, trouble, text, case, about="newest test" if stands else "")
