@@ -9,6 +9,7 @@ import pytest
 from tests.support.manifests import a_manifest
 
 from ccdr.engines.mariadb.engine import MariaDB
+from ccdr.engines.postgres.captured_settings import differing, for_server
 from ccdr.engines.postgres.engine import Postgres
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.new_server import configuration as conf
@@ -52,6 +53,25 @@ def test_it_listens_where_the_plan_says_and_keeps_what_its_log_and_standbys_need
     assert made["max_wal_senders"] == "10" and made[conf.MARK] == "20261128T030000-1"
     assert "archive_mode" not in made and "ssl" not in made
     assert settings(Site(HOME), {"wal_level": "minimal"})["wal_level"] == "replica"
+
+
+def test_what_was_set_is_taken_but_for_a_stated_list_and_what_the_server_does_not_know() -> None:
+    source: dict[str, str | None] = {
+        "lock_timeout": "77000", "app.key": "x", "archive_command": "cp", "data_directory": "/d", "primary_conninfo": "h",
+        "of_a_library": "on", "log_line_prefix": None,
+    }  # fmt: skip
+    taken, notes = for_server(source, {"lock_timeout": "0", "log_line_prefix": "%m", "archive_command": ""})
+    assert taken == {"lock_timeout": "77000", "app.key": "x"}
+    (note,) = notes
+    assert note.endswith(": of_a_library, log_line_prefix")
+    assert for_server({"lock_timeout": "0"}, {"lock_timeout": "77"}) == ({"lock_timeout": "0"}, []), "the twin"
+
+
+def test_on_a_server_that_exists_what_was_set_is_compared() -> None:
+    source: dict[str, str | None] = {"lock_timeout": "77000", "work_mem": "4096", "app.key": None, "port": "5432"}
+    other, words = differing(source, {"lock_timeout": "0", "work_mem": "4096", "port": "1"})
+    assert other.endswith(": lock_timeout") and words.endswith(": app.key")
+    assert not list(differing({"work_mem": "4096", "port": "5432"}, {"work_mem": "4096", "port": "1"})), "the twin"
 
 
 def test_the_plans_settings_go_before_all_and_never_take_its_mark() -> None:

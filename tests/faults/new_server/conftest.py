@@ -25,6 +25,14 @@ create role app login password 'app secret'; grant select on call, customer to a
 set password_encryption = md5; create role old login password 'old secret'; grant select on call to old;
 alter role app set work_mem = '7MB'; alter database crm set lock_timeout = '3s';
 """
+# What an operator sets, beside what a server needs: nobody has a list of these names.
+SET = {
+    "transform_null_equals": "on",
+    "IntervalStyle": "sql_standard",
+    "archive_command": "cp %p /mnt/hush-hush",
+}
+# … and in its files alone: the database's own hides the one, no view shows the other.
+WRITTEN = {"lock_timeout": "77s", "app.key": "hush-hush"}
 BEFORE, AFTER = "insert into customer (name) values ('by the log')", "insert into customer (name) values ('too late')"
 
 
@@ -32,10 +40,13 @@ BEFORE, AFTER = "insert into customer (name) values ('by the log')", "insert int
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     root = tmp_path_factory.mktemp("original")
     root.chmod(0o755)
-    settings = {"max_connections": "130", "shared_preload_libraries": "auto_explain", "summarize_wal": "on"}
+    settings = {"max_connections": "130", "shared_preload_libraries": "auto_explain", "summarize_wal": "on"} | SET
     with cluster(root / "server", **KEPT, **settings) as made:
         made.renamed("crm")
         made.psql(SMALL + ROLES, "crm")
+        for name, value in WRITTEN.items():
+            made.psql(f"alter system set {name} = '{value}'")
+        made.psql("select pg_reload_conf()")
         made.run("mkdir", f"{made.tablespaces}/one")
         made.psql(f"create tablespace one location '{made.tablespaces}/one'")
         made.psql("create table kept (n int) tablespace one; insert into kept select generate_series(1, 20000)", "crm")

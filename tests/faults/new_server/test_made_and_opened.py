@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.faults.new_server.conftest import CHECKS
+from tests.faults.new_server.conftest import CHECKS, SET, WRITTEN
 from tests.faults.test_capture_faults import small_disk
 from tests.support.cluster import Cluster
 from tests.support.erased import added, of_its_own
@@ -48,7 +48,7 @@ def test_of_a_dump_started_by_docker(site: Site, server: Cluster, tmp_path: Path
         done = made(site, "crm", home, "--port", str(port))
         assert done.code == 0 and done.json["result"] == "RESTORED", done
         assert {c["status"] for c in done.json["checks"]} == {"PASS", "SKIPPED"}, done.json["checks"]
-        assert {p.name for p in home.iterdir()} == {"data", "run", "log", "ccdr-server.json"}
+        assert {p.name for p in home.iterdir()} == {"data", "run", "log", "captured", "ccdr-server.json"}
         _asked_by_its_clients(done, home, port, server)
     assert_clean(site)
 
@@ -59,6 +59,7 @@ def _asked_by_its_clients(done: Ran, home: Path, port: int, server: Cluster) -> 
         assert re.search(r" call +\| \d+ kB\n", looked(done.json["start"], container))
         assert psql(home, port, FACTS) == server.psql(FACTS, "crm")
         assert psql(home, port, statistics.LACKING) == "f", "its planner knows what it holds"
+        _set_alike(home, port)
         asked = "select count(*) from call"
         assert psql(home, port, asked, role="app", PGHOST="127.0.0.1", PGPASSWORD="app secret") == "3000"
         assert psql(home, port, asked, role="old", PGHOST="127.0.0.1", PGPASSWORD="old secret") == "3000"
@@ -75,6 +76,22 @@ def test_of_an_increment_and_its_log_started_by_debian(site: Site, server: Clust
         assert psql(home, port, "select count(*) from customer where name = 'by the log'") == "1"
         assert psql(home, port, "select sum(n) from kept") == "200010001"
         assert re.search(r" kept +\| \d+ kB\n", looked(done.json["start"]))
+
+
+def _set_alike(home: Path, port: int) -> None:
+    names = {**SET, **WRITTEN, "archive_command": "(disabled)"}
+    there = {name: psql(home, port, f"show {name}", "template1") for name in names}
+    assert there == names
+
+
+def test_of_what_was_set_a_record_has_no_text_that_may_be_a_secret(stored: Site) -> None:
+    services = stored.services()
+    for asset in ("crm", "whole"):
+        settings = services.catalogue.manifest(services.catalogue.snapshots("p", asset)[0]).contents["settings"]
+        assert settings["IntervalStyle"] == "sql_standard" and settings["transform_null_equals"] == "on"  # type: ignore[index]
+        assert {settings[name] for name in ("app.key", "archive_command", "lock_timeout")} == {None}  # type: ignore[index]
+    told = [p for p in stored.state.rglob("*") if p.is_file() and b"hush-hush" in p.read_bytes()]
+    assert not told, told
 
 
 @dataclass
@@ -169,6 +186,7 @@ def test_opened_by_start_its_clients_find_their_rows(ready: Ready, server: Clust
         able = "select current_setting('wal_level'), current_setting('max_wal_senders')::int >= 10, current_setting('max_connections'), current_setting('summarize_wal'), current_setting('shared_preload_libraries')"
         assert psql(ready.home, ready.port, able) == "replica|t|130|on|auto_explain"
         assert psql(ready.home, ready.port, "select count(*) from pg_extension where extname = 'amcheck'") == "0"
+        _set_alike(ready.home, ready.port)
         with pytest.raises(CcdrError, match="is not as it was left"):
             opening.refuse()
         assert opening.answers()

@@ -56,7 +56,11 @@ def test_another_cluster_is_a_finding_until_somebody_agrees_once(site: Site, tar
 
 
 def test_what_ccdr_itself_restored_onto_is_agreed(site: Site, target: Target) -> None:
-    assert go(site, target.url("crm")).code == 0
+    set_there = "select setting from pg_settings where name = 'max_connections'"
+    before = target.psql(set_there)
+    restored = go(site, target.url("crm"))
+    assert restored.code == 0 and target.psql(set_there) == before
+    assert any("otherwise there" in note and "max_connections" in note for note in restored.json["notes"]), restored
     done = backed_up(site, target, "crm")
     assert done.code == 0 and done.json["made_by_recovery"] is True, done
     assert "OTHER_CLUSTER" not in troubles(site)[1]

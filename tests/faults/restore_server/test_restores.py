@@ -102,7 +102,7 @@ def test_the_dump_itself_into_a_directory(site: Site) -> None:
     done = go(site, str(site.root / "dump"), name="dump")
     assert done.code == 0, done
     assert {p.name for p in (site.root / "dump").iterdir()} == {
-        "dump", "roles.sql", "globals.sql", "toc.list", "ccdr-manifest.json",
+        "dump", "roles.sql", "globals.sql", "settings.json", "toc.list", "ccdr-manifest.json",
     }  # fmt: skip
     assert "TABLE DATA public call" in (site.root / "dump" / "toc.list").read_text()
     assert (site.root / "dump").stat().st_mode & 0o777 == 0o700

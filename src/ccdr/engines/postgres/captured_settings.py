@@ -1,67 +1,118 @@
-"""Which of a server's settings are taken down with what it holds, so that a new one can be set alike. None of them may
-hold a secret: no command, no connection string."""
+"""What somebody has set for a whole server, so that a new one can be set alike. A manifest has no value that may be a
+secret: of a text that is not known to be harmless it has the name alone, and the snapshot the value (`FILE`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
+from ccdr.engines.postgres.connection import PSQL
+from ccdr.engines.postgres.silenced import SILENCED
+from ccdr.ports.place import Place
+
+FILE = "settings.json"  # in the captured directory: name and value of the texts that the manifest has by name alone
 # The log that a base needs makes use of as many as the source had.
 AT_LEAST = ("max_connections", "max_worker_processes", "max_prepared_transactions", "max_locks_per_transaction")
 ALWAYS = (*AT_LEAST, "max_wal_senders", "shared_preload_libraries")
-# Taken down where somebody has set them.
-IF_SET = [
-    "archive_mode",
-    "autovacuum",
-    "autovacuum_analyze_scale_factor",
-    "autovacuum_max_workers",
-    "autovacuum_naptime",
-    "autovacuum_vacuum_cost_delay",
-    "autovacuum_vacuum_cost_limit",
-    "autovacuum_vacuum_scale_factor",
-    "checkpoint_completion_target",
-    "checkpoint_timeout",
-    "default_statistics_target",
-    "default_text_search_config",
-    "default_toast_compression",
-    "effective_cache_size",
-    "effective_io_concurrency",
-    "hash_mem_multiplier",
-    "jit",
-    "lc_monetary",
-    "lc_numeric",
-    "lc_time",
-    "log_min_duration_statement",
-    "log_timezone",
-    "maintenance_work_mem",
-    "max_parallel_maintenance_workers",
-    "max_parallel_workers",
-    "max_parallel_workers_per_gather",
-    "max_replication_slots",
-    "max_slot_wal_keep_size",
-    "max_wal_size",
-    "min_wal_size",
-    "password_encryption",
-    "random_page_cost",
-    "session_preload_libraries",
-    "shared_buffers",
-    "ssl",
-    "summarize_wal",
-    "synchronous_commit",
-    "temp_buffers",
-    "track_commit_timestamp",
-    "wal_buffers",
-    "wal_compression",
-    "wal_keep_size",
-    "wal_level",
-    "work_mem",
-]
+# Texts that hold names and formats of PostgreSQL's own. All others (commands, connection strings, paths, whatever
+# applications keep under a name with a dot) may be secrets.
+HARMLESS = (
+    *("DateStyle", "TimeZone", "default_table_access_method", "default_text_search_config", "lc_messages"),
+    *("lc_monetary", "lc_numeric", "lc_time", "local_preload_libraries", "log_timezone", "search_path"),
+    *("session_preload_libraries", "shared_preload_libraries", "timezone_abbreviations"),
+)
+# A new server has its own: where its files lie, where it listens and how it logs, what of this host's memory and kernel
+# it uses, to where it recovers, what has it pass over damage, and what stands still until somebody says so.
+NOT_SET = SILENCED | frozenset(
+    (
+        *("config_file", "data_directory", "external_pid_file", "hba_file", "ident_file", "stats_temp_directory"),
+        *("dynamic_library_path", "extension_control_path", "default_tablespace", "temp_tablespaces"),
+        *("bonjour_name", "listen_addresses", "port", "unix_socket_directories", "unix_socket_group"),
+        *("unix_socket_permissions", "krb_server_keyfile", "ssl", "ssl_ca_file", "ssl_cert_file", "ssl_crl_dir"),
+        *("ssl_crl_file", "ssl_dh_params_file", "ssl_key_file", "ssl_passphrase_command"),
+        *("event_source", "log_destination", "log_directory", "log_filename", "logging_collector", "syslog_ident"),
+        *("dynamic_shared_memory_type", "huge_page_size", "huge_pages", "io_method", "jit_provider"),
+        *("max_files_per_process", "min_dynamic_shared_memory", "shared_memory_type", "wal_sync_method"),
+        *("recovery_min_apply_delay", "recovery_target", "recovery_target_action", "recovery_target_inclusive"),
+        *("recovery_target_lsn", "recovery_target_name", "recovery_target_time", "recovery_target_timeline"),
+        *("recovery_target_xid", "ignore_checksum_failure", "ignore_invalid_pages"),
+        *("ignore_system_indexes", "zero_damaged_pages", "ccdr.recovery"),
+    )
+)
 
 
 def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
-# One SQL expression: what is set, by name, in each setting's own unit. What this session has set is not the server's.
-SETTINGS = f"""(select jsonb_object_agg(name, setting) from pg_settings
-      where name in ({_quoted(ALWAYS)})
-         or name in ({_quoted(IF_SET)}) and source in ('configuration file', 'command line', 'environment variable'))"""
+# Each in its own unit. What the role or the database of whoever asks has set hides the server's own, and names with a
+# dot that no library knows are in no view: of these the server's files tell, where they may be read.
+_ASKED = f"""\
+select has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'execute') as able \\gset
+\\if :able
+\\set files 'select name, setting from pg_file_settings where applied'
+\\else
+\\set files 'select null::text, null::text where false'
+\\endif
+with there as (
+  select name, setting, source ~ '^(global|user|database)' as hidden,
+    vartype = 'string' and name not in ({_quoted(HARMLESS)}) as words
+  from pg_settings
+  where name in ({_quoted(ALWAYS)})
+    or context <> 'internal' and source not in ('default', 'override', 'client', 'session', 'interactive')),
+written as (
+  select coalesce(t.name, f.name) as name, f.setting from (:files) f(name, setting)
+  left join there t on lower(t.name) = lower(f.name)
+  where t.hidden or t.name is null and f.name ~ '[.]'
+    and not exists (select from pg_settings s where lower(s.name) = lower(f.name)))
+select jsonb_build_object(
+  'settings', (select jsonb_object_agg(name, setting) from there where not hidden and not words)
+      || coalesce((select jsonb_object_agg(name, null) from there where hidden or words), '{{}}')
+      || coalesce((select jsonb_object_agg(name, null) from written), '{{}}'),
+  'words', coalesce((select jsonb_object_agg(name, setting) from there where words and not hidden), '{{}}')
+      || coalesce((select jsonb_object_agg(name, setting) from written), '{{}}'))
+"""
+_ALL = "select jsonb_object_agg(name, setting) from pg_settings"
+
+
+def captured(place: Place, env: Mapping[str, str], into: Path) -> dict[str, str | None]:
+    """For the manifest, None where it has the name alone; the values of texts go into a file. `env` is libpq's."""
+    asked = json.loads(_answer(place, env, _ASKED))
+    path = into / FILE
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(asked["words"], sort_keys=True), "utf-8", "surrogateescape")
+    settings: dict[str, str | None] = asked["settings"]
+    return dict(sorted(settings.items()))
+
+
+def all_of(place: Place, env: Mapping[str, str]) -> dict[str, str]:
+    """How a server is set, by name; `env` is libpq's."""
+    there: dict[str, str] = json.loads(_answer(place, env, _ALL))
+    return there
+
+
+def _answer(place: Place, env: Mapping[str, str], sql: str) -> str:
+    """Asked by a session that sets nothing itself: that would hide the server's own."""
+    plain = {**env, "PGOPTIONS": "", "PGCLIENTENCODING": "UTF8"}
+    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"]
+    return place.run(argv, stdin=sql, env=plain, what="asking for the settings").stdout
+
+
+def for_server(captured: Mapping[str, str | None], there: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """What of it a server takes whose settings are `there`: a name without a dot is to be known to it. Notes."""
+    known = {name.lower() for name in there}
+    wanted = {name: value for name, value in captured.items() if name not in NOT_SET}
+    unknown = [name for name in wanted if "." not in name and name.lower() not in known]
+    taken = {name: value for name, value in wanted.items() if value is not None and name not in unknown}
+    lacking = [name for name in wanted if name not in taken]
+    return taken, [f"set at the source, and not here: {', '.join(lacking)}"] if lacking else []
+
+
+def differing(captured: Mapping[str, str | None], there: Mapping[str, str]) -> Iterator[str]:
+    """What a person should know of a server whose settings are `there`: nothing of them is changed."""
+    known = {name: value for name, value in captured.items() if name not in NOT_SET}
+    if other := [n for n, value in known.items() if value is not None and there.get(n) != value]:
+        yield f"set at the source, and otherwise there: {', '.join(other)}"
+    if words := [name for name, value in known.items() if value is None]:
+        yield f"set at the source, to what ccdr does not compare (see {FILE} of the snapshot): {', '.join(words)}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from ccdr.engines.postgres.captured_settings import SETTINGS
 from ccdr.engines.servers.erasing import told_columns
 from ccdr.engines.servers.inventory import ServerInventory
 from ccdr.model.errors import CommandFailed
@@ -57,7 +56,6 @@ select jsonb_build_object(
                                            false, true, '')))[1]::text end,
   'recovery', nullif(current_setting('ccdr.recovery', true), ''),
   'data_checksums', current_setting('data_checksums') = 'on',
-  'settings', SETTINGS,
   'database', d.datname,
   'database_bytes', pg_database_size(d.oid),
   'encoding', pg_encoding_to_char(d.encoding),
@@ -118,7 +116,7 @@ select jsonb_build_object(
         from pg_auth_members a join pg_roles member on member.oid = a.member join pg_roles role on role.oid = a.roleid
         group by 1) x), '[]')
 ) from pg_database d where d.datname = current_database();
-""".replace("SETTINGS", SETTINGS)
+"""
 # Compared between source and restored server; the rest is for setting the sandbox up or for people.
 COMPARED = (
     "encoding",
@@ -147,6 +145,11 @@ class Inventory(ServerInventory):
     @property
     def timezone(self) -> str:
         return str(self.facts["timezone"])
+
+    @property
+    def settings(self) -> dict[str, str | None]:
+        """What somebody has set for the whole server; None where the snapshot alone has the value."""
+        return dict(self.facts.get("settings") or {})
 
     @property
     def lc_monetary(self) -> str | None:

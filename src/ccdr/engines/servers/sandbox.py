@@ -14,11 +14,11 @@ def require_major(product: str, held: str, captured: str, majors: tuple[str, str
         )
 
 
-def in_place(home: str, data: str, files: str, beside: str | None = None) -> str:
+def in_place(home: str, data: str, files: str, *beside: str) -> str:
     """A script that has the fetched server's `files` (a directory of $1) stand below `home`, and what lies `beside`
     them if it does. Where they are ours already, the server runs on them. Else they are copied, once, into `data`."""
-    more = (
-        f'  if [ -d "$from/{beside}" ]; then cp -r --reflink=auto "$from/{beside}" {data}/ccdr/; fi\n' if beside else ""
+    more = "".join(
+        f'  if [ -e "$from/{name}" ]; then cp -r --reflink=auto "$from/{name}" {data}/ccdr/; fi\n' for name in beside
     )
     return f"""set -e
 from=$1

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
+from ccdr.engines.postgres import captured_settings
 from ccdr.engines.postgres.connection import DUMP_OPTIONS, OWN_OPTIONS, PSQL, untimed
 from ccdr.engines.postgres.dump import locks, references, server_objects
 from ccdr.engines.postgres.dump.definitions import Schema, schema
@@ -187,6 +188,7 @@ class Dumper:
             listed = pool.submit(self._told, into, dumped.inventory)
             files = self.tools.digest(into, data, lines=True)
             toc, schema = listed.result()
+        settings = captured_settings.captured(self.place, self.env, into)
         (into / "toc.list").write_text(toc.text, "utf-8", "surrogateescape")
         read = self._read(into, toc, files)
         small = [str(p.relative_to(into)) for p in sorted(into.rglob("*")) if p.is_file() and p.suffix != ".dat"]
@@ -199,7 +201,7 @@ class Dumper:
         return Capture(
             consistent_point=dumped.point,
             clock_skew_s=round(dumped.skew, 6),
-            contents=contents_of(self.database, dumped, read, schema),
+            contents={**contents_of(self.database, dumped, read, schema), "settings": settings},
             files=files,
             bytes=sum(d.bytes for d in files.values()),
             tools={"pg_dump": self.version},

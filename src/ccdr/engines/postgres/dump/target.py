@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from ccdr.engines.postgres import address, questions
+from ccdr.engines.postgres import address, captured_settings, questions
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, untimed, untriggered
 from ccdr.engines.postgres.dump import database, fitness, parts, references, roles
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
@@ -131,6 +131,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
             named = [f"{r} (superuser)" if captured[r][0] else r for r in missing]
             outlook.will.append(f"creates the roles {', '.join(named)}, as captured")
         outlook.notes.extend(fitness.notes(facts, manifest, inventory, new_roles=bool(missing)))
+        outlook.notes.extend(captured_settings.differing(inventory.settings, captured_settings.all_of(place, env)))
         return outlook
 
     def _refuse_unless_empty(self, source: Source) -> None:

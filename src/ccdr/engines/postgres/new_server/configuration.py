@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ccdr.engines.postgres.captured_settings import NOT_SET
 from ccdr.engines.postgres.inventory import conf_line
 from ccdr.engines.postgres.physical.capture import CLUSTER
-from ccdr.engines.postgres.silenced import SILENCED, libraries_of, without_jobs
+from ccdr.engines.postgres.silenced import libraries_of, without_jobs
 from ccdr.model.values import human_bytes
 from ccdr.ports.new_server import Site
 
@@ -44,14 +45,13 @@ def postgresql_conf(site: Site, port: int, captured: Mapping[str, str], more: Ma
         **site.settings,
         MARK: site.mark,
     }
-    lines = "".join(conf_line(key, value) for key, value in options.items() if value)
+    lines = "".join(conf_line(key, value) for key, value in options.items() if value or key != MARK)
     return f"# Written by ccdr. What the captured server had is in {home / CAPTURED}.\n{lines}"
 
 
 def taken(captured: Mapping[str, str]) -> dict[str, str]:
-    """What of the captured server's settings is taken over: nothing by which it acts on others by itself, and not
-    `ssl`, as what else that needs is not known."""
-    return {name: value for name, value in without_jobs(captured).items() if name not in SILENCED | {"ssl"}}
+    """What of the captured server's settings is taken over: nothing by which it acts on others by itself."""
+    return {name: value for name, value in without_jobs(captured).items() if name not in NOT_SET}
 
 
 def pg_hba_conf(site: Site, *, old_passwords: bool) -> str:
@@ -100,9 +100,10 @@ def told(captured: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[str
 
 
 def captured_settings(contents: Mapping[str, Any]) -> dict[str, str]:
-    """Older manifests tell a few of them, or none."""
-    settings = {str(name): str(value) for name, value in (contents.get("settings") or {}).items()}
-    return {**settings, "timezone": str(contents["timezone"])}
+    """As far as the manifest has their values; an older one tells a few of them, or none."""
+    told = (contents.get("settings") or {}).items()
+    settings = {str(name): str(value) for name, value in told if value is not None}
+    return {"TimeZone": str(contents["timezone"]), **settings}
 
 
 def libraries(captured: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
@@ -115,7 +116,7 @@ def locales(contents: Mapping[str, Any]) -> set[str]:
     databases = list((contents.get("databases") or {}).values()) or [contents]
     named = {str(d[key]) for d in databases for key in ("collate", "ctype") if d.get(key)}
     settings = captured_settings(contents)
-    named |= {settings[key] for key in ("lc_monetary", "lc_numeric", "lc_time") if key in settings}
+    named |= {settings[key] for key in ("lc_messages", "lc_monetary", "lc_numeric", "lc_time") if key in settings}
     return named - {"C", "POSIX", "C.UTF-8", "C.utf8", ""}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -11,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ccdr.engines.postgres import silenced
+from ccdr.engines.postgres import captured_settings, silenced
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, untimed, untriggered
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
 from ccdr.engines.postgres.dump.target import MAINTENANCE
@@ -44,6 +45,11 @@ select exists (select from pg_authid where rolpassword like 'md5%'),
 """
 _DATABASES = "select datname from pg_database where datallowconn order by 1;"
 _UNLOGGED = "select exists (select from pg_class where relpersistence = 'u');"
+# Beside the cluster of a copy; of a dump elsewhere.
+_KEEP_WORDS = f"""umask 077
+mkdir -p {HOME}/{conf.CAPTURED} && cat > {HOME}/{conf.CAPTURED}/{captured_settings.FILE}
+rm -f {HOME}/{captured_settings.FILE}
+"""
 _AMCHECK = "select count(*) from pg_extension where extname = 'amcheck';"
 # Of every database in one call: each that Docker is asked for takes longer than the question.
 _WITH_AMCHECK = f"""set -e
@@ -137,12 +143,13 @@ class PostgresMaker(NewServerMaker["Postgres"]):
     def load(
         self, box: Place, restored: Path, manifest: Manifest, log: Path | None, target: RecoveryTarget | None
     ) -> Reached | None:
-        method = self._method(manifest)
+        method, words = self._method(manifest), (restored / captured_settings.FILE).read_text("utf-8")
         reached = None
         if isinstance(method, PhysicalHome) and log is not None and target is not None:
             reached = method.recover(box, restored, log, manifest, target)
         else:
             method.load(box, restored, manifest)
+        box.run(["sh", "-c", _KEEP_WORDS], stdin=words, what="keeping what the source had set")
         env = dict(method.restored_env(manifest))
         if isinstance(method, DumpHome):
             statistics.begin(box, env)
@@ -180,7 +187,7 @@ class PostgresMaker(NewServerMaker["Postgres"]):
             self.see_analyzed(box, env)
         for name in sorted(self._with_amcheck(box, env) - self.had_amcheck):
             _one(box, env, name, "drop extension amcheck;")
-        logins = _one(box, env, env["PGDATABASE"], LOGINS)
+        logins, there = _one(box, env, env["PGDATABASE"], LOGINS), captured_settings.all_of(box, env)
         old_passwords, _, subscriptions = _one(box, env, env["PGDATABASE"], _FACTS).partition("|")
         try:
             box.run(["sh", "-c", STOP], what="ending the new server")
@@ -190,11 +197,15 @@ class PostgresMaker(NewServerMaker["Postgres"]):
         if subscriptions:
             more[silenced.SUBSCRIBERS] = "0"
             notes += told([silenced.of_subscriptions(f"its subscriptions {subscriptions}", self._conf)])
-        captured, less = conf.fitted(self._captured(manifest), _memory())
+        words = json.loads((home / conf.CAPTURED / captured_settings.FILE).read_text("utf-8"))
+        source, lost = captured_settings.for_server(
+            {**Inventory(manifest.contents).settings, **self._captured(manifest), **words}, there
+        )
+        captured, less = conf.fitted(source, _memory())
         self._write(home, captured, more, owner, manifest, old_passwords=old_passwords == "t")
         set_up.start_once(box, home, self.site.settings, self.asset.server_settings)
         lead_to(home / CLUSTER, self.site.home)
-        return notes + less + list(self._entering(logins, home, manifest).notes(self._letting_in))
+        return notes + lost + less + list(self._entering(logins, home, manifest).notes(self._letting_in))
 
     def _entering(self, logins: str, home: Path, manifest: Manifest) -> Entering:
         captures = dict.fromkeys([self.asset.connection.user, *self.site.accounts])

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ccdr.engines.postgres import captured_settings
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, untimed
 from ccdr.engines.postgres.inventory import NO_TIMEOUTS
 from ccdr.engines.postgres.physical import facts, parents
@@ -52,6 +53,7 @@ class BaseBackup:
             _ask(session, NO_TIMEOUTS)
             cluster = facts.read_cluster(_ask(session, facts.CLUSTER))
             _refuse(cluster, into)
+            cluster["settings"] = captured_settings.captured(self.place, self.env, into)
             before = self._catalogues(cluster, [name for name, d in cluster["databases"].items() if d["asked"]])
             course = Course(session, self.tools, cluster["standby"])
             course.ask_position()
@@ -136,7 +138,8 @@ class BaseBackup:
         held: Mapping[str, Mapping[str, str]],
         choice: ParentChoice,
     ) -> Capture:
-        beside = [f"{CLUSTER}/{NAME}", *(str(p.relative_to(into)) for p in _files(into / CLUSTER / WAL))]
+        log = [str(p.relative_to(into)) for p in _files(into / CLUSTER / WAL)]
+        beside = [captured_settings.FILE, f"{CLUSTER}/{NAME}", *log]
         files = self.tools.digest(into, beside)
         output = self.place.run(["pg_basebackup", "--version"]).stdout
         contents = {

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from ccdr.engines import sums
-from ccdr.engines.postgres import server
+from ccdr.engines.postgres import captured_settings, server
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.inventory import conf_line
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES
@@ -31,7 +31,7 @@ CONF, MORE, HBA, IDENT = (f"/tmp/ccdr-{name}.conf" for name in ("postgresql", "m
 VERIFIED = "/tmp/ccdr-verified"  # noqa: S108
 PATIENCE = 86400  # seconds; the watchdog sees a server that does nothing
 
-_PLACE = in_place(HOME, server.DATA, CLUSTER, TABLESPACES)
+_PLACE = in_place(HOME, server.DATA, CLUSTER, TABLESPACES, captured_settings.FILE)
 # The same for one that is yet to be put together.
 _OWN = f"""set -e
 if [ -O "$1/{WHOLE}" ] && [ -w "$1/{WHOLE}" ]; then

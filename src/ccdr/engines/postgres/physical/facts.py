@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ccdr.engines.postgres.captured_settings import SETTINGS
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.model.errors import CommandFailed
 from ccdr.ports.place import Place
@@ -30,7 +29,6 @@ select jsonb_build_object(
   'timeline', (select timeline_id from pg_control_checkpoint()),
   'summarizes_wal', coalesce(current_setting('summarize_wal', true), 'off') = 'on',
   'block_size', current_setting('block_size')::int,
-  'settings', {SETTINGS},
   'horizon', pg_snapshot_xmin(pg_current_snapshot())::text,
   'tablespaces', (select jsonb_object_agg(oid, jsonb_build_object(
       'name', spcname, 'location', pg_tablespace_location(oid))) from pg_tablespace where oid >= 16384),

@@ -162,7 +162,7 @@ class Physical:
     def settings(self, manifest: Manifest) -> dict[str, str]:
         """The sandbox's postgresql.conf."""
         asset, inventory = self.asset, Inventory(manifest.contents)
-        captured: Mapping[str, str] = inventory.facts["settings"]
+        captured = inventory.settings
         options = server.settings(
             self._memory,
             throwaway=asset.settings == "throwaway",
@@ -170,7 +170,7 @@ class Physical:
             lc_monetary=inventory.lc_monetary,
         )
         for name in AT_LEAST:
-            options[name] = str(max(int(captured[name]), int(options.get(name, 0))))
+            options[name] = str(max(int(captured[name] or 0), int(options.get(name, 0))))
         if libraries := captured.get("shared_preload_libraries"):
             options["shared_preload_libraries"] = libraries
         options[SUBSCRIBERS] = "0"  # its subscriptions are the source's business
