@@ -44,11 +44,9 @@ until psql -XqAtc "create table can_be_written ()" postgres; do sleep 0.1; done
 MARIADB = """set -ex
 {made_ready}
 chmod 755 {d} {d}/restore {d}/restore/whole
-mariadbd --no-defaults --user=mysql --datadir={d}/restore/whole/data --socket=/tmp/s --skip-networking &> /tmp/log &
-printf '[client]\\nsocket=/tmp/s\\nuser=root\\n' > ~/.my.cnf
-until mariadb -e 'select 1' &> /tmp/said; do sleep 0.1; done
+{start}
 {commands}
-mariadb -BNe "select group_concat(note order by id separator ' ') from crm.calls where id > 100"
+mariadb --no-defaults --socket=/tmp/restored.sock -BNe "select group_concat(note order by id separator ' ') from crm.calls where id > 100"
 """
 
 
@@ -123,7 +121,7 @@ def _by_the_page(site: Site, me: ByHand, image: str) -> None:
     """To the log's end, by the lines of the printed page alone, below directories that restic has made."""
     plan = site.loaded().plan
     parts = [part.lines for part in by_hand.parts(plan, "crm", plan.assets["crm"])]
-    _, fetch, _, verify, _, log, apply, start, look = [
+    _, fetch, _, verify, _, aside, log, apply, start, look = [
         [line.replace("/restore/", f"{me.d}/restore/") for line in lines] for lines in parts
     ]
     me.here(*fetch, *log)
@@ -133,6 +131,7 @@ def _by_the_page(site: Site, me: ByHand, image: str) -> None:
     typed = [
         "set -e",
         *verify,
+        *aside,
         *apply,
         *start,
         *look[2:],
@@ -149,7 +148,12 @@ def test_mariadb(site: Site, place: Path) -> None:
     me = ByHand(site, place, moment.replace(" ", "T"))
     whole = "By hand: a whole MariaDB server"
     me.here(me.lines(whole, "Fetch and compare"), me.lines(LOG, "Fetch it"))
-    script = MARIADB.format(d=place, made_ready=me.lines(whole, "Make it ready."), commands=me.lines(LOG, "MariaDB"))
+    script = MARIADB.format(
+        d=place,
+        made_ready=me.lines(whole, "Make it ready."),
+        start=me.lines(whole, "Start a server on it"),
+        commands=me.lines(LOG, "MariaDB"),
+    )
     assert me.in_box(image_of(MAJOR), script) == "first second"
 
 

@@ -12,7 +12,7 @@ from tests.support.harness import Site
 from tests.support.mariadb_source import MAJOR, image_of
 
 from ccdr.telling.runbook import by_hand
-from ccdr.telling.runbook.by_hand import START_MARIADB, START_POSTGRES
+from ccdr.telling.runbook.by_hand import ASIDE_POSTGRES, START_MARIADB, START_POSTGRES
 
 POSTGRES = """set -e
 export PATH=$PATH:/usr/lib/postgresql/17/bin
@@ -23,18 +23,23 @@ mv /tmp/made $D/data
 {damage}
 chown -R root $D/data
 {lines}
-su postgres -c "psql -X -h /tmp -p $(sed -n 4p $D/data/postmaster.pid) -d postgres -Atc 'select 40 + 2'"
+[ ! -e /gone ]
+su postgres -c "psql -X -h /tmp -p $(sed -n 4p $D/data/postmaster.pid) -d postgres -At" <<'END'
+select 40 + 2, pg_is_in_recovery(), current_setting('archive_mode'), current_setting('max_connections'),
+  current_setting('max_logical_replication_workers');
+END
 """
 MARIADB = """set -e
 install -d -m 700 /restore /restore/crm /restore/crm/var
 D=/restore/crm/var
 mariadb-install-db --no-defaults --user=root --datadir=$D/data --auth-root-authentication-method=normal > /tmp/said
 rm -rf /run/mysqld
+mkdir /undo && chown mysql /undo
+printf '[mysqld]\\nevent_scheduler=ON\\ninnodb_page_size=4096\\ninnodb_undo_directory=/undo\\nlog_bin=/undo/log\\n' > /etc/mysql/my.cnf
+printf '[mysqld]\\ninnodb_page_size=16384\\ninnodb_undo_directory=/undo\\n' > $D/data/backup-my.cnf
 {lines}
-until mariadb --no-defaults --user=root --socket=/run/mysqld/mysqld.sock -e 'select 1' &> /tmp/said; do
-  kill -0 $! || exit 9; sleep 0.1
-done
-mariadb --no-defaults --user=root --socket=/run/mysqld/mysqld.sock -BNe 'select 40 + 2'
+[ -z "$(ls /undo)" ]
+mariadb --no-defaults --user=root --socket=/tmp/restored.sock -BNe "select concat(40 + 2, ' ', @@event_scheduler, ' ', @@log_bin)"
 """
 OLD_PLACES = """cat >> $D/data/postgresql.conf <<'END'
 data_directory = '/gone/data'
@@ -43,7 +48,14 @@ ident_file = '/gone/data/pg_ident.conf'
 unix_socket_directories = '/gone/run'
 logging_collector = on
 log_directory = '/gone/log'
-END"""
+include = '/gone/more.conf'
+archive_mode = on
+archive_command = 'mkdir /gone'
+max_connections = 123
+END
+echo "primary_conninfo = 'host=192.0.2.1'" >> $D/data/postgresql.auto.conf
+echo 'include /gone/hba' >> $D/data/pg_hba.conf
+touch $D/data/standby.signal"""
 ELSEWHERE = "rm $D/data/postgresql.conf $D/data/pg_hba.conf $D/data/pg_ident.conf"  # as Debian has them
 
 
@@ -58,9 +70,14 @@ def _typed(lines: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("damage", [":", OLD_PLACES, ELSEWHERE], ids=["as it is", "old places", "no configuration"])
-def test_postgresql_is_started_by_the_pages_lines(damage: str) -> None:
-    assert _answered(_image(), POSTGRES.format(damage=damage, lines=_typed(START_POSTGRES))) == "42"
+@pytest.mark.parametrize(
+    ("damage", "connections"),
+    [(":", 100), (OLD_PLACES, 123), (ELSEWHERE, 100)],
+    ids=["as it is", "old places", "no configuration"],
+)
+def test_postgresql_is_started_by_the_pages_lines(damage: str, connections: int) -> None:
+    lines = _typed([*ASIDE_POSTGRES, *START_POSTGRES])
+    assert _answered(_image(), POSTGRES.format(damage=damage, lines=lines)) == f"42|f|off|{connections}|0"
 
 
 DUMP = """set -e
@@ -89,4 +106,4 @@ def test_a_dump_is_loaded_by_the_pages_lines(site: Site) -> None:
 
 
 def test_mariadb_is_started_by_the_pages_lines() -> None:
-    assert _answered(image_of(MAJOR), MARIADB.format(lines=_typed(START_MARIADB))) == "42"
+    assert _answered(image_of(MAJOR), MARIADB.format(lines=_typed(START_MARIADB))) == "42 OFF OFF"

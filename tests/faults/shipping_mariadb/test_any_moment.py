@@ -49,20 +49,21 @@ def test_a_restore_for_real_can_go_back_to_any_moment_too(shipped: Site, source:
     done = shipped.run(*argv)
     assert (done.code, done.json["result"]) == (0, "RESTORED"), done
     (said,) = [note for note in done.json["notes"] if "mariadb-binlog" in note]
-    prepare, _, rest = said.partition(";")
-    client = "mariadb --no-defaults -S /tmp/s"
-    apply = rest.partition("TZ=UTC: ")[2].replace(" …the files after it", "").replace("mariadb --", f"{client} --")
+    prepare, then, rest = said.split("; ", 2)
+    start_it, apply = then.partition("nobody else reaches: ")[2], rest.partition("TZ=UTC: ")[2]
+    client = "mariadb --no-defaults --socket=/tmp/restored.sock"
+    assert f"| {client} --comments" in apply, "and no other server of this host"
     start = f"""set -e
     {prepare} 2>/dev/null
     chown -R mysql {target}
-    mariadbd --no-defaults --user=mysql --datadir={target}/data --socket=/tmp/s --skip-networking --skip-grant-tables 2>/tmp/err &
+    {start_it}
     server=$!
-    until mariadb --no-defaults -S /tmp/s -e 'select 1' >/dev/null 2>&1; do
-      kill -0 $server || {{ cat /tmp/err >&2; exit 1; }}
+    until {client} -e 'select 1' >/dev/null 2>&1; do
+      kill -0 $server
       sleep 0.1
     done
     export TZ=UTC
-    {apply}
+    {apply.replace(" …the files after it", "")}
     {client} -BN -e "select note from crm.calls where id > 100"
     """
     run = image_on(target)

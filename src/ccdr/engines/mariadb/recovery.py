@@ -22,6 +22,7 @@ from ccdr.engines.mariadb.logfile import breaks_off, head, head_of
 from ccdr.engines.mariadb.memory_rows import MemoryRows
 from ccdr.engines.mariadb.server import LACKS
 from ccdr.engines.mariadb.shipped import began, gtids_of, segments_in, started_at
+from ccdr.engines.mariadb.silenced import CLIENT, PREPARED, STARTED
 from ccdr.engines.mariadb.statements import STATEMENT
 from ccdr.model.errors import BackupBad, CommandFailed, LogStops, TestBroken, UsageProblem
 from ccdr.model.values import Manifest, rfc3339
@@ -240,10 +241,11 @@ def by_hand(log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
     base = log.parent / "data"
     stop = _stop(target, target.clock_skew(manifest))
     read = f"mariadb-binlog --verify-binlog-checksum --start-position={start} {stop} {log}/{first}"
-    apply = f"{read} …the files after it | mariadb --comments --binary-mode"
+    apply = f"{read} …the files after it | mariadb {CLIENT} --comments --binary-mode"
+    prepare, start_it = (step.format(base) for step in (" && ".join(PREPARED), " ".join(STARTED)))
     return (
-        f"mariadb-backup --prepare --target-dir={base}; give {log.parent} to the server's user and start a server on "
-        f"{base}; then, with TZ=UTC: {' '.join(apply.split())}"
+        f"{prepare}; give {log.parent} to the server's user and start a server on it, which nobody else reaches: "
+        f"{start_it}; then, with TZ=UTC: {' '.join(apply.split())}"
     )
 
 

@@ -18,6 +18,20 @@ SILENCED: Mapping[str, str] = {
 # compared. `plugin-`: `connect` by itself would be read as the beginning of `connect_timeout`.
 _ELSEWHERE = {"federated": "FEDERATED", "spider": "SPIDER", "connect": "CONNECT", "s3": "S3"}
 FOR_GOOD: Mapping[str, str] = {**SILENCED, **{f"loose-plugin-{plugin}": "OFF" for plugin in _ELSEWHERE}}
+# A server that a person starts on a copy reads no configuration but this, and how the copy is laid out ({0}: the data
+# directory); its socket is no other server's, and so is that of the client which is given it.
+SOCKET = "/tmp/restored.sock"  # noqa: S108
+CLIENT = f"--no-defaults --socket={SOCKET}"
+_LAID_OUT = "innodb_data_file_path|innodb_page_size|innodb_undo_tablespaces"
+PREPARED = (
+    "find {0} -name '*.isl' -delete",
+    "mariadb-backup --no-defaults --prepare --target-dir={0}",
+)
+STARTED = (
+    f"mariadbd {CLIENT} --user=mysql --datadir={{0}} --skip-networking "
+    f"$(sed -nE 's/^({_LAID_OUT})=/--&/p' {{0}}/backup-my.cnf 2> /dev/null)",
+    f"{' '.join(f'--{name}={value}' for name, value in FOR_GOOD.items())} &",
+)
 # Never taken over, wherever they stood.
 NOT_TAKEN = frozenset(("wsrep_on", "wsrep_cluster_address", "wsrep_provider", "init_file", "init_slave"))
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ccdr.engines import AnyEngine
+from ccdr.engines.mariadb.silenced import CLIENT, PREPARED, STARTED
 from ccdr.plans.model import Plan
 
 # In a line that is typed: what whoever types it must fill in stands in capital letters.
@@ -38,21 +39,34 @@ def _passable(directory: str) -> str:
     return f'p={directory}; while [ "$p" != / ]; do chmod a+x "$p"; p=$(dirname "$p"); done'
 
 
+# Of the old server's configuration only what its log cannot be applied without: the rest names its places, and what it
+# did to others.
+_NEEDED = "max_(connections|worker_processes|wal_senders|prepared_transactions|locks_per_transaction)"
+ASIDE_POSTGRES = (
+    "mkdir -p $D/captured",
+    "for f in postgresql.conf postgresql.auto.conf standby.signal recovery.signal; do",
+    "  if [ -e $D/data/$f ]; then mv $D/data/$f $D/captured/; fi",
+    "done",
+    "for f in $(grep -lE '^[^#]*(include|@)' $D/data/pg_hba.conf $D/data/pg_ident.conf); do mv $f $D/captured/; done",
+    f"cat $D/captured/postgresql*.conf | sed -nE '/^{_NEEDED}[ =]/p' > $D/data/postgresql.conf",
+    "touch $D/data/postgresql.auto.conf",
+)
 START_POSTGRES = (
     "touch $D/data/postgresql.conf $D/data/pg_ident.conf",
     "[ -e $D/data/pg_hba.conf ] || echo 'local all all peer' > $D/data/pg_hba.conf",
     "chown -R postgres:postgres $D/data && chmod 700 $D/data",
     _passable("$D"),
     'O="-c data_directory=$D/data -c hba_file=$D/data/pg_hba.conf -c ident_file=$D/data/pg_ident.conf"',
+    'O="$O -c max_logical_replication_workers=0"',
     """su postgres -c "$(command -v pg_ctl) -D $D/data -l /tmp/server.log \\""",
     """  -o '$O -c unix_socket_directories=/tmp -c logging_collector=off' start\"""",
 )
 START_MARIADB = (
     "chown -R mysql:mysql $D/data",
     _passable("$D"),
-    "install -d -o mysql -g mysql /run/mysqld",
-    "mariadbd --user=mysql --datadir=$D/data --skip-networking &",
-    "mariadb-admin --wait=30 ping",
+    f"{STARTED[0].format('$D/data')} \\",
+    f"  {STARTED[1]}",
+    f"mariadb-admin {CLIENT} --wait=30 ping",
 )
 
 
@@ -154,12 +168,18 @@ def _postgres_physical(plan: Plan, name: str, *, ships: bool) -> Iterator[Part]:
             f"D={whole}; pg_verifybackup -q $D/data",
         ),
     )
+    yield Part(
+        "Nothing of the old server's configuration decides from here on: it names its places, and it would archive, "
+        "follow another server, or run jobs. It is in captured/ then, and what the log needs of it in data/. Take from "
+        "there what you want, line by line (shared_preload_libraries, say), once all is right.",
+        ASIDE_POSTGRES,
+    )
     if ships:
         yield from _log(plan, name)
         yield _log_for_postgres(name)
     yield Part(
-        "Give it to the server's user, and start a server of the same major version on it. Its configuration may name "
-        "the old places: what stands behind -o goes before that. It is reached through a socket in /tmp.",
+        "Give it to the server's user, and start a server of the same major version on it. It is reached through a "
+        "socket in /tmp. Its subscriptions stand still.",
         (*START_POSTGRES,),
     )
     if ships:
@@ -178,10 +198,12 @@ def _mariadb_physical(name: str) -> Iterator[Part]:
         ),
     )
     yield Part(
-        "Make it ready with a mariadb-backup of the same series, the server stopped. It must end in `completed OK!`. "
-        "Then it is started so that nobody reaches it from another host. Once all is right, and a log (below) is "
-        "applied: mariadb-admin shutdown, and start it without --skip-networking.",
-        ("mariadb-backup --prepare --target-dir=$D/data", *START_MARIADB),
+        "Make it ready with a mariadb-backup of the same series. It must end in `completed OK!`. Tables that lay "
+        "elsewhere (DATA DIRECTORY) stay in data/. Then it is started so that nobody reaches it but by its own socket: "
+        "it reads no my.cnf, which would name the old server's places, runs no events and follows nobody. Does it need "
+        "a plugin or a key? Add --plugin-load-add=… Once all is right, and a log (below) is applied: mariadb-admin "
+        "with the same options and shutdown, and start it by a configuration of its own.",
+        (*(line.format("$D/data") for line in PREPARED), *START_MARIADB),
     )
 
 
@@ -272,7 +294,7 @@ def _log_of_mariadb(name: str) -> Iterator[Part]:
             """ls | grep -v '[.]open$' | grep -v '[.]json$' | sort -V | sed -n "/^$first$/,\\$p" > /tmp/files""",
             'TZ=UTC mariadb-binlog --verify-binlog-checksum --start-position="$start" '
             "$(cat /tmp/files) > /tmp/c.sql &&",
-            "  mariadb --comments --binary-mode < /tmp/c.sql",
+            f"  mariadb {CLIENT} --comments --binary-mode < /tmp/c.sql",
         ),
     )
     yield Part(
@@ -315,7 +337,8 @@ USERS_IN_CONFIGURATION = "sed -i '/^user /d' /etc/redis/redis.conf && cat acl.li
 def _redis(name: str) -> Iterator[Part]:
     yield Part(
         "A server reads dump.rdb only when it starts, and with `appendonly yes` not at all: it starts EMPTY. Stop "
-        "Sentinel first. As root (for Valkey read valkey):",
+        "Sentinel first. As root (for Valkey read valkey); `dir` must be /var/lib/redis, and what it includes must not "
+        "say otherwise:",
         (
             _found(name),
             "cd $D",
@@ -323,7 +346,8 @@ def _redis(name: str) -> Iterator[Part]:
             "mv /var/lib/redis /var/lib/redis.was",
             "install -d -o redis -g redis -m 750 /var/lib/redis",
             "install -o redis -g redis -m 640 dump.rdb /var/lib/redis/dump.rdb",
-            "sed -i.was 's/^appendonly .*/appendonly no/' /etc/redis/redis.conf",
+            "sed -i.was 's/^appendonly .*/appendonly no/; s/^replicaof /# &/' /etc/redis/redis.conf",
+            "sed -nE '/^(dir|include) /p' /etc/redis/redis.conf",
             "systemctl start redis-server",
             "redis-cli INFO keyspace",
             """grep -o '"keys":[0-9][0-9]*' ccdr-manifest.json""",
