@@ -109,8 +109,8 @@ def notes(to: Connection, facts: Facts, inventory: Inventory) -> list[str]:
     notes = [room_needed(inventory.database_bytes)]
     if (mode := inventory.settings.get("sql_mode", facts.sql_mode)) != facts.sql_mode:
         notes.append(f"that server's sql_mode is {facts.sql_mode or 'empty'}, the source's was {mode or 'empty'}")
-    if any(name.startswith("event ") for name in inventory.objects) and facts.scheduler != "ON":
-        notes.append(f"its event_scheduler is {facts.scheduler}: events come back, and do not run until it is ON")
+    if any(name.startswith("event ") for name in inventory.objects):
+        notes.append(f"events come back disabled; that server's event_scheduler is {facts.scheduler}")
     if to.database != inventory.database:
         notes.append(
             f"triggers, routines and events whose text names the database {inventory.database} still name it so"

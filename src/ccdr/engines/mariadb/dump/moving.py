@@ -1,6 +1,6 @@
 """A loaded database gets its final name, which MariaDB cannot give it: its tables move by one statement, and views,
 triggers and routines are made anew. Until all of that is done the final database's comment says so, and whatever fails
-is taken back. Events come last: none fires before."""
+is taken back. Events come last, and disabled: none fires until somebody says so."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from ccdr.engines.mariadb.dump.fitness import UNFINISHED
 from ccdr.engines.mariadb.dump.writer import Writer
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.newcomers import rights_in
+from ccdr.engines.servers.silenced import Silenced, told
 from ccdr.model.errors import CcdrError, TestBroken
 
-OFF = "DISABLED"  # an event's status
+OFF, ON = "DISABLED", "ENABLED"  # an event's status
 _LATE = re.compile(r"^Note \(Code (?:1544|1588)\)", re.M)  # an event's time is up: it was disabled, or dropped
 
 
@@ -61,7 +62,7 @@ class Moving:
         run(accounts.script(on_all) + code, "making triggers and routines", self.name)
         make_views(self.writer, restored, inventory.database, self.name, on_objects)
         self._require_all(events=False)
-        output = run(renamed.telling(events), "making events", self.name, "--show-warnings")
+        output = run(renamed.disabled(renamed.telling(events)), "making events", self.name, "--show-warnings")
         self._require_all(events=True, late=len(_LATE.findall(output)))
         comment = quote_text(files.database_of(restored, inventory.facts)["comment"])
         run(f"ALTER DATABASE {name} COMMENT {comment};\n", "naming it")
@@ -82,8 +83,9 @@ class Moving:
     def _require_all(self, *, events: bool, late: int = 0) -> None:
         """`late`: how many events the server itself has dropped or disabled, since their time is up."""
         inventory, there = self.inventory, self.writer.objects(self.name)
-        named, definers = inventory.objects, inventory.definers
-        present, present_definers = there.named, there.definers
+        silent = {n for n, was in inventory.objects.items() if n.startswith("event ") and was == ON}
+        named = {n: OFF if n in silent else was for n, was in inventory.objects.items()}
+        definers, present, present_definers = inventory.definers, there.named, there.definers
         if not events:
             named, definers = renamed.but_events(named), renamed.but_events(definers)
         off = [n for n, was in named.items() if n.startswith("event ") and was != present.get(n) in (None, OFF)]
@@ -91,8 +93,7 @@ class Moving:
             named, definers, present, present_definers = (
                 {n: v for n, v in of.items() if n not in lapsed} for of in (named, definers, present, present_definers)
             )
-            became = (f"{n} is {'disabled' if n in there.named else 'left out'}" for n in lapsed)
-            self.notes.append(f"its time is up: {', '.join(became)}")
+            self.notes.append(f"its time is up: {', '.join(f'{n} is left out' for n in lapsed)}")
         tables = {*inventory.tables, *inventory.facts["without_rows"]}
         if (held := {t.name for t in there.tables}) != tables or (present, present_definers) != (named, definers):
             differ = sorted((held ^ tables) | {n for n, _ in {*present.items()} ^ {*named.items()}})
@@ -100,6 +101,9 @@ class Moving:
                 f"what came into {self.name} is not what was captured: {', '.join(differ[:5]) or 'definers differ'}",
                 hint="was somebody else at work in it? restore again",
             )
+        for event in sorted(silent & present.keys() if events else ()):
+            on = f"ALTER EVENT {quote_name(self.name)}.{quote_name(event.removeprefix('event '))} ENABLE"
+            self.notes.extend(told([Silenced(f"{event} is disabled", on)]))
 
     def _back(self) -> None:
         """Nothing stays under the final name. What could not be taken back is marked by its comment."""

@@ -20,6 +20,11 @@ _EVENTS = re.compile(r"^--\n-- Dumping events for database '.*'\n--$", re.M)
 _ROUTINES = re.compile(r"^--\n-- Dumping routines for database '.*'\n--$", re.M)
 _TOKEN = re.compile(r"'(?:[^'\\]|\\.|'')*'|`(?:[^`]|``)*`", re.DOTALL)
 _QUIET = re.compile(r"\b(SQL_NOTES|NOTE_VERBOSITY)=0")
+_ENABLED = re.compile(
+    r"^(/\*!50106 CREATE\*/ (?:/\*!\d+ DEFINER=.*?\*/ )?/\*!\d+ EVENT `(?:[^`]|``)*` ON SCHEDULE .*? "
+    r"ON COMPLETION (?:NOT )?PRESERVE )ENABLE\b",
+    re.M,
+)
 _TABLE = re.compile(r"^CREATE TABLE (`(?:[^`]|``)*`) \($", re.M)
 
 
@@ -62,6 +67,11 @@ def telling(events: str) -> str:
     """The events of `apart`, with the server telling whose time is up: a dump begins by keeping it quiet."""
     head, mark, rest = events.partition("-- Dumping events for database")
     return _QUIET.sub(r"\1=1", head) + mark + rest
+
+
+def disabled(events: str) -> str:
+    """None of them runs until somebody says so."""
+    return _ENABLED.sub(r"\1DISABLE", events)
 
 
 def sequence_defaults(tables: str, was: str, name: str) -> Iterator[str]:
