@@ -8,6 +8,8 @@ import pytest
 
 from ccdr.engines.mariadb.new_server import own
 from ccdr.engines.mariadb.origin import new_server_id
+from ccdr.engines.postgres.engine import Postgres
+from ccdr.engines.postgres.new_server import PostgresMaker
 from ccdr.engines.redis import new_server as redis
 from ccdr.engines.servers.new_server import require_short
 from ccdr.engines.servers.start_lines import Unit, docker_lines, instance
@@ -77,10 +79,21 @@ def test_what_units_and_containers_are_called(home: str, name: str) -> None:
     assert instance(Site(Path("/srv") / home)) == name
 
 
-@pytest.mark.parametrize("name", ["datadir", "Bind-Address", "loose_port", "skip-networking", "server_id"])
+@pytest.mark.parametrize(
+    "name",
+    ["datadir", "Bind-Address", "loose_port", "skip-networking", "server_id", "innodb_undo_directory", "relay-log"],
+)
 def test_settings_of_mariadb_that_are_not_for_a_target_to_state(name: str) -> None:
     with pytest.raises(UsageProblem, match="cannot set"):
         own.asked_for(Site(Path("/srv/crm"), settings={name: "x"}))
+
+
+@pytest.mark.parametrize("name", ["data_directory", "HBA_file", "unix_socket_directories", "external_pid_file"])
+def test_settings_of_postgresql_that_are_not_for_a_target_to_state(name: str) -> None:
+    asset = Postgres.model_validate({"engine": "postgres", "connection": {"host": "/x", "user": "u", "database": "d"}})
+    with pytest.raises(UsageProblem, match="cannot set"):
+        PostgresMaker.of(asset, Site(Path("/srv/crm"), settings={name: "x"}))
+    PostgresMaker.of(asset, Site(Path("/srv/crm"), settings={"log_directory": "x", "cron.timezone": "GMT"}))
 
 
 @pytest.mark.parametrize("name", ["requirepass", "replicaof", "dir", "BIND", "appenddirname"])

@@ -35,6 +35,10 @@ _OURS = {
     **dict.fromkeys(
         ("init_file", "log_bin", "log_error", "pid_file", "server_id", "skip_grant_tables", "skip_networking"), None
     ),
+    **dict.fromkeys(  # another server's files may lie there
+        ("innodb_data_home_dir", "innodb_undo_directory", "innodb_log_group_home_dir", "aria_log_dir_path"), None
+    ),
+    "relay_log": "a new server is nobody's replica",
 }
 # With which it is not started the first time, by nobody but ccdr.
 _TRIED_OTHERWISE = (_BUFFER_POOL, "event_scheduler", "key_buffer_size")

@@ -24,7 +24,7 @@ from ccdr.engines.postgres.new_server.homes import STOP, DumpHome, PhysicalHome,
 from ccdr.engines.postgres.physical.capture import CLUSTER
 from ccdr.engines.postgres.physical.unlogged import emptied
 from ccdr.engines.servers.connection import by_network, lacks_secret, without_secret
-from ccdr.engines.servers.new_server import LONGEST_SOCKET, NewServerMaker
+from ccdr.engines.servers.new_server import LONGEST_SOCKET, NewServerMaker, refuse_settings
 from ccdr.engines.servers.silenced import told
 from ccdr.engines.servers.target import HowFar, Silent
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     from ccdr.ports.log import Reached, RecoveryTarget
 
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*")
+# What a target says by words of its own, and what would lead to another server's files.
+_OURS = {
+    "data_directory": "directory",
+    "unix_socket_directories": "sockets",
+    **dict.fromkeys(("config_file", "hba_file", "ident_file", "external_pid_file")),
+}
 # Asked of the loaded server, before it is ended for the last time.
 _FACTS = """\
 select exists (select from pg_authid where rolpassword like 'md5%'),
@@ -81,8 +87,8 @@ class PostgresMaker(NewServerMaker["Postgres"]):
             )
         if site.sockets is not None and not site.sockets.is_dir():
             raise UsageProblem(f"{site.sockets} is not there", hint=f"mkdir {site.sockets}, or leave `sockets:` out")
-        if wrong := [name for name in site.settings if not _SETTING.fullmatch(name)]:
-            raise UsageProblem(f"{wrong[0]!r} is no setting of PostgreSQL", hint="mend `settings:` of the new server")
+        named = {name.lower(): value for name, value in site.settings.items()}
+        refuse_settings(named, "PostgreSQL", _SETTING, _OURS)
         return made
 
     @property
