@@ -14,8 +14,10 @@ from tests.support.mariadb_source import (
     BY_TRANSACTION,
     PASSWORD,
     USER,
+    ZONES,
     MariaSource,
     crm,
+    maria_damage,
     mariadb_server,
     small_database,
 )
@@ -552,12 +554,19 @@ def test_times_are_those_of_the_source_whatever_its_zone_and_its_sql(site: Site)
         small_database(source, "crm") as name,
     ):
         source.sql("create table z (a datetime, b timestamp); insert into z values (now(), now());", name)
+        source.sql(ZONES)
+        source.sql("create view odd as select convert_tz('2026-01-01', 'Test/Odd', '+00:00') as at", name)
         source.sql("set global sql_mode = 'ORACLE'")
         fresh = "  - {{kind: freshness, query: select max({}) from z, within: 10m}}\n"
-        crm(with_repository(site), source, name, checks=IDENTICAL + fresh.format("a") + fresh.format("b"))
+        by_name = "  - {kind: sql, name: by name, query: select at from odd, expect: '2025-12-31 22:30:00'}\n"
+        crm(with_repository(site), source, name, checks=IDENTICAL + by_name + fresh.format("a") + fresh.format("b"))
         site.backed_up()
         found = passes(site)
         assert [c["status"] for c in found["checks"] if c["kind"] == "freshness"] == ["PASS", "PASS"]
+        later = "set sql_mode = ''; update mysql.time_zone_transition_type set `offset` = 7200 where abbreviation = 'A'"
+        done = site.damaged_test(maria_damage(later, "mysql"))
+        assert done.checks, (done.reason, site.words())
+        assert [c.name for c in done.checks if c.status is not Verdict.PASS] == ["time zones"]
         manifest = site.services().catalogue.manifest(site.services().catalogue.snapshots("p", "crm")[0])
         assert manifest.contents["binlog"] is None, "its binary log is off"
         source.sql("update z set a = now() - interval 11 minute", name)

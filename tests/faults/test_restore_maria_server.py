@@ -19,7 +19,17 @@ from urllib.parse import quote
 import pytest
 from tests.support.erased import added
 from tests.support.harness import Quiet, Ran, Site, eventually
-from tests.support.mariadb_source import CHECKS, PASSWORD, USER, MariaSource, _text, crm, mariadb_server, small_database
+from tests.support.mariadb_source import (
+    CHECKS,
+    PASSWORD,
+    USER,
+    ZONES,
+    MariaSource,
+    _text,
+    crm,
+    mariadb_server,
+    small_database,
+)
 from tests.support.sites import copy_of
 from tests.support.stored import assert_clean, settled_file, with_repository
 from tests.support.stored import copy_of as with_own_repository
@@ -90,7 +100,10 @@ def stored(maria: MariaSource, tmp_path_factory: pytest.TempPathFactory) -> Iter
         maria.sql("create procedure by_another() select 1\r\n/* written\r\nelsewhere */;", name)
         site = with_repository(Site(tmp_path_factory.mktemp(name)))
         crm(site, maria, name)
+        maria.sql(f"{ZONES}\nset global block_encryption_mode = 'aes-256-cbc', init_connect = 'do 0', read_only = off")
         site.backed_up()
+        maria.sql("set global block_encryption_mode = default, init_connect = default")
+        maria.sql("".join(f"truncate mysql.time_zone{t};" for t in ("", "_name", "_transition", "_transition_type")))
         yield site
         maria.sql("drop user restored_admin@'%'")
 
@@ -177,6 +190,13 @@ def test_restored_database_is_the_source(site: Site, maria: MariaSource, target:
     kinds = {(c["kind"], c["status"]) for c in done.json["checks"]}
     assert kinds == {(k, "PASS") for k in ("identical", "integrity", "rows", "freshness", "sql")}
     assert {c["name"] for c in done.json["checks"]} >= {"tables", "definitions", "definers", "CHECK TABLE … EXTENDED"}
+    for told in (
+        "set at the source, and otherwise there: block_encryption_mode;",
+        "to what only the backup holds (ccdr-variables.json): init_connect",
+        "its time zones by name are not the source's",
+    ):
+        assert any(told in note for note in done.json["notes"]), done.json["notes"]
+    assert target.sql("select @@global.block_encryption_mode") == "aes-128-ecb"
     record = end(site)
     assert record["target"] == {"kind": "server", "name": url(target, "restored")}
     assert set(record["phases"]) == {"fetch", "load", "check", "finish"} and record["tools"]["target"].startswith(

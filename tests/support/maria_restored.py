@@ -108,7 +108,7 @@ class Server:
             assert f"'{self.database}'" in sql
             return [
                 *(["setting", name, value] for name, value in self.settings.items()),
-                ["database", *self.of_database], ["bytes", 0, 0], ["utc offset", 0], ["zones", 0], ["installed", "t"],
+                ["database", *self.of_database], ["bytes", 0, 0], ["utc offset", 0], ["zones", 0, 0], ["installed", "t"],
             ]  # fmt: skip
         assert f"'{self.database}'" in sql and "mysql.proc" in sql
         return self.objects

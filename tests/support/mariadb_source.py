@@ -239,6 +239,14 @@ def _text(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
+# Two zones that no image knows, one of which has changed its time once.
+ZONES = """
+insert into mysql.time_zone values (901, 'N'), (902, 'N');
+insert into mysql.time_zone_name values ('Test/Plain', 901), ('Test/Odd', 902);
+insert into mysql.time_zone_transition_type values (901, 0, 3600, 0, 'A'), (902, 0, 1800, 0, 'B'), (902, 1, 5400, 0, 'C');
+insert into mysql.time_zone_transition values (902, 1000000000, 1);
+"""
+
 CHECKS = """
 restore_test: crm
 checks:

@@ -12,6 +12,7 @@ from tests.support.harness import Site
 from tests.support.mariadb_source import (
     DATA,
     PASSWORD,
+    ZONES,
     MariaSource,
     data_directory,
     image_of,
@@ -59,7 +60,7 @@ def data() -> Path:
 def server(data: Path) -> Iterator[MariaSource]:
     with mariadb_server(*SERVER, data=data) as made, small_database(made, "crm", goes=True):
         made.sql(MORE)
-        made.sql(SET_LATER)
+        made.sql(ZONES + SET_LATER)
         yield made
 
 

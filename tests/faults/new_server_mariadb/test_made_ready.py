@@ -27,6 +27,7 @@ select event_name, status, definer from information_schema.events where event_sc
 select routine_name, definer, md5(routine_definition) from information_schema.routines where routine_schema = 'crm' order by 1;
 select @@sql_mode, @@lower_case_table_names, @@character_set_server, @@global.time_zone, @@max_connections, @@log_bin, @@binlog_format;
 select @@global.auto_increment_increment, @@global.auto_increment_offset, @@global.autocommit, @@global.low_priority_updates;
+select convert_tz('2026-01-01', 'Test/Odd', 'Test/Plain');
 select @@global.block_encryption_mode, @@global.default_storage_engine, @@global.init_connect, @@global.max_password_errors;
 """
 OURS = "select count(*) from mysql.global_priv where user like 'ccdr_sandbox%'"

@@ -90,6 +90,15 @@ OF_SERVER = (
     "wait_timeout",
 )
 
+# What CONVERT_TZ makes of a time by each name: how many names there are, and one number for what all of them say.
+ZONES = """\
+SELECT JSON_ARRAY('zones', COUNT(DISTINCT n.name),
+    COALESCE(SUM(CRC32(CONCAT_WS(' ', n.name, z.use_leap_seconds, t.transition_time, k.offset))), 0))
+  FROM mysql.time_zone_name n JOIN mysql.time_zone z USING (time_zone_id)
+  JOIN mysql.time_zone_transition_type k USING (time_zone_id)
+  LEFT JOIN mysql.time_zone_transition t USING (time_zone_id, transition_type_id);
+"""
+
 
 def facts_sql(database: str) -> str:
     """One JSON object: `read_facts` understands it."""
@@ -105,8 +114,7 @@ SELECT JSON_ARRAY('bytes', COALESCE(SUM(data_length + index_length), 0),
   FROM information_schema.tables WHERE table_schema = {db};
 SELECT JSON_ARRAY('utc offset', TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(),
     CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone)));
-SELECT JSON_ARRAY('zones', COUNT(*)) FROM mysql.time_zone_name;
-SELECT JSON_ARRAY('installed', MIN(create_time)) FROM information_schema.tables WHERE table_schema = 'mysql';
+{ZONES}SELECT JSON_ARRAY('installed', MIN(create_time)) FROM information_schema.tables WHERE table_schema = 'mysql';
 SELECT JSON_ARRAY('plugin', plugin_name, plugin_library) FROM information_schema.plugins
   WHERE plugin_status = 'ACTIVE' AND plugin_library IS NOT NULL
     AND plugin_type IN ('AUTHENTICATION', 'STORAGE ENGINE', 'DATA TYPE', 'FUNCTION');
@@ -164,6 +172,7 @@ def facts_of(place: Place, login: Login, database: str) -> dict[str, Any]:
         "memory_bytes": int(memory),
         "utc_offset_s": by_name["utc offset"][0],
         "named_zones": by_name["zones"][0] > 0,
+        "zones": [int(number) for number in by_name["zones"]],
         "installed": by_name["installed"][0],
         "plugins": {row[1]: row[2] for row in rows if row[0] == "plugin"},
         "elsewhere": [f"{count} {what}" for kind, what, count in (r for r in rows if r[0] == "elsewhere") if count],
@@ -227,6 +236,11 @@ class Inventory(ServerInventory):
     def left_out(self) -> list[str]:
         """What the plan leaves out of the dump (`view answered`); older snapshots do not tell, and had all."""
         return [str(name) for name in self.facts.get("left_out", ())]
+
+    @property
+    def zones(self) -> list[int]:
+        """As `ZONES` asks; empty where the source knows no names."""
+        return list(self.facts["zones"]) if self.facts.get("named_zones") else []
 
     @property
     def zone(self) -> str:

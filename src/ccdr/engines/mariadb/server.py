@@ -81,15 +81,11 @@ def configuration(options: Mapping[str, str], plugins: Iterable[str]) -> str:
     return "".join(["[mariadbd]\n", *lines, *(f"plugin_load_add={name}\n" for name in plugins)])
 
 
-def start(box: Place, options: Mapping[str, str], plugins: Iterable[str], version: str, *, named_zones: bool) -> None:
-    """Have an empty server answer. `plugins` are the libraries that it loads, `named_zones` asks for time zones'
-    names."""
+def start(box: Place, options: Mapping[str, str], plugins: Iterable[str], version: str) -> None:
+    """Have an empty server answer. `plugins` are the libraries that it loads."""
+    conf = configuration(options, plugins)
     try:
-        box.run(
-            ["bash", "-c", _START, "start", "zones" if named_zones else ""],
-            stdin=configuration(options, plugins),
-            what="mariadb-install-db and mariadbd",
-        )
+        box.run(["bash", "-c", _START], stdin=conf, what="mariadb-install-db and mariadbd")
     except CommandFailed as error:
         words = last_words(box)
         raise TestBroken(
@@ -118,7 +114,6 @@ def _option(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"' if value else ""
 
 
-_PLAIN = "--init-command=SET SESSION sql_mode=''"  # the source's may be ORACLE, which reads programs otherwise
 # The accounts that a server is born with are not the source's: its administrator gets a name of our own, so that the
 # source's root has room.
 OURS_ALONE = f"""\
@@ -130,8 +125,6 @@ BEGIN NOT ATOMIC
   END FOR;
 END//
 """
-NAME_ZONES = f"""mariadb-tzinfo-to-sql --skip-write-binlog /usr/share/zoneinfo 2> /dev/null |
-  {shlex.join(LOGIN.client(_PLAIN, database="mysql"))}"""
 # One command, since each costs 60 ms; the settings come on its standard input.
 _START = f"""set -e
 mkdir -p {TEMPORARY}
@@ -147,5 +140,4 @@ done
 {shlex.join(BORN.asking())} <<'END'
 SET SESSION sql_mode='';
 {OURS_ALONE}END
-[ -z "$1" ] || {NAME_ZONES}
 """

@@ -104,19 +104,24 @@ class Dumper:
         if objects.views:
             calls.append((files.VIEWS, files.dump_views(login, db, objects.views, place.path(into / files.VIEWS))))
         for name, argv in calls:
-            out = place.run(argv, watch=into, what=f"mariadb-dump of {name}")
-            if troubles := files.troubles(out.stderr):
-                raise CommandFailed(["mariadb-dump"], 0, troubles)
-            files.check_whole(into / name, f"mariadb-dump of {name}")
+            self._dumped(name, argv, into)
         users, grants = accounts.on_objects(accounts.statements(place, login))
         for name, statements in ((accounts.USERS, users), (accounts.GRANTS, grants)):
             (into / name).write_text(accounts.script(statements), "utf-8", "surrogateescape")
+
+    def _dumped(self, name: str, argv: list[str], into: Path) -> None:
+        out = self.place.run(argv, watch=into, what=f"mariadb-dump of {name}")
+        if troubles := files.troubles(out.stderr):
+            raise CommandFailed(["mariadb-dump"], 0, troubles)
+        files.check_whole(into / name, f"mariadb-dump of {name}")
 
     def _described(self, into: Path, objects: Objects, instant: Instant, rows: DumpedRows) -> Capture:
         facts = facts_of(self.place, self.login, self.database)
         (into / files.DATABASE).write_text(files.create_database(facts), "utf-8", "surrogateescape")
         named = files.file_names(t.name for t in objects.with_rows)
         variables.keep(facts["variables"], into)
+        if facts["named_zones"]:
+            self._dumped(files.ZONES, files.dump_zones(self.login, self.place.path(into / files.ZONES)), into)
         named_files = [str(p.relative_to(into)) for p in sorted(into.rglob("*.sql"))]
         digests = self.tools.digest(into, [*named_files, variables.FILE])
         contents = {

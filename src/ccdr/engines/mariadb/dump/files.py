@@ -18,7 +18,8 @@ from ccdr.host.shares import dealt
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed
 
-DATABASE, TABLES, CODE, VIEWS = "database.sql", "tables.sql", "code.sql", "views.sql"
+DATABASE, TABLES, CODE, VIEWS, ZONES = "database.sql", "tables.sql", "code.sql", "views.sql", "zones.sql"
+_ZONES = ("", "_name", "_transition", "_transition_type", "_leap_second")
 ROWS = "rows"  # a directory, a file for each table
 TRAILER = b"-- Dump completed\n"
 # What the client says once it has begun, and so holds its snapshot or its locks.
@@ -125,6 +126,12 @@ def dump_code(login: Login, database: str, views: Iterable[str], to: str) -> lis
 def dump_views(login: Login, database: str, views: Sequence[str], to: str) -> list[str]:
     options = ["--no-data", "--skip-triggers", "--skip-lock-tables", f"--result-file={to}"]
     return login.dump(*options, "--", database, *views)
+
+
+def dump_zones(login: Login, to: str) -> list[str]:
+    """The server's own table of time zones' names."""
+    options = ["--no-create-info", "--skip-triggers", "--skip-lock-tables", f"--result-file={to}"]
+    return login.dump(*options, "--", "mysql", *(f"time_zone{name}" for name in _ZONES))
 
 
 def map_entry(file: str, table: str) -> str:

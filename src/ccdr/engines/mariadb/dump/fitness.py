@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ccdr.engines.mariadb import variables
 from ccdr.engines.mariadb.address import shown
 from ccdr.engines.mariadb.client import Login, answers, lines, quote_name, quote_text
 from ccdr.engines.mariadb.connection import Connection, major_of
-from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.engines.mariadb.inventory import SETTINGS, ZONES, Inventory
 from ccdr.engines.servers.target import of_other_restores, refuse_in_use, room_needed
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import Manifest
 from ccdr.ports.place import Place
 
 UNFINISHED = "ccdr restore, not finished: "  # the comment of one that is being moved to its own name
-LOOK = """\
+LOOK = f"""\
 SELECT JSON_ARRAY('server', VERSION(), @@hostname, @@port, @@server_id, @@read_only + 0, @@lower_case_table_names,
     @@global.event_scheduler, @@global.sql_mode);
 SELECT JSON_ARRAY('installed', MIN(create_time)) FROM information_schema.tables WHERE table_schema = 'mysql';
 SELECT JSON_ARRAY('database', schema_name, schema_comment, default_character_set_name, default_collation_name)
   FROM information_schema.schemata;
+SELECT JSON_ARRAY('variable', LOWER(variable_name), variable_value) FROM information_schema.global_variables;
 SELECT JSON_ARRAY('engine', engine) FROM information_schema.engines WHERE support IN ('YES', 'DEFAULT');
-"""
+{ZONES}"""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Facts:
     sql_mode: str
     databases: Mapping[str, tuple[str, str, str]]
     engines: frozenset[str]
+    variables: Mapping[str, str]
+    zones: Sequence[int]
 
     @classmethod
     def ask(cls, place: Place, login: Login) -> Facts:
@@ -54,6 +58,8 @@ class Facts:
             mode,
             {row[1]: (row[3], row[4], row[2]) for row in rows if row[0] == "database"},
             frozenset(row[1] for row in rows if row[0] == "engine"),
+            {row[1]: row[2] for row in rows if row[0] == "variable"},
+            next([int(number) for number in row[1:]] for row in rows if row[0] == "zones"),
         )
 
 
@@ -109,6 +115,7 @@ def notes(to: Connection, facts: Facts, inventory: Inventory) -> list[str]:
     notes = [room_needed(inventory.database_bytes)]
     if (mode := inventory.settings.get("sql_mode", facts.sql_mode)) != facts.sql_mode:
         notes.append(f"that server's sql_mode is {facts.sql_mode or 'empty'}, the source's was {mode or 'empty'}")
+    notes += _otherwise(facts, inventory)
     if any(name.startswith("event ") for name in inventory.objects):
         notes.append(f"events come back disabled; that server's event_scheduler is {facts.scheduler}")
     if to.database != inventory.database:
@@ -118,6 +125,19 @@ def notes(to: Connection, facts: Facts, inventory: Inventory) -> list[str]:
     if inventory.left_out:
         notes.append(f"left out of the backup, as its plan said: {', '.join(inventory.left_out)}")
     return [*notes, *of_other_restores(facts.databases)]
+
+
+def _otherwise(facts: Facts, inventory: Inventory) -> Iterator[str]:
+    """What is compared, and set by nobody."""
+    settings, captured = inventory.settings, inventory.variables
+    stated = {**{name: settings[name] for name in SETTINGS if name in settings}, **captured}
+    of_theirs = {n: v for n, v in stated.items() if n != "sql_mode" and not variables.LEFT.fullmatch(n)}
+    if other := variables.differing(of_theirs, facts.variables):
+        yield f"set at the source, and otherwise there: {', '.join(other)}; a restore changes no server's settings"
+    if words := [name for name, value in of_theirs.items() if value is None]:
+        yield f"set at the source, to what only the backup holds ({variables.FILE}): {', '.join(words)}"
+    if inventory.zones and inventory.zones != list(facts.zones):
+        yield "its time zones by name are not the source's: CONVERT_TZ by a name tells other times there, or none"
 
 
 def _is_replica(place: Place, login: Login) -> bool:

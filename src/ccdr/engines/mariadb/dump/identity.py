@@ -86,6 +86,10 @@ def compare(context: CheckContext, login: Login, jobs: int, *, working: str | No
     if working:
         return
     yield _accounts(context, login, inventory)
+    if zones := inventory.zones:
+        wrong = [] if facts["zones"] == zones else ["what CONVERT_TZ makes of a time by a zone's name"]
+        count = so_many(zones[0], "name")
+        yield judged("time zones", wrong, count, f"{count}, equal", lead="differs: ")
     same = [name for name in SETTINGS if name in inventory.settings]
     now: Mapping[str, str] = facts["settings"]
     yield equal(

@@ -100,13 +100,7 @@ class Dump:
         inventory = Inventory(manifest.contents)
         version = server.fitting_version(box, inventory.version)
         options = server.settings(inventory, self._memory, throwaway=self.asset.settings == "throwaway")
-        server.start(
-            box,
-            options | self.asset.server_settings,
-            inventory.libraries,
-            version,
-            named_zones=bool(inventory.facts["named_zones"]),
-        )
+        server.start(box, options | self.asset.server_settings, inventory.libraries, version)
         return version
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
@@ -114,12 +108,15 @@ class Dump:
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         inventory, login = Inventory(manifest.contents), self.restored(manifest)
+        require_whole(restored, manifest)
+        if inventory.zones:
+            zones = text_of(restored / files.ZONES)
+            box.run(login.client(database="mysql"), stdin=zones, what="naming time zones", alone=True)
         for sql in (server.zone_sql(inventory.zone), *self.asset.prepare_sql):
             try:
                 box.run(login.client(), stdin=sql, what="prepare_sql", alone=True)
             except CommandFailed as error:
                 raise TestBroken(str(error), hint="mend the asset's `prepare_sql:`") from None
-        require_whole(restored, manifest)
         try:
             self._load(box, restored, inventory, login)
         except CommandFailed as error:

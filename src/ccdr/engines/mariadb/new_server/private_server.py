@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DATA, SORTING = f"{HOME}/{own.DATA}", f"{HOME}/sorting"
 _CONF, _INIT, PID = "/tmp/ccdr-server.cnf", "/tmp/ccdr-init.sql", "/tmp/ccdr-server.pid"  # noqa: S108 - in the sandbox
 _CLIENT = shlex.join(server.LOGIN.asking())
-# $1: is there no server yet? Then $2: are time zones known by their names? The settings come on standard input. Of a
+# $1: is there no server yet? The settings come on standard input. Of a
 # server that is born here the administrator gets our name, as in a sandbox; else our account is made before anybody may
 # come in.
 _START = f"""set -e
@@ -54,7 +54,6 @@ done
 "${{client[@]}}" <<'END'
 SET SESSION sql_mode='';
 {server.OURS_ALONE}END
-[ -z "$2" ] || {server.NAME_ZONES}
 """
 # It has ended well only where it says so: one that was killed would be mended as it starts, before anybody looks.
 _STOP = f"""set -e
@@ -126,8 +125,7 @@ def start(box: Place, asset: MariaDB, manifest: Manifest, kept: Mapping[str, str
     if not empty:
         del options["innodb_log_file_size"]  # there is one
     conf = server.configuration(options, inventory.libraries)
-    named = "zones" if empty and inventory.facts["named_zones"] else ""
-    argv = ["bash", "-c", _START, "start", "empty" if empty else "", named]
+    argv = ["bash", "-c", _START, "start", "empty" if empty else ""]
     box.run(argv, stdin=conf, what="mariadb-install-db and mariadbd" if empty else "starting the restored server")
     if copied(manifest):
         box.run(server.LOGIN.client(), stdin=server.zone_sql(inventory.zone), what="its time zone")
