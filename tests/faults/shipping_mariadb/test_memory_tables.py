@@ -72,3 +72,21 @@ def test_changes_of_rows_that_no_base_has_are_left_out_and_counted(
     ship_once(live)
     done = recovered(live, "latest")
     assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE") and "crm.live" in done.json["reason"], done
+
+
+def test_a_table_that_the_log_makes_elsewhere_is_made_where_the_others_are(
+    shipped: Site, source: MariaSource, data: Path
+) -> None:
+    """The sandbox sees nothing of the source's path, and nobody who applies the log on its host may write there."""
+    source.sql(f"""
+create table crm.fast (id int primary key) data directory = '{data}'; insert into crm.fast values (7);
+create table crm.parts (id int primary key) engine = myisam
+  partition by range (id) (partition a values less than (9) data directory = '{data}' index directory = '{data}');
+alter table crm.parts add partition (partition b values less than (99) data directory = '{data}');
+insert into crm.parts values (8), (10)""")
+    ship_once(shipped)
+    done = recovered(shipped, "latest", "--keep")
+    assert (done.code, done.json.get("verdict")) == (0, "PASS"), done
+    sql = """select id from crm.fast; select group_concat(id order by id) from crm.parts;
+select filename from information_schema.innodb_sys_tablespaces where name = 'crm/fast'"""
+    assert back(done, sql) == "7\n8,10\n./crm/fast.ibd"
