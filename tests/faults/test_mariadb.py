@@ -612,6 +612,26 @@ def test_history_that_a_dump_cannot_hold_is_no_backup(site: Site, maria: MariaSo
     assert "`method: physical`" in done.json["hint"]
 
 
+def test_a_database_of_code_alone_comes_back_and_what_is_lost_of_it_fails(maria: MariaSource, site: Site) -> None:
+    """One that holds nothing at all, or that is not there, is no backup, and says which."""
+    with small_database(maria, "coded") as name:
+        maria.sql("drop database coded; create database coded")
+        crm(with_repository(site), maria, name, checks=IDENTICAL)
+        empty = site.run("backup", "p")
+        assert empty.code == 1 and "coded holds nothing" in empty.json["reason"], empty
+        maria.sql("create function half(n int) returns int deterministic return n / 2", name)
+        maria.sql("create view seven as select half(14) as n; create event tick on schedule every 1 hour do do 0", name)
+        doctor = site.run("doctor", "p")
+        assert "coded holds nothing" not in doctor.stdout
+        site.backed_up()
+        passes(site)
+        done = site.damaged_test(maria_damage("drop event tick", name))
+        assert done.verdict is Verdict.FAIL, done
+        maria.sql("drop database coded")
+        gone = site.run("backup", "p")
+        assert (gone.code, gone.json["reason"]) == (1, "there is no database coded at the server"), gone
+
+
 def test_how_the_client_was_connected_is_recorded_as_the_server_tells_it(maria: MariaSource, centre: Site) -> None:
     centre.backed_up()
     spoken = centre.records("backup.end")[-1].get("tls") or {"version": "", "verified": False}

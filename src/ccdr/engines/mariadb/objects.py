@@ -73,6 +73,11 @@ class Objects:
         return tuple(t for t in self.tables if not t.is_sequence and t.engine not in WITHOUT_ROWS)
 
     @property
+    def nothing(self) -> bool:
+        """Functions, views or events alone are something."""
+        return not self.tables and not self.named
+
+    @property
     def locked(self) -> tuple[Table, ...]:
         """Tables that no transaction keeps as they are."""
         return tuple(t for t in self.with_rows if t.engine not in TRANSACTIONAL)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ccdr.engines.mariadb.client import Login, lines, quote_name
+from ccdr.engines.mariadb.client import Login, lines, quote_name, quote_text
 from ccdr.model.errors import BackupFailed
 from ccdr.model.values import Probe
 from ccdr.ports.place import Place
@@ -23,6 +23,7 @@ OF_CANARY = ("CREATE", "INSERT", "UPDATE")
 OF_MYSQL = ("SELECT",)
 _WRITING = ("INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "REFERENCES", "CREATE ROUTINE")
 _EVERYTHING = "ALL PRIVILEGES"
+_NOT_THERE, _RIGHT_ONE = "there is no database {} at the server", "name the one that matters in `connection:`"
 _GRANT = re.compile(r"GRANT (?P<rights>.*?) ON (?P<on>\*|`(?:[^`]|``)*`)\.(?P<what>\*|`(?:[^`]|``)*`) TO ")
 # Servers name some of them otherwise, and older ones had one where newer ones have several.
 _ALSO = {
@@ -40,6 +41,7 @@ class Rights:
     database: frozenset[str]
     mysql: frozenset[str]
     canary: frozenset[str] = frozenset()  # of the database that it is kept in
+    there: bool = True  # is the captured database?
 
     @property
     def lacking(self) -> list[tuple[str, str]]:
@@ -71,7 +73,9 @@ class Rights:
 
 def rights_of(place: Place, login: Login, database: str) -> Rights:
     """Of the user that `login` names, with those of its role and of everybody."""
-    return read_rights(lines(place, login, "SHOW GRANTS;\n", "asking for the user's rights"), database)
+    there = f"SELECT 1 FROM information_schema.schemata WHERE schema_name = {quote_text(database)};\n"
+    answered = lines(place, login, f"SHOW GRANTS;\n{there}", "asking for the user's rights")
+    return replace(read_rights(answered, database), there="1" in answered)
 
 
 def read_rights(grants: Iterable[str], database: str) -> Rights:
@@ -100,6 +104,8 @@ def require(rights: Rights, user: str, database: str) -> None:
     if lacking := rights.lacking:
         what = "; ".join(f"{names} on {on.format(database=quote_name(database))}" for names, on in lacking)
         raise BackupFailed(f"{user} lacks the right {what}", hint=_grants(lacking, database))
+    if not rights.there:
+        raise BackupFailed(_NOT_THERE.format(database), hint=_RIGHT_ONE)
 
 
 def canary_grant(user: str) -> str:
@@ -111,6 +117,8 @@ def judged(rights: Rights, user: str, database: str, *, canary: bool = False) ->
         what = "; ".join(f"{names} on {on.format(database=quote_name(database))}" for names, on in lacking)
         problem = f"{user} lacks {what}: a dump would leave out what it may not see"
         yield Probe.fail("rights to read", problem, _grants(lacking, database))
+    elif not rights.there:
+        yield Probe.fail("database", _NOT_THERE.format(database), _RIGHT_ONE)
     else:
         yield Probe.ok("rights to read", f"{user} may read all of {database}, its users and its log's position")
     if canary and not rights.keeps_canary:

@@ -38,10 +38,10 @@ def require_working(place: Place, login: Login, database: str, objects: Objects)
 def require_capturable(objects: Objects, database: str, *, lock: bool) -> None:
     """BackupFailed where there is nothing to capture, or something that cannot be captured truly. `lock`: may tables
     be locked while they are dumped?"""
-    if not objects.with_rows:
+    if objects.nothing:
         raise BackupFailed(
-            f"there is no table in {database}, and an empty dump is no backup",
-            hint="is it the right database, and may the user see its tables?",
+            f"{database} holds nothing, and an empty dump is no backup",
+            hint="is it the right database, and may the user see what is in it?",
         )
     if objects.unreadable:
         raise BackupFailed(

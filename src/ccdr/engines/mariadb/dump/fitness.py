@@ -94,11 +94,8 @@ def refuse_unfit(place: Place, login: Login, to: Connection, facts: Facts, inven
 
 def refuse_unless_empty(place: Place, login: Login, to: Connection) -> None:
     name = quote_text(to.database)
-    counts = " + ".join(
-        f"(SELECT COUNT(*) FROM {where} = {name})"
-        for where in ("information_schema.tables WHERE table_schema", "mysql.proc WHERE db", "mysql.event WHERE db")
-    )
-    sql = f"""SELECT JSON_ARRAY({counts}, (SELECT COUNT(*) FROM information_schema.processlist WHERE db = {name}),
+    sql = f"""SELECT JSON_ARRAY({objects_in(to.database)},
+      (SELECT COUNT(*) FROM information_schema.processlist WHERE db = {name}),
       (SELECT schema_comment FROM information_schema.schemata WHERE schema_name = {name}));"""
     what = "looking whether the target is empty"
     ((objects, sessions, comment),) = answers(place, login, sql, what)
@@ -108,6 +105,12 @@ def refuse_unless_empty(place: Place, login: Login, to: Connection) -> None:
             hint=f"once no restore is running: DROP DATABASE {quote_name(to.database)}, and restore again",
         )
     refuse_in_use(to.database, shown(to), objects, sessions)
+
+
+def objects_in(database: str) -> str:
+    """How many there are, as SQL asks."""
+    wheres = ("information_schema.tables WHERE table_schema", "mysql.proc WHERE db", "mysql.event WHERE db")
+    return " + ".join(f"(SELECT COUNT(*) FROM {where} = {quote_text(database)})" for where in wheres)
 
 
 def notes(to: Connection, facts: Facts, inventory: Inventory) -> list[str]:

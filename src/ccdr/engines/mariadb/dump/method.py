@@ -54,7 +54,7 @@ class Dump:
         login = c.login(source.credentials)
         granted = rights.rights_of(source.place, login, c.database)
         yield from rights.judged(granted, c.user, c.database)
-        if not granted.lacking:
+        if granted.there and not granted.lacking:
             objects = objects_of(source.place, login, c.database)
             try:
                 require_leavable(objects, self.asset.leave_out)

@@ -13,7 +13,7 @@ from pathlib import Path
 from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.client import quote_name, quote_text, text_of
 from ccdr.engines.mariadb.dump import files, renamed
-from ccdr.engines.mariadb.dump.fitness import UNFINISHED
+from ccdr.engines.mariadb.dump.fitness import UNFINISHED, objects_in
 from ccdr.engines.mariadb.dump.writer import Writer
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.newcomers import rights_in
@@ -138,9 +138,9 @@ def is_marked(writer: Writer, working: str, name: str) -> bool:
 
 
 def has_moved(writer: Writer, working: str, name: str) -> bool:
-    """Tables under that name may be somebody else's: ours have moved, so none is left under the working name."""
+    """What is under that name may be somebody else's: our tables have moved, so none is left under the working name."""
     writer.end_sessions(working, name)
-    count = "SELECT COUNT(*) FROM information_schema.tables WHERE table_type <> 'VIEW' AND table_schema ="
-    sql = f"{count} {quote_text(name)};\n{count} {quote_text(working)};"
+    tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_type <> 'VIEW' AND table_schema ="
+    sql = f"SELECT {objects_in(name)};\n{tables} {quote_text(working)};"
     there, left = map(int, writer.lines(sql, "asking the target"))
     return there > 0 and not left and not is_marked(writer, working, name)

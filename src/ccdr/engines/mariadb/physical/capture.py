@@ -53,9 +53,9 @@ class Copier:
     def capture(self, into: Path) -> Capture:
         """Everything into the empty directory `into`."""
         facts, before = facts_of(self.place, self.login, self.database), self._objects()
-        if not before.tables:
+        if before.nothing:
             raise BackupFailed(
-                f"the database {self.database} holds no table",
+                f"the database {self.database} holds nothing",
                 hint="name the one that matters in `connection:`; ccdr captures the whole server anyway",
             )
         started = origin_of(self.place, self.login)

@@ -83,7 +83,7 @@ class Physical:
         login = c.login(source.credentials)
         granted = rights.rights_of(source.place, login, c.database)
         yield from rights.judged(granted, c.user, c.database, canary=self.asset.keeps_canary)
-        if not granted.lacking:
+        if granted.there and not granted.lacking:
             yield _tables(objects_of(source.place, login, c.database), c.database)
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
@@ -199,8 +199,8 @@ class Physical:
 
 def _tables(objects: Objects, database: str) -> Probe:
     memory = [t.name for t in objects.with_rows if t.engine == "MEMORY"]
-    if not objects.tables:
-        problem = f"{database} holds no table, and an empty database is no backup"
+    if objects.nothing:
+        problem = f"{database} holds nothing, and an empty database is no backup"
         return Probe.fail("tables", problem, "name the one that matters in `connection:`")
     if memory:
         problem = f"{so_many(len(memory), 'table')} of {database} in memory alone: a copy of files lacks their rows"
