@@ -39,7 +39,18 @@ def test_a_new_postgres_server_is_given_nothing_by_which_it_acts_on_others() -> 
     assert made[LIBRARIES] == "auto_explain,pg_cron,timescaledb"
     assert (made["cron.launch_active_jobs"], made["timescaledb.max_background_workers"]) == ("off", "0")
     plain = {LIBRARIES: 'auto_explain, "pgaudit"'}
-    assert without_jobs(plain) == plain
+    assert without_jobs(plain, {}) == plain
+
+
+def test_no_library_runs_jobs_in_a_sandbox() -> None:
+    """They would change what is compared. Whoever states that they shall, is believed."""
+    assert without_jobs({}, {LIBRARIES: "pg_cron,pg_net"}) == {
+        LIBRARIES: "pg_cron,pg_net",
+        "cron.launch_active_jobs": "off",
+    }
+    stated = {LIBRARIES: "pg_cron", "cron.launch_active_jobs": "on"}
+    assert without_jobs({LIBRARIES: "pg_net"}, stated) == stated
+    assert without_jobs({LIBRARIES: "pg_net"}, {}) == {LIBRARIES: ""}
 
 
 def test_each_of_them_is_told_with_the_line_that_switches_it_on(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ def test_of_a_dump_started_by_docker(site: Site, server: Cluster, tmp_path: Path
         assert done.code == 0 and done.json["result"] == "RESTORED", done
         assert {c["status"] for c in done.json["checks"]} == {"PASS", "SKIPPED"}, done.json["checks"]
         assert {p.name for p in home.iterdir()} == {"data", "run", "log", "captured", "ccdr-server.json"}
+        (silenced,) = [note for note in done.json["notes"] if note.startswith("silenced: ")]
+        assert "archive_mode = on" in silenced and str(home / "data/postgresql.conf") in silenced
         _asked_by_its_clients(done, home, port, server)
     assert_clean(site)
 
@@ -60,6 +62,7 @@ def _asked_by_its_clients(done: Ran, home: Path, port: int, server: Cluster) -> 
         assert psql(home, port, FACTS) == server.psql(FACTS, "crm")
         assert psql(home, port, statistics.LACKING) == "f", "its planner knows what it holds"
         _set_alike(home, port)
+        assert psql(home, port, "show archive_mode") == "off" != server.psql("show archive_mode", "crm")
         asked = "select count(*) from call"
         assert psql(home, port, asked, role="app", PGHOST="127.0.0.1", PGPASSWORD="app secret") == "3000"
         assert psql(home, port, asked, role="old", PGHOST="127.0.0.1", PGPASSWORD="old secret") == "3000"

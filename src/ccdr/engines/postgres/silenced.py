@@ -35,12 +35,13 @@ def libraries_of(settings: Mapping[str, str]) -> list[str]:
     return [name for part in named.split(",") if (name := part.strip().strip('"'))]
 
 
-def without_jobs(settings: Mapping[str, str]) -> dict[str, str]:
-    """As they are, but that no library which they name acts by itself."""
+def without_jobs(settings: Mapping[str, str], stated: Mapping[str, str]) -> dict[str, str]:
+    """`settings`, and before them what a person has `stated`; but that no library runs jobs, unless that was stated,
+    and none is loaded for `settings` alone that acts by itself."""
     loaded = libraries_of(settings)
     kept = [name for name in loaded if name not in ACTING]
-    less = {} if kept == loaded else {LIBRARIES: ",".join(kept)}
-    return {**settings, **less, **dict(SCHEDULERS[name] for name in kept if name in SCHEDULERS)}
+    out = {**settings, **({} if kept == loaded else {LIBRARIES: ",".join(kept)}), **stated}
+    return {**dict(SCHEDULERS[name] for name in libraries_of(out) if name in SCHEDULERS), **out}
 
 
 def of_settings(captured: Mapping[str, str], wanted: Mapping[str, str], conf: str) -> Iterator[Silenced]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ccdr.engines.postgres.address import shown
 from ccdr.engines.postgres.connection import PSQL, Connection, major_number
 from ccdr.engines.postgres.inventory import Inventory, quote_text
+from ccdr.engines.servers.silenced import Silenced, told
 from ccdr.engines.servers.target import of_other_restores, refuse_in_use, room_needed
 from ccdr.model.errors import CommandFailed, UsageProblem
 from ccdr.model.values import Manifest
@@ -128,6 +129,7 @@ def notes(facts: Facts, manifest: Manifest, inventory: Inventory, *, new_roles: 
         notes.append("the new roles have no passwords: the backup was taken by a role that may not read them")
     if inventory.role_all_settings:
         notes.append("settings for all roles (ALTER ROLE ALL) are not carried over; see roles.sql of the snapshot")
-    if manifest.contents.get("subscriptions"):
-        notes.append("subscriptions come back disabled: enable them once their publisher is right")
+    for name in inventory.facts.get("subscriptions") or []:
+        on = f"""ALTER SUBSCRIPTION "{name.replace('"', '""')}" ENABLE"""
+        notes += told([Silenced(f"the subscription {name} comes back disabled; is its publisher right?", on)])
     return [*notes, *of_other_restores(facts.databases)]

@@ -17,6 +17,7 @@ from ccdr.engines.postgres.connection import PSQL, major_of
 from ccdr.engines.postgres.dump import identity, references, roles
 from ccdr.engines.postgres.dump.capture import Dumper
 from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo
+from ccdr.engines.postgres.silenced import without_jobs
 from ccdr.engines.servers.methods import unloadable
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
@@ -104,7 +105,7 @@ class Dump:
             timezone=inventory.timezone,
             lc_monetary=inventory.lc_monetary,
         )
-        return common | LOADED_ONCE | asset.server_settings
+        return without_jobs(common | LOADED_ONCE, asset.server_settings)
 
     @property
     def _memory(self) -> int:

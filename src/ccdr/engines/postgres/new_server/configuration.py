@@ -28,7 +28,7 @@ def postgresql_conf(site: Site, port: int, captured: Mapping[str, str], more: Ma
     data, home = site.home / CLUSTER, site.home
     wal_level = "logical" if captured.get("wal_level") == "logical" else "replica"
     options = {
-        **taken(captured),
+        **taken(captured, site.settings),
         "wal_level": wal_level,
         "max_wal_senders": str(max(SENDERS, int(captured.get("max_wal_senders", SENDERS)))),
         "max_replication_slots": str(max(SENDERS, int(captured.get("max_replication_slots", SENDERS)))),
@@ -49,9 +49,10 @@ def postgresql_conf(site: Site, port: int, captured: Mapping[str, str], more: Ma
     return f"# Written by ccdr. What the captured server had is in {home / CAPTURED}.\n{lines}"
 
 
-def taken(captured: Mapping[str, str]) -> dict[str, str]:
-    """What of the captured server's settings is taken over: nothing by which it acts on others by itself."""
-    return {name: value for name, value in without_jobs(captured).items() if name not in NOT_SET}
+def taken(captured: Mapping[str, str], stated: Mapping[str, str]) -> dict[str, str]:
+    """What is taken over of the captured server's settings, beside those that the target states: nothing by which it
+    acts on others by itself."""
+    return without_jobs({name: value for name, value in captured.items() if name not in NOT_SET}, stated)
 
 
 def pg_hba_conf(site: Site, *, old_passwords: bool) -> str:
@@ -108,7 +109,7 @@ def captured_settings(contents: Mapping[str, Any]) -> dict[str, str]:
 
 def libraries(captured: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
     """What the server loads when it starts, by name."""
-    return libraries_of({**without_jobs(captured), **wanted})
+    return libraries_of(without_jobs(captured, wanted))
 
 
 def locales(contents: Mapping[str, Any]) -> set[str]:

@@ -32,7 +32,7 @@ def hand_over(restored: Path, final: Path, manifest: Manifest) -> list[str]:
         if (data / name).exists():
             (data / name).rename(aside / name)
     captured = conf.captured_settings(manifest.contents)
-    settings = {**conf.taken(captured), silenced.SUBSCRIBERS: "0"}
+    settings = {**conf.taken(captured, {}), silenced.SUBSCRIBERS: "0"}
     lines = "".join(conf_line(name, value) for name, value in settings.items())
     head = f"# Written by ccdr. What the captured server had is in {final / conf.CAPTURED}.\n"
     for name, text in {conf.CONF: head + lines, conf.AUTO: "", **_LETTING_IN}.items():
