@@ -41,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     root = tmp_path_factory.mktemp("original")
     root.chmod(0o755)
     settings = {"max_connections": "130", "shared_preload_libraries": "auto_explain", "summarize_wal": "on"} | SET
-    settings |= {"archive_mode": "on", "archive_command": "true"}
+    settings |= {"archive_mode": "on"}
     with cluster(root / "server", **KEPT, **settings) as made:
         made.renamed("crm")
         made.psql(SMALL + ROLES, "crm")

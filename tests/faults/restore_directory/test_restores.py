@@ -42,6 +42,8 @@ def test_everything_that_a_tree_holds_comes_back(twin: Site) -> None:
     done = go(twin, twin.root / "back")
     assert done.code == 0, done
     assert listing(twin.root / "back" / str(tree).lstrip("/")) == listing(tree)
+    (told,) = [note for note in done.json["notes"] if "symbolic link" in note]
+    assert told.startswith("1 "), "that of the two which leads out of the tree"
 
 
 def test_an_older_snapshot_by_its_id(twin: Site) -> None:
