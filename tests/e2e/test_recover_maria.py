@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def test_by_hand(maria: MariaSource, tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     site = with_repository(Site(tmp_path / "site"))
     with small_database(maria, "byhand") as database, mariadb_server(mounts=(f"{tmp_path}:{tmp_path}:ro",)) as target:
+        subprocess.run(["docker", "exec", maria.container, "mkdir", "-p", "/var/lib/mysql/far"], check=True)
+        maria.sql("create table far (i int) data directory='/var/lib/mysql/far'", database)
         crm(site, maria, database)
         site.backed_up()
         back = tmp_path / "back"
@@ -37,7 +40,7 @@ def test_by_hand(maria: MariaSource, tmp_path: Path) -> None:
         assert len(lines) == 8
         script = "\n".join(
             # the server has its root already
-            line.replace("mariadb ", f"{client} ").replace("DATABASE", database)
+            re.sub(r"\bmariadb (?=-|DATABASE|<)", f"{client} ", line).replace("DATABASE", database)
             + (" || true" if "--force" in line else "")
             for line in lines
         )

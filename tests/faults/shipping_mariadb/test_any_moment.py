@@ -22,6 +22,7 @@ def test_any_moment_can_be_gone_back_to(shipped: Site, source: MariaSource) -> N
     time.sleep(1.1)
     source.sql(
         "create database later; create table later.t (i int); insert into later.t values (1);"
+        "create table later.far (i int) data directory='/sockets'; insert into later.far values (1);"
         "update crm.agents set state = 'BUSY'; flush binary logs; insert into crm.calls (note) values ('second')"
     )
     gtid = source.sql("select @@gtid_binlog_pos")

@@ -309,6 +309,10 @@ def _log_of_mariadb(name: str) -> Iterator[Part]:
     )
 
 
+# Tables that lay elsewhere at the source (DATA DIRECTORY) lie with the others.
+_NO_DIRECTORIES = "sed \"1,20s/='NO_AUTO_VALUE_ON_ZERO'/='NO_AUTO_VALUE_ON_ZERO,NO_DIR_IN_CREATE'/\""
+
+
 def _mariadb(name: str, asset: AnyEngine) -> Iterator[Part]:
     of = _database(asset)
     yield Part(
@@ -320,7 +324,7 @@ def _mariadb(name: str, asset: AnyEngine) -> Iterator[Part]:
             "mariadb -e 'SET GLOBAL event_scheduler = OFF'",
             "mariadb < database.sql",
             typed("mariadb --force < users.sql", '"failed" is harmless'),
-            f"mariadb {of} < tables.sql",
+            f"{_NO_DIRECTORIES} tables.sql | mariadb {of}",
             "for f in rows/*.sql; do",
             f"""  mariadb --init-command='SET check_constraint_checks=0' {of} < "$f" || break""",
             "done",
