@@ -110,9 +110,11 @@ def test_failing_dump_is_a_failed_backup(crm: Site, source: Source, dbname: str)
 
 def test_empty_dump_is_a_failed_backup(site: Site, source: Source, database: str) -> None:
     source.psql("drop owned by current_user; drop view if exists answered", database, check=False)
-    source.psql("drop schema public cascade; create schema public", database)
+    source.psql(
+        "drop schema public cascade; create schema public; select lo_unlink(oid) from pg_largeobject_metadata", database
+    )
     with_repository(site).crm(source, database, LIMITS)
-    failed(site.run("backup", "p"), site, "no table")
+    failed(site.run("backup", "p"), site, "no object of its own")
     done = site.run("test", "p")
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), "there is nothing that could be restored"
 

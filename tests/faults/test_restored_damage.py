@@ -269,7 +269,7 @@ DAMAGE |= {
     "database's setting lost": Damage("who", "alter database crm reset timezone", DATABASE, "database_settings"),
     "database's connection limit": Damage("who", "alter database crm connection limit 3", DATABASE, "connection_limit"),
     "publication's owner": changed("who", "alter publication warehouse owner to postgres", "PUBLICATION -.warehouse"),
-    "extension's object lost": Damage("who", "alter extension unaccent drop function unaccent(text)", MADE, "members of extension unaccent"),
+    "extension's object lost": Damage("who", "alter extension unaccent drop function unaccent(text)", MADE, "other members of extension unaccent"),
     "foreign key for replicas only": Damage(
         "who", "do $$ declare t text; begin for t in select tgname from pg_trigger where tgisinternal and tgrelid = 'callback'::regclass"
         " loop execute format('alter table callback enable replica trigger %I', t); end loop; end $$", DATABASE, "disabled_constraints"),
@@ -374,4 +374,4 @@ def test_what_no_dump_holds_of_an_extension_is_missed(source: Source, site: Site
     done = site.run("test", "p")
     assert done.json["verdict"] == ("FAIL" if added else "PASS"), done
     (found,) = [c for c in done.json["checks"] if c["name"] == MADE]
-    assert (found["actual"] == "differs: members of extension citext") is added, found
+    assert (found["actual"] == "differs: other members of extension citext") is added, found

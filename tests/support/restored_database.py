@@ -42,7 +42,7 @@ CREATE ROLE nobody;
 -- ours';
 grant connect on database {name} to "{name}: o'Hara; ""x""";
 revoke temporary on database {name} from public;
-create extension pgcrypto;
+set role {name}_owner; create extension pgcrypto; reset role; create extension hstore;
 create function nap() returns int language plpgsql as $$
   begin
     perform pg_sleep(coalesce(current_setting('ccdr.nap', true)::float, 0));

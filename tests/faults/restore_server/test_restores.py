@@ -23,6 +23,7 @@ select rolname, rolpassword, rolcanlogin, rolvaliduntil, shobj_description(oid, 
 select roleid::regrole, member::regrole, admin_option from pg_auth_members where roleid::regrole::text ~ 'restored';
 select convert_from(lo_get(oid), 'UTF8') from pg_largeobject_metadata;
 select last_value from call_id_seq;
+select extowner::regrole from pg_extension where extname = 'pgcrypto';
 """
 
 
@@ -54,7 +55,7 @@ def test_everything_that_a_schema_can_hold_comes_back(source: Source, target: Ta
         site.backed_up()
         done = go(site, target.url("crm"))
         assert done.code == 0, done
-        assert {c["status"] for c in done.json["checks"]} == {"PASS"} and len(done.json["checks"]) == 9
+        assert {c["status"] for c in done.json["checks"]} == {"PASS"} and len(done.json["checks"]) == 10
         assert_clean(site)
 
 

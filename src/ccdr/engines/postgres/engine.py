@@ -72,11 +72,18 @@ class Postgres(MethodsConfig[Method]):
     incremental: Incremental | None = Field(
         None, description="`physical`: increments between full bases; the source needs `summarize_wal = on`"
     )
+    leave_out: tuple[Text, ...] = Field(
+        (),
+        description="`dump`, `stream`: changed objects of the server or of extensions that no dump holds, by the names "
+        "that `identical` gives them: not compared, and every report tells of them",
+    )
     server_settings: dict[Setting, Text] = Field({}, description="settings the sandbox's server is started with")
     prepare_sql: tuple[Text, ...] = Field((), description="`dump`, `stream`: SQL run in the sandbox before the restore")
 
     @model_validator(mode="after")
     def _of_method(self) -> Self:
+        if self.method == "physical" and self.leave_out:
+            raise ValueError("has leave_out, and a copy of the whole server leaves nothing out")
         if self.method != "physical":
             for field in ("checkpoint", "max_rate", "incremental"):
                 if getattr(self, field) != type(self).model_fields[field].default:  # which `plan show` prints

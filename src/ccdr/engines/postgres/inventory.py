@@ -97,6 +97,7 @@ select jsonb_build_object(
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
       where c.relkind in ('r', 'p') and c.relpersistence <> 't'
         and n.nspname not in ('pg_catalog', 'information_schema')), '{}'),
+  'prepared', (select count(*) from pg_prepared_xacts where database = d.datname),
   'subscriptions', coalesce((
       select jsonb_agg(subname order by subname) from pg_subscription where subdbid = d.oid), '[]'),
   'user_mappings', coalesce((

@@ -105,6 +105,7 @@ class StreamedDump(Dump):
         return (*super().programs, "bash", "awk")
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
-        connection = self.asset.connection
+        asset, connection = self.asset, self.asset.connection
         env = connection.environment(source.credentials)
-        return Streamer(source.place, env, connection.database, self.asset.jobs, tools).capture(into)
+        dumper = Streamer(source.place, env, connection.database, asset.jobs, tools, asset.leave_out)
+        return dumper.capture(into)

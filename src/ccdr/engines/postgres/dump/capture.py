@@ -49,6 +49,7 @@ UTF8 = {"PGCLIENTENCODING": "UTF8"}
 _UNDERFOOT = re.compile(r"does not exist|could not open relation|cache lookup failed")
 # Of several connections each locks what it dumps once more, and does not wait: not behind one who waits to truncate it.
 _WANTED_MEANWHILE = re.compile(r"could not obtain lock on relation")
+_OF_ITS_OWN = re.compile(r"(?!(DATABASE|SCHEMA|EXTENSION|ACL|COMMENT|SECURITY LABEL|DEFAULT ACL) )")
 _WARNING = re.compile(r"^pg_dump: warning: (.*)$", re.MULTILINE)
 
 
@@ -68,6 +69,7 @@ class Dumper:
     database: str
     jobs: int
     tools: Tools
+    leave_out: tuple[str, ...] = ()
 
     def capture(self, into: Path) -> Capture:
         """Everything into the empty directory `into`; BackupFailed where no attempt gave a true copy."""
@@ -193,21 +195,26 @@ class Dumper:
         read = self._read(into, toc, files)
         small = [str(p.relative_to(into)) for p in sorted(into.rglob("*")) if p.is_file() and p.suffix != ".dat"]
         files |= {**self.tools.digest(into, small), **read.files}
-        if not read.tables:
+        if not any(_OF_ITS_OWN.match(rest) for _, rest in toc.entries):
             raise BackupFailed(
-                f"the dump of {self.database} holds no table",
-                hint="is it the right database, and may the user see its tables?",
+                f"the dump of {self.database} holds no object of its own",
+                hint="is it the right database, and may the user see what is in it?",
             )
         return Capture(
             consistent_point=dumped.point,
             clock_skew_s=round(dumped.skew, 6),
-            contents={**contents_of(self.database, dumped, read, schema), "settings": settings},
+            contents={
+                **contents_of(self.database, dumped, read, schema),
+                "settings": settings,
+                "left_out": list(self.leave_out),
+            },
             files=files,
             bytes=sum(d.bytes for d in files.values()),
             tools={"pg_dump": self.version},
             notes=notes_of(dumped),
             findings=[*dumped.broken.findings(), *left_out(dumped.inventory)],
             words=sum(dumped.warnings, NO_WORDS),
+            left_out=list(self.leave_out),
         )
 
     def _told(self, into: Path, inventory: Inventory) -> tuple[Toc, Schema]:

@@ -13,7 +13,7 @@ from ccdr.engines.postgres.dump.recorded import as_recorded
 from ccdr.engines.postgres.dump.toc import TableFact
 from ccdr.engines.postgres.inventory import Inventory, conninfo
 from ccdr.model.answers import FreeText
-from ccdr.model.values import FileDigest
+from ccdr.model.values import FileDigest, so_many
 from ccdr.ports.place import Place
 
 
@@ -75,6 +75,9 @@ def left_out(inventory: Inventory) -> Iterator[str]:
 
 def notes_of(dumped: Dumped) -> list[str]:
     notes = [f"pg_dump warns: {warning.answer or 'see what it says'}" for warning in dumped.warnings]
+    if prepared := dumped.inventory.facts["prepared"]:
+        many = so_many(prepared, "transaction")
+        notes.append(f"{many} prepared and not yet ended: not in the dump, and lost if it has to come back from there")
     if dumped.standby:
         notes.append("taken from a standby: it has no rows of unlogged tables")
     if not dumped.inventory.facts["system_identifier"]:

@@ -61,14 +61,12 @@ def compare(
     yield same_objects(context, env, dump, again, working)
     if working is None:
         yield same_roles(context, env)
-    inventory, every, changed = asked_of_restored(context, env)
+    inventory, every = asked_of_restored(context, env)
     there = read_inventory(inventory).facts
     if working is not None:
         yield same_roles_there(as_recorded(context.manifest.contents), as_recorded(there))
     yield same_settings(context.manifest.contents, there, whole_server=working is None)
-    yield same_server_objects(
-        context.manifest.contents, read_objects(every), read_objects(changed), there["extensions"]
-    )
+    yield same_server_objects(context.manifest.contents, read_objects(every), there["extensions"])
 
 
 def _dump_again(context: CheckContext, env: Mapping[str, str], jobs: int, again: Path) -> None:

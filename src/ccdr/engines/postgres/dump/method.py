@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from ccdr.engines.base import tables_and_rows
 from ccdr.engines.postgres import questions, rights, server
 from ccdr.engines.postgres.connection import PSQL, major_of
-from ccdr.engines.postgres.dump import identity, references, roles
+from ccdr.engines.postgres.dump import extensions, identity, references, roles
 from ccdr.engines.postgres.dump.capture import Dumper
+from ccdr.engines.postgres.dump.toc import read_toc
 from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo
 from ccdr.engines.postgres.silenced import without_jobs
 from ccdr.engines.servers.methods import unloadable
@@ -61,9 +62,10 @@ class Dump:
         yield from rights.judged(rights.read_rights(out.stdout), self.asset.connection.user)
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
-        connection = self.asset.connection
+        asset, connection = self.asset, self.asset.connection
         env = connection.environment(source.credentials)
-        return Dumper(source.place, env, connection.database, self.asset.jobs, tools).capture(into)
+        dumper = Dumper(source.place, env, connection.database, asset.jobs, tools, asset.leave_out)
+        return dumper.capture(into)
 
     # --- the sandbox ----------------------------------------------------------------------------------
 
@@ -136,16 +138,26 @@ class Dump:
         script = (restored / "roles.sql").read_text("utf-8", "surrogateescape")
         # The sandbox's own first superuser bears the source's name; it is there already.
         wanted = "\n".join(roles.without(script, inventory.bootstrap))
+        dump = restored / "dump"
         argv = ["pg_restore", "-w", f"-j{self.asset.jobs}", "--exit-on-error", "--no-tablespaces"]
+        made, within = [*argv, "-C", "-d", "template1"], [*argv, "-d", conninfo(inventory.database)]
         # In one parallel call a partitioned table's trigger may come before its partitions' rows, and change them.
-        first = [*argv, "--section=pre-data", "--section=data", "-C", "-d", "template1"]
-        then = [*argv, "--section=post-data", "-d", conninfo(inventory.database)]
+        sections = ["--section=pre-data", "--section=data"]
         try:
             utf8 = {**admin, "PGCLIENTENCODING": "UTF8"}
             load = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"]
             box.run(load, stdin=wanted, env=utf8, what="loading roles", alone=True)
-            for call in (first, then):
-                box.run([*call, box.path(restored / "dump")], env=admin, what="pg_restore")
+            if owners := extensions.owners(manifest.contents):
+                toc, listed = read_toc(box, dump, whole=True), ["-L", "/dev/stdin"]
+                box.run(
+                    [*made, *listed, box.path(dump)], stdin=toc.lines(extensions.BEFORE), env=admin, what="pg_restore"
+                )
+                extensions.make(box, self.restored_env(manifest), dump, toc, owners)
+                rest = toc.lines(extensions.AFTER)
+                box.run([*within, *sections, *listed, box.path(dump)], stdin=rest, env=admin, what="pg_restore")
+            else:
+                box.run([*made, *sections, box.path(dump)], env=admin, what="pg_restore")
+            box.run([*within, "--section=post-data", box.path(dump)], env=admin, what="pg_restore")
         except CommandFailed as error:
             raise references.to_blame(error, manifest.contents) or unloadable(
                 error, questions.LACKS, manifest

@@ -10,7 +10,7 @@ from ccdr.engines.compared import equal
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.dump import roles
 from ccdr.engines.postgres.dump.recorded import as_recorded
-from ccdr.engines.postgres.dump.server_objects import CHANGED, EVERY
+from ccdr.engines.postgres.dump.server_objects import EVERY
 from ccdr.engines.postgres.inventory import COMPARED, INVENTORY
 from ccdr.model.values import CheckResult
 from ccdr.ports.check import CheckContext
@@ -20,11 +20,11 @@ OF_SERVER = ("role_all_settings",)
 
 
 def asked_of_restored(context: CheckContext, env: Mapping[str, str]) -> list[str]:
-    """What there is in the restored database: a line for each of INVENTORY, EVERY and CHANGED."""
+    """What there is in the restored database: a line for each of INVENTORY and EVERY."""
     # Names are told as the source told them; older manifests do not say by which search_path.
     path = f" -c search_path={path}" if (path := context.manifest.contents.get("search_path")) == "pg_catalog" else ""
     utf8 = {**env, "PGOPTIONS": f"{env['PGOPTIONS']}{path}", "PGCLIENTENCODING": "UTF8"}
-    argv, sql = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], f"{INVENTORY}{EVERY}{CHANGED}"
+    argv, sql = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], f"{INVENTORY}{EVERY}"
     return context.sandbox.run(argv, stdin=sql, env=utf8, what="taking the inventory").stdout.splitlines()
 
 
@@ -32,7 +32,10 @@ def same_settings(contents: Mapping[str, Any], there: Mapping[str, Any], *, whol
     """`contents` are the manifest's, `there` the restored database's inventory. `whole_server`: is its server ours?"""
     keys = [key for key in COMPARED if whole_server or key not in OF_SERVER]
     captured, restored = ({key: facts.get(key) for key in keys} for facts in map(as_recorded, (contents, there)))
+    left_out = contents["left_out"]
     for facts in (captured, restored):
+        rows = cast("dict[str, str]", facts["extension_rows"] or {})
+        facts["extension_rows"] = {table: n for table, n in rows.items() if f"rows of {table}" not in left_out}
         if statements_of_all := cast("list[str]", facts.get("role_all_settings")):
             facts["role_all_settings"] = sorted(map(roles.setting_of_all, statements_of_all))
     compared = equal("database settings, and what a dump leaves out", captured, restored, len(captured))

@@ -4,13 +4,17 @@ digests by name, asked of the source and again of the restored server by the sam
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, cast
 
 from ccdr.engines.compared import judged
 from ccdr.model.errors import CommandFailed
 from ccdr.model.values import CheckResult
 
+# What is no object of an extension's own, and stands beside them.
+_MEMBER = re.compile(r"(?!rows of |extension |other members )")
 Objects = Mapping[str, Mapping[str, str]]  # by extension, '' for initdb: digest by name
 
 # What an object is made of: a catalogue, whose each of its rows is (class, object), what a row tells only by numbers,
@@ -122,15 +126,16 @@ _OWN_AMONG = "\n    union all\n".join(
 _READ = "set timezone = 'UTC'; set intervalstyle = iso_8601; set bytea_output = hex;\n"
 # By extension, '' for what initdb made, the digest of each object that somebody may have changed since: whose rows in
 # the catalogues were not written with the rest, by xmin, which stays when a row is frozen. What hung on a relation, a
-# type or a text search configuration may have been dropped, which leaves no such row. EVERY: of each object.
+# type or a text search configuration may have been dropped, which leaves no such row. EVERY: of each object. A digest
+# is not of an order that a locale has.
 _MADE = f"""\
 with member(class, object, extension, written) as materialized (
   select d.classid, d.objid, extname, x.xmin::text::bigint from pg_depend d join pg_extension x on x.oid = d.refobjid
   where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e'
 ), part(class, object, written, told) as (
 PARTS
-), digested as (
-  select class, object, extension, {_DIGEST.format("string_agg(told, ' ' order by told)")} as digest,
+), defined as (
+  select class, object, extension, string_agg(told, ' ' order by told collate "C") as told,
     case when extension is null then class = 'pg_ts_config'::regclass or max(p.written) > (
            -- initdb's last view; one GRANT follows it
            select min(xmin::text::bigint) + 1 from pg_rewrite
@@ -139,17 +144,19 @@ PARTS
            or bool_or(p.written <> m.written) end as changed
   from part p left join member m using (class, object) where extension is not null or object < 16384
   group by class, object, extension
+), digested(class, object, extension, name, changed, digest) as (
+  select class, object, coalesce(extension, ''), type || ' ' || identity, coalesce(changed, false),
+    {_DIGEST.format("concat_ws(' ', type, identity, told)")}
+  from defined full join member using (class, object, extension), pg_identify_object(class, object, 0)
 ), named(extension, name, digest) as (
-  select coalesce(extension, ''), type || ' ' || identity, digest
-  from digested, pg_identify_object(class, object, 0) where changed or EVERY
+  select extension, name, digest from digested where changed or EVERY
   union all
-  -- of initdb's, those that can be dropped
-  select extension,
-    case extension when '' then 'objects that initdb makes' else 'members of extension ' || extension end,
-    {_DIGEST.format("string_agg(type || ' ' || identity, ',' order by type, identity)")}
-  from (select extension, class, object from member
-        union all select '', class, object from digested where extension is null and object >= 12000) m,
-    pg_identify_object(class, object, 0) group by extension
+  select extension, 'other members of extension ' || extension,
+    {_DIGEST.format('''string_agg(digest, '' order by digest collate "C")''')}
+  from digested where extension > '' and not changed group by extension
+  union all
+  select '', 'objects that initdb makes', {_DIGEST.format('''string_agg(name, ',' order by name collate "C")''')}
+  from digested where extension = '' and object >= 12000  -- that can be dropped
   union all
   select '', type || ' ' || identity, 'own' from (
 {_OWN_AMONG}
@@ -175,25 +182,23 @@ def read_objects(answer: str) -> Objects:
         raise CommandFailed(["psql"], 0, f"its answer is no list of objects: {type(error).__name__}") from None
 
 
-def same_server_objects(contents: Mapping[str, Any], every: Objects, changed: Objects, versions: object) -> CheckResult:
-    wrong = differing(contents, every, changed, versions)
+def same_server_objects(contents: Mapping[str, Any], every: Objects, versions: object) -> CheckResult:
+    wrong = differing(contents, every, versions)
     count = f"{sum(map(len, contents['server_objects'].values()))} objects"
-    return judged("what the server and extensions make", wrong, count, f"{count}, equal", lead="differs: ")
+    left = f"; left out, as the plan says: {', '.join(left_out)}" if (left_out := contents["left_out"]) else ""
+    return judged("what the server and extensions make", wrong, count, f"{count}, equal{left}", lead="differs: ")
 
 
-def differing(contents: Mapping[str, Any], every: Objects, changed: Objects, versions: object) -> list[str]:
+def differing(contents: Mapping[str, Any], every: Objects, versions: object) -> list[str]:
     """Names of objects that the manifest's `contents` tell of and that are others in the restored database, of which
-    `every` and `changed` tell, or were changed there alone. An extension in another version (`versions` has them there)
-    is another one: its own objects are not compared, and `same_settings` tells the version."""
-    was: Mapping[str, str] = contents["extensions"]
-    now = cast("Mapping[str, str]", versions)
-    before, after, there = (
-        {
-            name: digest
-            for extension, digests in objects.items()
-            if was.get(extension) == now.get(extension)
-            for name, digest in digests.items()
-        }
-        for objects in (cast("Objects", contents["server_objects"]), every, changed)
-    )
-    return sorted(name for name in before.keys() | there.keys() if before.get(name) != after.get(name))
+    `every` tells; but for what the plan leaves out. An extension in another version (`versions` has them there) is
+    another one: its own objects are not compared, and `same_settings` tells the version."""
+    was, now = (cast("Mapping[str, str]", v) for v in (contents["extensions"], versions))
+    before = cast("Objects", contents["server_objects"])
+    wrong = set()
+    for extension in (e for e in before if was.get(e) == now.get(e)):
+        after = {**every.get(extension, {})}
+        rest = [d for name, d in after.items() if name not in before[extension] and _MEMBER.match(name)]
+        after[f"other members of extension {extension}"] = sha256("".join(sorted(rest)).encode()).hexdigest()[:32]
+        wrong |= {name for name, digest in before[extension].items() if after.get(name) != digest}
+    return sorted(wrong - set(contents["left_out"]))

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ccdr.engines.postgres import address, captured_settings, questions
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, untimed, untriggered
-from ccdr.engines.postgres.dump import database, fitness, parts, references, roles
+from ccdr.engines.postgres.dump import database, extensions, fitness, parts, references, roles
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
 from ccdr.engines.postgres.dump.same_objects import BESIDE
+from ccdr.engines.postgres.dump.toc import read_toc
 from ccdr.engines.postgres.inventory import Inventory, conninfo, quote_name
 from ccdr.engines.servers import shared_accounts
 from ccdr.engines.servers.parts import in_part
@@ -156,6 +157,13 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
                 chosen = parts.needed(place, restored / "dump", manifest)
                 entries, argv = chosen.entries, [*argv, "-L", "/dev/stdin"]
                 self.notes += chosen.notes()
+            elif inventory.extensions.keys() - {"plpgsql"}:
+                toc = read_toc(place, restored / "dump")
+                entries, argv = toc.lines(extensions.AFTER), [*argv, "-L", "/dev/stdin"]
+                first = [*argv, archive]
+                place.run(first, stdin=toc.lines(extensions.BEFORE), env=admin, what="pg_restore", pulse=loaded.pulse)
+                made_by = extensions.owners(manifest.contents)
+                extensions.make(place, loaded.env, restored / "dump", toc, made_by, lent=self.working)
             # In one parallel call a partitioned table's trigger may come before its partitions' rows, and change them.
             for sections in (("--section=pre-data", "--section=data"), ("--section=post-data",)):
                 call = [*argv, *sections, archive]
