@@ -374,4 +374,4 @@ def test_what_no_dump_holds_of_an_extension_is_missed(source: Source, site: Site
     done = site.run("test", "p")
     assert done.json["verdict"] == ("FAIL" if added else "PASS"), done
     (found,) = [c for c in done.json["checks"] if c["name"] == MADE]
-    assert (found["actual"] == "differs: other members of extension citext") is added, found
+    assert (found["actual"] == "differs: function public.ours()") is added, found

@@ -130,20 +130,22 @@ class Dumper:
             after = clock.now()
             source_clock, standby, replayed = answer.split("|")
             inventory = read_inventory(_ask(session, INVENTORY))
-            made = server_objects.read_objects(_ask(session, server_objects.CHANGED))
-            inventory = Inventory({**inventory.facts, "server_objects": made})
             # In the database's own encoding, whatever client_encoding it or the role has set.
             argv = ["-w", "-Z0", "--no-sync", f"--snapshot={snapshot}", f"--encoding={inventory.encoding}"]
             argv.append(f"--lock-wait-timeout={int(self.tools.lock_wait * 1000)}")
             if standby == "t":
                 argv.append("--no-unlogged-table-data")  # a standby has none
             held = locks.Locks(locks.tables_of(_ask(session, ALL_TABLES)))
-            out, broken = self._beside(present, beside, snapshot, argv, dump, held)
+            with threads(1) as pool:
+                changed = pool.submit(_ask, session, server_objects.CHANGED)
+                out, broken = self._beside(present, beside, snapshot, argv, dump, held)
+            made = server_objects.read_objects(changed.result())
             if tables := held.changed(locks.tables_of(_ask(present, ALL_TABLES))):
                 raise _Rewritten(tables)
         ahead = skew(before, after, float(source_clock))
         warnings = tuple(FreeText(line) for line in _WARNING.findall(out.stderr.reveal()))
         point = before if standby == "f" else _replayed(before, replayed, ahead)
+        inventory = Inventory({**inventory.facts, "server_objects": made})
         return Dumped(point, ahead, standby == "t", inventory, warnings, broken)
 
     def _beside(

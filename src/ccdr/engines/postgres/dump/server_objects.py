@@ -98,7 +98,7 @@ _ROWS = """\
   left join lateral (select condition from pg_extension, unnest(extconfig, extcondition) as u(config, condition)
                      where extname = extension and config = object) u on true
   where relkind in ('r', 'S') and object >= 16384 and (condition is null or condition <> '' and relkind = 'r')
-    and has_table_privilege(object, 'select')"""
+    and has_table_privilege(object, 'select') and has_schema_privilege(relnamespace, 'usage')"""
 # What pg_dump takes for the server's own, by where it lies. A locale of this host, under its own name, may be there.
 _OWN_AMONG = "\n    union all\n".join(
     f"    select '{catalogue}'::regclass::oid, oid, {prefix}namespace from {catalogue} where {which}"
@@ -148,6 +148,7 @@ PARTS
   select class, object, coalesce(extension, ''), type || ' ' || identity, coalesce(changed, false),
     {_DIGEST.format("concat_ws(' ', type, identity, told)")}
   from defined full join member using (class, object, extension), pg_identify_object(class, object, 0)
+  where identity is not null  -- and not dropped just now
 ), named(extension, name, digest) as (
   select extension, name, digest from digested where changed or EVERY
   union all
