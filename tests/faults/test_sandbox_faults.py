@@ -168,6 +168,32 @@ def test_missing_locale_is_inconclusive_and_named(site: Site, source: Source) ->
         source.psql("drop database localed with (force)")
 
 
+FILES = {
+    "tsearch_data/ours.stop": "create text search dictionary ours (template = simple, stopwords = ours)",
+    "tsearch_data/ours.syn": "create text search dictionary ours (template = synonym, synonyms = ours)",
+    "timezonesets/Ours": "alter database filed set timezone_abbreviations = 'Ours'",
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_missing_file_of_the_server_s_is_inconclusive_and_the_image_named(
+    site: Site, source: Source, file: str
+) -> None:
+    """A word list, or abbreviations of time zones, that somebody once put on the source's host."""
+    path = f"$(dirname $(ls -d /usr/share/postgresql/*/tsearch_data))/{file}"
+    docker("exec", "-u", "root", source.container, "sh", "-c", f"echo 'XYZ 3600' > {path}")
+    source.psql("create database filed template template0")
+    try:
+        source.psql("create table t as select 1 a", "filed")
+        source.psql(FILES[file], "filed")
+        own = another(site)
+        own.crm(source, "filed", checks=IDENTICAL)
+        own.backed_up()
+        inconclusive(own.run("test", "p"), "image ccdr-sandbox/postgres:17 lacks")
+    finally:
+        source.psql("drop database filed with (force)")
+
+
 def in_process(site: Site, source: Source, checks: str = IDENTICAL) -> RestoreTest:
     site.crm(source, "sandboxed", checks=checks)
     return restore_test(Job(site.loaded(), "crm"), "latest", site.services(), Quiet())

@@ -174,3 +174,23 @@ def test_a_bad_backup_is_told_from_an_image_that_lacks_something() -> None:
     lacks = f"pg_restore: error: could not execute query: ERROR:  {LIBRARY}\nCommand was: CREATE FUNCTION x"
     assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, row), LACKS, made), BackupBad)
     assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, lacks), LACKS, made), TestBroken)
+
+
+@pytest.mark.parametrize(
+    "lacks",
+    [
+        'could not open stop-word file "/usr/share/postgresql/17/tsearch_data/ours.stop": No such file or directory',
+        'could not open thesaurus file "/opt/pg/share/tsearch_data/ours.ths": No such file or directory',
+        'invalid value for parameter "timezone_abbreviations": "Ours"',
+        'could not find function "magic" in file "/usr/lib/postgresql/17/lib/dialler.so"',
+        'could not load library "/usr/lib/postgresql/17/lib/dialler.so": libmagic.so: cannot open shared object file',
+        'could not open collator for locale "xx" with rules "": U_FILE_ACCESS_ERROR',
+    ],
+)
+def test_what_the_image_s_own_files_lack_is_said_of_that_image(lacks: str) -> None:
+    made = Manifest("p", "crm", "r", "postgres", "dump", "h", datetime.now(UTC), 0.0, {}, {"tables": {}})
+    words = FreeText(f"pg_restore: error: could not execute query: ERROR:  {lacks}\nCommand was: CREATE x")
+    judged = unloadable(CommandFailed(["pg_restore"], 1, words, image="dialler/postgres:17"), LACKS, made)
+    assert isinstance(judged, TestBroken) and "dialler/postgres:17" in str(judged)
+    row = FreeText(f'pg_restore: error: COPY failed for table "t": ERROR:  bad row\nDETAIL:  {lacks}')
+    assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, row), LACKS, made), BackupBad), "the twin"

@@ -104,7 +104,7 @@ _WITH_NAMES = (
 
 _QUOTED = re.compile(
     r"""\"([^"\n]{1,128})\"|'([^'\n]{1,128})'|`([^`\n]{1,128})`|"""
-    r"""\b(?:TABLE|VIEW|TRIGGER|FUNCTION|INDEX) ([\w.$]{1,128})"""
+    r"""\b(?:TABLE|VIEW|TRIGGER|FUNCTION|INDEX|function) ([\w.$]{1,128})"""
 )
 # What a terminal takes for a command: a caller's name may hold it.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -133,6 +133,9 @@ _OTHERS = (
     ("could not access file", "a library is not there"),
     ("could not load library", "a library is not there"),
     ("Can't open shared library", "a library is not there"),
+    ("/tsearch_data/", "a file of words for text search is not there"),
+    ("could not find function", "a library lacks a function"),
+    ("could not open collator", "a locale is not there"),
     ("locale name", "a locale is not there"),
     ("could not create locale", "a locale is not there"),
     ("database locale is incompatible", "a locale is not there"),

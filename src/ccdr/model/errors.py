@@ -207,11 +207,18 @@ class CommandFailed(CcdrError):
 
     `code` is its exit status (negative: the signal that ended it), `words` why: a sentence of ours, or the tail of what
     the program said, secrets masked, of which the message holds the closed `answer` alone. `stderr` is either, to be
-    searched. `stalled` is true where our no-progress watchdog ended it.
+    searched. `stalled` is true where our no-progress watchdog ended it. `image` is that of the container it ran in.
     """
 
     def __init__(
-        self, argv: Sequence[str], code: int, words: str | FreeText, *, stalled: bool = False, what: str | None = None
+        self,
+        argv: Sequence[str],
+        code: int,
+        words: str | FreeText,
+        *,
+        stalled: bool = False,
+        what: str | None = None,
+        image: str = "",
     ) -> None:
         program = what or argv[0]
         how = "made no progress and was stopped" if stalled else _how(code)
@@ -220,7 +227,12 @@ class CommandFailed(CcdrError):
         self.stderr = FreeText(words) if isinstance(words, str) else words
         super().__init__(f"{program} {how}" + (f": {why}" if why else ""), words=None if ours else self.stderr)
         self.argv, self.code, self.stalled = tuple(argv), code, stalled
-        self.what = program
+        self.what, self.image = program, image
+
+    @property
+    def the_image(self) -> str:
+        """For a sentence about what it lacks."""
+        return f"the image {self.image}".rstrip()
 
 
 class OutputTooLong(CcdrError):

@@ -111,7 +111,7 @@ class Box:
         if code not in ok or code == KILLED:
             self._blame_sandbox(code, output.stderr, what or argv[0])
         if code not in ok:
-            raise CommandFailed(argv, code, output.stderr.tail(STDERR_KEPT), what=what)
+            raise CommandFailed(argv, code, output.stderr.tail(STDERR_KEPT), what=what, image=self.image_name)
         return output
 
     def _ran(

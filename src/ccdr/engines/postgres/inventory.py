@@ -153,6 +153,12 @@ class Inventory(ServerInventory):
         return dict(self.facts.get("settings") or {})
 
     @property
+    def abbreviations(self) -> dict[str, str]:
+        """The setting of time zones' abbreviations, where somebody has set it: texts are read by it."""
+        name = "timezone_abbreviations"
+        return {name: value} if (value := self.settings.get(name)) else {}
+
+    @property
     def lc_monetary(self) -> str | None:
         """The locale that money is written in, where any column holds money."""
         return self.facts["lc_monetary"]  # type: ignore[no-any-return]

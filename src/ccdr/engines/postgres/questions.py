@@ -27,7 +27,11 @@ LACKS = re.compile(
     r'extension "[^"]+" is not available|could not open extension control file[^\n]*|could not access file[^\n]*|'
     r'invalid (?:LC_COLLATE |LC_CTYPE )?locale name[^\n]*|collation "[^"]+" for encoding[^\n]*|'
     r"could not create locale[^\n]*|database locale is incompatible[^\n]*|"
-    r"unsupported version[^\n]*in file header|unrecognized configuration parameter[^\n]*"
+    r"unsupported version[^\n]*in file header|unrecognized configuration parameter[^\n]*|"
+    # Its own files: word lists of text search; what a setting names, such as abbreviations of time zones; libraries.
+    r'could not open [^"\n]{1,20} file "[^"\n]*/tsearch_data/[^\n]*|invalid value for parameter "[^\n]*|'
+    r'could not find function "[^"\n]*" in file "[^\n]*|could not load library "[^\n]*|'
+    r"could not open collator for [^\n]*"
 )
 
 
@@ -101,7 +105,7 @@ def amcheck(
     except CommandFailed as error:
         if error.stderr.search(LACKS):
             hint = "name an image that has PostgreSQL's contrib modules"
-            what = f"the image cannot check integrity by amcheck: {lacking(error.stderr)}"
+            what = f"{error.the_image} cannot check integrity by amcheck: {lacking(error.stderr)}"
             raise TestBroken(what, hint=hint) from None
         raise
     lines = [line for line in (out.stdout + out.stderr.reveal()).splitlines() if line.strip()]

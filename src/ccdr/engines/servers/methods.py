@@ -185,7 +185,7 @@ def unloadable(error: CommandFailed, lacks: re.Pattern[str], manifest: Manifest)
         return TestBroken(str(error), hint="give `limits: no_progress` more time")
     if error.stderr.errors.begins(lacks):
         return TestBroken(
-            f"the image lacks something that the backup needs: {lacking(error.stderr, names)}",
+            f"{error.the_image} lacks something that the backup needs: {lacking(error.stderr, names)}",
             hint="name an image that has it (`image:`), or prepare it (`server_settings:`, `prepare_sql:`)",
         )
     return BackupBad(

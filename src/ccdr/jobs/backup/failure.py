@@ -9,6 +9,7 @@ import shutil
 from ccdr.evidence.history.kinds import INTERRUPTED, STORED
 from ccdr.jobs.backup.result import BackupResult
 from ccdr.jobs.job_run import JobRun
+from ccdr.model.answers import at
 from ccdr.model.errors import (
     ROOM,
     BackupFailed,
@@ -32,6 +33,8 @@ def failed(of: JobRun, result: BackupResult, error: KeyboardInterrupt | Exceptio
     result.words += why.words
     if result.repository is None and why.words.nobody_answers:
         result.source = "away"
+    database = getattr(getattr(job.engine, "connection", None), "database", "")  # the plan's word, and no program's
+    result.reason += at(why.words, [database])
     if isinstance(error, CommandFailed) and result.hint is None:
         asks = "checks the source, the rights of its role, and the repository"
         result.hint = f"`ccdr doctor {job.plan}` {asks}"

@@ -107,7 +107,7 @@ class Dump:
             timezone=inventory.timezone,
             lc_monetary=inventory.lc_monetary,
         )
-        return without_jobs(common | LOADED_ONCE, asset.server_settings)
+        return without_jobs(common | LOADED_ONCE | inventory.abbreviations, asset.server_settings)
 
     @property
     def _memory(self) -> int:
@@ -159,8 +159,11 @@ class Dump:
                 box.run([*made, *sections, box.path(dump)], env=admin, what="pg_restore")
             box.run([*within, "--section=post-data", box.path(dump)], env=admin, what="pg_restore")
         except CommandFailed as error:
-            raise references.to_blame(error, manifest.contents) or unloadable(
-                error, questions.LACKS, manifest
+            listing = (restored / "toc.list").read_text("utf-8", "surrogateescape")
+            raise (
+                references.to_blame(error, manifest.contents)
+                or references.raised(error, listing)
+                or unloadable(error, questions.LACKS, manifest)
             ) from None
 
     @staticmethod

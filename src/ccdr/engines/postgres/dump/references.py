@@ -120,6 +120,24 @@ def _ask(session: Session, sql: str) -> str:
     return session.ask(f"{sql};\n\\echo answered\n", "answered", timeout=PATIENCE)
 
 
+# What was being built as a function of the schema's own raised an exception, as pg_restore tells it.
+_BUILT = re.compile(r"^CONTEXT:  [^\n]*function .*^Command was: CREATE (?:UNIQUE )?INDEX ", re.MULTILINE | re.DOTALL)
+# Of the table of contents, without schema, arguments and owner.
+_NAMED = re.compile(r"^\d+; \d+ \d+ (?:INDEX|FUNCTION) \S+ ([^(\n]+?)(?:\(.*\))? \S+$", re.MULTILINE)
+
+
+def raised(error: CommandFailed, listing: str) -> BackupBad | None:
+    """An index's own function raised an exception. `listing` is the captured `toc.list`: its names alone are told."""
+    if error.stderr.search(_BUILT) is None:
+        return None
+    return BackupBad(
+        f"the backup does not load: a function of the source's own raises an exception when an index is built"
+        f"{at(error.stderr, _NAMED.findall(listing))}",
+        hint="no other server can build that index, and nor can the source (REINDEX shows it): mend the function "
+        "there, or drop the index, and back up again",
+    )
+
+
 def to_blame(error: CommandFailed, contents: Mapping[str, object]) -> BackupBad | None:
     """What a load ended with, where rows of the backup break a rule that it has too; and who holds them, if known."""
     stderr = error.stderr.errors  # what follows may quote a row, and a row may read like a rule

@@ -179,6 +179,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
                 lacking_there(error, self.shown, questions.LACKS)
                 or could_not_take(error, self.shown, _NOT_THE_BACKUP)
                 or references.to_blame(error, manifest.contents)
+                or references.raised(error, (restored / "toc.list").read_text("utf-8", "surrogateescape"))
                 or does_not_load(error)
             ) from None
         return loaded

@@ -52,7 +52,7 @@ def _image_to_blame() -> Iterator[None]:
     except CommandFailed as error:
         if error.stderr.search(questions.LACKS):
             raise TestBroken(
-                f"the image lacks something that the restored server needs: {lacking(error.stderr)}",
+                f"{error.the_image} lacks something that the restored server needs: {lacking(error.stderr)}",
                 hint="name an image that has it (`image:`), or leave it out (`server_settings:`)",
             ) from None
         raise

@@ -149,7 +149,9 @@ def start(box: Place, settings: Mapping[str, str], *, recovering: bool = False) 
         box.run(argv, stdin=conf, what=what)
     except CommandFailed as error:
         words = error.stderr + server.last_words(box)
-        raise CommandFailed(error.argv, error.code, words, stalled=error.stalled, what=what) from None
+        raise CommandFailed(
+            error.argv, error.code, words, stalled=error.stalled, what=what, image=error.image
+        ) from None
 
 
 def answers(box: Place, env: Mapping[str, str]) -> None:
@@ -183,7 +185,7 @@ def judged(error: CommandFailed, manifest: Manifest) -> BackupBad | TestBroken:
     if log.search(_OTHER) or log.search(LACKS):
         libraries = manifest.contents["settings"].get("shared_preload_libraries")  # type: ignore[attr-defined]
         return TestBroken(
-            f"the image cannot run the restored server: {lacking(log, names_in(manifest.contents))}",
+            f"{error.the_image} cannot run the restored server: {lacking(log, names_in(manifest.contents))}",
             hint="name an image that has what the source has (`image:`), or change what its server is started with"
             + (f": `server_settings: {{shared_preload_libraries: …}}`, {libraries} at the source" if libraries else ""),
         )

@@ -174,7 +174,7 @@ class Physical:
         if libraries := captured.get("shared_preload_libraries"):
             options["shared_preload_libraries"] = libraries
         options[SUBSCRIBERS] = "0"  # its subscriptions are the source's business
-        return without_jobs(options, asset.server_settings)
+        return without_jobs(options | inventory.abbreviations, asset.server_settings)
 
     @property
     def _memory(self) -> int:
