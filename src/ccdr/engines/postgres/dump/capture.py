@@ -9,6 +9,7 @@ that (`locks.py`).
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import shutil
@@ -22,7 +23,16 @@ from ccdr.engines.postgres import captured_settings
 from ccdr.engines.postgres.connection import DUMP_OPTIONS, OWN_OPTIONS, PSQL, untimed
 from ccdr.engines.postgres.dump import locks, references, server_objects
 from ccdr.engines.postgres.dump.definitions import Schema, schema
-from ccdr.engines.postgres.dump.described import Dumped, Read, contents_of, left_out, notes_of, write_roles
+from ccdr.engines.postgres.dump.described import (
+    ROLES,
+    Dumped,
+    Read,
+    contents_of,
+    dropped_since,
+    left_out,
+    notes_of,
+    write_roles,
+)
 from ccdr.engines.postgres.dump.toc import Toc, read_toc, tables
 from ccdr.engines.postgres.inventory import (
     ALL_TABLES,
@@ -129,7 +139,7 @@ class Dumper:
             snapshot, answer = _ask(session, OPEN_SNAPSHOT).strip(), _ask(session, CLOCK).strip()
             after = clock.now()
             source_clock, standby, replayed = answer.split("|")
-            inventory = read_inventory(_ask(session, INVENTORY))
+            inventory, roles = read_inventory(_ask(session, INVENTORY)), json.loads(_ask(session, ROLES))
             # In the database's own encoding, whatever client_encoding it or the role has set.
             argv = ["-w", "-Z0", "--no-sync", f"--snapshot={snapshot}", f"--encoding={inventory.encoding}"]
             argv.append(f"--lock-wait-timeout={int(self.tools.lock_wait * 1000)}")
@@ -146,7 +156,7 @@ class Dumper:
         warnings = tuple(FreeText(line) for line in _WARNING.findall(out.stderr.reveal()))
         point = before if standby == "f" else _replayed(before, replayed, ahead)
         inventory = Inventory({**inventory.facts, "server_objects": made})
-        return Dumped(point, ahead, standby == "t", inventory, warnings, broken)
+        return Dumped(point, ahead, standby == "t", inventory, warnings, broken, roles)
 
     def _beside(
         self, present: Session, beside: Session, snapshot: str, argv: Sequence[str], dump: Path, held: locks.Locks
@@ -189,9 +199,9 @@ class Dumper:
         data = [str(p.relative_to(into)) for p in sorted(into.rglob("*.dat"))]
         with threads(1) as pool:
             # What the client tells in small answers, while the data is hashed.
-            listed = pool.submit(self._told, into, dumped.inventory)
+            listed = pool.submit(self._told, into, dumped)
             files = self.tools.digest(into, data, lines=True)
-            toc, schema = listed.result()
+            toc, schema, dropped = listed.result()
         settings = captured_settings.captured(self.place, self.env, into)
         (into / "toc.list").write_text(toc.text, "utf-8", "surrogateescape")
         read = self._read(into, toc, files)
@@ -209,19 +219,20 @@ class Dumper:
                 **contents_of(self.database, dumped, read, schema),
                 "settings": settings,
                 "left_out": list(self.leave_out),
+                "dropped_roles": dropped,
             },
             files=files,
             bytes=sum(d.bytes for d in files.values()),
             tools={"pg_dump": self.version},
-            notes=notes_of(dumped),
+            notes=[*notes_of(dumped), *dropped_since(dropped)],
             findings=[*dumped.broken.findings(), *left_out(dumped.inventory)],
             words=sum(dumped.warnings, NO_WORDS),
             left_out=list(self.leave_out),
         )
 
-    def _told(self, into: Path, inventory: Inventory) -> tuple[Toc, Schema]:
-        write_roles(self.place, {**self._dump_env(), **UTF8}, self.database, into, inventory)
-        return self._defined(into)
+    def _told(self, into: Path, dumped: Dumped) -> tuple[Toc, Schema, list[str]]:
+        toc, schema = self._defined(into)
+        return toc, schema, write_roles(self.place, {**self._dump_env(), **UTF8}, self.database, into, dumped, schema)
 
     def _defined(self, into: Path) -> tuple[Toc, Schema]:
         return read_toc(self.place, into / "dump"), schema(self.place, into / "dump")

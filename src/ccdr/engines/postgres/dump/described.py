@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.dump import references
 from ccdr.engines.postgres.dump.definitions import Schema
 from ccdr.engines.postgres.dump.recorded import as_recorded
 from ccdr.engines.postgres.dump.toc import TableFact
-from ccdr.engines.postgres.inventory import Inventory, conninfo
+from ccdr.engines.postgres.inventory import Inventory, conninfo, quote_ident
 from ccdr.model.answers import FreeText
 from ccdr.model.values import FileDigest, so_many
 from ccdr.ports.place import Place
+
+ROLES = "select jsonb_object_agg(oid, rolname) from pg_roles;"
+# As pg_dumpall writes a role that may do nothing.
+BARE = (
+    "CREATE ROLE {0};\n"
+    "ALTER ROLE {0} WITH NOSUPERUSER INHERIT NOCREATEROLE NOCREATEDB NOLOGIN NOREPLICATION NOBYPASSRLS;"
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,7 @@ class Dumped:
     inventory: Inventory
     warnings: tuple[FreeText, ...]
     broken: references.Broken
+    roles: Mapping[str, str]  # by OID, in the snapshot
 
 
 @dataclass(frozen=True)
@@ -52,15 +62,28 @@ def contents_of(database: str, dumped: Dumped, read: Read, schema: Schema) -> di
     }
 
 
-def write_roles(place: Place, env: Mapping[str, str], database: str, into: Path, inventory: Inventory) -> None:
-    """`globals.sql` is for people who restore a whole server; `roles.sql` is what the sandbox loads."""
-    for name, flag in (("globals.sql", "--globals-only"), ("roles.sql", "--roles-only")):
+def write_roles(
+    place: Place, env: Mapping[str, str], database: str, into: Path, dumped: Dumped, schema: Schema
+) -> list[str]:
+    """`globals.sql` is for people who restore a whole server; `roles.sql` is what the sandbox loads. pg_dumpall sees
+    the present: roles of the snapshot that were dropped since, and that the dump may name, are added as they can be,
+    bare, and are returned. The dump has the number of one in whose place there is nobody when a grant is read."""
+    inventory, flags = dumped.inventory, {"globals.sql": "--globals-only", "roles.sql": "--roles-only"}
+    for name, flag in flags.items():
         argv = ["pg_dumpall", "-w", flag, "-l", conninfo(database), "-f", place.path(into / name)]
         if not inventory.superuser:
             argv.append("--no-role-passwords")  # only a superuser may read them
         place.run(argv, env=env, what=f"pg_dumpall {flag}")
+    there = json.loads(place.run([*PSQL, "-c", ROLES], env=env, what="asking for the roles again").stdout)
+    gone = {oid: role for oid, role in dumped.roles.items() if oid not in there}
+    dropped = [role for role in gone.values() if role not in there.values()]
+    dropped += [oid for oid in gone if f'"{oid}"' in schema.text]
+    for name in flags:
+        known = (into / name).read_text("utf-8", "surrogateescape")
+        bare = (BARE.format(quote_ident(role)) for role in dropped if f"CREATE ROLE {quote_ident(role)};" not in known)
         with (into / name).open("a", encoding="utf-8") as file:  # pg_dumpall leaves these out
-            file.writelines(f"{statement}\n" for statement in inventory.role_all_settings)
+            file.writelines(f"{statement}\n" for statement in (*inventory.role_all_settings, *bare))
+    return sorted(dropped)
 
 
 def left_out(inventory: Inventory) -> Iterator[str]:
@@ -71,6 +94,11 @@ def left_out(inventory: Inventory) -> Iterator[str]:
             f"the subscriptions {', '.join(subscriptions)} are not in the dump, and a restore test will miss them: "
             "pg_dump takes them for a superuser alone"
         )
+
+
+def dropped_since(dropped: list[str]) -> Iterator[str]:
+    if dropped:
+        yield f"dropped at the source while it was dumped, and back as roles that may do nothing: {', '.join(dropped)}"
 
 
 def notes_of(dumped: Dumped) -> list[str]:
