@@ -175,7 +175,7 @@ def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) 
     """See to it that every log that a plan wants shipped is, and no other: those that are, and whether something was
     told to end. For the host that backs up."""
     from ccdr.jobs.pausing import Pauses
-    from ccdr.jobs.shipping.background import end_unwanted, start_missing
+    from ccdr.jobs.shipping.background import end_unwanted, gone, start_missing
     from ccdr.model.values import Verb
     from ccdr.plans.job import Job
 
@@ -191,6 +191,9 @@ def _ship(loaded: list[LoadedPlan], services: Services, verbs: frozenset[Verb]) 
         return [], bool(ended)
     options = settings()
     where = ["--plans", str(options.plans.absolute()), "--restore-tests", str(options.restore_tests.absolute())]
+    for job in jobs:
+        if gone(job, services.state):
+            click.echo(f"ccdr: the process that shipped the log of {job.plan}/{job.asset} is gone", err=True)
     for job in start_missing(jobs, services, [*where, "--state", str(services.state.root)]):
         click.echo(f"ccdr: started to ship the log of {job.plan}/{job.asset}", err=True)
     return jobs, bool(ended)

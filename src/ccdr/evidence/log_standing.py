@@ -40,6 +40,7 @@ class LogStanding:
     anew: datetime | None = None
     branch: int | None = None  # of the log, that `position` is of
     forks: tuple[Fork, ...] = ()  # where those began that are known
+    running: bool = False  # a process ships it, which has not ended as it should
     claimed: datetime | None = None  # up to when it says that it is stored, where that is not believed; never written
 
     @property

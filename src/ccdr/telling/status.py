@@ -109,7 +109,9 @@ def status(plans: Sequence[LoadedPlan], services: Services, histories: Histories
 def seen_now(job: Job, services: Services, history: AssetHistory, removed: Collection[str] = ()) -> Seen:
     """What this host knows of an asset beside the ledger; `removed` as `catalogued` takes it."""
     held = services.state.held
+    shipping = held(job.plan, job.asset, SHIP)  # before and after: one that ends, or begins, meanwhile is not gone
     written = read_standing(services.state, job.plan, job.asset)
+    shipping = held(job.plan, job.asset, SHIP) or shipping
     standing = as_recorded(written, history.log_recorded, history.log_point)
     snapshots, changed = catalogued(job, services, history, removed)
     return Seen(
@@ -118,7 +120,7 @@ def seen_now(job: Job, services: Services, history: AssetHistory, removed: Colle
         standing=standing,
         ships=True,
         backing_up=held(job.plan, job.asset, "backup"),
-        shipping=held(job.plan, job.asset, SHIP),
+        shipping=shipping,
         changed=tuple(changed),
         lost=records_lost(services, history),
         by_records=not services.catalogue.known_of(job.plan, job.asset),

@@ -31,6 +31,7 @@ from tests.support.shipping import (
 )
 
 from ccdr.evidence.history.kinds import STOPPED
+from ccdr.jobs.shipping import background
 from ccdr.jobs.shipping.continuity import Continuity
 from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.plans.job import Job
@@ -101,6 +102,26 @@ def test_what_is_killed_while_the_repository_is_away_goes_on_from_its_spool(ship
     assert (done.code, done.json["verdict"]) == (0, "PASS"), done
     rows = "select string_agg(note, ' ' order by id) from call where id > 100"
     assert back(done, rows) == "first second third"
+
+
+def test_a_shipper_that_is_killed_is_seen_by_the_next_status_and_run(shipped: Site) -> None:
+    def late() -> list[str]:
+        (asset,) = shipped.run("status", "p").json["plans"][0]["assets"]
+        return [one["text"] for one in asset["troubles"] if one["code"] == "LOG_LATE"]
+
+    ship_once(shipped)
+    assert not late(), "ended as it should"
+    with shipping(shipped) as process:
+        assert not late(), "it is at work"
+        process.kill()
+        process.wait()
+        (text,) = late()
+        assert "is gone" in text
+    try:
+        assert "the process that shipped the log of p/crm is gone" in shipped.run("run").stderr
+        assert eventually(lambda: not late(), 60)
+    finally:
+        background.stop(shipped.services().state)
 
 
 def test_a_repository_that_comes_back_while_it_is_looked_for_has_lost_nothing(

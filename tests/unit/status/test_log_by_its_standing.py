@@ -19,6 +19,7 @@ from ccdr.evidence.history.kinds import STOPPED
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.log_standing import LogStanding
 from ccdr.jobs.services import Services
+from ccdr.jobs.shipping.ship import SHIP
 from ccdr.model.forks import Fork
 from ccdr.model.measure import Point
 from ccdr.model.trouble import Problem, Trouble
@@ -67,6 +68,15 @@ def said(problems: list[Problem]) -> list[tuple[Trouble, str]]:
 
 def test_log_that_comes_is_no_trouble(shipping: Shipping) -> None:
     assert shipping.wrong(SHIPPED) == [] and shipping.now().rpo.achieved_s == 60
+
+
+def test_a_process_that_is_gone_without_an_end_is_told_at_once(shipping: Shipping) -> None:
+    runs = replace(SHIPPED, running=True)
+    with shipping.services.state.lock("p", "crm", SHIP):
+        assert shipping.wrong(runs) == []
+    (found,) = shipping.wrong(runs)
+    assert found.trouble is Trouble.LOG_LATE and "is gone" in found.text and found.since == SHIPPED.point
+    assert shipping.wrong(replace(runs, running=False)) == [], "it has ended as it should"
 
 
 def test_no_log_that_stands_still_is_made_alive_by_what_the_state_directory_says(shipping: Shipping) -> None:

@@ -94,6 +94,10 @@ def _not_up_to_date(
             f"its log is stored up to {to_the_second(standing.point)}, which is in the future: a clock is or was wrong"
         )
         yield Problem(Trouble.LOG_LATE, text, verb=Verb.BACKUP)
+    elif standing.running and not seen.shipping and not lets.paused:
+        gone = "the process that shipped its log is gone"
+        text = f"{gone}, and {up_to or 'nothing of it is stored'}: run `ccdr ship {job.plan}`, or `ccdr run`"
+        yield Problem(Trouble.LOG_LATE, text, since, verb=Verb.BACKUP, why=gone)
     elif since is not None and since < lets.late and not lets.grace:
         text = "no log is stored after its new base" if begins else up_to
         yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP, why=why)

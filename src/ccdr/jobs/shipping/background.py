@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ccdr.evidence.log_standing import directory
+from ccdr.evidence.log_standing import directory, read_standing
 from ccdr.host.processes import Daemon
 from ccdr.host.state import State
 from ccdr.jobs.services import Services
@@ -37,6 +37,12 @@ def start_missing(jobs: Sequence[Job], services: Services, options: Sequence[str
         Daemon.start(argv, log=log, env=dict(os.environ), outlive=True)
         started.append(job)
     return started
+
+
+def gone(job: Job, state: State) -> bool:
+    """Has the process that shipped its log died, without an end as it should have?"""
+    standing = read_standing(state, job.plan, job.asset)
+    return standing is not None and standing.running and not _shipped(state, job.plan, job.asset)
 
 
 def end_unwanted(plans: Iterable[LoadedPlan], state: State) -> Iterator[str]:

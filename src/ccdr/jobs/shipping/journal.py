@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ccdr.evidence.history.kinds import LOGS
+from ccdr.evidence.history.kinds import LOGS, STOPPED
 from ccdr.evidence.log_standing import LogStanding, write_standing
 from ccdr.host.state import Run
 from ccdr.jobs.services import Services
@@ -88,4 +88,4 @@ class Journal:
         self._services.ledger.append(LOGS, **where, body=body)
         self._recorded = self._services.clock.now()
         self.tally = Tally(self._recorded)
-        self.update(pending=())
+        self.update(pending=(), running=trouble != STOPPED)

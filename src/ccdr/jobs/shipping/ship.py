@@ -102,6 +102,7 @@ class Shipping:
     def carry_out(self, *, once: bool) -> bool:
         """False where the plan was paused: what had come by then is stored."""
         self._journal.remember_last_record()
+        self._journal.adopt(running=True)
         self.start(once=once)
         try:
             while True:
