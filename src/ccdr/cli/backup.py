@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -13,11 +14,12 @@ from ccdr.cli.settings import settings
 from ccdr.cli.signing import signed_at_once
 from ccdr.cli.verbs import assets_option, dry_run_option, plan_argument, tell_paused, verb
 from ccdr.model.errors import CcdrError, Exit, Locked
-from ccdr.model.values import human_bytes, human_seconds, rfc3339
+from ccdr.model.values import Verb, human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
     from ccdr.jobs.backup.result import BackupResult
     from ccdr.jobs.group_backup import GroupResult
+    from ccdr.jobs.services import Services
     from ccdr.plans.job import Job
 
 
@@ -40,8 +42,6 @@ def backup(plan: str, assets: tuple[str, ...], dry_run: bool) -> Exit:
       ccdr backup outbound --dry-run
     """
     from ccdr.evidence.history.kinds import STORED
-    from ccdr.jobs.backup.backup import backup as back_up
-    from ccdr.jobs.group_backup import backup_together
     from ccdr.jobs.plan_in_repository import store
     from ccdr.plans.access import Role
 
@@ -52,7 +52,27 @@ def backup(plan: str, assets: tuple[str, ...], dry_run: bool) -> Exit:
     services = options.services()
     tell_paused(services, plan)
 
-    outcomes, groups = Outcomes({"result": "LOCKED"}), list[dict[str, object]]()
+    outcomes = Outcomes({"result": "LOCKED"})
+    try:
+        with ExitStack() as ours:  # in the plan's order: of two that overlap, one begins
+            for job in jobs:
+                ours.enter_context(services.state.lock(job.plan, job.asset, Verb.BACKUP, whole=True))
+            groups = _carry_out(jobs, services, outcomes)
+    except Locked as error:  # half of it would be another one's, and both would end so
+        outcomes.passed_over(jobs, error)
+        groups = []
+    if jobs and any(document.get("result") == STORED for document in outcomes.documents):
+        for note in store([jobs[0].loaded], services):
+            click.echo(f"ccdr: {note}", err=True)
+    return outcomes.end("backups", {"groups": groups} if groups else None)
+
+
+def _carry_out(jobs: list[Job], services: Services, outcomes: Outcomes) -> list[dict[str, object]]:
+    """The groups, as documents."""
+    from ccdr.jobs.backup.backup import backup as back_up
+    from ccdr.jobs.group_backup import backup_together
+
+    groups: list[dict[str, object]] = []
     for unit in _units(jobs):
         try:
             with progress() as watched:
@@ -74,12 +94,9 @@ def backup(plan: str, assets: tuple[str, ...], dry_run: bool) -> Exit:
                 if job.asset in group.errors:
                     outcomes.could_not_begin(job, group.errors[job.asset])
             groups.append(group.as_json())
-            if not options.json:
+            if not settings().json:
                 tell_group(group)
-    if jobs and any(document.get("result") == STORED for document in outcomes.documents):
-        for note in store([jobs[0].loaded], services):
-            click.echo(f"ccdr: {note}", err=True)
-    return outcomes.end("backups", {"groups": groups} if groups else None)
+    return groups
 
 
 def _units(jobs: list[Job]) -> list[list[Job]]:

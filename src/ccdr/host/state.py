@@ -142,9 +142,10 @@ class State:
         return self.root / "index"
 
     @contextlib.contextmanager
-    def lock(self, plan: str, asset: str, verb: str) -> Iterator[None]:
-        """One run at a time per asset and verb; Locked (exit 5) where another has it. Death gives it back."""
-        with self._flock(self._lock_path(plan, asset, verb), tries=GLANCES) as got:
+    def lock(self, plan: str, asset: str, verb: str, *, whole: bool = False) -> Iterator[None]:
+        """One run at a time per asset and verb; Locked (exit 5) where another has it. Death gives it back. `whole`: one
+        command, which takes the locks of all its assets by this before it begins with the first."""
+        with self._flock(self._lock_path(plan, asset, f"{verb}-command" if whole else verb), tries=GLANCES) as got:
             if not got:
                 what = f"{plan}/{asset}" if asset else plan
                 raise Locked(
