@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +49,20 @@ def test_a_recovery_opens_one_and_the_next_is_noted_in_it(centre: Site) -> None:
     assert one["recoveries"] == runs and one["state"] == "open"
     assert part(centre)["state"] == "evidence_present"
     centre.ledger_holds()
+
+
+def test_where_one_opens_the_line_that_closes_a_rehearsal_is_offered(centre: Site) -> None:
+    def offered(*args: str) -> list[str]:
+        argv = [word for word in centre.argv(*args) if word != "--json"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        return re.findall(r"`(ccdr incident close \S+ --cause rehearsal [^`]*)`", done.stdout)
+
+    (line,) = offered(*PLAN, "--under", str(centre.root / "back"))
+    assert offered(*PLAN, "--under", str(centre.root / "again")) == [], "it is noted in one that may be none"
+    assert centre.run(*shlex.split(line)[1:]).code == 0 and incidents(centre)[0]["state"] == "closed"
+    (by_hand,) = offered(*BY_HAND)
+    assert centre.run(*shlex.split(by_hand)[1:]).code == 0
+    assert {one["cause"] for one in incidents(centre)} == {"rehearsal"}
 
 
 def test_a_dry_run_opens_none(centre: Site) -> None:

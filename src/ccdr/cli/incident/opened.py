@@ -34,7 +34,7 @@ def open_(plan: str, kinds: tuple[str, ...], why: str, aware: str | None, recove
     """
     from ccdr.evidence.acknowledged import words_of
     from ccdr.jobs.incidents import find, open_by_hand
-    from ccdr.jobs.incidents.opening import recorded_clocks, unknown_clocks
+    from ccdr.jobs.incidents.opening import if_rehearsed, recorded_clocks, unknown_clocks
     from ccdr.plans.incident_clocks import clocks_beside
 
     options = settings()
@@ -44,7 +44,10 @@ def open_(plan: str, kinds: tuple[str, ...], why: str, aware: str | None, recove
     unique = list(dict.fromkeys(kinds))
     if not dry_run:
         opened = open_by_hand(loaded, services, unique, words, at, recovery)
-        return tell_incident(find(services, opened.name), services)
+        code = tell_incident(find(services, opened.name), services)
+        if not options.json:
+            click.echo(if_rehearsed(opened.name))
+        return code
     clocks = clocks_beside(loaded.path.parent)
     if wrong := unknown_clocks(loaded, clocks):
         raise PlanInvalid(wrong, hint="`ccdr incident clocks` lists those that there are")

@@ -28,15 +28,17 @@ from ccdr.plans.incident_clocks import LoadedClocks, clocks_beside, load_clocks,
 @dataclass(frozen=True)
 class Told:
     """What a recovery says of its incident: `standing` is None where there could be none, and `why` then says why, or
-    what else is to be known."""
+    what else is to be known. `opened`: it was opened for this one."""
 
     standing: IncidentNow | None = None
     why: str | None = None
+    opened: bool = False
 
     @property
     def lines(self) -> list[str]:
         """For people: which it is, and what is due next; or why there is none."""
-        return [*([str(self.standing)] if self.standing else []), *([self.why] if self.why else [])]
+        offer = [if_rehearsed(self.standing.incident.name)] if self.opened and self.standing else []
+        return [*([str(self.standing)] if self.standing else []), *offer, *([self.why] if self.why else [])]
 
     def at(self, now: datetime) -> Told:
         """The same, some time later."""
@@ -44,6 +46,12 @@ class Told:
 
     def as_json(self) -> dict[str, object] | None:
         return None if self.standing is None else self.standing.as_json()
+
+
+def if_rehearsed(name: str) -> str:
+    """The line that closes an incident of which nothing is to be notified."""
+    close = f'`ccdr incident close {name} --cause rehearsal --effects "none" --remedy "none needed"`'
+    return f"only a rehearsal? {close} closes it, and nothing is to be notified"
 
 
 def open_by_hand(
@@ -94,7 +102,7 @@ def for_recovery(
         body = _opened(loaded, services, clocks, names, services.clock.now())
         about = {"by": by, "kinds": ["availability"], "recovery": run, "tenants": tenants}
         opened = _append(loaded, services, {**body, **about})
-        return Told(standing_of(services, plan, opened.name), why)
+        return Told(standing_of(services, plan, opened.name), why, opened=True)
     except Exception as error:  # whatever it was: what is to be brought back does not wait for it
         reason = failure_of(error).reason
         step = f'`ccdr incident open {plan} --kind availability --why "…" --recovery {run}` opens it'
