@@ -122,6 +122,10 @@ class LogStops(TestBroken):
     a base that it would lead on from: only a newer base does, or a recovery that goes as far."""
 
 
+class LogNotYet(TestBroken):
+    """No log that is stored leads on from the base: the next part of it may."""
+
+
 class TwoBranches(TestBroken):
     """A time may mean either of two branches of a log: only a person can say which."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -102,6 +103,23 @@ def test_what_is_killed_while_the_repository_is_away_goes_on_from_its_spool(ship
     assert (done.code, done.json["verdict"]) == (0, "PASS"), done
     rows = "select string_agg(note, ' ' order by id) from call where id > 100"
     assert back(done, rows) == "first second third"
+
+
+def test_a_test_right_after_a_backup_waits_for_the_log_that_is_on_its_way(shipped: Site) -> None:
+    with shipping(shipped) as process:
+        os.kill(process.pid, signal.SIGSTOP)  # nothing that leads on is stored meanwhile
+        try:
+            shipped.backed_up()
+            test = shipped.start("test", "p", "--at", "latest", "--json")
+            assert test.stderr is not None
+            said = next((line for line in test.stderr if "waiting for log that leads on" in line), None)
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        out, _ = test.communicate(timeout=120)
+        assert said is not None and (test.returncode, json.loads(out)["verdict"]) == (0, "PASS"), out
+    shipped.backed_up()
+    done = recovered(shipped, "latest")
+    assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), "nothing ships it: nothing would come"
 
 
 def test_a_shipper_that_is_killed_is_seen_by_the_next_status_and_run(shipped: Site) -> None:

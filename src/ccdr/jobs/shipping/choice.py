@@ -11,7 +11,7 @@ from ccdr.jobs.shipping.branches import Line
 from ccdr.jobs.shipping.log_archive import LogArchive
 from ccdr.jobs.shipping.stored_batch import StoredBatch, held_of, key_of, rank
 from ccdr.jobs.shipping.which_branch import WrittenBranches
-from ccdr.model.errors import BackupBad, TestBroken, UsageProblem
+from ccdr.model.errors import BackupBad, LogNotYet, TestBroken, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.values import Manifest, Snapshot, rfc3339
 from ccdr.ports.log import RecoveryTarget, ShippedLog
@@ -139,8 +139,8 @@ def _refuse_torn(batches: Sequence[StoredBatch], log: ShippedLog, forks: Sequenc
             )
 
 
-def _not_come_as_far(base: Snapshot, newest: StoredBatch) -> TestBroken:
-    return TestBroken(
+def _not_come_as_far(base: Snapshot, newest: StoredBatch) -> LogNotYet:
+    return LogNotYet(
         f"the log is stored up to {rfc3339(newest.point)}, and that is before the base of "
         f"{rfc3339(base.consistent_point)}: there is none yet that leads on from it",
         hint="test again when the log has come as far: `ccdr ship`, which `ccdr run` starts, stores it each "
@@ -148,13 +148,13 @@ def _not_come_as_far(base: Snapshot, newest: StoredBatch) -> TestBroken:
     )
 
 
-def _nothing_there(point: datetime | None) -> BackupBad | TestBroken:
+def _nothing_there(point: datetime | None) -> BackupBad | LogNotYet:
     if point is not None:
         return BackupBad(
             f"no log is there, and it was stored up to {rfc3339(point)}",
             hint="find out who removed it; `ccdr backup PLAN` takes a new base, from which the log goes on",
         )
-    return TestBroken(
+    return LogNotYet(
         "nothing is shipped yet: no log was ever stored",
         hint="`ccdr ship PLAN --once` stores what there is now; `ccdr run` starts what ships it in the background",
     )

@@ -81,7 +81,7 @@ def page(
         assets=list(_assets(loaded, measured)),
         twice=[*_twice(plan), *filter(None, [_may_differ(loaded)])],
         pointed=_pointed(loaded, manifests),
-        ships=_stored_within(plan),
+        ships=any(asset.shipping for asset in plan.assets.values()),
         together=_together(runbook, expected, measured),
         health=[line for step in runbook.steps.values() for line in _health(step)],
         phones=list(_phones(runbook)),
@@ -101,11 +101,6 @@ def page(
             for name, asset in plan.assets.items()
         ],
     )
-
-
-def _stored_within(plan: Plan) -> int:
-    """Seconds until what is written now is in the stored log of each asset; 0 where none is shipped."""
-    return max((math.ceil(asset.shipping.interval) + 10 for asset in plan.assets.values() if asset.shipping), default=0)
 
 
 def _minutes(seconds: float | None) -> str:
