@@ -338,7 +338,7 @@ def test_a_first_plan_off_loopback_needs_the_ca() -> None:
 def test_a_first_plan_of_queues_is_a_plan(tmp_path: Path, keys: dict[int, int]) -> None:
     address = RedisServer("127.0.0.1", 6379, "ccdr_backup")
     found = RedisItem(address, Release(VALKEY, "8.1.1"), 2**20, keys, 10 if keys else 0, True)
-    terms = Drafted("centre", "ops@example.test", "UTC", "/srv/repo", True, "secrets/centre.key", None, "secrets/q.pw")
+    terms = Drafted("centre", "UTC", "/srv/repo", True, "secrets/centre.key", None, "secrets/q.pw")
     made = draft(terms, [found, found], 1_800_000_000.0)
     assert made.assets == ("valkey", "valkey-2")
     (tmp_path / "restore_tests").mkdir()
@@ -355,7 +355,7 @@ def test_a_first_plan_of_queues_is_a_plan(tmp_path: Path, keys: dict[int, int]) 
 @pytest.mark.parametrize(("host", "told"), [("127.0.0.1", 1), ("/run/redis.sock", 1), ("db1", 0)])
 def test_a_repository_on_the_machine_of_its_queues_is_told(tmp_path: Path, host: str, told: int) -> None:
     found = RedisItem(RedisServer(host, 6379, None), Release(VALKEY, "8.1.1"), 2**20, {0: 1}, 1, False)
-    terms = Drafted("centre", "ops@example.test", "UTC", str(tmp_path), True, "secrets/centre.key", None, None)
+    terms = Drafted("centre", "UTC", str(tmp_path), True, "secrets/centre.key", None, None)
     assert len([*_near(terms, [found])]) == told
 
 
