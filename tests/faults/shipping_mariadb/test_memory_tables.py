@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.harness import Quiet, Site
-from tests.support.mariadb_source import MariaSource, crm, whole_server
+from tests.support.harness import Quiet, Site, image_on
+from tests.support.mariadb_source import MAJOR, MariaSource, crm, image_of, whole_server
 from tests.support.shipping import recovered, ship_once
 from tests.support.shipping_mariadb import CHECKS, back
 
 from ccdr.engines.mariadb import memory_rows
 from ccdr.engines.mariadb.dump.lock import ReadLock
+from ccdr.engines.mariadb.silenced import CLIENT
 from ccdr.jobs.backup.backup import backup
 from ccdr.plans.job import Job
+from ccdr.telling.runbook import by_hand
 
 MEMORY = """
 use crm; create table live (agent varchar(20) primary key, n int) engine = memory;
@@ -33,7 +38,7 @@ def live(site: Site, source: MariaSource, data: Path) -> Site:
 
 
 def test_memory_tables_come_back_as_the_log_has_left_them(
-    live: Site, source: MariaSource, monkeypatch: pytest.MonkeyPatch
+    live: Site, source: MariaSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also what was done between the copy's position and the one at which their rows were taken."""
     taken = ReadLock.taken
@@ -53,6 +58,36 @@ def test_memory_tables_come_back_as_the_log_has_left_them(
     assert (done.code, done.json.get("verdict")) == (0, "PASS"), done
     assert back(done, f"{ROWS} {OTHERS}") == expected
     assert done.json["recovery"]["reached"]["left_out"] == {"crm.live": 2, "crm.odd `m`": 1}
+    assert by_hand_lines(live, tmp_path / "crm") == expected
+
+
+def by_hand_lines(site: Site, target: Path) -> str:
+    """What the page's lines bring back, typed where the base and its log were fetched to."""
+    done = site.run(
+        "restore", "p", "--asset", "crm", "--at", "latest", "--to", str(target), "--yes-i-mean", target.name
+    )
+    assert (done.code, done.json["result"]) == (0, "RESTORED"), done
+    assert any("(1032)" in note for note in done.json["notes"]), "the one line that is told leaves nothing out"
+    plan = site.loaded().plan
+    typed = [part.lines for part in by_hand.parts(plan, "crm", plan.assets["crm"])]
+    (started,) = (lines for lines in typed if any("--prepare" in line for line in lines))
+    (applied,) = (lines for lines in typed if any("log.awk" in line for line in lines))
+    told = applied[-1].replace("echo BAD", "exit 9")
+    # The image has no jq: what this host's says of it.
+    jq = "jq() { case $2 in"
+    for filter_ in re.findall("jq -r '([^']*)'", "\n".join(applied)):
+        told_by = subprocess.run(
+            ["jq", "-r", filter_, str(target / "ccdr-manifest.json")], capture_output=True, check=True
+        )
+        jq += f"\n{shlex.quote(filter_)}) printf %s {shlex.quote(told_by.stdout.decode())};;"
+    lines = ("exec 3>&1 >&2", f"{jq}\nesac; }}", "D=$1", f"mkdir -p {by_hand.FETCHED}", *started)
+    lines += (f"ln -s $D/log {by_hand.FETCHED}/crm-log", *applied[:-1], told)
+    script = "\n".join((*lines, f"mariadb {CLIENT} -BN >&3 <<'END'", f"{ROWS} {OTHERS}", "END"))
+    argv = [*image_on(target), image_of(MAJOR), "bash", "-c", f"{script}\n", "type", str(target)]
+    found = subprocess.run(argv, capture_output=True, text=True, check=False)
+    subprocess.run([*image_on(target), image_of(MAJOR), "chown", "-R", "0:0", str(target)], check=True)
+    assert found.returncode == 0, found
+    return found.stdout.strip()
 
 
 def test_changes_of_rows_that_no_base_has_are_left_out_and_counted(

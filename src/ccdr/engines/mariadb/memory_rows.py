@@ -27,6 +27,7 @@ from ccdr.ports.place import Place
 
 BESIDE = "memory"  # a directory beside the copy
 FILE = f"{BESIDE}/rows.sql"
+PROGRAM = f"{BESIDE}/log.awk"  # LEAVE_OUT, for a person
 LISTED, COUNTED = "/tmp/ccdr-memory-tables", "/tmp/ccdr-left-out"  # noqa: S108 - in the sandbox
 # A database's and a table's name, each byte as two digits: whatever is in them.
 _KEY = "CONCAT(HEX(t.table_schema), ' ', HEX(t.table_name))"
@@ -110,10 +111,11 @@ class MemoryRows:
 def take(place: Place, login: Login, tools: Tools, into: Path) -> dict[str, Any] | None:
     """Written to FILE of `into`, which is made ready to be carried out by anybody; for the manifest. None where there
     are none, or no lock was to be had. A table that cannot be read is left out."""
+    (into / BESIDE).mkdir()
+    (into / PROGRAM).write_text(LEAVE_OUT)
     tables = answers(place, login, _TAKEN, "listing MEMORY tables")
     if not tables:
         return None
-    (into / BESIDE).mkdir()
     lock = ReadLock(place, login, tools)
     taken: list[str] = []
     with suppress(BackupFailed, CommandFailed), lock.session() as session:

@@ -243,9 +243,13 @@ def by_hand(log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
     read = f"mariadb-binlog --verify-binlog-checksum --start-position={start} {stop} {log}/{first}"
     apply = f"{read} …the files after it | mariadb {CLIENT} --comments --binary-mode"
     prepare, start_it = (step.format(base) for step in (" && ".join(PREPARED), " ".join(STARTED)))
+    in_memory = manifest.contents.get("memory_rows") or manifest.contents.get("memory_tables")
+    left_out = (
+        "a change of a MEMORY table would end what follows (1032), and `ccdr runbook print` has lines that leave "
+    )
     return (
         f"{prepare}; give {log.parent} to the server's user and start a server on it, which nobody else reaches: "
-        f"{start_it}; then, with TZ=UTC: {' '.join(apply.split())}"
+        f"{start_it}; {f'{left_out}them out; ' if in_memory else ''}then, with TZ=UTC: {' '.join(apply.split())}"
     )
 
 

@@ -286,19 +286,35 @@ def _reached_by_postgres(name: str) -> Part:
 
 def _log_of_mariadb(name: str) -> Iterator[Part]:
     yield Part(
-        "On the server that you started on the copy, before anybody writes to it. With "
-        "--stop-datetime=TIME (UTC) only what was written before it is applied.",
+        "On the server that you started on the copy, before anybody writes to it. In the last line, with "
+        "--stop-datetime=TIME (UTC), only what was written before is applied. The copy has no rows of MEMORY tables; "
+        "they are loaded where the log comes to them. Changes before that, and of tables whose rows nobody could take, "
+        "are left out: /tmp/left-out counts them.",
         (
             "read -r first start rest < $D/data/mariadb_backup_binlog_info",
             f"cd {FETCHED}/{name}-log",
             """ls | grep -v '[.]open$' | grep -v '[.]json$' | sort -V | sed -n "/^$first$/,\\$p" > /tmp/files""",
-            'TZ=UTC mariadb-binlog --verify-binlog-checksum --start-position="$start" '
-            "$(cat /tmp/files) > /tmp/c.sql &&",
-            f"  mariadb {CLIENT} --comments --binary-mode < /tmp/c.sql",
+            """Q="select concat(hex(table_schema), ' ', hex(table_name)) from information_schema.tables\"""",
+            """Q="$Q where engine = 'MEMORY' and table_schema not like '%\\_schema'\"""",
+            f'mariadb {CLIENT} -BNe "$Q" > /tmp/memory',
+            "apply() {",
+            '  TZ=UTC mariadb-binlog --verify-binlog-checksum "$@" > /tmp/c.sql || return',
+            "  LC_ALL=C awk -v listed=/tmp/memory -v counted=/tmp/left-out -f $D/memory/log.awk \\",
+            "    /tmp/c.sql > /tmp/a.sql &&",
+            f"    mariadb {CLIENT} --comments --binary-mode < /tmp/a.sql > /tmp/said",
+            "}",
+            """P=$(jq -r '.contents.memory_rows // empty | "\\(.file) \\(.position)"' $D/ccdr-manifest.json)""",
+            'if grep -qx "${P% *}" /tmp/files; then',
+            '  apply --start-position="$start" --stop-position="${P#* }" $(sed "/^${P% *}$/q" /tmp/files) &&',
+            f"    mariadb {CLIENT} --comments --binary-mode < $D/memory/rows.sql || echo BAD",
+            "  jq -r '.contents.memory_rows.tables[]' $D/ccdr-manifest.json | grep -vxFf - /tmp/memory > /tmp/without",
+            """  mv /tmp/without /tmp/memory; sed -n -i "/^${P% *}$/,\\$p" /tmp/files; start=${P#* }""",
+            "fi",
+            'apply --start-position="$start" $(cat /tmp/files) || echo BAD',
         ),
     )
     yield Part(
-        "Did either end with an error? Fetch the base anew. Else, how far did it come? The first "
+        "Did it say BAD, or did anything end with an error? Fetch the base anew. Else, how far did it come? The first "
         "lines say how far the log goes (`position=FILE:PLACE`, `point=`), the last two the file and the place "
         "(`end_log_pos`) of what was applied last: as far or further, where you went to its end. Is it less? Then do "
         "not use it.",

@@ -207,7 +207,7 @@ class Course:
 
 def _notes(lost: list[str], lag: float | None, lacks: str) -> Iterator[str]:
     if lost:
-        yield f"{len(lost)} MEMORY tables come back empty: their rows are in no file"
+        yield f"{len(lost)} MEMORY tables come back empty, but by a shipped log: their rows are in no file of the copy"
     if lag is not None:
         yield f"taken from a replica, {lag:g} s behind its primary"
     if lacks:
