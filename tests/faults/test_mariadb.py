@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -630,6 +631,32 @@ def test_a_database_of_code_alone_comes_back_and_what_is_lost_of_it_fails(maria:
         maria.sql("drop database coded")
         gone = site.run("backup", "p")
         assert (gone.code, gone.json["reason"]) == (1, "there is no database coded at the server"), gone
+
+
+@pytest.mark.parametrize(
+    ("library", "uses", "named"),
+    [
+        ("auth_ed25519", "create user m_odd@localhost identified via ed25519 using password('x')", "ed25519"),
+        ("ha_blackhole", "create table hole (id int) engine = blackhole", "BLACKHOLE"),
+    ],
+)
+def test_a_plugin_that_the_image_lacks_proves_nothing_and_is_named(
+    maria: MariaSource, database: str, centre: Site, library: str, uses: str, named: str
+) -> None:
+    """By a library that somebody once put on the source's host."""
+    path = "/usr/lib/mysql/plugin"
+    copied = f"cp {path}/{library}.so {path}/ours.so"
+    subprocess.run(["docker", "exec", "-u", "root", maria.container, "sh", "-c", copied], check=True)
+    maria.sql("install soname 'ours'")
+    try:
+        maria.sql(uses, database)
+        centre.backed_up()
+    finally:
+        maria.sql("drop user if exists m_odd@localhost; drop table if exists hole", database)
+        maria.sql("uninstall soname 'ours'")
+    done = centre.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
+    assert named in done.json["reason"] and "lacks" in done.json["reason"], done.json["reason"]
 
 
 def test_how_the_client_was_connected_is_recorded_as_the_server_tells_it(maria: MariaSource, centre: Site) -> None:

@@ -128,7 +128,7 @@ def test_of_a_copy_and_its_log_started_by_docker_and_backed_up_again(
         once = again.run("ship", "p", "--once")
         assert once.code != 0 and "made new by ccdr" in once.stderr, once
         assert again.run("ship", "p", "--once").code == 0
-        assert ask(container, socket, "insert into crm.customer (name) values ('in the new one')") == ""
+        assert ask(container, socket, "insert into crm.customer (name) values ('in the new one'); commit") == ""
         assert again.run("ship", "p", "--once").code == 0
         tested = again.run("test", "p", "--asset", "whole", "--at", "latest")
         assert (tested.code, tested.json["verdict"]) == (0, "PASS"), tested

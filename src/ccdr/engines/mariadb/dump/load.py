@@ -18,8 +18,8 @@ _OURS = (files.DATABASE, accounts.USERS, accounts.GRANTS, variables.FILE)
 _SQL_MODE = "SQL_MODE='NO_AUTO_VALUE_ON_ZERO'"
 # A row that breaks a CHECK of its table is loaded as the source holds it; the tests tell of it.
 AS_THEY_ARE = "check_constraint_checks=0"
-# Where a table's files lay at the source is no place elsewhere.
-NO_DIRECTORIES = (_SQL_MODE, f"{_SQL_MODE[:-1]},NO_DIR_IN_CREATE'")
+# Where a table's files lay at the source is no place elsewhere; an engine that a server lacks is no other one.
+AS_DEFINED = (_SQL_MODE, f"{_SQL_MODE[:-1]},NO_DIR_IN_CREATE,NO_ENGINE_SUBSTITUTION'")
 # ARCHIVE takes no number that is not ahead of what it has given, so its rows must come before it has given any.
 _ARCHIVE = re.compile(
     r"^(CREATE TABLE `(?P<name>(?:[^`]|``)+)` \((?:\n  [^\n]*)+\n\) ENGINE=ARCHIVE\b[^\n]*?) AUTO_INCREMENT=\d+", re.M
@@ -50,7 +50,7 @@ def require_whole(restored: Path, manifest: Manifest) -> None:
 
 def tables_of(restored: Path, inventory: Inventory) -> str:
     """The script that makes the tables, as any server can carry it out before their rows come."""
-    script = text_of(restored / files.TABLES).replace(*NO_DIRECTORIES, 1)
+    script = text_of(restored / files.TABLES).replace(*AS_DEFINED, 1)
 
     def without_number(definition: re.Match[str]) -> str:
         table = inventory.tables.get(definition["name"].replace("``", "`"), {"rows": 0})

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from ccdr.engines.mariadb.client import text_of
 from ccdr.engines.mariadb.dump import files
-from ccdr.engines.mariadb.dump.load import NO_DIRECTORIES
+from ccdr.engines.mariadb.dump.load import AS_DEFINED
 from ccdr.engines.servers.parts import ChosenTables
 from ccdr.model.errors import BackupBad
 from ccdr.model.values import Manifest, so_many
@@ -65,7 +65,7 @@ def narrow(restored: Path, manifest: Manifest) -> None:
     """Make the fetched dump one of these tables alone, which loads as any does."""
     tables = cast("Mapping[str, Any]", manifest.contents["tables"])
     script, _, _ = _narrowed(text_of(restored / files.TABLES), set(tables))
-    _write(restored / files.TABLES, script.replace(*NO_DIRECTORIES, 1))
+    _write(restored / files.TABLES, script.replace(*AS_DEFINED, 1))
     _write(restored / files.CODE, _NO_CODE.format(manifest.contents["database"]))
 
 
