@@ -116,6 +116,8 @@ def test_of_a_copy_and_its_log_started_by_docker_and_backed_up_again(
         assert facts(container, socket) == of_source(server)
         newest = "select name from crm.customer order by id desc limit 1"
         assert ask(container, socket, newest) == "by the log"
+        (told,) = (c["actual"] for c in done.json["checks"] if c["name"] == "files")
+        assert "made by the log: made_late, and what a session alone had set" in told, "none of the base's own"
         engine = "select engine from information_schema.tables where table_name = 'made_late'"
         assert ask(container, socket, engine) == "MyISAM", "the source's own engine, which no log names"
         assert ask(container, socket, OURS, *backup_user("crm")) == "0"

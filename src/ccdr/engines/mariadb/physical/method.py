@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccdr.engines import sums
-from ccdr.engines.compared import judged
+from ccdr.engines.compared import judged, named
 from ccdr.engines.mariadb import memory_rows, questions, recovery, rights, server
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import Login, answers, quote_name
@@ -56,6 +56,7 @@ until echo 'SELECT 1' | {shlex.join(server.LOGIN.asking())} > /dev/null 2>&1; do
   sleep 0.05
 done
 """
+_UNTOLD = "and what a session alone had set for it (its engine, page compression) no log tells"
 _TABLES = """SELECT JSON_ARRAY(table_schema, table_name, engine) FROM information_schema.tables
 WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')
   AND table_schema NOT IN ('information_schema', 'performance_schema') ORDER BY 1;"""
@@ -170,13 +171,14 @@ class Physical:
         """Files by their digests, before a server touched them; then that what they are made of is all there."""
         box, inventory = context.sandbox, Inventory(context.manifest.contents)
         verified = box.run(["cat", _VERIFIED], ok=(0, 1)).code == 0
-        count = so_many(len(context.manifest.files), "file")
+        count, there = so_many(len(context.manifest.files), "file"), objects_of(box, server.LOGIN, inventory.database)
+        made = sorted({t.name for t in there.tables} - inventory.names)
+        untold = f"; made by the log: {named(made)}, {_UNTOLD}" if made and context.recovered else ""
         yield judged(
-            "files", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256", lead="differs: "
+            "files", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256{untold}", lead="differs: "
         )
         if context.recovered:
             return  # by a log that may hold other tables
-        there = objects_of(box, server.LOGIN, inventory.database)
         names = {t.name: t.engine for t in there.tables}
         wrong = [f"table {n}" for n, t in sorted(inventory.tables.items()) if names.get(n) != t["engine"]]
         wrong += [name for name, definition in inventory.objects.items() if there.named.get(name) != definition]
