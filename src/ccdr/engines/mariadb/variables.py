@@ -28,7 +28,7 @@ LEFT = re.compile(
     r"basedir|datadir|tmpdir|socket|log_bin|log_error|relay_log|secure_file_priv|ignore_db_dirs|aria_block_size|"
     r".*_(?:dir|directory|path|file|filename|basename|index)|"
     # where it listens, as what, and with which keys
-    r"port|.*_port|bind_address|hostname|server_id|skip_networking|proxy_protocol_networks|redirect_url|ssl_.*|"
+    r"port|.*_port|bind_address|hostname|server_id|skip_networking|proxy_protocol_networks|redirect_url|feedback_.*|ssl_.*|"
     r"require_secure_transport|(?:.*_)?encrypt_.*|innodb_.*encryption.*|skip_grant_tables|"
     # what its host has of memory, files and threads
     r"open_files_limit|large_pages|core_file|thread_pool_size|innodb_buffer_pool_.*|innodb_.*aio|innodb_numa_.*|"
@@ -38,7 +38,7 @@ LEFT = re.compile(
     # what was for an hour's need
     r"innodb_force_recovery|innodb_read_only"
 )
-_OPTION = re.compile(r"^([a-z][a-z0-9-]*) ", re.M)
+_OPTION = re.compile(r"^([a-z][a-z0-9-]*)(?= |$)", re.M)
 
 
 def told(rows: Iterable[Any]) -> dict[str, tuple[str | None, bool]]:
