@@ -13,11 +13,13 @@ from tests.faults.test_secrets import watching
 from tests.support.harness import Damage, Quiet, Ran, Site, eventually, in_background
 from tests.support.mariadb_source import (
     BY_TRANSACTION,
+    MAJOR,
     PASSWORD,
     USER,
     ZONES,
     MariaSource,
     crm,
+    image_of,
     maria_damage,
     mariadb_server,
     small_database,
@@ -656,7 +658,8 @@ def test_a_plugin_that_the_image_lacks_proves_nothing_and_is_named(
         maria.sql("uninstall soname 'ours'")
     done = centre.run("test", "p")
     assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
-    assert named in done.json["reason"] and "lacks" in done.json["reason"], done.json["reason"]
+    reason = done.json["reason"]
+    assert named in reason and f"the image {image_of(MAJOR)} lacks" in reason, reason
 
 
 def test_how_the_client_was_connected_is_recorded_as_the_server_tells_it(maria: MariaSource, centre: Site) -> None:

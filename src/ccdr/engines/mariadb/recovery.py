@@ -210,7 +210,7 @@ def _apply(
             raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
         if error.stderr.search(LACKS):
             raise TestBroken(
-                f"the image cannot apply the log: {error}",
+                f"{error.the_image} cannot apply the log: {error}",
                 hint="back up again: a base tells which plugins the source uses; or name an image that has them",
             ) from None
         if _NOT_THERE in error.stderr:

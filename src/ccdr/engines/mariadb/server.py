@@ -89,7 +89,8 @@ def start(box: Place, options: Mapping[str, str], plugins: Iterable[str], versio
     except CommandFailed as error:
         words = last_words(box)
         raise TestBroken(
-            f"the sandbox's server ({version}) did not start: {error}" + (f"; {words.answer}" if words.answer else ""),
+            f"the sandbox's server ({version}, {error.the_image}) did not start: {error}"
+            + (f"; {words.answer}" if words.answer else ""),
             hint="does the image hold what `server_settings:` asks for, and the plugins that the source uses?",
             words=words,
         ) from None

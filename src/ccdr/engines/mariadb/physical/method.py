@@ -142,7 +142,7 @@ class Physical:
             words = server.last_words(box)
             if words.search(server.LACKS) or error.stalled:
                 raise TestBroken(
-                    f"the image cannot run the restored server: {lacking(words, names_in(manifest.contents))}",
+                    f"{error.the_image} cannot run the restored server: {lacking(words, names_in(manifest.contents))}",
                     hint="name an image that has what the source has (`image:`), or change `server_settings:`",
                     words=words,
                 ) from None
