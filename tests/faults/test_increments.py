@@ -318,7 +318,7 @@ def answered(back: Path, server: Cluster) -> None:
     shutil.copytree(back, there, symlinks=True)
     script = f"""set -e
       cp -r {there} /var/lib/postgresql/again; cd /var/lib/postgresql/again; chmod 700 data
-      pg_verifybackup -q data
+      pg_verifybackup -q -i postgresql.conf data
       pg_ctl -D data -w -s -l /tmp/again.log -o "-c port=5444 -c listen_addresses= -c unix_socket_directories=/sockets -c fsync=off" start
       psql -XqAt -h /sockets -p 5444 -U postgres -d crm -c 'select count(*) >= 3100 from call, (select count(*) from kept) k where k.count = 20000'
       pg_ctl -D data -w -s -m immediate stop; rm -rf /var/lib/postgresql/again"""

@@ -106,7 +106,7 @@ def test_a_postgres_copy_reads_no_configuration_of_its_source(server: Cluster, t
     for name in ("postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "standby.signal"):
         assert (target / "captured" / name).exists(), name
     (link,) = (target / "data/pg_tblspc").iterdir()
-    assert link.readlink().parent == target / "tablespaces"
+    assert link.resolve().parent == target / "tablespaces"
 
 
 # --- MariaDB --------------------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from pathlib import Path
 
 
 def leading_out(tree: Path, final: Path) -> Iterator[str]:
-    """Links in the tree, by their paths below it, that lead out of it once it is called `final`."""
+    """Links in the tree, by their paths below it, that lead out of it once it is called `final`. OSError where a
+    directory cannot be read."""
     inside = (tree.resolve(), final)
     above = [tree]
     while above:

@@ -99,12 +99,8 @@ class Staging:
         """The final name, in one step (at a mount point: one step for each entry). On disk before it is said to be.
         CcdrError where a server that is started on it would follow a link to what was not made here; a tree of files
         keeps those that it had."""
-        if not keeps_links and (out := sorted(leading_out(self.tree, self.target))):
-            raise CcdrError(
-                f"{self.tree / out[0]} leads out of what was restored, to {(self.tree / out[0]).readlink()}: a server "
-                f"that is started there would use that ({so_many(len(out), 'such link')})",
-                hint="restore another snapshot; or remove that link in a copy of the files, and look at them by hand",
-            )
+        if not keeps_links:
+            self._refuse_links()
         host.run(["sync", "-f", str(self.root)], what="writing to disk")
         try:
             with interrupts.deferred():
@@ -118,6 +114,18 @@ class Staging:
         except OSError as error:
             raise CcdrError(f"{self.target} cannot be given its name: {error.strerror}") from None
         self.settle(host)
+
+    def _refuse_links(self) -> None:
+        try:
+            out = sorted(leading_out(self.tree, self.target))
+        except OSError as error:
+            raise CcdrError(f"{self.tree} cannot be looked through for links: {error.strerror}") from None
+        if out:
+            raise CcdrError(
+                f"{out[0]} in what was restored leads out of it, to {(self.tree / out[0]).readlink()}: a server would "
+                f"use that ({so_many(len(out), 'such link')})",
+                hint="restore another snapshot; or fetch this one with restic, and look at that link first",
+            )
 
     def settle(self, host: Place) -> None:
         """Its name is on disk, too."""

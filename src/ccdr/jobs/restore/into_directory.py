@@ -346,12 +346,16 @@ class IntoDirectory:
         with self.order.phase("finish", f"naming it {self.staging.target}", progress):
             if not self.order.engine.has_server and os.geteuid() == 0:
                 self.order.result.notes += strangers(self.staging.tree, self.staging.target)
-            if self._whole and (out := sum(1 for _ in leading_out(self.staging.tree, self.staging.target))):
-                self.order.result.notes.append(
-                    f"{so_many(out, 'symbolic link')} in it lead elsewhere, as at the source: to what is there now"
-                )
+            if self._whole:
+                self._tell_links()
             self.staging.finish(self.order.services.host, keeps_links=self._whole)
             return self.staging.remove()
+
+    def _tell_links(self) -> None:
+        with contextlib.suppress(OSError):  # a directory that whoever runs ccdr may not read
+            out = sum(1 for _ in leading_out(self.staging.tree, self.staging.target))
+            lead = f"{so_many(out, 'symbolic link')} in it lead elsewhere, as at the source: to what is there now"
+            self.order.result.notes += [lead] if out else []
 
     def named(self) -> bool | None:
         return self.staging.named

@@ -10,7 +10,6 @@ from pathlib import Path
 from ccdr.engines.postgres import silenced
 from ccdr.engines.postgres.inventory import conf_line
 from ccdr.engines.postgres.new_server import configuration as conf
-from ccdr.engines.postgres.new_server.homes import lead_to
 from ccdr.engines.postgres.physical.capture import CLUSTER
 from ccdr.engines.servers.silenced import told
 from ccdr.model.values import Manifest
@@ -39,7 +38,6 @@ def hand_over(restored: Path, final: Path, manifest: Manifest) -> list[str]:
         if not (data / name).exists():
             (data / name).write_text(text, "utf-8")
             (data / name).chmod(0o600)
-    lead_to(data, final)
     where = shlex.quote(str(final / CLUSTER / conf.CONF))
     still = [*silenced.of_settings(captured, {}, where), silenced.of_subscriptions("any subscription of it", where)]
     return [
