@@ -107,6 +107,7 @@ def romanian(source: Source) -> bool:
 
 
 def _emptied(source: Source) -> None:
+    source.psql("select lo_unlink(oid) from pg_largeobject_metadata", "contract")
     source.psql("drop schema public cascade; create schema public", "contract")
 
 

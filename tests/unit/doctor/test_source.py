@@ -26,6 +26,7 @@ READER: dict[str, Any] = {
     "major": 17,
     "makes": False,
     "tables": 4,
+    "objects": 9,
     "unreadable": [],
     "hidden_rows": [],
     "writable": 0,
@@ -37,7 +38,8 @@ READER: dict[str, Any] = {
     ("changed", "expected"),
     [
         ({}, [OK, OK]),
-        ({"tables": 0}, [FAIL, OK]),  # pg_dump would be content
+        ({"objects": 0}, [FAIL, OK]),  # pg_dump would be content
+        ({"tables": 0}, [OK, OK]),  # functions alone
         ({"unreadable": ["call"]}, [FAIL, OK]),
         ({"hidden_rows": ["call"]}, [FAIL, OK]),
         ({"large_objects": 2}, [FAIL, OK]),

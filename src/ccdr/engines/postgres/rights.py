@@ -20,6 +20,14 @@ select jsonb_build_object(
   'major', current_setting('server_version_num')::int / 10000,
   'makes', r.rolcreaterole or r.rolcreatedb,
   'tables', (select count(*) from dumped),
+  'objects', (select count(*) from dumped) + (select count(*) from pg_largeobject_metadata) + (
+      select count(*) from (
+        select 'pg_class'::regclass, oid from pg_class where relkind in ('v', 'm', 'f')
+        union all select 'pg_proc'::regclass, oid from pg_proc
+        union all select 'pg_type'::regclass, oid from pg_type where typrelid = 0 and typcategory <> 'A'
+      ) o(class, object)
+      where object >= 16384 and not exists (
+        select from pg_depend e where e.classid = class and e.objid = object and e.deptype = 'e')),
   'unreadable', (select coalesce(jsonb_agg(name order by name), '[]') from dumped where not readable),
   'hidden_rows', (select coalesce(jsonb_agg(name order by name), '[]') from dumped where hidden),
   'writable', (select count(*) from dumped where writable),
@@ -69,9 +77,11 @@ def judged(facts: Mapping[str, Any], user: str) -> Iterator[Probe]:
         short = True
         problem = f"{user} may not read {facts['large_objects']} large objects, which pg_read_all_data does not cover"
         yield Probe.fail(what, problem, f"as a superuser, by psql: {grants.large_objects(role)}")
-    if not facts["tables"]:
+    if not facts["objects"]:
         short = True
-        yield Probe.fail(what, "there is no table, and an empty dump is no backup", "is it the right database?")
+        yield Probe.fail(
+            what, "it holds no object of its own, and an empty dump is no backup", "is it the right database?"
+        )
     if not short:
         yield Probe.ok(what, f"{user} may read all {facts['tables']} tables and sequences, and every large object")
     yield _writing(facts, user)
