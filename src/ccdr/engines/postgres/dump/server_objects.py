@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from ccdr.engines.compared import judged
 from ccdr.model.errors import CommandFailed
-from ccdr.model.values import CheckResult
+from ccdr.model.values import CheckResult, so_many
 
 # What is no object of an extension's own, and stands beside them.
 _MEMBER = re.compile(r"(?!rows of |extension |other members )")
@@ -183,21 +183,30 @@ def read_objects(answer: str) -> Objects:
         raise CommandFailed(["psql"], 0, f"its answer is no list of objects: {type(error).__name__}") from None
 
 
-def same_server_objects(contents: Mapping[str, Any], every: Objects, versions: object) -> CheckResult:
+def same_server_objects(contents: Mapping[str, Any], every: Objects, versions: Mapping[str, str]) -> CheckResult:
     wrong = differing(contents, every, versions)
-    count = f"{sum(map(len, contents['server_objects'].values()))} objects"
-    left = f"; left out, as the plan says: {', '.join(left_out)}" if (left_out := contents["left_out"]) else ""
-    return judged("what the server and extensions make", wrong, count, f"{count}, equal{left}", lead="differs: ")
+    same = _of_same_version(contents, versions)
+    count = so_many(sum(len(contents["server_objects"][extension]) for extension in same), "object")
+    told = f"{count}, equal"
+    if others := sorted(contents["server_objects"].keys() - set(same)):
+        told += f"; of {', '.join(others)} not compared, as the version is another"
+    if left_out := contents["left_out"]:
+        told += f"; left out, as the plan says: {', '.join(left_out)}"
+    return judged("what the server and extensions make", wrong, count, told, lead="differs: ")
 
 
-def differing(contents: Mapping[str, Any], every: Objects, versions: object) -> list[str]:
+def _of_same_version(contents: Mapping[str, Any], versions: Mapping[str, str]) -> list[str]:
+    was: Mapping[str, str] = contents["extensions"]
+    return [e for e in contents["server_objects"] if was.get(e) == versions.get(e)]
+
+
+def differing(contents: Mapping[str, Any], every: Objects, versions: Mapping[str, str]) -> list[str]:
     """Names of objects that the manifest's `contents` tell of and that are others in the restored database, of which
     `every` tells; but for what the plan leaves out. An extension in another version (`versions` has them there) is
-    another one: its own objects are not compared, and `same_settings` tells the version."""
-    was, now = (cast("Mapping[str, str]", v) for v in (contents["extensions"], versions))
+    another one: its own objects are not compared."""
     before = cast("Objects", contents["server_objects"])
     wrong = set()
-    for extension in (e for e in before if was.get(e) == now.get(e)):
+    for extension in _of_same_version(contents, versions):
         after = {**every.get(extension, {})}
         rest = [d for name, d in after.items() if name not in before[extension] and _MEMBER.match(name)]
         after[f"other members of extension {extension}"] = sha256("".join(sorted(rest)).encode()).hexdigest()[:32]
