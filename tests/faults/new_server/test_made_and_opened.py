@@ -217,6 +217,9 @@ def _backed_up_again(ready: Ready) -> None:
         f'  restore_test: {{schedule: "0 3 * * *", checks: [crm]}}\n  log_shipping: {{interval: 2s}}'
     )
     again.backed_up()
+    catalogue = again.services().catalogue
+    contents = catalogue.manifest(catalogue.snapshots("p", "crm")[0]).contents
+    assert contents["recovery"] == ready.left.mark, "by which a backup knows a recovery's own successor"
     psql(ready.home, ready.port, "insert into kept select 7")
     ship_once(again)
     done = again.run("test", "p", "--at", "latest")

@@ -13,7 +13,7 @@ from ccdr.engines.mariadb.binlog import Binlog
 from ccdr.engines.mariadb.connection import Connection
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.jobs.services import Services
-from ccdr.jobs.shipping.successor import made_here
+from ccdr.jobs.shipping.successor import made_by_recovery, made_here
 from ccdr.plans.job import Job
 from ccdr.ports.log import ShippedLog
 
@@ -39,3 +39,25 @@ def test_what_tells_of_something_else_accounts_for_nothing(record: dict[str, Any
 
 def test_a_cluster_of_postgresql_keeps_its_identifier() -> None:
     assert not made({}, log=WAL)
+
+
+@pytest.mark.parametrize(
+    ("record", "number", "mark", "by"),
+    [
+        ({}, "7", "one", True),
+        ({"kind": "recover.start", "asset": None}, None, "one", True),
+        ({}, "7", "two", False),
+        ({"asset": "other"}, "7", "one", False),
+        ({"kind": "restore.end", "server": "7"}, "7", None, True),
+        ({"kind": "restore.end", "server": "7", "result": "FAILED"}, "7", None, False),
+        ({"kind": "restore.end", "server": "7"}, "8", None, False),
+        ({"kind": "restore.end"}, None, None, False),
+        ({"kind": "restore.end", "server": "7", "plan": "q"}, "7", None, False),
+    ],
+)
+def test_a_server_that_a_recovery_made_or_restored_onto(
+    record: dict[str, Any], number: str | None, mark: str | None, by: bool
+) -> None:
+    whole = {"kind": "restore.start", "plan": "p", "asset": "crm", "run": "one", "result": "RESTORED", **record}
+    services = cast(Services, SimpleNamespace(records=lambda: iter([whole])))
+    assert made_by_recovery(JOB, services, number, mark) is by

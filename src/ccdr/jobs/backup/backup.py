@@ -30,7 +30,7 @@ from ccdr.storage.restic import PROBE_WAIT
 
 ANOTHER = (
     "the source is another PostgreSQL server than that of the backups before: its system identifier is {}, and theirs "
-    "is {} (OTHER_CLUSTER)"
+    "is {} ({})"
 )
 HURRY = 10.0  # seconds that somebody who interrupts us may have to wait for a dead store
 
@@ -66,9 +66,9 @@ def backup(
                     history = services.history(job)
                     if history.is_another(result.server):
                         result.made_by_recovery = made_by_recovery(job, services, result.server, result.recovery)
-                        if not result.made_by_recovery:
-                            result.other_cluster = True
-                            result.notes.append(ANOTHER.format(result.server, history.server))
+                        result.other_cluster = not result.made_by_recovery
+                        why = "OTHER_CLUSTER" if result.other_cluster else "a recovery by ccdr made it"
+                        result.notes.append(ANOTHER.format(result.server, history.server, why))
                     result.suspect = history.suspicion(
                         result.growth, result.canaries, _source(result), drains=job.engine.drains
                     )

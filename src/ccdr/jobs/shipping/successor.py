@@ -22,7 +22,9 @@ def made_here(job: Job, services: Services, log: ShippedLog, identity: str) -> b
 def made_by_recovery(job: Job, services: Services, number: str | None, mark: str | None) -> bool:
     """The same for the server that bears this mark, or that a restore onto a server has found to have this number."""
     return any(
-        mark == record["run"] if record["kind"] in RECOVERIES else number is not None and record.get("server") == number
+        mark == record["run"]
+        if record["kind"] in RECOVERIES
+        else record["result"] == "RESTORED" and number is not None and record.get("server") == number
         for record in _recoveries(job, services, RESTORE_END)
     )
 
