@@ -58,9 +58,9 @@ def test_it_listens_where_the_plan_says_and_keeps_what_its_log_and_standbys_need
 def test_what_was_set_is_taken_but_for_a_stated_list_and_what_the_server_does_not_know() -> None:
     source: dict[str, str | None] = {
         "lock_timeout": "77000", "app.key": "x", "archive_command": "cp", "data_directory": "/d", "primary_conninfo": "h",
-        "of_a_library": "on", "log_line_prefix": None,
+        "of_a_library": "on", "log_line_prefix": None, "lc_messages": "xx_YY", "max_stack_depth": "100000",
     }  # fmt: skip
-    taken, notes = for_server(source, {"lock_timeout": "0", "log_line_prefix": "%m", "archive_command": ""})
+    taken, notes = for_server(source, {n: "" for n in source if n != "of_a_library"})
     assert taken == {"lock_timeout": "77000", "app.key": "x"}
     (note,) = notes
     assert note.endswith(": of_a_library, log_line_prefix")

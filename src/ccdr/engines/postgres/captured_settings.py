@@ -22,8 +22,9 @@ HARMLESS = (
     *("lc_monetary", "lc_numeric", "lc_time", "local_preload_libraries", "log_timezone", "search_path"),
     *("session_preload_libraries", "shared_preload_libraries", "timezone_abbreviations"),
 )
-# A new server has its own: where its files lie, where it listens and how it logs, what of this host's memory and kernel
-# it uses, to where it recovers, what has it pass over damage, and what stands still until somebody says so.
+# A new server has its own: where its files lie, where it listens, how and in which language it logs, what of this
+# host's memory and kernel it uses, to where it recovers, what has it pass over damage, what stands still until somebody
+# says so.
 NOT_SET = SILENCED | frozenset(
     (
         *("config_file", "data_directory", "external_pid_file", "hba_file", "ident_file", "stats_temp_directory"),
@@ -33,6 +34,7 @@ NOT_SET = SILENCED | frozenset(
         *("ssl_crl_file", "ssl_dh_params_file", "ssl_key_file", "ssl_passphrase_command"),
         *("event_source", "log_destination", "log_directory", "log_filename", "logging_collector", "syslog_ident"),
         *("dynamic_shared_memory_type", "huge_page_size", "huge_pages", "io_method", "jit_provider"),
+        *("debug_io_direct", "lc_messages", "max_stack_depth"),
         *("max_files_per_process", "min_dynamic_shared_memory", "shared_memory_type", "wal_sync_method"),
         *("recovery_min_apply_delay", "recovery_target", "recovery_target_action", "recovery_target_inclusive"),
         *("recovery_target_lsn", "recovery_target_name", "recovery_target_time", "recovery_target_timeline"),

@@ -111,7 +111,10 @@ def notes_of(dumped: Dumped) -> list[str]:
     if not dumped.inventory.facts["system_identifier"]:
         notes.append("which server it is, is not known: the role may not execute pg_control_system()")
     if not dumped.inventory.superuser:
-        notes.append("taken by a role that is no superuser: roles come back without their passwords")
+        notes.append(
+            "taken by a role that is no superuser: roles come back without their passwords, and settings that it may "
+            "not read are not known"
+        )
         if dumped.inventory.facts.get("user_mappings"):
             notes.append("user mappings come back without their options, which only a superuser may read")
     return notes

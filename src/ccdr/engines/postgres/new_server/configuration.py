@@ -117,7 +117,7 @@ def locales(contents: Mapping[str, Any]) -> set[str]:
     databases = list((contents.get("databases") or {}).values()) or [contents]
     named = {str(d[key]) for d in databases for key in ("collate", "ctype") if d.get(key)}
     settings = captured_settings(contents)
-    named |= {settings[key] for key in ("lc_messages", "lc_monetary", "lc_numeric", "lc_time") if key in settings}
+    named |= {settings[key] for key in ("lc_monetary", "lc_numeric", "lc_time") if key in settings}
     return named - {"C", "POSIX", "C.UTF-8", "C.utf8", ""}
 
 
