@@ -305,13 +305,8 @@ def test_restored_for_real_it_is_one_whole_directory(site: Site, server: Cluster
     result = restored(site, back)
     assert (result.result, int(result.exit_code)) == ("RESTORED", 0), result
     assert not result.left_behind and not left(site)
-    assert sorted(p.name for p in back.iterdir()) == [
-        "captured",
-        "ccdr-manifest.json",
-        "data",
-        "settings.json",
-        "tablespaces",
-    ]
+    there = ["captured", "ccdr-manifest.json", "data", "settings.json", "tablespaces"]
+    assert sorted(p.name for p in back.iterdir()) == there
     assert not list(back.rglob("INCREMENTAL.*"))
     links = [p for p in (back / "data/pg_tblspc").iterdir() if p.is_symlink()]
     assert links and all(p.resolve().is_relative_to(back) for p in links)
