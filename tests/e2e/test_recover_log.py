@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -24,23 +25,17 @@ from tests.support.primary import primary
 from ccdr.telling.runbook import by_hand
 
 LOG = "By hand: a shipped log"
+# Started on what a container has applied the log to: nobody is in recovery, nothing leads to the source's own path.
 POSTGRES = """set -ex
-chown -R postgres {d}/restore; chmod 755 {d} {d}/restore
-cp -a {d}/restore/whole/data /tmp/unread  # it goes to the log's end, which it may not read
-sed -i '/^recovery_target_[ta][ic]/d' /tmp/unread/postgresql.auto.conf
-chown root {d}/restore/log; chmod 700 {d}/restore/log
-if su postgres -c '/usr/lib/postgresql/17/bin/pg_ctl -D /tmp/unread -w -s -l /tmp/log \
-  -o "-c unix_socket_directories=/tmp -c listen_addresses=" start'; then echo opened without its log; exit 9; fi
-chown postgres {d}/restore/log
-su postgres -c 'PATH=$PATH:/usr/lib/postgresql/17/bin
-  pg_verifybackup -q -n {d}/restore/whole/data
-  pg_ctl -D {d}/restore/whole/data -w -s -l /tmp/log -o "-c unix_socket_directories=/tmp -c listen_addresses=" start'
+{lines}
 export PGHOST=/tmp PGUSER=postgres
-until psql -XqAtc "select pg_is_wal_replay_paused()" postgres | grep -q t; do sleep 0.1; done
-{commands} > /tmp/said
-psql -XqAtc "select string_agg(note, ' ' order by id) from call where id > 100" postgres
-until psql -XqAtc "create table can_be_written ()" postgres; do sleep 0.1; done
+psql -XqAtc "create table can_be_written ()" postgres
+psql -XqAtc "select string_agg(note, ' ' order by id), (select count(*) from late) from call where id > 100" postgres
 """
+# What a page's next line waits for, as whoever types it looks whether it is time.
+APPLIED = """until docker exec applied psql -XqAt -h /tmp -d postgres -c 'select {}' | grep -q t; do
+  docker inspect -f {{{{.State.Running}}}} applied | grep -q true || exit 9; sleep 0.1
+done"""
 MARIADB = """set -ex
 {made_ready}
 chmod 755 {d} {d}/restore {d}/restore/whole
@@ -96,11 +91,15 @@ class ByHand:
 
 
 def test_postgres(site: Site, place: Path, tmp_path: Path) -> None:
+    """With a tablespace that was made after the base: whatever is typed, nothing of the source's is touched."""
     image = _image()
     with primary(tmp_path / "source", image, "max_slot_wal_keep_size=1GB") as source:
         source.psql(shipping.SMALL)
         shipping.plan(site, source)
         site.backed_up()
+        subprocess.run(["docker", "exec", source.container, "mkdir", "/work/late one"], check=True)
+        source.psql("create tablespace late location '/work/late one'")
+        source.psql("create table late tablespace late as select generate_series(1, 7)")
         shipping.note(source, "first")
         shipping.ship_once(site)
         source.psql("select pg_switch_wal()")
@@ -109,35 +108,44 @@ def test_postgres(site: Site, place: Path, tmp_path: Path) -> None:
         shipping.ship_once(site)
     me = ByHand(site, place, str(moment))
     base = f"restic restore {me.names['ID:CAPTURED']} --target {place}/restore/whole"  # which stands on its own
-    first, then = me.lines(LOG, "PostgreSQL").split("psql", 1)
-    me.here(base, me.lines(LOG, "Fetch it"), first)
-    assert me.in_box(image, POSTGRES.format(d=place, commands=f"psql{then}")) == "first second"
+    apply = me.lines(LOG, "PostgreSQL").replace("I=postgres:17", f"I={image}")
+    first, then = apply.split("docker exec", 1)
+    resume, end = f"docker exec{then}".split("docker stop", 1)
+    paused, written = APPLIED.format("pg_is_wal_replay_paused()"), APPLIED.format("not pg_is_in_recovery()")
+    with none_left():
+        me.here(base, me.lines(LOG, "Fetch it"), first, paused, resume, written, f"docker stop{end}")
+    start = "\n".join(by_hand.START_POSTGRES).replace("$D", f"{place}/restore/whole")
+    lines = f"PATH=$PATH:/usr/lib/postgresql/17/bin\n{start}"
+    assert me.in_box(image, POSTGRES.format(lines=lines)) == "first second|7"
     shutil.rmtree(place / "restore")
     (place / "restore").mkdir(mode=0o700)
     _by_the_page(site, me, image)
+
+
+@contextlib.contextmanager
+def none_left() -> Iterator[None]:
+    try:
+        yield
+    finally:
+        subprocess.run(["docker", "rm", "-f", "applied"], check=False, capture_output=True)
 
 
 def _by_the_page(site: Site, me: ByHand, image: str) -> None:
     """To the log's end, by the lines of the printed page alone, below directories that restic has made."""
     plan = site.loaded().plan
     parts = [part.lines for part in by_hand.parts(plan, "crm", plan.assets["crm"])]
-    _, fetch, _, verify, _, aside, log, apply, start, look = [
+    _, fetch, _, verify, _, aside, log, apply, look, end, start = [
         [line.replace("/restore/", f"{me.d}/restore/") for line in lines] for lines in parts
     ]
     me.here(*fetch, *log)
-    position = re.search(r"^position=(.*)$", me.here(log[0], *look[:2]), re.MULTILINE)
-    assert position is not None
-    ask = "select string_agg(note, chr(32) order by id) || chr(32) || pg_last_wal_replay_lsn() from call where id > 100"
-    typed = [
-        "set -e",
-        *verify,
-        *aside,
-        *apply,
-        *start,
-        *look[2:],
-        f"""su postgres -c "psql -XqAt -h /tmp -d postgres -c '{ask}'" """,
-    ]
-    assert me.in_box(image, "\n".join(typed)) == f"first second third {position[1]}"
+    apply[0] = f"I={image}"
+    with none_left():
+        written = APPLIED.format("not pg_is_in_recovery()")
+        said = me.here(verify[0], *aside, log[0], *apply, written, *look, *end)
+    position = re.search(r"^position=(.*)$", said, re.MULTILINE)
+    assert position is not None and said.count(f"{position[1]} ") == 1, "all of it was applied"
+    assert not list(me.d.rglob("recovery.signal"))
+    assert me.in_box(image, POSTGRES.format(lines="\n".join([*verify[:2], *start]))) == "first second third|7"
 
 
 def test_mariadb(site: Site, place: Path) -> None:

@@ -85,9 +85,9 @@ class RecoversFiles(Protocol):
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
         """As `Engine.recover`."""
 
-    def leave(self, box: Place, files: Path) -> None:
-        """End its server. In these files (host path) nothing is left of the sandbox, and nothing by which a server that
-        is started on them applies a log, or follows another."""
+    def leave(self, box: Place, files: Path, final: Path) -> None:
+        """End its server. In these files (host path), which are going to stand at `final`, nothing is left of the
+        sandbox, and nothing by which a server that is started on them applies a log, or follows another."""
 
 
 class ShippedLog(Protocol):

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.conftest import _image
 from tests.support.cluster import Cluster
 from tests.support.harness import Ran, Site
 from tests.support.listeners import free_port
@@ -43,7 +45,10 @@ def listing(root: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Cluster]]:
     with based(tmp_path_factory.mktemp("tablespaces")) as (site, made):
+        made.psql("alter system set autovacuum = off", "postgres")  # it writes to its files by itself
+        made.psql("select pg_reload_conf()", "postgres")
         made_after_the_base(made)
+        made.psql("vacuum kept, again", "postgres")
         ship_once(site)
         made.psql("checkpoint", "postgres")
         yield site, made
@@ -76,7 +81,7 @@ def test_a_test_restores_it(shipped: tuple[Site, Cluster], storage: str) -> None
 
 @pytest.mark.usefixtures("untouched")
 def test_a_new_server_has_it_in_its_home(shipped: tuple[Site, Cluster], tmp_path: Path) -> None:
-    home, port = tmp_path / "new", free_port()
+    home, port = tmp_path / "made-of-a-log", free_port()
     tmp_path.chmod(0o755)
     done = made(shipped[0], "crm", home, "--port", str(port), "--at", "latest")
     assert done.code == 0, (done.json["reason"], done.stderr)
@@ -100,9 +105,9 @@ def second_server(made: Cluster, data: Path) -> Iterator[Callable[[str], str]]:
         made.run("pg_ctl", "-D", str(data), "-w", "-s", "-m", "immediate", "stop")
 
 
-def into(site: Site, target: Path, at: str = "latest", **env: str) -> Ran:
-    argv = ["restore", "p", "--asset", "crm", "--at", at, "--to", str(target), "--yes-i-mean", target.name]
-    return site.run(*argv, **env)
+def into(site: Site, target: Path, env: dict[str, str] | None = None) -> Ran:
+    argv = ["restore", "p", "--asset", "crm", "--at", "latest", "--to", str(target), "--yes-i-mean", target.name]
+    return site.run(*argv, env=env)
 
 
 def links(data: Path) -> list[Path]:
@@ -129,3 +134,28 @@ def test_a_directory_is_handed_over_with_the_log_applied(shipped: tuple[Site, Cl
             ask("insert into kept values (0); checkpoint")
     finally:
         subprocess.run(["rm", "-rf", str(target)], check=True)
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("knows", [True, False])
+def test_without_docker_nothing_is_armed(shipped: tuple[Site, Cluster], tmp_path: Path, knows: bool) -> None:
+    """And where this host can tell that the log leads to a path that it has, nothing is handed over."""
+    asked = (
+        "env -u DOCKER_HOST docker run --rm --network none -v /tmp:/tmp -v /dev/shm:/dev/shm --entrypoint pg_waldump"
+    )
+    waldump, target = tmp_path / "bin/pg_waldump", tmp_path / "back"
+    waldump.parent.mkdir()
+    waldump.write_text(f'#!/bin/sh\nexec {asked} {_image()} "$@"\n' if knows else "#!/bin/sh\nexit 127\n")
+    waldump.chmod(0o755)
+    env = {"DOCKER_HOST": "unix:///nowhere.sock", "PATH": f"{waldump.parent}:{os.environ['PATH']}"}
+    done = into(shipped[0], target, env=env)
+    if knows:
+        assert (done.code, done.json["result"]) == (3, "FAILED") and not target.exists(), done
+        assert "makes files at 3 paths" in done.json["reason"], done.json["reason"]
+        assert str(shipped[1].tablespaces) not in str(shipped[0].records("restore.end")[-1])
+        return
+    assert (done.code, done.json["result"]) == (0, "RESTORED"), (done.json["reason"], done.stderr)
+    assert any("not known" in note for note in done.json["notes"]), done.json["notes"]
+    names = {path.name for path in (target / "data").iterdir()}
+    assert not names & {"recovery.signal", "standby.signal"} and (target / "log").is_dir()
+    assert "restore_command" not in (target / "data/postgresql.auto.conf").read_text()

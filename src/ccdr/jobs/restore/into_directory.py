@@ -234,7 +234,7 @@ class IntoDirectory:
 
                 order.engine.start(opened({}), order.manifest)
                 self.logged.append(recovery.carry_out(recovers, boxes[-1], restored, fetched, order.manifest, opened))
-                recovers.leave(boxes[-1], restored)
+                recovers.leave(boxes[-1], restored, staging.target)
         finally:
             order.result.left_behind += disposal.problems
         argv = ["chown", "-R", "-h", f"{owner.st_uid}:{owner.st_gid}", "--", str(restored)]

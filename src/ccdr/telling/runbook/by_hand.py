@@ -54,7 +54,7 @@ ASIDE_POSTGRES = (
 START_POSTGRES = (
     "touch $D/data/postgresql.conf $D/data/pg_ident.conf",
     "[ -e $D/data/pg_hba.conf ] || echo 'local all all peer' > $D/data/pg_hba.conf",
-    "chown -R postgres:postgres $D/data && chmod 700 $D/data",
+    "chown -R postgres:postgres $D && chmod 700 $D/data",
     _passable("$D"),
     'O="-c data_directory=$D/data -c hba_file=$D/data/pg_hba.conf -c ident_file=$D/data/pg_ident.conf"',
     'O="$O -c max_logical_replication_workers=0"',
@@ -147,7 +147,8 @@ def _postgres(name: str, asset: AnyEngine, *, streamed: bool) -> Iterator[Part]:
 
 
 def _postgres_physical(plan: Plan, name: str, *, ships: bool) -> Iterator[Part]:
-    """In the order in which it is typed: a server that has been started takes no log any more."""
+    """In the order in which it is typed: a server that has been started takes no log any more, and one that is started
+    on this host none at all, which might make a tablespace in the source's own."""
     whole = f"{FETCHED}/{name}-whole"
     yield Part(
         "It is the server's data directory, data/. Verify it; where that says something, take an older snapshot.",
@@ -176,14 +177,12 @@ def _postgres_physical(plan: Plan, name: str, *, ships: bool) -> Iterator[Part]:
     )
     if ships:
         yield from _log(plan, name)
-        yield _log_for_postgres(name)
+        yield from (_log_for_postgres(name), _reached_by_postgres(name), _LED_BACK)
     yield Part(
         "Give it to the server's user, and start a server of the same major version on it. It is reached through a "
         "socket in /tmp. Its subscriptions stand still.",
         (*START_POSTGRES,),
     )
-    if ships:
-        yield _reached_by_postgres(name)
 
 
 def _mariadb_physical(name: str) -> Iterator[Part]:
@@ -250,38 +249,75 @@ _CHOSEN = (
 )
 
 
+# Of a server that is started as it was fetched, without a recovery of before this one.
+_UNARMED = "sed -i '/^recovery_target/d; /^restore_command/d' $D/data/postgresql.auto.conf"
+
+
 def _log_for_postgres(name: str) -> Part:
-    log = f"{FETCHED}/{name}-log"
     # With more than 125 the server ends; with 1 it takes the log to be at its end, and opens.
-    command = f"ls {log} > /dev/null || exit 200; [ -e {log}/%f ] || exit 1; cp {log}/%f %p || exit 200"
+    command = "ls $L > /dev/null || exit 200; [ -e $L/%f ] || exit 1; cp $L/%f %p || exit 200"
     return Part(
-        "In the same shell, before anybody has started a server on data/. To go back to a moment, add the lines "
+        "Apply it in the same shell, before anybody has started a server on data/, and only in a container (without "
+        "Docker: on a host that has it): it may make tablespaces at paths of the source's, and in there each of these "
+        "leads beside data/. I is an image of the same major version. To go back to a moment, add the lines "
         "recovery_target_time = 'TIME' and recovery_target_action = 'pause'; once it is started, look at it, and end "
         "the recovery with select pg_wal_replay_resume().",
         (
-            f"chown -R postgres:postgres {log}",
-            _passable(log),
-            "sed -i '/^recovery_target/d; /^restore_command/d' $D/data/postgresql.auto.conf",
+            "I=postgres:$(cat $D/data/PG_VERSION)",
+            f"L={FETCHED}/{name}-log T={FETCHED}/{name}-tablespaces",
+            _UNARMED,
             f"""echo "restore_command = '{command}'" >> $D/data/postgresql.auto.conf""",
             "echo \"recovery_target_timeline = 'latest'\" >> $D/data/postgresql.auto.conf",
             "touch $D/data/recovery.signal",
+            *START_POSTGRES[:2],
+            *_TABLESPACES,
+            "docker run --rm -v $D:$D -v $L:$L --entrypoint chown $I -R postgres $D $L",
+            "docker run -d --name applied --network none --user postgres --stop-signal SIGINT \\",
+            """  -v $D:$D -v $L:$L:ro "$@" --entrypoint postgres $I -D $D/data \\""",
+            "  -c data_directory=$D/data -c hba_file=$D/data/pg_hba.conf \\",
+            "  -c ident_file=$D/data/pg_ident.conf -c unix_socket_directories=/tmp -c port=5432 \\",
+            "  -c logging_collector=off",
         ),
     )
+
+
+# Number and path of each tablespace that the log makes, the last one of each path: and what has it lie beside data/.
+_TABLESPACES = (
+    "docker run --rm -i --network none -v $L:$L:ro -w $L --entrypoint bash $I > $T <<'END'",
+    "for t in $(ls | grep -oE '^[0-9A-F]{8}' | sort -u); do",
+    """  pg_waldump -r Tablespace $(ls | grep -E "^$t[0-9A-F]{16}$" | sed -n '1p;$p')""",
+    """done | sed -n 's/.*desc: CREATE \\([0-9]*\\) "\\(.*\\)"$/\\1 \\2/p' | tac | sort -u -k 2""",
+    "END",
+    "set --; while read -r o p; do",
+    """  mkdir -p $D/tablespaces/$o; set -- "$@" -v "$D/tablespaces/$o:$p"; done < $T""",
+)
 
 
 def _reached_by_postgres(name: str) -> Part:
     return Part(
-        "Before anybody uses it: how far did it come? The first lines say how far the log goes (`position=`, "
-        "`point=`), the last how much of it was applied: as far, where you went to its end. Does it say less? Then do "
-        "not use it. Where /tmp/server.log says of a setting (max_locks_per_transaction, say) “is a lower setting than "
-        "on the primary server, where its value was N”, it only waits: end it (pg_ctl -D $D/data stop, as postgres), "
-        'type O="$O -c max_locks_per_transaction=N", and start it once more as above. Else fetch the base anew.',
+        "How far did it come? The first lines say how far the log goes (`position=`, `point=`), the last how much of "
+        "it was applied: as far, where you went to its end. Less? Then do not use it. Where `docker logs applied` "
+        "says of a setting (max_locks_per_transaction, say) “is a lower setting than on the primary server, where "
+        "its value was N”, it only waits: `docker rm -f applied`, and start it once more as above, with "
+        "-c max_locks_per_transaction=N at the end. Else fetch the base anew.",
         (
             *_reach(name),
             "ASK='select pg_last_wal_replay_lsn(), pg_last_xact_replay_timestamp()'",
-            "su postgres -c \"psql -X -h /tmp -p $(sed -n 4p $D/data/postmaster.pid) -d postgres -c '$ASK'\"",
+            """docker exec applied psql -X -h /tmp -d postgres -c "$ASK\"""",
         ),
     )
+
+
+_LED_BACK = Part(
+    "Once it takes writes (select pg_is_in_recovery() is f): end it, and have its tablespaces' links lead to where "
+    "they stand. What is started on data/ then knows nothing of the log, nor of the source's paths.",
+    (
+        "docker stop -t 600 applied && docker rm applied",
+        "while read -r o p; do for l in $D/data/pg_tblspc/*; do",
+        """  [ "$(readlink $l)" != "$p" ] || ln -sfn $D/tablespaces/$o $l; done; done < $T""",
+        _UNARMED,
+    ),
+)
 
 
 def _log_of_mariadb(name: str) -> Iterator[Part]:

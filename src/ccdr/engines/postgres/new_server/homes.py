@@ -90,9 +90,10 @@ class PhysicalFiles(PhysicalHome):
         link(box)
 
     @staticmethod
-    def leave(box: Place, files: Path) -> None:
+    def leave(box: Place, files: Path, final: Path) -> None:
         box.run(["sh", "-c", f"{STOP}\n{_AS_CAPTURED}"], what="ending the restored server")
         disarm(files / CLUSTER)
+        lead_to(files / CLUSTER, final)
 
 
 # A tablespace's link leads to where it stands in the container, too: one that goes on has been given its final one.
@@ -111,9 +112,12 @@ def link(box: Place) -> None:
 
 def lead_to(data: Path, home: Path) -> None:
     """Each tablespace's link leads to its final place: by one that is relative a server runs, and its next base backup
-    looks elsewhere."""
+    looks elsewhere. TestBroken where it does not lie in what was restored."""
     for link in sorted((data / LINKS).iterdir()):
         if link.is_symlink():
+            if not (data.parent / TABLESPACES / link.name).is_dir():
+                what = f"the tablespace {link.name} does not lie in what was restored"
+                raise TestBroken(what, hint="back up again, and restore that")
             link.unlink()
             link.symlink_to(home / TABLESPACES / link.name)
 
