@@ -8,6 +8,7 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,16 @@ ROWS = "select (select count(*) from kept) || ' ' || (select count(*) from again
 WHERE = "select string_agg(pg_tablespace_location(oid), ' ' order by spcname) from pg_tablespace where oid > 16000"
 
 
-def made_after_the_base(made: Cluster) -> None:
-    """Three, one of an odd name within another's path, one made again at a path; and one that is gone by the end."""
+def made_after_the_base(made: Cluster) -> datetime:
+    """Three, one of an odd name within another's path, one made again at a path; and one that is gone by the end. A
+    moment at which that path had the first."""
     for name in ("one", "one/of its 'own", "gone"):
         made.run("mkdir", f"{made.tablespaces}/{name}".replace("'", ""))
     odd = f"{made.tablespaces}/one/of its own"
     made.psql(f"create tablespace odd location '{odd}'", "postgres")
+    made.psql("create table early tablespace odd as select generate_series(1, 40) n", "postgres")
+    moment = datetime.fromisoformat(made.psql("select clock_timestamp()", "postgres").replace(" ", "T"))
+    made.psql("drop table early", "postgres")
     made.psql("drop tablespace odd", "postgres")
     made.psql(f"create tablespace gone location '{made.tablespaces}/gone'", "postgres")
     made.psql("drop tablespace gone", "postgres")
@@ -35,6 +40,10 @@ def made_after_the_base(made: Cluster) -> None:
     made.psql(f"create tablespace odd location '{odd}'", "postgres")
     made.psql("create table kept tablespace one as select generate_series(1, 20000) n", "postgres")
     made.psql("create table again tablespace odd as select generate_series(1, 300) n", "postgres")
+    return moment
+
+
+moments: dict[str, datetime] = {}
 
 
 def listing(root: Path) -> dict[str, str]:
@@ -47,7 +56,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Cl
     with based(tmp_path_factory.mktemp("tablespaces")) as (site, made):
         made.psql("alter system set autovacuum = off", "postgres")  # it writes to its files by itself
         made.psql("select pg_reload_conf()", "postgres")
-        made_after_the_base(made)
+        moments[made.container] = made_after_the_base(made)
         made.psql("vacuum kept, again", "postgres")
         ship_once(site)
         made.psql("checkpoint", "postgres")
@@ -77,6 +86,13 @@ def test_a_test_restores_it(shipped: tuple[Site, Cluster], storage: str) -> None
     assert (done.code, done.json["verdict"]) == (0, "PASS"), (done.json["reason"], done.stderr)
     assert back(done, ROWS) == "20000 300"
     assert str(shipped[1].tablespaces) not in str(site.records("restore_test.end")[-1])
+
+
+@pytest.mark.usefixtures("untouched")
+def test_at_a_moment_a_path_has_the_tablespace_that_it_had_then(shipped: tuple[Site, Cluster]) -> None:
+    done = recovered(shipped[0], moments[shipped[1].container].isoformat(), "--keep")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), (done.json["reason"], done.stderr)
+    assert back(done, "select count(*) from early") == "40"
 
 
 @pytest.mark.usefixtures("untouched")
