@@ -24,7 +24,7 @@ while read -r name file; do ln -s "$1/$file" "$line/$name"; done
 pg_waldump --rmgr=Tablespace --path="$line" --timeline="$2" --start="$3"
 """
 # Where a log ends pg_waldump fails. A server reads by the same rules and comes no further.
-_ENDS = re.compile(r"error in WAL record at|could not find (?:file|a valid record)")
+_ENDS = re.compile(r"error in WAL record at|could not find (?:file|a valid record)|WAL segment size")
 _RECORD = re.compile(r'rmgr: Tablespace .*?desc: (?:CREATE (?P<oid>\d+) "(?P<path>.*)"|DROP \d+)\s*', re.DOTALL)
 # $1: where the cluster is. A path that is no directory there is of a sandbox that is thrown away.
 _LEAD_BACK = f"""set -e
