@@ -28,6 +28,7 @@ from ccdr.ports.place import Place
 BESIDE = "memory"  # a directory beside the copy
 FILE = f"{BESIDE}/rows.sql"
 PROGRAM = f"{BESIDE}/log.awk"  # LEAVE_OUT, for a person
+TAKEN = f"{BESIDE}/taken"  # for a person: where the log stood, then the key of each table whose rows were taken
 LISTED, COUNTED = "/tmp/ccdr-memory-tables", "/tmp/ccdr-left-out"  # noqa: S108 - in the sandbox
 # A database's and a table's name, each byte as two digits: whatever is in them.
 _KEY = "CONCAT(HEX(t.table_schema), ' ', HEX(t.table_name))"
@@ -113,6 +114,7 @@ def take(place: Place, login: Login, tools: Tools, into: Path) -> dict[str, Any]
     are none, or no lock was to be had. A table that cannot be read is left out."""
     (into / BESIDE).mkdir()
     (into / PROGRAM).write_text(LEAVE_OUT)
+    (into / TAKEN).touch()
     tables = answers(place, login, _TAKEN, "listing MEMORY tables")
     if not tables:
         return None
@@ -126,7 +128,10 @@ def take(place: Place, login: Login, tools: Tools, into: Path) -> dict[str, Any]
                 _take(place, login, into / FILE, database, names)
                 taken += keys
         lock.release(session)
-        return instant.binlog and {**instant.binlog, "tables": taken}
+        if instant.binlog is not None:
+            at = f"{instant.binlog['file']} {instant.binlog['position']}"
+            (into / TAKEN).write_text("".join(f"{line}\n" for line in (at, *taken)))
+            return {**instant.binlog, "tables": taken}
     return None
 
 
