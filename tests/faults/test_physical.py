@@ -390,3 +390,26 @@ def test_no_room_left_half_way_is_a_failed_backup(own: Site, monkeypatch: pytest
         assert "no space left" in str(done.reason).lower(), done.reason
         assert_clean(own)
     yesterdays_stands(own)
+
+
+def test_a_tablespace_that_is_made_meanwhile_is_no_backup(
+    own: Site, server: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log that comes with the base would make it again at the source's own path."""
+    copied = capture.BaseBackup._run
+
+    def run(self: capture.BaseBackup, *of: Any) -> None:
+        copied(self, *of)
+        server.run("mkdir", f"{server.tablespaces}/meanwhile")
+        server.psql(f"create tablespace meanwhile location '{server.tablespaces}/meanwhile'")
+
+    monkeypatch.setattr(capture.BaseBackup, "_run", run)
+    try:
+        done = backup(Job(own.loaded(), "crm"), own.services(), Quiet())
+        assert (done.result, int(done.exit_code), done.snapshot) == ("FAILED", 1, None), done
+    finally:
+        server.psql("drop tablespace meanwhile")
+        server.run("rmdir", f"{server.tablespaces}/meanwhile")
+    monkeypatch.undo()
+    assert_clean(own)
+    heals(own)

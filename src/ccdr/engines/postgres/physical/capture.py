@@ -7,6 +7,7 @@ source is asked all the while how far its log is: the last answer that is not be
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,6 +59,7 @@ class BaseBackup:
             course = Course(session, self.tools, cluster["standby"])
             course.ask_position()
             choice = self._copy(into, cluster, course)
+            _refuse_new_tablespaces(cluster, json.loads(_ask(session, facts.TABLESPACES)))
         backup = _read(into)
         _keep_inside(into)
         after = self._catalogues(cluster, list(before))
@@ -244,6 +246,14 @@ def _keep_inside(into: Path) -> None:
             )
         link.unlink()
         link.symlink_to(Path("..", "..", TABLESPACES, link.name))
+
+
+def _refuse_new_tablespaces(cluster: Mapping[str, Any], there: Sequence[str]) -> None:
+    """The log within a base makes one again at its own path, wherever a server is started on that base."""
+    if new := set(there) - (cluster["tablespaces"] or {}).keys():
+        raise BackupFailed(
+            f"the tablespace {', '.join(sorted(new))} was made while the server was copied", hint="back up again"
+        )
 
 
 def _files(directory: Path) -> Iterator[Path]:

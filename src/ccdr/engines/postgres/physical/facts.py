@@ -59,6 +59,10 @@ with held as (select oid, reltuples, relpages, relpersistence from pg_class
     and relnamespace <> 'information_schema'::regnamespace)
 """
 CLUSTER = HELD + CLUSTER
+# The numbers of those that lie at a path of their own.
+TABLESPACES = """\
+select coalesce(json_agg(oid::text), '[]') from pg_tablespace where oid >= 16384 and pg_tablespace_location(oid) <> '';
+"""
 # How far the source is, asked again and again while it is read. A commit that was acknowledged before this is asked
 # stands before `at` in the log. On a standby it is the newest replayed commit that the data is true for.
 HOW_FAR = """\
