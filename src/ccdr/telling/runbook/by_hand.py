@@ -165,7 +165,10 @@ def _postgres_physical(plan: Plan, name: str, *, ships: bool) -> Iterator[Part]:
         (
             f"restic restore FULL --target {FETCHED}/{name}-0",
             f"restic restore NEXT --target {FETCHED}/{name}-1",
-            f"pg_combinebackup -o {whole}/data DATA-OF-FULL DATA-OF-NEXT $D/data",
+            "set --; for t in $(ls $D/tablespaces 2> /dev/null); do",
+            "  ln -sfn $D/tablespaces/$t $D/data/pg_tblspc/$t",
+            f"""  set -- "$@" -T $D/tablespaces/$t={whole}/tablespaces/$t; done""",
+            f"""pg_combinebackup -o {whole}/data "$@" DATA-OF-FULL DATA-OF-NEXT $D/data""",
             f"D={whole}; pg_verifybackup -q $D/data",
         ),
     )
