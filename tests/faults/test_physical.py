@@ -413,3 +413,16 @@ def test_a_tablespace_that_is_made_meanwhile_is_no_backup(
     monkeypatch.undo()
     assert_clean(own)
     heals(own)
+
+
+def test_a_database_of_functions_alone_comes_back(server: Cluster, tmp_path: Path) -> None:
+    """Its twin, that holds nothing, may be the wrong one."""
+    site = Site(tmp_path)
+    server.psql("create database coded")
+    try:
+        site.crm(server, "coded", PHYSICAL, checks="restore_test: crm\nchecks:\n  - {kind: identical}\n")
+        failed(site.run("backup", "p"), site, "coded", "no object of its own")
+        server.psql("create function twice(n int) returns int language sql as 'select 2 * n'", "coded")
+        heals(site)
+    finally:
+        server.psql("drop database coded")

@@ -60,7 +60,7 @@ def test_many_unreadable_tables_are_one_short_line() -> None:
 
 WHOLE: dict[str, Any] = {
     "replication": True, "superuser": False, "role": "ccdr", "inherits": True, "reads_roles": True, "reads_settings": True, "creates": False,
-    "senders": 10, "wal_level": "replica", "data_checksums": True, "unlogged": 0, "tables": 4, "databases": 3,
+    "senders": 10, "wal_level": "replica", "data_checksums": True, "unlogged": 0, "objects": 4, "databases": 3,
     "major": 17, "summarizes_wal": True, "slot_keeps": 2**30, "slots": [],
 }  # fmt: skip
 

@@ -212,9 +212,9 @@ def _ask(session: Session, sql: str) -> str:
 
 def _refuse(cluster: Mapping[str, Any], into: Path) -> None:
     """BackupFailed before anything is read, where it would come to nothing."""
-    if not cluster["table_count"]:
+    if not cluster["object_count"]:
         raise BackupFailed(
-            f"the database {cluster['database']} holds no table",
+            f"the database {cluster['database']} holds no object of its own",
             hint="name the one that matters in `connection:`; ccdr captures the whole server anyway",
         )
     needed = sum(d["bytes"] or 0 for d in cluster["databases"].values()) + MARGIN

@@ -12,6 +12,10 @@ from ccdr.ports.place import Place
 
 LARGEST = 1000  # tables that a manifest names
 AT_ONCE = 3  # databases whose catalogues are read side by side: a fifth of a second each, and a new server has three
+# How many relations and functions the database that is asked holds beside the server's own.
+OBJECTS = """(select count(*) from (
+      select oid from pg_class where relkind in ('r', 'p', 'v', 'm', 'f', 'S') and relpersistence <> 't'
+      union all select oid from pg_proc) o where oid >= 16384)"""
 # The names are those of the inventory of a dump, where they mean the same. Sizes are asked without a lock.
 CLUSTER = f"""\
 select jsonb_build_object(
@@ -42,7 +46,7 @@ select jsonb_build_object(
   'database', current_database(),
   'encoding', (select pg_encoding_to_char(encoding) from pg_database where datname = current_database()),
   'extensions', coalesce((select jsonb_object_agg(extname, extversion) from pg_extension), '{{}}'),
-  'table_count', (select count(*) from held),
+  'object_count', {OBJECTS},
   'unlogged', (select count(*) from held where relpersistence = 'u'),
   'unlogged_tables', coalesce((select jsonb_agg(name order by name) from (
       select concat(n.nspname, ' ', c.relname) as name from held h join pg_class c on c.oid = h.oid

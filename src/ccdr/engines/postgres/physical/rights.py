@@ -11,13 +11,14 @@ from ccdr.engines.postgres import grants
 from ccdr.engines.postgres.canary import canary_grant
 from ccdr.engines.postgres.connection import PSQL, Connection
 from ccdr.engines.postgres.inventory import conninfo
+from ccdr.engines.postgres.physical.facts import OBJECTS
 from ccdr.engines.postgres.physical.parents import FIRST_MAJOR
 from ccdr.engines.postgres.slot import nearly
 from ccdr.model.errors import CommandFailed
 from ccdr.model.values import Probe, human_bytes, so_many
 from ccdr.ports.place import Source
 
-RIGHTS = """\
+RIGHTS = f"""\
 select jsonb_build_object(
   'replication', rolreplication or rolsuper,
   'superuser', rolsuper,
@@ -32,7 +33,7 @@ select jsonb_build_object(
   'wal_level', current_setting('wal_level'),
   'data_checksums', current_setting('data_checksums') = 'on',
   'unlogged', (select count(*) from pg_class where relpersistence = 'u' and relkind = 'r'),
-  'tables', (select count(*) from pg_class where relkind in ('r', 'm') and relpersistence <> 't' and oid >= 16384),
+  'objects', {OBJECTS},
   'databases', (select count(*) from pg_database where datallowconn),
   'slot_keeps', (select case setting when '-1' then -1 else setting::bigint * 1048576 end from pg_settings
                  where name = 'max_slot_wal_keep_size'),
@@ -76,8 +77,8 @@ def judged(facts: Mapping[str, Any], connection: Connection, refusal: str | None
         where = "local" if connection.socket else "hostssl" if connection.verified_tls else "host"
         line = f"{where} replication {user} " + ("" if connection.socket else "ADDRESS ") + "scram-sha-256"
         yield Probe.fail(what, refusal, f"let it in, in pg_hba.conf: {line}; then SELECT pg_reload_conf();")
-    elif not facts["tables"]:
-        problem = f"the database {connection.database} holds no table"
+    elif not facts["objects"]:
+        problem = f"the database {connection.database} holds no object of its own"
         yield Probe.fail(what, problem, "name the one that matters in `connection:`: checks ask it")
     else:
         yield Probe.ok(what, f"{user} may copy the whole server: {so_many(facts['databases'], 'database')}")
