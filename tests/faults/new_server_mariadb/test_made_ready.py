@@ -116,6 +116,13 @@ def test_of_a_copy_and_its_log_started_by_docker_and_backed_up_again(
         assert facts(container, socket) == of_source(server)
         newest = "select name from crm.customer order by id desc limit 1"
         assert ask(container, socket, newest) == "by the log"
+        agents = "select count(*), sum(crc32(concat(agent, state, hex(seat)))) from crm.live_agent"
+        assert ask(container, socket, agents) == "0\tNULL", "rows in memory go with a server that is ended"
+        for line in done.json["start"]["then"]:
+            subprocess.run(
+                ["docker", "exec", "-u", "root", container, "sh", "-ec", line], check=True, capture_output=True
+            )
+        assert ask(container, socket, agents) == server.sql(agents)
         (told,) = (c["actual"] for c in done.json["checks"] if c["name"] == "files")
         assert "made by the log: made_late, and what a session alone had set" in told, "none of the base's own"
         engine = "select engine from information_schema.tables where table_name = 'made_late'"

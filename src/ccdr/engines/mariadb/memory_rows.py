@@ -153,6 +153,13 @@ def tables_of(box: Place, login: Login) -> frozenset[str]:
     return frozenset(key for key, _, _ in answers(box, login, f"{_TABLES};", "listing MEMORY tables"))
 
 
+def by_database(box: Place, login: Login) -> Iterator[tuple[str, list[str]]]:
+    """The names of those that the restored server has now."""
+    tables = answers(box, login, f"{_TABLES} ORDER BY 1;", "listing MEMORY tables")
+    for database, group in groupby(tables, key=lambda table: str(table[1])):
+        yield database, [str(name) for _, _, name in group]
+
+
 def load(box: Place, login: Login, home: str) -> None:
     client = login.client(f"--init-command=SET SESSION {AS_THEY_ARE}")
     box.run(

@@ -143,9 +143,12 @@ class Maker(NewServerMaker["MariaDB"]):
         except CommandFailed as error:
             raise private_server.bad(box, error) from None
         if log is None or target is None:
+            memory_tables.keep_beside(box, manifest)
             return None
         with blaming_the_log():
-            return recovery.recover(box, server.LOGIN, HOME, log, manifest, target)
+            reached = recovery.recover(box, server.LOGIN, HOME, log, manifest, target)
+        memory_tables.keep_anew(box, manifest)
+        return reached
 
     @staticmethod
     def _kept(box: Place) -> dict[str, str]:

@@ -1,5 +1,5 @@
 """Rows of MEMORY tables, which go with the server that is ended at last: kept in its home as statements, for a person,
-and for a server that is opened again. A copy of a whole server's files has none of them."""
+and for a server that is opened again. A copy of a server's files has those that came beside it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from ccdr.engines.mariadb import server
+from ccdr.engines.mariadb import memory_rows, server
 from ccdr.engines.mariadb.client import quote_name
 from ccdr.engines.mariadb.dump.files import dump_rows
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE
 from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.engines.mariadb.memory_rows import MemoryRows
 from ccdr.engines.mariadb.new_server.private_server import copied
 from ccdr.model.errors import TestBroken
 from ccdr.model.values import Manifest, so_many
@@ -20,7 +21,8 @@ from ccdr.ports.place import Place
 
 FILE = "memory.sql"  # below the home
 _KEEP = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; cat "$@"; }} > {HOME}/{FILE}"""
-_KEEP_ANEW = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; "$@"; }} > {HOME}/{FILE}"""
+_KEEP_ANEW = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; "$@"; }} >> {HOME}/{FILE}"""
+_BESIDE = f"umask 077; cat {HOME}/{memory_rows.FILE} > {HOME}/{FILE}"
 _REFILL = f"{shlex.join(server.LOGIN.client(f'--init-command=SET SESSION {AS_THEY_ARE}'))} < {HOME}/{FILE}"
 STARTING = 24  # times, five seconds apart, that a client knocks at a server which was started just now
 
@@ -33,14 +35,21 @@ def in_memory(manifest: Manifest) -> dict[str, str]:
     return {n: str(t["file"]) for n, t in tables.items() if t["engine"] == "MEMORY" and int(t["rows"])}
 
 
+def kept(manifest: Manifest) -> list[str]:
+    """The tables whose rows are in the home."""
+    beside = MemoryRows.of(manifest)
+    return sorted(map(memory_rows.named, beside.tables)) if beside else list(in_memory(manifest))
+
+
 def notes(manifest: Manifest, home: Path) -> Iterator[str]:
     """What a person should know of them; `home` is the new server's."""
-    if copied(manifest) and (lost := manifest.contents.get("memory_tables")):
+    tables, lost = kept(manifest), manifest.contents.get("memory_tables")
+    if copied(manifest) and lost and not tables:
         assert isinstance(lost, list)
         yield f"{so_many(len(lost), 'MEMORY table comes', 'MEMORY tables come')} back empty"
-    if files := in_memory(manifest):
+    if tables:
         yield (
-            f"{so_many(len(files), 'MEMORY table')} ({', '.join(list(files)[:5])}) will be empty when it is opened:"
+            f"{so_many(len(tables), 'MEMORY table')} ({', '.join(tables[:5])}) will be empty when it is opened:"
             f" what they held is in {home / FILE}, for `mariadb --comments --binary-mode < FILE`"
         )
 
@@ -53,18 +62,27 @@ def keep(box: Place, restored: Path, manifest: Manifest) -> None:
         box.run(["sh", "-c", _KEEP, "keep", use, *paths], what="keeping the rows of MEMORY tables")
 
 
+def keep_beside(box: Place, manifest: Manifest) -> None:
+    """As they came beside a copy of which no log is applied: as they were a moment after it."""
+    if kept(manifest):
+        box.run(["sh", "-c", _BESIDE], what="keeping the rows of MEMORY tables")
+
+
 def keep_anew(box: Place, manifest: Manifest) -> None:
     """As they are now."""
-    if tables := in_memory(manifest):
-        database = Inventory(manifest.contents).database
-        dump = dump_rows(server.LOGIN, database, list(tables), lock=True, histories=False)
+    if not kept(manifest):
+        return
+    box.run(["sh", "-c", f"umask 077; : > {HOME}/{FILE}"], what="keeping the rows of MEMORY tables")
+    for database, tables in memory_rows.by_database(box, server.LOGIN):
+        dump = dump_rows(server.LOGIN, database, tables, lock=True, histories=False)
         argv = ["sh", "-c", _KEEP_ANEW, "keep", f"USE {quote_name(database)};", *dump]
         box.run(argv, what="keeping the rows of MEMORY tables")
 
 
 def fill_again(box: Place, manifest: Manifest) -> None:
     """TestBroken where a trigger would act on their rows once more."""
-    if tables := in_memory(manifest):
+    if kept(manifest):
+        tables = in_memory(manifest)  # of a copy, none that a trigger acts on
         objects = Inventory(manifest.contents).objects
         acting = " ".join(told for name, told in objects.items() if name.startswith("trigger "))
         if any(f" INSERT of {table}," in acting for table in tables):
@@ -77,7 +95,7 @@ def fill_again(box: Place, manifest: Manifest) -> None:
 
 def lines(manifest: Manifest, home: Path, socket: Path) -> tuple[str, ...]:
     """For a person to fill them once it is opened, as whom the server lets in by its socket without a password."""
-    if not in_memory(manifest):
+    if not kept(manifest):
         return ()
     as_they_are = f"--init-command=SET SESSION {AS_THEY_ARE}"
     argv = ["mariadb", f"--socket={socket}", "--comments", "--binary-mode", as_they_are]
