@@ -53,13 +53,30 @@ def doctor(site: Site) -> list[dict[str, Any]]:
     return [{"what": look.what, "state": look.state.value, "found": look.answer, "do": look.do} for look in looks]
 
 
+KEEPS = ("--save", "3600 1")  # an RDB of its own
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_server_that_is_to_keep_no_file_is_made_to_write_none(site: Site, keeps: bool) -> None:
+    """It would load that at its next start, and bring back what was removed since. Its twin keeps one anyway."""
+    with redis_server("redis", "--repl-diskless-sync", "no", *(KEEPS if keeps else ())) as source:
+        source.cli("SET", "counter", "41")
+        queues(with_repository(site), source)
+        if keeps:
+            site.backed_up()
+        else:
+            assert "repl-diskless-sync" in site.run("doctor", "p").stdout
+            failed(site.run("backup", "p"), site, "repl-diskless-sync no")
+        assert ("rdb_saves:0" in source.cli("INFO", "persistence")) is not keeps
+
+
 # --- the transfer -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("diskless", ["yes", "no"])
 def test_source_killed_during_the_transfer_is_a_failed_backup(site: Site, diskless: str) -> None:
     """In the second case while it still writes the RDB to its own disk."""
-    slowly = ("--rdb-key-save-delay", "2000", "--rdbcompression", "no", "--repl-diskless-sync", diskless)
+    slowly = ("--rdb-key-save-delay", "2000", "--rdbcompression", "no", "--repl-diskless-sync", diskless, *KEEPS)
     with redis_server("redis", *slowly) as source:
         queues(with_repository(site), source)
         source.cli("SET", "counter", "41")
@@ -81,7 +98,7 @@ def test_source_killed_during_the_transfer_is_a_failed_backup(site: Site, diskle
 
 def test_rdb_that_comes_slowly_is_waited_for(site: Site) -> None:
     """Nothing arrives for longer than `no_progress`: the server writes its file first. Its count of keys grows."""
-    delayed = ("--rdb-key-save-delay", "1000", "--repl-diskless-sync", "no")
+    delayed = ("--rdb-key-save-delay", "1000", "--repl-diskless-sync", "no", *KEEPS)
     with redis_server("redis", *delayed) as source:
         source.cli("EVAL", "for i = 1, 12000 do redis.call('SET', i, i) end", "0")
         with pytest.MonkeyPatch.context() as patch:

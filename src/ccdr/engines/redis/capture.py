@@ -26,6 +26,7 @@ RDB, USERS = "dump.rdb", "acl.list"
 SETTINGS = (
     *("databases", "maxmemory", "maxmemory-policy", "appendonly", "save", "notify-keyspace-events"),
     *("appendfsync", "hz", "maxclients", "maxmemory-samples", "rdbcompression", "tcp-keepalive", "timeout", "port"),
+    "repl-diskless-sync",
 )
 MANY_DATABASES = 1024  # where the source does not tell how many it has
 ROOM = 2  # a server of our own may take one part in so many of what memory is free
@@ -65,6 +66,16 @@ def refuse(info: Mapping[str, str], terms: CaptureTerms) -> Release:
     return release
 
 
+def refuse_own_file(settings: Mapping[str, Any] | None) -> None:
+    """BackupFailed where a backup would have the server write a file that it is told not to keep, and would load at its
+    next start. A server that keeps an RDB anyway does no more than that."""
+    if settings and (settings.get("repl-diskless-sync"), settings.get("save")) == ("no", ""):
+        raise BackupFailed(
+            'the server, which is told to keep no RDB (save ""), would write one for a backup (repl-diskless-sync no)',
+            hint="CONFIG SET repl-diskless-sync yes; and write it into the server's configuration",
+        )
+
+
 @dataclass(frozen=True)
 class Taker:
     """One server, once. `client.kind` is known."""
@@ -84,6 +95,7 @@ class Taker:
         users = client.allowed("ACL", "LIST", what="asking for the users")
         modules = client.allowed("MODULE", "LIST", what="asking for the modules")
         settings = client.allowed("CONFIG", "GET", *SETTINGS, what="asking for the settings")
+        refuse_own_file(settings)
         rdb = into / RDB
         client.fetch_rdb(rdb, lambda size: self.tools.progress.amount(size, None))
         if client.info("server")["run_id"] != info["run_id"]:

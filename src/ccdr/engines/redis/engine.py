@@ -17,7 +17,16 @@ from pydantic import Field
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.redis import erasing, identity, rights
 from ccdr.engines.redis.accounts import accounts_of
-from ccdr.engines.redis.capture import MANY_DATABASES, RDB, USERS, CaptureTerms, Taker, crowded_by_backlog, refuse
+from ccdr.engines.redis.capture import (
+    MANY_DATABASES,
+    RDB,
+    USERS,
+    CaptureTerms,
+    Taker,
+    crowded_by_backlog,
+    refuse,
+    refuse_own_file,
+)
 from ccdr.engines.redis.checked import UnsoundFile, check
 from ccdr.engines.redis.client import SECRET, Client
 from ccdr.engines.redis.connection import Connection
@@ -115,6 +124,7 @@ class Redis(EngineConfig):
         client = self._client(source)
         info = client.first_info()
         refuse(info, self._terms)
+        refuse_own_file(client.allowed("CONFIG", "GET", "save", "repl-diskless-sync", what="asking for the settings"))
         keys = sum(int(v.split(",")[0].removeprefix("keys=")) for n, v in info.items() if re.fullmatch(r"db\d+", n))
         yield from rights.looked_at(client, self.connection.user, keys, may_be_empty=self.may_be_empty)
         if (crowded := crowded_by_backlog(info)) is not None:

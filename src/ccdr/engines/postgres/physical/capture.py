@@ -241,8 +241,8 @@ def _keep_inside(into: Path) -> None:
             continue
         if link.readlink() != into / TABLESPACES / link.name:
             raise BackupFailed(
-                f"the tablespace {link.name} was made while the backup began, and was written to {link.readlink()}",
-                hint="remove that copy if it is on this host, and back up again",
+                f"the tablespace {link.name} was made while the backup began: the copy leads to the source's own",
+                hint="back up again; leave what that link leads to alone",
             )
         link.unlink()
         link.symlink_to(Path("..", "..", TABLESPACES, link.name))
