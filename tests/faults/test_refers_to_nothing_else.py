@@ -120,6 +120,20 @@ insert into crm.parted values (1), (20);
 create table crm.old (a int) engine=MyISAM data directory='{far}' index directory='{far}';
 insert into crm.old values (1), (2);
 """
+ARIA = "create table other.lost (a int, b int, key (b)) engine=Aria data directory='{far}' index directory='{far}'"
+# All that has rows in files of its own, or in none, under names that a file's name spells otherwise.
+KINDS = """
+create database `öth-er`; use `öth-er`; install soname 'ha_archive'; install soname 'ha_blackhole';
+create table `a#P#b.c` (a int, key (a)) engine=Aria; create table `m-m` (a int, key (a)) engine=MyISAM;
+create table halves (a int, b int) engine=Aria partition by range (a) subpartition by hash (b) subpartitions 2
+  (partition `p 0` values less than (9), partition p1 values less than maxvalue);
+create table moved (a int) engine=MyISAM partition by range (a)
+  (partition p0 values less than (9) data directory='{far}', partition p1 values less than maxvalue);
+create table plain (a int not null) engine=CSV; create table fast (a int) engine=MEMORY;
+create table kept (a int) engine=ARCHIVE data directory='{far}'; create table hole (a int) engine=BLACKHOLE;
+create table merged (a int, key (a)) engine=MERGE union=(`m-m`); create view seen as select * from `m-m`;
+create sequence s engine=Aria; create sequence t; create table inno (a int) partition by hash (a) partitions 2;
+"""
 PREPARED = """
 mariadb-backup --no-defaults --prepare --target-dir={target}/data 2> /dev/null
 chown -R mysql {target}
@@ -147,7 +161,12 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MariaS
         site = crm(Site(tmp_path_factory.mktemp("captured")), made, "crm", whole_server(data))
         failed = site.run("backup", "p")
         assert failed.code == 1 and "DATA DIRECTORY" in failed.json["reason"], failed
-        done = site.run("backup", "p", env=with_clients_of_this_host(tmp_path_factory.mktemp("programs")))
+        programs = with_clients_of_this_host(tmp_path_factory.mktemp("programs"))
+        made.sql(f"create database other; {ARIA.format(far=far)}")
+        lost = site.run("backup", "p", env=programs)
+        assert (lost.code, lost.json["result"]) == (1, "FAILED") and "other/lost" in lost.json["reason"], lost
+        made.sql("drop database other;" + KINDS.format(far=far))
+        done = site.run("backup", "p", env=programs)
         assert (done.code, done.json["result"]) == (0, "STORED"), done
         assert [note for note in done.json["notes"] if note.startswith("DATA DIRECTORY: ")]
         yield made, far, site

@@ -6,6 +6,7 @@ It reads the data directory itself, so it runs on the source's host. The rows of
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -37,6 +38,9 @@ _SYSTEM = re.compile(r"\berrno\b|Errcode|No space left")
 _LOG_END = re.compile(r"^last_lsn = (\d+)$", re.MULTILINE)
 # A table with a DATA DIRECTORY that was not to be opened there; of Aria, no such table is.
 _FAR = re.compile(r"Can't open datafile (?P<innodb>\S+)|Error on aria table file open \./(?P<aria>\S+)\.MA[DI]")
+# What lies in files of the table's own, by the engine's number in its .frm, or in the .par of a partitioned table. That
+# of InnoDB, mariadb-backup fails over itself.
+_FILES = {9: (".MYD", ".MYI"), 10: (".MRG",), 16: (".ARZ",), 17: (".CSV",), 20: (".par",), 42: (".MAD", ".MAI")}
 _UNREADABLE = re.compile(r"Can't (?:read|change) dir|Permission denied|OS errno 13|errno: 13|failed to open directory")
 
 
@@ -65,6 +69,13 @@ class Copier:
             first = course.logged()
             self._copy(into, course)
             self._refuse_another(into / COPY, first, course.logged())
+            if lost := without_files(into / COPY):
+                raise BackupFailed(
+                    f"of {lost[0]}{f' and {len(lost) - 1} more' if lost[1:] else ''} the copy lacks files that hold "
+                    "its rows, as mariadb-backup did not find or open them",
+                    hint="a table of Aria it never copies from elsewhere (DATA DIRECTORY); CHECK TABLE tells whether "
+                    "they are there at all",
+                )
         # The log alone leads on to where they are of.
         memory = memory_rows.take(self.place, self.login, self.tools, into) if self.shipping else None
         until, ended = self.tools.clock.now(), origin_of(self.place, self.login)
@@ -203,6 +214,24 @@ class Course:
             return self.seen[0][0] - lag
         end = (str(binlog["file"]), int(str(binlog["position"])))
         return max([when for when, at in self.seen if at is not None and at <= end], default=self.seen[0][0]) - lag
+
+
+def without_files(copy: Path) -> list[str]:
+    """The tables, of any database, that lack a file of their own there: as their .frm is called below it, so `d/t`.
+
+    A name has no # in a file's name: it goes before a partition's, and begins those of tables in the making."""
+    there = Counter((path.parent, re.split(r"[#.]", path.name)[0], path.suffix) for path in copy.glob("*/*"))
+    lost = []
+    for definition in sorted(copy.glob("*/[!#]*.frm")):
+        with definition.open("rb") as file:
+            engines = file.read(4)[3:]
+        if (parts := definition.with_suffix(".par")).is_file():
+            listed = parts.read_bytes()
+            engines += listed[12 : 12 + int.from_bytes(listed[8:12], "little")]
+        wanted = Counter((definition.parent, definition.stem, s) for engine in engines for s in _FILES.get(engine, ()))
+        if wanted - there:
+            lost.append(str(definition.relative_to(copy).with_suffix("")))
+    return lost
 
 
 def _notes(lost: list[str], lag: float | None, lacks: str) -> Iterator[str]:
