@@ -12,12 +12,16 @@ from typing import Any
 
 import pytest
 from tests.support.listeners import free_port
+from tests.support.manifests import a_manifest
 
+from ccdr.engines.mariadb.engine import MariaDB
+from ccdr.engines.postgres.engine import Postgres
+from ccdr.engines.redis.engine import Redis
 from ccdr.host.files import extent
 from ccdr.jobs.recover.standing import Of
 from ccdr.jobs.restore import opening
 from ccdr.jobs.restore.left_server import LEFT, LeftServer, sums_of
-from ccdr.jobs.restore.opening import Opening
+from ccdr.jobs.restore.opening import Opening, listening
 from ccdr.model.errors import CcdrError
 from ccdr.plans.targets import NewServer
 from ccdr.ports.new_server import Owner, Site, StartLines
@@ -49,7 +53,7 @@ def opened(home: Path, port: int, *, alone: bool = False) -> Opening:
     job: Any = SimpleNamespace(plan="p", asset="crm", limits=SimpleNamespace(no_progress=600.0))
     anything: Any = None
     run: Any = SimpleNamespace(scratch=scratch)
-    maker: Any = SimpleNamespace(by_socket_alone=lambda _: alone)
+    maker: Any = SimpleNamespace(by_socket_alone=lambda _: alone, port=port, socket=home / "run/s")
     return Opening(job, NewServer(directory=home), left, Site(home), maker, anything, anything, run)
 
 
@@ -97,6 +101,28 @@ def test_one_that_has_no_port_is_looked_for_at_its_socket(
         listening.bind(str(home / "run/s"))
         listening.listen()
         assert one._taken() is alone
+
+
+@pytest.mark.parametrize("engine", [MariaDB, Postgres, Redis])
+def test_a_live_server_is_seen_at_the_very_socket_that_the_new_one_makes(
+    engine: type[MariaDB | Postgres | Redis], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The twin: another's socket in the same directory."""
+    sockets = tmp_path_factory.mktemp("s")
+    database = {} if engine is Redis else {"user": "u", "database": "d"}
+    connection = {"host": "/x/mysqld.sock" if engine is MariaDB else "/x/own.sock", **database}
+    asset = engine.model_validate({"engine": engine.__name__.lower(), "connection": connection})
+    maker = asset.new_server(Site(Path("/srv/new"), port=free_port(), sockets=sockets))
+    manifest = a_manifest(contents={"users": None, "settings": {}})
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(sockets / f"other.{maker.port}"))
+        other.listen()
+        assert list(listening(maker, "127.0.0.1", manifest)) == []
+    with socket.socket(socket.AF_UNIX) as live:
+        live.bind(str(maker.socket))
+        live.listen()
+        assert list(listening(maker, "127.0.0.1", manifest)) == [str(maker.socket)]
+    assert maker.socket.parent == sockets and not list(listening(maker, "127.0.0.1", manifest))
 
 
 def edited(at: Path, **changes: object) -> None:

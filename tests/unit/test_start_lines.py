@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -41,12 +44,24 @@ def test_on_a_host_that_has_not_even_the_package() -> None:
 
 def test_a_directory_of_sockets_is_made_and_comes_again_with_each_boot() -> None:
     site = Site(Path("/srv/crm"), sockets=Path("/run/dialler/db"))
-    assert "install -d -m 755 -o mysql /run/dialler/db" in UNIT.lines(site, HERE)
-    assert "RuntimeDirectory=dialler/db\n" in UNIT.drop_in(site, HERE, [])
+    assert "[ -d /run/dialler/db ] || install -d -m 755 -o mysql /run/dialler/db" in UNIT.lines(site, HERE)
+    unit = UNIT.drop_in(site, HERE, [])
+    assert "RuntimeDirectory=dialler/db\n" in unit and "RuntimeDirectoryPreserve=yes\n" in unit
     assert "RuntimeDirectory" not in UNIT.drop_in(Site(Path("/srv/crm")), HERE, [])
     (made, run) = docker_lines(site, "image", NUMBER, "mariadbd")
-    assert made == "install -d -m 755 -o 100 -g 101 /run/dialler/db"
+    assert made == "[ -d /run/dialler/db ] || install -d -m 755 -o 100 -g 101 /run/dialler/db"
     assert "--volume /srv/crm:/srv/crm --volume /run/dialler/db:/run/dialler/db" in run
+
+
+def test_a_directory_of_sockets_that_is_there_keeps_its_owner_and_mode(tmp_path: Path) -> None:
+    """A live server's may be there. The twin is made."""
+    for there in (True, False):
+        site = Site(Path("/srv/crm"), sockets=tmp_path / f"of others {there}")
+        if there:
+            site.socket_directory.mkdir(mode=0o710)
+        (made, _) = docker_lines(site, "image", Owner(os.getuid(), os.getgid()), "mariadbd")
+        subprocess.run(["sh", "-ec", made], check=True)
+        assert stat.S_IMODE(site.socket_directory.stat().st_mode) == (0o710 if there else 0o755)
 
 
 def test_another_user_and_a_home_where_units_may_not_look() -> None:

@@ -105,6 +105,10 @@ class ServerMaker(Protocol):
     def port(self) -> int:
         """Where it will listen."""
 
+    @property
+    def socket(self) -> Path:
+        """What it will make on this host, besides."""
+
     def by_socket_alone(self, manifest: Manifest) -> bool:
         """Will it listen on its socket, and on no port?"""
 

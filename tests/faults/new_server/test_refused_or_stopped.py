@@ -151,7 +151,7 @@ def test_nobody_reaches_it_and_failed_checks_leave_it_without_its_name(site: Sit
         assert way.box is not None
         argv = ["docker", "inspect", "--format", "{{.HostConfig.NetworkMode}}", way.box.id]
         seen.append(subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip())
-        seen.extend(listening(way.site, port))
+        seen.extend(listening(way.maker, way.site.address, way.order.manifest))
         assert not list(way.staging.root.rglob(".s.PGSQL*")) and not home.exists()
         return really(way, progress)
 

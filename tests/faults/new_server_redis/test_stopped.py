@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.support.harness import Quiet, Site
 from tests.support.new_server import nothing_left
+from tests.support.redis_source import redis_server
 from tests.support.repository_damage import flip
 from tests.support.stored import assert_clean, brought_back
 
@@ -50,6 +51,20 @@ def test_a_setting_that_the_server_does_not_know_is_told_before_it_is_needed(sit
         result.words.reveal(),
     )
     nothing_left(tmp_path / "new")
+
+
+def test_a_live_servers_socket_where_its_own_is_to_be_is_told(site: Site, tmp_path: Path) -> None:
+    def told(sockets: Path) -> list[str]:
+        wanted = NewServer(directory=tmp_path / "new", sockets=sockets)
+        with restoring(
+            Job(site.loaded(), "queues"), Request(to=str(wanted.directory), new_server=wanted), site.services(), Quiet()
+        ) as one:
+            return [note for note in one.result.notes if note.startswith("something listens at ")]
+
+    with redis_server("redis") as live:
+        (note,) = told(live.socket.parent)
+        assert f" {live.socket} now" in note
+        assert told(tmp_path) == []
 
 
 @pytest.fixture

@@ -95,12 +95,12 @@ class Maker(NewServerMaker["Redis"]):
 
     def __post_init__(self) -> None:
         asked_for(self.site)
-        require_short(self._socket)
+        require_short(self.socket)
 
     # --- before ---------------------------------------------------------------------------------------
 
     @cached_property
-    def _socket(self) -> Path:
+    def socket(self) -> Path:
         """Called as the source's is."""
         was = self.asset.connection.socket
         return self.site.socket_directory / (was.name if was is not None else "redis.sock")
@@ -125,7 +125,7 @@ class Maker(NewServerMaker["Redis"]):
         made = f"has a new {kind_of(manifest).title} server load the RDB, with {_users(manifest)}"
         if self._settings(manifest)["appendonly"] == "yes":
             made += ", and begin its append-only file of it"
-        at = f"the socket {self._socket}"
+        at = f"the socket {self.socket}"
         at = at if self.by_socket_alone(manifest) else f"{self.site.address} port {self.port}, and {at}"
         return [made, f"listens, once it is opened, at {at}"]
 
@@ -133,13 +133,13 @@ class Maker(NewServerMaker["Redis"]):
         notes = []
         if not _has_users(manifest):
             notes.append(
-                f"the backup holds no users, so anybody could do anything: the new server listens on {self._socket} "
+                f"the backup holds no users, so anybody could do anything: the new server listens on {self.socket} "
                 "alone, for its own user. Set passwords there, and then its port"
             )
         elif not self._had_port(manifest):
             notes.append(
                 f"its source listened at no TCP port (`port 0`), or the backup does not tell: the new server listens "
-                f"on {self._socket} alone. Where it is to have one, set `port` in {self._conf(manifest)} before it is "
+                f"on {self.socket} alone. Where it is to have one, set `port` in {self._conf(manifest)} before it is "
                 "started"
             )
         if (lost := self._lost_password(manifest)) is not None:
@@ -271,7 +271,7 @@ class Maker(NewServerMaker["Redis"]):
         options = {
             "bind": self.site.address,
             "port": "0" if self.by_socket_alone(manifest) else str(self.port),
-            "unixsocket": quoted(str(self._socket)),
+            "unixsocket": quoted(str(self.socket)),
             "unixsocketperm": "777" if open_ else "700",
             "dir": quoted(f"{home}/{DATA}"),
             "dbfilename": RDB,
@@ -303,9 +303,9 @@ class Maker(NewServerMaker["Redis"]):
         c = self.asset.connection
         if manifest is not None and not _has_users(manifest):
             left_out = ("user", "password_file", "password_command")
-            return {"connection.host": self._socket, **{f"connection.{n}": None for n in left_out if getattr(c, n)}}
+            return {"connection.host": self.socket, **{f"connection.{n}": None for n in left_out if getattr(c, n)}}
         if c.socket is not None or (manifest is not None and self.by_socket_alone(manifest)):
-            return {"connection.host": self._socket}
+            return {"connection.host": self.socket}
         return {"connection.host": by_network(c.host, self.site.address), "connection.port": self.port}
 
     def told_by(self, manifest: Manifest) -> Sequence[str]:
@@ -337,7 +337,7 @@ class Maker(NewServerMaker["Redis"]):
         return f"{line} < {shlex.quote(str(secret))}" if secret is not None else line
 
     def _cli(self, manifest: Manifest) -> str:
-        return shlex.join([f"{kind_of(manifest).name}-cli", "-s", str(self._socket)])
+        return shlex.join([f"{kind_of(manifest).name}-cli", "-s", str(self.socket)])
 
     def _lost_password(self, manifest: Manifest) -> str | None:
         """What to do about one that this host lacks: the server has only its digest, and no repository has it."""
@@ -382,7 +382,7 @@ class Maker(NewServerMaker["Redis"]):
     # --- once it is opened ----------------------------------------------------------------------------
 
     def client(self, manifest: Manifest) -> Redis:
-        to: dict[str, object] = {"host": str(self._socket)}
+        to: dict[str, object] = {"host": str(self.socket)}
         if not _has_users(manifest):
             to |= {"user": None, "password_file": None, "password_command": None}
         return self.asset.model_copy(update={"connection": self.asset.connection.model_copy(update=to)})
@@ -392,7 +392,7 @@ class Maker(NewServerMaker["Redis"]):
 
     def is_it(self, source: Source) -> bool:
         """A configuration lies where it lies: nobody else's server has read it."""
-        connection = self.asset.connection.model_copy(update={"host": str(self._socket)})
+        connection = self.asset.connection.model_copy(update={"host": str(self.socket)})
         info = Client(source.place, connection, source.credentials).first_info("server")
         return Path(info.get("config_file", "")).parent == self.site.home
 

@@ -34,6 +34,7 @@ class Unit:
         sockets = site.socket_directory
         if site.sockets is not None and sockets.parts[:2] == ("/", "run") and len(sockets.parts) > 2:
             out += [f"RuntimeDirectory={sockets.relative_to('/run')}", "RuntimeDirectoryMode=0755"]
+            out.append("RuntimeDirectoryPreserve=yes")  # others may have sockets there too
         return "".join(f"{line}\n" for line in out)
 
     def lines(self, site: Site, owner: Owner) -> tuple[str, ...]:
@@ -77,4 +78,8 @@ def inside(name: str) -> str:
 
 
 def _sockets(site: Site, owned: str) -> list[str]:
-    return [] if site.sockets is None else [f"install -d -m 755 {owned} {shlex.quote(str(site.sockets))}"]
+    """One that is there may be a live server's, and keeps its owner and mode."""
+    if site.sockets is None:
+        return []
+    path = shlex.quote(str(site.sockets))
+    return [f"[ -d {path} ] || install -d -m 755 {owned} {path}"]

@@ -69,11 +69,10 @@ class Opening:
                 f"the server in {left.home} is not as it was left when its checks had passed",
                 hint="was it started since? Look at it there; or recover it again, into an empty directory",
             )
-        free = self.maker.by_socket_alone(self.manifest)
-        if not free and (taken := next(listening(self.site, left.port), None)) is not None:
+        if (taken := next(listening(self.maker, self.site.address, self.manifest), None)) is not None:
             raise CcdrError(
                 f"something listens at {taken} already",
-                hint="is that the old server? End it and keep it from coming back, or name another `port:`",
+                hint="is that the old server? End it and keep it from coming back, or name another `port:` (`sockets:`)",
             )
         if not _is_here(left.address):
             raise CcdrError(
@@ -185,15 +184,12 @@ def _any_socket(directory: Path) -> bool:
     return directory.is_dir() and any(path.is_socket() and _listens(path) for path in directory.iterdir())
 
 
-def listening(site: Site, port: int) -> Iterator[str]:
+def listening(maker: ServerMaker, address: str, manifest: Manifest) -> Iterator[str]:
     """Where something takes connections that the new server is to take."""
-    if _listens((_reachable(site.address), port)):
-        yield f"{site.address}:{port}"
-    sockets = site.socket_directory
-    for path in sorted(sockets.iterdir()) if sockets.is_dir() else ():
-        ours = site.sockets is None or str(port) in path.name  # else it is a directory of others' too
-        if ours and path.is_socket() and _listens(path):
-            yield str(path)
+    if not maker.by_socket_alone(manifest) and in_use(address, maker.port):
+        yield f"{address}:{maker.port}"
+    if _listens(maker.socket):
+        yield str(maker.socket)
 
 
 class _Silent:

@@ -47,7 +47,7 @@ def prepared(
     _refuse_inside_a_server(home)
     staging, loaded = _staging(order, site, guarded, maker, makes)
     order.result.notes += maker.notes(manifest, order.services.host)
-    for taken in listening(site, maker.port):
+    for taken in listening(maker, site.address, manifest):
         order.result.notes.append(f"something listens at {taken} now: it must have ended before the new server starts")
     image = order.services.lab.image(order.engine, maker.needs(manifest))
     if owner is not None and site.sockets is not None and not _may(owner, site.sockets, WRITE):

@@ -71,12 +71,12 @@ class Maker(NewServerMaker["MariaDB"]):
 
     def __post_init__(self) -> None:
         own.asked_for(self.site)
-        require_short(self._socket)
+        require_short(self.socket)
 
     # --- before ---------------------------------------------------------------------------------------
 
     @cached_property
-    def _socket(self) -> Path:
+    def socket(self) -> Path:
         """Called as the source's is: a plan that names it need not be changed."""
         return self.site.socket_directory / self.asset.connection.socket_name
 
@@ -93,13 +93,13 @@ class Maker(NewServerMaker["MariaDB"]):
             made = "makes the copied files of the whole server ready; its users and their passwords are the source's"
         else:
             made = f"loads {inventory.database} into a new server that has nothing else, with the users as captured"
-        at = f"{self.site.address} port {self.port}, and the socket {self._socket}"
+        at = f"{self.site.address} port {self.port}, and the socket {self.socket}"
         return [made, f"listens, once it is opened, at {at}"]
 
     def notes(self, manifest: Manifest, host: Place) -> list[str]:
         inventory, notes = Inventory(manifest.contents), without_secret(self.asset.connection)
         notes += memory_tables.notes(manifest, self.site.home)
-        client = shlex.join(["mariadb", f"--socket={self._socket}", "--user=root"])
+        client = shlex.join(["mariadb", f"--socket={self.socket}", "--user=root"])
         conf = shlex.quote(str(self.site.home / own.CONF))
         notes += told(silenced(inventory.settings, inventory.facts["plugins"], own.asked_for(self.site), conf, client))
         if not copied(manifest) and inventory.facts["elsewhere"]:
@@ -201,7 +201,7 @@ class Maker(NewServerMaker["MariaDB"]):
         return [
             f"{', '.join(outside)} log in by unix_socket, as the host's account of the same name, which this host does "
             f"not have: `useradd --system {outside[0]}` makes one; or once it is started, give it a password: "
-            f"`mariadb --socket={shlex.quote(str(self._socket))} -u root`, `ALTER USER … IDENTIFIED BY '…'`"
+            f"`mariadb --socket={shlex.quote(str(self.socket))} -u root`, `ALTER USER … IDENTIFIED BY '…'`"
         ]
 
     def _own(
@@ -210,7 +210,7 @@ class Maker(NewServerMaker["MariaDB"]):
         """`source`: what somebody has set there, as far as it is known yet."""
         memory = int(box.run(["awk", "/^MemTotal:/ { print $2 }", "/proc/meminfo"]).stdout) * 1024
         given = variables.given(source, private_server.known_options(box, Inventory(manifest.contents).libraries))
-        return own.Own(self.site, manifest, self.port, self._socket, kept, memory, given)
+        return own.Own(self.site, manifest, self.port, self.socket, kept, memory, given)
 
     def _require_taken(self, box: Place, manifest: Manifest) -> None:
         """The server itself says whether it knows all of its settings: before anything is loaded."""
@@ -229,7 +229,7 @@ class Maker(NewServerMaker["MariaDB"]):
     def captured_at(self, manifest: Manifest | None) -> Mapping[str, object]:
         """Where the password is not at hand, as `_opened` says: by its socket, as its administrator."""
         c = self.asset.connection
-        at: dict[str, object] = {"connection.host": self._socket}
+        at: dict[str, object] = {"connection.host": self.socket}
         secret = c.password_file is not None or c.password_command is not None
         unasked = c.socket is not None and not secret and bool(without_account([c.user]))
         if lacks_secret(c) or unasked:  # who had come in as the account of that name does not any more
@@ -247,12 +247,12 @@ class Maker(NewServerMaker["MariaDB"]):
         conf = f"--defaults-file={self.site.home / own.CONF}"
         docker = docker_lines(self.site, image, owner, "mariadbd", conf)
         debian, box = _UNIT.lines(self.site, owner), inside(container(self.site, "mariadbd"))
-        filled = memory_tables.lines(manifest, self.site.home, self._socket)
+        filled = memory_tables.lines(manifest, self.site.home, self.socket)
         return StartLines(debian, docker, filled, (self._look(manifest),), box)
 
     def _look(self, manifest: Manifest) -> str:
         """As root, as the server lets its administrator in by its socket."""
-        argv = ["mariadb", f"--socket={self._socket}", "--user=root", "--table", f"--execute={_SIZES}"]
+        argv = ["mariadb", f"--socket={self.socket}", "--user=root", "--table", f"--execute={_SIZES}"]
         return shlex.join([*argv, Inventory(manifest.contents).database])
 
     # --- once it is opened ----------------------------------------------------------------------------
@@ -262,7 +262,7 @@ class Maker(NewServerMaker["MariaDB"]):
         """As the plan's own user, who comes the way that the plan comes: to the server a user of 127.0.0.1 is none of
         the socket's. Where this host does not have its password, as whoever runs ccdr: by the socket the server lets
         its administrator in without one."""
-        to: dict[str, object] = {"host": str(self._socket), "port": self.port}
+        to: dict[str, object] = {"host": str(self.socket), "port": self.port}
         c, network = self.asset.connection, by_network(self.asset.connection.host, self.site.address)
         if c.password_command is None and (c.password_file is None or not c.password_file.is_file()):
             to |= {"user": "root", "password_file": None}

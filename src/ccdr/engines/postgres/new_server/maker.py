@@ -79,7 +79,7 @@ class PostgresMaker(NewServerMaker["Postgres"]):
     def of(cls, asset: Postgres, site: Site) -> PostgresMaker:
         """UsageProblem where the site will not do."""
         made = cls(asset.model_copy(update={"settings": "durable"}), site)
-        longest = os.fsencode(conf.socket_path(site.socket_directory, made.port))
+        longest = os.fsencode(made.socket)
         if len(longest) > LONGEST_SOCKET:
             raise UsageProblem(
                 f"the socket's path would have {len(longest)} bytes, more than {LONGEST_SOCKET}",
@@ -90,6 +90,10 @@ class PostgresMaker(NewServerMaker["Postgres"]):
         named = {name.lower(): value for name, value in site.settings.items()}
         refuse_settings(named, "PostgreSQL", _SETTING, _OURS)
         return made
+
+    @property
+    def socket(self) -> Path:
+        return conf.socket_path(self.site.socket_directory, self.port)
 
     @property
     def user(self) -> str:
