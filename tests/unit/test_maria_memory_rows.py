@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ccdr.engines.mariadb.memory_rows import LEAVE_OUT, MemoryRows, counted
+from ccdr.engines.mariadb.memory_rows import LEAVE_OUT, RENAMED, MemoryRows, counted
 
 MAP, WRITE, UPDATE, COMPRESSED = 19, 23, 24, 166
 
@@ -73,6 +73,29 @@ def test_a_text_that_looks_like_a_change_is_left_as_it_is(tmp_path: Path) -> Non
     text = text.replace("'/*!*/;\n#", "'\n#")  # as none can be, within a statement
     told, counts = left_out(HEAD + text, tmp_path, key("crm", "live"))
     assert told == HEAD + text and not counts
+
+
+@pytest.mark.parametrize(("text", "ends"), [
+    ("rename table live to kept", True), ("/* x */ RENAME TABLE\n`Live` TO `other`.`kept`", True),
+    ("rename table a to b, `crm`.live to live2", True), ("rename table other to live", True),
+    ("alter table live rename index a to b, rename to kept", True), ("rename table `a``b` to c", True),
+    ("/*!50003 rename table live to kept*/", True), ("rename table lives to kept, live_2 to alive", False),
+    ("alter table live rename column a to b", False), ("alter table live rename index a to b", False),
+    ("create procedure p()\nrename table live to kept", False), ("rename user live to kept", False),
+    ("drop table live", False), ("alter table live add column renamed int", False),
+])  # fmt: skip
+def test_it_ends_where_changes_would_go_by_another_tables_name(text: str, tmp_path: Path, *, ends: bool) -> None:
+    log = HEAD + block(LIVE, event(UPDATE, 27, ROWS)) + f"SET TIMESTAMP=1/*!*/;\n{text}\n/*!*/;\n"
+    keys = key("crm", "live"), key("crm", "a`b")
+    if not ends:
+        assert left_out(log, tmp_path, *keys) == (
+            log.replace(block(LIVE, event(UPDATE, 27, ROWS)), block("x").replace("BINLOG '\nx'/*!*/;\n", "")),
+            {"crm.live": 1},
+        )
+        return
+    with pytest.raises(subprocess.CalledProcessError) as ended:
+        left_out(log, tmp_path, *keys)
+    assert ended.value.returncode == 9 and RENAMED.search(ended.value.stderr)
 
 
 @pytest.mark.parametrize(("file", "position", "before"), [

@@ -8,6 +8,7 @@ are left out, and counted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,10 +42,12 @@ _TAKEN = f"""{_TABLES} AND NOT EXISTS (SELECT 1 FROM information_schema.triggers
   AND NOT EXISTS (SELECT 1 FROM information_schema.columns c WHERE
     c.table_schema = t.table_schema AND c.table_name = t.table_name AND c.data_type = 'float')
   ORDER BY t.table_schema, t.table_name;"""
+RENAMED = re.compile(r"^renamed: (?P<key>[0-9A-F]+ [0-9A-F]+)$", re.M)  # what LEAVE_OUT says then
 _TAKE = """umask 077; to=$1 head=$2; shift 2; { printf '%s' "$head"; "$@"; } >> "$to" """
 # What mariadb-binlog prints, without the changes of the tables that $1 lists; how many of each goes to $2. What changes
 # rows is a BINLOG with an event a line or more: which table has which number (kind 19), then changes by that number.
-# A statement's own text may look like one, and never begins where a statement does.
+# A statement's own text may look like one, and never begins where a statement does. Changes go by their table's name:
+# where a statement gives such a table another one, or its name to another one, this ends.
 LEAVE_OUT = r"""
 function byte(at,  i, n, k, p) {
   i = int(at / 3) * 4; n = 0
@@ -52,10 +55,19 @@ function byte(at,  i, n, k, p) {
   return int(n / 256 ^ (2 - at % 3)) % 256
 }
 function number(at, bytes,  n) { for (n = 0; bytes--; ) n = n * 256 + byte(at + bytes); return n }
+function bare(words) { gsub(/[^0-9A-Za-z_$\200-\377]+/, " ", words); return toupper(" " words " ") }
+function names(key,  out, i) {
+  key = substr(key, index(key, " ") + 1)
+  for (i = 1; i < length(key); i += 2) {
+    out = out sprintf("%c", 16 * (index(HEX, substr(key, i, 1)) - 1) + index(HEX, substr(key, i + 1, 1)) - 1)
+  }
+  return bare(out)
+}
 function name(at,  out, n) { for (n = byte(at); n--; ) out = out sprintf("%02X", byte(++at)); return out }
 BEGIN {
   DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"; begins = 1
-  while ((getline line < listed) > 0) memory[line] = 1
+  HEX = "0123456789ABCDEF"
+  while ((getline line < listed) > 0) memory[line] = names(line)
 }
 begins && !block && /^BINLOG '$/ { block = 1; held = $0 "\n"; lines = some = 0; next }
 block && !lines && /^'/ { block = 0; if (some) print; next }
@@ -77,9 +89,19 @@ block {
   if (key in memory) left[id] = key
   next
 }
-{ print }
-begins && (/^#/ || /^$/) { next }
-{ begins = /\/\*!\*\/;$/ }
+begins && (/^#/ || /^$/) { print; next }
+begins {
+  head = $0; said = ""
+  while (sub(/^[ \t]*\/\*[^*!M][^*]*\*\/[ \t]*/, "", head)) continue
+  moves = toupper(head) !~ /^[ \t]*CREATE[ \t]/
+}
+moves && length(said) < 65536 { said = said "\n" $0 }
+{ print; begins = /\/\*!\*\/;$/ }
+begins && moves && toupper(said) ~ /RENAME/ {
+  said = bare(said); gsub(/ RENAME (COLUMN|INDEX|KEY|USER) /, " ", said)
+  if (said !~ / RENAME /) next
+  for (key in memory) if (index(said, memory[key])) { print "renamed: " key > "/dev/stderr"; exit 9 }
+}
 END { for (key in count) print count[key] "\t" key > counted }
 """
 

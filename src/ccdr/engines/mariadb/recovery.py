@@ -213,6 +213,12 @@ def _apply(
                 f"{error.the_image} cannot apply the log: {error}",
                 hint="back up again: a base tells which plugins the source uses; or name an image that has them",
             ) from None
+        if renamed := error.stderr.search(memory_rows.RENAMED):
+            raise LogStops(
+                f"the log renames {memory_rows.named(renamed['key'])}, a MEMORY table whose changes are left out since "
+                "the base lacks its rows, or gives its name to another table",
+                hint="back up again: what a base holds is not done again",
+            ) from None
         if _NOT_THERE in error.stderr:
             raise LogStops(
                 f"the log drops a table that is not there: {error}",
