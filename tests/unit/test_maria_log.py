@@ -503,7 +503,7 @@ def test_history_of_rows_that_the_log_does_not_hold_whole_is_not_proven(
     monkeypatch.setattr(span, "read", lambda *_, **__: span.Span(100, None, {}, (), None))
 
     def run(*_: Any, stdin: str = "", **__: Any) -> Output:
-        told = versioned if "SYSTEM VERSIONED" in stdin else "0\n" if "heartbeat" in stdin else ""
+        told = versioned if "blob|text" in stdin else "0\n" if "heartbeat" in stdin else ""
         return Output(0, told, NO_WORDS)
 
     box: Any = SimpleNamespace(run=run, path=str)

@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ccdr.engines.mariadb.client import Login, answers, quote_name
+from ccdr.engines.mariadb.client import Login, answers, in_list, quote_name, quote_text
 from ccdr.engines.mariadb.dump.files import dump_rows
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE
 from ccdr.engines.mariadb.dump.lock import ReadLock
@@ -34,16 +34,27 @@ LISTED, COUNTED = "/tmp/ccdr-memory-tables", "/tmp/ccdr-left-out"  # noqa: S108 
 # A database's and a table's name, each byte as two digits: whatever is in them.
 _KEY = "CONCAT(HEX(t.table_schema), ' ', HEX(t.table_name))"
 _TABLES = f"""SELECT JSON_ARRAY({_KEY}, t.table_schema, t.table_name) FROM information_schema.tables t
-  WHERE t.engine = 'MEMORY' AND t.table_type = 'BASE TABLE'
+  WHERE t.engine = 'MEMORY' AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')
     AND t.table_schema NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')"""
-# A trigger would act on rows that are loaded, and a FLOAT is printed shorter than it is.
-_TAKEN = f"""{_TABLES} AND NOT EXISTS (SELECT 1 FROM information_schema.triggers g WHERE
+# A trigger would act on rows that are loaded, a FLOAT is printed shorter than it is, and no client tells every text of
+# other character sets, which value of an ENUM or SET is the wrong one, or a row's history to a table that is emptied.
+_TAKEN = f"""{_TABLES} AND t.table_type = 'BASE TABLE' AND NOT EXISTS (SELECT 1 FROM information_schema.triggers g WHERE
     g.event_object_schema = t.table_schema AND g.event_object_table = t.table_name AND g.event_manipulation = 'INSERT')
   AND NOT EXISTS (SELECT 1 FROM information_schema.columns c WHERE
-    c.table_schema = t.table_schema AND c.table_name = t.table_name AND c.data_type = 'float')
+    c.table_schema = t.table_schema AND c.table_name = t.table_name AND (c.data_type = 'float'
+      OR c.character_set_name NOT IN ('utf8mb3', 'utf8mb4', 'latin1', 'ascii')
+      OR (c.data_type IN ('enum', 'set') AND c.column_type REGEXP '[(,]''''[,)]')))
   ORDER BY t.table_schema, t.table_name;"""
+# What empties one, and gives it the number that comes next, of which its rows tell nothing.
+_EMPTIED = """SELECT JSON_QUOTE(CONCAT('TRUNCATE TABLE ', name, ';',
+    IF(auto_increment IS NULL, '', CONCAT(' ALTER TABLE ', name, ' AUTO_INCREMENT=', auto_increment, ';'))))
+  FROM (SELECT CONCAT('`', REPLACE(table_name, '`', '``'), '`') name, auto_increment FROM information_schema.tables
+    WHERE table_schema = {} AND table_type = 'BASE TABLE' AND table_name IN ({})) t;"""
 RENAMED = re.compile(r"^renamed: (?P<key>[0-9A-F]+ [0-9A-F]+)$", re.M)  # what LEAVE_OUT says then
-_TAKE = """umask 077; to=$1 head=$2; shift 2; { printf '%s' "$head"; "$@"; } >> "$to" """
+# Any date that a table may hold, it is given; the head would be refused by a strict server for a default of another.
+_MODE = "SQL_MODE='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'"
+_TAKE = f"""set -o pipefail; umask 077; to=$1 head=$2; shift 2
+{{ printf '%s\\n' "$head"; "$@" | LC_ALL=C sed "s/SQL_MODE='NO_AUTO_VALUE_ON_ZERO'/{_MODE}/"; }} >> "$to" """
 # What mariadb-binlog prints, without the changes of the tables that $1 lists; how many of each goes to $2. What changes
 # rows is a BINLOG with an event a line or more: which table has which number (kind 19), then changes by that number.
 # A statement's own text may look like one, and never begins where a statement does. Changes go by their table's name:
@@ -159,15 +170,23 @@ def take(place: Place, login: Login, tools: Tools, into: Path) -> dict[str, Any]
 
 def _take(place: Place, login: Login, to: Path, database: str, names: Sequence[str]) -> None:
     whole = to.stat().st_size if to.exists() else 0
-    head = "".join(f"TRUNCATE TABLE {quote_name(database)}.{quote_name(name)};\n" for name in names)
-    dump = dump_rows(login, database, names, lock=False, histories=False)
-    argv = ["sh", "-c", _TAKE, "take", place.path(to), f"USE {quote_name(database)};\n{head}", *dump]
+    argv = dumping(place, login, place.path(to), database, names)
     try:
         place.run(argv, watch=to.parent, what="mariadb-dump of MEMORY tables")
     except CommandFailed:
         with to.open("r+b") as file:
             file.truncate(whole)
         raise
+
+
+def dumping(
+    place: Place, login: Login, to: str, database: str, names: Sequence[str], *, anew: bool = False
+) -> list[str]:
+    """The command that adds to the file `to` what fills these tables as they are. `anew`: of a server that nobody else
+    reaches, and that knows what a row's history is."""
+    emptied = answers(place, login, _EMPTIED.format(quote_text(database), in_list(names)), "asking for next numbers")
+    head = "\n".join([f"USE {quote_name(database)};\nSET {_MODE};", *emptied])
+    return ["bash", "-c", _TAKE, "take", to, head, *dump_rows(login, database, names, lock=anew, histories=anew)]
 
 
 def tables_of(box: Place, login: Login) -> frozenset[str]:

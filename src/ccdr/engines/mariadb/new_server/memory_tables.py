@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ccdr.engines.mariadb import memory_rows, server
 from ccdr.engines.mariadb.client import quote_name
-from ccdr.engines.mariadb.dump.files import dump_rows
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.memory_rows import MemoryRows
@@ -21,7 +20,6 @@ from ccdr.ports.place import Place
 
 FILE = "memory.sql"  # below the home
 _KEEP = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; cat "$@"; }} > {HOME}/{FILE}"""
-_KEEP_ANEW = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; "$@"; }} >> {HOME}/{FILE}"""
 _BESIDE = f"umask 077; cat {HOME}/{memory_rows.FILE} > {HOME}/{FILE}"
 _REFILL = f"{shlex.join(server.LOGIN.client(f'--init-command=SET SESSION {AS_THEY_ARE}'))} < {HOME}/{FILE}"
 STARTING = 24  # times, five seconds apart, that a client knocks at a server which was started just now
@@ -74,8 +72,7 @@ def keep_anew(box: Place, manifest: Manifest) -> None:
         return
     box.run(["sh", "-c", f"umask 077; : > {HOME}/{FILE}"], what="keeping the rows of MEMORY tables")
     for database, tables in memory_rows.by_database(box, server.LOGIN):
-        dump = dump_rows(server.LOGIN, database, tables, lock=True, histories=False)
-        argv = ["sh", "-c", _KEEP_ANEW, "keep", f"USE {quote_name(database)};", *dump]
+        argv = memory_rows.dumping(box, server.LOGIN, f"{HOME}/{FILE}", database, tables, anew=True)
         box.run(argv, what="keeping the rows of MEMORY tables")
 
 
