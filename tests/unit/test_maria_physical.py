@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,9 +11,10 @@ from typing import Any, cast
 import pytest
 
 from ccdr.engines.mariadb.objects import Objects, read_objects
-from ccdr.engines.mariadb.physical.capture import without_files
+from ccdr.engines.mariadb.physical.capture import Course, without_files
 from ccdr.engines.mariadb.physical.method import Physical
 from ccdr.model.answers import NO_WORDS
+from ccdr.model.errors import BackupFailed
 from ccdr.model.values import Verdict
 from ccdr.ports.place import Output
 
@@ -62,6 +64,13 @@ def test_a_table_without_one_of_its_own_files_is_named(tmp_path: Path) -> None:
         file.unlink()
         assert without_files(copy) == [f"d/{file.name.split('.')[0].split('#')[0]}"], file
         file.write_bytes(was)
+
+
+@pytest.mark.parametrize(("told", "number"), [("Innodb_lsn_current\t4711\n", 4711), ("", None)])
+def test_a_server_without_innodb_is_no_copy(told: str, number: int | None) -> None:
+    course = Course(cast("Any", SimpleNamespace(ask=lambda *_, **__: told)), cast("Any", None))
+    with nullcontext() if number else pytest.raises(BackupFailed, match="InnoDB"):
+        assert course.logged() == number
 
 
 @pytest.mark.parametrize("taken_down", [("call", "customer"), ("call",)], ids=["all", "one-is-not"])

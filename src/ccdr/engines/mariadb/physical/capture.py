@@ -193,8 +193,13 @@ class Course:
 
     def logged(self) -> int:
         """How far InnoDB's log is, in bytes since the server's first day."""
-        answer = ask(self.session, "SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current';", patience=ANSWER)
-        return int(answer.split()[1])
+        told = ask(self.session, "SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current';", patience=ANSWER).split()
+        if len(told) < 2:
+            raise BackupFailed(
+                "the server does not say how far InnoDB's log is: is it started without InnoDB?",
+                hint="back it up by `method: dump`: mariadb-backup copies no server without InnoDB",
+            )
+        return int(told[1])
 
     def pulse(self, into: Path) -> Any:
         """Looks while the copy grows; a value that changes with it."""
