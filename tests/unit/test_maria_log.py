@@ -515,6 +515,9 @@ def test_history_of_rows_that_the_log_does_not_hold_whole_is_not_proven(
 @pytest.mark.parametrize(("said", "error"), [
     ("ERROR 1286 (42000) at line 9: Unknown storage engine 'ARCHIVE'", TestBroken),
     ("ERROR 1051 (42S02) at line 9: Unknown table 'crm.missing'", TestBroken),
+    ("ERROR 1005 (HY000) at line 9: Can't create table `crm`.`t` (errno: 140 \"Wrong create options\")", TestBroken),
+    ("ERROR 1105 (HY000) at line 9: Unknown error", TestBroken),
+    ("ERROR 1429 (HY000) at line 9: Unable to connect to foreign data source: far", TestBroken),
     ("ERROR 1146 (42S02) at line 9: Table 'crm.calls' doesn't exist", BackupBad),
 ])  # fmt: skip
 def test_what_the_image_lacks_or_the_source_lacked_is_no_fault_of_the_log(said: str, error: type[CcdrError]) -> None:
