@@ -30,6 +30,10 @@ delete from num where id = 3;
 create table cyr (t varchar(9) character set cp1251) engine = memory; insert into cyr values (x'98');
 create table hist (id int primary key) engine = memory with system versioning; insert into hist values (1);
 """
+# Whether one has run no log tells.
+DUE = """set timestamp = unix_timestamp('2025-01-01');
+create event crm.bill on schedule at current_timestamp + interval 1 hour on completion preserve do set @ran = 1;
+create event crm.later on schedule at '2037-01-01 00:00:00' do set @ran = 1;"""
 MIXED = "update crm.live l join crm.other o set l.n = l.n + 10, o.id = o.id + 1 where l.agent = 'a1';"
 ROWS = "select group_concat(agent, n order by agent) from crm.live; select sum(n), count(*) from crm.`odd ``m```;"
 ROWS += """select group_concat(id, d order by id) from crm.num;
@@ -57,6 +61,7 @@ def test_memory_tables_come_back_as_the_log_has_left_them(
     monkeypatch.setattr(ReadLock, "taken", late)
     backup(Job(live.loaded(), "crm"), live.services(), Quiet())
     monkeypatch.undo()
+    source.sql(DUE)
     source.sql(f"update crm.live set n = n * 2; {MIXED} insert into crm.calls (note) values ('x'); flush logs;")
     source.sql("delete from crm.live where agent = 'a2'; delete from crm.`odd ``m``` where n = 7;")
     source.sql("insert into crm.cyr values ('a'); update crm.hist set id = 2")  # of these nobody could take the rows
@@ -65,6 +70,8 @@ def test_memory_tables_come_back_as_the_log_has_left_them(
     done = recovered(live, "latest", "--keep")
     assert (done.code, done.json.get("verdict")) == (0, "PASS"), done
     assert back(done, f"{ROWS} {OTHERS}") == expected
+    (told,) = (check["actual"] for check in done.json["checks"] if check["name"] == "files")
+    assert "crm.bill" in told and "crm.later" not in told
     assert done.json["recovery"]["reached"]["left_out"] == {
         "crm.cyr": 1, "crm.hist": 2, "crm.live": 2, "crm.odd `m`": 1
     }  # fmt: skip

@@ -60,6 +60,9 @@ _UNTOLD = "and what a session alone had set for it (its engine, page compression
 _TABLES = """SELECT JSON_ARRAY(table_schema, table_name, engine) FROM information_schema.tables
 WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')
   AND table_schema NOT IN ('information_schema', 'performance_schema') ORDER BY 1;"""
+# That one has run, its server has noted in no log.
+_DUE = """SELECT JSON_QUOTE(CONCAT(db, '.', name)) FROM mysql.event
+WHERE status = 'ENABLED' AND execute_at < UTC_TIMESTAMP() ORDER BY 1;"""
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,8 @@ class Physical:
         count, there = so_many(len(context.manifest.files), "file"), objects_of(box, server.LOGIN, inventory.database)
         made = sorted({t.name for t in there.tables} - inventory.names)
         untold = f"; made by the log: {named(made)}, {_UNTOLD}" if made and context.recovered else ""
+        if context.recovered and (due := answers(box, server.LOGIN, _DUE, "listing events")):
+            untold += f"; events of times past, which run once events do: {named(due)}"
         yield judged(
             "files", [] if verified else ["not verified"], count, f"{count}, equal by SHA-256{untold}", lead="differs: "
         )
