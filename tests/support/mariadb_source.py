@@ -100,6 +100,7 @@ def mariadb_server(
         mounts += (f"{data}:{data}",)
     start = (
         f"mariadb-install-db --no-defaults --datadir={directory} --auth-root-authentication-method=normal "
+        "$(printf '%s\\n' \"$@\" | grep page-size) "
         f"--skip-test-db --skip-name-resolve > /dev/null && exec mariadbd --no-defaults --datadir={directory} "
         "--socket=/sockets/mysqld.sock --skip-networking --server-id=7 --log-bin --innodb-flush-log-at-trx-commit=0 "
         '--innodb-doublewrite=0 --innodb-log-file-size=64M "$@"'

@@ -25,7 +25,8 @@ CLIENT = f"--no-defaults --socket={SOCKET}"
 _LAID_OUT = "innodb_data_file_path|innodb_page_size|innodb_undo_tablespaces"
 PREPARED = (
     "find {0} -name '*.isl' -delete",
-    "mariadb-backup --no-defaults --prepare --target-dir={0}",
+    "mariadb-backup --no-defaults $(sed -n 's/^innodb_page_size=[0-9]*$/--&/p' {0}/backup-my.cnf) --prepare "
+    "--target-dir={0}",
 )
 STARTED = (
     f"mariadbd {CLIENT} --user=mysql --datadir={{0}} --skip-networking "

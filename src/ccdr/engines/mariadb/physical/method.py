@@ -22,6 +22,7 @@ from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.objects import Objects, objects_of
 from ccdr.engines.mariadb.physical.capture import COPY, LINK, Copier, elsewhere
+from ccdr.engines.mariadb.silenced import PREPARED
 from ccdr.engines.servers.sandbox import in_place
 from ccdr.model.answers import lacking, names_in
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
@@ -40,7 +41,7 @@ DATA, CONF, INIT, _VERIFIED = f"{HOME}/{COPY}", *(f"/tmp/ccdr-{n}" for n in ("se
 # How the copy's own files were laid out, which a server that runs on them has to be told.
 KEPT = ("innodb_data_file_path", "innodb_page_size", "innodb_undo_tablespaces", "innodb_checksum_algorithm")
 _PLACE = in_place(HOME, server.DATA, COPY, memory_rows.BESIDE)
-_PREPARE = ["mariadb-backup", "--no-defaults", "--prepare", "--use-memory=256M"]
+_PREPARE = f"{PREPARED[-1].format('$1')} --use-memory=256M"
 # The settings come on standard input; the account that asks for us is made before anybody else may come in.
 _START = f"""set -e
 mkdir -p /tmp/ccdr-sorting
@@ -249,7 +250,7 @@ def prepare(box: Place, data: str) -> None:
     """Have the copied files agree with each other, by the log that was copied with them."""
     try:
         box.run(["find", data, "-name", f"*{LINK}", "-delete"], what="keeping all tables below the copy")
-        box.run([*_PREPARE, f"--target-dir={data}"], what="mariadb-backup --prepare")
+        box.run(["sh", "-c", _PREPARE, "prepare", data], what="mariadb-backup --prepare")
     except CommandFailed as error:
         if error.stalled:
             raise TestBroken(str(error), hint="give `limits: no_progress` more time") from None
