@@ -13,8 +13,10 @@ from tests.support.harness import Site, Source
 from tests.support.inside import inside
 from tests.support.target import PASSWORD, server
 
+from ccdr.engines.postgres.dump.same_settings import same_settings
 from ccdr.engines.postgres.dump.server_objects import CHANGED, EVERY, differing, read_objects
 from ccdr.engines.postgres.inventory import INVENTORY, read_inventory
+from ccdr.model.values import Verdict
 
 ROLE = "objects_somebody"
 # An extension with an object of each kind, and one for each that happens to it.
@@ -95,6 +97,18 @@ DAMAGES = {
         "create collation information_schema.mine (provider = icu, locale = 'de', deterministic = false)"
     ),
 }
+# What else a load changes, by the inventory's key: a detaching that was stopped, columns unlike their parent's.
+LOADED_OTHERWISE = {
+    "detaching": (
+        "create table parts (i int) partition by range (i); create table part partition of parts default;"
+        "update pg_inherits set inhdetachpending = true where inhrelid = 'part'::regclass"
+    ),
+    "unlike_parent": (
+        "create table parent (a int not null, t text); alter table parent alter t set storage external;"
+        "create table child () inherits (parent);"
+        "alter table child alter a drop not null, alter t set storage extended"
+    ),
+}
 # What a dump brings back, or what is as it was made.
 HEALTHY = f"""
 alter function lower(text) cost 17; alter function lower(text) cost 1;
@@ -108,6 +122,9 @@ insert into mixed values (9, true); update kept set at = at + interval '1 day'; 
 insert into t1 values (2, 'b'); delete from t1 where id = 2;
 select pg_import_system_collations('pg_catalog') \\g /dev/null
 begin; create extension cube; grant execute on function cube_in(cstring) to {ROLE}; commit;
+create table parent (a int, t text); create table child () inherits (parent);
+alter table child alter a set not null, alter t set storage external, alter t set compression pglz;
+create table parts (i int not null) partition by range (i); create table part partition of parts default;
 alter schema public owner to {ROLE}; comment on schema public is 'ours'; comment on extension ours is 'ours';
 vacuum full; vacuum freeze; reindex (verbose off) database objects_healthy; analyze;
 """
@@ -169,7 +186,7 @@ Told = tuple[dict[str, Any], dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def damaged(source: Source, pristine: str) -> Iterator[Told]:
-    sql = ";\n".join(DAMAGES.values())
+    sql = ";\n".join([*DAMAGES.values(), *LOADED_OTHERWISE.values()])
     with brought_back(source, pristine, sql, "objects_damaged") as told:
         yield told
 
@@ -177,6 +194,14 @@ def damaged(source: Source, pristine: str) -> Iterator[Told]:
 @pytest.mark.parametrize("name", DAMAGES)
 def test_change_that_no_dump_holds_is_named(damaged: Told, name: str) -> None:
     assert name in wrong(*damaged)
+
+
+@pytest.mark.parametrize("key", LOADED_OTHERWISE)
+def test_what_a_load_makes_otherwise_fails(damaged: Told, key: str) -> None:
+    before, after = ({key: told[key]} for told in damaged)
+    told = ({**facts, "left_out": [], "extensions": {}} for facts in (before, after))
+    contents, there = told
+    assert same_settings(contents, there, whole_server=True).status is Verdict.FAIL, (before, after)
 
 
 def test_nothing_else_is_named(damaged: Told) -> None:
@@ -188,6 +213,8 @@ def test_nothing_else_is_named(damaged: Told) -> None:
 def test_what_a_dump_brings_back_is_no_change(source: Source, pristine: str) -> None:
     with brought_back(source, pristine, HEALTHY, "objects_healthy") as (before, after):
         assert wrong(before, after) == []
+        assert same_settings(before, after, whole_server=True).status is Verdict.PASS
+        assert before["unlike_parent"] != {}
 
 
 def test_database_of_a_changed_server_fails_until_the_plan_leaves_it_out(
@@ -229,7 +256,8 @@ def test_unchanged_server_of_another_superuser_and_locale_passes(
 ) -> None:
     """Its prepared transaction is in no dump, and told."""
     with server(tmp_path_factory.mktemp("other")) as other:
-        other.psql("create database crm template template0 locale_provider icu icu_locale 'ro' locale 'C'")
+        other.psql("create database crm template template0 locale_provider icu icu_locale 'ro' "
+                   "icu_rules '&V << w <<< W' locale 'C'")  # fmt: skip
         other.psql("create extension hstore; create extension unaccent; create table call (id int)", "crm")
         other.psql("begin; insert into call values (1); prepare transaction 'waits'", "crm")
         site.write("pw", f"{PASSWORD}\n", mode=0o600)

@@ -221,7 +221,7 @@ ALL = {
     "sequences": ("1 as captured", "1, equal"),
     OBJECTS: ("16 definitions", "16 definitions, equal"),
     "roles": ("11 statements", "11 statements, equal"),
-    SETTINGS: ("12 as captured", "12, equal"),
+    SETTINGS: ("15 as captured", "15, equal"),
     MADE: ("3 objects", "3 objects, equal"),
 }
 

@@ -145,6 +145,10 @@ def test_libraries_and_locales_that_it_needs() -> None:
         ({"data_checksums": False}, ["--lc-collate=ro_RO.UTF-8", "--lc-ctype=C"]),
         ({"data_checksums": False, "version": "18.1"}, ["--no-data-checksums"]),
         ({"locale_provider": "i", "icu_locale": "ro"}, ["--locale-provider=icu", "--icu-locale=ro"]),
+        (
+            {"locale_provider": "i", "icu_locale": "ro", "icu_rules": "&V << w"},
+            ["--icu-locale=ro", "--icu-rules=&V << w"],
+        ),
         ({"locale_provider": "b", "icu_locale": "C.UTF-8"}, ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]),
     ],
 )

@@ -38,7 +38,7 @@ def test_under_its_working_name_it_is_compared_but_for_what_is_the_servers(
     results = restored.results(WORKING)
     assert all(one.status is Verdict.PASS for one in results.values()), results[OBJECTS]
     assert {name: (one.expected, one.actual) for name, one in results.items()} == {
-        **ALL, "roles": ("3 roles", "3 roles"), SETTINGS: ("11 as captured", "11, equal"),
+        **ALL, "roles": ("3 roles", "3 roles"), SETTINGS: ("14 as captured", "14, equal"),
     }  # fmt: skip
     assert restored.server.made == []
 

@@ -63,6 +63,7 @@ select jsonb_build_object(
   'ctype', d.datctype,
   'locale_provider', coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
   'icu_locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'),
+  'icu_rules', to_jsonb(d) ->> 'daticurules',
   'connection_limit', d.datconnlimit,
   'database_settings', coalesce((
       select jsonb_object_agg(coalesce(r.rolname, ''), (select jsonb_agg(c order by c) from unnest(s.setconfig) c))
@@ -84,6 +85,17 @@ select jsonb_build_object(
   'disabled_constraints', coalesce((
       select jsonb_agg(distinct t.tgrelid::regclass::text) from pg_trigger t
       where t.tgisinternal and t.tgenabled <> 'O'), '[]'),
+  'detaching', coalesce((
+      select jsonb_agg(inhrelid::regclass::text order by inhrelid::regclass::text) from pg_inherits i
+      where to_jsonb(i) ->> 'inhdetachpending' = 'true'), '[]'),
+  'unlike_parent', coalesce((
+      select jsonb_object_agg(format('%s.%I', a.attrelid::regclass, a.attname), concat_ws(' ',
+               case when a.attnotnull then 'not null' end, a.attstorage, to_jsonb(a) ->> 'attcompression'))
+      from pg_attribute a join pg_class c on c.oid = a.attrelid
+      where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and a.attinhcount > 0 and exists (
+        select from pg_inherits i join pg_attribute p on p.attrelid = i.inhparent and p.attname = a.attname
+        where i.inhrelid = a.attrelid and (p.attnotnull, p.attstorage, to_jsonb(p) ->> 'attcompression')
+          is distinct from (a.attnotnull, a.attstorage, to_jsonb(a) ->> 'attcompression'))), '{}'),
   'rules', coalesce((
       select jsonb_agg(name order by name) from (
         select conname as name from pg_constraint where oid >= 16384 and contype in ('c', 'f', 'p', 'u', 'x')
@@ -125,11 +137,14 @@ COMPARED = (
     "ctype",
     "locale_provider",
     "icu_locale",
+    "icu_rules",
     "connection_limit",
     "database_settings",
     "role_all_settings",
     "extension_rows",
     "disabled_constraints",
+    "detaching",
+    "unlike_parent",
     "subscriptions",
     "user_mappings",
 )

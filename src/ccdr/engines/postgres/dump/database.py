@@ -9,6 +9,7 @@ from pathlib import Path
 from ccdr.engines.postgres.dump import roles
 from ccdr.engines.postgres.dump.definitions import Schema
 from ccdr.engines.postgres.dump.toc import read_toc
+from ccdr.engines.postgres.inventory import quote_text
 from ccdr.ports.place import Place
 
 _IDENT = r'(?:"(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)'
@@ -62,6 +63,7 @@ def create_options(facts: Mapping[str, object]) -> str:
     options += f" lc_collate '{facts['collate']}' lc_ctype '{facts['ctype']}'"
     if facts["locale_provider"] == "i":
         options += f" locale_provider icu icu_locale '{facts['icu_locale']}'"
+        options += f" icu_rules {quote_text(rules)}" if (rules := facts.get("icu_rules")) else ""
     elif facts["locale_provider"] == "b":
         options += f" locale_provider builtin builtin_locale '{facts['icu_locale']}'"
     return options

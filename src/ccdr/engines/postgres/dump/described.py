@@ -94,6 +94,11 @@ def left_out(inventory: Inventory) -> Iterator[str]:
             f"the subscriptions {', '.join(subscriptions)} are not in the dump, and a restore test will miss them: "
             "pg_dump takes them for a superuser alone"
         )
+    if detaching := inventory.facts.get("detaching"):
+        yield (
+            f"the partitions {', '.join(detaching)} wait to be detached, and a restore has them whole in their table "
+            "again: end it by `ALTER TABLE … DETACH PARTITION … FINALIZE`"
+        )
 
 
 def dropped_since(dropped: list[str]) -> Iterator[str]:

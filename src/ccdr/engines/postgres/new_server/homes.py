@@ -165,6 +165,7 @@ def initdb_options(inventory: Inventory) -> Iterator[str]:
     if facts["locale_provider"] == "i":
         yield "--locale-provider=icu"
         yield f"--icu-locale={facts['icu_locale']}"
+        yield from [f"--icu-rules={rules}"] if (rules := facts.get("icu_rules")) else []
     elif facts["locale_provider"] == "b":
         yield "--locale-provider=builtin"
         yield f"--builtin-locale={facts['icu_locale']}"
