@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from tests.support.centre import sample_centre
-from tests.support.harness import Site, Source
+from tests.support.harness import Site, Source, small_database
 from tests.support.restored_database import end, go
 from tests.support.stored import assert_clean, with_repository
 from tests.support.target import PASSWORD, Target
@@ -56,6 +56,46 @@ def test_everything_that_a_schema_can_hold_comes_back(source: Source, target: Ta
         done = go(site, target.url("crm"))
         assert done.code == 0, done
         assert {c["status"] for c in done.json["checks"]} == {"PASS"} and len(done.json["checks"]) == 10
+        assert_clean(site)
+
+
+# Views that other servers fill, or may: through a view, another materialised view, a function.
+REACHING = """
+create extension postgres_fdw; create extension dblink;
+create server away foreign data wrapper postgres_fdw options (host '/nowhere');
+create foreign table far (i int) server away;
+create view between as select i from far; create materialized view "From far" as select i from between with no data;
+create materialized view upon as select i from "From far" with no data;
+create function reach() returns text language sql as $$
+  select public.dblink_exec('host=/nowhere', 'insert into audit values (1)') $$;
+create function own() returns int language sql as 'select 1';
+create materialized view called as select reach() as a with no data;
+create materialized view perhaps as select own() as i; create materialized view plain as select id from call;
+create index on called (a);
+set allow_system_table_mods = on;
+update pg_class set relispopulated = true where relkind = 'm';
+"""
+FILLED = "select string_agg(relname, ' ' order by relname) from pg_class where relkind = 'm' and relispopulated"
+
+
+def test_views_that_other_servers_fill_come_back_unfilled(source: Source, target: Target, tmp_path: Path) -> None:
+    """On a real server what fills them would read, or write, what lives there; a sandbox reaches none."""
+    with small_database(source, "reaching") as name:
+        source.psql(REACHING, name)
+        site = with_repository(Site(tmp_path))
+        site.write("pw", f"{PASSWORD}\n", mode=0o600)
+        filled = "{kind: sql, query: 'select count(*) > 0 from perhaps, plain', expect: true}"
+        site.crm(source, name, checks=f"restore_test: crm\nchecks:\n  - {{kind: identical}}\n  - {filled}\n")
+        assert "REFRESH" in str(site.backed_up().json["notes"])
+        tested = site.run("test", "p")
+        assert (tested.json["verdict"], tested.code) == ("PASS", 0), tested
+        site.crm(source, name, checks="restore_test: crm\nchecks:\n  - {kind: identical}\n")
+        site.backed_up()
+        done = go(site, target.url("crm"))
+        assert done.code == 0 and done.json["result"] == "RESTORED", done
+        assert target.psql(FILLED, "crm") == ""
+        notes = str(done.json["notes"])
+        assert notes.count("REFRESH MATERIALIZED VIEW") == 5 and "away" in notes and 'public."From far"' in notes
         assert_clean(site)
 
 

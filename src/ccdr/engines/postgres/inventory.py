@@ -96,6 +96,28 @@ select jsonb_build_object(
         select from pg_inherits i join pg_attribute p on p.attrelid = i.inhparent and p.attname = a.attname
         where i.inhrelid = a.attrelid and (p.attnotnull, p.attstorage, to_jsonb(p) ->> 'attcompression')
           is distinct from (a.attnotnull, a.attstorage, to_jsonb(a) ->> 'attcompression'))), '{}'),
+  'foreign_servers', coalesce((select jsonb_agg(srvname order by srvname) from pg_foreign_server), '[]'),
+  'reaching', coalesce((
+      with recursive edge(class, object, of_class, of_object) as (
+        select d.refclassid, d.refobjid, 'pg_class'::regclass::oid, r.ev_class
+        from pg_depend d join pg_rewrite r on r.oid = d.objid
+        where d.classid = 'pg_rewrite'::regclass and r.ev_type = '1'
+        union all
+        select refclassid, refobjid, classid, objid from pg_depend where classid = 'pg_proc'::regclass
+        union all
+        select 'pg_class'::regclass, inhrelid, 'pg_class'::regclass, inhparent from pg_inherits
+      ), reaching(class, object) as (
+        select 'pg_class'::regclass::oid, ftrelid from pg_foreign_table
+        union
+        select 'pg_proc'::regclass, oid from pg_proc where prosrc ~* 'dblink'  -- its own, or calls one
+        union
+        select of_class, of_object from reaching join edge using (class, object)
+      )
+      select jsonb_agg(jsonb_build_array(n.nspname, c.relname, exists (
+               select from reaching where class = 'pg_class'::regclass and object = c.oid)) order by nspname, relname)
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where c.relkind = 'm' and c.relispopulated and (
+        exists (select from pg_foreign_server) or exists (select from pg_extension where extname = 'dblink'))), '[]'),
   'rules', coalesce((
       select jsonb_agg(name order by name) from (
         select conname as name from pg_constraint where oid >= 16384 and contype in ('c', 'f', 'p', 'u', 'x')

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr.engines.postgres.connection import PSQL
-from ccdr.engines.postgres.dump import references
+from ccdr.engines.postgres.dump import references, unfilled
 from ccdr.engines.postgres.dump.definitions import Schema
 from ccdr.engines.postgres.dump.recorded import as_recorded
 from ccdr.engines.postgres.dump.toc import TableFact
@@ -111,6 +111,7 @@ def notes_of(dumped: Dumped) -> list[str]:
     if prepared := dumped.inventory.facts["prepared"]:
         many = so_many(prepared, "transaction")
         notes.append(f"{many} prepared and not yet ended: not in the dump, and lost if it has to come back from there")
+    notes += unfilled.notes(dumped.inventory.facts, live=False)
     if dumped.standby:
         notes.append("taken from a standby: it has no rows of unlogged tables")
     if not dumped.inventory.facts["system_identifier"]:

@@ -17,6 +17,7 @@ from ccdr.engines.postgres.connection import PSQL, major_of
 from ccdr.engines.postgres.dump import extensions, identity, references, roles
 from ccdr.engines.postgres.dump.capture import Dumper
 from ccdr.engines.postgres.dump.toc import read_toc
+from ccdr.engines.postgres.dump.unfilled import unfilled
 from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo
 from ccdr.engines.postgres.silenced import without_jobs
 from ccdr.engines.servers.methods import unloadable
@@ -157,7 +158,10 @@ class Dump:
                 box.run([*within, *sections, *listed, box.path(dump)], stdin=rest, env=admin, what="pg_restore")
             else:
                 box.run([*made, *sections, box.path(dump)], env=admin, what="pg_restore")
-            box.run([*within, "--section=post-data", box.path(dump)], env=admin, what="pg_restore")
+            within, last = [*within, "--section=post-data"], None
+            if views := unfilled(manifest.contents, live=False):
+                within, last = [*within, "-L", "/dev/stdin"], read_toc(box, dump).lines(extensions.AFTER, views)
+            box.run([*within, box.path(dump)], stdin=last, env=admin, what="pg_restore")
         except CommandFailed as error:
             listing = (restored / "toc.list").read_text("utf-8", "surrogateescape")
             raise (

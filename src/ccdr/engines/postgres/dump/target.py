@@ -20,6 +20,7 @@ from ccdr.engines.postgres.dump import database, extensions, fitness, parts, ref
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
 from ccdr.engines.postgres.dump.same_objects import BESIDE
 from ccdr.engines.postgres.dump.toc import read_toc
+from ccdr.engines.postgres.dump.unfilled import notes, unfilled
 from ccdr.engines.postgres.inventory import Inventory, conninfo, quote_name
 from ccdr.engines.servers import shared_accounts
 from ccdr.engines.servers.parts import in_part
@@ -132,6 +133,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
             named = [f"{r} (superuser)" if captured[r][0] else r for r in missing]
             outlook.will.append(f"creates the roles {', '.join(named)}, as captured")
         outlook.notes.extend(fitness.notes(facts, manifest, inventory, new_roles=bool(missing)))
+        outlook.notes.extend(notes(manifest.contents, live=True))
         outlook.notes.extend(captured_settings.differing(inventory.settings, captured_settings.all_of(place, env)))
         return outlook
 
@@ -157,9 +159,9 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
                 chosen = parts.needed(place, restored / "dump", manifest)
                 entries, argv = chosen.entries, [*argv, "-L", "/dev/stdin"]
                 self.notes += chosen.notes()
-            elif inventory.extensions.keys() - {"plpgsql"}:
+            elif (views := unfilled(manifest.contents, live=True)) or inventory.extensions.keys() - {"plpgsql"}:
                 toc = read_toc(place, restored / "dump")
-                entries, argv = toc.lines(extensions.AFTER), [*argv, "-L", "/dev/stdin"]
+                entries, argv = toc.lines(extensions.AFTER, views), [*argv, "-L", "/dev/stdin"]
                 first = [*argv, archive]
                 place.run(first, stdin=toc.lines(extensions.BEFORE), env=admin, what="pg_restore", pulse=loaded.pulse)
                 made_by = extensions.owners(manifest.contents)

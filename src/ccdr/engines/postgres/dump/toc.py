@@ -40,10 +40,11 @@ class Toc:
         ids = {dump_id for key, dump_id in self.of(TABLE_DATA).items() if key not in tables}
         return replace(self, entries=tuple(entry for entry in self.entries if entry[0] not in ids))
 
-    def lines(self, wanted: re.Pattern[str]) -> str:
-        """The lines whose entry matches, as `pg_restore -L` wants them."""
-        lines = (line for line in self.text.split("\n") if (m := _ENTRY.fullmatch(line)) and wanted.match(m["rest"]))
-        return "".join(f"{line}\n" for line in lines)
+    def lines(self, wanted: re.Pattern[str], unfilled: Collection[tuple[str, str]] = ()) -> str:
+        """The lines whose entry matches, as `pg_restore -L` wants them; these views, by schema and name, unfilled."""
+        left = tuple(f"MATERIALIZED VIEW DATA {schema} {name} " for schema, name in unfilled)
+        entries = ((line, m["rest"]) for line in self.text.split("\n") if (m := _ENTRY.fullmatch(line)))
+        return "".join(f"{line}\n" for line, rest in entries if wanted.match(rest) and not rest.startswith(left))
 
     def entry(self, dump_id: str) -> str:
         """The line of one entry."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ccdr.engines.postgres import captured_settings, silenced
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, untimed, untriggered
+from ccdr.engines.postgres.dump import unfilled
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
 from ccdr.engines.postgres.dump.target import MAINTENANCE
 from ccdr.engines.postgres.inventory import Inventory
@@ -126,6 +127,7 @@ class PostgresMaker(NewServerMaker["Postgres"]):
         captured = self._captured(manifest)
         stand_still = told(silenced.of_settings(captured, wanted, self._conf))
         notes = [*stand_still, *conf.told(captured, wanted), *without_secret(self.asset.connection)]
+        notes += unfilled.notes(contents, live=False)
         if manifest.method == "physical" and (lost := emptied(contents)):
             notes.append(f"{lost}; a dump of that database, if there is one, has them as of when it was taken")
         if lacks := here.lacks(host, Inventory(contents), conf.libraries(captured, wanted), conf.locales(contents)):
