@@ -129,6 +129,13 @@ alter schema public owner to {ROLE}; comment on schema public is 'ours'; comment
 vacuum full; vacuum freeze; reindex (verbose off) database objects_healthy; analyze;
 """
 
+# By ALTER SYSTEM: in force, and waiting for a restart.
+SYSTEM = {
+    "session_preload_libraries": "'auto_explain'", "my.setting": r"'x''y\z'", "default_tablespace": "pg_default",
+    "statement_timeout": "'5min'", "maintenance_work_mem": "'90MB'", "jit": "no", "checkpoint_timeout": "'1h'",
+    "track_commit_timestamp": "on", "wal_log_hints": "on",
+}  # fmt: skip
+
 IDENTICAL = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
 
 
@@ -260,11 +267,18 @@ def test_unchanged_server_of_another_superuser_and_locale_passes(
                    "icu_rules '&V << w <<< W' locale 'C'")  # fmt: skip
         other.psql("create extension hstore; create extension unaccent; create table call (id int)", "crm")
         other.psql("begin; insert into call values (1); prepare transaction 'waits'", "crm")
+        # Whatever its role has set for itself, the server's own settings are told, also those that wait.
+        quoted = PASSWORD.replace("'", "''")
+        other.psql(f"create role adm superuser login password '{quoted}'; create role bob; alter role adm set role = 'bob';"
+                   "alter role adm set statement_timeout = '1ms'")  # fmt: skip
+        other.psql("\n".join(f"alter system set {name} = {value};" for name, value in SYSTEM.items()))
+        other.psql("select pg_reload_conf()")
+        other.psql("alter system set work_mem = '77MB'")
         site.write("pw", f"{PASSWORD}\n", mode=0o600)
         site.write("restore_tests/crm.yaml", IDENTICAL)
         site.plan(
             "crm:\n  engine: postgres\n"
-            f"  connection: {{host: {other.sockets}, user: dba, database: crm, password_file: {site.root}/pw}}\n"
+            f"  connection: {{host: {other.sockets}, user: adm, database: crm, password_file: {site.root}/pw}}\n"
             '  backup: {schedule: "*/30 * * * *"}\n  restore_test: {schedule: "0 3 * * *", checks: [crm]}'
         )
         notes = site.backed_up().json["notes"]
@@ -273,6 +287,16 @@ def test_unchanged_server_of_another_superuser_and_locale_passes(
     assert (done.json["verdict"], done.code) == ("PASS", 0), done
     manifest = next((site.state / "catalogue" / "p" / "crm").glob("*.json")).read_text("utf-8")
     assert json.loads(json.loads(manifest)["manifest"])["contents"]["prepared"] == 1
+    settings = json.loads(json.loads(manifest)["manifest"])["contents"]["settings"]
+    assert {*SYSTEM, "work_mem"} <= {*settings} and "bytea_output" not in settings
+    assert settings["session_preload_libraries"] == "auto_explain" and settings["statement_timeout"] is None
+    assert settings["maintenance_work_mem"] == "92160" and settings["jit"] == "off"
+    to = str(site.root / "files")
+    assert site.run("restore", "p", "--asset", "crm", "--to", to, "--yes-i-mean", "files").code == 0
+    words = json.loads((site.root / "files" / "settings.json").read_text("utf-8"))
+    waits = {"work_mem": "77MB", "track_commit_timestamp": "on", "wal_log_hints": "on", "statement_timeout": "5min"}
+    assert {**words, **waits, "my.setting": "x'y\\z", "default_tablespace": "pg_default"} == words
+    assert not {"maintenance_work_mem", "jit", "checkpoint_timeout"} & {*words}, "what is in force has its value"
 
 
 @pytest.mark.parametrize("method", ["dump", "stream"])

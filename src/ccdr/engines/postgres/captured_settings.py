@@ -28,7 +28,7 @@ HARMLESS = (
 NOT_SET = SILENCED | frozenset(
     (
         *("config_file", "data_directory", "external_pid_file", "hba_file", "ident_file", "stats_temp_directory"),
-        *("dynamic_library_path", "extension_control_path", "default_tablespace", "temp_tablespaces"),
+        *("dynamic_library_path", "extension_control_path"),
         *("bonjour_name", "listen_addresses", "port", "unix_socket_directories", "unix_socket_group"),
         *("unix_socket_permissions", "krb_server_keyfile", "ssl", "ssl_ca_file", "ssl_cert_file", "ssl_crl_dir"),
         *("ssl_crl_file", "ssl_dh_params_file", "ssl_key_file", "ssl_passphrase_command"),
@@ -48,34 +48,67 @@ def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
-# Each in its own unit. What the role or the database of whoever asks has set hides the server's own, and names with a
-# dot that no library knows are in no view: of these the server's files tell, where they may be read.
+_UNTIMED = """\
+\\set ON_ERROR_STOP off
+set statement_timeout = 0;
+set statement_timeout = 0;
+set transaction_timeout = 0;
+\\set ON_ERROR_STOP on
+"""
+_FILES = (
+    "select distinct on (lower(f.name)) f.name, f.setting from pg_file_settings f left join pg_settings s "
+    "on lower(s.name) = lower(f.name) where f.applied or s.pending_restart order by lower(f.name), f.seqno desc"
+)
+# Each in its own unit. What the role or the database of whoever asks has set hides the server's own, names with a dot
+# that no library knows are in no view, and what waits for a restart or a reload is not in force: of these the server's
+# files tell, where they may be read; but not of what a log that was written so far needs. A role's timeouts are put off
+# by a statement, not by an option: the server's own are then still told.
 _ASKED = f"""\
 select has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'execute') as able \\gset
 \\if :able
-\\set files 'select name, setting from pg_file_settings where applied'
+\\set files '{_FILES}'
 \\else
 \\set files 'select null::text, null::text where false'
 \\endif
-with there as (
+with own as (
+  select name, vartype, context, unit, case source when 'session' then reset_val else setting end as setting, case
+    when source <> 'session' then source
+    when exists (select from pg_db_role_setting, unnest(setconfig) c where split_part(c, '=', 1) = s.name
+      and setrole in (0, (select oid from pg_roles where rolname = session_user)) and (setdatabase = 0 or setdatabase =
+        (select oid from pg_database where datname = current_database()))) then 'user'
+    when reset_val = boot_val then 'default' else 'configuration file' end as source
+  from pg_settings s),
+there as (
   select name, setting, source ~ '^(global|user|database)' as hidden,
     vartype = 'string' and name not in ({_quoted(HARMLESS)}) as words
-  from pg_settings
+  from own
   where name in ({_quoted(ALWAYS)})
     or context <> 'internal' and source not in ('default', 'override', 'client', 'session', 'interactive')),
 written as (
-  select coalesce(t.name, f.name) as name, f.setting from (:files) f(name, setting)
-  left join there t on lower(t.name) = lower(f.name)
-  where t.hidden or t.name is null and f.name ~ '[.]'
-    and not exists (select from pg_settings s where lower(s.name) = lower(f.name)))
+  select coalesce(s.name, f.name) as name, f.setting from (:files) f(name, setting)
+  left join own s on lower(s.name) = lower(f.name)
+  where case when s.name is null then f.name ~ '[.]'
+    when context = 'internal' or s.name in ({_quoted(AT_LEAST)}) then false
+    when source ~ '^(global|user|database)' then true
+    when source not in ('default', 'configuration file') then false
+    when vartype = 'bool' then f.setting ~* '^(on|t|tr|tru|true|y|ye|yes|1)$' <> (s.setting = 'on')
+    when f.setting ~ '^-?[0-9]+([.][0-9]+)?$' and s.setting ~ '^-?[0-9]+([.][0-9]+)?$'
+      then f.setting::numeric <> s.setting::numeric
+    when unit ~ 'B$' and f.setting ~ '^ *[0-9]+([.][0-9]+)? *[kMGT]?B *$'
+      then pg_size_bytes(f.setting) <> s.setting::numeric * pg_size_bytes(regexp_replace(unit, '^(?=[^0-9])', '1'))
+    when unit in ('ms', 's', 'min') and f.setting ~ '^ *[0-9]+([.][0-9]+)? *(us|ms|s|min|h|d) *$'
+      then extract(epoch from f.setting::interval) <> s.setting::numeric
+        * case unit when 'ms' then 0.001 when 's' then 1 else 60 end
+    else lower(f.setting) <> lower(s.setting) end)
 select jsonb_build_object(
   'settings', (select jsonb_object_agg(name, setting) from there where not hidden and not words)
       || coalesce((select jsonb_object_agg(name, null) from there where hidden or words), '{{}}')
-      || coalesce((select jsonb_object_agg(name, null) from written), '{{}}'),
+      || coalesce((select jsonb_object_agg(name, case when name in ({_quoted(HARMLESS)}) then setting end)
+                   from written), '{{}}'),
   'words', coalesce((select jsonb_object_agg(name, setting) from there where words and not hidden), '{{}}')
       || coalesce((select jsonb_object_agg(name, setting) from written), '{{}}'))
 """
-_ALL = "select jsonb_object_agg(name, setting) from pg_settings"
+_ALL = "select jsonb_object_agg(name, case source when 'session' then reset_val else setting end) from pg_settings"
 
 
 def captured(place: Place, env: Mapping[str, str], into: Path) -> dict[str, str | None]:
@@ -95,10 +128,10 @@ def all_of(place: Place, env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _answer(place: Place, env: Mapping[str, str], sql: str) -> str:
-    """Asked by a session that sets nothing itself: that would hide the server's own."""
-    plain = {**env, "PGOPTIONS": "", "PGCLIENTENCODING": "UTF8"}
+    """Asked by a session that sets nothing itself, but that it is its own role: that would hide the server's own."""
+    plain = {**env, "PGOPTIONS": "-c role=none", "PGCLIENTENCODING": "UTF8"}
     argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"]
-    return place.run(argv, stdin=sql, env=plain, what="asking for the settings").stdout
+    return place.run(argv, stdin=f"{_UNTIMED}{sql}", env=plain, what="asking for the settings").stdout
 
 
 def for_server(captured: Mapping[str, str | None], there: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
