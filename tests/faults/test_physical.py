@@ -107,14 +107,17 @@ def statuses(done: Ran) -> dict[str, str]:
 def test_which_unlogged_tables_come_back_empty_is_told_before_and_after(own: Site, server: Cluster) -> None:
     """A base backup has not their rows, and who recovers is to know which tables these are."""
     server.psql("create unlogged table dialler_session as select generate_series(1, 20) as id", "crm")
+    server.psql("select pg_create_physical_replication_slot(name) from unnest('{standby,ccdr_own}'::name[]) name")
     try:
         taken = own.run("backup", "p", "--asset", "crm")
     finally:
         server.psql("drop table dialler_session", "crm")
+        server.psql("select pg_drop_replication_slot(name) from unnest('{standby,ccdr_own}'::name[]) name")
+    assert "1 replication slot (standby)" in str(taken.json["notes"])
     told = "1 unlogged table comes back empty (public.dialler_session)"
     assert taken.code == 0 and told in str(taken.json), taken
     foretold = own.run("recover", "p", "--under", str(own.root / "back"), "--dry-run")
-    assert told in str(foretold.json), foretold
+    assert told in str(foretold.json) and "1 replication slot (standby)" in str(foretold.json), foretold
     done = own.run("test", "p", "--asset", "crm")
     assert told in next(c["actual"] for c in done.json["checks"] if "pg_verifybackup" in c["name"]), done
 

@@ -23,7 +23,7 @@ from ccdr.engines.postgres.new_server import here, set_up, starting, statistics
 from ccdr.engines.postgres.new_server.entering import LOGINS, Entering
 from ccdr.engines.postgres.new_server.homes import STOP, DumpHome, PhysicalHome, lead_to
 from ccdr.engines.postgres.physical.capture import CLUSTER
-from ccdr.engines.postgres.physical.unlogged import emptied
+from ccdr.engines.postgres.physical.unlogged import emptied, slots_lost
 from ccdr.engines.servers.connection import by_network, lacks_secret, without_secret
 from ccdr.engines.servers.new_server import LONGEST_SOCKET, NewServerMaker, refuse_settings
 from ccdr.engines.servers.silenced import told
@@ -127,7 +127,7 @@ class PostgresMaker(NewServerMaker["Postgres"]):
         captured = self._captured(manifest)
         stand_still = told(silenced.of_settings(captured, wanted, self._conf))
         notes = [*stand_still, *conf.told(captured, wanted), *without_secret(self.asset.connection)]
-        notes += unfilled.notes(contents, live=False)
+        notes += [*unfilled.notes(contents, live=False), *slots_lost(contents)]
         if manifest.method == "physical" and (lost := emptied(contents)):
             notes.append(f"{lost}; a dump of that database, if there is one, has them as of when it was taken")
         if lacks := here.lacks(host, Inventory(contents), conf.libraries(captured, wanted), conf.locales(contents)):

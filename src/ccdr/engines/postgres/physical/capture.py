@@ -22,7 +22,7 @@ from ccdr.engines.postgres.inventory import NO_TIMEOUTS
 from ccdr.engines.postgres.physical import facts, parents
 from ccdr.engines.postgres.physical.backup_manifest import NAME, BackupManifest, lsn, read_backup_manifest
 from ccdr.engines.postgres.physical.parents import Cycle, ParentChoice
-from ccdr.engines.postgres.physical.unlogged import emptied
+from ccdr.engines.postgres.physical.unlogged import emptied, slots_lost
 from ccdr.host.interrupts import each_to_its_end
 from ccdr.model.errors import BackupFailed, CommandFailed
 from ccdr.model.measure import skew
@@ -267,6 +267,7 @@ def _escaped(path: str) -> str:
 def _notes(cluster: Mapping[str, Any], held: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     if lost := emptied(cluster):
         yield lost
+    yield from slots_lost(cluster)
     if not cluster["data_checksums"]:
         yield "the source's pages bear no checksums: damage that it carries itself is not seen when it is captured"
     if left := sorted(set(cluster["databases"]) - held.keys() - {"template0"}):

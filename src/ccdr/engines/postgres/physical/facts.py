@@ -51,6 +51,8 @@ select jsonb_build_object(
   'unlogged_tables', coalesce((select jsonb_agg(name order by name) from (
       select concat(n.nspname, ' ', c.relname) as name from held h join pg_class c on c.oid = h.oid
       join pg_namespace n on n.oid = c.relnamespace where h.relpersistence = 'u' order by 1 limit 20) u), '[]'),
+  'slots', coalesce((select jsonb_agg(slot_name order by slot_name) from pg_replication_slots
+      where not temporary and slot_name not like 'ccdr\\_%'), '[]'),
   'tables', coalesce((select jsonb_object_agg(name, jsonb_build_object('rows', rows, 'bytes', bytes)) from (
       select oid::regclass::text as name, greatest(reltuples::bigint, pg_stat_get_live_tuples(oid)) as rows,
              relpages::bigint * current_setting('block_size')::int as bytes

@@ -1,8 +1,8 @@
-"""Unlogged tables: a base backup has them, and none of their rows; no log brings these."""
+"""What a base backup leaves out: the rows of unlogged tables, which no log brings, and replication slots."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ccdr.model.values import so_many
@@ -20,3 +20,10 @@ def emptied(contents: Mapping[str, Any]) -> str | None:
     named = f" ({', '.join(names[:MOST_NAMED])}{more})" if names else ""
     comes = so_many(count, "unlogged table comes", "unlogged tables come")
     return f"{comes} back empty{named}: a base backup leaves out their rows"
+
+
+def slots_lost(contents: Mapping[str, Any]) -> Iterator[str]:
+    """Of a manifest's contents: those of the server that are not ccdr's own."""
+    if slots := contents.get("slots"):
+        names = ", ".join(slots[:MOST_NAMED]) + (", …" if len(slots) > MOST_NAMED else "")
+        yield f"{so_many(len(slots), 'replication slot')} ({names}) not in a base backup: make anew what is needed"
