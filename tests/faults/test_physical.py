@@ -107,11 +107,13 @@ def statuses(done: Ran) -> dict[str, str]:
 def test_which_unlogged_tables_come_back_empty_is_told_before_and_after(own: Site, server: Cluster) -> None:
     """A base backup has not their rows, and who recovers is to know which tables these are."""
     server.psql("create unlogged table dialler_session as select generate_series(1, 20) as id", "crm")
+    server.psql("set allow_in_place_tablespaces = on;\ncreate tablespace inside location ''")
     server.psql("select pg_create_physical_replication_slot(name) from unnest('{standby,ccdr_own}'::name[]) name")
     try:
         taken = own.run("backup", "p", "--asset", "crm")
     finally:
         server.psql("drop table dialler_session", "crm")
+        server.psql("drop tablespace inside")
         server.psql("select pg_drop_replication_slot(name) from unnest('{standby,ccdr_own}'::name[]) name")
     assert "1 replication slot (standby)" in str(taken.json["notes"])
     told = "1 unlogged table comes back empty (public.dialler_session)"
@@ -120,6 +122,7 @@ def test_which_unlogged_tables_come_back_empty_is_told_before_and_after(own: Sit
     assert told in str(foretold.json) and "1 replication slot (standby)" in str(foretold.json), foretold
     done = own.run("test", "p", "--asset", "crm")
     assert told in next(c["actual"] for c in done.json["checks"] if "pg_verifybackup" in c["name"]), done
+    assert done.json["verdict"] == "PASS", "with a tablespace that lies in the data directory"
 
 
 # --- integrity ------------------------------------------------------------------------------------------------------

@@ -31,6 +31,8 @@ from ccdr.ports.restored import SandboxNeeds
 if TYPE_CHECKING:
     from ccdr.engines.postgres.engine import Postgres
 
+IN_PLACE = "allow_in_place_tablespaces"
+
 
 @dataclass(frozen=True)
 class Physical:
@@ -173,6 +175,9 @@ class Physical:
             options[name] = str(max(int(captured[name] or 0), int(options.get(name, 0))))
         if libraries := captured.get("shared_preload_libraries"):
             options["shared_preload_libraries"] = libraries
+        spaces = (inventory.facts.get("tablespaces") or {}).values()
+        if captured.get(IN_PLACE) == "on" or not all(one["location"].startswith("/") for one in spaces):
+            options[IN_PLACE] = "on"  # or no server starts on one that lies in the data directory
         options[SUBSCRIBERS] = "0"  # its subscriptions are the source's business
         return without_jobs(options | inventory.abbreviations, asset.server_settings)
 
