@@ -100,6 +100,15 @@ def test_the_first_line_of_the_body_is_not_the_clients(restored: Restored) -> No
         (restored.top / "out/again").rename(restored.top / f"out/{at}")
 
 
+def test_where_a_partitions_files_lie_is_no_part_of_its_definition(restored: Restored) -> None:
+    part, made = "\n (PARTITION `p0` VALUES LESS THAN MAXVALUE{} ENGINE = InnoDB)", "COLLATE=utf8mb4_unicode_ci"
+    lies = " DATA DIRECTORY = '/it''s' INDEX DIRECTORY = '/b'"
+    restored.file("tables.sql", TEXTS["tables.sql"].replace(f"{made};", f"{made}{part.format(lies)};"))
+    restored.server.texts["tables.sql"] = TEXTS["tables.sql"].replace(f"{made};", f"{made}{part.format('')};")
+    failing = failed(restored.results())
+    assert "definitions" not in failing, failing
+
+
 def test_where_a_tables_files_lie_and_its_next_number_are_no_part_of_its_definition(restored: Restored) -> None:
     restored.server.texts["tables.sql"] = (
         TEXTS["tables.sql"]

@@ -209,6 +209,11 @@ class Inventory(ServerInventory):
         return cast("Mapping[str, Mapping[str, Any]]", self.facts["tables"])
 
     @property
+    def changed(self) -> Mapping[str, int]:
+        """How many values of which column (`call.note`) the dump holds as others."""
+        return cast("Mapping[str, int]", self.facts.get("changed", {}))
+
+    @property
     def histories(self) -> bool:
         return bool(self.facts["histories"])
 

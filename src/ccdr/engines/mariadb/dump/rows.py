@@ -11,12 +11,12 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccdr.engines.mariadb.client import OURS, Login, quote_name, quote_text, read_answers, table
+from ccdr.engines.mariadb.client import OURS, Login, answers, quote_name, quote_text, read_answers, table
 from ccdr.engines.mariadb.dump import files
 from ccdr.engines.mariadb.dump.lock import Instant, ReadLock
 from ccdr.engines.mariadb.objects import Objects, Table
@@ -29,6 +29,22 @@ from ccdr.ports.place import Output, Place, Progress
 
 LOOK = 0.02  # seconds between two looks whether the clients have begun
 QUICK = 8 * 2**20  # bytes; locked tables up to this size have a client of their own, and are let go first
+# Columns whose values the client may write as others, each with SQL that is true of such a value: bytes that utf8mb4
+# has no character for, or that come back as others; a member '' of an ENUM or a SET, which is written as no member is.
+# Of an ENUM any member is looked for by its text, as the load does.
+_CHANGING = """\
+SELECT JSON_ARRAY(table_name, column_name, CONCAT_WS(' OR ',
+    IF(charset IN ('utf8mb3', 'utf8mb4', 'latin1'), NULL,
+       CONCAT(REPLACE('BINARY @ <> BINARY CONVERT(CONVERT(@ USING utf8mb4) USING ', '@', name), charset, ')')),
+    IF(empty AND data_type = 'enum', CONCAT(REPLACE('@ + 0 <> FIELD(CONCAT(@), ', '@', name), members), NULL),
+    IF(empty AND data_type = 'set', CONCAT(
+       REPLACE("FIND_IN_SET('', CONCAT(@)) = 0 AND @ + 0 & (1 << FIELD('', ", '@', name), members, ' - 1)'), NULL)))
+  FROM (SELECT *, character_set_name AS charset, CONCAT('`', REPLACE(column_name, '`', '``'), '`') AS name,
+      SUBSTRING(column_type, LOCATE('(', column_type) + 1) AS members,
+      column_type REGEXP "[(,]''[,)]" AND data_type IN ('enum', 'set') AS empty
+    FROM information_schema.columns WHERE table_schema = {db} AND is_generated = 'NEVER') c
+  WHERE charset NOT IN ('utf8mb3', 'utf8mb4', 'latin1') OR empty;
+"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +53,7 @@ class DumpedRows:
 
     by_table: dict[str, int]
     positions: frozenset[str]
+    changed: dict[str, int]  # by column (`call.note`): how many of its values are in the dump as others
 
 
 @dataclass(frozen=True)
@@ -76,8 +93,9 @@ class RowDump:
                     ended.result()
             finally:
                 growth.stop.set()  # whoever still runs when another has failed
-        rows = self._read_lists(work, named)
-        self._compare(rows, instant.counts | _read_counts(counting), into, named)
+        counts, changed = _read_counts(counting)
+        rows = self._read_lists(work, named, changed)
+        self._compare(rows, instant.counts | counts, into, named)
         shutil.rmtree(work)
         return instant, rows
 
@@ -122,11 +140,30 @@ class RowDump:
             for t in tables
         )
 
+    def _changing(self) -> Callable[[Table], str]:
+        """SQL that counts the values of a table that the dump holds as others; empty of most tables. Of a table that
+        is locked it is true of a moment a little later: nobody waits for this while all are locked."""
+        listed = answers(
+            self.place, self.login, _CHANGING.format(db=quote_text(self.database)), "looking for values that change"
+        )
+
+        def counting(table: Table) -> str:
+            sums = [f"{quote_text(c)}, COALESCE(SUM({sql}), 0)" for t, c, sql in listed if t == table.name]
+            where = f"{quote_name(self.database)}.{quote_name(table.name)}{_history(table)}"
+            asked = f"SELECT JSON_ARRAY({quote_text(table.name)}, JSON_OBJECT({', '.join(sums)})) FROM {where};\n"
+            return asked if sums else ""
+
+        return counting
+
     def _count(self, objects: Objects, to: Path, growth: _Growth) -> Output:
         """The rows of every transactional table, in a snapshot of its own: what the dump is compared with. A table is
         let go as soon as it is counted, so that nobody who alters it has to wait."""
         plain = [t for t in objects.with_rows if t not in objects.locked]
-        counts = "".join(f"SAVEPOINT one;\n{self._counts([t])}ROLLBACK TO SAVEPOINT one;\n" for t in plain)
+        changing = self._changing()
+        counts = "".join(
+            f"SAVEPOINT one;\n{self._counts([t] if t in plain else [])}{changing(t)}ROLLBACK TO SAVEPOINT one;\n"
+            for t in objects.with_rows
+        )
         sql = (
             f"{OURS}SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ;\n"
             f"START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY;\nSELECT '\"begun\"';\n{counts}SELECT '\"done\"';\n"
@@ -146,7 +183,7 @@ class RowDump:
                 )
             time.sleep(LOOK)
 
-    def _read_lists(self, work: Path, named: dict[str, str]) -> DumpedRows:
+    def _read_lists(self, work: Path, named: dict[str, str], changed: dict[str, int]) -> DumpedRows:
         prefix = f"{self.place.path(work.parent)}/"
         tables = {file: table for table, file in named.items()}
         by_table: dict[str, int] = {}
@@ -158,7 +195,7 @@ class RowDump:
         for log in work.glob("*.log"):
             if troubles := files.troubles(FreeText(log.read_bytes().decode("utf-8", "replace")), named):
                 raise CommandFailed(["mariadb-dump"], 0, troubles)
-        return DumpedRows(by_table, frozenset(positions))
+        return DumpedRows(by_table, frozenset(positions), changed)
 
     def _compare(self, rows: DumpedRows, counts: dict[str, int], into: Path, named: dict[str, str]) -> None:
         """Every table is there, to its end, with as many rows as the server counts in it."""
@@ -213,8 +250,10 @@ def _history(table: Table) -> str:
     return " FOR SYSTEM_TIME ALL" if table.type == "SYSTEM VERSIONED" else ""
 
 
-def _read_counts(path: Path) -> dict[str, int]:
-    answers = read_answers(path.read_text("utf-8", "surrogateescape"))
-    if answers[-1:] != ["done"]:
+def _read_counts(path: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """Rows by table; values that the dump changes by column, where there are such."""
+    told = read_answers(path.read_text("utf-8", "surrogateescape"))
+    if told[-1:] != ["done"]:
         raise CommandFailed(["mariadb"], 0, "it ended before every table was counted", what="counting rows")
-    return {name: int(count) for name, count in answers[1:-1]}
+    changed = {f"{t}.{c}": int(n) for t, of in told[1:-1] if isinstance(of, dict) for c, n in of.items() if n}
+    return {name: int(count) for name, count in told[1:-1] if not isinstance(count, dict)}, changed
