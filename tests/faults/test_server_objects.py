@@ -14,14 +14,14 @@ from tests.support.inside import inside
 from tests.support.target import PASSWORD, server
 
 from ccdr.engines.postgres.dump.same_settings import same_settings
-from ccdr.engines.postgres.dump.server_objects import CHANGED, EVERY, differing, read_objects
+from ccdr.engines.postgres.dump.server_objects import CHANGED, EVERY, OF_SERVER, differing, read_objects
 from ccdr.engines.postgres.inventory import INVENTORY, read_inventory
 from ccdr.model.values import Verdict
 
 ROLE = "objects_somebody"
 # An extension with an object of each kind, and one for each that happens to it.
 OURS = f"""
-{"".join(f"create table t{n} (id int primary key, note text); insert into t{n} values (1, 'a');" for n in range(9))}
+{"".join(f"create table t{n} (id int primary key, note text); insert into t{n} values (1, 'a');" for n in range(12))}
 {"".join(f"create function f{n}(i int) returns int language sql as 'select {n} * i';" for n in range(4))}
 {"".join(f"create domain d{n} as int check (value <= 100);" for n in range(2))}
 {"".join(f"create sequence s{n};" for n in range(2))}
@@ -84,8 +84,33 @@ DAMAGES = {
     "other members of extension ours": "alter extension ours drop function f3(int); drop function f3(int)",
     "other members of extension hstore": "create table customers (id int); alter extension hstore add table customers",
     "other members of extension seg": "begin; create extension seg; alter function seg_in(cstring) cost 9; commit",
+    # Grants, policies, publications and comments where pg_dump does not look.
+    "view information_schema.columns": "revoke select on information_schema.columns from public",
+    "view information_schema.domains": f"grant select (domain_name) on information_schema.domains to {ROLE}",
+    "schema information_schema": f"alter default privileges in schema information_schema grant select on tables to {ROLE}",
+    "schema pg_toast": f"grant usage on schema pg_toast to {ROLE}",
+    "table public.t9": f"create policy p on t9 to {ROLE} using (id > 1)",
+    "table public.t10": "create publication pub for table t10 where (id > 1), t11",
+    "table public.t11": "comment on constraint t11_pkey on t11 is 'ours'",
+    "grants of function public.myr(bigint,bigint)": (
+        "create type myr as range (subtype = int8); revoke execute on function myr(int8, int8) from public"
+    ),
+    "grants of type public.owned": "create table owned (i int); revoke usage on type owned from public",
+    "comment on table constraint c on public.part": (
+        "create table parted (i int constraint c check (i > 0)) partition by list (i);"
+        "create table part partition of parted for values in (1); comment on constraint c on part is 'ours'"
+    ),
+    'collation pg_catalog."C"': "comment on collation \"C\" is 'ours'",
+    "extension plpgsql": "comment on extension plpgsql is 'ours'",
+    "type information_schema.yes_or_no": "alter domain information_schema.yes_or_no drop constraint yes_or_no_check",
+    "function pg_catalog.to_timestamp(double precision)": (
+        "do $$ begin execute 'create or replace view information_schema.user_mappings as '"
+        " || pg_get_viewdef('information_schema.user_mappings'::regclass); end $$;"
+        "create or replace function pg_catalog.to_timestamp(float8) returns timestamptz language sql as 'select now()'"
+    ),
     # Own objects among those of the server.
     "function pg_catalog.mine()": "create function pg_catalog.mine() returns int language sql as 'select 1'",
+    "function pg_toast.mine()": "create function pg_toast.mine() returns int language sql as 'select 1'",
     "table pg_catalog.mine": "create table pg_catalog.mine (i int)",
     "text search configuration pg_catalog.mine": "create text search configuration pg_catalog.mine (copy = english)",
     "text search dictionary pg_catalog.mine": "create text search dictionary pg_catalog.mine (template = simple)",
@@ -116,7 +141,11 @@ alter text search configuration english alter mapping for word with simple;
 alter text search configuration english alter mapping for word with english_stem;
 alter text search dictionary unaccent (rules = 'unaccent');
 alter function f0(int) volatile; comment on function f1(int) is 'ours'; comment on function f1(int) is null;
-grant select on t0, pg_catalog.pg_class, information_schema.tables to {ROLE}; revoke select on t1 from postgres;
+grant select on t0, pg_catalog.pg_class to {ROLE}; grant select on information_schema.tables to {ROLE};
+revoke select on information_schema.tables from {ROLE}; create policy p on t1; drop policy p on t1;
+create type myr as range (subtype = int8); revoke execute on function myr(int8, int8) from public;
+grant execute on function myr(int8, int8) to public; create table owned (i int); grant usage on type owned to public;
+create publication pub for table owned; revoke select on t1 from postgres;
 grant execute on function f0(int), pg_read_file(text) to {ROLE};
 insert into mixed values (9, true); update kept set at = at + interval '1 day'; update t0 set note = 'a';
 insert into t1 values (2, 'b'); delete from t1 where id = 2;
@@ -222,6 +251,26 @@ def test_what_a_dump_brings_back_is_no_change(source: Source, pristine: str) -> 
         assert wrong(before, after) == []
         assert same_settings(before, after, whole_server=True).status is Verdict.PASS
         assert before["unlike_parent"] != {}
+
+
+def test_what_was_dropped_is_named_and_what_the_server_s_roles_are_members_of(source: Source) -> None:
+    sql = "drop schema public; drop extension plpgsql; comment on function now() is null; create schema own"
+    with brought_back(source, "template0", sql, "objects_dropped") as (before, after):
+        assert wrong(before, after) == ["extension plpgsql", "objects that initdb makes", "schema public"]
+        roles = [OF_SERVER, *wrong(before, after)]
+        for change, back in (
+            ("grant pg_read_all_data to pg_monitor", "revoke pg_read_all_data from pg_monitor"),
+            ("revoke pg_stat_scan_tables from pg_monitor", "grant pg_stat_scan_tables to pg_monitor"),
+            ("comment on role pg_monitor is 'ours'", "comment on role pg_monitor is null"),
+        ):
+            source.psql(change)
+            try:
+                there = facts(source, "objects_dropped_back")
+                assert wrong(before, there) == sorted(roles)
+                assert OF_SERVER not in differing(before, there["every"], there["extensions"], whole_server=False)
+            finally:
+                source.psql(back)
+        assert wrong(before, facts(source, "objects_dropped_back")) == wrong(before, after)
 
 
 def test_database_of_a_changed_server_fails_until_the_plan_leaves_it_out(

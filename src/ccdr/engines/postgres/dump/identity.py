@@ -66,7 +66,9 @@ def compare(
     if working is not None:
         yield same_roles_there(as_recorded(context.manifest.contents), as_recorded(there))
     yield same_settings(context.manifest.contents, there, whole_server=working is None)
-    yield same_server_objects(context.manifest.contents, read_objects(every), there["extensions"])
+    yield same_server_objects(
+        context.manifest.contents, read_objects(every), there["extensions"], whole_server=working is None
+    )
 
 
 def _dump_again(context: CheckContext, env: Mapping[str, str], jobs: int, again: Path) -> None:

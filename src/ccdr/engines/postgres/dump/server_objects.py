@@ -17,23 +17,44 @@ from ccdr.model.values import CheckResult, so_many
 _MEMBER = re.compile(r"(?!rows of |extension |other members )")
 Objects = Mapping[str, Mapping[str, str]]  # by extension, '' for initdb: digest by name
 
+OF_SERVER = "roles that initdb makes"  # what they are members of, and comments: shared by all databases
+
 # What an object is made of: a catalogue, whose each of its rows is (class, object), what a row tells only by numbers,
 # and which rows count.
 # fmt: off
+# Schemas that pg_dump leaves out with the grants in them.
+_SILENT = ("array(select oid from pg_namespace where nspname = 'information_schema' or nspname like 'pg\\_%' "
+           "and nspname !~ '^pg_(catalog$|temp_|toast_temp_)')")
+# What is granted by {acl}, by roles' names.
+_GRANTS = ("(select string_agg(g, ',' order by g collate \"C\") from (select concat_ws(' ', case grantee when 0 then "
+           "'all' when 10 then 'first' else quote_ident(pg_get_userbyid(grantee)) end, privilege_type, is_grantable, "
+           "nullif(grantor, 10)::regrole) from aclexplode({acl})) x(g))")
+_SILENT_GRANTS = f"case when {{schema}} = any ({_SILENT}) then {_GRANTS} end"
+
+
+def _silent(schema: str, acl: str, kind: str, owner: str) -> str:
+    return _SILENT_GRANTS.format(schema=schema, acl=f"coalesce({acl}, acldefault({kind}, {owner}))")
+
+
+_HAD = "'{pg_constraint, pg_trigger, pg_rewrite, pg_policy}'::regclass[]"
 _RELATION = "exists (select from pg_class c where c.oid = {} and c.relkind not in ('i', 'I', 't'))"
 _PARTS = (
     ("pg_proc", "'pg_proc'", "oid", "nullif(proowner, 10)::regrole, pg_get_function_arguments(t.oid), "
      "pg_get_function_result(t.oid), (select lanname from pg_language l where l.oid = prolang), "
-     "pg_get_function_sqlbody(t.oid)", "true"),
+     "pg_get_function_sqlbody(t.oid), " + _silent("pronamespace", "proacl", "'f'", "proowner"), "true"),
     ("pg_aggregate", "'pg_proc'", "aggfnoid", "aggtranstype::regtype", "true"),
     ("pg_type", "'pg_type'", "oid", "nullif(typowner, 10)::regrole, typbasetype::regtype, "
-     "typcollation::regcollation", "typcategory <> 'A' and typrelid = 0"),
+     "typcollation::regcollation, " + _silent("typnamespace", "typacl", "'T'", "typowner"),
+     "typcategory <> 'A' and typrelid = 0"),
     ("pg_enum", "'pg_type'", "enumtypid", "null", "true"),
-    ("pg_class", "'pg_class'", "oid", "nullif(relowner, 10)::regrole", "relkind not in ('i', 'I', 't')"),
+    ("pg_class", "'pg_class'", "oid", "nullif(relowner, 10)::regrole, "
+     + _silent("relnamespace", "relacl", "case relkind when 'S' then 's' else 'r' end::\"char\"", "relowner"),
+     "relkind not in ('i', 'I', 't')"),
     # Of options by other names some builds keep a number of their own.
     ("pg_attribute", "'pg_class'", "attrelid", "format_type(atttypid, atttypmod), attcollation::regcollation, "
      "(select pg_get_expr(adbin, adrelid) from pg_attrdef where adrelid = attrelid and adnum = attnum), "
-     "array(select o from unnest(attoptions) o where o like 'n_distinct%' order by o)",
+     "array(select o from unnest(attoptions) o where o like 'n_distinct%' order by o), case when attacl is not null "
+     "then " + _silent("(select relnamespace from pg_class where oid = attrelid)", "attacl", "'c'", "10") + " end",
      f"attnum > 0 and not attisdropped and {_RELATION.format('attrelid')}"),
     ("pg_constraint", "case when contypid <> 0 then 'pg_type' else 'pg_class' end",
      "case when contypid <> 0 then contypid else conrelid end", "pg_get_constraintdef(t.oid)", "contype <> 't'"),
@@ -49,7 +70,17 @@ _PARTS = (
     ("pg_amop", "'pg_opfamily'", "amopfamily", "amopopr::regoperator", "true"),
     ("pg_amproc", "'pg_opfamily'", "amprocfamily", "amproclefttype::regtype, amprocrighttype::regtype", "true"),
     ("pg_cast", "'pg_cast'", "oid", "castfunc::regprocedure", "true"),
-    ("pg_namespace", "'pg_namespace'", "oid", "nullif(nspowner, 10)::regrole", "nspname <> 'public'"),
+    ("pg_namespace", "'pg_namespace'", "oid", "nullif(nspowner, 10)::regrole, "
+     + _silent("t.oid", "nspacl", "'n'", "nspowner"), "nspname <> 'public'"),
+    ("pg_default_acl", "'pg_namespace'", "defaclnamespace", "nullif(defaclrole, 10)::regrole, "
+     + _GRANTS.format(acl="defaclacl"), f"defaclnamespace = any ({_SILENT})"),
+    ("pg_policy", "'pg_class'", "polrelid", "pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid), "
+     "(select string_agg(o, ',' order by o collate \"C\") from (select nullif(nullif(o, 10), 0)::regrole::text "
+     "from unnest(polroles) o) x(o)), 0 = any (polroles), 10 = any (polroles)", "true"),
+    ("pg_publication_rel", "'pg_class'", "prrelid", "(select pubname from pg_publication where oid = prpubid), "
+     "(select to_jsonb(p) from pg_publication_tables p join pg_class c on relname = tablename join pg_namespace n on "
+     "n.oid = relnamespace and nspname = schemaname join pg_publication b using (pubname) where c.oid = prrelid and "
+     "b.oid = prpubid)", "true"),
     ("pg_language", "'pg_language'", "oid", "nullif(lanowner, 10)::regrole, lanplcallfoid::regprocedure", "true"),
     ("pg_conversion", "'pg_conversion'", "oid", "nullif(conowner, 10)::regrole", "true"),
     ("pg_ts_config", "'pg_ts_config'", "oid", "nullif(cfgowner, 10)::regrole", "true"),
@@ -63,8 +94,19 @@ _PARTS = (
     ("pg_foreign_table", "'pg_class'", "ftrelid", "null", "true"),
     ("pg_event_trigger", "'pg_event_trigger'", "oid", "nullif(evtowner, 10)::regrole, evtfoid::regproc", "true"),
     # A comment on an extension is in the dump, and so is that on `public`, whose oid is 2200.
-    ("pg_description", "classoid", "objoid", "objsubid", "classoid not in ('pg_collation'::regclass, "
-     "'pg_extension'::regclass) and (classoid, objoid) <> ('pg_namespace'::regclass, 2200)"),
+    # Also of what an object has.
+    ("pg_description", "case when classoid = any (" + _HAD + ") then 'pg_class' else classoid::regclass end",
+     "coalesce((select case when contypid <> 0 then contypid else conrelid end from pg_constraint "
+     "where classoid = 'pg_constraint'::regclass and oid = objoid), (select tgrelid from pg_trigger "
+     "where classoid = 'pg_trigger'::regclass and oid = objoid), (select ev_class from pg_rewrite "
+     "where classoid = 'pg_rewrite'::regclass and oid = objoid), (select polrelid from pg_policy "
+     "where classoid = 'pg_policy'::regclass and oid = objoid), (select indrelid from pg_index "
+     "where classoid = 'pg_class'::regclass and indexrelid = objoid), objoid)",
+     "objsubid, case when classoid = any (" + _HAD + ") or exists (select from pg_index where classoid = "
+     "'pg_class'::regclass and indexrelid = objoid) then (pg_identify_object(classoid, objoid, 0)).identity end",
+     "case classoid when 'pg_collation'::regclass then objoid < 10000 "
+     "when 'pg_extension'::regclass then objoid < 16384 "
+     "else (classoid, objoid) <> ('pg_namespace'::regclass, 2200) end"),
 )
 # fmt: on
 # Columns that another server may have otherwise for the same object: its own numbers, and statistics.
@@ -123,6 +165,33 @@ _OWN_AMONG = "\n    union all\n".join(
         ),
     )
 )
+# Grants and comments of objects that pg_dump takes for a part of another, where it makes no statement of them.
+_UNSAID = f"""\
+  select '', 'grants of ' || type || ' ' || identity, {_DIGEST.format(_GRANTS.format(acl="acl"))} from (
+    select 'pg_proc'::regclass::oid, oid, proacl, acldefault('f', proowner) from pg_proc f
+    where exists (select from pg_depend where classid = 'pg_proc'::regclass and objid = f.oid and deptype = 'i')
+    union all
+    select 'pg_type'::regclass::oid, oid, typacl, acldefault('T', typowner) from pg_type t
+    where typtype = 'm' or exists (select from pg_class where oid = t.typrelid and relkind <> 'c')
+    ) o(class, object, acl, usual), pg_identify_object(class, object, 0)
+  where {_GRANTS.format(acl="acl")} is distinct from {_GRANTS.format(acl="usual")} and acl is not null
+  union all
+  select '', 'comment on ' || type || ' ' || identity, {_DIGEST.format("description")}
+  from pg_description, pg_identify_object(classoid, objoid, 0)
+  where objoid >= 16384 and case classoid
+      when 'pg_constraint'::regclass then exists (select from pg_constraint where oid = objoid and coninhcount > 0)
+      when 'pg_trigger'::regclass then exists (select from pg_trigger where oid = objoid and tgparentid <> 0)
+      when 'pg_rewrite'::regclass then exists (select from pg_rewrite where oid = objoid and rulename = '_RETURN')
+      when 'pg_type'::regclass then exists (select from pg_type where oid = objoid and typtype = 'm') end
+  union all
+  select '', 'schema public', 'dropped' where to_regnamespace('public') is null
+  union all
+  select '', '{OF_SERVER}', {_DIGEST.format('''string_agg(told, ',' order by told collate "C")''')} from (
+    select concat_ws(' ', member::regrole, roleid::regrole, nullif(grantor, 10)::regrole, to_jsonb(a) - array[
+        'oid', 'member', 'roleid', 'grantor']) as told from pg_auth_members a where member < 16384 and roleid < 16384
+    union all
+    select concat_ws(' ', rolname, shobj_description(oid, 'pg_authid')) from pg_roles where rolname like 'pg\\_%'
+      and shobj_description(oid, 'pg_authid') is not null) x"""
 _READ = "set timezone = 'UTC'; set intervalstyle = iso_8601; set bytea_output = hex;\n"
 # By extension, '' for what initdb made, the digest of each object that somebody may have changed since: whose rows in
 # the catalogues were not written with the rest, by xmin, which stays when a row is frozen. What hung on a relation, a
@@ -136,16 +205,18 @@ with member(class, object, extension, written) as materialized (
 PARTS
 ), defined as (
   select class, object, extension, string_agg(told, ' ' order by told collate "C") as told,
-    case when extension is null then class = 'pg_ts_config'::regclass or max(p.written) > (
-           -- initdb's last view; one GRANT follows it
-           select min(xmin::text::bigint) + 1 from pg_rewrite
-           where ev_class = to_regclass('information_schema.user_mappings'))
+    bool_or(told like 'pg\\_description %') as commented,
+    case when extension is null then class in ('pg_type'::regclass, 'pg_ts_config'::regclass) and object >= 12000
+           or coalesce(max(p.written) > (
+             -- initdb's last views, by rows that CREATE OR REPLACE leaves; one GRANT follows each
+             select min(written) + 1 from (select xmin::text::bigint from pg_type where oid < 16384
+                                           order by oid desc limit 8) x(written)), true)
          else class in ('pg_class'::regclass, 'pg_type'::regclass, 'pg_ts_config'::regclass)
            or bool_or(p.written <> m.written) end as changed
   from part p left join member m using (class, object) where extension is not null or object < 16384
   group by class, object, extension
-), digested(class, object, extension, name, changed, digest) as (
-  select class, object, coalesce(extension, ''), type || ' ' || identity, coalesce(changed, false),
+), digested(class, object, extension, name, changed, commented, digest) as (
+  select class, object, coalesce(extension, ''), type || ' ' || identity, coalesce(changed, false), commented,
     {_DIGEST.format("concat_ws(' ', type, identity, told)")}
   from defined full join member using (class, object, extension), pg_identify_object(class, object, 0)
   where identity is not null  -- and not dropped just now
@@ -156,16 +227,20 @@ PARTS
     {_DIGEST.format('''string_agg(digest, '' order by digest collate "C")''')}
   from digested where extension > '' and not changed group by extension
   union all
-  select '', 'objects that initdb makes', {_DIGEST.format('''string_agg(name, ',' order by name collate "C")''')}
-  from digested where extension = '' and object >= 12000  -- that can be dropped
+  select '', 'objects that initdb makes',
+    {_DIGEST.format('''string_agg(concat_ws(' ', name, commented), ',' order by name collate "C")''')}
+  from digested where extension = '' and (commented or object >= 12000)  -- that can be dropped
+    and class <> 'pg_extension'::regclass
   union all
   select '', type || ' ' || identity, 'own' from (
 {_OWN_AMONG}
     ) o(class, object, schema), pg_identify_object(class, object, 0)
-  where object >= 16384 and o.schema in ('pg_catalog'::regnamespace, to_regnamespace('information_schema'))
+  where object >= 16384 and (o.schema = 'pg_catalog'::regnamespace or o.schema = any ({_SILENT}))
     and (class, object) not in (select class, object from member)
   union all
   select extname, 'extension ' || extname, coalesce(nullif(extowner, 10)::regrole::text, '') from pg_extension
+  union all
+{_UNSAID}
   union all
 {_ROWS}
 )
@@ -183,8 +258,11 @@ def read_objects(answer: str) -> Objects:
         raise CommandFailed(["psql"], 0, f"its answer is no list of objects: {type(error).__name__}") from None
 
 
-def same_server_objects(contents: Mapping[str, Any], every: Objects, versions: Mapping[str, str]) -> CheckResult:
-    wrong = differing(contents, every, versions)
+def same_server_objects(
+    contents: Mapping[str, Any], every: Objects, versions: Mapping[str, str], *, whole_server: bool
+) -> CheckResult:
+    """`whole_server`: is its server ours?"""
+    wrong = differing(contents, every, versions, whole_server=whole_server)
     same = _of_same_version(contents, versions)
     count = so_many(sum(len(contents["server_objects"][extension]) for extension in same), "object")
     told = f"{count}, equal"
@@ -200,10 +278,12 @@ def _of_same_version(contents: Mapping[str, Any], versions: Mapping[str, str]) -
     return [e for e in contents["server_objects"] if was.get(e) == versions.get(e)]
 
 
-def differing(contents: Mapping[str, Any], every: Objects, versions: Mapping[str, str]) -> list[str]:
+def differing(
+    contents: Mapping[str, Any], every: Objects, versions: Mapping[str, str], *, whole_server: bool = True
+) -> list[str]:
     """Names of objects that the manifest's `contents` tell of and that are others in the restored database, of which
     `every` tells; but for what the plan leaves out. An extension in another version (`versions` has them there) is
-    another one: its own objects are not compared."""
+    another one: its own objects are not compared. The server's own roles are, where it is ours (`whole_server`)."""
     before = cast("Objects", contents["server_objects"])
     wrong = set()
     for extension in _of_same_version(contents, versions):
@@ -211,4 +291,5 @@ def differing(contents: Mapping[str, Any], every: Objects, versions: Mapping[str
         rest = [d for name, d in after.items() if name not in before[extension] and _MEMBER.match(name)]
         after[f"other members of extension {extension}"] = sha256("".join(sorted(rest)).encode()).hexdigest()[:32]
         wrong |= {name for name, digest in before[extension].items() if after.get(name) != digest}
-    return sorted(wrong - set(contents["left_out"]))
+    wrong |= {f"extension {extension}" for extension in every.keys() - before.keys() if extension}
+    return sorted(wrong - set(contents["left_out"]) - (set() if whole_server else {OF_SERVER}))
