@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ccdr
-from ccdr.engines.postgres.questions import LACKS
+from ccdr.engines.postgres.questions import LACKS, lacks
 from ccdr.engines.servers.methods import unloadable
 from ccdr.model.answers import NO_WORDS, FreeText, at, lacking, names_in, words_of
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, failure_of
@@ -171,9 +171,19 @@ def test_a_bad_backup_is_told_from_an_image_that_lacks_something() -> None:
         'pg_restore: error: could not execute query: ERROR:  could not create unique index "u"\n'
         f"DETAIL:  Key (note)=({LIBRARY}) is duplicated."
     )
-    lacks = f"pg_restore: error: could not execute query: ERROR:  {LIBRARY}\nCommand was: CREATE FUNCTION x"
+    lacking = f"pg_restore: error: could not execute query: ERROR:  {LIBRARY}\nCommand was: CREATE FUNCTION x"
     assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, row), LACKS, made), BackupBad)
-    assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, lacks), LACKS, made), TestBroken)
+    assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, lacking), LACKS, made), TestBroken)
+
+
+def test_an_image_lacks_an_extension_that_the_backup_has_and_no_language_without_one() -> None:
+    made = Manifest("p", "crm", "r", "postgres", "dump", "h", datetime.now(UTC), 0.0, {}, {"tables": {}})
+    words = (
+        'pg_restore: error: could not execute query: ERROR:  extension "plx" is not available\nCommand was: CREATE x'
+    )
+    for known, kind in (((), BackupBad), (("pl", "x.*"), BackupBad), (("hstore", "plx"), TestBroken)):
+        judged = unloadable(CommandFailed(["pg_restore"], 1, FreeText(words)), lacks(known), made)
+        assert isinstance(judged, kind), known
 
 
 @pytest.mark.parametrize(

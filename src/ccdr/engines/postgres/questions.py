@@ -7,7 +7,7 @@ import io
 import re
 import sys
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ccdr.engines.postgres.connection import PSQL
@@ -33,6 +33,13 @@ LACKS = re.compile(
     r'could not find function "[^"\n]*" in file "[^\n]*|could not load library "[^\n]*|'
     r"could not open collator for [^\n]*"
 )
+
+
+def lacks(extensions: Iterable[str]) -> re.Pattern[str]:
+    """LACKS for a backup that has these: a server also says of a language without one that its extension is missing,
+    and no server has that."""
+    ours = "|".join(map(re.escape, extensions))
+    return re.compile(rf'(?!extension "(?!(?:{ours})" ))(?:{LACKS.pattern})')
 
 
 def rows(

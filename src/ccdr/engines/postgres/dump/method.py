@@ -167,7 +167,7 @@ class Dump:
             raise (
                 references.to_blame(error, manifest.contents)
                 or references.raised(error, listing)
-                or unloadable(error, questions.LACKS, manifest)
+                or unloadable(error, questions.lacks(inventory.extensions), manifest)
             ) from None
 
     @staticmethod

@@ -178,7 +178,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
             place.run(analyze, env=loaded.env, what="analyze", pulse=loaded.pulse)
         except CommandFailed as error:
             raise (
-                lacking_there(error, self.shown, questions.LACKS)
+                lacking_there(error, self.shown, questions.lacks(inventory.extensions))
                 or could_not_take(error, self.shown, _NOT_THE_BACKUP)
                 or references.to_blame(error, manifest.contents)
                 or references.raised(error, (restored / "toc.list").read_text("utf-8", "surrogateescape"))
