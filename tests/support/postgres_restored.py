@@ -32,7 +32,7 @@ MAIL = b"a voice mail"
 CHECK = "((note)::text = ANY ((ARRAY['a'::character varying, 'b'::character varying])::text[]))"
 REPRINTED = "((note)::text = ANY (ARRAY[('a'::character varying)::text, ('b'::character varying)::text]))"
 FACTS: dict[str, Any] = {
-    "encoding": "UTF8", "collate": "C", "ctype": "en_US.utf8", "locale_provider": "c", "icu_locale": None,
+    "version": "17.12", "encoding": "UTF8", "collate": "C", "ctype": "en_US.utf8", "locale_provider": "c", "icu_locale": None,
     "connection_limit": -1, "database_settings": {"": ["TimeZone=UTC"]},
     "role_all_settings": ["ALTER ROLE ALL SET work_mem TO '8MB';"], "extension_rows": {},
     "disabled_constraints": [], "subscriptions": [], "user_mappings": {},

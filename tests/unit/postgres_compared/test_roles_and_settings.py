@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.support.postgres_restored import MADE, SETTINGS, Restored
 
+from ccdr.engines.postgres.dump.server_objects import OF_MAJOR, OF_SERVER
 from ccdr.engines.postgres.inventory import COMPARED
 from ccdr.model.values import Verdict
 
@@ -62,6 +63,25 @@ def test_what_the_plan_leaves_out_is_told_and_no_failure(restored: Restored) -> 
     restored.contents["left_out"] = ["rows of words", "type hstore"]
     assert restored.failed() == {}
     assert restored.results()[MADE].actual.endswith("left out, as the plan says: rows of words, type hstore")
+
+
+@pytest.mark.parametrize(("version", "compared"), [("17.13", {OF_MAJOR, OF_SERVER}), ("18.1", set())])
+def test_what_each_major_version_makes_otherwise_is_compared_with_the_same(
+    restored: Restored, version: str, compared: set[str]
+) -> None:
+    restored.contents["server_objects"][""] |= {OF_MAJOR: "12", OF_SERVER: "12"}
+    restored.server.facts["version"] = version
+    assert restored.failed() == ({MADE: f"differs: {'; '.join(sorted(compared))}"} if compared else {})
+    assert ("as the server is another" in restored.results()[MADE].actual) is not bool(compared)
+
+
+@pytest.mark.parametrize("left_out", [[], ["extension ours"]])
+def test_extension_that_a_restore_brings_and_the_source_had_dropped_is_named(
+    restored: Restored, left_out: list[str]
+) -> None:
+    restored.server.facts["server_objects"]["ours"] = {"extension ours": ""}
+    restored.contents["left_out"] = left_out
+    assert restored.failed() == ({} if left_out else {MADE: "differs: extension ours"})
 
 
 def test_what_an_older_manifest_does_not_tell_is_not_asked_for(restored: Restored) -> None:

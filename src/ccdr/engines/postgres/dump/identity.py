@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ccdr.engines.compared import equal
-from ccdr.engines.postgres.connection import DUMP_OPTIONS
+from ccdr.engines.postgres.connection import DUMP_OPTIONS, major_of
 from ccdr.engines.postgres.dump.definitions import statements
 from ccdr.engines.postgres.dump.fetched import DumpDirectory, OneFile, claimed_of
 from ccdr.engines.postgres.dump.recorded import as_recorded
@@ -20,7 +20,7 @@ from ccdr.engines.postgres.dump.same_objects import same_objects
 from ccdr.engines.postgres.dump.same_roles import same_roles, same_roles_there
 from ccdr.engines.postgres.dump.same_settings import asked_of_restored, same_settings
 from ccdr.engines.postgres.dump.same_tables import same_tables
-from ccdr.engines.postgres.dump.server_objects import read_objects, same_server_objects
+from ccdr.engines.postgres.dump.server_objects import OF_MAJOR, OF_SERVER, read_objects, same_server_objects
 from ccdr.engines.postgres.dump.toc import read_toc, tables
 from ccdr.engines.postgres.inventory import read_inventory
 from ccdr.engines.servers.parts import in_part
@@ -66,9 +66,9 @@ def compare(
     if working is not None:
         yield same_roles_there(as_recorded(context.manifest.contents), as_recorded(there))
     yield same_settings(context.manifest.contents, there, whole_server=working is None)
-    yield same_server_objects(
-        context.manifest.contents, read_objects(every), there["extensions"], whole_server=working is None
-    )
+    same_major = major_of(str(there["version"])) == major_of(str(context.manifest.contents["version"]))
+    other = [*[OF_MAJOR] * (not same_major), *[OF_SERVER] * (working is not None or not same_major)]
+    yield same_server_objects(context.manifest.contents, read_objects(every), there["extensions"], other)
 
 
 def _dump_again(context: CheckContext, env: Mapping[str, str], jobs: int, again: Path) -> None:

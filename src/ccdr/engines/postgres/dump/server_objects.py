@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ _MEMBER = re.compile(r"(?!rows of |extension |other members )")
 Objects = Mapping[str, Mapping[str, str]]  # by extension, '' for initdb: digest by name
 
 OF_SERVER = "roles that initdb makes"  # what they are members of, and comments: shared by all databases
+OF_MAJOR = "comments and constraints that initdb makes"  # which there are: another major version has others
 
 # What an object is made of: a catalogue, whose each of its rows is (class, object), what a row tells only by numbers,
 # and which rows count.
@@ -205,18 +206,18 @@ with member(class, object, extension, written) as materialized (
 PARTS
 ), defined as (
   select class, object, extension, string_agg(told, ' ' order by told collate "C") as told,
-    bool_or(told like 'pg\\_description %') as commented,
-    case when extension is null then class in ('pg_type'::regclass, 'pg_ts_config'::regclass) and object >= 12000
-           or coalesce(max(p.written) > (
-             -- initdb's last views, by rows that CREATE OR REPLACE leaves; one GRANT follows each
-             select min(written) + 1 from (select xmin::text::bigint from pg_type where oid < 16384
-                                           order by oid desc limit 8) x(written)), true)
+    string_agg(distinct split_part(told, ' ', 1), ',') filter (where told ~ '^pg_(description|constraint) ') as had,
+    case when extension is null then class = 'pg_ts_config'::regclass or coalesce(max(p.written) > coalesce(
+             -- initdb's last extension; or else its last views and GRANTs, by rows that CREATE OR REPLACE leaves
+             (select min(xmin::text::bigint) from pg_depend where deptype = 'e' and objid < 16384),
+             (select min(written) + 1 from (select xmin::text::bigint from pg_type where oid < 16384
+                                            order by oid desc limit 8) x(written))), true)
          else class in ('pg_class'::regclass, 'pg_type'::regclass, 'pg_ts_config'::regclass)
            or bool_or(p.written <> m.written) end as changed
   from part p left join member m using (class, object) where extension is not null or object < 16384
   group by class, object, extension
-), digested(class, object, extension, name, changed, commented, digest) as (
-  select class, object, coalesce(extension, ''), type || ' ' || identity, coalesce(changed, false), commented,
+), digested(class, object, extension, name, changed, had, digest) as (
+  select class, object, coalesce(extension, ''), type || ' ' || identity, coalesce(changed, false), had,
     {_DIGEST.format("concat_ws(' ', type, identity, told)")}
   from defined full join member using (class, object, extension), pg_identify_object(class, object, 0)
   where identity is not null  -- and not dropped just now
@@ -228,9 +229,13 @@ PARTS
   from digested where extension > '' and not changed group by extension
   union all
   select '', 'objects that initdb makes',
-    {_DIGEST.format('''string_agg(concat_ws(' ', name, commented), ',' order by name collate "C")''')}
-  from digested where extension = '' and (commented or object >= 12000)  -- that can be dropped
+    {_DIGEST.format('''string_agg(name, ',' order by name collate "C")''')}
+  from digested where extension = '' and object >= 12000  -- that can be dropped
     and class <> 'pg_extension'::regclass
+  union all
+  select '', '{OF_MAJOR}',
+    {_DIGEST.format('''string_agg(concat_ws(' ', name, had), ',' order by name collate "C")''')}
+  from digested where extension = '' and had is not null and class <> 'pg_extension'::regclass
   union all
   select '', type || ' ' || identity, 'own' from (
 {_OWN_AMONG}
@@ -259,15 +264,16 @@ def read_objects(answer: str) -> Objects:
 
 
 def same_server_objects(
-    contents: Mapping[str, Any], every: Objects, versions: Mapping[str, str], *, whole_server: bool
+    contents: Mapping[str, Any], every: Objects, versions: Mapping[str, str], other: Collection[str]
 ) -> CheckResult:
-    """`whole_server`: is its server ours?"""
-    wrong = differing(contents, every, versions, whole_server=whole_server)
+    wrong = differing(contents, every, versions, other)
     same = _of_same_version(contents, versions)
     count = so_many(sum(len(contents["server_objects"][extension]) for extension in same), "object")
     told = f"{count}, equal"
     if others := sorted(contents["server_objects"].keys() - set(same)):
         told += f"; of {', '.join(others)} not compared, as the version is another"
+    if other:
+        told += f"; not compared, as the server is another: {', '.join(other)}"
     if left_out := contents["left_out"]:
         told += f"; left out, as the plan says: {', '.join(left_out)}"
     return judged("what the server and extensions make", wrong, count, told, lead="differs: ")
@@ -279,11 +285,11 @@ def _of_same_version(contents: Mapping[str, Any], versions: Mapping[str, str]) -
 
 
 def differing(
-    contents: Mapping[str, Any], every: Objects, versions: Mapping[str, str], *, whole_server: bool = True
+    contents: Mapping[str, Any], every: Objects, versions: Mapping[str, str], other: Collection[str] = ()
 ) -> list[str]:
     """Names of objects that the manifest's `contents` tell of and that are others in the restored database, of which
     `every` tells; but for what the plan leaves out. An extension in another version (`versions` has them there) is
-    another one: its own objects are not compared. The server's own roles are, where it is ours (`whole_server`)."""
+    another one: its own objects are not compared. `other` are names whose objects the server has otherwise, too."""
     before = cast("Objects", contents["server_objects"])
     wrong = set()
     for extension in _of_same_version(contents, versions):
@@ -292,4 +298,4 @@ def differing(
         after[f"other members of extension {extension}"] = sha256("".join(sorted(rest)).encode()).hexdigest()[:32]
         wrong |= {name for name, digest in before[extension].items() if after.get(name) != digest}
     wrong |= {f"extension {extension}" for extension in every.keys() - before.keys() if extension}
-    return sorted(wrong - set(contents["left_out"]) - (set() if whole_server else {OF_SERVER}))
+    return sorted(wrong - set(contents["left_out"]) - {*other})
