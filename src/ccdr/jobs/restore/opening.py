@@ -72,7 +72,7 @@ class Opening:
         if (taken := next(listening(self.maker, self.site.address, self.manifest), None)) is not None:
             raise CcdrError(
                 f"something listens at {taken} already",
-                hint="is that the old server? End it for good, or name another `port:` (`sockets:`)",
+                hint="is that the old server? End it and see that it stays so, or name another `port:` or `sockets:`",
             )
         if not _is_here(left.address):
             raise CcdrError(
