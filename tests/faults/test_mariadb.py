@@ -483,14 +483,20 @@ def test_a_view_on_another_database_proves_nothing_until_it_has_that(
         centre.backed_up()
         done = centre.run("test", "p")
         assert done.code == 3 and f"table parts reads the database {other}, " in done.json["reason"], done
-        stand_in = f"CREATE DATABASE {other}; CREATE TABLE {other}.tariff (id INT)"
+        maria.sql(f"drop table parts; alter table {other}.tariff add primary key (id)", database)
+        maria.sql(f"create table toll (id int, foreign key (id) references {other}.tariff (id))", database)
+        centre.backed_up()
+        done = centre.run("test", "p")
+        assert done.code == 3 and f"table toll reads the database {other}, " in done.json["reason"], done
+        maria.sql(f"create table parts (id int) engine = merge union = ({other}.part)", database)
+        stand_in = f"CREATE DATABASE {other}; CREATE TABLE {other}.tariff (id INT PRIMARY KEY)"
         stand_in += f"; CREATE TABLE {other}.part (id INT) ENGINE=MyISAM"
         crm(centre, maria, database, f'prepare_sql: ["{stand_in}"]')
         maria.sql(f"create view rated as select c.id from `call` c join {other}.tariff using (id)", database)
         centre.backed_up()
         passes(centre)
     finally:
-        maria.sql(f"drop database {other}")
+        maria.sql(f"drop table if exists toll; drop database {other}", database)
 
 
 # --- what is in the way ---------------------------------------------------------------------------------------------

@@ -25,7 +25,12 @@ _MISSING = re.compile(
 # Rows that a key or a rule of their own table forbids: the load changes nothing about them, so the source has them so.
 _FORBIDDEN = re.compile(r"^ERROR (1022|1062|1586|4025|4112)\b", re.M)
 _FILE = re.compile(r"^in (?P<file>[^\n]+)$", re.M)  # as `load_rows` says it
-_UNION = re.compile(r"^\) ENGINE=MRG_MyISAM\b[^\n]* UNION=\((?P<tables>[^\n]*)\)", re.M | re.I)
+# What a MERGE table is a view of, and what a foreign key refers to.
+_REFERRED = re.compile(
+    r"^(?:\) ENGINE=MRG_MyISAM\b[^\n]* UNION=\(|  CONSTRAINT `(?:[^`]|``)+` FOREIGN KEY \([^\n]*?\) REFERENCES )"
+    r"(?P<tables>[^\n]*)",
+    re.M | re.I,
+)
 _QUALIFIED = re.compile(r"`((?:[^`]|``)+)`\.`")
 _NEWLINE = "\n-- "  # in a name, as mariadb-dump's own comments have it
 _TITLES = re.compile(r"^-- (?:Final view|Table|Sequence) structure for (?P<kind>view|table) `", re.M)
@@ -39,10 +44,11 @@ def database_lacking(error: CommandFailed, restored: Path, *own: str) -> str | N
     return name if name not in own and readers(restored, name) else None
 
 
-def merged_lacking(place: Place, login: Login, tables: str, *own: str) -> str | None:
-    """Another database, not there, that a MERGE table is a view of: it is made all the same, and cannot be read."""
+def referred_lacking(place: Place, login: Login, tables: str, *own: str) -> str | None:
+    """Another database, not there, that a MERGE table is a view of or a foreign key refers to: the table is made
+    anyway, and cannot be read or written."""
     named = {
-        pair[1].replace("``", "`") for union in _UNION.finditer(tables) for pair in _QUALIFIED.finditer(union["tables"])
+        pair[1].replace("``", "`") for one in _REFERRED.finditer(tables) for pair in _QUALIFIED.finditer(one["tables"])
     }
     if not (others := named - {*own}):
         return None

@@ -131,7 +131,7 @@ class Dump:
         box.run(anywhere, stdin=users, what="making users", alone=True)
         tables = tables_of(restored, inventory)
         box.run(here, stdin=tables, what="making the tables", alone=True)
-        if other := beyond.merged_lacking(box, login, tables, inventory.database):
+        if other := beyond.referred_lacking(box, login, tables, inventory.database):
             raise _unprovable(restored, other)
         loading = login.client(f"--init-command=SET SESSION {AS_THEY_ARE}", database=inventory.database)
         load_rows(box, loading, restored, inventory, self.asset.jobs)

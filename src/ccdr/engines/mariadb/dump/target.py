@@ -165,7 +165,7 @@ class MariaDBTarget(DatabaseTarget["MariaDB", Connection]):
         writer.run(database, "making the database")
         tables = renamed.called(tables_of(restored, inventory), was, here)
         writer.run(tables, "making the tables", here)
-        if other := beyond.merged_lacking(place, writer.login, tables, here):
+        if other := beyond.referred_lacking(place, writer.login, tables, here):
             raise self._lacking(restored, other)
         load_rows(place, writer.client(here), restored, inventory, self.jobs, pulse)
         code, _ = renamed.apart(text_of(restored / files.CODE))
