@@ -15,8 +15,8 @@ from ccdr.ports.place import Place, Session
 # The session's own: what the server sets for all must not change what we ask, or stop it half-way. The character set
 # is said as well: a server may be told to ignore what its clients ask for.
 OURS = (
-    "SET SESSION sql_mode='', time_zone='+00:00', max_statement_time=0, sql_select_limit=DEFAULT, sql_big_selects=1;"
-    " SET NAMES utf8mb4;\n"
+    "SET SESSION sql_mode='', time_zone='+00:00', max_statement_time=0, sql_select_limit=DEFAULT, sql_big_selects=1,"
+    " sql_quote_show_create=1; SET NAMES utf8mb4;\n"
 )
 _ESCAPE = re.compile(r"\\(.)")  # as the client writes what would end a value or a line
 _ANSWERED = "ccdr: answered"

@@ -41,6 +41,8 @@ _BARE_ROWS = r"""
 /^\(/ { sub(/[,;]$/, ""); print; next }
 /^INSERT INTO / && !/ VALUES$/ { sub(/^.*\) VALUES \(/, "("); sub(/[,;]$/, ""); print }
 """
+# As a server writes it that leaves out quotes where none are needed: mariadb-dump asks for them of tables alone.
+_BARE_NAME = re.compile(r"^(CREATE SEQUENCE )(\w+) ", re.M)
 _SORTED = r"""
 set -o pipefail
 export LC_ALL=C
@@ -108,7 +110,7 @@ def _dump_rows(
     context: CheckContext, login: Login, database: str, objects: Objects, again: Path, jobs: int
 ) -> dict[str, tuple[int, FileDigest, str]]:
     """Rows, digest and file by table, of what was restored."""
-    box = context.sandbox
+    box, dates = context.sandbox, files.dates(Inventory(context.manifest.contents).settings.get("sql_mode", ""))
     named = files.file_names(t.name for t in objects.with_rows)
 
     def dump(number: int, share: list[str]) -> dict[str, int]:
@@ -119,7 +121,7 @@ def _dump_rows(
         argv = files.dump_rows(login, database, share, lock=False, histories=objects.histories)
         box.run(
             ["bash", "-c", files.PIPE, "dump", "/dev/null", files.SPLIT, *argv],
-            env={"MAP": box.path(wanted), "LIST": box.path(listed)},
+            env={"MAP": box.path(wanted), "LIST": box.path(listed), "DATES": dates},
             watch=again,
             what="dumping the restored rows",
         )
@@ -228,7 +230,7 @@ def _parts(path: Path, *, events: bool, was: str | None = None, called: str = ""
         head = head.replace(f"{quote_name(was)}.", f"{quote_name(called)}.")
     start = "".join(line + "\n" for line in head.split("\n", lines)[:lines])
     text = _HEAD.sub("", start) + head[len(start) :]
-    text = _DIRECTORY.sub("", _NEXT_NUMBER.sub(r"\1", text))
+    text = _BARE_NAME.sub(r"\1`\2` ", _DIRECTORY.sub("", _NEXT_NUMBER.sub(r"\1", text)))
     parts: Counter[tuple[str, str]] = Counter()
     title, begin = f"what {path.name} begins with", 0
     for match in _TITLE.finditer(text):

@@ -19,7 +19,7 @@ _SQL_MODE = "SQL_MODE='NO_AUTO_VALUE_ON_ZERO'"
 # A row that breaks a CHECK of its table is loaded as the source holds it; the tests tell of it.
 AS_THEY_ARE = "check_constraint_checks=0"
 # Where a table's files lay at the source is no place elsewhere; an engine that a server lacks is no other one.
-AS_DEFINED = (_SQL_MODE, f"{_SQL_MODE[:-1]},NO_DIR_IN_CREATE,NO_ENGINE_SUBSTITUTION'")
+AS_DEFINED = (_SQL_MODE, f"{_SQL_MODE[:-1]},ALLOW_INVALID_DATES,NO_DIR_IN_CREATE,NO_ENGINE_SUBSTITUTION'")
 # ARCHIVE takes no number that is not ahead of what it has given, so its rows must come before it has given any.
 _ARCHIVE = re.compile(
     r"^(CREATE TABLE `(?P<name>(?:[^`]|``)+)` \((?:\n  [^\n]*)+\n\) ENGINE=ARCHIVE\b[^\n]*?) AUTO_INCREMENT=\d+", re.M

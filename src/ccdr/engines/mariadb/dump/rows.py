@@ -75,6 +75,9 @@ class RowDump:
         named = files.file_names(t.name for t in objects.with_rows)
         counting, growth = work / "counts", _Growth(into / files.ROWS, self.tools.progress)
         lag = lag_of(table(self.place, self.login, "SHOW ALL SLAVES STATUS;", "asking whether it is a replica"))
+        dates = files.dates(
+            *answers(self.place, self.login, "SELECT JSON_QUOTE(@@global.sql_mode);", "asking for the SQL mode")
+        )
         with threads(2 * self.jobs + 2) as pool:
             try:
                 with lock.session() as locker:
@@ -82,7 +85,9 @@ class RowDump:
                     clients = [
                         _Client(
                             work / f"{n}.log",
-                            pool.submit(self._dump_share, share, lock, objects.histories, named, work, n, growth),
+                            pool.submit(
+                                self._dump_share, share, lock, objects.histories, named, work, n, growth, dates
+                            ),
                         )
                         for n, (share, lock) in enumerate(self._shares(objects))
                     ]
@@ -120,6 +125,7 @@ class RowDump:
         work: Path,
         number: int,
         growth: _Growth,
+        dates: str,
     ) -> Output:
         """One client, parted into files. What it says goes to `NUMBER.log`, what it wrote to `NUMBER.list`."""
         place, wanted = self.place, work / f"{number}.map"
@@ -128,7 +134,7 @@ class RowDump:
         argv = files.dump_rows(self.login, self.database, share, lock=lock, histories=histories)
         return place.run(
             ["bash", "-c", files.PIPE, "dump", place.path(work / f"{number}.log"), files.SPLIT, *argv],
-            env={"MAP": place.path(wanted), "LIST": place.path(work / f"{number}.list")},
+            env={"MAP": place.path(wanted), "LIST": place.path(work / f"{number}.list"), "DATES": dates},
             pulse=growth,
             what="mariadb-dump",
         )
