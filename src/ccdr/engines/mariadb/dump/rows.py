@@ -74,6 +74,7 @@ class RowDump:
         work.mkdir()
         named = files.file_names(t.name for t in objects.with_rows)
         counting, growth = work / "counts", _Growth(into / files.ROWS, self.tools.progress)
+        changing = self._changing()  # before the lock: it takes as long as there are columns
         lag = lag_of(table(self.place, self.login, "SHOW ALL SLAVES STATUS;", "asking whether it is a replica"))
         dates = files.dates(
             *answers(self.place, self.login, "SELECT JSON_QUOTE(@@global.sql_mode);", "asking for the SQL mode")
@@ -91,7 +92,9 @@ class RowDump:
                         )
                         for n, (share, lock) in enumerate(self._shares(objects))
                     ]
-                    clients.append(_Client(counting, pool.submit(self._count, objects, counting, growth), b"begun"))
+                    clients.append(
+                        _Client(counting, pool.submit(self._count, objects, counting, growth, changing), b"begun")
+                    )
                     self._await_begun(clients)
                     lock.release(locker)
                 for ended in as_completed([client.future for client in clients]):
@@ -161,11 +164,10 @@ class RowDump:
 
         return counting
 
-    def _count(self, objects: Objects, to: Path, growth: _Growth) -> Output:
+    def _count(self, objects: Objects, to: Path, growth: _Growth, changing: Callable[[Table], str]) -> Output:
         """The rows of every transactional table, in a snapshot of its own: what the dump is compared with. A table is
         let go as soon as it is counted, so that nobody who alters it has to wait."""
         plain = [t for t in objects.with_rows if t not in objects.locked]
-        changing = self._changing()
         counts = "".join(
             f"SAVEPOINT one;\n{self._counts([t] if t in plain else [])}{changing(t)}ROLLBACK TO SAVEPOINT one;\n"
             for t in objects.with_rows
