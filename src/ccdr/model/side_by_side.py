@@ -3,7 +3,7 @@ takes. Pure: what is foretold, and who carries it out, go by the same rule."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 # How many full speeds each processor gives, where more than one is at work: four restore tests side by side on two of
@@ -101,17 +101,3 @@ def schedule(tasks: Sequence[Task], means: Means, shared: float = SHARED) -> Sch
             if left[name] <= 1e-9:
                 spans[name] = began[name], now
     return Schedule(spans, most)
-
-
-def longest_chain(tasks: Iterable[Task]) -> float:
-    """Seconds of the longest way through what depends on each other."""
-    known = {task.name: task for task in tasks}
-    found: dict[str, float] = {}
-
-    def until(name: str) -> float:
-        if name not in found:
-            task = known[name]
-            found[name] = task.seconds + max((until(need) for need in task.needs if need in known), default=0.0)
-        return found[name]
-
-    return max(map(until, known), default=0.0)
