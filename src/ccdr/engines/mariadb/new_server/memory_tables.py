@@ -79,10 +79,9 @@ def keep_anew(box: Place, manifest: Manifest) -> None:
 def fill_again(box: Place, manifest: Manifest) -> None:
     """TestBroken where a trigger would act on their rows once more."""
     if kept(manifest):
-        tables = in_memory(manifest)  # of a copy, none that a trigger acts on
         objects = Inventory(manifest.contents).objects
         acting = " ".join(told for name, told in objects.items() if name.startswith("trigger "))
-        if any(f" INSERT of {table}," in acting for table in tables):
+        if any(f" INSERT of {table}," in acting for table in in_memory(manifest)):  # of a copy, none has a trigger
             raise TestBroken(
                 "a MEMORY table has lost its rows, and a trigger would act on them once more",
                 hint="begin again, into a directory that is not there yet",
