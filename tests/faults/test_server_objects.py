@@ -317,6 +317,8 @@ def test_unchanged_server_of_another_superuser_and_locale_passes(
         other.psql("create extension hstore; create extension unaccent; create table call (id int)", "crm")
         other.psql("begin; insert into call values (1); prepare transaction 'waits'", "crm")
         # Whatever its role has set for itself, the server's own settings are told, also those that wait.
+        other.psql("create function came() returns event_trigger language plpgsql as 'begin end';"
+                   "create event trigger seen on login execute function came()", "crm")  # fmt: skip
         quoted = PASSWORD.replace("'", "''")
         other.psql(f"create role adm superuser login password '{quoted}'; create role bob; alter role adm set role = 'bob';"
                    "alter role adm set statement_timeout = '1ms'")  # fmt: skip
@@ -331,6 +333,8 @@ def test_unchanged_server_of_another_superuser_and_locale_passes(
             '  backup: {schedule: "*/30 * * * *"}\n  restore_test: {schedule: "0 3 * * *", checks: [crm]}'
         )
         notes = site.backed_up().json["notes"]
+        other.psql("alter role adm set event_triggers = off")
+        assert "login event trigger seen" in str(notes) and "login" not in str(site.backed_up().json["notes"])
     assert any(note.startswith("1 transaction prepared") for note in notes), notes
     done = site.run("test", "p")
     assert (done.json["verdict"], done.code) == ("PASS", 0), done
@@ -346,6 +350,16 @@ def test_unchanged_server_of_another_superuser_and_locale_passes(
     waits = {"work_mem": "77MB", "track_commit_timestamp": "on", "wal_log_hints": "on", "statement_timeout": "5min"}
     assert {**words, **waits, "my.setting": "x'y\\z", "default_tablespace": "pg_default"} == words
     assert not {"maintenance_work_mem", "jit", "checkpoint_timeout"} & {*words}, "what is in force has its value"
+
+
+def test_a_database_whose_name_breaks_a_line_is_refused_by_its_cause(site: Site, source: Source) -> None:
+    source.psql('create database "two\nlines"')
+    try:
+        site.crm(source, '"two\\nlines"')
+        done = site.run("backup", "p")
+        assert done.json["result"] == "FAILED" and "line break" in str(done.json), done
+    finally:
+        source.psql('drop database "two\nlines"')
 
 
 @pytest.mark.parametrize("method", ["dump", "stream"])

@@ -132,6 +132,9 @@ select jsonb_build_object(
       where c.relkind in ('r', 'p') and c.relpersistence <> 't'
         and n.nspname not in ('pg_catalog', 'information_schema')), '{}'),
   'prepared', (select count(*) from pg_prepared_xacts where database = d.datname),
+  'login_triggers', coalesce((
+      select jsonb_agg(evtname order by evtname) from pg_event_trigger
+      where evtevent = 'login' and evtenabled in ('O', 'A') and current_setting('event_triggers', true) = 'on'), '[]'),
   'subscriptions', coalesce((
       select jsonb_agg(subname order by subname) from pg_subscription where subdbid = d.oid), '[]'),
   'user_mappings', coalesce((

@@ -83,6 +83,8 @@ class Dumper:
 
     def capture(self, into: Path) -> Capture:
         """Everything into the empty directory `into`; BackupFailed where no attempt gave a true copy."""
+        if re.search(r"[\r\n]", self.database):
+            raise BackupFailed("pg_dump names no database with a line break in its name", hint="rename the database")
         dumper = self
         for attempt in range(1, ATTEMPTS + 1):
             try:

@@ -111,6 +111,11 @@ def notes_of(dumped: Dumped) -> list[str]:
     if prepared := dumped.inventory.facts["prepared"]:
         many = so_many(prepared, "transaction")
         notes.append(f"{many} prepared and not yet ended: not in the dump, and lost if it has to come back from there")
+    if fired := dumped.inventory.facts.get("login_triggers"):
+        notes.append(
+            f"each session of a backup fires the source's login event trigger {', '.join(fired)}: as a superuser: "
+            "ALTER ROLE … SET event_triggers = off"
+        )
     notes += unfilled.notes(dumped.inventory.facts, live=False)
     if dumped.standby:
         notes.append("taken from a standby: it has no rows of unlogged tables")

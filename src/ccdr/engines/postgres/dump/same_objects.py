@@ -26,8 +26,7 @@ def same_objects(
     captured, restored = schema(box, dump), schema(box, again)
     if working is not None:
         captured, restored = named_alike(captured, restored, working)
-    views = unfilled(context.manifest.contents, live=working is not None)
-    left = {f"{FILLED} {schema}.{name}" for schema, name in views}
+    left = {f"{FILLED} {s}.{n}" for s, n in unfilled(context.manifest.contents, live=working is not None)}
     old = _without(captured.statements(), left)
     new = restored.statements()
     note = f", {len(left)} of them left unfilled, as another server fills it" if left else ""

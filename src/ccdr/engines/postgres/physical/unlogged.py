@@ -25,5 +25,5 @@ def emptied(contents: Mapping[str, Any]) -> str | None:
 def slots_lost(contents: Mapping[str, Any]) -> Iterator[str]:
     """Of a manifest's contents: those of the server that are not ccdr's own."""
     if slots := contents.get("slots"):
-        names = ", ".join(slots[:MOST_NAMED]) + (", …" if len(slots) > MOST_NAMED else "")
-        yield f"{so_many(len(slots), 'replication slot')} ({names}) not in a base backup: make anew what is needed"
+        many = so_many(len(slots), "replication slot")
+        yield f"{many} ({', '.join(slots)}) not in a base backup: make anew what is needed"
