@@ -65,11 +65,11 @@ def test_what_the_plan_leaves_out_is_told_and_no_failure(restored: Restored) -> 
     assert restored.results()[MADE].actual.endswith("left out, as the plan says: rows of words, type hstore")
 
 
-@pytest.mark.parametrize(("version", "compared"), [("17.13", {OF_MAJOR, OF_SERVER}), ("18.1", set())])
+@pytest.mark.parametrize(("version", "compared"), [("17.13", {*OF_MAJOR, OF_SERVER}), ("18.1", set())])
 def test_what_each_major_version_makes_otherwise_is_compared_with_the_same(
     restored: Restored, version: str, compared: set[str]
 ) -> None:
-    restored.contents["server_objects"][""] |= {OF_MAJOR: "12", OF_SERVER: "12"}
+    restored.contents["server_objects"][""] |= dict.fromkeys([*OF_MAJOR, OF_SERVER], "12")
     restored.server.facts["version"] = version
     assert restored.failed() == ({MADE: f"differs: {'; '.join(sorted(compared))}"} if compared else {})
     assert ("as the server is another" in restored.results()[MADE].actual) is not bool(compared)

@@ -67,7 +67,7 @@ def compare(
         yield same_roles_there(as_recorded(context.manifest.contents), as_recorded(there))
     yield same_settings(context.manifest.contents, there, whole_server=working is None)
     same_major = major_of(str(there["version"])) == major_of(str(context.manifest.contents["version"]))
-    other = [*[OF_MAJOR] * (not same_major), *[OF_SERVER] * (working is not None or not same_major)]
+    other = [*OF_MAJOR * (not same_major), *[OF_SERVER] * (working is not None or not same_major)]
     yield same_server_objects(context.manifest.contents, read_objects(every), there["extensions"], other)
 
 

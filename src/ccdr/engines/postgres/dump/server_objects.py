@@ -18,7 +18,8 @@ _MEMBER = re.compile(r"(?!rows of |extension |other members )")
 Objects = Mapping[str, Mapping[str, str]]  # by extension, '' for initdb: digest by name
 
 OF_SERVER = "roles that initdb makes"  # what they are members of, and comments: shared by all databases
-OF_MAJOR = "comments and constraints that initdb makes"  # which there are: another major version has others
+# Which there are: another major version has others.
+OF_MAJOR = ("comments and constraints that initdb makes", "objects that initdb makes")
 
 # What an object is made of: a catalogue, whose each of its rows is (class, object), what a row tells only by numbers,
 # and which rows count.
@@ -228,12 +229,12 @@ PARTS
     {_DIGEST.format('''string_agg(digest, '' order by digest collate "C")''')}
   from digested where extension > '' and not changed group by extension
   union all
-  select '', 'objects that initdb makes',
+  select '', '{OF_MAJOR[1]}',
     {_DIGEST.format('''string_agg(name, ',' order by name collate "C")''')}
   from digested where extension = '' and object >= 12000  -- that can be dropped
     and class <> 'pg_extension'::regclass
   union all
-  select '', '{OF_MAJOR}',
+  select '', '{OF_MAJOR[0]}',
     {_DIGEST.format('''string_agg(concat_ws(' ', name, had), ',' order by name collate "C")''')}
   from digested where extension = '' and had is not null and class <> 'pg_extension'::regclass
   union all
