@@ -125,8 +125,8 @@ DAMAGES = {
 # What else a load changes, by the inventory's key: a detaching that was stopped, columns unlike their parent's.
 LOADED_OTHERWISE = {
     "detaching": (
-        "create table parts (i int) partition by range (i); create table part partition of parts default;"
-        "update pg_inherits set inhdetachpending = true where inhrelid = 'part'::regclass"
+        "create table parts (i int) partition by range (i); create table leaving partition of parts default;"
+        "update pg_inherits set inhdetachpending = true where inhrelid = 'leaving'::regclass"
     ),
     "unlike_parent": (
         "create table parent (a int not null, t text); alter table parent alter t set storage external;"
