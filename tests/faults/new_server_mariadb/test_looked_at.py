@@ -19,6 +19,7 @@ def test_both_are_opened_and_damage_of_the_same_size_is_found(site: Site, tmp_pa
     targets = site.write("targets.yaml", f"targets:\n{lines}")
     done = site.run("recover", "p", "--to", str(targets), "--yes-i-mean", "p", timeout=200)
     assert (done.code, done.json["state"]) == (0, "done"), done
+    assert all(b"READY" in (home / "memory.sql").read_bytes() for home in homes.values()), "rows that memory alone had"
     before = {asset: as_it_is(home) for asset, home in homes.items()}
     done = site.run("recover", "check", "p")
     assert done.code == 0, done

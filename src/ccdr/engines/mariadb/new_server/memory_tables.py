@@ -20,7 +20,6 @@ from ccdr.ports.place import Place
 
 FILE = "memory.sql"  # below the home
 _KEEP = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; cat "$@"; }} > {HOME}/{FILE}"""
-_BESIDE = f"umask 077; cat {HOME}/{memory_rows.FILE} > {HOME}/{FILE}"
 _REFILL = f"{shlex.join(server.LOGIN.client(f'--init-command=SET SESSION {AS_THEY_ARE}'))} < {HOME}/{FILE}"
 STARTING = 24  # times, five seconds apart, that a client knocks at a server which was started just now
 
@@ -63,24 +62,26 @@ def keep(box: Place, restored: Path, manifest: Manifest) -> None:
 def keep_beside(box: Place, manifest: Manifest) -> None:
     """As they came beside a copy of which no log is applied: as they were a moment after it."""
     if kept(manifest):
-        box.run(["sh", "-c", _BESIDE], what="keeping the rows of MEMORY tables")
+        box.run(
+            ["install", "-m", "600", f"{HOME}/{memory_rows.FILE}", f"{HOME}/{FILE}"],
+            what="keeping the rows of MEMORY tables",
+        )
 
 
 def keep_anew(box: Place, manifest: Manifest) -> None:
     """As they are now."""
-    if not kept(manifest):
-        return
-    box.run(["sh", "-c", f"umask 077; : > {HOME}/{FILE}"], what="keeping the rows of MEMORY tables")
-    for database, tables in memory_rows.by_database(box, server.LOGIN):
-        argv = memory_rows.dumping(box, server.LOGIN, f"{HOME}/{FILE}", database, tables, anew=True)
-        box.run(argv, what="keeping the rows of MEMORY tables")
+    if kept(manifest):
+        box.run(["sh", "-c", f"umask 077; : > {HOME}/{FILE}"], what="keeping the rows of MEMORY tables")
+        for database, tables in memory_rows.by_database(box, server.LOGIN):
+            argv = memory_rows.dumping(box, server.LOGIN, f"{HOME}/{FILE}", database, tables, anew=True)
+            box.run(argv, what="keeping the rows of MEMORY tables")
 
 
 def fill_again(box: Place, manifest: Manifest) -> None:
     """TestBroken where a trigger would act on their rows once more."""
     if kept(manifest):
-        objects = Inventory(manifest.contents).objects
-        acting = " ".join(told for name, told in objects.items() if name.startswith("trigger "))
+        objects = Inventory(manifest.contents).objects.items()
+        acting = " ".join(told for name, told in objects if name.startswith("trigger "))
         if any(f" INSERT of {table}," in acting for table in in_memory(manifest)):  # of a copy, none has a trigger
             raise TestBroken(
                 "a MEMORY table has lost its rows, and a trigger would act on them once more",
