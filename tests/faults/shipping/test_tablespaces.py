@@ -97,7 +97,7 @@ def test_at_a_moment_a_path_has_the_tablespace_that_it_had_then(shipped: tuple[S
 
 @pytest.mark.usefixtures("untouched")
 def test_a_new_server_has_it_in_its_home(shipped: tuple[Site, Cluster], tmp_path: Path) -> None:
-    home, port = tmp_path / "made-of-a-log", free_port()
+    home, port = tmp_path / "late", free_port()
     tmp_path.chmod(0o755)
     done = made(shipped[0], "crm", home, "--port", str(port), "--at", "latest")
     assert done.code == 0, (done.json["reason"], done.stderr)
