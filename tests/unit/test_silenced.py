@@ -12,7 +12,7 @@ from ccdr.engines.mariadb.new_server import own
 from ccdr.engines.mariadb.silenced import silenced as of_mariadb
 from ccdr.engines.postgres.new_server import configuration as conf
 from ccdr.engines.postgres.silenced import SILENCED, of_settings, of_subscriptions, without_jobs
-from ccdr.engines.redis.silenced import silenced as of_redis
+from ccdr.engines.redis.new_server import silenced as of_redis
 from ccdr.ports.new_server import Site
 
 LIBRARIES = "shared_preload_libraries"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -22,10 +22,9 @@ from ccdr.engines.redis.erasing import written_again
 from ccdr.engines.redis.opened import Opened
 from ccdr.engines.redis.restored import RUN, kind_of, load_file, made_durable, restored_server
 from ccdr.engines.redis.server import PrivateServer, admin, configuration, quoted
-from ccdr.engines.redis.silenced import SILENCED, silenced
 from ccdr.engines.servers.connection import by_network
 from ccdr.engines.servers.new_server import NewServerMaker, not_taken, refuse_settings, require_short, write
-from ccdr.engines.servers.silenced import told
+from ccdr.engines.servers.silenced import Silenced, told
 from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.values import Manifest, so_many
@@ -87,6 +86,16 @@ def asked_for(site: Site) -> dict[str, str]:
     named = {name.lower(): value for name, value in site.settings.items()}
     refuse_settings(named, "Redis", _OPTION, _OURS)
     return named
+
+
+# Of the captured settings these are never taken over: a new server follows nobody, and is not one of several.
+SILENCED = frozenset(("replicaof", "slaveof", "cluster-enabled", "cluster-config-file", "masterauth", "masteruser"))
+
+
+def silenced(*, replica: bool, client: str) -> Iterator[Silenced]:
+    """What it does not do by itself until somebody says so; `client` is one of the new server."""
+    if replica:
+        yield Silenced("it was a replica, and follows nobody", f"{client} REPLICAOF HOST PORT")
 
 
 @dataclass
