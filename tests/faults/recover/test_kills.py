@@ -296,7 +296,7 @@ def test_rows_that_only_a_clean_end_keeps_are_loaded_again(site: Site, source: S
         assert as_it_is(home) == before, "whoever starts it finds what was proven"
     again = site.run("recover", "check", "p")
     assert again.code == 0 and as_it_is(home) == before and left(site) == [], again
-    (lost := sorted((home / "data/base").rglob("*"))[-1]).unlink()
+    (lost := max(one for one in (home / "data/base").rglob("*") if one.is_file())).unlink()
     assert site.run("recover", "check", "p").code in (1, 3), lost
     edited = json.loads((home / "ccdr-server.json").read_text()) | {"snapshot": "0" * 64}
     (home / "ccdr-server.json").write_text(json.dumps(edited))
