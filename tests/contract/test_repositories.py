@@ -11,8 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.support.harness import PASSWORD, Site
 from tests.support.repositories import COST, new_repository
+
+from ccdr.storage.fast_keys import may_be_taken_back
+from ccdr.storage.remains import Directory, InBucket, Store
 
 
 def restic(at: Path, *args: str, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
@@ -101,3 +105,21 @@ def test_the_store_tells_whether_a_list_of_snapshots_is_whole(tmp_path: Path) ->
     assert not repo.holds_others_than([*listed, *repo.snapshots(["somebody's"])])
     elsewhere = replace(repo, location="rest:http://127.0.0.1:1/")
     assert elsewhere.holds_others_than(listed), "only restic can look there"
+
+
+@pytest.mark.parametrize("kind", ["path", "bucket"])
+def test_a_place_takes_a_small_file_and_gives_it_back(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """As a fast key is put there, tried, and taken back."""
+    place: Store = Directory(new_repository(tmp_path / "repo", PASSWORD))
+    if kind == "bucket":
+        bucket = request.getfixturevalue("store").bucket("ccdr-small-files")
+        bucket.create_versioned(patience=60)
+        place = InBucket(bucket, "repo/")
+    before = set(place.below("keys"))
+    assert may_be_taken_back(place) and set(place.below("keys")) == before
+    place.put("keys/one", b"1")
+    assert set(place.below("keys")) == {*before, "keys/one"} and place.contents("keys/one") == b"1"
+    place.remove("keys/one")
+    assert set(place.below("keys")) == before and place.contents("keys/one") is None

@@ -56,7 +56,7 @@ def text(data: bytes) -> str:
 def new_repository(at: Path, password: str) -> Path:
     """An empty repository at `at`, with an id and a master key of its own. Takes milliseconds, and so does opening it."""
     master, salt = Key.of(os.urandom(64)), os.urandom(64)
-    derived = scrypt(password.encode(), salt=salt, n=COST["N"], r=COST["r"], p=COST["p"], dklen=64)
+    derived = scrypt(password.encode(), salt=salt, n=COST["N"], r=COST["r"], p=COST["p"], maxmem=2**28, dklen=64)
     key = {"created": datetime.now(UTC).isoformat(), "username": "tests", "hostname": "tests", "kdf": "scrypt", **COST}
     key |= {"salt": text(salt), "data": text(Key.of(derived).sealed(master.as_json()))}
     for name in ("data", "index", "keys", "locks", "snapshots"):
@@ -81,7 +81,7 @@ def add_key_cheaply(at: Path, password: str, new: str) -> str:
         raise AssertionError("no key of it opens by that password")
     counter = Cipher(algorithms.AES(derived.encrypt), modes.CTR(sealed[:16])).decryptor()
     master = json.loads(counter.update(sealed[16:-16]) + counter.finalize())
-    made = {**key, **COST, "created": datetime.now(UTC).isoformat(), "salt": text(os.urandom(64))}
+    made = {**key, **COST, "username": "tests", "created": datetime.now(UTC).isoformat(), "salt": text(os.urandom(64))}
     made["data"] = text(_derived(made, new).sealed(master))
     kept = json.dumps(made).encode()
     name = sha256(kept).hexdigest()

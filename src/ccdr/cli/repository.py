@@ -85,7 +85,7 @@ def list_(plan: str, site: str | None) -> Exit:
             k.short,
             one.named,
             rfc3339(k.created) if k.created else "not known",
-            f"{k.user}@{k.host}",
+            f"{k.user}@{k.host}" if k.twin_of is None else f"ccdr: the fast one of {k.twin_of[:8]}",
             "in use" if k.current else "",
         )
         for one, keys in listed

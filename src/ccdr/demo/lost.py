@@ -66,7 +66,7 @@ def lose_and_recover(work: Path, progress: Progress) -> Lost:
     own, home = services(work / "state"), Home(docker, work.absolute(), f"demo-{secrets.token_hex(3)}", keep=False)
     lost = Lost(work)
     with show.running(home, images, progress) as (centre, server):
-        loaded = plan.write_plan(work, centre, images, server)
+        loaded = plan.write_plan(work, centre, images, server, own)
         jobs = [Job(loaded, asset) for asset in loaded.plan.assets]
         shown = show.Shown(work, loaded)
         progress.step(f"backing {len(jobs)} stores up")

@@ -10,6 +10,7 @@ from ccdr.demo.centre import Centre
 from ccdr.demo.images import Images
 from ccdr.demo.store import DemoStore
 from ccdr.host.secret_files import new_secret, write_secret
+from ccdr.jobs.services import Services
 from ccdr.plans import LoadedPlan, load_plan
 
 PLAN, BUCKET = "outbound", "ccdr-outbound"
@@ -17,11 +18,15 @@ KEY = "repository.key"
 SPOOL = "/var/spool/recordings"  # where the restore tests that ship have the recordings
 
 
-def write_plan(work: Path, centre: Centre, images: Images, server: DemoStore, approval: str = "") -> LoadedPlan:
+def write_plan(
+    work: Path, centre: Centre, images: Images, server: DemoStore, own: Services, approval: str = ""
+) -> LoadedPlan:
     """In `work`: `plans/`, with secrets, and `restore_tests/`. `approval` is the plan's block of that name."""
     _restore_tests(work / "restore_tests", centre)
     places = _places(work)
-    write_secret(places / KEY, new_secret())
+    secret = new_secret()
+    own.record_made(secret, PLAN)
+    write_secret(places / KEY, secret)
     write_secret(places / "outbound.env", server.env_file().removesuffix("\n"))
     write_secret(places / "queues.pw", centre.queues.password)
     values = _addresses(centre, images, f"s3:{server.endpoint}/{BUCKET}") | {"approval": approval}

@@ -90,7 +90,7 @@ def show(work: Path, progress: Progress, *, keep: bool) -> Shown:
     users = audited.Identities.new()
     with running(home, images, progress, users) as (centre, server):
         planted = own.clock.now()
-        loaded = plan.write_plan(work, centre, images, server, signer.block if signer is not None else "")
+        loaded = plan.write_plan(work, centre, images, server, own, signer.block if signer is not None else "")
         shown = Shown(work, loaded, kept=keep, approver=signer)
         evidence.approved(loaded, own, signer)
         auditor = audited.prepared(work, server, users, own)

@@ -36,7 +36,7 @@ from ccdr.plans.own_file import digest_beside
 from ccdr.plans.repository_url import http_address, is_loopback
 from ccdr.plans.versions import PLAN_VERSION
 from ccdr.plans.yamlfile import Where, dotted
-from ccdr.storage.repository_keys import MOST_KEYS, keys_of
+from ccdr.storage.repository_keys import MOST_KEYS, keys_of, lone, passwords
 from ccdr.storage.restic import Restic
 
 EVERY = timedelta(days=1)
@@ -138,9 +138,11 @@ def _opened(repo: Restic) -> dict[str, Any] | None:
     times = [key.created for key in keys if key.created is not None]
     return {
         "format": form,
-        "keys": len(keys),
+        "keys": passwords(keys),
         "oldest_key": rfc3339(min(times)) if times else None,
         "key_ids": [key.id for key in keys[-MOST_KEYS:]],
+        "fast_keys": sum(key.twin_of is not None for key in keys),
+        "lone_fast_keys": [key.id for key in lone(keys)],
     }
 
 

@@ -7,11 +7,13 @@ import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.copies import seen_from
+from ccdr.evidence.history.kinds import MADE_BY_CCDR
 from ccdr.evidence.history.places import Histories
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparing import read as read_lineage
@@ -22,6 +24,7 @@ from ccdr.evidence.summary import Memory, histories
 from ccdr.evidence.verdicts import Record
 from ccdr.host.clock import boot
 from ccdr.host.digests import Digest
+from ccdr.host.files import remove_tree
 from ccdr.host.processes import Host
 from ccdr.host.secrets import SHORTEST, env_file, password
 from ccdr.host.state import State
@@ -36,6 +39,7 @@ from ccdr.ports.engine import Engine
 from ccdr.ports.place import Clock
 from ccdr.sandbox.lab import Lab
 from ccdr.storage.catalogue import Captured, Catalogue, Reads, Wanted
+from ccdr.storage.fast_keys import KeyHint
 from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.removals import CLOCK_TOLERANCE, Expired, LedgerOfRemovals, Pruning
 from ccdr.storage.restic import Restic
@@ -45,6 +49,11 @@ from ccdr.storage.synchronised import Synchronised
 def policy_of(plan: Plan) -> Policy | None:
     """The plan's retention; None where it states none, and nothing is ever removed."""
     return Policy(**plan.retention.model_dump()) if plan.retention else None
+
+
+def _digest(secret: str) -> str:
+    """Of a password that nobody can guess, and so cannot find by this either."""
+    return sha256(f"ccdr: repository password\n{secret}".encode()).hexdigest()
 
 
 BUILT_IN = LimitsInForce(upload=None, download=None, no_progress=NO_PROGRESS, lock_wait=LOCK_WAIT)
@@ -154,7 +163,16 @@ class Services:
         elif settings.password_command is not None:
             env["RESTIC_PASSWORD_COMMAND"] = shlex.join(settings.password_command)
         hidden = tuple(v for k, v in env.items() if "SECRET" in k or "KEY" in k or "TOKEN" in k)
+        given = settings.password_file or settings.password_command
+        hint = KeyHint(
+            secret or "",
+            env,
+            source=f"{given}",
+            kept=self._key_hints,
+            wanted=lambda: settings.fast_key and self.has_made(secret or ""),
+        )
         return Restic(
+            hint=hint,
             location=settings.location,
             env=env,
             cache=self.state.directory("cache"),
@@ -165,6 +183,24 @@ class Services:
             lock_days=settings.lock_days,
             named=named,
         )
+
+    @property
+    def _key_hints(self) -> Path:
+        return self.state.directory("cache") / "key-hints"
+
+    def forget_key_hints(self) -> None:
+        """A repository's keys have changed: the next call of each asks anew which one opens fast."""
+        remove_tree(self._key_hints)
+
+    def record_made(self, secret: str, plan: str, tenant: str = "default") -> None:
+        """That ccdr made this password of a repository."""
+        self.state.directory()  # which is new with a first plan
+        body = {"password": _digest(secret), "tenant": tenant, "who": who().body()}
+        self.ledger.append(MADE_BY_CCDR, plan=plan, asset=None, run=None, body=body)
+
+    def has_made(self, secret: str) -> bool:
+        """Is it recorded here that ccdr made this password, of random bits? Its looks tell nothing."""
+        return any(_digest(secret) in one.made_passwords for one in self.histories().values())
 
     def knows(self, plan: str) -> bool:
         """Was anything of this plan stored already, as far as catalogue and ledger tell?"""

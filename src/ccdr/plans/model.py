@@ -61,6 +61,10 @@ class Repository(WithPassword):
         None,
         description="s3: a bucket that ccdr makes locks each version for so many days (COMPLIANCE); none unless said",
     )
+    fast_key: bool = Field(
+        True,
+        description="a password that ccdr made gets a second key, which opens in a tenth of a second",
+    )
     lock: LockKept | None = Field(None, description="s3: have the Object Lock of what is in use pushed forward")
 
     @property

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ccdr.model.errors import CcdrError, CommandFailed, UsageProblem
 from ccdr.storage import upkeep
+from ccdr.storage.fast_keys import quicken
 from ccdr.storage.restic import PROBE_WAIT, Restic
 from ccdr.storage.restic_failures import as_repository_error
 from ccdr.storage.restic_messages import DAMAGE, Said, readable
@@ -21,7 +22,7 @@ from ccdr.storage.s3 import Bucket
 from ccdr.storage.s3_bridge import bridged
 
 OnCount = Callable[[int, int, str], None]
-_PASSWORD = ("RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND")
+_PASSWORD = ("RESTIC_PASSWORD_FILE", "RESTIC_PASSWORD_COMMAND", "RESTIC_KEY_HINT")
 
 
 def init_like(target: Restic, source: Restic, scratch: Path) -> None:
@@ -33,6 +34,7 @@ def init_like(target: Restic, source: Restic, scratch: Path) -> None:
         repo._run(
             ["init", "--from-repo", way, "--copy-chunker-params"], what="creating the copy", within=2 * PROBE_WAIT
         )
+    quicken(target)
 
 
 def copy(
@@ -78,7 +80,8 @@ def unlock(*repos: Restic) -> None:
 @contextlib.contextmanager
 def _both(target: Restic, source: Restic, scratch: Path) -> Iterator[tuple[Restic, str]]:
     """`target` with all that is needed to read `source` too, and where that is."""
-    own = {f"RESTIC_FROM_{key.removeprefix('RESTIC_')}": source.env[key] for key in _PASSWORD if source.env.get(key)}
+    opens = source.call_env
+    own = {f"RESTIC_FROM_{key.removeprefix('RESTIC_')}": opens[key] for key in _PASSWORD if opens.get(key)}
     theirs = {key: value for key, value in source.env.items() if key not in _PASSWORD}
     host = target.host.with_(secrets=(*target.host.secrets, *source.host.secrets))
     clash = [key for key, value in theirs.items() if target.env.get(key, value) != value]

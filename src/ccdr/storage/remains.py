@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Protocol
 
+from ccdr.host.secret_files import sync_directory
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import so_many
 from ccdr.storage.s3 import Bucket
@@ -32,6 +34,12 @@ class Store(Protocol):
 
     def contents(self, name: str) -> bytes | None:
         """A small file; None where it is not there."""
+
+    def put(self, name: str, body: bytes) -> None:
+        """Write a small file, whole or not at all, where none of that name is."""
+
+    def remove(self, name: str) -> None:
+        """A file that is there; where versions are kept, its name goes."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,23 @@ class Directory:
                 raise
             return None
 
+    def put(self, name: str, body: bytes) -> None:
+        path, temporary = self.root / name, self.root / f".{PurePath(name).name}.tmp"  # restic does not look there
+        try:
+            temporary.unlink(missing_ok=True)
+            with temporary.open("xb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(stat.S_IMODE((self.root / "config").stat().st_mode))  # as restic has all of its files
+            temporary.rename(path)
+            sync_directory(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def remove(self, name: str) -> None:
+        (self.root / name).unlink()
+
 
 @dataclass(frozen=True)
 class InBucket:
@@ -74,6 +99,12 @@ class InBucket:
 
     def contents(self, name: str) -> bytes | None:
         return self.bucket.contents(f"{self.prefix}{name}")
+
+    def put(self, name: str, body: bytes) -> None:
+        self.bucket.put_once(f"{self.prefix}{name}", body)
+
+    def remove(self, name: str) -> None:
+        self.bucket.remove(f"{self.prefix}{name}")
 
 
 def store_at(location: str, env: Mapping[str, str]) -> Store | None:

@@ -8,29 +8,36 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ccdr.model.errors import RepositoryClosed, RepositoryUnavailable
 from ccdr.model.values import rfc3339, utc
+from ccdr.storage.key_file import sibling_of
 from ccdr.storage.restic import Restic
 
 MOST_KEYS = 20  # restic tries no more of them with a password: one that comes after these may open nothing
 MOST_TIMES = 50  # of which the time is read: each costs a call
+_LIST = ("key", "list", "--json")
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class RepositoryKey:
     """One password's key file. `current`: the password in use opens it. `user` and `host` are what restic noted of who
-    added it; `created` is None where that cannot be read."""
+    added it; `created` is None where that cannot be read. A fast key is beside the one that it is a `twin_of`."""
 
     id: str
     current: bool
     created: datetime | None
     user: str
     host: str
+
+    @property
+    def twin_of(self) -> str | None:
+        return sibling_of(self.user)
 
     @property
     def short(self) -> str:
@@ -43,6 +50,7 @@ class RepositoryKey:
             "created": self.created and rfc3339(self.created),
             "user": self.user,
             "host": self.host,
+            "twin_of": self.twin_of,
         }
 
 
@@ -51,15 +59,21 @@ def keys_of(repo: Restic, *, times: bool = True) -> list[RepositoryKey]:
     `Restic.probe`, RepositoryClosed where the password in use opens none."""
     # Whatever restic does it opens the repository first: the password in use opens a key, and that decrypts the config.
     ids = repo.ask(["list", "keys", "--no-lock"], what="listing keys").split()
-    told = json.loads(repo.ask(["key", "list", "--json", "--no-lock"], what="listing keys"))
-    current = tuple(str(one["id"]) for one in told if one.get("current"))  # restic shortens them here
-    if not current:
+    told = json.loads(repo.ask([*_LIST, "--no-lock"], what="listing keys"))  # where an old restic shortens ids
+    users = {key: str(one["userName"]) for one in told for key in ids if key.startswith(str(one["id"]))}
+    opened = [key for one in told if one["current"] for key in ids if key.startswith(str(one["id"]))]
+    if not opened:
         raise RepositoryUnavailable(f"restic does not say which key opens the repository at {repo.location}")
-    keys = [_key(repo, one, one.startswith(current), asked=times and n < MOST_TIMES) for n, one in enumerate(ids)]
+    most = MOST_TIMES if times else 0
+    own = sibling_of(users[opened[0]]) or opened[0]
+    keys = [
+        _key(repo, key, own in (key, sibling_of(users.get(key, ""))), users.get(key, ""), asked=n < most)
+        for n, key in enumerate(ids)
+    ]
     return sorted(keys, key=lambda key: (key.created is None, key.created or _NEVER, key.id))
 
 
-def _key(repo: Restic, key: str, current: bool, *, asked: bool) -> RepositoryKey:
+def _key(repo: Restic, key: str, current: bool, user: str, *, asked: bool) -> RepositoryKey:
     body: dict[str, object] = {}
     if asked:
         with contextlib.suppress(ValueError):
@@ -67,14 +81,32 @@ def _key(repo: Restic, key: str, current: bool, *, asked: bool) -> RepositoryKey
     created = None
     with contextlib.suppress(KeyError, ValueError, TypeError):
         created = utc(str(body["created"]))
-    return RepositoryKey(key, current, created, str(body.get("username", "")), str(body.get("hostname", "")))
+    return RepositoryKey(key, current, created, str(body.get("username", user)), str(body.get("hostname", "")))
+
+
+def with_twins(keys: Sequence[RepositoryKey], one: str) -> list[str]:
+    """The ids of all key files of one password, whichever of them is named: the fast ones first."""
+    own = next((key.twin_of for key in keys if key.id == one and key.twin_of), one)
+    there = {key.id for key in keys}
+    return [*(key.id for key in keys if key.twin_of == own), *([own] if own in there else [])]
+
+
+def lone(keys: Sequence[RepositoryKey]) -> list[RepositoryKey]:
+    """Fast ones whose password's own key is gone: somebody believes that the password opens nothing any more."""
+    there = {key.id for key in keys}
+    return [key for key in keys if key.twin_of is not None and key.twin_of not in there]
+
+
+def passwords(keys: Sequence[RepositoryKey]) -> int:
+    """How many passwords open it."""
+    return len({key.twin_of or key.id for key in keys})
 
 
 def current_key(repo: Restic) -> str | None:
-    """The full id of the key that the password in use opens; None where it opens none. Raises as `Restic.probe` for all
-    else."""
+    """The full id of restic's own key that the password in use opens (of the fast one, where that alone is left); None
+    where it opens none. Raises as `Restic.probe` for all else."""
     with contextlib.suppress(RepositoryClosed):
-        return next(key.id for key in keys_of(repo, times=False) if key.current)
+        return with_twins(keys := keys_of(repo, times=False), next(key.id for key in keys if key.current))[-1]
     return None
 
 

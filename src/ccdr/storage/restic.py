@@ -28,6 +28,7 @@ from ccdr.model.errors import (
 from ccdr.model.leaps import Growth
 from ccdr.model.values import utc
 from ccdr.ports.capture import StoredNode
+from ccdr.storage.fast_keys import KeyHint, quicken
 from ccdr.storage.listing import RepoLock, RepoSnapshot, Stored, nanoseconds
 from ccdr.storage.remains import store_at
 from ccdr.storage.restic_failures import as_repository_error, judged
@@ -69,8 +70,15 @@ class Restic:
     copied: bool = False
     named: str = "repository"  # how the plan calls it
     _held: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+    hint: KeyHint | None = field(default=None, repr=False, compare=False)
     # What restic has written of its snapshots, bytes, one a snapshot; what travelled for that it does not tell.
     restored: list[int] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def call_env(self) -> dict[str, str]:
+        """What restic is called with: `env`, and the key file to try first."""
+        hint = self.hint and self.hint.of(self.location)
+        return {**self.env, "RESTIC_KEY_HINT": hint} if hint else self.env
 
     def probe(self) -> None:
         """Does it answer and decrypt? RepositoryMissing, RepositoryDamaged, RepositoryUnavailable, or nothing."""
@@ -87,6 +95,7 @@ class Restic:
         if (bucket_and_prefix := Bucket.of(self.location, self.env)) is not None:
             bucket_and_prefix[0].ensure(lock_days=self.lock_days)
         self._run(["init"], what="creating the repository", within=2 * PROBE_WAIT)
+        quicken(self)
 
     def version(self) -> str:
         words = self.host.run(["restic", "version"], what="restic").stdout.split()
@@ -261,7 +270,7 @@ class Restic:
 
         argv = self._argv(["ls", "--json", "--no-lock", self.held_as(snapshot)[0]])
         with as_repository_error(self):
-            self.host.run(argv, env=self.env, what="listing a snapshot (restic ls)", on_line=line)
+            self.host.run(argv, env=self.call_env, what="listing a snapshot (restic ls)", on_line=line)
         return iter(entries)
 
     def prefer(self, snapshot: str, held: str) -> None:
@@ -285,7 +294,9 @@ class Restic:
         host = self.host.with_(no_progress=min(2 * PROBE_WAIT, self.host.no_progress))
         try:
             with as_repository_error(self):
-                out = host.run(argv, env=self.env, what=f"reading snapshot {snapshot[:8]} (restic dump)", most=most)
+                out = host.run(
+                    argv, env=self.call_env, what=f"reading snapshot {snapshot[:8]} (restic dump)", most=most
+                )
         except CommandFailed as error:
             raise judged(self, error, f"snapshot {snapshot[:8]} cannot be read") from None
         return out.stdout.encode("utf-8", "surrogateescape")
@@ -352,7 +363,9 @@ class Restic:
         sign of progress: restic tells of every try to reach a dead server, for a quarter of an hour.
         """
         host = self.host.with_(no_progress=min(within, self.host.no_progress))
-        ask = partial(host.run, self._argv(args), env=self.env, what=f"{what} (restic {args[0]})", pulse=lambda: None)
+        ask = partial(
+            host.run, self._argv(args), env=self.call_env, what=f"{what} (restic {args[0]})", pulse=lambda: None
+        )
         with as_repository_error(self):
             try:
                 return ask().stdout
@@ -388,7 +401,7 @@ class Restic:
                 go_on()
             return [status.get(key) for key in ("bytes_done", "files_done", "bytes_restored", "files_restored")]
 
-        env = {"GOGC": GOGC, **self.env, "RESTIC_PROGRESS_FPS": "2"}
+        env = {"GOGC": GOGC, **self.call_env, "RESTIC_PROGRESS_FPS": "2"}
         with as_repository_error(self):
             out = self.host.run(
                 self._argv(args),

@@ -229,6 +229,11 @@ class Bucket:
             raise
         return True
 
+    def remove(self, key: str) -> None:
+        """An object; where the bucket keeps versions, a marker hides them."""
+        with self.asked("to delete an object") as client:
+            client.delete_object(Bucket=self.name, Key=key)
+
     # --- posture: read only, but for the canary -------------------------------------------------------
 
     def versioning(self) -> str:

@@ -179,7 +179,7 @@ def counted(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | No
 
     waits = [] if "--no-lock" in args else ["--retry-lock", f"{repo.lock_wait:.0f}s"]
     argv = repo._argv([*args, *waits])
-    env = {"GOGC": GOGC, **repo.env, "RESTIC_PROGRESS_FPS": "2"}
+    env = {"GOGC": GOGC, **repo.call_env, "RESTIC_PROGRESS_FPS": "2"}
     command = f"{what} (restic {args[0]})"
     with as_repository_error(repo):
         out = repo.host.run(argv, env=env, what=command, ok=range(256), pulse=pulse, on_line=line)

@@ -13,7 +13,7 @@ from ccdr.evidence.acknowledged import acknowledged, exit_of
 from ccdr.evidence.attested import judge as judge_attested
 from ccdr.evidence.deviations.standing import deviations_of
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import RESTORE_END
+from ccdr.evidence.history.kinds import EXAMINED, RESTORE_END
 from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.anchors import AnchorsStanding
 from ccdr.evidence.judgement.asset import judge
@@ -152,7 +152,7 @@ def upkeep_problems(
         copying = any(services.state.held(plan, name, "copy") for name in p.plan.copies)
         wrong += of_copies(p, history, now, at_work=busy or copying)
         acks = history.get((plan, None), AssetHistory()).acks
-        own = acknowledged((*_secrets(p), *_files(p, services, history)), acks, now)
+        own = acknowledged((*_secrets(p), *_lone_keys(p, history), *_files(p, services, history)), acks, now)
         incidents = history.get((plan, None), AssetHistory()).incidents
         due = acknowledged(judge_incidents(plan, incidents, clocks_of(services)), acks, now)
         late = acknowledged(overdue_deviations(p, services, history, now), acks, now)
@@ -266,6 +266,19 @@ def _files(loaded: LoadedPlan, services: Services, histories: Histories) -> Iter
         text = f"the files {what}, are not kept in the state directory any more as they were"
         step = next_step(Trouble.PLAN_FILES_GONE, plan, None)
         yield Problem(Trouble.PLAN_FILES_GONE, text, about=" ".join(v.digest[:16] for v in versions), step=step)
+
+
+def _lone_keys(loaded: LoadedPlan, histories: Histories) -> Iterator[Problem]:
+    """As the plan was last examined."""
+    plan = loaded.plan.plan
+    seen = histories.get((plan, None), AssetHistory()).newest.get(EXAMINED) or {"repositories": {}}
+    for name, of in seen["repositories"].items():
+        for key in of.get("lone_fast_keys") or ():
+            text = (
+                f"key {key[:8]} of {name} opens it for a password whose own key was removed: it is that one's fast key"
+            )
+            step = f"ccdr repository key remove {plan} {key[:8]}   then ccdr controls --examine"
+            yield Problem(Trouble.FINDING, text, about=f"lone {key}", step=step)
 
 
 def _secrets(loaded: LoadedPlan) -> Iterator[Problem]:

@@ -88,6 +88,7 @@ class RepositoryKeyDocument(Doc):
     created: str
     user: str
     host: str
+    twin_of: str | None
     current: bool
 
 

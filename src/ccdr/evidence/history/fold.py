@@ -32,6 +32,7 @@ from ccdr.evidence.history.kinds import (
     KEY_SWITCHED,
     LOCK_EXTENDED,
     LOGS,
+    MADE_BY_CCDR,
     MISSED,
     NOT_BEGUN,
     PRUNED,
@@ -65,7 +66,7 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 56  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 57  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
@@ -73,15 +74,15 @@ _WANTED = STARTS | {
     BACKUP_END, TEST_END, CONTROLLED, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
     RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
     PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, EXAMINED,
-    ACCESS_TESTED, ACCESS_REVIEWED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED, LOCK_EXTENDED, *ERASURES, *RUNBOOKS,
-    *INCIDENTS, *DEVIATIONS,
+    ACCESS_TESTED, ACCESS_REVIEWED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED, MADE_BY_CCDR, LOCK_EXTENDED, *ERASURES,
+    *RUNBOOKS, *INCIDENTS, *DEVIATIONS,
 }  # fmt: skip
 _OF_THE_LEDGER = frozenset((RECOVERED, ANSWERED, COMPARED))
 _FOR_REAL = frozenset((RECOVER_START, RUNBOOK_START, RESTORE_START, RESTORE_END))
 # Of which only this host's own count here.
 _OWN = frozenset((
     DUTIES, EXAMINED, ACK, PLAN_VERSION, PLAN_STORED, PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN,
-    GLASS_REVIEWED, LOGS, PAUSE_BEGIN, PAUSE_END, *ERASURES, *RUNBOOKS,
+    GLASS_REVIEWED, LOGS, PAUSE_BEGIN, PAUSE_END, MADE_BY_CCDR, *ERASURES, *RUNBOOKS,
     *INCIDENTS, *DEVIATIONS,
 ))  # fmt: skip
 

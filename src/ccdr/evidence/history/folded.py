@@ -37,6 +37,7 @@ from ccdr.evidence.history.kinds import (
     KEY_REMOVED,
     LOCK_EXTENDED,
     LOGS,
+    MADE_BY_CCDR,
     MISSED,
     NOT_BEGUN,
     PASSED,
@@ -92,7 +93,7 @@ MOST_BROKEN = 50  # breaks of the glass, and prunes by one, of a plan: the newes
 MOST_KEYS = 100  # passwords of a plan's repositories of which it is known that they came or went: the newest
 _OF_NO_END = frozenset((
     NOT_BEGUN, GROUP, ACK, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, *ERASURES, KEY_ADDED, KEY_REMOVED,
-    LOCK_EXTENDED, *INCIDENTS, *DEVIATIONS, LOGS, *RUNBOOKS, PAUSE_BEGIN, PAUSE_END,
+    MADE_BY_CCDR, LOCK_EXTENDED, *INCIDENTS, *DEVIATIONS, LOGS, *RUNBOOKS, PAUSE_BEGIN, PAUSE_END,
 ))  # fmt: skip
 BY_HAND = "by_hand"  # the purpose of a replay on what stands somewhere
 MOST_SIZES = 400  # days of a repository's size that are kept
@@ -230,6 +231,7 @@ class FoldedRecords:
     # Of a plan: keys of its repositories, by id: when each was added, as far as records tell, and where that stands …
     repository_keys: dict[str, list[Any]] = field(default_factory=dict)
     removed_keys: list[str] = field(default_factory=list)  # … and those that were removed since
+    made_passwords: list[str] = field(default_factory=list)  # what ccdr made itself here, by its digests: the newest
 
     # Of a plan: since when somebody came near its data; who and what did so far (hosts, users, keys), by what it is …
     access_since: str | None = None
@@ -273,6 +275,8 @@ class FoldedRecords:
         elif kind in (KEY_ADDED, KEY_REMOVED):
             self._take_key(kind, record)
             self.newest[kind] = record
+        elif kind == MADE_BY_CCDR:
+            self.made_passwords = [*self.made_passwords, str(record["password"])][-MOST_KEYS:]
         elif kind == LOCK_EXTENDED:
             self.newest[f"{kind}.{record['repository']}"] = record
             if record["result"] == DONE:

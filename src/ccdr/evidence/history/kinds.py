@@ -23,6 +23,7 @@ EXAMINED = "plan.examined"  # how a plan's secrets and repositories are protecte
 ACCESS_TESTED, ACCESS_REVIEWED = "access.tested", "access.reviewed"  # by whom a plan's store is reached, on this host
 ACCESS_EXPORTED = "access.exported"  # what may be reviewed
 KEY_ADDED, KEY_REMOVED, KEY_SWITCHED = "repository.key.added", "repository.key.removed", "repository.key.switched"
+MADE_BY_CCDR = "repository.password.made"  # by ccdr, of random bits
 LOCK_EXTENDED = "lock.extended"  # of one of a plan's repositories
 ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW = "erasure.add", "erasure.replay", "erasure.review"
 ERASURE_NOBODY = "erasure.nobody"  # of an entry: somebody states that nobody is to be found by it

@@ -28,7 +28,9 @@ class ExaminedRepository(Value, frozen=True, kw_only=True, gc=False):
     format: Annotated[Count | None, about("restic's; null: it could not be opened")] = None
     keys: Annotated[Count | None, about("how many passwords open it")] = None
     oldest_key: Annotated[Time | None, about("when the oldest of these was set")] = None
-    key_ids: Annotated[list[Digest], about("the newest of these, by restic's full ids")] = []
+    key_ids: Annotated[list[Digest], about("the newest key files, by restic's full ids")] = []
+    fast_keys: Annotated[Count, about("how many of these passwords have a fast key beside restic's own")] = 0
+    lone_fast_keys: Annotated[list[Digest], about("fast keys whose password's own key is gone")] = []
 
 
 class ExaminedSecret(Value, frozen=True, kw_only=True, gc=False):

@@ -53,6 +53,7 @@ ALL: tuple[type[Record], ...] = (
     repository_keys.KeyAdded,
     repository_keys.KeyRemoved,
     repository_keys.KeySwitched,
+    repository_keys.PasswordMade,
     object_locks.LockExtended,
     approvals.PlanApproved,
     approvals.ApprovalUsed,

@@ -10,7 +10,8 @@ Where = Annotated[str, about("`primary`, or the copy's name in the plan; `ledger
 OfLog = Annotated[bool, about("of the repository of the shipped log, below that one")]
 KeyId = Annotated[Digest, about("restic's full id of the key file")]
 Why = Annotated[
-    Literal["command", "rotation"], about("`command`: a person added or removed it; `rotation`: a rotation did")
+    Literal["command", "rotation", "fast"],
+    about("`command`: a person added or removed it; `rotation`: a rotation did; `fast`: of a password, the fast one"),
 ]
 
 
@@ -40,6 +41,17 @@ class KeyRemoved(KeyChanged, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["repository.key.removed"]
     version: Literal[3]
+
+
+class PasswordMade(Record, frozen=True, kw_only=True, gc=False):
+    """ccdr made a repository's password, of 256 random bits: where it opens a repository, a fast key may, too."""
+
+    kind: Literal["repository.password.made"]
+    plan: OfPlan
+    version: Literal[3]
+    password: Annotated[Digest, about("SHA-256 of 'ccdr: repository password', a line feed, and the password")]
+    tenant: Tenant = "default"
+    who: RecordedUser | None = None
 
 
 class SwitchedKey(Value, frozen=True, kw_only=True, gc=False):

@@ -20,7 +20,16 @@ from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.schema import WithPassword
 from ccdr.plans import LoadedPlan, Repository
-from ccdr.storage.repository_keys import MOST_KEYS, RepositoryKey, add_key, current_key, keys_of, remove_key
+from ccdr.storage.fast_keys import quicken
+from ccdr.storage.repository_keys import (
+    MOST_KEYS,
+    RepositoryKey,
+    add_key,
+    current_key,
+    keys_of,
+    remove_key,
+    with_twins,
+)
 
 KEYS = "keys"  # what is locked while passwords are changed
 _GUESSED = "`ccdr repository key add PLAN --generate FILE` makes one that nobody can guess"
@@ -63,9 +72,17 @@ def add(
     with services.state.lock(plan.plan.plan, "", KEYS):
         in_force.record(plan, services)
         if generate:
-            write_secret(path, new_secret())
+            write_secret(path, made_secret([plan], services))
         checked_secret_file(path, services)
         return [(one, opened_also(one, path, services, "command")) for one in places]
+
+
+def made_secret(plans: Iterable[LoadedPlan], services: Services) -> str:
+    """A new password of these plans' repositories. That ccdr made it is recorded: it may have fast keys."""
+    secret = new_secret()
+    for loaded in plans:
+        services.record_made(secret, loaded.plan.plan, loaded.plan.tenant_of(None))
+    return secret
 
 
 def opened_also(one: Opened, path: Path, services: Services, why: str) -> str:
@@ -88,6 +105,9 @@ def opened_also(one: Opened, path: Path, services: Services, why: str) -> str:
         )
     if key not in known_keys(one, services):
         record(KEY_ADDED, one, key, why, services, count=count)
+    if len(keys := keys_of(one.repo, times=False)) < MOST_KEYS and (fast := quicken(by_it, key)):
+        record(KEY_ADDED, one, fast, "fast", services, count=len(keys) + 1)
+        services.forget_key_hints()
     return key
 
 
@@ -101,7 +121,8 @@ def remove(
     """Remove the key that a person names. UsageProblem where it is in use, or the last one; ApprovalRefused where the
     plan wants an approval, and there is none that holds."""
     one, (key, *others) = key_named(listed, text)
-    if not others:
+    own = with_twins([key, *others], key.id)
+    if not any(other.id not in own for other in others):
         raise UsageProblem(
             f"{key.short} is the last key of {one.named}: without it nobody opens the repository",
             hint=f"`ccdr repository key add {one.plan}` adds another first",
@@ -111,7 +132,7 @@ def remove(
             f"{key.short} is the key that the plan's own password opens",
             hint=f"`ccdr repository key rotate {one.plan}` puts another in its place",
         )
-    if user := used_elsewhere(one, key.id, every_of(plans), services):
+    if user := used_elsewhere(one, own[-1], every_of(plans), services):
         raise UsageProblem(f"{key.short} is the key that the plan {user} opens it by", hint="change that plan first")
     refuse_past_approval(one, plans, services)
     with services.state.lock(one.plan, "", KEYS):
@@ -122,15 +143,18 @@ def remove(
 
 
 def removed(one: Opened, key: str, services: Services, why: str) -> None:
-    """Remove it, see that it is gone and that the password in use still opens all, and record it."""
-    remove_key(one.repo, key)
-    left = keys_of(one.repo, times=False)
-    if key in {other.id for other in left}:
-        raise CcdrError(
-            f"restic removed key {key[:8]} of {one.named}, and it is still there",
-            hint="check that this host's credential may delete below keys/: an append-only one may not",
-        )
-    record(KEY_REMOVED, one, key, why, services, count=len(left))
+    """Remove a password's key files, its fast one first, see that they are gone and that the password in use still
+    opens all, and record it."""
+    for file in with_twins(keys_of(one.repo, times=False), key):
+        remove_key(one.repo, file)
+        left = keys_of(one.repo, times=False)
+        if file in {other.id for other in left}:
+            raise CcdrError(
+                f"restic removed key {file[:8]} of {one.named}, and it is still there",
+                hint="check that this host's credential may delete below keys/: an append-only one may not",
+            )
+        record(KEY_REMOVED, one, file, why, services, count=len(left))
+    services.forget_key_hints()
 
 
 def refuse_past_approval(one: Opened, plans: Iterable[LoadedPlan], services: Services) -> None:

@@ -42,7 +42,8 @@ class Opened:
         settings = self.settings.model_copy(update={"password_file": password_file, "password_command": None})
         other = services.opened(settings, limits_of(self.loaded), named=self.repo.named)
         secrets = (*self.repo.host.secrets, *other.host.secrets)
-        return replace(self.repo, env=other.env, host=self.repo.host.with_(secrets=secrets))
+        hint = other.hint and replace(other.hint, kept=None)  # what it opens changes with the next step
+        return replace(self.repo, env=other.env, host=self.repo.host.with_(secrets=secrets), hint=hint)
 
     def body(self) -> dict[str, object]:
         """For records."""
@@ -96,7 +97,8 @@ def log_below(repo: Restic) -> Restic:
 
 def _with_log(loaded: LoadedPlan, name: str, settings: Repository, services: Services) -> Iterator[Opened]:
     named = "repository" if name == PRIMARY else name if name == LEDGER_REPOSITORY else f"copies: {name}"
-    repo = replace(services.opened(settings, limits_of(loaded), named=named), plan=loaded.plan.plan)
+    repo = services.opened(settings, limits_of(loaded), named=named)
+    repo = replace(repo, plan=loaded.plan.plan, hint=repo.hint and replace(repo.hint, kept=None))
     own = Opened(loaded, name, settings, repo)
     repo.probe()
     yield own

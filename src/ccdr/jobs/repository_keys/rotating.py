@@ -22,7 +22,7 @@ from pathlib import Path
 from ccdr.evidence.approvals import Operation
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import KEY_REMOVED, KEY_SWITCHED
-from ccdr.host.secret_files import new_secret, sync_directory, write_secret
+from ccdr.host.secret_files import sync_directory, write_secret
 from ccdr.host.who import who
 from ccdr.jobs import in_force
 from ccdr.jobs.approvals import NOTHING, Given, Wanted, allowed
@@ -30,6 +30,7 @@ from ccdr.jobs.approvals.plans import block_of
 from ccdr.jobs.repository_keys.changing import (
     KEYS,
     checked_secret_file,
+    made_secret,
     opened_also,
     record,
     refuse_past_approval,
@@ -209,6 +210,7 @@ class _Rotating:
         before = {location: self._known.pop((location, files.password), None) for location in self._locations}
         files.next.replace(files.password)
         sync_directory(files.password.parent)
+        self._services.forget_key_hints()
         for location, old in before.items():
             self._known[location, files.password] = self._known.pop((location, files.next))
             if old is not None:
@@ -226,7 +228,8 @@ class _Rotating:
                     hint="name the same file in both plans, or give that plan a password of its own first",
                 )
         self._progress.step("writing the new password")
-        secret = new_secret() if given is None else checked_secret_file(given, services)
+        plans = {one.plan: one.loaded for one in self._places}.values()
+        secret = made_secret(plans, services) if given is None else checked_secret_file(given, services)
         write_secret(files.next, secret, like=files.password.stat())
 
     def _tell_new(self) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
+import contextlib
 import stat
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from ccdr.engines import AnyEngine
 from ccdr.engines.discovery.contract import Item, Named, SourceKind
 from ccdr.engines.discovery.text import name_from
 from ccdr.host.nearby import WORDS, near
+from ccdr.host.secret_files import new_secret
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.model.values import human_seconds
@@ -31,8 +31,6 @@ from ccdr.setup.discover.looking import Looker
 from ccdr.setup.discover.named import everything_named
 from ccdr.setup.discover.passwords import Passwords
 from ccdr.setup.discover.write import NewFile, write_all
-
-KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,8 @@ def init(wanted: InitRequest, services: Services, progress: Progress) -> Initial
     _apart([services.state.root.absolute(), Path(terms.repository)], [item.tree for item in items if item.tree])
     drafted = draft(terms, items, looking.now)
     _well_formed(drafted, wanted.plans.absolute())
-    files = _files(drafted, terms, plan_file, wanted)
+    secret = new_secret()
+    files = _files(drafted, terms, plan_file, wanted, secret)
     made = Initialised(name, {f.path: f.text for f in files}, contents=report.contents, notes=report.notes)
     made.notes += _near(terms, items)
     made.findings, made.grants = report.findings, report.grants
@@ -109,6 +108,9 @@ def init(wanted: InitRequest, services: Services, progress: Progress) -> Initial
         made.notes.append(f"the key {key} exists already, and ccdr uses it")
     del made.files[key]  # never shown
     if not wanted.dry_run:
+        if not key.exists():
+            with contextlib.suppress(CcdrError):  # another user's state: then the repository gets no fast key
+                services.record_made(secret, name)
         made.written = write_all(files, force=wanted.force)
         _wait(report.settled - services.clock.now().timestamp(), progress)
     return made
@@ -205,9 +207,8 @@ def _apart(ours: Sequence[Path], trees: Sequence[Path]) -> None:
                 )
 
 
-def _files(drafted: Draft, terms: PlanTerms, plan_file: Path, wanted: InitRequest) -> list[NewFile]:
+def _files(drafted: Draft, terms: PlanTerms, plan_file: Path, wanted: InitRequest, key: str) -> list[NewFile]:
     """The plan comes last: with it all the rest is there."""
-    key = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode("ascii")
     files = [NewFile(wanted.plans / terms.key, f"{key}\n", 0o600, keep=True)]
     files += [NewFile(wanted.restore_tests / f"{name}.yaml", text) for name, text in drafted.restore_tests.items()]
     return [*files, NewFile(plan_file, drafted.plan)]

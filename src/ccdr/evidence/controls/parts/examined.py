@@ -82,6 +82,7 @@ def _repositories(record: Record, known: Known) -> Iterator[Seen]:
             yield LATE, text, _ROTATE
         else:
             keys = so_many(int(of.get("keys") or 0), "password")
+            keys += f", {so_many(fast, 'fast key')}" if (fast := int(of["fast_keys"])) else ""
             yield PRESENT, f"{where}: encrypted (restic's format {of['format']}), {keys}, {_WAYS[of['way']]}"
 
 
