@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ccdr.checks.base import CheckConfig
 from ccdr.host.state import Run
-from ccdr.jobs.recover.repointed import moved_to
+from ccdr.jobs.recover.repointed import BESIDE_SQLITE, moved_to
 from ccdr.jobs.restore.into_directory import IntoDirectory
 from ccdr.jobs.restore.ways import Held, skipped
 from ccdr.model.errors import CcdrError
@@ -23,7 +23,6 @@ from ccdr.ports.place import Progress
 ROOT = Path("/")
 IN_USE = "it stands where the plan has it, and is in use: its next restore test looks at it"
 NO_PROGRAMS = "it stands where the plan has it, and no sandbox looks at it there: its next restore test does"
-_BESIDE = ("-wal", "-shm", "-journal")  # of a SQLite database that something has open
 
 
 class NotLookedAt(CcdrError):
@@ -45,7 +44,7 @@ def shown(job: Job) -> str:
 def in_use(job: Job) -> bool:
     """A database of one file that something has open, or was not closed."""
     return job.engine.in_sandbox and any(
-        os.path.lexists(f"{path}{end}") for path in job.engine.source_paths for end in _BESIDE
+        os.path.lexists(f"{path}{end}") for path in job.engine.source_paths for end in BESIDE_SQLITE
     )
 
 

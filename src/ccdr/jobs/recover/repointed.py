@@ -25,6 +25,8 @@ from ccdr.plans.edited import ByHand, edited
 from ccdr.plans.job import Job
 from ccdr.plans.targets import Target
 
+BESIDE_SQLITE = ("-wal", "-shm", "-journal")  # of a database that something has open, or had as it crashed
+
 
 @dataclass(frozen=True)
 class Repointed:
@@ -126,7 +128,7 @@ def _stated(job: Job, key: str) -> str | None:
 
 def _of_files(job: Job, directory: Path) -> Repointed:
     pairs = moved_to(job, directory)
-    lines = [f"mkdir -p {shlex.quote(str(was.parent))} && {_moved(now, was)}" for was, now in pairs]
+    lines = [f"mkdir -p {shlex.quote(str(was.parent))} && {_moved(job, now, was)}" for was, now in pairs]
     key, back = "paths" if _several(job) else "path", " && ".join(lines)
     was, now = (_listed([pair[n] for pair in pairs]) for n in (0, 1))
     return Repointed(job.asset, f"plans/{job.plan}.yaml", key, was, now, back)
@@ -146,9 +148,14 @@ def _below(directory: Path, path: Path) -> Path:
     return directory / path.relative_to("/")
 
 
-def _moved(one: Path, to: Path) -> str:
-    """Never into what is there: that it must replace, and does so only where it is empty."""
-    return shlex.join(["mv", "-T", str(one), str(to)])
+def _moved(job: Job, one: Path, to: Path) -> str:
+    """Never into a tree that is there: that it must replace, and does so only where it is empty. A database goes where
+    none is, nor the log of one that was lost, which would be replayed into it: what is in its way is named."""
+    moved = shlex.join(["mv", "-T", str(one), str(to)])
+    if _several(job):
+        return moved
+    there = shlex.join(["find", *(f"{to}{end}" for end in ("", *BESIDE_SQLITE)), "-maxdepth", "0"])
+    return f'[ -z "$({there} 2>/dev/null | tee /dev/stderr)" ] && {moved}'
 
 
 def _listed(paths: list[Path]) -> str:
