@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system images venv demo demo-recover test test-quick soak mutants check size bench docs picture lock clean
+.PHONY: help setup system images venv demo demo-recover test test-long test-quick soak mutants check size bench docs picture lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do printf '  make %-12s %s\n' "$$t" "$$d"; done
@@ -30,6 +30,10 @@ demo-recover: setup ## the sample contact centre is lost with its host, and come
 test: ## the tests, real servers included; ARGS="-k name" selects
 	@deploy/setup/setup test
 	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS) # four files at a time, quick ones first: tests wait more than they work
+
+test-long: ## the tests that take minutes each by their nature: installing from nothing, the whole centre lost; ARGS as above
+	@deploy/setup/setup test
+	@$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m long tests/e2e $(ARGS)
 
 test-quick: check ## what to run before each commit: `make check`, and the tests that need no server; ARGS as above
 	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/unit $(ARGS)

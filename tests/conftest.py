@@ -23,7 +23,7 @@ settings.register_profile("ccdr", deadline=None, max_examples=examples(100), der
 settings.load_profile("ccdr")
 _numbers = itertools.count(1)
 # Minutes long, each. Files are dealt out in their order, a worker takes one whole, and all would wait for the last.
-LONGEST = ("e2e/test_install.py", "e2e/test_whole_centre_lost.py", "e2e/test_commands.py", "e2e/test_demo.py")
+LONGEST = ("e2e/test_commands.py", "e2e/test_demo.py")
 
 if memory := room():
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)

@@ -44,6 +44,7 @@ CRON = ROOT / "deploy" / "cron" / "ccdr"
 UNITS = ROOT / "deploy" / "systemd"
 ENV = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "CCDR_"))}
 
+pytestmark = pytest.mark.long
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="installs for the whole machine: root")
 
 

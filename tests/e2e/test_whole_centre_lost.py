@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.conftest import _image
 from tests.support.harness import Site, eventually
 from tests.support.mariadb_source import MAJOR, PASSWORD
@@ -20,6 +21,8 @@ from tests.support.redis_source import image_of as redis_image
 from tests.support.whole_centre import WholeCentre, wait_for, whole_centre
 
 from ccdr.jobs.shipping import background
+
+pytestmark = pytest.mark.long
 
 # Each new server in a container of its own, its socket where the lost one had it: whoever used that finds it again.
 TARGETS = """\
