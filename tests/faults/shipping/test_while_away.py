@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ from ccdr.evidence.history.kinds import STOPPED
 from ccdr.jobs.shipping import background
 from ccdr.jobs.shipping.continuity import Continuity
 from ccdr.jobs.shipping.log_repository import archive_of
+from ccdr.model.values import utc
 from ccdr.plans.job import Job
 
 
@@ -188,3 +190,25 @@ def test_a_receiver_that_is_killed_is_started_again(shipped: Site, source: Prima
     done = recovered(shipped, "latest", "--keep")
     assert (done.code, done.json["verdict"]) == (0, "PASS"), done
     assert back(done, "select string_agg(note, ' ' order by id) from call where id > 100") == "first second"
+
+
+def test_what_ships_a_log_goes_on_by_the_plan_that_a_recovery_put_in_its_place(shipped: Site, source: Primary) -> None:
+    """The source's own address leads nowhere any more; a plan that is wrong meanwhile changes nothing."""
+    file = shipped.root / "plans/p.yaml"
+    whole = file.read_text()
+    (old := shipped.root / "old").symlink_to(source.sockets)
+    file.write_text(whole.replace(str(source.sockets), str(old)))
+    shipped.backed_up()
+    with shipping(shipped) as process:
+        file.write_text("plan: p\nassets: [")
+        usable = standing(shipped)["usable"]
+        assert eventually(lambda: standing(shipped)["usable"] != usable, 30), standing(shipped)
+        versions = len(shipped.records("plan.version"))
+        file.write_text(whole)
+        assert eventually(lambda: len(shipped.records("plan.version")) > versions, 60), (
+            "by what ships, which has seen it"
+        )
+        old.unlink()
+        at = note(source, "by the new plan")
+        assert eventually(lambda: utc(standing(shipped)["point"]) > at.astimezone(UTC), 60), standing(shipped)
+        assert process.poll() is None, "the same process"

@@ -52,8 +52,16 @@ REST, LONGEST_REST = 5.0, 60.0  # seconds between two tries to reach a source th
 AWAY = (RepositoryMissing, RepositoryDamaged, RepositoryUnavailable, BackupFailed, CommandFailed, Locked)
 
 
-def ship(job: Job, services: Services, progress: Progress, *, once: bool = False) -> None:
-    """Until it is interrupted (KeyboardInterrupt is raised again); `once`: until the first snapshot is stored.
+def ship(
+    job: Job,
+    services: Services,
+    progress: Progress,
+    *,
+    once: bool = False,
+    outdated: Callable[[], bool] = lambda: False,
+) -> None:
+    """Until it is interrupted (KeyboardInterrupt is raised again), or the job is `outdated`, which is asked every few
+    seconds: another plan is in its place. `once`: until the first snapshot is stored.
     UsageProblem, Locked and BackupFailed (a source whose log cannot be shipped) are raised; whatever else stands in the
     way is recorded, told by `status`, and tried again. While the plan is paused it waits, unless `once`."""
     lock, pauses = services.state.lock, Pauses(services)
@@ -61,17 +69,20 @@ def ship(job: Job, services: Services, progress: Progress, *, once: bool = False
     def paused() -> bool:
         return not once and pauses.of(job.plan) is not None
 
-    while True:
+    def stands_still() -> bool:
+        return outdated() or paused()
+
+    while not outdated():
         with contextlib.ExitStack() as locks:
             if paused():  # what a person ships by hand meanwhile has the other lock
                 locks.enter_context(lock(job.plan, job.asset, WAITS))
                 progress.step(f"{job.asset}: {job.plan} is {pauses.of(job.plan)}: its log is not shipped until then")
-                _wait_while(paused)
+                _wait_while(lambda: paused() and not outdated())
             locks.enter_context(lock(job.plan, job.asset, SHIP))
             run = locks.enter_context(services.state.run(services.clock))
             in_force.record_all([job.loaded], services)  # a full disk is waited for, as whatever stands in the way
             shipment = Shipment.of(job, services, run, progress)
-            if Shipping(shipment, _repository_of(shipment), paused).carry_out(once=once):
+            if Shipping(shipment, _repository_of(shipment), stands_still).carry_out(once=once):
                 return
 
 
@@ -91,16 +102,16 @@ def _repository_of(shipment: Shipment) -> Restic:
 class Shipping:
     """Receive, store, wait; and whatever goes wrong, once more."""
 
-    def __init__(self, shipment: Shipment, repo: Restic, paused: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, shipment: Shipment, repo: Restic, stands_still: Callable[[], bool] = lambda: False) -> None:
         proven = Proven(shipment)
         self.shipment, self._journal = shipment, shipment.journal
         self.continuity = Continuity(shipment, repo)
         self.history = SourceHistory(shipment, proven, self.continuity)
         self.storing = Storing(shipment, repo, proven, self.continuity)
-        self._rest, self._paused, self._looked = REST, paused, shipment.clock.monotonic()
+        self._rest, self._stopped, self._looked = REST, stands_still, shipment.clock.monotonic()
 
     def carry_out(self, *, once: bool) -> bool:
-        """False where the plan was paused: what had come by then is stored."""
+        """False where the plan was paused, or changed: what had come by then is stored."""
         self._journal.remember_last_record()
         self._journal.adopt(running=True)
         self.start(once=once)
@@ -120,7 +131,7 @@ class Shipping:
                         raise
                 with contextlib.suppress(CcdrError, OSError):
                     self.storing.store(None)  # what has come all the same
-                if self._paused():
+                if self._stopped():
                     return False
                 self.shipment.spool.wait(self._rest)
                 self._rest = min(2 * self._rest, LONGEST_REST)
@@ -208,12 +219,12 @@ class Shipping:
         return False
 
     def _stands_still(self) -> bool:
-        """Was the plan paused? Looked at every few seconds."""
+        """Was the plan paused, or changed? Looked at every few seconds."""
         now = self.shipment.clock.monotonic()
         if now - self._looked < PAUSE_LOOK:
             return False
         self._looked = now
-        return self._paused()
+        return self._stopped()
 
     def _review(self, source: Source) -> None:
         """What threatens the source, or the log."""
