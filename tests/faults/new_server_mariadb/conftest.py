@@ -44,7 +44,15 @@ set global default_storage_engine = MyISAM, autocommit = off, foreign_key_checks
 set global auto_increment_increment = 10, auto_increment_offset = 3;
 """
 SERVER = (
-    *("--log-bin=binlog", "--binlog-format=ROW", "--max-connections=77", "--default-time-zone=+02:00"),
+    *(
+        "--skip-networking=0",
+        "--bind-address=127.0.0.1",
+        "--port=23306",
+        "--log-bin=binlog",
+        "--binlog-format=ROW",
+        "--max-connections=77",
+        "--default-time-zone=+02:00",
+    ),
     *("--event-scheduler=ON", "--lower-case-table-names=1", "--character-set-server=latin2"),
     *("--sql-mode=STRICT_TRANS_TABLES,PIPES_AS_CONCAT", "--block-encryption-mode=aes-256-cbc"),
     *("--low-priority-updates", f"--init-connect={SECRET}", "--report-host=10.1.2.3", "--max-password-errors=9"),

@@ -67,6 +67,7 @@ def test_of_a_dump_started_by_debian(site: Site, server: MariaSource, tmp_path: 
     with started_by_debian(image_of("11.8"), home, done.json["start"]["debian"]) as container:
         socket = answering(container, home)
         assert facts(container, socket) == of_source(server)
+        assert ask(container, socket, "select @@port") == "23306", "whoever comes by the socket knows of none"
         assert ask(container, socket, "select count(*) from crm.`call`") == "3000"
         assert (
             ask(container, socket, "insert into crm.customer (name) values ('new'); select crm.minutes_of(61)") == "1"

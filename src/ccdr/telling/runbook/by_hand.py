@@ -36,7 +36,7 @@ def _found(name: str) -> str:
 
 def _passable(directory: str) -> str:
     """restic gives the directories above what it restores to root alone."""
-    return f'p={directory}; while [ "$p" != / ]; do chmod a+x "$p"; p=$(dirname "$p"); done'
+    return f'p={directory}; while [ "${{p#/}}" ]; do chmod a+x "$p"; p=$(dirname "$p"); done'
 
 
 # Of the old server's configuration only what its log cannot be applied without: the rest names its places, and what it

@@ -42,6 +42,10 @@ _BY_SOCKET = (
     "select User from mysql.global_priv where Priv like '%unix_socket%' and User <> '' "
     "and coalesce(json_value(Priv, '$.authentication_string'), '') in ('', 'invalid') order by User;"
 )
+_ROOT_BY_A_PASSWORD = (
+    "select 1 from mysql.global_priv where User = 'root' and Host = 'localhost' and Priv not like '%unix_socket%' "
+    "and coalesce(json_value(Priv, '$.authentication_string'), '') <> '';"
+)
 # For a person's first look: the largest tables. What the server knows of their sizes may be old.
 _SIZES = (
     "select table_name, engine, round(data_length / 1024) as kb from information_schema.tables "
@@ -93,7 +97,7 @@ class Maker(NewServerMaker["MariaDB"]):
             made = "makes the copied files of the whole server ready; its users and their passwords are the source's"
         else:
             made = f"loads {inventory.database} into a new server that has nothing else, with the users as captured"
-        at = f"{self.site.address} port {self.port}, and the socket {self.socket}"
+        at = f"{self.site.address} port {self._listens(manifest)}, and the socket {self.socket}"
         return [made, f"listens, once it is opened, at {at}"]
 
     def notes(self, manifest: Manifest, host: Place) -> list[str]:
@@ -178,6 +182,8 @@ class Maker(NewServerMaker["MariaDB"]):
         box = with_room(box)
         kept = self._kept(box) if copied(manifest) else {}
         notes = self._kept_out(box)
+        if lines(box, server.LOGIN, _ROOT_BY_A_PASSWORD, "asking how root logs in"):
+            notes.append("root has a password there, as at the source: where a line begins with `mariadb`, add `-p`")
         private_server.stop(box)
         source: dict[str, str] = json.loads(box.run(["cat", _VARIABLES], what="reading the source's variables").stdout)
         mine = self._own(box, manifest, kept, source)
@@ -192,6 +198,12 @@ class Maker(NewServerMaker["MariaDB"]):
                 f"of memory: it gets {human_bytes(given)} (`settings: {{innodb_buffer_pool_size: …}}` says otherwise)"
             )
         return notes
+
+    def _listens(self, manifest: Manifest) -> int:
+        """Its port: the source's own, which a plan that comes by its socket does not know."""
+        known = self.site.port or self.asset.connection.socket is None
+        captured = 0 if known else int(Inventory(manifest.contents).settings["port"])
+        return captured or self.port  # 0: it listened nowhere
 
     def _kept_out(self, box: Place) -> list[str]:
         """Accounts of the server that are for those of the host alone, which this one lacks."""
@@ -210,7 +222,7 @@ class Maker(NewServerMaker["MariaDB"]):
         """`source`: what somebody has set there, as far as it is known yet."""
         memory = int(box.run(["awk", "/^MemTotal:/ { print $2 }", "/proc/meminfo"]).stdout) * 1024
         given = variables.given(source, private_server.known_options(box, Inventory(manifest.contents).libraries))
-        return own.Own(self.site, manifest, self.port, self.socket, kept, memory, given)
+        return own.Own(self.site, manifest, self._listens(manifest), self.socket, kept, memory, given)
 
     def _require_taken(self, box: Place, manifest: Manifest) -> None:
         """The server itself says whether it knows all of its settings: before anything is loaded."""
