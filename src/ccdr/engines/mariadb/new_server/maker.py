@@ -42,7 +42,7 @@ _BY_SOCKET = (
     "select User from mysql.global_priv where Priv like '%unix_socket%' and User <> '' "
     "and coalesce(json_value(Priv, '$.authentication_string'), '') in ('', 'invalid') order by User;"
 )
-_ROOT_BY_A_PASSWORD = (
+_ROOT_ASKED = (
     "select 1 from mysql.global_priv where User = 'root' and Host = 'localhost' and Priv not like '%unix_socket%' "
     "and coalesce(json_value(Priv, '$.authentication_string'), '') <> '';"
 )
@@ -182,7 +182,7 @@ class Maker(NewServerMaker["MariaDB"]):
         box = with_room(box)
         kept = self._kept(box) if copied(manifest) else {}
         notes = self._kept_out(box)
-        if lines(box, server.LOGIN, _ROOT_BY_A_PASSWORD, "asking how root logs in"):
+        if lines(box, server.LOGIN, _ROOT_ASKED, "asking how root logs in"):
             notes.append("root has a password there, as at the source: where a line begins with `mariadb`, add `-p`")
         private_server.stop(box)
         source: dict[str, str] = json.loads(box.run(["cat", _VARIABLES], what="reading the source's variables").stdout)
