@@ -141,8 +141,9 @@ class ShippedLog(Protocol):
         or its log begun anew, and from somewhere before there it is another one under the same names. None where it
         goes on."""
 
-    def begun_after(self, source: Source, manifest: Manifest, moment: datetime) -> bool:
-        """Is this base of a log that was begun after that moment, and that the source writes now?"""
+    def begun_after(self, source: Source, manifest: Manifest, moment: datetime, stored: str | None) -> bool:
+        """Is this base of a log that the source writes now, and that was begun after that moment, or is of another
+        server (`identity`) than the one whose log is `stored`?"""
 
     def same_source(self, head: str, other: str) -> bool:
         """Are segments that begin so of one and the same server? Pure."""

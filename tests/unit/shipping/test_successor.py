@@ -1,4 +1,4 @@
-"""Whose log goes on: a server that a recovery here made new is no stranger; any other is."""
+"""Whose backups and log go on: a server that a recovery here made, or that somebody agreed to, is no stranger; any other is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ccdr.engines.mariadb.binlog import Binlog
 from ccdr.engines.mariadb.connection import Connection
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.jobs.services import Services
-from ccdr.jobs.shipping.successor import made_by_recovery, made_here
+from ccdr.jobs.shipping.successor import is_successor
 from ccdr.plans.job import Job
 from ccdr.ports.log import ShippedLog
 
@@ -21,10 +21,14 @@ BINLOG = Binlog(Connection(user="u", database="d"), LogShipping(), "p/crm")
 JOB = cast(Job, SimpleNamespace(plan="p", asset="crm"))
 
 
+def recorded(record: dict[str, Any], known: str | None = None) -> Services:
+    whole = {"kind": "restore.start", "plan": "p", "asset": "crm", "run": "one", "result": "RESTORED", **record}
+    history = SimpleNamespace(server=known)
+    return cast(Services, SimpleNamespace(records=lambda: iter([whole]), history=lambda job: history))
+
+
 def made(record: dict[str, Any], log: ShippedLog = BINLOG, run: str = "one") -> bool:
-    whole = {"kind": "restore.start", "plan": "p", "asset": "crm", "run": "one", **record}
-    services = cast(Services, SimpleNamespace(records=lambda: iter([whole])))
-    return made_here(JOB, services, log, str(new_server_id(run)))
+    return is_successor(JOB, recorded(record), str(new_server_id(run)), log=log)
 
 
 def test_by_a_restore_of_it_or_a_recovery_of_its_plan() -> None:
@@ -37,8 +41,11 @@ def test_what_tells_of_something_else_accounts_for_nothing(record: dict[str, Any
     assert not made(record)
 
 
-def test_a_cluster_of_postgresql_keeps_its_identifier() -> None:
+def test_a_cluster_of_postgresql_keeps_its_identifier_and_is_the_one_that_its_backups_are_agreed_to_be_of() -> None:
     assert not made({}, log=WAL)
+    assert not is_successor(JOB, recorded({}, known="8"), "7", log=WAL)
+    assert is_successor(JOB, recorded({}, known="7"), "7", log=WAL)
+    assert not is_successor(JOB, recorded({}), None, log=WAL)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +65,4 @@ def test_a_cluster_of_postgresql_keeps_its_identifier() -> None:
 def test_a_server_that_a_recovery_made_or_restored_onto(
     record: dict[str, Any], number: str | None, mark: str | None, by: bool
 ) -> None:
-    whole = {"kind": "restore.start", "plan": "p", "asset": "crm", "run": "one", "result": "RESTORED", **record}
-    services = cast(Services, SimpleNamespace(records=lambda: iter([whole])))
-    assert made_by_recovery(JOB, services, number, mark) is by
+    assert is_successor(JOB, recorded(record), number, mark) is by

@@ -192,7 +192,7 @@ class Binlog:
         now = head_at(source.place, self.connection.login(source.credentials), last)
         return stands if now is not None and now != head and same_server(now, head) else None
 
-    def begun_after(self, source: Source, manifest: Manifest, moment: datetime) -> bool:
+    def begun_after(self, source: Source, manifest: Manifest, moment: datetime, stored: str | None) -> bool:
         mine = began(manifest)
         if mine is None or begun(mine) <= moment + timedelta(seconds=manifest.clock_skew_s or 0.0):
             return False

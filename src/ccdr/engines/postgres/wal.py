@@ -169,8 +169,9 @@ class Wal:
     def same_source(self, head: str, other: str) -> bool:
         return head.partition(".")[0] == other.partition(".")[0]
 
-    def begun_after(self, source: Source, manifest: Manifest, moment: datetime) -> bool:
-        return False  # nothing tells
+    def begun_after(self, source: Source, manifest: Manifest, moment: datetime, stored: str | None) -> bool:
+        mine = self.needed_head(manifest)  # of one and the same server nothing tells
+        return mine not in (None, stored) and mine == self.identity(source)
 
     def went_back(
         self, source: Source, last: str, whole: str | None, position: str | None, head: str | None

@@ -18,7 +18,7 @@ from ccdr.jobs.backup.result import BackupResult, Member
 from ccdr.jobs.job_run import JobRun
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger
-from ccdr.jobs.shipping.successor import made_by_recovery
+from ccdr.jobs.shipping.successor import is_successor
 from ccdr.model.errors import (
     CcdrError,
 )
@@ -65,7 +65,7 @@ def backup(
                     result.notes += _in_doubt(job, services)
                     history = services.history(job)
                     if history.is_another(result.server):
-                        result.made_by_recovery = made_by_recovery(job, services, result.server, result.recovery)
+                        result.made_by_recovery = is_successor(job, services, result.server, result.recovery)
                         result.other_cluster = not result.made_by_recovery
                         why = "OTHER_CLUSTER" if result.other_cluster else "a recovery by ccdr made it"
                         result.notes.append(ANOTHER.format(result.server, history.server, why))

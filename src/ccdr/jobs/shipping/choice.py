@@ -54,6 +54,7 @@ def choose(
     last, its_manifest = before[-1]
     _refuse_where_it_went_back(last, archive, anew)
     mine = archive.history_of(last.consistent_point)
+    _refuse_of_another_server(last, its_manifest, log, [b for b in archive.batches if b.anew == mine])
     written = WrittenBranches(archive, log, mine)
     target = written.by(target, log.branch(log.needed_from(its_manifest)))
     assert target.branch is not None
@@ -126,6 +127,20 @@ def _refuse_where_it_went_back(base: Snapshot, archive: LogArchive, anew: dateti
             f"the source was found on {rfc3339(back)} to have gone back behind its own log, and no log that is stored "
             f"leads on from the base of {rfc3339(base.consistent_point)}",
             hint="where it is older, `ccdr backup PLAN` takes a new one; behind that, `ccdr ship PLAN` stores log",
+        )
+
+
+def _refuse_of_another_server(
+    base: Snapshot, manifest: Manifest, log: ShippedLog, history: Sequence[StoredBatch]
+) -> None:
+    """LogNotYet: the next part of the log is of the base's own server, once somebody has agreed to that one."""
+    mine, heads = log.needed_head(manifest), (head for batch in history for head in batch.heads.values())
+    if mine is not None and not all(log.same_source(head, mine) for head in heads):
+        raise LogNotYet(
+            f"the base of {rfc3339(base.consistent_point)} is of another server than the log that is stored, and none "
+            "leads on from it yet",
+            hint="`ccdr status` tells of that server, and `ccdr ship PLAN --once` stores its log once it is agreed to; "
+            "`--snapshot` goes by a base of the other one",
         )
 
 

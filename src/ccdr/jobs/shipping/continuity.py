@@ -11,7 +11,7 @@ from ccdr.jobs.shipping.log_archive import LogArchive
 from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.jobs.shipping.shipment import Shipment
 from ccdr.jobs.shipping.stored_batch import Gap, StoredBatch
-from ccdr.jobs.shipping.successor import made_here
+from ccdr.jobs.shipping.successor import is_successor
 from ccdr.model.errors import CcdrError, CommandFailed
 from ccdr.storage.restic import Restic
 from ccdr.storage.synchronised import FUTURE
@@ -33,16 +33,17 @@ class Continuity:
         self._vanished: str | None = None  # what the log began with that is in the repository no more
 
     def recognise(self, stored: str | None) -> bool:
-        """The server whose log was stored so far, whatever answers under its address now. True where that one is the
-        server that ccdr made new of its backups."""
+        """The server whose log was stored so far, whatever answers under its address now. True where that one stands in
+        its place: ccdr made it new of its backups, or somebody agreed to it."""
         self.server = stored or self.answering
         if stored is None or self.answering in (None, stored):
             return False
-        assert self.answering is not None
-        if not made_here(self._job, self._shipment.services, self._log, self.answering):
+        if not is_successor(self._job, self._shipment.services, self.answering, log=self._log):
             raise CcdrError(
                 f"another server answers: {self.answering}, and the log that is stored is of {stored}",
-                hint="its bases and its log are another asset's: give it a name of its own in the plan",
+                hint="its bases and its log are another asset's: give it a name of its own in the plan; if the plan "
+                f"means that PostgreSQL server from now on: `ccdr backup {self._job.plan}`, then "
+                f'`ccdr ack OTHER_CLUSTER {self._job.plan} --asset {self._job.asset} --until 30d --why "…"`',
             )
         return True
 

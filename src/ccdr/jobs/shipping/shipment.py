@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ccdr.engines.base import LogShipping
@@ -61,10 +62,10 @@ class Shipment:
         """As it is now."""
         return self.journal.standing
 
+    def bases(self) -> Iterator[Manifest]:
+        """That its log goes on from, newest first."""
+        snapshots = self.services.catalogue.snapshots(self.job.plan, self.job.asset)
+        return filter(self.log.goes_on_from, (self.services.catalogue.manifest(one) for one in reversed(snapshots)))
+
     def newest_base(self) -> Manifest | None:
-        """That its log goes on from."""
-        for snapshot in reversed(self.services.catalogue.snapshots(self.job.plan, self.job.asset)):
-            manifest = self.services.catalogue.manifest(snapshot)
-            if self.log.goes_on_from(manifest):
-                return manifest
-        return None
+        return next(self.bases(), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import takewhile
 
 from ccdr.jobs.shipping.batch import WentBack
 from ccdr.jobs.shipping.branches import Line, contradicts, line_to, merged
@@ -34,10 +35,8 @@ class SourceHistory:
         another branch is begun, all that came before is to be `stored` first (CcdrError)."""
         last = self._newest_segment()
         if another:
-            stands = self._log.mark(source, self._shipment.clock).position.rpartition(":")[0]
-            server = self._continuity.answering
-            why = f"it is server {server}, made new by ccdr, and the log that is stored is of another"
-            self._went_back(source, stands, why, stored=stored)
+            why = "that was made new by ccdr, or agreed to, and the log that is stored is of another"
+            self._went_back(source, f"server {self._continuity.answering}", why, stored=stored)
         if last is None:
             return
         branch, forks = self._log.lineage(source)
@@ -94,11 +93,12 @@ class SourceHistory:
         raise error if stored else CcdrError(f"{error}; {WAITS}")
 
     def _led_on_by(self, source: Source) -> datetime | None:
-        """When the newest base was taken, if it is one of what the source writes now."""
-        manifest, point = self._shipment.newest_base(), self._shipment.standing.point
-        if manifest is None or point is None or not self._log.begun_after(source, manifest, point):
+        """When the first was taken of the newest bases that are of what the source writes now, if any is."""
+        point, stored = self._shipment.standing.point, self._continuity.server
+        if point is None:
             return None
-        return manifest.consistent_point
+        theirs = takewhile(lambda base: self._log.begun_after(source, base, point, stored), self._shipment.bases())
+        return min((base.consistent_point for base in theirs), default=None)
 
     def _begins_before_the_end(self, line: Line, last: str) -> bool:
         """Did the branch that the source writes now begin before the end of what was received?"""

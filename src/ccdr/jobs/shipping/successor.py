@@ -1,9 +1,8 @@
-"""A server that ccdr itself made new in the place of the one that was backed up, or restored onto: its backups and its
-log go on from there."""
+"""A server that stands in the place of the one that was backed up: its backups and its log go on from there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ccdr.evidence.history.kinds import RESTORE_END
@@ -14,23 +13,21 @@ from ccdr.ports.log import ShippedLog
 RECOVERIES = ("restore.start", "recover.start")  # their run is the mark of the server that they made
 
 
-def made_here(job: Job, services: Services, log: ShippedLog, identity: str) -> bool:
-    """Does a recovery of this asset, that records tell of, account for the server that answers by this identity?"""
-    return any(log.made_new(run) == identity for run in {str(r["run"]) for r in _recoveries(job, services)})
+def is_successor(
+    job: Job, services: Services, identity: str | None, mark: str | None = None, log: ShippedLog | None = None
+) -> bool:
+    """Do records account for the server that answers by this identity? Its backups are known to be of it, as somebody
+    agreed; or a recovery of this asset made it new (it bears this `mark`, or what its `log` derives from one), or
+    restored onto it."""
 
+    def told_by(record: Mapping[str, Any]) -> bool:
+        if record["plan"] != job.plan or record.get("asset") not in (None, job.asset):
+            return False
+        if record["kind"] in RECOVERIES:
+            made = log and log.made_new(str(record["run"]))
+            return mark == record["run"] or (made is not None and made == identity)
+        restored = record["kind"] == RESTORE_END and record["result"] == "RESTORED"
+        return restored and identity is not None and record.get("server") == identity
 
-def made_by_recovery(job: Job, services: Services, number: str | None, mark: str | None) -> bool:
-    """The same for the server that bears this mark, or that a restore onto a server has found to have this number."""
-    return any(
-        mark == record["run"]
-        if record["kind"] in RECOVERIES
-        else record["result"] == "RESTORED" and number is not None and record.get("server") == number
-        for record in _recoveries(job, services, RESTORE_END)
-    )
-
-
-def _recoveries(job: Job, services: Services, *also: str) -> Iterator[Mapping[str, Any]]:
-    for record in services.records():
-        about = record["plan"] == job.plan and record.get("asset") in (None, job.asset)
-        if about and record["kind"] in (*RECOVERIES, *also):
-            yield record
+    known = services.history(job).server
+    return (known is not None and known == identity) or any(map(told_by, services.records()))
