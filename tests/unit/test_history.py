@@ -244,6 +244,10 @@ def test_log_in_which_a_recovery_found_what_cannot_be_applied_does_not_count() -
     ]
     stopped = recovery(2, "INCONCLUSIVE")
     stopped["recovery"] = {**stopped["recovery"], "verdict": None, "stops": True}
+    for_real = {**stopped, "kind": "restore.end", "result": "FAILED"}
+    for first in (stopped, for_real):
+        found = read_history([first])["p", "a"]
+        assert found.log_failure is None and [found.log_disproved(b) for b in bases] == [True, False]
     for after, counts in (
         ([], False),
         ([recovery(3, "INCONCLUSIVE")], False),

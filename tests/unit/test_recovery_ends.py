@@ -10,7 +10,7 @@ import pytest
 
 from ccdr.engines.postgres import recovery, server
 from ccdr.model.answers import NO_WORDS
-from ccdr.model.errors import BackupBad, CommandFailed
+from ccdr.model.errors import BackupBad, CommandFailed, TestBroken
 from ccdr.ports.place import Output
 
 NOT_REACHED = "FATAL:  recovery ended before configured recovery target was reached"
@@ -60,4 +60,10 @@ def test_a_recovery_that_broke_off_for_another_reason_is_damage(
 ) -> None:
     lines = ["PANIC:  could not locate a valid checkpoint record", *[REFUSED] * 3, *GOING_DOWN]
     with pytest.raises(BackupBad, match="recovery broke off"):
+        restored(tmp_path / "log", lines, monkeypatch).to({})
+
+
+def test_a_disk_that_is_full_says_nothing_of_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ['FATAL:  could not extend file "base/5/16384": No space left on device', *GOING_DOWN]
+    with pytest.raises(TestBroken, match="recovery broke off"):
         restored(tmp_path / "log", lines, monkeypatch).to({})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.conftest import _image
@@ -25,6 +26,7 @@ from tests.support.shipping import (
 
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.jobs.shipping.log_repository import archive_of
+from ccdr.model.values import utc
 from ccdr.plans.job import Job
 from ccdr.storage import upkeep as storage
 
@@ -81,6 +83,36 @@ def test_log_that_failed_its_test_stays_red_though_its_base_passes(shipped: Site
     assert "recovery by the log" not in shipped.run("status").stdout
 
 
+def counts_from_its_base_alone(site: Site) -> bool:
+    """Is that how `status` measures the RPO?"""
+    base, before = utc(site.records("backup.end")[-1]["snapshot"]["consistent_point"]), datetime.now(UTC)
+    (asset,) = site.run("status", "--json").json["plans"][0]["assets"]
+    job, services = Job(site.loaded(), "crm"), site.services()
+    disproved = services.history(job).log_disproved(services.catalogue.snapshots("p", "crm")[-1])
+    return disproved and timedelta(seconds=asset["rpo"]["achieved_s"]) >= before - base
+
+
+def test_log_that_cannot_be_applied_counts_no_more_whoever_has_seen_it(
+    shipped: Site, source: Primary, tmp_path: Path
+) -> None:
+    """Until there is a newer base: what a restore or a recovery broke off on is known as well as what a test has found."""
+    to = tmp_path / "back"
+    under = tmp_path / "under"
+    under.mkdir()
+    for argv in (
+        ["restore", "p", "--asset", "crm", "--at", "latest", "--to", str(to), "--yes-i-mean", to.name],
+        ["recover", "p", "--under", str(under), "--yes-i-mean", "p"],
+    ):
+        note(source, argv[0])
+        ship_once(shipped)
+        assert not counts_from_its_base_alone(shipped)
+        cut_short(shipped, tmp_path / argv[0])
+        done = shipped.run(*argv)
+        assert done.code == 1 and shipped.records("restore.end")[-1]["result"] == "FAILED", done
+        assert counts_from_its_base_alone(shipped), done
+        shipped.backed_up()
+
+
 def test_log_that_cannot_be_applied_does_not_disprove_its_base(shipped: Site, source: Primary, tmp_path: Path) -> None:
     """What was found bad after the base had been loaded as it was captured."""
     note(source, "first")
@@ -89,8 +121,10 @@ def test_log_that_cannot_be_applied_does_not_disprove_its_base(shipped: Site, so
     done = recovered(shipped, "latest")
     assert (done.code, done.json["snapshot"]["verdict"], done.json["recovery"]["verdict"]) == (1, None, "FAIL"), done
     assert "do not count" not in shipped.run("status").stdout
+    assert counts_from_its_base_alone(shipped)
     done = shipped.run("test", "p")
     assert (done.code, done.json["snapshot"]["verdict"]) == (0, "PASS"), done
+    assert counts_from_its_base_alone(shipped)
 
 
 def test_log_that_restic_could_not_read_whole_never_counts(shipped: Site, source: Primary) -> None:

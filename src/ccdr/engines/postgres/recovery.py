@@ -16,7 +16,7 @@ from ccdr.engines.base import left_behind, not_reached
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.model.answers import FreeText
-from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, UsageProblem
+from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
 from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place
 
@@ -32,6 +32,7 @@ ENDED = 9
 LAST_LINES = 500  # of the server's log, among which it says why it ended
 PAGE_HEADER = 40  # bytes that a position may differ by where it lies at a page's edge
 _RECORD = re.compile(r"len \(rec/tot\):\s*\d+/\s*(?P<bytes>\d+),.* lsn: (?P<lsn>[0-9A-F]+/[0-9A-F]+),")
+_FULL = "No space left on device"
 _NOT_REACHED = "recovery ended before configured recovery target was reached"
 # Records from the segment on, the last few; where the log ends it says so and fails, which is expected.
 _TAIL = 'pg_waldump -p "$1" "$2" 2>/dev/null | tail -n 1'
@@ -98,6 +99,8 @@ class RecoveringServer:
             if _NOT_REACHED in (words := self.words()):
                 return False
             why = f": {words.answer}" if words.answer else ""
+            if _FULL in words:
+                raise TestBroken(f"recovery broke off{why}", hint="give it more room", words=words) from None
             raise BackupBad(
                 f"recovery broke off{why}", hint="recover to an earlier time, and back up again", words=words
             ) from None

@@ -43,6 +43,7 @@ from ccdr.evidence.history.kinds import (
     PASSED,
     PRUNED,
     RECOVER_END,
+    RESTORE_END,
     RUNBOOK_END,
     RUNBOOK_START,
     RUNBOOK_STEP,
@@ -308,6 +309,8 @@ class FoldedRecords:
             begun = self.checks_at_start.pop(run, checks)  # by which it was carried out, whatever was changed since
             if record.get("verdict") in VERDICTS:
                 self._take_test(record, begun, start.get("selection"))
+        elif kind == RESTORE_END:
+            self.log_stop = log_failure(self.log_stop, record, stops=True)
         elif kind == ACCESS_TESTED:
             self._take_trial(record)
         elif kind == CONTROLLED:

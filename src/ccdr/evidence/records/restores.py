@@ -321,6 +321,7 @@ class RestoreEnd(End, frozen=True, kw_only=True, gc=False):
     checks: list[RecordedCheckResult]
     estimate_s: Annotated[Seconds | None, about("how long it was said to take")] = None
     log_bytes: Annotated[Bytes | None, about("what was fetched of the log; null where none was")] = None
+    recovery: Annotated[LogRecovery | None, about("by the log, that found in it what cannot be applied")] = None
     findings: Sentences = []
     notes: Sentences = []
     left_behind: Sentences = []

@@ -43,6 +43,7 @@ class RestoreResult:
     incident: Told = field(default_factory=Told)  # which it belongs to; of a part of a recovery that one tells it
     start: StartLines | None = None  # of a new server: how a person starts it
     log_bytes: int | None = None  # what was fetched of the log, where it is applied
+    recovery: dict[str, object] | None = None  # by the log, that found in it what cannot be applied
     borne: list[str] = field(default_factory=list)  # checks that did not pass, and that are no reason to give it up
 
     def failed(self, reason: str, exit_code: Exit, hint: str | None = None) -> None:
@@ -98,6 +99,7 @@ class RestoreResult:
             "checks": [c.as_json() for c in self.checks],
             "estimate_s": None if self.estimate_s is None else round(self.estimate_s, 3),
             **({} if self.log_bytes is None else {"log_bytes": self.log_bytes}),
+            **({} if self.recovery is None else {"recovery": self.recovery}),
             "findings": self.findings,
             "notes": self.notes,
             "left_behind": self.left_behind,

@@ -17,7 +17,7 @@ from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.jobs.restore.ways import Held, Way
 from ccdr.jobs.services import BY_HAND, Services
 from ccdr.model.answers import FreeText, words_of
-from ccdr.model.errors import BackupBad, CcdrError, Exit, UsageProblem, failure_of
+from ccdr.model.errors import BackupBad, CcdrError, Exit, LogBad, LogStops, UsageProblem, failure_of
 from ccdr.model.trouble import without_an_older
 from ccdr.model.values import CheckResult, Verdict, details
 from ccdr.plans.job import Job
@@ -204,6 +204,8 @@ class Restoring:
         except Exception as error:  # a run always has an end
             why = failure_of(error)
             bad = isinstance(error, BackupBad)
+            if isinstance(error, LogBad | LogStops) and (recovery := self.examination.recovery) is not None:
+                result.recovery = recovery.stops()
             result.failed(why.reason, getattr(error, "exit_code", Exit.NOT_CARRIED_OUT), self._advised(why.hint))
             result.words += why.words
         if result.result != RESTORED and result.reason is not None:

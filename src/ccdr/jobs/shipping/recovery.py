@@ -220,6 +220,11 @@ class Recovery:
             },
         }
 
+    def stops(self) -> dict[str, object]:
+        """For the record, where it was found that not all of the log up to there can be applied."""
+        until = self.choice.target.time or max(self.choice.base.consistent_point, self.choice.batches[-1].point)
+        return {**self.facts(), "until": rfc3339(until), "stops": True}
+
     @property
     def moment(self) -> datetime | None:
         """The instant that the restored data is true for; None where nothing tells more than the base does."""

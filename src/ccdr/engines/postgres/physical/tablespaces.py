@@ -12,7 +12,7 @@ from ccdr.engines.postgres import timelines
 from ccdr.engines.postgres.physical.capture import CLUSTER, LINKS, TABLESPACES
 from ccdr.engines.postgres.position import number
 from ccdr.engines.postgres.segments import SEGMENT_BYTES, segment_name, segments_in, timeline_of
-from ccdr.model.errors import BackupBad, CommandFailed, TestBroken
+from ccdr.model.errors import BackupBad, CommandFailed, LogStops, TestBroken
 from ccdr.ports.place import Place
 
 # The log of one history, as if it were of one timeline. On standard input each name and the file that it leads to. $1:
@@ -47,7 +47,7 @@ find . -mindepth 1 -maxdepth 1 -type d -empty -delete
 
 def created(box: Place, log: Path, branch: int, start: str) -> dict[str, str]:
     """As `Engine.outside`, of the log that leads to the branch, from the position `start` on. BackupBad where it cannot
-    be read from there on; TestBroken for a path that no sandbox can be given."""
+    be read from there on; LogStops for a path that no sandbox can be given."""
     lines = "".join(f"{name} {file}\n" for name, file in line_of(log, branch, number(start) // SEGMENT_BYTES))
     argv = ["sh", "-c", _DUMP, "dump", box.path(log), str(branch), start]
     try:
@@ -87,7 +87,7 @@ def parse(dump: str) -> dict[str, str]:
     made: dict[str, str] = {}
     for text in re.split(r"\n(?=rmgr: )", dump.removesuffix("\n")) if dump else ():
         if (record := _RECORD.fullmatch(text)) is None or not (record["path"] or "").isprintable():
-            raise TestBroken(
+            raise LogStops(
                 "the log creates a tablespace at a path that cannot be read",
                 hint="back up again: a base that holds the tablespace needs no such path",
             )
