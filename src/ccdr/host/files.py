@@ -27,6 +27,15 @@ def free(handle: int, tries: int, how: int) -> bool:
     return False
 
 
+def sync_directory(path: Path) -> None:
+    """What was made, renamed or removed there is on disk when this returns."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_durably(path: Path, contents: str | bytes | Iterable[bytes]) -> None:
     """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses. What comes in pieces is
     never held as a whole."""
@@ -42,11 +51,7 @@ def write_durably(path: Path, contents: str | bytes | Iterable[bytes]) -> None:
             os.fsync(file.fileno())
         temporary.chmod(0o600)
         temporary.replace(path)
-        handle = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_directory(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
+from ccdr.host.files import sync_directory
 from ccdr.model.errors import CcdrError, UsageProblem
 
 RANDOM_BYTES = 32  # 256 bits: no stretching is needed, nobody guesses it
@@ -53,12 +54,3 @@ def _take_over(handle: int, like: os.stat_result) -> None:
     if (own.st_uid, own.st_gid) != (like.st_uid, like.st_gid):
         os.fchown(handle, like.st_uid, like.st_gid)
     os.fchmod(handle, like.st_mode & 0o770)
-
-
-def sync_directory(path: Path) -> None:
-    """What was renamed or removed there is on disk when this returns."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

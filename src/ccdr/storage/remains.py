@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Protocol
 
-from ccdr.host.secret_files import sync_directory
+from ccdr.host.files import sync_directory
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import so_many
 from ccdr.storage.s3 import Bucket

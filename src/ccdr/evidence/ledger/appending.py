@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ccdr.evidence.ledger.places import NOTHING, backwards, broken, line_as_record
+from ccdr.host.files import sync_directory
 from ccdr.model.values import RecordRef
 
 _ZEROS = re.compile(rb"\0+")
@@ -71,12 +72,3 @@ def append_durably(path: Path, data: bytes) -> None:
             raise
     finally:
         os.close(file)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make new names in a directory durable."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

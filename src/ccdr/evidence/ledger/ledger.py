@@ -26,7 +26,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
-from ccdr.evidence.ledger.appending import append_durably, end_of, lies_aside, sync_directory, torn_by_a_crash
+from ccdr.evidence.ledger.appending import append_durably, end_of, lies_aside, torn_by_a_crash
 from ccdr.evidence.ledger.lines import ENVELOPE, T, parsed, typed_lines
 from ccdr.evidence.ledger.places import (
     BEGINNING,
@@ -46,6 +46,7 @@ from ccdr.evidence.ledger.places import (
 from ccdr.evidence.records import (
     written,
 )
+from ccdr.host.files import sync_directory
 from ccdr.model.values import RecordRef
 from ccdr.ports.place import Clock
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.lineage.beside import directory_of, lies_at, new_of, reader
 from ccdr.evidence.lineage.values import LEDGERS, LedgerBeside, Lost
-from ccdr.host.files import remove_tree
+from ccdr.host.files import remove_tree, sync_directory
 from ccdr.host.state import State
 from ccdr.model.errors import CcdrError, LedgerBroken
 from ccdr.model.values import RecordRef
@@ -124,9 +123,5 @@ def _copy(source: Path, target: Path) -> None:
         if path.is_file() and (path.suffix in (".jsonl", ".bin") or path.name == "id"):
             shutil.copyfile(path, target / path.name)
             (target / path.name).chmod(0o400)
-    descriptor = os.open(target, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(target)
     target.chmod(0o500)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ccdr.host.files import remove_tree, write_durably
+from ccdr.host.files import remove_tree, sync_directory, write_durably
 from ccdr.model.errors import CcdrError, UsageProblem
 
 _STAGED = ".ccdr-bootstrap-"  # in the name of what is written beside
@@ -59,11 +59,7 @@ def finish(staging: Path, target: Path) -> None:
     """All of it is on disk, and has the target's name: only if that is still absent or empty."""
     try:
         staging.rename(target)  # an empty directory is replaced, another one is not
-        handle = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_directory(target.parent)
     except OSError as error:
         if error.errno == errno.EBUSY:  # the empty directory is a file system of its own
             hint = f"it is a mount point: name a directory below it, as --into {target / 'ccdr'}"

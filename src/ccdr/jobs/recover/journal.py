@@ -22,6 +22,7 @@ from typing import Any
 
 from ccdr import __version__
 from ccdr.host.clock import boot
+from ccdr.host.files import sync_directory
 from ccdr.host.state import State
 from ccdr.jobs.recover.sessions import Away, Moment, Session, away
 from ccdr.jobs.sealing import Key, is_seal, seal
@@ -122,8 +123,8 @@ class Journal:
         directory = state.directory(ROOM, run)
         journal = cls(directory / FILE, key, run, monotonic)
         journal.write({"format": FORMAT, "ccdr": __version__, "run": run, **decided})
-        _sync_directory(directory)
-        _sync_directory(directory.parent)
+        sync_directory(directory)
+        sync_directory(directory.parent)
         return journal
 
     @classmethod
@@ -187,14 +188,6 @@ def _write_whole(handle: int, data: bytes) -> None:
     except OSError:
         os.ftruncate(handle, size)
         raise
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read(directory: Path) -> Told:

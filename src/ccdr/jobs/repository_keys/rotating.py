@@ -22,7 +22,8 @@ from pathlib import Path
 from ccdr.evidence.approvals import Operation
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import KEY_REMOVED, KEY_SWITCHED
-from ccdr.host.secret_files import sync_directory, write_secret
+from ccdr.host.files import sync_directory
+from ccdr.host.secret_files import write_secret
 from ccdr.host.who import who
 from ccdr.jobs import in_force
 from ccdr.jobs.approvals import NOTHING, Given, Wanted, allowed

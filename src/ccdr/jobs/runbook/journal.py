@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ccdr.host.clock import boot
+from ccdr.host.files import sync_directory
 from ccdr.host.state import State
 from ccdr.jobs.runbook.events import Event, What, read, written
 from ccdr.jobs.runbook.seals import Seals, bare
@@ -159,7 +160,8 @@ class Journal:
             finally:
                 os.close(handle)
             if new:
-                _sync_directory(self.path.parent)
+                sync_directory(self.path.parent)
+                sync_directory(self.path.parent.parent)
         except OSError as error:
             raise CcdrError(
                 f"{self.path} cannot be written: {error.strerror}",
@@ -222,15 +224,6 @@ def _whole(handle: int) -> int:
     if size == 0 or os.pread(handle, 1, size - 1) == b"\n":
         return size
     return os.pread(handle, size, 0).rfind(b"\n") + 1
-
-
-def _sync_directory(path: Path) -> None:
-    for one in (path, path.parent):
-        handle = os.open(one, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def somebody_else(event: Event | None) -> Locked:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ccdr.host.files import sync_directory
 from ccdr.model.errors import CcdrError, UsageProblem
 
 
@@ -57,7 +58,7 @@ def write_all(files: list[NewFile], *, force: bool) -> list[Path]:
                 undo.made.append(file.path)
             temporary.replace(file.path)
         for directory in {file.path.parent for file in wanted}:
-            _synced(directory)
+            sync_directory(directory)
     except OSError as error:
         undo()
         where = error.filename or "a file"
@@ -91,11 +92,3 @@ def _staged(file: NewFile, undo: _Undo) -> Path:
 def _missing(directory: Path) -> Iterator[Path]:
     """The directories to make, the uppermost first."""
     yield from reversed([p for p in (directory, *directory.parents) if not p.exists()])
-
-
-def _synced(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
