@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ccdr.engines.mariadb import variables
+from ccdr.engines.servers.settings import differing, set_otherwise
 
 ROWS = [
     ["variable", "autocommit", "OFF", 1],
@@ -42,7 +43,14 @@ def test_a_new_server_is_set_to_what_it_has_an_option_for_and_the_rest_is_told()
     captured = {"autocommit": "OFF", "init_connect": "", "init_file": "/x.sql", "profiling": "ON", "lost": None}
     given = variables.given(captured, known)
     assert given == {"autocommit": "OFF", "init_connect": ""}
-    assert variables.differing(captured, given) == ["init_file", "profiling"]
+    assert differing(captured, given) == ["init_file", "profiling"]
+
+
+def test_of_another_server_the_names_are_told_and_no_value() -> None:
+    captured = {"same": "1", "other": "s3cret", "lacking": "ON", "words": None}
+    first, words = set_otherwise(captured, {"same": "1", "other": "2", "words": "x"}, "FILE")
+    assert "other, lacking;" in first and "same" not in first and words.endswith("(FILE): words")
+    assert not [*set_otherwise({"same": "1"}, {"same": "1"}, "FILE")] and "s3cret" not in first + words
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ccdr.engines.postgres.physical.tablespaces import line_of, parse
-from ccdr.model.errors import TestBroken
+from ccdr.model.errors import LogStops
 
 RECORD = "rmgr: Tablespace  len (rec/tot):     33/    59, tx:        750, lsn: 0/0195D8E8, prev 0/0195D8B0, desc: {}\n"
 
@@ -27,7 +27,7 @@ def test_each_path_has_the_last_tablespace_that_was_made_there() -> None:
     "said", ['CREATE 16400 "/a\nrmgr: b"', 'CREATE 16400 "/a\x1b"', 'CREATE 16400 "/\udcff"', "RENAME 1", ""]
 )
 def test_what_cannot_be_read_is_refused(said: str) -> None:
-    with pytest.raises(TestBroken):
+    with pytest.raises(LogStops):
         parse(dump('CREATE 16399 "/a"', said))
 
 

@@ -28,6 +28,7 @@ create table num (id int auto_increment primary key, d date default '0000-00-00'
 set sql_mode = 'ALLOW_INVALID_DATES'; insert into num (d) values ('2024-02-31'), (default), ('2024-02-01');
 delete from num where id = 3;
 create table cyr (t varchar(9) character set cp1251) engine = memory; insert into cyr values (x'98');
+create table bits (t varchar(9) character set ascii) engine = memory; insert into bits values (x'e9');
 create table hist (id int primary key) engine = memory with system versioning; insert into hist values (1);
 """
 # Whether one has run no log tells.
@@ -64,7 +65,9 @@ def test_memory_tables_come_back_as_the_log_has_left_them(
     source.sql(DUE)
     source.sql(f"update crm.live set n = n * 2; {MIXED} insert into crm.calls (note) values ('x'); flush logs;")
     source.sql("delete from crm.live where agent = 'a2'; delete from crm.`odd ``m``` where n = 7;")
-    source.sql("insert into crm.cyr values ('a'); update crm.hist set id = 2")  # of these nobody could take the rows
+    source.sql(
+        "insert into crm.cyr values ('a'); insert into crm.bits values ('a'); update crm.hist set id = 2"
+    )  # of these nobody could take the rows
     ship_once(live)
     expected = source.sql(f"{ROWS} {OTHERS}")
     done = recovered(live, "latest", "--keep")
@@ -73,7 +76,7 @@ def test_memory_tables_come_back_as_the_log_has_left_them(
     (told,) = (check["actual"] for check in done.json["checks"] if check["name"] == "files")
     assert "crm.bill" in told and "crm.later" not in told
     assert done.json["recovery"]["reached"]["left_out"] == {
-        "crm.cyr": 1, "crm.hist": 2, "crm.live": 2, "crm.odd `m`": 1
+        "crm.bits": 1, "crm.cyr": 1, "crm.hist": 2, "crm.live": 2, "crm.odd `m`": 1
     }  # fmt: skip
     assert by_hand_lines(live, tmp_path / "crm") == expected
 

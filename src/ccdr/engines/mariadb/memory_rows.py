@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.engines.mariadb.client import Login, answers, in_list, quote_name, quote_text
-from ccdr.engines.mariadb.dump.files import dump_rows
+from ccdr.engines.mariadb.dump.files import HAS_AN_EMPTY_MEMBER, TOLD_AS_IT_IS, dump_rows
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE
 from ccdr.engines.mariadb.dump.lock import ReadLock
 from ccdr.engines.mariadb.shipped import number_of
@@ -42,8 +42,7 @@ _TAKEN = f"""{_TABLES} AND t.table_type = 'BASE TABLE' AND NOT EXISTS (SELECT 1 
     g.event_object_schema = t.table_schema AND g.event_object_table = t.table_name AND g.event_manipulation = 'INSERT')
   AND NOT EXISTS (SELECT 1 FROM information_schema.columns c WHERE
     c.table_schema = t.table_schema AND c.table_name = t.table_name AND (c.data_type = 'float'
-      OR c.character_set_name NOT IN ('utf8mb3', 'utf8mb4', 'latin1', 'ascii')
-      OR (c.data_type IN ('enum', 'set') AND c.column_type REGEXP '[(,]''''[,)]')))
+      OR c.character_set_name NOT IN {TOLD_AS_IT_IS} OR ({HAS_AN_EMPTY_MEMBER})))
   ORDER BY t.table_schema, t.table_name;"""
 # What empties one, and gives it the number that comes next, of which its rows tell nothing.
 _EMPTIED = """SELECT JSON_QUOTE(CONCAT('TRUNCATE TABLE ', name, ';',

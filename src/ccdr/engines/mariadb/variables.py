@@ -65,8 +65,3 @@ def options(usage: str) -> set[str]:
 def given(captured: Mapping[str, str | None], known: set[str]) -> dict[str, str]:
     """What a new server is set to, of what it has options for."""
     return {n: v for n, v in captured.items() if v is not None and n in known and not LEFT.fullmatch(n)}
-
-
-def differing(captured: Mapping[str, str | None], there: Mapping[str, str | None]) -> list[str]:
-    """Names whose value another server does not have, or does not know."""
-    return [name for name, value in captured.items() if value is not None and there.get(name) != value]

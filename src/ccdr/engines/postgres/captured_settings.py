@@ -4,7 +4,7 @@ secret: of a text that is not known to be harmless it has the name alone, and th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ccdr.engines.postgres.connection import PSQL
@@ -134,20 +134,16 @@ def _answer(place: Place, env: Mapping[str, str], sql: str) -> str:
     return place.run(argv, stdin=f"{_UNTIMED}{sql}", env=plain, what="asking for the settings").stdout
 
 
+def compared(captured: Mapping[str, str | None]) -> dict[str, str | None]:
+    """What of it any server is to have that stands in the source's place."""
+    return {name: value for name, value in captured.items() if name not in NOT_SET}
+
+
 def for_server(captured: Mapping[str, str | None], there: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """What of it a server takes whose settings are `there`: a name without a dot is to be known to it. Notes."""
     known = {name.lower() for name in there}
-    wanted = {name: value for name, value in captured.items() if name not in NOT_SET}
+    wanted = compared(captured)
     unknown = [name for name in wanted if "." not in name and name.lower() not in known]
     taken = {name: value for name, value in wanted.items() if value is not None and name not in unknown}
     lacking = [name for name in wanted if name not in taken]
     return taken, [f"set at the source, and not here: {', '.join(lacking)}"] if lacking else []
-
-
-def differing(captured: Mapping[str, str | None], there: Mapping[str, str]) -> Iterator[str]:
-    """What a person should know of a server whose settings are `there`: nothing of them is changed."""
-    known = {name: value for name, value in captured.items() if name not in NOT_SET}
-    if other := [n for n, value in known.items() if value is not None and there.get(n) != value]:
-        yield f"set at the source, and otherwise there: {', '.join(other)}"
-    if words := [name for name, value in known.items() if value is None]:
-        yield f"set at the source, to what ccdr does not compare (see {FILE} of the snapshot): {', '.join(words)}"

@@ -24,6 +24,10 @@ ROWS = "rows"  # a directory, a file for each table
 TRAILER = b"-- Dump completed\n"
 # What the client says once it has begun, and so holds its snapshot or its locks.
 BEGUN = b"-- Retrieving table structure"
+# As SQL has it: character sets of which the client tells every byte as it is (an ascii column may hold others); of a
+# column, that it is an ENUM or SET with a member '', which is written as no member is.
+TOLD_AS_IT_IS = "('utf8mb3', 'utf8mb4', 'latin1')"
+HAS_AN_EMPTY_MEMBER = """column_type REGEXP "[(,]''[,)]" AND data_type IN ('enum', 'set')"""
 
 # Parts a stream of rows: into a file for each table, named by the lines of $MAP (file, tab, first line; where a table's
 # name holds a line's end, the next line behind a tab). A name goes on until its quotes are closed. Every file is

@@ -11,6 +11,7 @@ from ccdr.engines.mariadb.address import shown
 from ccdr.engines.mariadb.client import Login, answers, lines, quote_name, quote_text
 from ccdr.engines.mariadb.connection import Connection, major_of
 from ccdr.engines.mariadb.inventory import SETTINGS, ZONES, Inventory
+from ccdr.engines.servers.settings import set_otherwise
 from ccdr.engines.servers.target import of_other_restores, refuse_in_use, room_needed
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import Manifest
@@ -135,10 +136,7 @@ def _otherwise(facts: Facts, inventory: Inventory) -> Iterator[str]:
     settings, captured = inventory.settings, inventory.variables
     stated = {**{name: settings[name] for name in SETTINGS if name in settings}, **captured}
     of_theirs = {n: v for n, v in stated.items() if n != "sql_mode" and not variables.LEFT.fullmatch(n)}
-    if other := variables.differing(of_theirs, facts.variables):
-        yield f"set at the source, and otherwise there: {', '.join(other)}; a restore changes no server's settings"
-    if words := [name for name, value in of_theirs.items() if value is None]:
-        yield f"set at the source, to what only the backup holds ({variables.FILE}): {', '.join(words)}"
+    yield from set_otherwise(of_theirs, facts.variables, variables.FILE)
     if inventory.zones and inventory.zones != list(facts.zones):
         yield "its time zones by name are not the source's: CONVERT_TZ by a name tells other times there, or none"
 

@@ -32,18 +32,18 @@ QUICK = 8 * 2**20  # bytes; locked tables up to this size have a client of their
 # Columns whose values the client may write as others, each with SQL that is true of such a value: bytes that utf8mb4
 # has no character for, or that come back as others; a member '' of an ENUM or a SET, which is written as no member is.
 # Of an ENUM any member is looked for by its text, as the load does.
-_CHANGING = """\
+_CHANGING = f"""\
 SELECT JSON_ARRAY(table_name, column_name, CONCAT_WS(' OR ',
-    IF(charset IN ('utf8mb3', 'utf8mb4', 'latin1'), NULL,
+    IF(charset IN {files.TOLD_AS_IT_IS}, NULL,
        CONCAT(REPLACE('BINARY @ <> BINARY CONVERT(CONVERT(@ USING utf8mb4) USING ', '@', name), charset, ')')),
     IF(empty AND data_type = 'enum', CONCAT(REPLACE('@ + 0 <> FIELD(CONCAT(@), ', '@', name), members), NULL),
     IF(empty AND data_type = 'set', CONCAT(
        REPLACE("FIND_IN_SET('', CONCAT(@)) = 0 AND @ + 0 & (1 << FIELD('', ", '@', name), members, ' - 1)'), NULL)))
   FROM (SELECT *, character_set_name AS charset, CONCAT('`', REPLACE(column_name, '`', '``'), '`') AS name,
       SUBSTRING(column_type, LOCATE('(', column_type) + 1) AS members,
-      column_type REGEXP "[(,]''[,)]" AND data_type IN ('enum', 'set') AS empty
-    FROM information_schema.columns WHERE table_schema = {db} AND is_generated = 'NEVER') c
-  WHERE charset NOT IN ('utf8mb3', 'utf8mb4', 'latin1') OR empty;
+      {files.HAS_AN_EMPTY_MEMBER} AS empty
+    FROM information_schema.columns WHERE table_schema = {{db}} AND is_generated = 'NEVER') c
+  WHERE charset NOT IN {files.TOLD_AS_IT_IS} OR empty;
 """
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from ccdr.engines.mariadb import variables
 from ccdr.engines.mariadb.inventory import OF_SERVER, SETTINGS, Inventory
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.server import option_line
 from ccdr.engines.mariadb.shipped import base_of, started_at
 from ccdr.engines.mariadb.silenced import FOR_GOOD, NOT_TAKEN
 from ccdr.engines.servers.new_server import refuse_settings
+from ccdr.engines.servers.settings import differing
 from ccdr.model.values import Manifest
 from ccdr.ports.new_server import Site
 
@@ -118,7 +118,7 @@ class Own:
     def notes(self, source: Mapping[str, str | None], there: Mapping[str, str]) -> Iterator[str]:
         """What it does otherwise than the `source`, `there` being what it has started with."""
         ours = {*_OURS, *asked_for(self.site), *_TRIED_OTHERWISE}
-        if other := [name for name in variables.differing(source, there) if name not in ours]:
+        if other := [name for name in differing(source, there) if name not in ours]:
             yield (
                 f"set at the source, and not so here: {', '.join(other)} (the target's `settings:` can set what this "
                 "host has)"

@@ -24,6 +24,7 @@ from ccdr.engines.postgres.dump.unfilled import notes, unfilled
 from ccdr.engines.postgres.inventory import Inventory, conninfo, quote_name
 from ccdr.engines.servers import shared_accounts
 from ccdr.engines.servers.parts import in_part
+from ccdr.engines.servers.settings import set_otherwise
 from ccdr.engines.servers.shared_accounts import SharedAccounts
 from ccdr.engines.servers.target import (
     DatabaseTarget,
@@ -134,7 +135,8 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
             outlook.will.append(f"creates the roles {', '.join(named)}, as captured")
         outlook.notes.extend(fitness.notes(facts, manifest, inventory, new_roles=bool(missing)))
         outlook.notes.extend(notes(manifest.contents, live=True))
-        outlook.notes.extend(captured_settings.differing(inventory.settings, captured_settings.all_of(place, env)))
+        wanted, there = captured_settings.compared(inventory.settings), captured_settings.all_of(place, env)
+        outlook.notes.extend(set_otherwise(wanted, there, captured_settings.FILE))
         return outlook
 
     def _refuse_unless_empty(self, source: Source) -> None:
