@@ -149,3 +149,23 @@ def test_the_dump_itself_into_a_directory(site: Site) -> None:
     assert (site.root / "dump").stat().st_mode & 0o777 == 0o700
     assert {c["status"] for c in done.json["checks"]} == {"PASS", "SKIPPED"}
     assert_clean(site)
+
+
+def test_what_a_new_database_has_by_itself_goes_where_the_source_had_dropped_it(
+    source: Source, target: Target, tmp_path: Path
+) -> None:
+    """In a sandbox as on a server; what nobody dropped stays."""
+    there = "select to_regnamespace('public') is null, (select count(*) from pg_extension where extname = 'plpgsql')"
+    with small_database(source, "dropped") as name:
+        source.psql(
+            "create schema own; alter table call set schema own; drop schema public cascade; drop extension plpgsql",
+            name,
+        )
+        site = with_repository(Site(tmp_path))
+        site.write("pw", f"{PASSWORD}\n", mode=0o600)
+        site.crm(source, name, checks="restore_test: crm\nchecks:\n  - {kind: identical}\n  - {kind: integrity}\n")
+        site.backed_up()
+        done = site.run("test", "p")
+        assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+        done = go(site, target.url("crm"))
+        assert done.code == 0 and target.psql(there, "crm") == source.psql(there, name) == "t|0", done

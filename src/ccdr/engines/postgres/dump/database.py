@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.dump import roles
 from ccdr.engines.postgres.dump.definitions import Schema
 from ccdr.engines.postgres.dump.toc import read_toc
@@ -55,6 +57,16 @@ def database_properties(place: Place, dump: Path, working: str) -> str:
     own = [statement for statement in roles.statements(script) if not _PREAMBLE.match(statement)]
     renamed = (match[1] + working + one[match.end() :] if (match := named.match(one)) else one for one in own)
     return "".join(f"{statement}\n" for statement in renamed)
+
+
+def drop_what_was_dropped(place: Place, env: Mapping[str, str], contents: Mapping[str, Any]) -> None:
+    """Of what every new database has, by a manifest's `contents`. What something needs here stays, and `identical`
+    tells of it."""
+    gone = ["extension plpgsql"] if "plpgsql" not in contents["extensions"] else []
+    gone += ["schema public"] if contents["server_objects"].get("", {}).get("schema public") == "dropped" else []
+    if gone:
+        lines = "".join(f"drop {one};\n" for one in gone)
+        place.run([*PSQL, "-f", "-"], stdin=lines, env=env, what="dropping what the source had dropped")
 
 
 def create_options(facts: Mapping[str, object]) -> str:

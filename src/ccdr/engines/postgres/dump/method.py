@@ -16,6 +16,7 @@ from ccdr.engines.postgres import questions, rights, server
 from ccdr.engines.postgres.connection import PSQL, major_of
 from ccdr.engines.postgres.dump import extensions, identity, references, roles
 from ccdr.engines.postgres.dump.capture import Dumper
+from ccdr.engines.postgres.dump.database import drop_what_was_dropped
 from ccdr.engines.postgres.dump.toc import read_toc
 from ccdr.engines.postgres.dump.unfilled import unfilled
 from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo
@@ -162,6 +163,7 @@ class Dump:
             if views := unfilled(manifest.contents, live=False):
                 within, last = [*within, "-L", "/dev/stdin"], read_toc(box, dump).lines(extensions.AFTER, views)
             box.run([*within, box.path(dump)], stdin=last, env=admin, what="pg_restore")
+            drop_what_was_dropped(box, self.restored_env(manifest), manifest.contents)
         except CommandFailed as error:
             listing = (restored / "toc.list").read_text("utf-8", "surrogateescape")
             raise (

@@ -172,6 +172,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
             for sections in (("--section=pre-data", "--section=data"), ("--section=post-data",)):
                 call = [*argv, *sections, archive]
                 place.run(call, stdin=entries, env=admin, what="pg_restore", pulse=loaded.pulse)
+            database.drop_what_was_dropped(place, loaded.env, manifest.contents)
             properties = database.database_properties(place, restored / "dump", self.working)
             what = "setting the database's properties"
             # From within, byte for byte: a comment on a database is kept in the encoding of whoever writes it.
