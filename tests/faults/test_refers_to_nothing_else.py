@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,12 @@ from tests.support.mariadb_source import (
     small_database,
     whole_server,
 )
+from tests.support.restored_files import sums
 from tests.support.sites import copy_of
 
 from ccdr.host.processes import Host
 from ccdr.jobs.restore.directory import Staging
 from ccdr.model.errors import CcdrError
-
-
-def sums(directory: Path) -> dict[str, str]:
-    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
-    return {str(path.relative_to(directory)): sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def handed_over(site: Site, target: Path) -> Ran:

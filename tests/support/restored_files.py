@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,11 @@ def listing(root: Path) -> list[tuple[str, int, int, int, float, bytes]]:
         time = 0.0 if path.is_symlink() else s.st_mtime
         found.append((str(path.relative_to(root)), s.st_mode, s.st_uid, s.st_gid, time, data))
     return found
+
+
+def sums(directory: Path) -> dict[str, str]:
+    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
+    return {str(path.relative_to(directory)): sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def beside(site: Site) -> set[str]:

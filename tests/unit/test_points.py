@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import struct
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ccdr.engines.mariadb.logfile import MAGIC, transactions
+from ccdr.engines.mariadb.logfile import MAGIC, directories_in, transactions
 from ccdr.engines.postgres.points import named
+from ccdr.model.errors import LogStops
 
 PAGE, SEGMENT = 8192, 4 * 8192
 RECORD = b"\xff\x48" + b"whenever"  # what comes right before a name
@@ -90,3 +92,24 @@ def test_transactions_are_read_in_order_up_to_where_the_log_ends(tmp_path: Path)
     ):
         path.write_bytes(log)
         assert list(transactions(path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "statement", "expected"),
+    [
+        (2, b"create table t (a int) data directory='/far' index  DIRECTORY = \"/it's\"", ["/far", "/it's"]),
+        (2, b"alter table t add partition (partition b values less than (9) DATA\nDIRECTORY '/p')", ["/p"]),
+        (2, b"create table t (a int)", []),
+        (2, b"create table t (a int) data /* at */ directory='/far'", None),
+        (165, b"\x78\x9c", None),  # compressed
+        (23, b"data directory='/of a row'", []),
+    ],
+)
+def test_paths_that_the_log_names_are_told_or_it_is_said_that_they_are_not_known(
+    tmp_path: Path, kind: int, statement: bytes, expected: list[str] | None
+) -> None:
+    before = event(2, b"create table old (a int) data directory='/old'")
+    path = tmp_path / "binlog.000001"
+    path.write_bytes(MAGIC + before + event(kind, bytes(13) + statement + bytes(4)))
+    with nullcontext() if expected is not None else pytest.raises(LogStops):
+        assert list(directories_in(path, len(MAGIC) + len(before))) == expected

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -296,7 +296,9 @@ class EngineConfig(Strict):
         """Only a server's files would have it refer to what was not made with them."""
         return []
 
-    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
+    def hand_over_log(
+        self, host: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget
+    ) -> Collection[str]:
         raise UsageProblem(f"{self.engine_name} ships no log", hint="restore a snapshot: leave --at out")
 
     def recovers_files(self, manifest: Manifest) -> RecoversFiles | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -160,9 +160,12 @@ class Engine(Restored, Protocol):
         `recover` wants a box that has these paths, and there leads each into its directory. LogBad where the log cannot
         be read."""
 
-    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
-        """For a restore for real, into a directory, where no sandbox applies the log that will stand at `log`: see that
-        no server that is started on `restored` does so by itself. What a person does then, as a sentence."""
+    def hand_over_log(
+        self, host: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget
+    ) -> Collection[str]:
+        """For a restore for real, into a directory, where no sandbox applies this log: see that no server that is
+        started on `restored` does so by itself. The paths of the source's at which one that is told to makes files; a
+        CcdrError where nothing on this host tells."""
 
     def recovers_files(self, manifest: Manifest) -> RecoversFiles | None:
         """For a restore for real, into a directory: what applies the log to its files; None where a person does."""

@@ -85,9 +85,10 @@ class RecoversFiles(Protocol):
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
         """As `Engine.recover`."""
 
-    def leave(self, box: Place, files: Path, final: Path) -> None:
+    def leave(self, box: Place, files: Path, final: Path) -> str:
         """End its server. In these files (host path), which are going to stand at `final`, nothing is left of the
-        sandbox, and nothing by which a server that is started on them applies a log, or follows another."""
+        sandbox, and nothing by which a server that is started on them applies a log, or follows another. What a
+        person does then, once they belong to the server's user."""
 
 
 class ShippedLog(Protocol):

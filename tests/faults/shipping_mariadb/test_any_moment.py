@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.support.harness import Site, image_on
 from tests.support.mariadb_source import MariaSource, image_of
+from tests.support.restored_files import sums
 from tests.support.shipping import recovered, ship_once
 from tests.support.shipping_mariadb import back
 
@@ -37,41 +38,68 @@ def test_any_moment_can_be_gone_back_to(shipped: Site, source: MariaSource) -> N
         assert recovered(shipped, nowhere).code == 2
 
 
-def test_a_restore_for_real_can_go_back_to_any_moment_too(shipped: Site, source: MariaSource, tmp_path: Path) -> None:
-    """What it says has to be done is done, word for word."""
-    source.sql("insert into crm.calls (note) values ('first')")
-    time.sleep(1.1)
-    moment = source.sql("select utc_timestamp()")
+# What a log may tell of that lies elsewhere: paths of the source's host, its plugins, other servers.
+ELSEWHERE = """create table crm.far (i int primary key) data directory='{far}';
+create table crm.old (i int) engine=MyISAM data directory='{far}' index directory='{far}';
+insert into crm.far values (1); insert into crm.old values (1);
+load data infile '{far}/rows' into table crm.calls (note); insert into crm.calls (note) select load_file('{far}/rows');
+install soname 'ha_archive'; create server beyond foreign data wrapper mysql options (host '192.0.2.1');"""
+START = """set -e
+chown -R mysql {target}
+rm {far}/rows
+{start_it}
+mariadb-admin {client} --wait=30 ping > /dev/null
+mariadb {client} -BN -e "insert into crm.far values (2); insert into crm.old values (2); flush tables;
+  select count(*) from crm.far, crm.old; select group_concat(trim(note) order by id) from crm.calls where id > 100;
+  select @@event_scheduler, @@log_bin, (select count(*) from mysql.servers), (select count(*) from mysql.plugin)"
+"""
+
+
+def test_a_restore_for_real_has_the_log_applied_and_touches_nothing_of_the_source(
+    shipped: Site, source: MariaSource, data: Path, tmp_path: Path
+) -> None:
+    """Where all that the source has is within reach of whoever restores, and of a server on what came back."""
+    far, target, client = data / "far", tmp_path / "back", "--no-defaults --socket=/tmp/restored.sock"
+    made = f"mkdir {far}; printf row > {far}/rows"
+    subprocess.run(["docker", "exec", source.container, "sh", "-c", made], check=True)
+    source.sql(ELSEWHERE.format(far=far))
+    time.sleep(1.1)  # the log tells whole seconds
+    moment = source.sql("flush tables; select utc_timestamp()")
     time.sleep(1.1)
     source.sql("insert into crm.calls (note) values ('second')")
     ship_once(shipped)
-    target = tmp_path / "back"
+    before = sums(far)
+    assert len(before) == 4
     argv = ["restore", "p", "--asset", "crm", "--at", f"{moment}+00:00", "--to", str(target), "--yes-i-mean", "back"]
     done = shipped.run(*argv)
     assert (done.code, done.json["result"]) == (0, "RESTORED"), done
-    (said,) = [note for note in done.json["notes"] if "mariadb-binlog" in note]
-    prepare, then, rest = said.split("; ", 2)
-    start_it, apply = then.partition("nobody else reaches: ")[2], rest.partition("TZ=UTC: ")[2]
-    client = "mariadb --no-defaults --socket=/tmp/restored.sock"
-    assert f"| {client} --comments" in apply, "and no other server of this host"
-    start = f"""set -e
-    {prepare} 2>/dev/null
-    chown -R mysql {target}
-    {start_it}
-    server=$!
-    until {client} -e 'select 1' >/dev/null 2>&1; do
-      kill -0 $server
-      sleep 0.1
-    done
-    export TZ=UTC
-    {apply.replace(" …the files after it", "")}
-    {client} -BN -e "select note from crm.calls where id > 100"
-    """
-    run = image_on(target)
-    box = [*run, image_of("11.8")]
-    found = subprocess.run([*box, "timeout", "60", "bash", "-c", start], capture_output=True, text=True, check=False)
-    subprocess.run([*box, "chown", "-R", "0:0", str(target)], check=True)
-    assert found.stdout.split()[-1:] == ["first"], found
+    assert {c["kind"]: c["status"] for c in done.json["checks"]}["log"] == "PASS"
+    assert not (target / "log").exists() and not (target / "sorting").exists()
+    (said,) = [note for note in done.json["notes"] if "the log is applied" in note]
+    start_it = said.partition("nobody else reaches: ")[2]
+    script = START.format(target=target, far=far, start_it=start_it, client=client)
+    run = [*image_on(target), "-v", f"{far}:{far}", image_of("11.8")]
+    found = subprocess.run([*run, "timeout", "90", "bash", "-c", script], capture_output=True, text=True, check=False)
+    subprocess.run([*run, "chown", "-R", "0:0", str(target)], check=True)
+    del before["rows"]
+    assert sums(far) == before, found
+    assert found.stdout.split("\n")[:3] == ["4", "row,row", "OFF\t0\t0\t0"], found
+    assert_nothing_is_armed(shipped, far, tmp_path / "by hand")
+
+
+def assert_nothing_is_armed(site: Site, far: Path, target: Path) -> None:
+    """Without Docker: where this host has a path at which the log makes files, nothing is handed over."""
+    argv = ["restore", "p", "--asset", "crm", "--at", "latest", "--to", str(target), "--yes-i-mean", target.name]
+    nowhere = {"DOCKER_HOST": "unix:///nowhere.sock"}
+    done = site.run(*argv, env=nowhere)
+    assert (done.code, done.json["result"]) == (3, "FAILED") and not target.exists(), done
+    assert "makes files at 1 path" in done.json["reason"], done.json["reason"]
+    far.rename(far.parent / "otherwise")
+    done = site.run(*argv, env=nowhere)
+    assert (done.code, done.json["result"]) == (0, "RESTORED"), done
+    assert any("is not applied" in note for note in done.json["notes"])
+    assert any("makes files at 1 path" in note for note in done.json["notes"]), done.json["notes"]
+    assert (target / "log").is_dir() and str(far) not in str(site.records("restore.end")[-1])
 
 
 def test_a_session_that_sets_its_time_ahead_makes_nothing_newer(shipped: Site, source: MariaSource) -> None:

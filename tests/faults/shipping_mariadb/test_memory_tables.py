@@ -83,11 +83,9 @@ def test_memory_tables_come_back_as_the_log_has_left_them(
 
 def by_hand_lines(site: Site, target: Path) -> str:
     """What the page's lines bring back, typed where the base and its log were fetched to."""
-    done = site.run(
-        "restore", "p", "--asset", "crm", "--at", "latest", "--to", str(target), "--yes-i-mean", target.name
-    )
+    argv = ["restore", "p", "--asset", "crm", "--at", "latest", "--to", str(target), "--yes-i-mean", target.name]
+    done = site.run(*argv, env={"DOCKER_HOST": "unix:///nowhere.sock"})
     assert (done.code, done.json["result"]) == (0, "RESTORED"), done
-    assert any("(1032)" in note for note in done.json["notes"]), "the one line that is told leaves nothing out"
     plan = site.loaded().plan
     typed = [part.lines for part in by_hand.parts(plan, "crm", plan.assets["crm"])]
     (started,) = (lines for lines in typed if any("--prepare" in line for line in lines))

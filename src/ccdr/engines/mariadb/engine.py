@@ -30,7 +30,7 @@ from ccdr.ports.accounts import Accounts
 from ccdr.ports.capture import ClientNeed, SourceFacts
 from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
-from ccdr.ports.log import ShippedLog
+from ccdr.ports.log import RecoversFiles, ShippedLog
 from ccdr.ports.new_server import ServerMaker, Site
 from ccdr.ports.place import Place, Source
 
@@ -175,6 +175,11 @@ class MariaDB(MethodsConfig[Method]):
         login = self._captured(manifest).restored(manifest)
         database = _database(manifest)
         return erasing.erase(context.sandbox, login, database, wanted, called=database, in_part=in_part)
+
+    def recovers_files(self, manifest: Manifest) -> RecoversFiles | None:
+        from ccdr.engines.mariadb.new_server.maker import CopiedFiles
+
+        return CopiedFiles(self)
 
     # --- a real server --------------------------------------------------------------------------------
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import mmap
+import os
+import re
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+
+from ccdr.model.errors import LogStops
 
 MAGIC, DESCRIPTION = b"\xfebin", 15  # what a file begins with, and the kind of its first event
 _BEGIN = struct.Struct("<4sIBI")  # the first word, the first event's second, its kind, its server
@@ -16,6 +20,9 @@ _LIST = 163  # the kind of the event that lists what came before
 _COUNT, _COUNTED = struct.Struct("<I"), 2**28 - 1  # how many it lists, and flags above them
 _ENTRY = struct.Struct("<IIQ")  # a domain, a server, and its last number there
 _HEAD = 2**16  # bytes in which that list stands, behind the first event
+_STATEMENT, _UNREADABLE = 2, (164, 165)  # a statement's kind; of what is encrypted, and of a compressed one
+_DIRECTORY = re.compile(rb"""(?i:\b(?:data|index)\s+directory)\s*=?\s*(['"])(.*?)\1""", re.DOTALL)
+_WORD = re.compile(rb"(?i)directory")
 _GTID = struct.Struct("<QI")  # ... whose own begins with its number and its domain
 
 
@@ -49,6 +56,27 @@ def same_server(head: str, other: str) -> bool:
 
 def transactions(file: Path) -> Iterator[str]:
     """The GTIDs of a file, in order."""
+    for held, at, kind, server, _ in _events(file):
+        if kind == TRANSACTION:
+            sequence, domain = _GTID.unpack_from(held, at + _EVENT.size)
+            yield f"{domain}-{server}-{sequence}"
+
+
+def directories_in(file: Path, start: int) -> Iterator[str]:
+    """The paths that statements from there on give as DATA DIRECTORY or INDEX DIRECTORY. LogStops where one may give
+    others."""
+    for held, at, kind, _, size in _events(file):
+        if at < start or kind not in (_STATEMENT, *_UNREADABLE):
+            continue
+        text = held[at : at + size]
+        paths = [path for _, path in _DIRECTORY.findall(text)]
+        if kind != _STATEMENT or len(paths) != len(_WORD.findall(text)):
+            raise LogStops("a statement in the log does not tell at which paths it makes files")
+        yield from map(os.fsdecode, paths)
+
+
+def _events(file: Path) -> Iterator[tuple[mmap.mmap, int, int, int, int]]:
+    """The file, and where in it each begins, its kind, its server and its length."""
     if not file.stat().st_size:
         return
     with file.open("rb") as log, mmap.mmap(log.fileno(), 0, access=mmap.ACCESS_READ) as held:
@@ -57,9 +85,7 @@ def transactions(file: Path) -> Iterator[str]:
             kind, server, size = _EVENT.unpack_from(held, at)
             if size < _EVENT.size:
                 return  # it has not come yet
-            if kind == TRANSACTION:
-                sequence, domain = _GTID.unpack_from(held, at + _EVENT.size)
-                yield f"{domain}-{server}-{sequence}"
+            yield held, at, kind, server, size
             at += size
 
 

@@ -18,11 +18,10 @@ from ccdr.engines.mariadb import memory_rows, span
 from ccdr.engines.mariadb.binlog import GTID
 from ccdr.engines.mariadb.client import Login, lines, rows_of
 from ccdr.engines.mariadb.inventory import Inventory
-from ccdr.engines.mariadb.logfile import breaks_off, head, head_of
+from ccdr.engines.mariadb.logfile import breaks_off, directories_in, head, head_of
 from ccdr.engines.mariadb.memory_rows import MemoryRows
 from ccdr.engines.mariadb.server import LACKS
 from ccdr.engines.mariadb.shipped import began, gtids_of, segments_in, started_at
-from ccdr.engines.mariadb.silenced import CLIENT, PREPARED, STARTED
 from ccdr.engines.mariadb.statements import STATEMENT
 from ccdr.model.errors import BackupBad, CommandFailed, LogStops, TestBroken, UsageProblem
 from ccdr.model.values import Manifest, rfc3339
@@ -74,7 +73,10 @@ def recover(box: Place, login: Login, home: str, log: Path, manifest: Manifest, 
         )
     skew = target.clock_skew(manifest)
     second = None if target.time is None else int(target.time.timestamp() + skew)
-    _stop(target, skew)
+    if target.name is not None and not _GTIDS.fullmatch(target.name):
+        raise UsageProblem(
+            f"{target.name!r} is no point in a binary log", hint="name a time, `latest`, or a GTID like 0-1-4711"
+        )
     settings = Inventory(manifest.contents).settings
     local = settings.get("system_time_zone") != "UTC"
     held = span.read(box, log, names, start, second=second, gtids=target.name or "", local=local)
@@ -248,23 +250,11 @@ def _require_history(box: Place, login: Login) -> None:
         )
 
 
-def by_hand(log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
-    """What a person does with a base and its log, as one sentence of commands."""
+def directories(log: Path, manifest: Manifest) -> set[str]:
+    """At which paths a server that applies it with symbolic links (its default) makes files. LogStops where it does not
+    tell."""
     first, start = started_at(manifest)
-    _of_one_log(log, manifest)
-    base = log.parent / "data"
-    stop = _stop(target, target.clock_skew(manifest))
-    read = f"mariadb-binlog --verify-binlog-checksum --start-position={start} {stop} {log}/{first}"
-    apply = f"{read} …the files after it | mariadb {CLIENT} --comments --binary-mode"
-    prepare, start_it = (step.format(base) for step in (" && ".join(PREPARED), " ".join(STARTED)))
-    in_memory = manifest.contents.get("memory_rows") or manifest.contents.get("memory_tables")
-    left_out = (
-        "a change of a MEMORY table would end what follows (1032), and `ccdr runbook print` has lines that leave "
-    )
-    return (
-        f"{prepare}; give {log.parent} to the server's user and start a server on it, which nobody else reaches: "
-        f"{start_it}; {f'{left_out}them out; ' if in_memory else ''}then, with TZ=UTC: {' '.join(apply.split())}"
-    )
+    return {path for name in _whole(log, first) for path in directories_in(log / name, start if name == first else 0)}
 
 
 def _whole(log: Path, first: str) -> list[str]:
@@ -296,20 +286,6 @@ def _of_one_log(log: Path, manifest: Manifest) -> None:
         f"({wanted or 'which is older'})",
         hint="restore the base without the log; give the asset another name in the plan, and back it up",
     )
-
-
-def _stop(target: RecoveryTarget, skew: float) -> str:
-    """For a person. The log tells seconds only: an event in the second that is asked for is left out."""
-    if target.time is not None:
-        second = datetime.fromtimestamp(int(target.time.timestamp() + skew), UTC)
-        return f"--stop-datetime={second:%Y-%m-%dT%H:%M:%S}"
-    if target.name is not None:
-        if not _GTIDS.fullmatch(target.name):
-            raise UsageProblem(
-                f"{target.name!r} is no point in a binary log", hint="name a time, `latest`, or a GTID like 0-1-4711"
-            )
-        return f"--stop-position={target.name}"
-    return ""
 
 
 def _heartbeat(box: Place, login: Login) -> float | None:

@@ -7,7 +7,7 @@ older snapshots still have to come back.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar, cast, runtime_checkable
@@ -60,7 +60,9 @@ class LogBase(Protocol):
 
     def outside(self, box: Place, log: Path, manifest: Manifest, target: RecoveryTarget) -> Mapping[str, str]: ...
 
-    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str: ...
+    def hand_over_log(
+        self, host: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget
+    ) -> Collection[str]: ...
 
 
 @runtime_checkable
@@ -167,8 +169,10 @@ class MethodsConfig(EngineConfig, Generic[M]):
     def outside(self, box: Place, log: Path, manifest: Manifest, target: RecoveryTarget) -> Mapping[str, str]:
         return self._base(manifest).outside(box, log, manifest, target)
 
-    def recoverable(self, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
-        return self._base(manifest).recoverable(restored, log, manifest, target)
+    def hand_over_log(
+        self, host: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget
+    ) -> Collection[str]:
+        return self._base(manifest).hand_over_log(host, restored, log, manifest, target)
 
     def identical(self, context: CheckContext) -> Iterator[CheckResult]:
         return self._captured(context.manifest).identical(context)

@@ -199,9 +199,12 @@ class IntoDirectory:
             with order.phase("load", f"applying the log to {order.job.asset}", progress):
                 self._apply(recovery, self.recovers, restored, fetched)
             return
-        at, target = staging.target / LOG, recovery.choice.target
-        order.result.notes.append(order.engine.recoverable(restored, at, order.manifest, target))
-        order.result.notes += self._outside(fetched / LOG, target)
+        order.result.notes.append(
+            f"the log in {staging.target / LOG} is not applied, and no server applies it by itself: restore it where "
+            "Docker runs, or apply it by hand in a container (docs/how-to/recover.md: By hand: a shipped log), before "
+            "a server is started on it"
+        )
+        order.result.notes += self._outside(restored, fetched / LOG, recovery.choice.target)
 
     def _apply(self, recovery: Recovery, recovers: RecoversFiles, restored: Path, fetched: Path) -> None:
         """In a sandbox that sees nothing of this host but these files. As root they are its user's meanwhile."""
@@ -234,25 +237,23 @@ class IntoDirectory:
 
                 order.engine.start(opened({}), order.manifest)
                 self.logged.append(recovery.carry_out(recovers, boxes[-1], restored, fetched, order.manifest, opened))
-                recovers.leave(boxes[-1], restored, staging.target)
+                then = recovers.leave(boxes[-1], restored, staging.target)
         finally:
             order.result.left_behind += disposal.problems
         argv = ["chown", "-R", "-h", f"{owner.st_uid}:{owner.st_gid}", "--", str(restored)]
         host.run(argv, what="taking the files back")
-        order.result.notes.append(
-            "the log is applied: give the directory to the server's user, and start a server on it"
-        )
+        order.result.notes.append(f"the log is applied: give {staging.target} to the server's user, and {then}")
 
-    def _outside(self, log: Path, target: RecoveryTarget) -> list[str]:
+    def _outside(self, restored: Path, log: Path, target: RecoveryTarget) -> list[str]:
         """What this host can tell of the paths at which the log makes files. UsageProblem where one is there: whoever
         applies it would write to what is somebody else's."""
         order = self.order
         need = order.engine.client(order.engine.sandbox(order.manifest).major)
         host = order.services.host.with_(dirs=need.host_dirs if need else ())
         try:
-            paths = order.engine.outside(host, log, order.manifest, target)
+            paths = order.engine.hand_over_log(host, restored, log, order.manifest, target)
         except CcdrError:
-            return ["not known: does the log make files at paths of the source's? This host has no program that tells"]
+            return ["not known: does the log make files at paths of the source's? Nothing on this host tells"]
         if not paths:
             return []
         order.result.words += FreeText("".join(f"the log makes files at {path}\n" for path in paths))

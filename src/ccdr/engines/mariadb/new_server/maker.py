@@ -20,7 +20,7 @@ from ccdr.engines.mariadb.new_server import memory_tables, own, private_server
 from ccdr.engines.mariadb.new_server.private_server import DATA, copied, with_room
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.physical.method import laid_out, prepare, prove, take_down_proven
-from ccdr.engines.mariadb.silenced import silenced
+from ccdr.engines.mariadb.silenced import CLIENT, STARTED, silenced
 from ccdr.engines.servers.connection import by_network, is_loopback, lacks_secret, without_secret
 from ccdr.engines.servers.new_server import NewServerMaker, not_taken, require_short, write
 from ccdr.engines.servers.silenced import told
@@ -67,6 +67,48 @@ rm -rf {own.BINLOG}/* {own.LOGS}/* {own.RUN}/*
 cat > {own.CONF}
 chmod 644 {own.CONF}
 """
+
+
+def _kept(box: Place) -> dict[str, str]:
+    path = f"{DATA}/backup-my.cnf"
+    return laid_out(box.run(["cat", path], what="reading how the copy is laid out").stdout)
+
+
+@dataclass(frozen=True)
+class CopiedFiles:
+    """`RecoversFiles`, of a whole server's."""
+
+    asset: MariaDB
+
+    def needs(self, manifest: Manifest) -> SandboxNeeds:
+        return replace(self.asset.sandbox(manifest), data_dir=HOME, in_place=())
+
+    def open(self, box: Place, manifest: Manifest) -> None:
+        """Have the private server run on them, as they were captured."""
+        box = with_room(box)
+        prepare(box, DATA)
+        kept = _kept(box)
+        try:
+            private_server.start(box, self.asset, manifest, kept)
+        except CommandFailed as error:
+            raise private_server.bad(box, error) from None
+
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
+        self.open(box, manifest)
+        box = with_room(box)
+        with blaming_the_log():
+            reached = recovery.recover(box, server.LOGIN, HOME, log, manifest, target)
+        memory_tables.keep_anew(box, manifest)
+        return reached
+
+    @staticmethod
+    def leave(box: Place, files: Path, final: Path) -> str:
+        private_server.stop(with_room(box))
+        start = f"start a server on it which nobody else reaches: {' '.join(STARTED).format(final / own.DATA)}"
+        fill = (
+            f"; then fill its MEMORY tables: mariadb {CLIENT} --comments --binary-mode < {final / memory_tables.FILE}"
+        )
+        return start + fill * (files / memory_tables.FILE).exists()
 
 
 @dataclass
@@ -139,30 +181,17 @@ class Maker(NewServerMaker["MariaDB"]):
             memory_tables.keep(box, restored, manifest)
             return None
         prove(box, HOME, manifest)
-        prepare(box, DATA)
-        box = with_room(box)
-        kept = self._kept(box)
-        try:
-            private_server.start(box, self.asset, manifest, kept)
-        except CommandFailed as error:
-            raise private_server.bad(box, error) from None
-        if log is None or target is None:
-            memory_tables.keep_beside(box, manifest)
-            return None
-        with blaming_the_log():
-            reached = recovery.recover(box, server.LOGIN, HOME, log, manifest, target)
-        memory_tables.keep_anew(box, manifest)
-        return reached
-
-    @staticmethod
-    def _kept(box: Place) -> dict[str, str]:
-        path = f"{DATA}/backup-my.cnf"
-        return laid_out(box.run(["cat", path], what="reading how the copy is laid out").stdout)
+        files = CopiedFiles(self.asset)
+        if log is not None and target is not None:
+            return files.recover(box, restored, log, manifest, target)
+        files.open(box, manifest)
+        memory_tables.keep_beside(box, manifest)
+        return None
 
     def reopen(self, box: Place, manifest: Manifest) -> None:
         """What was loaded had been proven to be as captured before that."""
         box = with_room(box)
-        kept = self._kept(box) if copied(manifest) else {}
+        kept = _kept(box) if copied(manifest) else {}
         try:
             private_server.start(box, self.asset, manifest, kept)
         except CommandFailed as error:
@@ -180,7 +209,7 @@ class Maker(NewServerMaker["MariaDB"]):
 
     def settle(self, box: Place, manifest: Manifest, home: Path, owner: Owner) -> list[str]:
         box = with_room(box)
-        kept = self._kept(box) if copied(manifest) else {}
+        kept = _kept(box) if copied(manifest) else {}
         notes = self._kept_out(box)
         if lines(box, server.LOGIN, _ROOT_ASKED, "asking how root logs in"):
             notes.append("root has a password there, as at the source: where a line begins with `mariadb`, add `-p`")

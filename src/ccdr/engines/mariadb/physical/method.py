@@ -7,7 +7,7 @@ on from. It carries along whatever damage the source's own files have, for `inte
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,8 +168,10 @@ class Physical:
         return server.LOGIN
 
     @staticmethod
-    def recoverable(restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
-        return recovery.by_hand(log, manifest, target)
+    def hand_over_log(
+        host: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget
+    ) -> Collection[str]:
+        return recovery.directories(log, manifest)
 
     def identical(self, context: CheckContext) -> Iterator[CheckResult]:
         """Files by their digests, before a server touched them; then that what they are made of is all there."""

@@ -90,10 +90,11 @@ class PhysicalFiles(PhysicalHome):
         link(box)
 
     @staticmethod
-    def leave(box: Place, files: Path, final: Path) -> None:
+    def leave(box: Place, files: Path, final: Path) -> str:
         box.run(["sh", "-c", f"{STOP}\n{_AS_CAPTURED}"], what="ending the restored server")
         disarm(files / CLUSTER)
         lead_to(files / CLUSTER, final)
+        return "start a server on it"
 
 
 # A tablespace's link leads to where it stands in the container, too: one that goes on has been given its final one.

@@ -6,7 +6,7 @@ architecture alone, and carries along whatever damage the source's own files hav
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,14 +139,11 @@ class Physical:
         tablespaces.lead_back(box, cluster.HOME)
         return reached
 
-    @staticmethod
-    def recoverable(restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> str:
+    def hand_over_log(
+        self, host: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget
+    ) -> Collection[str]:
         disarm(restored / CLUSTER)
-        return (
-            f"the log in {log} is not applied, and no server that is started on {log.parent / CLUSTER} applies it: "
-            "restore it where Docker runs, or apply it by hand in a container (docs/how-to/recover.md: By hand: a "
-            "shipped log), before a server is started on it"
-        )
+        return self.outside(host, log, manifest, target)
 
     def prepare(self, box: Place, restored: Path, manifest: Manifest) -> None:
         """Have the cluster stand where a server can run on it, proven to be what was captured."""
