@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import subprocess
 from pathlib import Path
 
@@ -88,20 +86,20 @@ def by_hand_lines(site: Site, target: Path) -> str:
     assert (done.code, done.json["result"]) == (0, "RESTORED"), done
     plan = site.loaded().plan
     typed = [part.lines for part in by_hand.parts(plan, "crm", plan.assets["crm"])]
-    (started,) = (lines for lines in typed if any("--prepare" in line for line in lines))
-    (applied,) = (lines for lines in typed if any("log.awk" in line for line in lines))
-    told = applied[-1].replace("echo BAD", "exit 9")
-    # The image has no jq: what this host's says of it.
-    jq = "jq() { case $2 in"
-    for filter_ in re.findall("jq -r '([^']*)'", "\n".join(applied)):
-        told_by = subprocess.run(
-            ["jq", "-r", filter_, str(target / "ccdr-manifest.json")], capture_output=True, check=True
-        )
-        jq += f"\n{shlex.quote(filter_)}) printf %s {shlex.quote(told_by.stdout.decode())};;"
-    lines = ("exec 3>&1 >&2", f"{jq}\nesac; }}", "D=$1", f"mkdir -p {by_hand.FETCHED}", *started)
-    lines += (f"ln -s $D/log {by_hand.FETCHED}/crm-log", *applied[:-1], told)
-    script = "\n".join((*lines, f"mariadb {CLIENT} -BN >&3 <<'END'", f"{ROWS} {OTHERS}", "END"))
-    argv = [*image_on(target), image_of(MAJOR), "bash", "-c", f"{script}\n", "type", str(target)]
+    (ready,) = (lines for lines in typed if any("--prepare" in line for line in lines))
+    (apply,) = (lines for lines in typed if any("log.awk" in line for line in lines))
+    begin, fill = typed[-2:]
+    in_image(target, "D=$1", *ready)
+    here = (f"D={target}", f"I={image_of(MAJOR)}", f"L={target}/log", *apply[2:])
+    assert apply[0].startswith("I=mariadb:$(jq ") and apply[1] == f"L={by_hand.FETCHED}/crm-log"
+    done_here = subprocess.run(["bash", "-ec", "\n".join(here)], capture_output=True, text=True, check=False)
+    assert done_here.returncode == 0 and "BAD" not in done_here.stdout, done_here
+    ask = (f"mariadb {CLIENT} -BN >&3 <<'END'", f"{ROWS} {OTHERS}", "END")
+    return in_image(target, "D=$1", "exec 3>&1 >&2", *begin, *fill, *ask)
+
+
+def in_image(target: Path, *lines: str) -> str:
+    argv = [*image_on(target), image_of(MAJOR), "bash", "-ec", "\n".join(lines), "type", str(target)]
     found = subprocess.run(argv, capture_output=True, text=True, check=False)
     subprocess.run([*image_on(target), image_of(MAJOR), "chown", "-R", "0:0", str(target)], check=True)
     assert found.returncode == 0, found

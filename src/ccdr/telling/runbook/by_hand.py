@@ -106,10 +106,7 @@ def parts(plan: Plan, name: str, asset: AnyEngine) -> Iterator[Part]:
         case "postgres", _:
             yield from _postgres(name, asset, streamed=method == "stream")
         case "mariadb", "physical":
-            yield from _mariadb_physical(name)
-            if asset.shipping is not None:
-                yield from _log(plan, name)
-                yield from _log_of_mariadb(name)
+            yield from _mariadb_physical(plan, name, ships=asset.shipping is not None)
         case "mariadb", _:
             yield from _mariadb(name, asset)
 
@@ -188,7 +185,8 @@ def _postgres_physical(plan: Plan, name: str, *, ships: bool) -> Iterator[Part]:
     )
 
 
-def _mariadb_physical(name: str) -> Iterator[Part]:
+def _mariadb_physical(plan: Plan, name: str, *, ships: bool) -> Iterator[Part]:
+    """In the order in which it is typed: as with PostgreSQL no server of this host takes a log."""
     yield Part(
         "It is what mariadb-backup has copied, data/. Compare every file with the SHA-256 that was taken of it (needs "
         "jq); where that names one, take an older snapshot.",
@@ -201,12 +199,25 @@ def _mariadb_physical(name: str) -> Iterator[Part]:
     )
     yield Part(
         "Make it ready with a mariadb-backup of the same series. It must end in `completed OK!`. Tables that lay "
-        "elsewhere (DATA DIRECTORY) stay in data/. Then it is started so that nobody reaches it but by its own socket: "
-        "it reads no my.cnf, which would name the old server's places, runs no events and follows nobody. Does it need "
-        "a plugin or a key? Add --plugin-load-add=… Once all is right, and a log (below) is applied: mariadb-admin "
-        "with the same options and shutdown, and start it by a configuration of its own.",
-        (*(line.format("$D/data") for line in PREPARED), *START_MARIADB),
+        "elsewhere (DATA DIRECTORY) stay in data/.",
+        tuple(line.format("$D/data") for line in PREPARED),
     )
+    if ships:
+        yield from _log(plan, name)
+        yield from _log_of_mariadb(name)
+    yield Part(
+        "Start a server of the same series on it, so that nobody reaches it but by its own socket: it reads no my.cnf, "
+        "which would name the old server's places, runs no events and follows nobody. Does it need a plugin or a key? "
+        "Add --plugin-load-add=… Once all is right: mariadb-admin with the same options and shutdown, and start it by "
+        "a configuration of its own.",
+        START_MARIADB,
+    )
+    if ships:
+        yield Part(
+            "Each time it is started its MEMORY tables are empty. Of a server to which the log was applied this fills "
+            "them:",
+            (f"mariadb {CLIENT} --comments --binary-mode < $D/memory.sql",),
+        )
 
 
 def _log(plan: Plan, name: str) -> Iterator[Part]:
@@ -325,22 +336,32 @@ _LED_BACK = Part(
 
 def _log_of_mariadb(name: str) -> Iterator[Part]:
     yield Part(
-        "On the server that you started on the copy, before anybody writes to it. In the last line, with "
-        "--stop-datetime=TIME (UTC), only what was written before is applied. The copy has no rows of MEMORY tables; "
-        "they are loaded where the log comes to them. Changes before that, and of tables whose rows nobody could take, "
-        "are left out: /tmp/left-out counts them.",
+        "Apply it in the same shell, before anybody has started a server on data/, and only in a container (without "
+        "Docker: on a host that has it), which sees nothing of this host but these files. I is an image of the same "
+        "series. In the last line of apply, with --stop-datetime=TIME (UTC), only what was written before is applied. "
+        "Rows of MEMORY tables are loaded where the log comes to them, and go again when the server ends: those that "
+        "it then had are in memory.sql. Changes before that, and of tables whose rows nobody could take, are left out, "
+        "and counted.",
         (
+            "I=mariadb:$(jq -r .contents.version $D/ccdr-manifest.json | cut -d. -f1,2)",
+            f"L={FETCHED}/{name}-log",
+            "docker run --rm -i --network none --user root -v $D:$D -v $L:$L:ro \\",
+            "  -e TZ=$(readlink -f /etc/localtime | sed 's,.*/zoneinfo/,,') \\",
+            "  --entrypoint bash $I -s $D $L <<'END'",
+            "D=$1 L=$2",
+            *START_MARIADB,
             "read -r first start rest < $D/data/mariadb_backup_binlog_info",
-            f"cd {FETCHED}/{name}-log",
+            "cd $L",
             """ls | grep -v '[.]open$' | grep -v '[.]json$' | sort -V | sed -n "/^$first$/,\\$p" > /tmp/files""",
             """Q="select concat(hex(table_schema), ' ', hex(table_name)) from information_schema.tables\"""",
             """Q="$Q where engine = 'MEMORY' and table_schema not like '%\\_schema'\"""",
             f'mariadb {CLIENT} -BNe "$Q" > /tmp/memory',
             "apply() {",
+            "  : > /tmp/left-out",
             '  TZ=UTC mariadb-binlog --verify-binlog-checksum "$@" > /tmp/c.sql || return',
             "  LC_ALL=C awk -v listed=/tmp/memory -v counted=/tmp/left-out -f $D/memory/log.awk \\",
             "    /tmp/c.sql > /tmp/a.sql &&",
-            f"    mariadb {CLIENT} --comments --binary-mode < /tmp/a.sql > /tmp/said",
+            f"    mariadb {CLIENT} --comments --binary-mode < /tmp/a.sql > /tmp/said && cat /tmp/left-out",
             "}",
             "P=$(head -n 1 $D/memory/taken)",
             'if grep -qx "${P% *}" /tmp/files; then',
@@ -350,17 +371,24 @@ def _log_of_mariadb(name: str) -> Iterator[Part]:
             """  mv /tmp/without /tmp/memory; sed -n -i "/^${P% *}$/,\\$p" /tmp/files; start=${P#* }""",
             "fi",
             'apply --start-position="$start" $(cat /tmp/files) || echo BAD',
+            "tail -n 1 /tmp/files; grep -a '^#.* end_log_pos ' /tmp/c.sql | tail -n 1",
+            """Q="select table_schema, table_name from information_schema.tables where engine = 'MEMORY'\"""",
+            """Q="$Q and table_schema not like '%\\_schema'\"""",
+            f"""mariadb {CLIENT} -rBNe "$Q" | while IFS=$'\\t' read -r d t; do""",
+            '  echo "use \\`$d\\`;"',
+            f"""  mariadb-dump {CLIENT} --hex-blob --dump-history "$d" "$t" |""",
+            """    sed "1,20s/='NO_AUTO_VALUE_ON_ZERO'/='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'/\"""",
+            "done > $D/memory.sql",
+            f"mariadb-admin {CLIENT} shutdown && wait",
+            "END",
         ),
     )
     yield Part(
-        "Did it say BAD, or did anything end with an error? Fetch the base anew. Else, how far did it come? The first "
-        "lines say how far the log goes (`position=FILE:PLACE`, `point=`), the last two the file and the place "
-        "(`end_log_pos`) of what was applied last: as far or further, where you went to its end. Is it less? Then do "
-        "not use it.",
-        (
-            *_reach(name),
-            "tail -n 1 /tmp/files; grep -a '^#.* end_log_pos ' /tmp/c.sql | tail -n 1",
-        ),
+        "Did it say BAD, or did anything end with an error? Fetch the base anew. Else, how far did it come? These "
+        "lines say how far the log goes (`position=FILE:PLACE`, `point=`), and the last two of before the file and the "
+        "place (`end_log_pos`) of what was applied last: as far or further, where you went to its end. Is it less? "
+        "Then do not use it.",
+        _reach(name),
     )
 
 
