@@ -77,6 +77,7 @@ def test_memory_tables_come_back_as_the_log_has_left_them(
         "crm.bits": 1, "crm.cyr": 1, "crm.hist": 2, "crm.live": 2, "crm.odd `m`": 1
     }  # fmt: skip
     assert by_hand_lines(live, tmp_path / "crm") == expected
+    assert applied_lines(live, tmp_path / "applied") == expected
 
 
 def by_hand_lines(site: Site, target: Path) -> str:
@@ -96,6 +97,18 @@ def by_hand_lines(site: Site, target: Path) -> str:
     assert done_here.returncode == 0 and "BAD" not in done_here.stdout, done_here
     ask = (f"mariadb {CLIENT} -BN >&3 <<'END'", f"{ROWS} {OTHERS}", "END")
     return in_image(target, "D=$1", "exec 3>&1 >&2", *begin, *fill, *ask)
+
+
+def applied_lines(site: Site, target: Path) -> str:
+    """What is told beside a directory to which the log is applied, typed."""
+    done = site.run(
+        "restore", "p", "--asset", "crm", "--at", "latest", "--to", str(target), "--yes-i-mean", target.name
+    )
+    assert (done.code, done.json["result"]) == (0, "RESTORED"), done
+    (said,) = [note for note in done.json["notes"] if "the log is applied" in note]
+    start, fill = said.partition("nobody else reaches: ")[2].split("; then fill its MEMORY tables: ")
+    begin = ("exec 3>&1 >&2", "chown -R mysql $1", start, f"mariadb-admin {CLIENT} --wait=30 ping", fill)
+    return in_image(target, *begin, f"mariadb {CLIENT} -BN >&3 <<'END'", f"{ROWS} {OTHERS}", "END")
 
 
 def in_image(target: Path, *lines: str) -> str:

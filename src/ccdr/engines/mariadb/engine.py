@@ -141,7 +141,7 @@ class MariaDB(MethodsConfig[Method]):
             return []
         from ccdr.engines.mariadb.physical.method import hand_over
 
-        return hand_over(restored)
+        return hand_over(restored, final, manifest)
 
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         return questions.rows(box, self._captured(manifest).restored(manifest), _database(manifest), sql)

@@ -33,6 +33,7 @@ STARTED = (
     f"$(sed -nE 's/^({_LAID_OUT})=/--&/p' {{0}}/backup-my.cnf 2> /dev/null)",
     f"{' '.join(f'--{name}={value}' for name, value in FOR_GOOD.items())} &",
 )
+OWN_CONF = "my.cnf"  # beside a copy's files, or a new server's
 # Never taken over, wherever they stood.
 NOT_TAKEN = frozenset(("wsrep_on", "wsrep_cluster_address", "wsrep_provider", "init_file", "init_slave"))
 

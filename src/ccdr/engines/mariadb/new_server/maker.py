@@ -20,7 +20,7 @@ from ccdr.engines.mariadb.new_server import memory_tables, own, private_server
 from ccdr.engines.mariadb.new_server.private_server import DATA, copied, with_room
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.physical.method import laid_out, prepare, prove, take_down_proven
-from ccdr.engines.mariadb.silenced import CLIENT, STARTED, silenced
+from ccdr.engines.mariadb.silenced import CLIENT, silenced
 from ccdr.engines.servers.connection import by_network, is_loopback, lacks_secret, without_secret
 from ccdr.engines.servers.new_server import NewServerMaker, not_taken, require_short, write
 from ccdr.engines.servers.silenced import told
@@ -104,11 +104,11 @@ class CopiedFiles:
     @staticmethod
     def leave(box: Place, files: Path, final: Path) -> str:
         private_server.stop(with_room(box))
-        start = f"start a server on it which nobody else reaches: {' '.join(STARTED).format(final / own.DATA)}"
+        start = f"mariadbd --defaults-file={final / own.CONF} --user=mysql &"
         fill = (
             f"; then fill its MEMORY tables: mariadb {CLIENT} --comments --binary-mode < {final / memory_tables.FILE}"
         )
-        return start + fill * (files / memory_tables.FILE).exists()
+        return f"start a server on it which nobody else reaches: {start}" + fill * (files / memory_tables.FILE).exists()
 
 
 @dataclass

@@ -11,13 +11,14 @@ from ccdr.engines.mariadb.inventory import OF_SERVER, SETTINGS, Inventory
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.server import option_line
 from ccdr.engines.mariadb.shipped import base_of, started_at
-from ccdr.engines.mariadb.silenced import FOR_GOOD, NOT_TAKEN
+from ccdr.engines.mariadb.silenced import FOR_GOOD, NOT_TAKEN, OWN_CONF
 from ccdr.engines.servers.new_server import refuse_settings
 from ccdr.engines.servers.settings import differing
 from ccdr.model.values import Manifest
 from ccdr.ports.new_server import Site
 
-CONF = "my.cnf"  # all below the home
+CONF = OWN_CONF
+# All below the home.
 DATA, BINLOG, LOGS, RUN = "data", "binlog", "log", "run"
 ERRORS = f"{LOGS}/error.log"
 # Whose options are called otherwise than the variables.

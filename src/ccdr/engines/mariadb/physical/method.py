@@ -19,11 +19,12 @@ from ccdr.engines.mariadb import memory_rows, questions, recovery, rights, serve
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
 from ccdr.engines.mariadb.client import Login, answers, quote_name
 from ccdr.engines.mariadb.connection import major_of
-from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.engines.mariadb.inventory import SETTINGS, Inventory
 from ccdr.engines.mariadb.objects import Objects, objects_of
 from ccdr.engines.mariadb.physical.capture import COPY, LINK, Copier, elsewhere
-from ccdr.engines.mariadb.silenced import PREPARED
+from ccdr.engines.mariadb.silenced import CLIENT, FOR_GOOD, OWN_CONF, PREPARED, SOCKET, silenced
 from ccdr.engines.servers.sandbox import in_place
+from ccdr.engines.servers.silenced import told
 from ccdr.model.answers import lacking, names_in
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
 from ccdr.model.values import CheckResult, Manifest, Probe, so_many
@@ -261,12 +262,19 @@ def prepare(box: Place, data: str) -> None:
         ) from None
 
 
-def hand_over(restored: Path) -> list[str]:
-    """The tables that lay elsewhere stay below the copy, where they are: a server would go on at their old paths."""
+def hand_over(restored: Path, final: Path, manifest: Manifest) -> list[str]:
+    """The tables that lay elsewhere stay below the copy, where they are: a server would go on at their old paths. What
+    it needs to run on them as it did is in a configuration of its own, and nothing by which it does to others."""
     links = sorted((restored / COPY).rglob(f"*{LINK}"))
     for link in links:
         link.unlink()
-    return elsewhere(str(link) for link in links)
+    inventory, conf = Inventory(manifest.contents), final / OWN_CONF
+    options = {f"loose-{name}": inventory.settings[name] for name in SETTINGS if name in inventory.settings}
+    options |= {**laid_out(_noted(restored / COPY / "backup-my.cnf")), **FOR_GOOD, "datadir": str(final / COPY)}
+    options |= {"socket": SOCKET, "skip_networking": "1"}
+    (restored / OWN_CONF).write_text(server.configuration(options, inventory.libraries), "utf-8")
+    still = silenced(inventory.settings, inventory.facts["plugins"], {}, shlex.quote(str(conf)), f"mariadb {CLIENT}")
+    return [*elsewhere(str(link) for link in links), *told(still)]
 
 
 def _noted(path: Path) -> str:
