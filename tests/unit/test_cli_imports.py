@@ -14,4 +14,11 @@ AT_ONCE = ("ccdr.cli", "ccdr.host", "ccdr.model", "ccdr.ports")
 def test_the_command_line_imports_no_room_before_a_verb_runs() -> None:
     done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
     more = [name for name in done.stdout.split() if not f"{name}.".startswith(tuple(f"{room}." for room in AT_ONCE))]
-    assert "ccdr.cli.recover" in done.stdout.split() and not more, more
+    assert "ccdr.cli.verbs" in done.stdout.split() and not more, more
+
+
+def test_a_command_imports_no_other_verb() -> None:
+    look = "import sys; from ccdr.cli import main; main.commands['status']; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    rooms = set(done.stdout.split())
+    assert "ccdr.cli.status" in rooms and not rooms & {f"ccdr.cli.{verb}" for verb in ("recover", "ledger", "demo")}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 
@@ -34,6 +35,25 @@ Exit status:
   5  another run holds the lock
 Where several apply: 2, 5, 1, 3, 4, in this order.
 """
+
+
+class Verbs(Mapping[str, click.Command]):
+    """Commands by name. A verb's module is imported once it is asked for: a command pays for its own alone."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._names:
+            raise KeyError(name)
+        word = name.replace("-", "_")
+        return cast("click.Command", getattr(import_module(f"ccdr.cli.{word}"), word))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class VerbGroup(click.Group):
