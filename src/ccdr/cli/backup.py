@@ -132,6 +132,8 @@ def _dry_run(jobs: list[Job]) -> Exit:
 
 def tell(result: BackupResult) -> None:
     """The backup for people."""
+    from ccdr.model.trouble import Trouble, next_step
+
     snapshot = result.snapshot
     click.echo(f"{word(result.result)}  {result.plan}/{result.asset}", nl=False)
     if snapshot is not None:
@@ -148,6 +150,8 @@ def tell(result: BackupResult) -> None:
         click.echo(f"  {note}")
     for finding in result.findings:
         click.echo(f"  finding: {finding}")
+    if result.other_cluster:
+        click.echo(f"  → {next_step(Trouble.OTHER_CLUSTER, result.plan, result.asset)}")
 
 
 def tell_group(done: GroupResult) -> None:
