@@ -390,6 +390,52 @@ def test_another_name_on_the_sources_server_if_wanted(site: Site, maria: MariaSo
     assert "ccdr" not in maria.sql("show databases") and maria.sql("select count(*) from `call`", "restored") == "3000"
 
 
+# Objects called like their database, each beside something that names the database itself.
+NAMESAKES = """
+create database stats; create database tariffs; create table tariffs.rate (n int); use stats;
+create sequence sq; create table t (stats bigint default nextval(sq) primary key, x int);
+create view stats as select nextval(sq); create table u (id int primary key, name int);
+create view v as select u.name as stats, r.n from u join tariffs.rate r on r.n = u.id;
+create view w as select stats.name, r.n from u stats join tariffs.rate r on r.n = stats.id;
+insert into tariffs.rate values (1); insert into u values (1, 1); insert into t (x) values (1);
+"""
+
+
+@pytest.fixture
+def namesakes(stored: Site, maria: MariaSource, tmp_path: Path) -> Iterator[Site]:
+    site = crm(with_own_repository(stored, tmp_path / "own"), maria, "stats", checks=ALIKE)
+    site.write("pw", f"{PASSWORD}\n", mode=0o600)
+    user = f"{USER}_stats@localhost"
+    maria.sql(f"{NAMESAKES} create user {user} identified by {_text(PASSWORD)}; grant all on *.* to {user}")
+    try:
+        site.backed_up()
+        yield site
+    finally:
+        maria.sql(f"drop database stats; drop database tariffs; drop user {user}")
+
+
+ALIKE = "restore_test: crm\nchecks: [{kind: identical}]\n"
+STANDS = "select lastval(stats.sq), next_not_cached_value from stats.sq; select * from stats.u"
+
+
+def test_what_is_called_like_its_database_is_the_copys_own(
+    namesakes: Site, maria: MariaSource, at_source: str, target: MariaSource
+) -> None:
+    before = maria.sql(STANDS)
+    done = go(namesakes, at_source.replace("restored", "another"), "--onto-source-server", name="another")
+    assert done.code == 0 and done.json["result"] == "RESTORED", done
+    maria.sql(
+        "insert into t (x) values (2); select * from stats; update v set stats = 7; update w set name = 8", "another"
+    )
+    assert maria.sql(STANDS) == before, "the source is as it was"
+    assert maria.sql("select count(*) from t; select name from u", "another").split() == ["2", "8"]
+    assert any("still named stats in the definition of w:" in note for note in done.json["notes"]), done.json["notes"]
+    target.sql("create database tariffs; create table tariffs.rate (n int)")
+    done = go(namesakes, url(target, "stats"), name="stats")
+    assert done.code == 0 and not any("still named" in note for note in done.json["notes"]), done
+    target.sql("insert into t (x) values (2); select * from stats, v, w", "stats")
+
+
 THEIRS = {
     "table": "create table t (id int)",
     "view": "create view v as select 1",

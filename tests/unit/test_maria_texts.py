@@ -80,6 +80,32 @@ def test_addresses_that_may_be_one_server() -> None:
         ("select `crm`.`id` from `t` `crm`", "select `crm`.`id` from `t` `crm`"),  # a table's alias
         ("select `t`.`crm` from `t`", "select `t`.`crm` from `t`"),
         ("select `crm2`.`id` from `crm2`", "select `crm2`.`id` from `crm2`"),
+        # a column, a view, an alias or a window called as the database beside references to it
+        ("`crm` int DEFAULT nextval(`crm`.`s`) + 1", "`crm` int DEFAULT nextval(`new`.`s`) + 1"),
+        (
+            "-- for `it's`\n`a\nb` int DEFAULT lastval(`crm`.`s`)",
+            "-- for `it's`\n`a\nb` int DEFAULT lastval(`new`.`s`)",
+        ),
+        (
+            "VIEW `crm` AS select setval(`crm`.`s`,5,1,0) AS `crm`",
+            "VIEW `crm` AS select setval(`new`.`s`,5,1,0) AS `crm`",
+        ),
+        (
+            "select `crm`.`t`.`n` AS `crm` from (`crm`.`t` join `o`.`o` on(`o`.`o`.`n` = `crm`.`t`.`id`))",
+            "select `new`.`t`.`n` AS `crm` from (`new`.`t` join `o`.`o` on(`o`.`o`.`n` = `new`.`t`.`id`))",
+        ),
+        (
+            "select `crm`.`crm`,`crm`.`f`(`crm`.`id`) from ((`crm`.`t` `crm` join `o`.`o`) straight_join `crm`.`u` `z`)",
+            "select `crm`.`crm`,`new`.`f`(`crm`.`id`) from ((`new`.`t` `crm` join `o`.`o`) straight_join `new`.`u` `z`)",
+        ),
+        (
+            "with crm as (select `crm`.`t`.`id` from `crm`.`t`)select `crm`.`id` from `crm` join `o`.`o`",
+            "with crm as (select `new`.`t`.`id` from `new`.`t`)select `crm`.`id` from `crm` join `o`.`o`",
+        ),
+        (
+            "select extract(year from `crm`.`d`),trim(both 'x' from `crm`.`n`) from `crm`.`t` `crm`",
+            "select extract(year from `crm`.`d`),trim(both 'x' from `crm`.`n`) from `new`.`t` `crm`",
+        ),
     ],
 )
 def test_references_to_the_database_are_renamed(line: str, expected: str) -> None:
@@ -87,9 +113,11 @@ def test_references_to_the_database_are_renamed(line: str, expected: str) -> Non
 
 
 def test_defaults_by_a_sequence_follow_their_table() -> None:
-    text = "CREATE TABLE `a` (\n  `id` int DEFAULT nextval(`w`.`s`),\n  `x` int DEFAULT 1,\n  KEY `k` (`x`)\n) ENGINE=InnoDB;\n"
+    columns = "  `id` int DEFAULT nextval(`w`.`s`),\n  `w` int DEFAULT 1,\n  `y\nz` int DEFAULT nextval(`w`.`s`) COMMENT '`w`.`s`',\n"
+    text = f"-- of `it's`\n\nCREATE TABLE `a` (\n{columns}  KEY `k` (`w`)\n) ENGINE=InnoDB;\n"
     assert list(renamed.sequence_defaults(text, "w", "crm")) == [
-        "ALTER TABLE `crm`.`a` MODIFY `id` int DEFAULT nextval(`crm`.`s`);"
+        "ALTER TABLE `crm`.`a` MODIFY `id` int DEFAULT nextval(`crm`.`s`);",
+        "ALTER TABLE `crm`.`a` MODIFY `y\nz` int DEFAULT nextval(`crm`.`s`) COMMENT '`w`.`s`';",
     ]
 
 

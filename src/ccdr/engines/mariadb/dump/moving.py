@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr.engines.mariadb import accounts
-from ccdr.engines.mariadb.client import quote_name, quote_text, text_of
+from ccdr.engines.mariadb.client import answers, quote_name, quote_text, text_of
 from ccdr.engines.mariadb.dump import files, renamed
 from ccdr.engines.mariadb.dump.fitness import UNFINISHED, objects_in
 from ccdr.engines.mariadb.dump.writer import Writer
@@ -21,6 +21,11 @@ from ccdr.engines.servers.silenced import Silenced, told
 from ccdr.model.errors import CcdrError, TestBroken
 
 OFF, ON = "DISABLED", "ENABLED"  # an event's status
+# Tables and views whose definition names the database {other}.
+_NAMING = """SELECT DISTINCT JSON_QUOTE(table_name) FROM (
+    SELECT table_name, column_default text FROM information_schema.columns WHERE table_schema = {db}
+    UNION ALL SELECT table_name, view_definition FROM information_schema.views WHERE table_schema = {db}) t
+  WHERE INSTR(text, CONCAT({other}, '.')) ORDER BY 1;"""
 _LATE = re.compile(r"^Note \(Code (?:1544|1588)\)", re.M)  # an event's time is up: it was disabled, or dropped
 
 
@@ -62,6 +67,7 @@ class Moving:
         run(accounts.script(on_all) + code, "making triggers and routines", self.name)
         make_views(self.writer, restored, inventory.database, self.name, on_objects)
         self._require_all(events=False)
+        self._require_own()
         output = run(renamed.disabled(renamed.telling(events)), "making events", self.name, "--show-warnings")
         self._require_all(events=True, late=len(_LATE.findall(output)))
         comment = quote_text(files.database_of(restored, inventory.facts)["comment"])
@@ -104,6 +110,23 @@ class Moving:
         for event in sorted(silent & present.keys() if events else ()):
             on = f"ALTER EVENT {quote_name(self.name)}.{quote_name(event.removeprefix('event '))} ENABLE"
             self.notes.extend(told([Silenced(f"{event} is disabled", on)]))
+
+    def _require_own(self) -> None:
+        """Nothing is defined by what the working database holds; what names the source's own is told: in a view, an
+        alias may be called so."""
+        if working := self._naming(self.working):
+            raise TestBroken(
+                f"{', '.join(working[:5])} in {self.name} would depend on the database {self.working}, which goes",
+                hint="restore into a directory, and load it by hand: docs/how-to/recover.md",
+            )
+        if (was := self.inventory.database) != self.name and (still := self._naming(was)):
+            self.notes.append(
+                f"still named {was} in the definition of {', '.join(still)}: SHOW CREATE tells what it is"
+            )
+
+    def _naming(self, other: str) -> list[str]:
+        sql = _NAMING.format(db=quote_text(self.name), other=quote_text(quote_name(other)))
+        return [str(name) for name in answers(self.writer.place, self.writer.login, sql, "asking the target")]
 
     def _back(self) -> None:
         """Nothing stays under the final name. What could not be taken back is marked by its comment."""

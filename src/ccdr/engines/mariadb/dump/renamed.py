@@ -18,35 +18,39 @@ from ccdr.model.errors import TestBroken
 V = TypeVar("V")
 _EVENTS = re.compile(r"^--\n-- Dumping events for database '.*'\n--$", re.M)
 _ROUTINES = re.compile(r"^--\n-- Dumping routines for database '.*'\n--$", re.M)
-_TOKEN = re.compile(r"'(?:[^'\\]|\\.|'')*'|`(?:[^`]|``)*`", re.DOTALL)
+# Comments hold names as they are, and a name may be half a quote.
+_TOKEN = re.compile(r"^--[^\n]*|'(?:[^'\\]|\\.|'')*'|`(?:[^`]|``)*`", re.DOTALL | re.M)
 _QUIET = re.compile(r"\b(SQL_NOTES|NOTE_VERBOSITY)=0")
 _ENABLED = re.compile(
     r"^(/\*!50106 CREATE\*/ (?:/\*!\d+ DEFINER=.*?\*/ )?/\*!\d+ EVENT `(?:[^`]|``)*` ON SCHEDULE .*? "
     r"ON COMPLETION (?:NOT )?PRESERVE )ENABLE\b",
     re.M,
 )
-_TABLE = re.compile(r"^CREATE TABLE (`(?:[^`]|``)*`) \($", re.M)
+# A table with its name, then each of its columns with its definition.
+_DEFINED = re.compile(r"^CREATE TABLE (?P<table>`(?:[^`]|``)*`) \($|^  (?P<column>`(?:[^`]|``)*` .*?),?$", re.M)
+# `a`.`b` is a column of the table or alias `a`, but in these places: in the database `a` it is a table or a sequence,
+# and a routine or a table's column with what follows.
+_BEFORE = re.compile(r"(?P<column>\b(?:extract|trim)\([^()]*)?(?:\bfrom|join) \(*$|\b(?:nextval|lastval|setval)\($")
+_AFTER = re.compile(r"\.`(?:[^`]|``)*`[.(]")
 
 
 def called(text: str, was: str, name: str) -> str:
-    """The text of tables or views with every reference to the database `was` made one to `name`. A statement that uses
-    the same word for something else, a table's alias, is left as it is."""
-    if quote_name(was) not in text:
-        return text
-    return "".join(_called(line, was, name) for line in text.splitlines(keepends=True))
+    """The text of tables or views with every reference to the database `was` made one to `name`. The same word for
+    something else (a column, a view, a table's alias) is left as it is."""
+    quoted, parts, done = quote_name(was), [], 0
+    for token in _TOKEN.finditer(text):
+        if token[0] == quoted and _is_database(text, *token.span()):
+            parts += [text[done : token.start()], quote_name(name)]
+            done = token.end()
+    return "".join([*parts, text[done:]])
 
 
-def _called(line: str, was: str, name: str) -> str:
-    quoted, spans = quote_name(was), []
-    for token in _TOKEN.finditer(line):
-        if token[0] != quoted or line[: token.start()].endswith("."):
-            continue
-        if not line[token.end() :].startswith("."):
-            return line
-        spans.append(token.span())
-    for start, end in reversed(spans):
-        line = line[:start] + quote_name(name) + line[end:]
-    return line
+def _is_database(text: str, start: int, end: int) -> bool:
+    before = text[max(0, start - 200) : start]
+    if before.endswith(".") or not text.startswith(".", end):
+        return False
+    place = _BEFORE.search(before)
+    return bool((place and not place["column"]) or _AFTER.match(text, end))
 
 
 def apart(code: str) -> tuple[str, str]:
@@ -76,14 +80,11 @@ def disabled(events: str) -> str:
 
 def sequence_defaults(tables: str, was: str, name: str) -> Iterator[str]:
     """Statements for a database whose tables have moved from `was` to `name`: the defaults that a sequence gives."""
-    quoted = f"{quote_name(was)}."
     table = ""
-    for line in tables.splitlines():
-        if match := _TABLE.match(line):
-            table = match[1]
-        elif line.startswith("  `") and quoted in _TOKEN.sub(lambda t: "" if t[0][0] == "'" else t[0], line):
-            column = _called(line, was, name).strip().removesuffix(",")
-            yield f"ALTER TABLE {quote_name(name)}.{table} MODIFY {column};"
+    for part in _DEFINED.finditer(tables):
+        table = part["table"] or table
+        if (column := part["column"]) and (moved := called(column, was, name)) != column:
+            yield f"ALTER TABLE {quote_name(name)}.{table} MODIFY {moved};"
 
 
 def but_events(objects: Mapping[str, V]) -> dict[str, V]:
