@@ -465,6 +465,30 @@ def test_values_that_a_dump_cannot_hold_fail_and_are_named(maria: MariaSource, d
     passes(centre)
 
 
+def test_a_session_that_is_not_utf8mb4_is_no_dump(maria: MariaSource, database: str, centre: Site) -> None:
+    """mariadb-dump says no character set of its own: both dumps would hold the same `?`. A user for whom the server's
+    statement does not run has a backup, as has one for whom it says the right one."""
+    maria.sql(
+        "set names utf8mb4; insert into customer (name) values ('\N{TELEPHONE RECEIVER}'); create view `v語` as select 1",
+        database,
+    )
+    try:
+        for says in ("utf8mb3", "latin1"):
+            maria.sql(f"set global init_connect = 'SET NAMES {says}'")
+            failed(centre.run("backup", "p"), centre, f"a session of this user {says}")
+            said = centre.run("doctor", "p")
+            assert said.code == 1 and "GRANT CONNECTION ADMIN ON *.* TO" in said.stdout, said
+        maria.sql("set global init_connect = 'SET NAMES utf8mb4'")
+        centre.backed_up()
+        maria.sql(
+            f"set global init_connect = 'SET NAMES utf8'; grant connection admin on *.* to {USER}_{database}@localhost"
+        )
+        centre.backed_up()
+    finally:
+        maria.sql("set global init_connect = default")
+    passes(centre)
+
+
 DATED = """
 create table owner (id int primary key);
 create table past (id int primary key, o int, foreign key (o) references owner (id) on delete cascade)

@@ -37,6 +37,7 @@ MIXED = "update crm.live l join crm.other o set l.n = l.n + 10, o.id = o.id + 1 
 ROWS = "select group_concat(agent, n order by agent) from crm.live; select sum(n), count(*) from crm.`odd ``m```;"
 ROWS += """select group_concat(id, d order by id) from crm.num;
 select auto_increment from information_schema.tables where table_schema = 'crm' and table_name = 'num';"""
+OURS = "ccdr_backup_crm@localhost"
 OTHERS = "select id from crm.other; select count(*) from crm.calls"
 
 
@@ -117,6 +118,16 @@ def in_image(target: Path, *lines: str) -> str:
     subprocess.run([*image_on(target), image_of(MAJOR), "chown", "-R", "0:0", str(target)], check=True)
     assert found.returncode == 0, found
     return found.stdout.strip()
+
+
+def test_rows_that_would_be_written_otherwise_are_no_base(live: Site, source: MariaSource) -> None:
+    source.sql(f"set global init_connect = 'SET NAMES utf8'; revoke connection admin, super on *.* from {OURS}")
+    try:
+        done, said = live.run("backup", "p"), live.run("doctor", "p")
+    finally:
+        source.sql(f"set global init_connect = default; grant all on *.* to {OURS}")
+    assert done.code == 1 and "a session of this user utf8mb3" in done.json["reason"], done
+    assert said.code == 1 and "a session of this user utf8mb3" in said.stdout, said
 
 
 def test_changes_of_rows_that_no_base_has_are_left_out_and_counted(

@@ -49,6 +49,14 @@ class Login:
         return ["mariadb-dump", *self.arguments, "--default-character-set=utf8mb4", "--skip-dump-date", *options]
 
 
+def foreign_characters(place: Place, login: Login) -> str:
+    """Which character sets but utf8mb4 a session has that does not say its own, as mariadb-dump's does not: what it is
+    told is the server's to choose. Empty where all is well."""
+    sql = "SELECT @@character_set_client, @@character_set_results, @@character_set_connection;\n"
+    told = place.run(login.asking(), stdin=sql, what="asking for a session's character set").stdout.split()
+    return ", ".join(sorted({*told} - {"utf8mb4"}))
+
+
 def answers(place: Place, login: Login, sql: str, what: str, *, watch: Path | None = None) -> list[Any]:
     """Each row's one column, which must be JSON."""
     output = place.run(login.asking(), stdin=f"{OURS}{sql}", what=what, watch=watch).stdout

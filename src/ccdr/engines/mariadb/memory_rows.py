@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.engines.mariadb.client import Login, answers, in_list, quote_name, quote_text
+from ccdr.engines.mariadb.dump.capturable import require_characters
 from ccdr.engines.mariadb.dump.files import HAS_AN_EMPTY_MEMBER, TOLD_AS_IT_IS, dump_rows
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE
 from ccdr.engines.mariadb.dump.lock import ReadLock
@@ -141,14 +142,20 @@ class MemoryRows:
         return all(int(number) > mine.get(domain, 0) for domain, _, number in parts)
 
 
+def takable(place: Place, login: Login) -> list[Any]:
+    """The key, database and name of each table whose rows are taken; BackupFailed where they would be others."""
+    if tables := answers(place, login, _TAKEN, "listing MEMORY tables"):
+        require_characters(place, login)
+    return tables
+
+
 def take(place: Place, login: Login, tools: Tools, into: Path) -> dict[str, Any] | None:
     """Written to FILE of `into`, which is made ready to be carried out by anybody; for the manifest. None where there
     are none, or no lock was to be had. A table that cannot be read is left out."""
     (into / BESIDE).mkdir()
     (into / PROGRAM).write_text(LEAVE_OUT)
     (into / TAKEN).touch()
-    tables = answers(place, login, _TAKEN, "listing MEMORY tables")
-    if not tables:
+    if not (tables := takable(place, login)):
         return None
     lock = ReadLock(place, login, tools)
     taken: list[str] = []

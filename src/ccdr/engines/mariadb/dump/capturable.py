@@ -5,11 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ccdr.engines.mariadb.client import Login
+from ccdr.engines.mariadb.client import Login, foreign_characters
 from ccdr.engines.mariadb.objects import Objects, broken_views
 from ccdr.model.errors import BackupFailed
 from ccdr.model.values import so_many
 from ccdr.ports.place import Place
+
+
+def require_characters(place: Place, login: Login) -> None:
+    """BackupFailed where the server has mariadb-dump write other characters than there are."""
+    if foreign := foreign_characters(place, login):
+        raise BackupFailed(
+            f"the server makes a session of this user {foreign}, in place of utf8mb4: a dump would hold `?` for "
+            "characters that this lacks",
+            hint="init_connect does it: SET NAMES utf8mb4 there, or GRANT CONNECTION ADMIN ON *.* TO this user, for "
+            "whom it does not run; or skip-character-set-client-handshake does: start the server without that",
+        )
 
 
 def require_leavable(objects: Objects, leave_out: Collection[str]) -> None:

@@ -23,7 +23,12 @@ from ccdr.engines.mariadb.client import (
     text_of,
 )
 from ccdr.engines.mariadb.dump import files
-from ccdr.engines.mariadb.dump.capturable import require_capturable, require_leavable, require_working
+from ccdr.engines.mariadb.dump.capturable import (
+    require_capturable,
+    require_characters,
+    require_leavable,
+    require_working,
+)
 from ccdr.engines.mariadb.dump.lock import Instant
 from ccdr.engines.mariadb.dump.rows import DumpedRows, RowDump
 from ccdr.engines.mariadb.inventory import as_recorded, facts_of
@@ -61,6 +66,7 @@ class Dumper:
     def capture(self, into: Path) -> Capture:
         """Everything into the empty directory `into`; BackupFailed where no attempt gave a true copy."""
         for attempt in range(1, ATTEMPTS + 1):
+            require_characters(self.place, self.login)
             before = self._objects()
             require_working(self.place, self.login, self.database, before)
             try:

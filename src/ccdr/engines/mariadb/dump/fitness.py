@@ -8,7 +8,7 @@ from typing import Any
 
 from ccdr.engines.mariadb import variables
 from ccdr.engines.mariadb.address import shown
-from ccdr.engines.mariadb.client import Login, answers, lines, quote_name, quote_text
+from ccdr.engines.mariadb.client import Login, answers, foreign_characters, lines, quote_name, quote_text
 from ccdr.engines.mariadb.connection import Connection, major_of
 from ccdr.engines.mariadb.inventory import SETTINGS, ZONES, Inventory
 from ccdr.engines.servers.settings import set_otherwise
@@ -75,6 +75,11 @@ def refuse_unfit(place: Place, login: Login, to: Connection, facts: Facts, inven
         )
     if facts.read_only or _is_replica(place, login):
         raise UsageProblem(f"{shown(to)} is a replica or read-only, and must not be written", hint="name its primary")
+    if foreign := foreign_characters(place, login):
+        raise UsageProblem(
+            f"{shown(to)} makes every session {foreign}: what ccdr dumps there to compare it would be otherwise",
+            hint="start that server without skip-character-set-client-handshake",
+        )
     if not _administrates(lines(place, login, "SHOW GRANTS;", "asking for the user's rights")):
         raise UsageProblem(
             f"{user} is no administrator at {shown(to)}: users, definers and grants would not come back",

@@ -13,7 +13,12 @@ from ccdr.engines.mariadb import accounts, questions, rights, server
 from ccdr.engines.mariadb.client import Login, text_of
 from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.dump import beyond, files, identity
-from ccdr.engines.mariadb.dump.capturable import require_capturable, require_leavable, require_working
+from ccdr.engines.mariadb.dump.capturable import (
+    require_capturable,
+    require_characters,
+    require_leavable,
+    require_working,
+)
 from ccdr.engines.mariadb.dump.capture import Dumper
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE, load_rows, require_whole, tables_of
 from ccdr.engines.mariadb.inventory import Inventory
@@ -57,6 +62,7 @@ class Dump:
         if granted.there and not granted.lacking:
             objects = objects_of(source.place, login, c.database)
             try:
+                require_characters(source.place, login)
                 require_leavable(objects, self.asset.leave_out)
                 objects = objects.without(self.asset.leave_out)
                 require_capturable(objects, c.database, lock=self._lock)

@@ -26,7 +26,7 @@ from ccdr.engines.mariadb.silenced import CLIENT, FOR_GOOD, OWN_CONF, PREPARED, 
 from ccdr.engines.servers.sandbox import in_place
 from ccdr.engines.servers.silenced import told
 from ccdr.model.answers import lacking, names_in
-from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
+from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, TestBroken, blaming_the_log
 from ccdr.model.values import CheckResult, Manifest, Probe, so_many
 from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.check import CheckContext
@@ -91,14 +91,25 @@ class Physical:
         yield from rights.judged(granted, c.user, c.database, canary=self.asset.keeps_canary)
         if granted.there and not granted.lacking:
             yield _tables(objects_of(source.place, login, c.database), c.database)
+            if self._shipping:
+                try:
+                    memory_rows.takable(source.place, login)
+                except BackupFailed as error:
+                    yield Probe.fail("MEMORY tables", str(error), error.hint or "change the source")
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         c = self.asset.connection
         login = c.login(source.credentials)
         rights.require(rights.rights_of(source.place, login, c.database), c.user, c.database)
-        asset, shipping = self.asset, self.asset.log_shipping is not None
-        live = Copier(source.place, login, c.database, asset.data_directory, self.source_name, tools, shipping)
+        if self._shipping:
+            memory_rows.takable(source.place, login)  # before hours of copying
+        asset = self.asset
+        live = Copier(source.place, login, c.database, asset.data_directory, self.source_name, tools, self._shipping)
         return live.capture(into)
+
+    @property
+    def _shipping(self) -> bool:
+        return self.asset.log_shipping is not None
 
     # --- the sandbox ----------------------------------------------------------------------------------
 
