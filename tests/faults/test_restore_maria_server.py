@@ -390,13 +390,16 @@ def test_another_name_on_the_sources_server_if_wanted(site: Site, maria: MariaSo
     assert "ccdr" not in maria.sql("show databases") and maria.sql("select count(*) from `call`", "restored") == "3000"
 
 
-# Objects called like their database, each beside something that names the database itself.
+# Objects called like their database, each beside something that names the database itself; and a key to a table that
+# is not there.
 NAMESAKES = """
 create database stats; create database tariffs; create table tariffs.rate (n int); use stats;
 create sequence sq; create table t (stats bigint default nextval(sq) primary key, x int);
 create view stats as select nextval(sq); create table u (id int primary key, name int);
 create view v as select u.name as stats, r.n from u join tariffs.rate r on r.n = u.id;
 create view w as select stats.name, r.n from u stats join tariffs.rate r on r.n = stats.id;
+set foreign_key_checks = 0;
+create table k (id int, constraint `to ``gone` foreign key (id) references gone (id) on delete cascade) engine = innodb;
 insert into tariffs.rate values (1); insert into u values (1, 1); insert into t (x) values (1);
 """
 
@@ -415,7 +418,9 @@ def namesakes(stored: Site, maria: MariaSource, tmp_path: Path) -> Iterator[Site
 
 
 ALIKE = "restore_test: crm\nchecks: [{kind: identical}]\n"
-STANDS = "select lastval(stats.sq), next_not_cached_value from stats.sq; select * from stats.u"
+STANDS = (
+    "select count(*) from stats.k; select lastval(stats.sq), next_not_cached_value from stats.sq; select * from stats.u"
+)
 
 
 def test_what_is_called_like_its_database_is_the_copys_own(
@@ -430,10 +435,15 @@ def test_what_is_called_like_its_database_is_the_copys_own(
     assert maria.sql(STANDS) == before, "the source is as it was"
     assert maria.sql("select count(*) from t; select name from u", "another").split() == ["2", "8"]
     assert any("still named stats in the definition of w:" in note for note in done.json["notes"]), done.json["notes"]
+    maria.sql(
+        "set foreign_key_checks = 0; create table gone (id int primary key); insert into gone values (1)", "another"
+    )
+    maria.sql("insert into k values (1)", "another")
     target.sql("create database tariffs; create table tariffs.rate (n int)")
     done = go(namesakes, url(target, "stats"), name="stats")
     assert done.code == 0 and not any("still named" in note for note in done.json["notes"]), done
     target.sql("insert into t (x) values (2); select * from stats, v, w", "stats")
+    assert "REFERENCES `gone` (`id`) ON DELETE CASCADE" in target.sql("show create table k", "stats")
 
 
 THEIRS = {

@@ -114,10 +114,14 @@ def test_references_to_the_database_are_renamed(line: str, expected: str) -> Non
 
 def test_defaults_by_a_sequence_follow_their_table() -> None:
     columns = "  `id` int DEFAULT nextval(`w`.`s`),\n  `w` int DEFAULT 1,\n  `y\nz` int DEFAULT nextval(`w`.`s`) COMMENT '`w`.`s`',\n"
-    text = f"-- of `it's`\n\nCREATE TABLE `a` (\n{columns}  KEY `k` (`w`)\n) ENGINE=InnoDB;\n"
-    assert list(renamed.sequence_defaults(text, "w", "crm")) == [
+    keys = "".join(f"  CONSTRAINT `{k}` FOREIGN KEY (`w`) REFERENCES `gone` (`id`)," for k in ("to", "to ``gone"))
+    keys = keys.replace(",  ", ",\n  ").removesuffix(",")
+    text = f"-- of `it's`\n\nCREATE TABLE `a` (\n{columns}  KEY `k` (`w`),\n{keys}\n) ENGINE=InnoDB;\n"
+    assert list(renamed.left_behind(text, "w", "crm", {("a", "to `gone")})) == [
         "ALTER TABLE `crm`.`a` MODIFY `id` int DEFAULT nextval(`crm`.`s`);",
         "ALTER TABLE `crm`.`a` MODIFY `y\nz` int DEFAULT nextval(`crm`.`s`) COMMENT '`w`.`s`';",
+        "ALTER TABLE `crm`.`a` DROP FOREIGN KEY `to ``gone`;",
+        "ALTER TABLE `crm`.`a` ADD CONSTRAINT `to ``gone` FOREIGN KEY (`w`) REFERENCES `gone` (`id`);",
     ]
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.client import answers, quote_name, quote_text, text_of
@@ -25,7 +26,10 @@ OFF, ON = "DISABLED", "ENABLED"  # an event's status
 _NAMING = """SELECT DISTINCT JSON_QUOTE(table_name) FROM (
     SELECT table_name, column_default text FROM information_schema.columns WHERE table_schema = {db}
     UNION ALL SELECT table_name, view_definition FROM information_schema.views WHERE table_schema = {db}) t
-  WHERE INSTR(text, CONCAT({other}, '.')) ORDER BY 1;"""
+  WHERE INSTR(text, CONCAT('`', REPLACE({other}, '`', '``'), '`.')) ORDER BY 1;"""
+# Foreign keys to a table of it: one that was not there, or not of InnoDB, has not moved with them.
+_KEYS = """SELECT JSON_ARRAY(table_name, constraint_name) FROM information_schema.referential_constraints
+  WHERE constraint_schema = {db} AND unique_constraint_schema = {other};"""
 _LATE = re.compile(r"^Note \(Code (?:1544|1588)\)", re.M)  # an event's time is up: it was disabled, or dropped
 
 
@@ -58,10 +62,10 @@ class Moving:
         made = files.create_database(unfinished)
         run(made if self.before is None else made.replace("CREATE", "ALTER", 1), "making the database")
         run(self._renaming(self.working, self.name), "moving the tables")
-        moved = renamed.sequence_defaults(
-            renamed.called(text_of(restored / files.TABLES), inventory.database, self.working), self.working, self.name
-        )
-        run(f"SET SESSION system_versioning_alter_history=KEEP;\n{''.join(moved)}", "setting defaults")
+        tables = renamed.called(text_of(restored / files.TABLES), inventory.database, self.working)
+        moved = renamed.left_behind(tables, self.working, self.name, self._asked(_KEYS, self.working))
+        settings = "system_versioning_alter_history=KEEP, foreign_key_checks=0"
+        run(f"SET SESSION {settings};\n{''.join(moved)}", "setting defaults and keys")
         on_all, on_objects = rights_in(self.rights, self.name)
         code, events = renamed.apart(text_of(restored / files.CODE))
         run(accounts.script(on_all) + code, "making triggers and routines", self.name)
@@ -114,19 +118,19 @@ class Moving:
     def _require_own(self) -> None:
         """Nothing is defined by what the working database holds; what names the source's own is told: in a view, an
         alias may be called so."""
-        if working := self._naming(self.working):
+        if working := [*self._asked(_NAMING, self.working), *(key for key, _ in self._asked(_KEYS, self.working))]:
             raise TestBroken(
                 f"{', '.join(working[:5])} in {self.name} would depend on the database {self.working}, which goes",
                 hint="restore into a directory, and load it by hand: docs/how-to/recover.md",
             )
-        if (was := self.inventory.database) != self.name and (still := self._naming(was)):
+        if (was := self.inventory.database) != self.name and (still := self._asked(_NAMING, was)):
             self.notes.append(
                 f"still named {was} in the definition of {', '.join(still)}: SHOW CREATE tells what it is"
             )
 
-    def _naming(self, other: str) -> list[str]:
-        sql = _NAMING.format(db=quote_text(self.name), other=quote_text(quote_name(other)))
-        return [str(name) for name in answers(self.writer.place, self.writer.login, sql, "asking the target")]
+    def _asked(self, sql: str, other: str) -> list[Any]:
+        asked = sql.format(db=quote_text(self.name), other=quote_text(other))
+        return answers(self.writer.place, self.writer.login, asked, "asking the target")
 
     def _back(self) -> None:
         """Nothing stays under the final name. What could not be taken back is marked by its comment."""

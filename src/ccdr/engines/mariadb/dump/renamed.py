@@ -9,7 +9,7 @@ are left as they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TypeVar
 
 from ccdr.engines.mariadb.client import quote_name
@@ -26,8 +26,12 @@ _ENABLED = re.compile(
     r"ON COMPLETION (?:NOT )?PRESERVE )ENABLE\b",
     re.M,
 )
-# A table with its name, then each of its columns with its definition.
-_DEFINED = re.compile(r"^CREATE TABLE (?P<table>`(?:[^`]|``)*`) \($|^  (?P<column>`(?:[^`]|``)*` .*?),?$", re.M)
+# A table with its name, then each of its columns and foreign keys with its definition.
+_DEFINED = re.compile(
+    r"^CREATE TABLE (?P<table>`(?:[^`]|``)*`) \($|^  (?P<column>`(?:[^`]|``)*` .*?),?$"
+    r"|^  (?P<constraint>CONSTRAINT (?P<key>`(?:[^`]|``)*`) FOREIGN KEY .*?),?$",
+    re.M,
+)
 # `a`.`b` is a column of the table or alias `a`, but in these places: in the database `a` it is a table or a sequence,
 # and a routine or a table's column with what follows.
 _BEFORE = re.compile(r"(?P<column>\b(?:extract|trim)\([^()]*)?(?:\bfrom|join) \(*$|\b(?:nextval|lastval|setval)\($")
@@ -78,13 +82,18 @@ def disabled(events: str) -> str:
     return _ENABLED.sub(r"\1DISABLE", events)
 
 
-def sequence_defaults(tables: str, was: str, name: str) -> Iterator[str]:
-    """Statements for a database whose tables have moved from `was` to `name`: the defaults that a sequence gives."""
+def left_behind(tables: str, was: str, name: str, keys: Collection[tuple[str, str]]) -> Iterator[str]:
+    """Statements for a database whose tables have moved from `was` to `name`: the defaults that a sequence gives, and
+    foreign `keys` (table, key) to what has not moved with them."""
+    quoted = {(quote_name(table), quote_name(key)) for table, key in keys}
     table = ""
     for part in _DEFINED.finditer(tables):
         table = part["table"] or table
         if (column := part["column"]) and (moved := called(column, was, name)) != column:
             yield f"ALTER TABLE {quote_name(name)}.{table} MODIFY {moved};"
+        elif (table, part["key"]) in quoted:
+            yield f"ALTER TABLE {quote_name(name)}.{table} DROP FOREIGN KEY {part['key']};"
+            yield f"ALTER TABLE {quote_name(name)}.{table} ADD {part['constraint']};"
 
 
 def but_events(objects: Mapping[str, V]) -> dict[str, V]:
