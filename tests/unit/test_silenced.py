@@ -76,8 +76,14 @@ def test_what_the_plan_asks_for_is_not_silenced() -> None:
     assert not list(of_settings({"archive_mode": "off", LIBRARIES: "auto_explain"}, {}, "x"))
 
 
+MARIA_PLUGINS = {"FEDERATED": "ha_federatedx.so", "ARCHIVE": "ha_archive.so", "ROCKSDB": "ha_rocksdb.so"}
+MARIA_PLUGINS |= {"NEW_ONE": "ha_new_one.so", "ed25519": "auth_ed25519.so"}
+
+
 def maria(**settings: str) -> own.Own:
-    manifest = a_manifest(contents={"version": "11.8.2", "settings": settings, "plugins": {}, "utc_offset_s": 0})
+    manifest = a_manifest(
+        contents={"version": "11.8.2", "settings": settings, "plugins": MARIA_PLUGINS, "utc_offset_s": 0}
+    )
     site = Site(Path("/srv/dialler"))
     return own.Own(site, manifest, 3306, Path("/srv/dialler/run/s"), {}, 2**32)
 
@@ -85,17 +91,21 @@ def maria(**settings: str) -> own.Own:
 def test_a_new_mariadb_server_runs_no_events_follows_nobody_and_opens_no_table_elsewhere(tmp_path: Path) -> None:
     made = maria(event_scheduler="ON", wsrep_on="ON").options("/srv/dialler")
     assert made["event_scheduler"] == "OFF" and made["skip_slave_start"] == "1" and made["symbolic_links"] == "0"
-    assert {made[f"loose-plugin-{name}"] for name in ("federated", "spider", "connect", "s3")} == {"OFF"}
+    shut = {name.removeprefix("loose-plugin-"): value for name, value in made.items() if "loose-plugin-" in name}
+    assert shut == dict.fromkeys(("federated", "spider", "connect", "s3", "sphinx", "new_one"), "OFF"), (
+        "others are local"
+    )
     assert not [name for name in made if "wsrep" in name]
     path = tmp_path / "my.cnf"
     path.write_text(maria(event_scheduler="ON").text("/srv/dialler"))
-    plugins = {"FEDERATED": "ha_federatedx.so", "ARCHIVE": "ha_archive.so"}
-    found = list(of_mariadb({"event_scheduler": "ON"}, plugins, {}, str(path), "true"))
-    assert len(found) == 2
+    found = list(of_mariadb({"event_scheduler": "ON"}, MARIA_PLUGINS, {}, str(path), "true"))
+    assert len(found) == 3
     for one in found:
         subprocess.run(["sh", "-ec", one.on], check=True)
     lines = path.read_text().splitlines()
-    assert "event_scheduler=ON" in lines and not [line for line in lines if "federated" in line]
+    assert "event_scheduler=ON" in lines and not [
+        line for line in lines if "=OFF" in line and ("federated" in line or "new_one" in line)
+    ]
     assert [line for line in lines if "plugin-spider" in line], "no other"
     assert not list(of_mariadb({"event_scheduler": "OFF"}, {}, {}, "x", "true"))
     assert not list(of_mariadb({"event_scheduler": "ON"}, {}, {"event_scheduler": "ON"}, "x", "true"))

@@ -11,7 +11,7 @@ from ccdr.engines.mariadb.inventory import OF_SERVER, SETTINGS, Inventory
 from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.mariadb.server import option_line
 from ccdr.engines.mariadb.shipped import base_of, started_at
-from ccdr.engines.mariadb.silenced import FOR_GOOD, NOT_TAKEN, OWN_CONF
+from ccdr.engines.mariadb.silenced import NOT_TAKEN, OWN_CONF, for_good
 from ccdr.engines.servers.new_server import refuse_settings
 from ccdr.engines.servers.settings import differing
 from ccdr.model.values import Manifest
@@ -93,7 +93,7 @@ class Own:
             "bind_address": self.site.address,
             "port": str(self.port),
             "server_id": str(new_server_id(self.site.mark)),
-            **FOR_GOOD,
+            **for_good(inventory.facts["plugins"]),
         }
         if self.logs:
             out["log_bin"] = str(at / BINLOG / self._log_name)

@@ -22,7 +22,7 @@ from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.inventory import SETTINGS, Inventory
 from ccdr.engines.mariadb.objects import Objects, objects_of
 from ccdr.engines.mariadb.physical.capture import COPY, LINK, Copier, elsewhere
-from ccdr.engines.mariadb.silenced import CLIENT, FOR_GOOD, OWN_CONF, PREPARED, SOCKET, silenced
+from ccdr.engines.mariadb.silenced import CLIENT, OWN_CONF, PREPARED, SOCKET, for_good, silenced
 from ccdr.engines.servers.sandbox import in_place
 from ccdr.engines.servers.silenced import told
 from ccdr.model.answers import lacking, names_in
@@ -281,8 +281,8 @@ def hand_over(restored: Path, final: Path, manifest: Manifest) -> list[str]:
         link.unlink()
     inventory, conf = Inventory(manifest.contents), final / OWN_CONF
     options = {f"loose-{name}": inventory.settings[name] for name in SETTINGS if name in inventory.settings}
-    options |= {**laid_out(_noted(restored / COPY / "backup-my.cnf")), **FOR_GOOD, "datadir": str(final / COPY)}
-    options |= {"socket": SOCKET, "skip_networking": "1"}
+    options |= {**laid_out(_noted(restored / COPY / "backup-my.cnf")), **for_good(inventory.facts["plugins"])}
+    options |= {"datadir": str(final / COPY), "socket": SOCKET, "skip_networking": "1"}
     (restored / OWN_CONF).write_text(server.configuration(options, inventory.libraries), "utf-8")
     still = silenced(inventory.settings, inventory.facts["plugins"], {}, shlex.quote(str(conf)), f"mariadb {CLIENT}")
     return [*elsewhere(str(link) for link in links), *told(still)]
