@@ -31,6 +31,8 @@ checks:
   - {kind: rows, table: customer, at_least: 202}
 """
 MORE = f"""
+create table crm.waiting (id int auto_increment primary key) engine = memory;
+insert into crm.waiting values (1), (2), (9); delete from crm.waiting where id = 9;
 create user {APP}@localhost identified by '{APP_PASSWORD}'; grant select, insert, execute, alter on crm.* to {APP}@localhost;
 grant process on *.* to {APP}@localhost;
 create event crm.late on schedule every 1 second starts now() + interval 1 year do insert into agent_log (event) values ('late');

@@ -37,6 +37,9 @@ def facts(container: str, socket: Path) -> str:
     return ask(container, socket, FACTS, *backup_user("crm"))
 
 
+NEXT = "select auto_increment from information_schema.tables where table_schema = 'crm' and table_name = 'waiting'"
+
+
 def of_source(server: MariaSource) -> str:
     return facts(server.container, Path("/sockets/mysqld.sock"))
 
@@ -74,7 +77,7 @@ def test_of_a_dump_started_by_debian(site: Site, server: MariaSource, tmp_path: 
         )
         assert "denied" in ask(container, socket, "select 1", APP, "wrong")
         assert ask(container, socket, "select count(*) from crm.live_agent") == "0"
-        assert any("1 MEMORY table (live_agent) will be empty" in note for note in done.json["notes"])
+        assert any("2 MEMORY tables (live_agent, waiting) will be empty" in note for note in done.json["notes"])
         (left,) = (note for note in done.json["notes"] if note.startswith("set at the source, and not so here: "))
         assert left.split(" (")[0].split(": ")[1] == "foreign_key_checks, report_host", left
         assert "s3cret" in (home / "my.cnf").read_text()
@@ -84,6 +87,7 @@ def test_of_a_dump_started_by_debian(site: Site, server: MariaSource, tmp_path: 
         for line in (wait, refill):
             subprocess.run(["docker", "exec", container, "sh", "-ec", line], check=True, capture_output=True)
         assert ask(container, socket, "select count(*) from crm.live_agent") == "2"
+        assert ask(container, socket, NEXT) == "10", "as the source gives it, and not behind its rows"
         (look,) = done.json["start"]["look"]
         told = subprocess.run(
             ["docker", "exec", container, "sh", "-ec", look], check=True, capture_output=True, text=True
@@ -124,6 +128,7 @@ def test_of_a_copy_and_its_log_started_by_docker_and_backed_up_again(
                 ["docker", "exec", "-u", "root", container, "sh", "-ec", line], check=True, capture_output=True
             )
         assert ask(container, socket, agents) == server.sql(agents)
+        assert ask(container, socket, NEXT) == "10"
         (told,) = (c["actual"] for c in done.json["checks"] if c["name"] == "files")
         assert "made by the log: made_late, and what a session alone had set" in told, "none of the base's own"
         engine = "select engine from information_schema.tables where table_name = 'made_late'"

@@ -178,7 +178,7 @@ class Maker(NewServerMaker["MariaDB"]):
             box.run(["sh", "-c", _KEEP_VARIABLES], stdin=text, what="keeping the source's variables")
             # What stands in for another database in a sandbox has no place in a real one.
             Dump(self.asset.model_copy(update={"prepare_sql": ()})).load(with_room(box), restored, manifest)
-            memory_tables.keep(box, restored, manifest)
+            memory_tables.keep_anew(box, manifest)
             return None
         prove(box, HOME, manifest)
         files = CopiedFiles(self.asset)

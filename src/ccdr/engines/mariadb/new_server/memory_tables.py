@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ccdr.engines.mariadb import memory_rows, server
-from ccdr.engines.mariadb.client import quote_name
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.memory_rows import MemoryRows
@@ -19,23 +18,21 @@ from ccdr.ports.new_server import HOME
 from ccdr.ports.place import Place
 
 FILE = "memory.sql"  # below the home
-_KEEP = f"""umask 077; use=$1; shift; {{ printf '%s\\n' "$use"; cat "$@"; }} > {HOME}/{FILE}"""
 _REFILL = f"{shlex.join(server.LOGIN.client(f'--init-command=SET SESSION {AS_THEY_ARE}'))} < {HOME}/{FILE}"
 STARTING = 24  # times, five seconds apart, that a client knocks at a server which was started just now
 
 
-def in_memory(manifest: Manifest) -> dict[str, str]:
-    """Of a dump: its MEMORY tables that hold rows, and the files of these."""
+def in_memory(manifest: Manifest) -> list[str]:
+    """Of a dump: its MEMORY tables that hold rows."""
     if copied(manifest):
-        return {}
-    tables = Inventory(manifest.contents).tables
-    return {n: str(t["file"]) for n, t in tables.items() if t["engine"] == "MEMORY" and int(t["rows"])}
+        return []
+    return [n for n, t in Inventory(manifest.contents).tables.items() if t["engine"] == "MEMORY" and int(t["rows"])]
 
 
 def kept(manifest: Manifest) -> list[str]:
     """The tables whose rows are in the home."""
     beside = MemoryRows.of(manifest)
-    return sorted(map(memory_rows.named, beside.tables)) if beside else list(in_memory(manifest))
+    return sorted(map(memory_rows.named, beside.tables)) if beside else in_memory(manifest)
 
 
 def notes(manifest: Manifest, home: Path) -> Iterator[str]:
@@ -51,14 +48,6 @@ def notes(manifest: Manifest, home: Path) -> Iterator[str]:
         )
 
 
-def keep(box: Place, restored: Path, manifest: Manifest) -> None:
-    """As they were captured."""
-    if files := in_memory(manifest):
-        use = f"USE {quote_name(Inventory(manifest.contents).database)};"
-        paths = [box.path(restored / name) for name in files.values()]
-        box.run(["sh", "-c", _KEEP, "keep", use, *paths], what="keeping the rows of MEMORY tables")
-
-
 def keep_beside(box: Place, manifest: Manifest) -> None:
     """As they came beside a copy of which no log is applied: as they were a moment after it."""
     if kept(manifest):
@@ -69,7 +58,7 @@ def keep_beside(box: Place, manifest: Manifest) -> None:
 
 
 def keep_anew(box: Place, manifest: Manifest) -> None:
-    """As they are now."""
+    """As they are now, each with the number that comes next: it goes with the rows."""
     if kept(manifest):
         box.run(["sh", "-c", f"umask 077; : > {HOME}/{FILE}"], what="keeping the rows of MEMORY tables")
         for database, tables in memory_rows.by_database(box, server.LOGIN):
