@@ -59,6 +59,19 @@ def test_who_was_erased_is_not_beside_its_data_either(site: Site, stored: Site, 
     assert b"READY" in kept and b"INCALL" not in kept
 
 
+def test_a_database_is_named_as_its_server_writes_it(site: Site, server: MariaSource) -> None:
+    """Which folds names: in what it prints ccdr would not know that of its own database again."""
+    plan, user = site.root / "plans/p.yaml", "ccdr_backup_crm@localhost"
+    plan.write_text(plan.read_text().replace("database: crm,", "database: CRM,"))
+    rights = "select, lock tables, show view, trigger, event, execute on *.*"
+    server.sql(f"grant {rights} to {user}")
+    try:
+        done = site.run("backup", "p", "--asset", "crm")
+    finally:
+        server.sql(f"revoke {rights} from {user}")
+    assert done.code == 1 and "no database CRM" in done.json["reason"] and "SHOW DATABASES" in done.json["hint"], done
+
+
 def test_of_a_dump_started_by_debian(site: Site, server: MariaSource, tmp_path: Path) -> None:
     home = tmp_path / "new"
     done = made(site, "crm", home)

@@ -23,7 +23,8 @@ OF_CANARY = ("CREATE", "INSERT", "UPDATE")
 OF_MYSQL = ("SELECT",)
 _WRITING = ("INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "INDEX", "REFERENCES", "CREATE ROUTINE")
 _EVERYTHING = "ALL PRIVILEGES"
-_NOT_THERE, _RIGHT_ONE = "there is no database {} at the server", "name the one that matters in `connection:`"
+_NOT_THERE = "there is no database {} at the server"
+_RIGHT_ONE = "name the one that matters in `connection:`, as SHOW DATABASES writes it"
 _GRANT = re.compile(r"GRANT (?P<rights>.*?) ON (?P<on>\*|`(?:[^`]|``)*`)\.(?P<what>\*|`(?:[^`]|``)*`) TO ")
 # Servers name some of them otherwise, and older ones had one where newer ones have several.
 _ALSO = {
@@ -72,8 +73,9 @@ class Rights:
 
 
 def rights_of(place: Place, login: Login, database: str) -> Rights:
-    """Of the user that `login` names, with those of its role and of everybody."""
-    there = f"SELECT 1 FROM information_schema.schemata WHERE schema_name = {quote_text(database)};\n"
+    """Of the user that `login` names, with those of its role and of everybody. A database is there by the name that the
+    server prints it by, which may fold names."""
+    there = f"SELECT 1 FROM information_schema.schemata WHERE BINARY schema_name = {quote_text(database)};\n"
     answered = lines(place, login, f"SHOW GRANTS;\n{there}", "asking for the user's rights")
     return replace(read_rights(answered, database), there="1" in answered)
 
