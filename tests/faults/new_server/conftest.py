@@ -25,6 +25,10 @@ create role app login password 'app secret'; grant select on call, customer to a
 set password_encryption = md5; create role old login password 'old secret'; grant select on call to old;
 alter role app set work_mem = '7MB'; alter database crm set lock_timeout = '3s';
 """
+# By a slot that is the source's.
+SUBSCRIBES = (
+    "create subscription sub connection 'host=/nowhere' publication p with (connect = false, slot_name = 'live_slot')"
+)
 # What an operator sets, beside what a server needs: nobody has a list of these names.
 SET = {
     "transform_null_equals": "on",
@@ -51,6 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         made.run("mkdir", f"{made.tablespaces}/one")
         made.psql(f"create tablespace one location '{made.tablespaces}/one'")
         made.psql("create table kept (n int) tablespace one; insert into kept select generate_series(1, 20000)", "crm")
+        made.psql(f"{SUBSCRIBES}; alter subscription sub enable", "crm")
         yield made
 
 

@@ -49,8 +49,9 @@ def test_of_a_dump_started_by_docker(site: Site, server: Cluster, tmp_path: Path
         assert done.code == 0 and done.json["result"] == "RESTORED", done
         assert {c["status"] for c in done.json["checks"]} == {"PASS", "SKIPPED"}, done.json["checks"]
         assert {p.name for p in home.iterdir()} == {"data", "run", "log", "captured", "ccdr-server.json"}
-        (silenced,) = [note for note in done.json["notes"] if note.startswith("silenced: ")]
-        assert "archive_mode = on" in silenced and str(home / "data/postgresql.conf") in silenced
+        log, subscription = (note for note in done.json["notes"] if note.startswith("silenced: "))
+        assert "archive_mode = on" in log and str(home / "data/postgresql.conf") in log
+        assert "sub (slot live_slot)" in subscription
         _asked_by_its_clients(done, home, port, server)
     assert_clean(site)
 
@@ -62,6 +63,7 @@ def _asked_by_its_clients(done: Ran, home: Path, port: int, server: Cluster) -> 
         assert psql(home, port, FACTS) == server.psql(FACTS, "crm")
         assert psql(home, port, statistics.LACKING) == "f", "its planner knows what it holds"
         _set_alike(home, port)
+        _may_drop_its_subscription(home, port)
         assert psql(home, port, "show archive_mode") == "off" != server.psql("show archive_mode", "crm")
         asked = "select count(*) from call"
         assert psql(home, port, asked, role="app", PGHOST="127.0.0.1", PGPASSWORD="app secret") == "3000"
@@ -78,7 +80,15 @@ def test_of_an_increment_and_its_log_started_by_debian(site: Site, server: Clust
         assert psql(home, port, FACTS) == server.psql(FACTS, "crm")
         assert psql(home, port, "select count(*) from customer where name = 'by the log'") == "1"
         assert psql(home, port, "select sum(n) from kept") == "200010001"
+        _may_drop_its_subscription(home, port)
         assert re.search(r" kept +\| \d+ kB\n", looked(done.json["start"]))
+
+
+def _may_drop_its_subscription(home: Path, port: int) -> None:
+    """Without a word to the publisher, whose slot is the source's."""
+    asked = "select subname, subenabled, subslotname from pg_subscription"
+    assert psql(home, port, asked) == "sub|f|"
+    assert psql(home, port, "drop subscription sub") == ""
 
 
 def _set_alike(home: Path, port: int) -> None:

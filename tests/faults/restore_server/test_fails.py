@@ -7,17 +7,18 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from tests.support.harness import Quiet, Ran, Site, Source, eventually
+from tests.support.harness import Quiet, Ran, Site, Source, eventually, small_database
 from tests.support.restored_database import CHECKS, end, go, untouched
-from tests.support.stored import assert_clean
-from tests.support.target import Target, server
+from tests.support.stored import assert_clean, with_repository
+from tests.support.target import PASSWORD, Target, server
 
 from ccdr.engines.postgres.dump.target import PostgresTarget as Restoration
 from ccdr.jobs.restore import Request, restoring
+from ccdr.jobs.restore.onto_server import OntoServer
 from ccdr.plans.job import Job
 from ccdr.ports.place import Place
 
@@ -64,6 +65,58 @@ def test_a_failing_check_keeps_the_final_name_from_it(site: Site, target: Target
     done = go(site, target.url("crm"), "--despite-failed-checks")
     assert (done.code, done.json["result"]) == (1, "RESTORED") and "crm" in target.databases, done
     assert any(kept in note for note in done.json["notes"]), "what the first one left is told"
+
+
+SUBSCRIBED = """
+create table checked (s varchar check (s in ('a', 'b')));  -- printed otherwise after a load
+create subscription "Sub" connection 'host=/nowhere application_name=''live_slot''' publication p
+  with (connect = false, slot_name = 'live_slot');
+comment on subscription "Sub" is 'slot_name = ''live_slot''';
+"""
+SLOT = "select subslotname, subenabled from pg_subscription"
+SUBSCRIBED_CHECKS = "restore_test: crm\nchecks:\n  - {kind: identical}\n  - {kind: rows, table: call, at_least: 3001}\n"
+
+
+@pytest.fixture
+def subscribed(source: Source, tmp_path: Path) -> Iterator[Site]:
+    with small_database(source, "subscribed") as name:
+        source.psql(SUBSCRIBED, name)
+        try:
+            site = with_repository(Site(tmp_path))
+            site.write("pw", f"{PASSWORD}\n", mode=0o600)
+            site.crm(source, name, checks=SUBSCRIBED_CHECKS)
+            site.backed_up()
+            yield site
+        finally:
+            let_go = 'alter subscription "Sub" disable; alter subscription "Sub" set (slot_name = none)'
+            source.psql(f'{let_go}; drop subscription "Sub"', name)
+
+
+def test_a_restored_subscription_never_holds_its_sources_slot(subscribed: Site, target: Target) -> None:
+    """Whoever drops it drops the slot at its publisher, by which the source lives."""
+    done = go(subscribed, target.url("crm"))
+    assert {(c["kind"], c["status"]) for c in done.json["checks"]} == {("identical", "PASS"), ("rows", "FAIL")}, done
+    (kept,) = target.databases - {"postgres", "template0", "template1"}
+    assert target.psql(SLOT, kept) == "|f" and 'DROP SUBSCRIPTION "Sub"' in done.json["left_behind"][0]
+    target.psql('drop subscription "Sub"', kept)  # no publisher is asked: there is none
+    target.psql(f"drop database {kept}")
+    done = go(subscribed, target.url("crm"), "--despite-failed-checks")
+    assert (done.code, done.json["result"]) == (1, "RESTORED"), done
+    (note,) = [note for note in done.json["notes"] if "live_slot" in note]
+    assert target.psql(SLOT, "crm") == "|f"
+    target.psql(note.split("`")[1], "crm")
+    assert target.psql(SLOT, "crm") == "live_slot|t"
+
+
+def test_what_is_taken_back_may_hold_a_subscription(subscribed: Site, target: Target) -> None:
+    done = go(subscribed, target.url("crm"))
+    assert target.databases - {"postgres", "template0", "template1"}
+    request = Request(to=target.url("crm"), password_file=subscribed.root / "pw")
+    with restoring(Job(subscribed.loaded(), "crm"), request, subscribed.services(), Quiet()) as one:
+        assert isinstance(one.way, OntoServer)
+        again = one.way.target.of_a_dead_run(done.json["run"])
+        assert again.undo(one.way.source) == []
+    assert target.databases == {"postgres", "template0", "template1"}
 
 
 def test_amcheck_that_is_missing_is_no_reason_to_have_no_data(site: Site, target: Target) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccdr.engines.postgres.dump.subscriptions import without_slots
 from ccdr.engines.postgres.dump.toc import Toc
 from ccdr.ports.place import Place
 
@@ -40,8 +41,8 @@ def schema(place: Place, dump: Path, *, whole: bool = True) -> Schema:
 
 
 def schema_of(script: str) -> Schema:
-    """`script` is what `pg_restore -s` says."""
-    return Schema(_stable(script))
+    """`script` is what `pg_restore -s` says. A slot is the source's, and comes back nowhere else."""
+    return Schema(without_slots(_stable(script)))
 
 
 def _stable(script: str) -> str:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from ccdr.engines.postgres.address import shown
 from ccdr.engines.postgres.connection import PSQL, Connection, major_number
 from ccdr.engines.postgres.inventory import Inventory, quote_text
-from ccdr.engines.servers.silenced import Silenced, told
 from ccdr.engines.servers.target import of_other_restores, refuse_in_use, room_needed
 from ccdr.model.errors import CommandFailed, UsageProblem
 from ccdr.model.values import Manifest
@@ -130,6 +129,5 @@ def notes(facts: Facts, manifest: Manifest, inventory: Inventory, *, new_roles: 
     if inventory.role_all_settings:
         notes.append("settings for all roles (ALTER ROLE ALL) are not carried over; see roles.sql of the snapshot")
     for name in inventory.facts.get("subscriptions") or []:
-        on = f"""ALTER SUBSCRIPTION "{name.replace('"', '""')}" ENABLE"""
-        notes += told([Silenced(f"the subscription {name} comes back disabled; is its publisher right?", on)])
+        notes.append(f"the subscription {name} comes back disabled, and without its slot, which is the source's")
     return [*notes, *of_other_restores(facts.databases)]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ccdr.engines.postgres import address, captured_settings, questions
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, untimed, untriggered
-from ccdr.engines.postgres.dump import database, extensions, fitness, parts, references, roles
+from ccdr.engines.postgres.dump import database, extensions, fitness, parts, references, roles, subscriptions
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
 from ccdr.engines.postgres.dump.same_objects import BESIDE
 from ccdr.engines.postgres.dump.toc import read_toc
@@ -26,6 +26,7 @@ from ccdr.engines.servers import shared_accounts
 from ccdr.engines.servers.parts import in_part
 from ccdr.engines.servers.settings import set_otherwise
 from ccdr.engines.servers.shared_accounts import SharedAccounts
+from ccdr.engines.servers.silenced import told
 from ccdr.engines.servers.target import (
     DatabaseTarget,
     HowFar,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from ccdr.engines.postgres.engine import Postgres
 
 MAINTENANCE = "postgres"  # where one connects to make and rename databases
+# With what they need there already, and subscriptions left for last.
+_ALONE = re.compile(f"(?!{subscriptions.ENTRIES}){extensions.AFTER.pattern}")
 # What became of a renaming whose client was stopped: its session may still wait for a lock, and go on once it has it.
 NAMED = """
 select set_config('ccdr.working', :'working', false) \\g /dev/null
@@ -79,6 +82,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
     roles_sql: str = ""
     bootstrap: str = ""
     version: str = "0"  # the server's, once it was looked at
+    subscriptions: Sequence[str] = ()  # that the database has
 
     @classmethod
     def of(cls, url: str, engine: Postgres, password_file: Path | None, ca_file: Path | None) -> PostgresTarget:
@@ -161,9 +165,9 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
                 chosen = parts.needed(place, restored / "dump", manifest)
                 entries, argv = chosen.entries, [*argv, "-L", "/dev/stdin"]
                 self.notes += chosen.notes()
-            elif (views := unfilled(manifest.contents, live=True)) or inventory.extensions.keys() - {"plpgsql"}:
-                toc = read_toc(place, restored / "dump")
-                entries, argv = toc.lines(extensions.AFTER, views), [*argv, "-L", "/dev/stdin"]
+            else:
+                toc, views = read_toc(place, restored / "dump"), unfilled(manifest.contents, live=True)
+                entries, argv = toc.lines(_ALONE, views), [*argv, "-L", "/dev/stdin"]
                 first = [*argv, archive]
                 place.run(first, stdin=toc.lines(extensions.BEFORE), env=admin, what="pg_restore", pulse=loaded.pulse)
                 made_by = extensions.owners(manifest.contents)
@@ -173,6 +177,8 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
                 call = [*argv, *sections, archive]
                 place.run(call, stdin=entries, env=admin, what="pg_restore", pulse=loaded.pulse)
             database.drop_what_was_dropped(place, loaded.env, manifest.contents)
+            if not in_part(manifest):
+                self._subscribe(place, loaded, subscriptions.read(place, restored / "dump", toc))
             properties = database.database_properties(place, restored / "dump", self.working)
             what = "setting the database's properties"
             # From within, byte for byte: a comment on a database is kept in the encoding of whoever writes it.
@@ -188,6 +194,12 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
                 or does_not_load(error)
             ) from None
         return loaded
+
+    def _subscribe(self, place: Place, loaded: Loaded, script: str) -> None:
+        without = subscriptions.without_slots(script)
+        self._script(place, loaded.env, without, "making subscriptions", loaded.inventory.encoding)
+        self.subscriptions = loaded.inventory.facts.get("subscriptions") or []
+        self.notes += told(subscriptions.let_go(script))
 
     def _make_roles(self, source: Source, restored: Path, inventory: Inventory) -> None:
         """Those that the server lacks by now: another database, restored beside this one, may have brought some."""
@@ -252,6 +264,8 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         if self.began:
             with contextlib.suppress(CcdrError):  # a captured template's copy is one too, and could not be dropped
                 self._sql(place, admin, f"alter database {self.working} is_template false")
+            with contextlib.suppress(CcdrError):  # nor could a database that subscribes
+                self._script(place, self._env(source, self.working), subscriptions.DROP, "dropping subscriptions")
             for name in (f"{self.working}{BESIDE}", self.working):
                 with or_left(left, f"the database {name} at {self.shown}", "drop it once the server answers"):
                     self._sql(place, admin, f"drop database if exists {name} with (force)")
@@ -266,7 +280,8 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
 
     def standing(self) -> str:
         rename = f"alter database {self.working} rename to {quote_name(self.name)}"
-        return f"what was restored stands as {self.working} at {self.shown}: `{rename}`, or drop it"
+        first = f" (in it before: `{dropped}`)" if (dropped := subscriptions.dropped(self.subscriptions)) else ""
+        return f"what was restored stands as {self.working} at {self.shown}: `{rename}`, or drop it{first}"
 
     # --------------------------------------------------------------------------------------------------
 

@@ -43,6 +43,8 @@ def hand_over(restored: Path, final: Path, manifest: Manifest) -> list[str]:
     return [
         f"its own configuration is in {conf.CAPTURED}/, and nothing reads it: {CLUSTER}/{conf.CONF} is a new one",
         *told(still),
+        "DROP SUBSCRIPTION there drops the slot that the source uses, unless ALTER SUBSCRIPTION … DISABLE and ALTER "
+        "SUBSCRIPTION … SET (slot_name = NONE) go before it",
     ]
 
 

@@ -47,8 +47,13 @@ _OURS = {
 }
 # Asked of the loaded server, before it is ended for the last time.
 _FACTS = """\
-select exists (select from pg_authid where rolpassword like 'md5%'),
-  (select string_agg(subname, ', ' order by subname) from pg_subscription);
+select exists (select from pg_authid where rolpassword like 'md5%');
+"""
+# A slot is the source's: whoever drops a subscription drops that. Of every database at once, whoever may connect.
+_LET_GO = """\
+set allow_system_table_mods = on;
+update pg_subscription s set subenabled = false, subslotname = null from pg_subscription was
+where was.oid = s.oid returning format('%I', s.subname) || coalesce(format(' (slot %s)', was.subslotname), '');
 """
 _DATABASES = "select datname from pg_database where datallowconn order by 1;"
 _UNLOGGED = "select exists (select from pg_class where relpersistence = 'u');"
@@ -200,7 +205,8 @@ class PostgresMaker(NewServerMaker["Postgres"]):
         for name in sorted(self._with_amcheck(box, env) - self.had_amcheck):
             _one(box, env, name, "drop extension amcheck;")
         logins, there = _one(box, env, env["PGDATABASE"], LOGINS), captured_settings.all_of(box, env)
-        old_passwords, _, subscriptions = _one(box, env, env["PGDATABASE"], _FACTS).partition("|")
+        old_passwords = _one(box, env, env["PGDATABASE"], _FACTS)
+        subscriptions = ", ".join(sorted(_one(box, env, env["PGDATABASE"], _LET_GO).split("\n")))
         try:
             box.run(["sh", "-c", STOP], what="ending the new server")
         except CommandFailed as error:
@@ -208,7 +214,8 @@ class PostgresMaker(NewServerMaker["Postgres"]):
         more, notes = {}, []
         if subscriptions:
             more[silenced.SUBSCRIBERS] = "0"
-            notes += told([silenced.of_subscriptions(f"its subscriptions {subscriptions}", self._conf)])
+            named = f"its subscriptions {subscriptions}, disabled and without slots, which are the source's"
+            notes += told([silenced.of_subscriptions(named, self._conf)])
         words = json.loads((home / conf.CAPTURED / captured_settings.FILE).read_text("utf-8"))
         source, lost = captured_settings.for_server(
             {**Inventory(manifest.contents).settings, **self._captured(manifest), **words}, there
