@@ -24,7 +24,7 @@ D=/var/lib/postgresql/target
 printf '%s' "$SECRET" > /tmp/pw
 initdb -D $D -U dba --pwfile=/tmp/pw --auth=scram-sha-256 --no-sync --locale=C.UTF-8 > /dev/null
 exec postgres -D $D -c listen_addresses= -c unix_socket_directories=/sockets -c fsync=off -c max_connections=60 \\
-  -c max_prepared_transactions=2
+  -c max_prepared_transactions=2 -c wal_level=logical
 """
 
 

@@ -79,6 +79,12 @@ def test_another_name_on_the_sources_server_if_wanted(site: Site, source: Source
 NOT_EMPTY = (
     "create table t ()", "create schema s", "select lo_create(1)", "create function f() returns int return 1",
     "create type e as enum ('a')", "create extension citext", "create publication p",
+    "create collation c from \"C\"", "create text search dictionary d (template = simple)",
+    "create text search configuration c (copy = simple)", "create conversion c for 'UTF8' to 'LATIN1' from utf8_to_iso8859_1",
+    "create operator === (function = int4eq, leftarg = int, rightarg = int)", "create language pl handler plpgsql_call_handler",
+    "create operator family f using btree", "create access method a type table handler heap_tableam_handler",
+    "alter default privileges grant select on tables to public", "alter database crm set work_mem = '8MB'",
+    "comment on database crm is 'theirs'", "select pg_create_logical_replication_slot('theirs', 'pgoutput')",
 )  # fmt: skip
 
 

@@ -27,17 +27,22 @@ select jsonb_build_object(
   'roles', (select jsonb_agg(rolname) from pg_roles),
   'extensions', (select jsonb_object_agg(name, default_version) from pg_available_extensions))
 """
-# Anything that somebody made; OIDs below 16384 are initdb's.
+# Anything that somebody made, of whatever kind (OIDs below 16384 are initdb's), and what goes with a database.
 CONTENTS = """\
-select (select count(*) from pg_class where oid >= 16384) + (select count(*) from pg_proc where oid >= 16384)
-  + (select count(*) from pg_type where oid >= 16384) + (select count(*) from pg_namespace where oid >= 16384)
-  + (select count(*) from pg_extension where oid >= 16384) + (select count(*) from pg_largeobject_metadata)
-  + (select count(*) from pg_event_trigger) + (select count(*) from pg_publication)
-  + (select count(*) from pg_foreign_data_wrapper where oid >= 16384)
-  + (select count(*) from pg_cast where oid >= 16384)
-  + (select count(*) from pg_subscription s join pg_database d on d.oid = s.subdbid where datname = current_database()),
-  (select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+select (select sum((xpath('/row/n/text()', query_to_xml(format('select count(*) as n from pg_catalog.%I%s', relname,
+            case when relname <> 'pg_largeobject_metadata' then ' where oid >= 16384' end),
+          false, true, '')))[1]::text::int)
+        from pg_class c where relnamespace = 'pg_catalog'::regnamespace and relkind = 'r' and not relisshared
+          and exists (select from pg_attribute where attrelid = c.oid and attname = 'oid'))
+  + (select count(*) from pg_subscription where subdbid = d.oid)
+  + (select count(*) from pg_replication_slots where datoid = d.oid)
+  + (select count(*) from pg_db_role_setting where setdatabase = d.oid)
+  + (select count(*) from (select classoid, objoid from pg_shdescription union all
+                           select classoid, objoid from pg_shseclabel) s
+     where classoid = 'pg_database'::regclass and objoid = d.oid),
+  (select count(*) from pg_stat_activity where datid = d.oid and pid <> pg_backend_pid()
      and backend_type = 'client backend')
+from pg_database d where datname = current_database()
 """
 
 
