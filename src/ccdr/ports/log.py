@@ -68,7 +68,8 @@ class RecoveryTarget:
 class Reached:
     """How far recovery went. Every commit acknowledged before `at` (this host's clock) is in what was restored; None
     where nothing tells. `last_commit` is the newest restored transaction's own time, by the source's clock. `left_out`
-    are tables of which the log's changes were not applied, since their rows are in no base: how many of each."""
+    are tables whose rows are in no base: how many of the log's changes of each were not applied. None is in the log of
+    one that is unlogged (0)."""
 
     position: str
     at: datetime | None

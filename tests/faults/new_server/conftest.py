@@ -55,6 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         made.run("mkdir", f"{made.tablespaces}/one")
         made.psql(f"create tablespace one location '{made.tablespaces}/one'")
         made.psql("create table kept (n int) tablespace one; insert into kept select generate_series(1, 20000)", "crm")
+        made.psql("create table linked as select generate_series(1, 500) as n", "crm")
         made.psql(f"{SUBSCRIBES}; alter subscription sub enable", "crm")
         yield made
 
@@ -75,6 +76,8 @@ def stored(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Site:
     server.psql("insert into kept select 1", "crm")
     site.backed_up(asset="whole")
     server.psql(BEFORE, "crm")
+    server.psql("alter table linked set unlogged", "crm")
+    server.psql("create unlogged table late as select 1 as n", "template1")
     ship_once(site, "whole")
     return site
 

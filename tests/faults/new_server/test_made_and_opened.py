@@ -75,6 +75,9 @@ def test_of_an_increment_and_its_log_started_by_debian(site: Site, server: Clust
     home, port = tmp_path / "new", free_port()
     done = made(site, "whole", home, "--port", str(port), "--at", "latest")
     assert done.code == 0 and done.json["result"] == "RESTORED", done
+    (log,) = [c["actual"] for c in done.json["checks"] if c["name"] == "recovered to the target"]
+    lost = "2 unlogged tables come back empty (crm.public.linked, template1.public.late)"
+    assert lost in log and lost in str(done.json["notes"]), "as of then, not as of the base"
     with started_by_debian(home, done.json["start"]["debian"]):
         assert answers(home, port)
         assert psql(home, port, FACTS) == server.psql(FACTS, "crm")
@@ -230,10 +233,12 @@ def _backed_up_again(ready: Ready) -> None:
     catalogue = again.services().catalogue
     contents = catalogue.manifest(catalogue.snapshots("p", "crm")[0]).contents
     assert contents["recovery"] == ready.left.mark, "by which a backup knows a recovery's own successor"
-    psql(ready.home, ready.port, "insert into kept select 7")
+    psql(ready.home, ready.port, "insert into kept select 7; drop table linked; create unlogged table late (n int)")
     ship_once(again)
     done = again.run("test", "p", "--at", "latest")
     assert (done.code, done.json["verdict"]) == (0, "PASS"), done
+    assert done.json["recovery"]["reached"]["left_out"] == {"crm.public.late": 0}
+    assert "empty" not in next(c["actual"] for c in done.json["checks"] if "pg_verifybackup" in c["name"])
 
 
 @contextlib.contextmanager

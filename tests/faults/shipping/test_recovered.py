@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.support.cluster import DATA, Cluster
-from tests.support.harness import Site, eventually
+from tests.support.harness import Ran, Site, eventually
 from tests.support.primary import Primary
 from tests.support.shipping import (
     KEPT,
@@ -51,7 +51,7 @@ def inside(made: Cluster, *argv: str) -> None:
     subprocess.run(["docker", "exec", "-u", "root", made.container, *argv], check=True, capture_output=True)
 
 
-def gone_back(site: Site, made: Cluster, at: str, *options: str) -> None:
+def gone_back(site: Site, made: Cluster, at: str, *options: str) -> Ran:
     """The server is lost, and recovered to that moment for real: it goes on where the plan says that it stands."""
     made.stop("immediate")
     target = made.tablespaces / f"back{len(list(made.tablespaces.iterdir()))}"
@@ -62,6 +62,7 @@ def gone_back(site: Site, made: Cluster, at: str, *options: str) -> None:
     inside(made, "sh", "-c", f"rm -rf {DATA} && mv {target}/data {DATA}")
     made.start(**KEPT)
     assert eventually(lambda: made.psql("select pg_is_in_recovery()", "postgres", check=False) == "f", 30)
+    return done
 
 
 def lagging(made: Cluster) -> None:
@@ -98,6 +99,7 @@ def test_a_source_that_was_recovered_to_a_moment_is_shipped_on_and_both_historie
     with based(tmp_path) as (site, made):
         load = Primary(made.container, made.sockets, made.tablespaces)
         inside(made, "ln", "-sfn", str(made.tablespaces), "/work")
+        made.psql("create unlogged table scratch (n int)", "postgres")
         with started(site):
             with load.commits(100):
                 time.sleep(3)
@@ -107,7 +109,8 @@ def test_a_source_that_was_recovered_to_a_moment_is_shipped_on_and_both_historie
                 time.sleep(3)
             last = wrote(made, "back")
             assert eventually(lambda: utc(standing(site)["point"]) > last, 60), standing(site)
-            gone_back(site, made, moment.isoformat())
+            notes = gone_back(site, made, moment.isoformat()).json["notes"]
+            assert "1 unlogged table comes back empty (postgres.public.scratch)" in notes
             wrote(made, "anew")
             assert eventually(lambda: standing(site)["branch"] == 2 and standing(site)["trouble"] is None, 90), (
                 standing(site)

@@ -242,7 +242,8 @@ class IntoDirectory:
             order.result.left_behind += disposal.problems
         argv = ["chown", "-R", "-h", f"{owner.st_uid}:{owner.st_gid}", "--", str(restored)]
         host.run(argv, what="taking the files back")
-        order.result.notes.append(f"the log is applied: give {staging.target} to the server's user, and {then}")
+        applied = f"the log is applied: give {staging.target} to the server's user, and {then}"
+        order.result.notes += [applied, *recovery.lost]
 
     def _outside(self, restored: Path, log: Path, target: RecoveryTarget) -> list[str]:
         """What this host can tell of the paths at which the log makes files. UsageProblem where one is there: whoever

@@ -269,6 +269,7 @@ class OntoNewServer:
         order, tree = self.order, self.staging.tree
         assert self.box is not None and self.owner is not None
         order.result.notes += self.maker.settle(self.box, order.manifest, tree, self.owner)
+        order.result.notes += self.recovery.lost if self.recovery is not None else []
         order.result.notes += _told_whose(self.owner, self.maker.user)
         self.stack.close()
         self.give_back(self.owner)

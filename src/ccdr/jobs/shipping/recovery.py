@@ -25,6 +25,8 @@ from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
 from ccdr.ports.place import Place, Progress
 from ccdr.storage.restic import Restic
 
+MOST_NAMED = 5  # tables
+
 
 class Recovers(Protocol):
     """What applies a log: an engine, or whoever makes a new server of it."""
@@ -145,19 +147,30 @@ class Recovery:
             reached = replace(reached, at=min(reached.at, taken))
         self._reached = reached
         where = reached.position if reached.at is None else f"{reached.position}, {rfc3339(reached.at)}"
-        left = [f"{so_many(n, 'change')} of {name}" for name, n in reached.left_out.items()]
         return CheckResult(
             kind="log",
             name="recovered to the target",
             status=Verdict.PASS,
             expected=self._wanted(),
-            actual=f"{where}; left out: {', '.join(left)}, whose rows are in memory alone" if left else where,
+            actual="; ".join([where, *self.lost]),
         )
 
     @property
     def reached(self) -> Reached | None:
         """How far it went; None before it has."""
         return self._reached
+
+    @property
+    def lost(self) -> list[str]:
+        """Of which tables it brings back no rows, as sentences."""
+        left = self._reached.left_out if self._reached else {}
+        changes = [f"{so_many(n, 'change')} of {name}" for name, n in left.items() if n]
+        told = [f"left out: {', '.join(changes)}, whose rows are in memory alone"] if changes else []
+        if unlogged := [name for name, n in left.items() if not n]:
+            some = ", ".join(unlogged[:MOST_NAMED]) + (", …" if len(unlogged) > MOST_NAMED else "")
+            comes = so_many(len(unlogged), "unlogged table comes", "unlogged tables come")
+            told.append(f"{comes} back empty ({some})")
+        return told
 
     def resumed(self, reached: Reached) -> None:
         """An earlier run has carried it out."""

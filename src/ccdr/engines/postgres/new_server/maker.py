@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ccdr.engines.postgres import captured_settings, silenced
+from ccdr.engines.postgres import captured_settings, questions, silenced
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, untimed, untriggered
 from ccdr.engines.postgres.dump import unfilled
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
@@ -55,22 +55,13 @@ set allow_system_table_mods = on;
 update pg_subscription s set subenabled = false, subslotname = null from pg_subscription was
 where was.oid = s.oid returning format('%I', s.subname) || coalesce(format(' (slot %s)', was.subslotname), '');
 """
-_DATABASES = "select datname from pg_database where datallowconn order by 1;"
 _UNLOGGED = "select exists (select from pg_class where relpersistence = 'u');"
 # Beside the cluster of a copy; of a dump elsewhere.
 _KEEP_WORDS = f"""umask 077
 mkdir -p {HOME}/{conf.CAPTURED} && cat > {HOME}/{conf.CAPTURED}/{captured_settings.FILE}
 rm -f {HOME}/{captured_settings.FILE}
 """
-_AMCHECK = "select count(*) from pg_extension where extname = 'amcheck';"
-# Of every database in one call: each that Docker is asked for takes longer than the question.
-_WITH_AMCHECK = f"""set -e
-names=$("$@" -c "{_DATABASES}")
-printf '%s\\n' "$names" | while IFS= read -r name; do
-  had=$(PGDATABASE=$name "$@" -c "{_AMCHECK}")
-  if [ "$had" != 0 ]; then printf '%s\\n' "$name"; fi
-done
-"""
+_WITH_AMCHECK = "select current_database() from pg_extension where extname = 'amcheck';"
 
 
 @dataclass
@@ -187,8 +178,7 @@ class PostgresMaker(NewServerMaker["Postgres"]):
 
     def _with_amcheck(self, box: Place, env: dict[str, str]) -> set[str]:
         """Databases that have the extension: a check installs it where it is not."""
-        argv = ["sh", "-c", _WITH_AMCHECK, "ask", *PSQL, "-v", "ON_ERROR_STOP=1"]
-        return set(box.run(argv, env=env, what="asking the new server").stdout.splitlines())
+        return set(questions.of_each(box, env, _WITH_AMCHECK))
 
     def erased(self, box: Place, manifest: Manifest) -> None:
         """Nothing lies beside its data; what a checkpoint has written is not in its log any more."""

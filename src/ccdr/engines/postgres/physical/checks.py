@@ -32,7 +32,7 @@ def identical(context: CheckContext, env: Mapping[str, str]) -> Iterator[CheckRe
     count = f"{contents['files']} files and {len(context.manifest.files)} beside them"
     if parents := context.manifest.upon:
         count += f", put together of {len(parents) + 1} snapshots"
-    lost = emptied(contents)
+    lost = None if context.recovered else emptied(contents)  # which are so by then, the log's own result tells
     equal = f"{count}, equal by SHA-256{f'; {lost}' if lost else ''}"
     yield judged("files (pg_verifybackup)", [] if verified else ["not verified"], count, equal, joint=", ")
     with _image_to_blame():

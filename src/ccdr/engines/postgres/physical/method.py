@@ -7,7 +7,7 @@ architecture alone, and carries along whatever damage the source's own files hav
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.physical import backup_manifest, checks, cluster, combine, rights, tablespaces
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup
+from ccdr.engines.postgres.physical.unlogged import unlogged
 from ccdr.engines.postgres.segments import segments_in, timeline_of
 from ccdr.engines.postgres.silenced import SUBSCRIBERS, without_jobs
 from ccdr.model.answers import FreeText
@@ -134,6 +135,7 @@ class Physical:
             reached = recovery.recover(restarted, box.path(log), segments, target, target.clock_skew(manifest))
             try:
                 cluster.answers(box, env)
+                reached = replace(reached, left_out=dict.fromkeys(unlogged(box, env), 0))
             except CommandFailed as error:
                 raise cluster.judged(error, manifest) from None
         tablespaces.lead_back(box, cluster.HOME)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ccdr.engines.postgres import questions
 from ccdr.model.values import so_many
+from ccdr.ports.place import Place
 
 MOST_NAMED = 5
+_UNLOGGED = """\
+select to_json(format('%s.%s.%s', current_database(), n.nspname, c.relname))
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relpersistence = 'u' and c.relkind = 'r' order by n.nspname, c.relname
+"""
+
+
+def unlogged(box: Place, env: Mapping[str, str]) -> list[str]:
+    """Of all databases of the restored server: `database.schema.table`."""
+    return [json.loads(line) for line in questions.of_each(box, env, _UNLOGGED)]
 
 
 def emptied(contents: Mapping[str, Any]) -> str | None:
