@@ -56,6 +56,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         made.psql(f"create tablespace one location '{made.tablespaces}/one'")
         made.psql("create table kept (n int) tablespace one; insert into kept select generate_series(1, 20000)", "crm")
         made.psql("create table linked as select generate_series(1, 500) as n", "crm")
+        # As an interrupted DROP DATABASE leaves it.
+        made.psql("create database invalid")
+        made.psql("update pg_database set datconnlimit = -2 where datname = 'invalid'")
         made.psql(f"{SUBSCRIBES}; alter subscription sub enable", "crm")
         yield made
 

@@ -17,6 +17,8 @@ OWN_OPTIONS = (
     "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 "
     "-c default_transaction_read_only=off -c role=none -c array_nulls=on"
 )
+# Of pg_database: whether anybody may connect. An interrupted DROP DATABASE leaves one with that limit, to nobody's use.
+CONNECTABLE = "(datallowconn and datconnlimit <> -2)"
 # What a role or a database may set, and what would then tell two equal databases apart.
 DUMP_OPTIONS = "-c TimeZone=UTC -c bytea_output=hex -c quote_all_identifiers=off"
 

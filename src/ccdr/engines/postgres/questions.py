@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ccdr.engines.postgres.connection import PSQL
+from ccdr.engines.postgres.connection import CONNECTABLE, PSQL
 from ccdr.engines.postgres.inventory import Inventory, conninfo
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
@@ -78,10 +78,10 @@ def _asked(sql: str, first: str) -> str:
 
 
 # Of every database in one call: each that Docker is asked for takes longer than the question.
-_OF_EACH = """set -e
+_OF_EACH = f"""set -e
 sql=$1
 shift
-names=$("$@" -c "select datname from pg_database where datallowconn order by 1")
+names=$("$@" -c "select datname from pg_database where {CONNECTABLE} order by 1")
 printf '%s\\n' "$names" | while IFS= read -r name; do PGDATABASE=$name "$@" -c "$sql"; done
 """
 

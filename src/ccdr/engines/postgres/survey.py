@@ -24,7 +24,7 @@ from ccdr.engines.discovery.survey import (
     gap,
 )
 from ccdr.engines.postgres import grants
-from ccdr.engines.postgres.connection import PSQL
+from ccdr.engines.postgres.connection import CONNECTABLE, PSQL
 from ccdr.model.errors import CommandFailed
 from ccdr.model.values import so_many
 from ccdr.ports.place import Place
@@ -36,7 +36,7 @@ GENTLE = (
 BRIEFLY = "set statement_timeout = '2s';\n"  # a look into a table that takes longer, or must wait, is left out
 CANDIDATES = 60  # tables (and columns) of one database that are looked at closely
 
-SERVER = """\
+SERVER = f"""\
 select json_build_object(
   'version', current_setting('server_version'),
   'identity', extract(epoch from pg_postmaster_start_time()) || ' ' || current_setting('port'),
@@ -51,7 +51,7 @@ select json_build_object(
              'name', datname, 'connect', has_database_privilege(oid, 'connect'),
              'bytes', case when has_database_privilege(oid, 'connect') then pg_database_size(oid) end)
            order by datname)
-    from pg_database where datallowconn and not datistemplate))
+    from pg_database where {CONNECTABLE} and not datistemplate))
 """
 # `mine` is what pg_dump writes, without extensions' own tables; `leaf` is where each table's rows are.
 _MINE = """\

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ccdr.engines.postgres.connection import PSQL
+from ccdr.engines.postgres.connection import CONNECTABLE, PSQL
 from ccdr.model.errors import CommandFailed
 from ccdr.ports.place import Place
 
@@ -42,7 +42,7 @@ select jsonb_build_object(
       'encoding', pg_encoding_to_char(d.encoding), 'collate', d.datcollate, 'ctype', d.datctype,
       'locale_provider', coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
       'icu_locale', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'),
-      'asked', d.datallowconn and has_database_privilege(d.oid, 'connect'))) from pg_database d),
+      'asked', {CONNECTABLE} and has_database_privilege(d.oid, 'connect'))) from pg_database d),
   'database', current_database(),
   'encoding', (select pg_encoding_to_char(encoding) from pg_database where datname = current_database()),
   'extensions', coalesce((select jsonb_object_agg(extname, extversion) from pg_extension), '{{}}'),

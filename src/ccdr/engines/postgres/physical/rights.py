@@ -9,7 +9,7 @@ from typing import Any
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres import grants
 from ccdr.engines.postgres.canary import canary_grant
-from ccdr.engines.postgres.connection import PSQL, Connection
+from ccdr.engines.postgres.connection import CONNECTABLE, PSQL, Connection
 from ccdr.engines.postgres.inventory import conninfo
 from ccdr.engines.postgres.physical.facts import OBJECTS
 from ccdr.engines.postgres.physical.parents import FIRST_MAJOR
@@ -34,7 +34,7 @@ select jsonb_build_object(
   'data_checksums', current_setting('data_checksums') = 'on',
   'unlogged', (select count(*) from pg_class where relpersistence = 'u' and relkind = 'r'),
   'objects', {OBJECTS},
-  'databases', (select count(*) from pg_database where datallowconn),
+  'databases', (select count(*) from pg_database where {CONNECTABLE}),
   'slot_keeps', (select case setting when '-1' then -1 else setting::bigint * 1048576 end from pg_settings
                  where name = 'max_slot_wal_keep_size'),
   'slots', (select coalesce(jsonb_agg(jsonb_build_object('name', slot_name, 'status', wal_status, 'kept',
