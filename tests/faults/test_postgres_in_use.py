@@ -6,15 +6,21 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.cluster import cluster
-from tests.support.harness import Ran, Site, Source, eventually, small_database
+from tests.support.harness import Quiet, Ran, Site, Source, eventually, small_database
 from tests.support.inside import inside
 from tests.support.stored import LIMITS, again, pristine
+
+from ccdr.engines.postgres.dump.capture import Dumper
+from ccdr.engines.postgres.dump.redefined import redefined
+from ccdr.jobs.backup.backup import backup
+from ccdr.plans.job import Job
 
 IDENTICAL = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
 BIG = 20_000  # rows, some kilobyte each: a dump takes long enough to be waited for
@@ -148,6 +154,131 @@ def test_names_that_pass_to_others_while_the_dump_waits(
         checked(crm)
     finally:
         source.psql("drop table moved, moved_next", dbname)
+
+
+# What pg_dump reads of each object is what that is at present, though it lists them in its snapshot.
+MADE = """
+create table guarded (id int primary key, v int, note text);
+create function watch() returns trigger language plpgsql as 'begin return new; end';
+create trigger guard before update on guarded for each row execute function watch();
+create index guarded_v on guarded (v);
+create function priced(n int default 1) returns int language sql as 'select n';
+create type level as enum ('low', 'high');
+create table levels as select 'low'::level as l;
+create view seen as select id from guarded; create view seen_too as select v as id from guarded;
+create view of_seen as select id from seen;
+create statistics guarded_s on id, v from guarded; alter table guarded add constraint positive check (v > 0);
+create domain cents as int check (value > 0);
+"""
+UNMADE = """
+drop view of_seen, seen, seen_too; drop table guarded, levels; drop function watch, priced; drop type level;
+drop domain cents;
+"""
+REDEFINED = {
+    "trigger": (
+        "drop trigger guard on guarded;"
+        "create trigger guard before update on guarded for each row execute function watch()"
+    ),
+    "index": "drop index guarded_v; create index guarded_v on guarded (v)",
+    "function": "create or replace function priced(n int default 2) returns int language sql as 'select n * 2'",
+    "labels": (
+        "alter type level rename value 'low' to 'x'; alter type level rename value 'high' to 'low';"
+        "alter type level rename value 'x' to 'high'"
+    ),
+    "view": "drop view of_seen; create view of_seen as select id from seen",
+    "views' names": (
+        "alter view seen rename to x; alter view seen_too rename to seen; alter view x rename to seen_too"
+    ),
+    "statistics": "drop statistics guarded_s; create statistics guarded_s on id, v from guarded",
+    "constraint": ("alter table guarded drop constraint positive, add constraint positive check (v > 0) not valid"),
+    "domain": "alter domain cents drop constraint cents_check; alter domain cents add check (value > 1)",
+}
+# What goes on at any server, and alters nothing that a dump holds.
+BUSY = """
+begin; drop trigger guard on guarded; drop view of_seen; rollback;
+drop table pg_temp.work cascade; vacuum guarded; analyze; refresh materialized view busy; reindex index guarded_v;
+create table new_one (id serial primary key); drop table new_one; grant select on guarded to postgres;
+create temp table more (id int primary key); drop table more;
+"""
+TEMPORARY = """
+create temp table work (id serial primary key, v int check (v > 0));
+create index on pg_temp.work (v); create view pg_temp.v as select * from work;
+create trigger t before update on pg_temp.work for each row execute function watch();
+create function pg_temp.f() returns int language sql as 'select 1';
+"""
+
+
+def attempts(monkeypatch: pytest.MonkeyPatch, meanwhile: Iterator[Callable[[], object]]) -> list[Path]:
+    """The dumps that are begun; between each one's snapshot and pg_dump the next of these is done."""
+    really, begun = Dumper._written, list[Path]()
+
+    def written(dumper: Dumper, argv: Any, dump: Path, env: Any) -> Any:
+        begun.append(dump)
+        next(meanwhile, lambda: None)()
+        return really(dumper, argv, dump, env)
+
+    monkeypatch.setattr(Dumper, "_written", written)
+    return begun
+
+
+@pytest.fixture
+def guarded(crm: Site, source: Source, dbname: str) -> Iterator[Site]:
+    crm.crm(source, dbname, LIMITS, checks=IDENTICAL)
+    source.psql(MADE, dbname)
+    yield crm
+    source.psql(UNMADE, dbname)
+
+
+def stored(site: Site) -> None:
+    result = backup(Job(site.loaded(), "crm"), site.services(), Quiet())
+    assert result.result == "STORED", result
+
+
+def asked(session: subprocess.Popen[str], sql: str) -> str:
+    assert session.stdin and session.stdout
+    session.stdin.write(f"{sql}\n\\echo over\n")
+    session.stdin.flush()
+    return "".join(iter(session.stdout.readline, "over\n"))
+
+
+def test_what_is_defined_anew_while_the_dump_begins_is_dumped_again(
+    guarded: Site, source: Source, dbname: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a trigger or an index that is dropped and made again pg_dump would write an empty statement."""
+    changes = (REDEFINED[which] for which in ("trigger", "index", "view"))
+    begun = attempts(monkeypatch, (partial(source.psql, f"begin; {sql}; commit", dbname) for sql in changes))
+    stored(guarded)
+    assert len(begun) == 4
+    done = guarded.run("test", "p")
+    assert (done.code, done.json["verdict"]) == (0, "PASS"), (done.json["reason"], done.json["checks"])
+
+
+def test_each_object_that_is_defined_anew_is_named(guarded: Site, source: Source, dbname: str) -> None:
+    named = {}
+    for which, sql in REDEFINED.items():
+        with source.session("begin isolation level repeatable read; select 1 \\g /dev/null", dbname) as snapshot:
+            source.psql(f"begin; {sql}; commit", dbname)
+            named[which] = redefined(partial(asked, snapshot), lambda sql: source.psql(sql, dbname))
+    assert named == {
+        "trigger": {"guard"},
+        "index": {"guarded_v"},
+        "function": {"priced"},
+        "labels": {"level"},
+        "view": {"of_seen", "_of_seen", "_RETURN"},
+        "views' names": {"seen", "_seen", "seen_too", "_seen_too"},
+        "statistics": {"guarded_s"},
+        "constraint": {"positive"},
+        "domain": {"cents_check"},
+    }
+
+
+def test_busy_server_is_dumped_once(
+    guarded: Site, source: Source, dbname: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with source.session(TEMPORARY, dbname) as other:
+        begun = attempts(monkeypatch, iter([partial(asked, other, BUSY)]))
+        stored(guarded)
+    assert len(begun) == 1
 
 
 def test_who_keeps_a_lock_is_named_and_what_it_asks_is_not(crm: Site, source: Source, dbname: str) -> None:

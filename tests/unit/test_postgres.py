@@ -144,7 +144,7 @@ def test_a_table_is_safe_only_where_it_was_locked_and_the_same(changed: dict[str
     said: list[str] = []
     known = {oid: locks.TableState(2200, "public", f"public.t{oid}", oid, 7) for oid in (16400, 16401)}
     now = {16400: astuple(known[16400]), 16401: astuple(replace(known[16401], **changed)), 16409: (1, "a", "a.b", 2, 3)}
-    answers = iter([f"2\n{json.dumps(now)}\n", "", "", "2\n", ""])
+    answers = iter([f"2 f\n{json.dumps(now)}\n", "", "", "2 f\n", ""])
 
     def ask(sql: str) -> str:
         said.append(sql)
@@ -152,7 +152,7 @@ def test_a_table_is_safe_only_where_it_was_locked_and_the_same(changed: dict[str
 
     found = locks.Locks(known)
     found.poll(ask, "ccdr-dump-1")
-    assert (found.safe, found.rewritten) == ({16400}, {16401})
+    assert (found.safe, found.rewritten) == ({16400}, {"public.t16401"})
     assert "pg_terminate_backend" in said[1], "a dump that lacks rows is stopped at once"
 
 

@@ -93,6 +93,21 @@ def test_what_is_printed_otherwise_after_a_load_is_equal_and_told(restored: Rest
     assert results[OBJECTS].actual == "12 definitions, equal, 1 of them printed otherwise by PostgreSQL after a load"
 
 
+@pytest.mark.parametrize(
+    "statement", ["CREATE TRIGGER guard BEFORE UPDATE ON public.call EXECUTE FUNCTION public.f();", ";"]
+)
+def test_an_object_that_the_dump_lists_is_missed_where_it_loads_to_nothing(restored: Restored, statement: str) -> None:
+    """As pg_dump has it whose trigger was dropped before it was read: beside what is printed otherwise."""
+    mark = "--\n-- Name: TABLE call; Type: ACL;"
+    trigger = f"--\n-- Name: call guard; Type: TRIGGER; Schema: public; Owner: postgres\n--\n\n{statement}\n\n\n"
+    restored.server.captured.change(mark, trigger + mark)
+    for dump in (loaded_once(restored), restored.again):
+        dump.change(CHECK, REPRINTED)
+        if statement != ";":
+            dump.change(mark, trigger + mark)
+    assert restored.failed() == ({OBJECTS: "missing: TRIGGER public.call guard"} if statement == ";" else {})
+
+
 @pytest.mark.parametrize("filled", [True, False])
 def test_whether_a_materialised_view_is_filled_is_compared_even_then(restored: Restored, filled: bool) -> None:
     """Of what was loaded by its definitions alone, none is: the captured dump says which were."""

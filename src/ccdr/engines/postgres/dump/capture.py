@@ -2,9 +2,9 @@
 
 A session is held open beside pg_dump, which uses its exported snapshot. TRUNCATE and ALTERs that rewrite a table do
 not respect snapshots: one that commits before pg_dump has locked the table leaves it empty in the dump, though it
-was never empty for anybody; so does one that gives a table's or column's name to another. A session that sees the
-present tells, and the capture is made again; what waits for pg_dump's locks, and is done as soon as they go, is none of
-that (`locks.py`).
+was never empty for anybody; so does one that gives a table's or column's name to another. Nor do most definitions
+(`redefined.py`). A session that sees the present tells, and the capture is made again; what waits for pg_dump's locks,
+and is done as soon as they go, is none of that (`locks.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -33,6 +33,7 @@ from ccdr.engines.postgres.dump.described import (
     notes_of,
     write_roles,
 )
+from ccdr.engines.postgres.dump.redefined import ALL, LABELS, redefined
 from ccdr.engines.postgres.dump.toc import Toc, read_toc, tables
 from ccdr.engines.postgres.inventory import (
     ALL_TABLES,
@@ -55,8 +56,10 @@ from ccdr.ports.place import Output, Place, Session
 SESSION_PATIENCE = 60.0  # seconds; the session asks for nothing that waits on others
 ATTEMPTS = 6
 UTF8 = {"PGCLIENTENCODING": "UTF8"}
-# A partition that was dropped while the dump began.
-_UNDERFOOT = re.compile(r"does not exist|could not open relation|cache lookup failed")
+# A partition or a view that was dropped while the dump began.
+_UNDERFOOT = re.compile(
+    r"does not exist|could not open relation|cache lookup failed|returned no data|appears to be empty"
+)
 # Of several connections each locks what it dumps once more, and does not wait: not behind one who waits to truncate it.
 _WANTED_MEANWHILE = re.compile(r"could not obtain lock on relation")
 _OF_ITS_OWN = re.compile(r"(?!(DATABASE|SCHEMA|EXTENSION|ACL|COMMENT|SECURITY LABEL|DEFAULT ACL) )")
@@ -64,10 +67,10 @@ _WARNING = re.compile(r"^pg_dump: warning: (.*)$", re.MULTILINE)
 
 
 class _Rewritten(Exception):
-    """Tables that were other ones before pg_dump had locked them."""
+    """What was another one before pg_dump had locked or read it."""
 
-    def __init__(self, tables: Sequence[str]) -> None:
-        self.tables = tables
+    def __init__(self, names: Collection[str]) -> None:
+        self.names = sorted(names)
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,10 @@ class Dumper:
                 dumped = dumper._dump(into / "dump")
             except _Rewritten as error:
                 if attempt == ATTEMPTS:
-                    which = ", ".join(error.tables[:5])
+                    which = ", ".join(error.names[:5])
                     raise BackupFailed(
-                        f"tables were truncated, rewritten or renamed while the dump began: {which}",
-                        hint="they are altered more often than a dump can begin: back up at another time",
+                        f"what it holds was truncated, defined anew or renamed while the dump began: {which}",
+                        hint="that is altered more often than a dump can begin: back up at another time",
                     ) from None
             except CommandFailed as error:
                 if attempt == ATTEMPTS or error.stalled:
@@ -147,13 +150,22 @@ class Dumper:
             argv.append(f"--lock-wait-timeout={int(self.tools.lock_wait * 1000)}")
             if standby == "t":
                 argv.append("--no-unlogged-table-data")  # a standby has none
-            held = locks.Locks(locks.tables_of(_ask(session, ALL_TABLES)))
+            known = locks.tables_of(_ask(session, ALL_TABLES))
             with threads(1) as pool:
+
+                def then(sql: str) -> str:
+                    return pool.submit(_ask, session, sql).result()
+
+                def now(sql: str) -> str:
+                    return _ask(present, sql)
+
                 changed = pool.submit(_ask, session, server_objects.CHANGED)
+                held = locks.Locks(known, lambda: redefined(then, now))
                 out, broken = self._beside(present, beside, snapshot, argv, dump, held)
-            made = server_objects.read_objects(changed.result())
-            if tables := held.changed(locks.tables_of(_ask(present, ALL_TABLES))):
-                raise _Rewritten(tables)
+                made = server_objects.read_objects(changed.result())
+                altered = redefined(then, now, LABELS if held.copying else ALL)
+            if names := altered.union(held.rewritten, held.changed(locks.tables_of(_ask(present, ALL_TABLES)))):
+                raise _Rewritten(names)
         ahead = skew(before, after, float(source_clock))
         warnings = tuple(FreeText(line) for line in _WARNING.findall(out.stderr.reveal()))
         point = before if standby == "f" else _replayed(before, replayed, ahead)
@@ -175,7 +187,7 @@ class Dumper:
                     out = self._written(argv, dump, {**self._dump_env(), "PGAPPNAME": app})
             except (BackupFailed, CommandFailed) as error:
                 if held.rewritten:
-                    raise _Rewritten(sorted(held.known[oid].name for oid in held.rewritten)) from None
+                    raise _Rewritten(held.rewritten) from None
                 if held.holder is not None:
                     raise self._kept_out(held.holder, error) from None
                 raise

@@ -16,7 +16,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,11 +31,12 @@ SOON, OFTEN, GROWTH = 0.02, 0.5, 1.4  # seconds between two looks: at first, in 
 # asked for only where it has grown.
 HELD = (
     """\
-select count(*) as held, count(*) <> {known} as grown, coalesce(array_agg(l.relation), '{{}}') as tables
+select count(*) as held, count(*) <> {known} as grown, coalesce(array_agg(l.relation), '{{}}') as tables,
+  coalesce(bool_or(a.query like 'COPY %'), false) as copying
 from pg_locks l join pg_stat_activity a using (pid)
 where a.application_name = '{app}' and l.granted and l.locktype = 'relation' and l.mode = 'AccessShareLock'
   and l.relation >= 16384 and l.database = (select oid from pg_database where datname = current_database()) \\gset
-\\echo :held
+\\echo :held :copying
 \\if :grown
 """
     + TABLES.replace("{}", "{{}}").replace("ONES", "c.oid = any (:'tables'::oid[])")
@@ -111,23 +112,32 @@ def tables_of(answer: str) -> dict[int, TableState]:
 
 @dataclass
 class Locks:
-    """`known`: what the snapshot knows. `safe`: tables (by OID) that were dumped as it has them. `rewritten`: those
-    that were not, since they were other ones before pg_dump locked them; then it is stopped. `holder`: who kept
+    """`known`: what the snapshot knows. `redefined` gives the names of what else was defined anew until now. `safe`:
+    tables (by OID) that were dumped as the snapshot has them. `rewritten`: names of what was not, since it was another
+    one before pg_dump locked or read it; then it is stopped. `copying`: has it read all definitions? `holder`: who kept
     pg_dump waiting last, unless it had its lock in the end."""
 
     known: Tables
+    redefined: Callable[[], Collection[str]] = tuple
     safe: set[int] = field(default_factory=set)
-    rewritten: set[int] = field(default_factory=set)
+    rewritten: set[str] = field(default_factory=set)
+    copying: bool = False
     holder: Holder | None = None
     _held: int = 0
 
     def poll(self, ask: Callable[[str], str], app: str) -> None:
         """`ask` gives the session's answer to SQL; pg_dump is known by its application's name, a plain word."""
         held, _, tables = ask(HELD.format(known=self._held, app=app)).partition("\n")
-        self._held = int(held)
+        count, copying = held.split()
+        self._held = int(count)
         for oid, table in tables_of(tables or "{}").items():
-            if oid in self.known:
-                (self.safe if table == self.known[oid] else self.rewritten).add(oid)
+            if (was := self.known.get(oid)) == table:
+                self.safe.add(oid)
+            elif was is not None:
+                self.rewritten.add(was.name)
+        if copying == "t" and not self.copying:
+            self.rewritten |= {*self.redefined()}
+            self.copying = True
         if self.rewritten:
             ask(ENOUGH.format(app=app))
         if waiting := ask(WAITING.format(app=app)).strip():

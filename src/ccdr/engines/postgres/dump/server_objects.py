@@ -120,11 +120,13 @@ _TOLD = r"\"char\",bool,name,text,int2,int4,int8,float4,text[],\"char\"[],regpro
 
 
 def _part(catalogue: str, whose: str, oid: str, more: str, which: str) -> str:
+    """Of others nothing is asked: they may be dropped just now, and the server prints no definition of such."""
     return f"""\
   select {whose}::regclass::oid, {oid}::oid, t.xmin::text::bigint, concat_ws(' ', '{catalogue}', to_jsonb(t) - (
       select array_agg(attname::text) from pg_attribute where attrelid = '{catalogue}'::regclass
         and (attname = any ('{{{_OWN}}}') or atttypid <> all ('{{{_TOLD}}}'::regtype[]))), {more})
-  from {catalogue} t where {which}"""
+  from {catalogue} t where ({which})
+    and ({oid} < 16384 or (({whose})::regclass::oid, {oid}::oid) in (select class, object from member))"""
 
 
 _DIGEST = "left(encode(sha256(convert_to({}, getdatabaseencoding())), 'hex'), 32)"
