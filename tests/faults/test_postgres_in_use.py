@@ -297,7 +297,8 @@ def test_who_keeps_a_lock_is_named_and_what_it_asks_is_not(crm: Site, source: So
 
 
 def test_settings_names_and_comments_that_look_like_something_else(crm: Site, source: Source, dbname: str) -> None:
-    """Names are compared, not lines; nobody's time limits hold for us. The sandbox takes an extension's settings."""
+    """Names are compared, not lines, also names with Unicode's ends of lines in them; nobody's time limits hold for us.
+    The sandbox takes an extension's settings."""
     settings = {
         "statement_timeout": 1,
         "idle_session_timeout": 1,
@@ -307,7 +308,8 @@ def test_settings_names_and_comments_that_look_like_something_else(crm: Site, so
     for name, value in settings.items():  # not all names of its customers are Latin-1
         source.psql(f"alter database {dbname} set {name} = {value}")
     source.psql(
-        "alter role all set work_mem = '8MB'; alter role all set ccdr.tenant = 'x y';"
+        "alter role all set work_mem = '8MB'; alter role all set ccdr.tenant = 'x y\u2028\x85z';"
+        'create role "next\u2028line"; create table "next\x85line" ("of\u2029it" int);'
         "create role commented; comment on role commented is "
         """E'a\nCREATE ROLE postgres;\nALTER ROLE ALL SET "work_mem" TO ''8MB'';\nit''s'"""
     )
@@ -317,6 +319,7 @@ def test_settings_names_and_comments_that_look_like_something_else(crm: Site, so
         checked(crm)
     finally:
         source.psql(f"alter role all reset all; drop role commented; alter database {dbname} reset all")
+        source.psql('drop role "next\u2028line"; drop table if exists "next\x85line"', dbname)
 
 
 def test_first_superuser_that_is_named_by_a_keyword(tmp_path: Path) -> None:

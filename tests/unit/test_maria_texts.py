@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from ccdr.checks.reconcile.rows import read_rows
 from ccdr.demo import dialler
 from ccdr.engines.mariadb import MariaDB, address, questions, server
-from ccdr.engines.mariadb.client import Login
+from ccdr.engines.mariadb.client import Login, lines
 from ccdr.engines.mariadb.connection import Connection
 from ccdr.engines.mariadb.dump import beyond, files, renamed
 from ccdr.engines.mariadb.dump.load import tables_of
@@ -20,8 +21,9 @@ from ccdr.engines.mariadb.newcomers import newcomers, removing, revoking, rights
 from ccdr.engines.mariadb.objects import Objects, Table
 from ccdr.engines.mariadb.physical import method as physical
 from ccdr.engines.servers.connection import may_be_one
-from ccdr.model.answers import FreeText
+from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
+from ccdr.ports.place import Output
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,11 @@ def test_addresses(url: str, host: str, port: int, user: str, database: str) -> 
     assert (found.host, found.port, found.user, found.database) == (host, port, user, database)
     again = address.parse(address.shown(found.connection(None, database)))
     assert again == found
+
+
+def test_an_answer_s_lines_end_at_newlines_alone() -> None:
+    told = SimpleNamespace(run=lambda *_, **__: Output(0, "of\u2028one\x85line\nb\n", NO_WORDS))
+    assert lines(told, Login(()), "", "asking") == ["of\u2028one\x85line", "b"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -25,8 +26,10 @@ from ccdr.jobs.restore.estimate import PHASES, estimate
 from ccdr.jobs.restore.guarded import Guarded, MountPoint, refuse_sources
 from ccdr.jobs.restore.result import RestoreResult
 from ccdr.jobs.restore.work import Restoring
+from ccdr.model.answers import NO_WORDS
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import Manifest
+from ccdr.ports.place import Output, Source
 from ccdr.ports.target import KnownSource
 
 # --- a server's address -----------------------------------------------------------------------------------------
@@ -184,6 +187,13 @@ def test_working_name_is_plain_and_short_enough_for_what_is_appended() -> None:
         target = PostgresTarget.of(f"postgresql://x@h/{quote(name, safe='')}", engine("db1"), None, None)
         target.run = "20261124T184036-abcdef"
         assert re.fullmatch(r"[a-z_][a-z0-9_]*", target.working) and len(f"{target.working}_was") <= 63, target.working
+
+
+def test_a_database_has_its_name_also_where_that_holds_an_end_of_a_line() -> None:
+    target = PostgresTarget.of("postgresql://x@h/of%E2%80%A8two", engine("db1"), None, None)
+    target.run, target.version = "20261124T184036-abcdef", "17.1"
+    place = SimpleNamespace(run=lambda *_, **__: Output(0, "postgres\nof\u2028two\n", NO_WORDS))
+    assert target.named(Source(place, Path("/none")))
 
 
 # --- roles ------------------------------------------------------------------------------------------------------

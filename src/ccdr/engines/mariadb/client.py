@@ -85,7 +85,7 @@ def _meant(escape: re.Match[str]) -> str:
 
 def lines(place: Place, login: Login, sql: str, what: str) -> list[str]:
     """Each row as text, its columns apart by tabs; only for what holds neither tab nor newline."""
-    return place.run(login.asking(), stdin=f"{OURS}{sql}", what=what).stdout.splitlines()
+    return place.run(login.asking(), stdin=f"{OURS}{sql}", what=what).stdout.split("\n")[:-1]
 
 
 def ask(session: Session, sql: str, *, patience: float) -> str:

@@ -95,7 +95,7 @@ def erase(
             "docs/how-to/erase.md",
             words=error.stderr,
         ) from None
-    replayed = made.answers([line.split("\t") for line in output.splitlines() if line], wanted)
+    replayed = made.answers([line.split("\t") for line in output.split("\n") if line], wanted)
     if replayed.before:
         _without_samples(place, login, database, {node.name for node in made.nodes.values()})
     return replayed

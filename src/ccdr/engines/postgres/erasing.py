@@ -136,7 +136,7 @@ def _lines(place: Place, env: Mapping[str, str], text: str, pulse: Pulse | None)
         out = place.run(argv, stdin=text, env={**env, "PGCLIENTENCODING": "UTF8"}, what="erasing", pulse=pulse)
     except CommandFailed as error:
         raise _cannot(error) from None
-    return [line.split("|") for line in out.stdout.splitlines() if line]
+    return [line.split("|") for line in out.stdout.split("\n") if line]
 
 
 def _cannot(error: CommandFailed) -> TestBroken:

@@ -130,7 +130,7 @@ def amcheck(
             what = f"{error.the_image} cannot check integrity by amcheck: {lacking(error.stderr)}"
             raise TestBroken(what, hint=hint) from None
         raise
-    lines = [line for line in (out.stdout + out.stderr.reveal()).splitlines() if line.strip()]
+    lines = [line for line in (out.stdout + out.stderr.reveal()).split("\n") if line.strip()]
     return (lines or [f"exit {out.code}"]) if out.code else []
 
 

@@ -260,7 +260,7 @@ def _answers(place: Place, env: Mapping[str, str], questions: list[str]) -> Iter
         return
     script = BRIEFLY + "".join(f"select json_build_object('n', {n}, {q});\n" for n, q in enumerate(questions))
     out = place.run([*PSQL, "-f", "-"], env=env, stdin=script, what="asking the source").stdout
-    for line in out.splitlines():
+    for line in filter(None, out.split("\n")):
         answer = _parsed(line)
         yield int(answer["n"]), answer
 

@@ -29,7 +29,7 @@ EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 def forks(timeline: int, history: str) -> tuple[Fork, ...]:
     """What the history file of this timeline says. ValueError where it is none."""
     left = []
-    for line in history.splitlines():
+    for line in history.split("\n"):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if (match := _LINE.match(line)) is None:

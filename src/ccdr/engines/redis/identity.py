@@ -133,7 +133,7 @@ def _named(name: str, expected: Mapping[str, str], restored: Mapping[str, str]) 
 
 def _users(context: CheckContext, server: PrivateServer) -> CheckResult:
     """Their rights and the digests of their passwords, by name alone in what is recorded."""
-    captured = (context.restored / USERS).read_text("utf-8", "surrogateescape").splitlines()
+    captured = (context.restored / USERS).read_text("utf-8", "surrogateescape").split("\n")[:-1]
     return _named("users", _by_name(captured), _by_name(server.ask("ACL", "LIST")))
 
 

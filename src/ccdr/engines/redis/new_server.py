@@ -376,7 +376,7 @@ class Maker(NewServerMaker["Redis"]):
         """That this host has one which the server will not take: by the digests that the captured users have."""
         secret, user = self.asset.connection.password_file, self.asset.connection.user or "default"
         try:
-            rules = (home / ACL).read_text("utf-8", "replace").splitlines()
+            rules = (home / ACL).read_text("utf-8", "replace").split("\n")
             word = "" if secret is None else secret.read_text("utf-8").split("\n", 1)[0].rstrip("\r")
         except (OSError, UnicodeDecodeError):
             return None

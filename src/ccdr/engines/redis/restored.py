@@ -69,7 +69,7 @@ def load_file(
 ) -> None:
     """`rdb` (host path) lies in `directory`, as the server has it; `rules` are those of its users."""
     conf = configuration(server.run, directory, RDB, databases=databases, users=True, extra=extra)
-    server.configure(conf, "".join(f"{line}\n" for line in (f"user {admin()}", *rules.splitlines())))
+    server.configure(conf, "".join(f"{line}\n" for line in (f"user {admin()}", *filter(None, rules.split("\n")))))
     try:
         server.start()
     except CommandFailed as error:

@@ -176,7 +176,7 @@ class Dump:
     def _image_has_extensions(box: Place, inventory: Inventory) -> None:
         admin = server.environment(inventory.bootstrap, "template1", inventory.version)
         output = box.run([*PSQL, "-c", "select name from pg_available_extensions"], env=admin).stdout
-        if missing := sorted(set(inventory.extensions) - set(output.splitlines())):
+        if missing := sorted(set(inventory.extensions) - set(output.split("\n"))):
             raise TestBroken(
                 f"the image lacks the extension {', '.join(missing)}",
                 hint="name an image that has it with `image:`",

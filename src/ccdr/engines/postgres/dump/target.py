@@ -246,7 +246,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
     def named(self, source: Source) -> bool:
         argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", f"working={self.working}", "-f", "-"]
         env = {**self._env(source, MAINTENANCE), "PGCLIENTENCODING": "UTF8"}
-        there = source.place.run(argv, stdin=NAMED, env=env, what="asking the target").stdout.splitlines()
+        there = source.place.run(argv, stdin=NAMED, env=env, what="asking the target").stdout.split("\n")
         return self.working not in there and self.name in there
 
     def settle(self, source: Source) -> list[str]:

@@ -28,7 +28,7 @@ class Entering:
     @classmethod
     def of(cls, logins: str, ident: str, captures: Sequence[str], ours: Sequence[str], *, copied: bool) -> Entering:
         """`logins` is what `LOGINS` gave, `ident` the captured pg_ident.conf."""
-        rows = (line.partition("|") for line in logins.splitlines())
+        rows = (line.partition("|") for line in logins.split("\n") if line)
         by_password = {role: stored == "t" for stored, _, role in rows}
         mapped = [(account, role) for account, role in mapped_in(ident) if role in by_password and account != role]
         return cls(by_password, mapped, captures, ours, copied)
@@ -61,7 +61,7 @@ class Entering:
 
 def mapped_in(ident: str) -> Iterator[tuple[str, str]]:
     """Accounts and the roles that a pg_ident.conf lets them in as, where it says so by their plain names."""
-    for line in ident.splitlines():
+    for line in ident.split("\n"):
         try:
             words = shlex.split(line, comments=True)
         except ValueError:  # a quote of its own

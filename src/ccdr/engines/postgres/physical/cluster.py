@@ -164,7 +164,7 @@ def answers(box: Place, env: Mapping[str, str]) -> None:
 def collations(box: Place, env: Mapping[str, str]) -> str:
     """Which of the database's collations the image has in another version; empty where it has none."""
     argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", COLLATIONS]
-    return ", ".join(box.run(argv, env=env, what="asking the restored server").stdout.splitlines()[:3])
+    return ", ".join(box.run(argv, env=env, what="asking the restored server").stdout.split("\n")[:-1][:3])
 
 
 def checksums(box: Place, settings: Mapping[str, str]) -> list[str]:
