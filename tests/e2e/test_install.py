@@ -34,7 +34,7 @@ from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.host.clock import SystemClock
 from ccdr.host.state import State
 from ccdr.run.tasks import KINDS
-from ccdr.setup.migrate import Step, opened
+from ccdr.setup.migrate import FIRST, Step, opened
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial" / "first-host.md").read_text("utf-8")
@@ -554,7 +554,6 @@ def test_going_back_as_the_guide_says(tmp_path: Path) -> None:
     State(root).directory("catalogue", "p", "crm")
     append_older(Ledger(root / "ledger", SystemClock()), "backup.start", plan="p", asset="crm", run="r", body={})
     entry.write_text("one\n")
-    (root / "version").write_text("1\n")
 
     def newer(at: Path) -> None:
         shutil.rmtree(at / "catalogue")
@@ -564,7 +563,7 @@ def test_going_back_as_the_guide_says(tmp_path: Path) -> None:
     del del_state
     (back,) = blocks(UPGRADE, "Going back")
     do("sh", "-euc", back.replace("/var/lib/ccdr", str(root)))
-    assert opened(root, SystemClock(), steps=()).version_file.read_text() == "1\n"
+    assert opened(root, SystemClock(), steps=()).version_file.read_text() == f"{FIRST}\n"
     assert entry.read_text() == "one\n"
 
 

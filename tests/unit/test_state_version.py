@@ -1,4 +1,5 @@
-"""State of a newer ccdr is never touched, state of an older one is copied and migrated, a killed migration is undone."""
+"""State of a newer ccdr, and of before the first release, is never touched; state of an older format is copied and
+migrated, by steps that are made up here; a killed migration is undone."""
 
 from __future__ import annotations
 
@@ -25,14 +26,14 @@ from ccdr.host.clock import SystemClock
 from ccdr.host.state import FORMAT, State
 from ccdr.model.errors import CcdrError, Exit, Locked
 from ccdr.setup import migrate
-from ccdr.setup.migrate import STEPS, Step, opened
+from ccdr.setup.migrate import FIRST, STEPS, Step, opened
 
 CLOCK = SystemClock()
 ENTRY = "catalogue/p/crm/0.json"
 
 
 def old(root: Path) -> Path:
-    """State with something in it, of format 1."""
+    """State with something in it, of the first format."""
     state = State(root)
     append_older(Ledger(state.ledger, CLOCK), "backup.start", plan="p", asset="crm", run="r", body={})
     state.directory("catalogue", "p", "crm")
@@ -57,7 +58,7 @@ STEP = Step(("catalogue", "index"), rewrite)
 
 
 def test_format_and_steps_agree() -> None:
-    assert 1 + len(STEPS) == FORMAT, "a new format needs its step in migrate.py, and a step its number in state.py"
+    assert FIRST + len(STEPS) == FORMAT, "a new format needs its step in migrate.py, and a step its number in state.py"
 
 
 def test_looking_makes_nothing(tmp_path: Path) -> None:
@@ -73,21 +74,36 @@ def test_first_use_writes_the_number(tmp_path: Path) -> None:
     assert not list(state.root.glob(".version*"))
 
 
-def test_state_without_a_number_is_format_1(tmp_path: Path) -> None:
+def test_state_without_a_number_gets_todays(tmp_path: Path) -> None:
     root = old(tmp_path / "state")
     (root / "version").unlink()
-    opened(root, CLOCK, steps=())
-    assert (root / "version").read_text() == "1\n"
+    assert opened(root, CLOCK).version_file.read_text() == f"{FORMAT}\n"
 
 
 def test_a_step_that_changes_nothing_only_counts(tmp_path: Path) -> None:
-    """From 1 to 2: what is new is read by the new ccdr alone, and what was there is as it was."""
     root = old(tmp_path / "state")
     before = tree(root / "catalogue")
-    assert opened(root, CLOCK).version_file.read_text() == f"{FORMAT}\n"
+    assert opened(root, CLOCK, steps=[Step((), lambda _: None)]).version_file.read_text() == f"{FIRST + 1}\n"
     assert tree(root / "catalogue") == before and verify(root / "ledger").ok
     with pytest.raises(CcdrError, match="made by a newer ccdr"):
         opened(root, CLOCK, steps=())
+
+
+@pytest.mark.parametrize("number", range(1, FIRST))
+def test_state_of_before_the_first_release_is_refused_and_never_touched(tmp_path: Path, number: int) -> None:
+    site = Site(tmp_path)
+    site.recordings(tmp_path)
+    old(site.state)
+    (site.state / "version").write_text(f"{number}\n")
+    before = tree(site.state)
+    for verb in (("status",), ("backup", "p"), ("run",)):
+        done = site.run(*verb)
+        assert done.code == Exit.NOT_CARRIED_OUT, done
+        assert f"is of format {number}, of before the first release" in done.stderr and "→" in done.stderr
+        assert tree(site.state) == before
+    with pytest.raises(CcdrError, match="before the first release"):
+        opened(site.state, CLOCK, steps=[STEP])
+    assert tree(site.state) == before
 
 
 @pytest.mark.parametrize(
@@ -117,13 +133,13 @@ def test_older_state_is_copied_then_migrated(tmp_path: Path) -> None:
     root = old(tmp_path / "state")
     before = tree(root / "catalogue")
     state = opened(root, CLOCK, steps=[STEP])
-    assert state.version_file.read_text() == "2\n"
+    assert state.version_file.read_text() == f"{FIRST + 1}\n"
     assert (root / ENTRY).read_text() == "two\n" and (root / "index/new").exists()
-    (copy,) = root.glob("backup-v1-*")
+    (copy,) = root.glob(f"backup-v{FIRST}-*")
     assert tree(copy / "catalogue") == before and not (copy / "index").exists()
     assert (copy / ENTRY).stat().st_mode & 0o777 == 0o600 and copy.stat().st_mode & 0o777 == 0o700
     (record,) = (r for r in Ledger(state.ledger, CLOCK).records() if r["kind"] == "state.migrated")
-    assert (record["from"], record["to"], record["copy"]) == (1, 2, copy.name)
+    assert (record["from"], record["to"], record["copy"]) == (FIRST, FIRST + 1, copy.name)
     assert verify(state.ledger).ok
     opened(root, CLOCK, steps=[STEP])
     assert len(list(root.glob("backup-v*"))) == 1, "only once"
@@ -132,9 +148,9 @@ def test_older_state_is_copied_then_migrated(tmp_path: Path) -> None:
 def test_several_steps_go_in_one_migration(tmp_path: Path) -> None:
     root = old(tmp_path / "state")
     second = Step(("catalogue",), lambda at: (at / ENTRY).write_text((at / ENTRY).read_text() + "three\n") and None)
-    assert opened(root, CLOCK, steps=[STEP, second]).version_file.read_text() == "3\n"
+    assert opened(root, CLOCK, steps=[STEP, second]).version_file.read_text() == f"{FIRST + 2}\n"
     assert (root / ENTRY).read_text() == "two\nthree\n"
-    assert len(list(root.glob("backup-v1-*"))) == 1
+    assert len(list(root.glob(f"backup-v{FIRST}-*"))) == 1
 
 
 def test_failed_step_leaves_all_as_it_was(tmp_path: Path) -> None:
@@ -149,7 +165,7 @@ def test_failed_step_leaves_all_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(CcdrError, match="nobody expected") as caught:
         opened(root, CLOCK, steps=[Step(STEP.touches, broken)])
     assert caught.value.hint and caught.value.exit_code == Exit.NOT_CARRIED_OUT
-    after = {k: v for k, v in tree(root).items() if not k.startswith("backup-v1-")}
+    after = {k: v for k, v in tree(root).items() if not k.startswith(f"backup-v{FIRST}-")}
     assert after == before
     opened(root, CLOCK, steps=())  # the older ccdr goes on
 
@@ -177,11 +193,6 @@ def test_read_only_state_can_be_looked_at(tmp_path: Path) -> None:
             assert done.code == Exit.NOT_CARRIED_OUT and "Read-only" in done.stderr, done
         with pytest.raises(CcdrError, match="Read-only"):
             opened(site.state, CLOCK, steps=[STEP])
-    (site.state / "version").unlink()  # and one from before there were numbers
-    with mounted("none", site.state, "bind,ro"):
-        assert site.run("ledger", "show").code == 0
-        with pytest.raises(CcdrError, match="read-only"):
-            opened(site.state, CLOCK, steps=[STEP])
 
 
 def test_waits_for_nobody_who_works(tmp_path: Path) -> None:
@@ -189,17 +200,9 @@ def test_waits_for_nobody_who_works(tmp_path: Path) -> None:
     at_work = opened(root, CLOCK, steps=())
     with pytest.raises(Locked, match="at work on it"):
         opened(root, CLOCK, steps=[STEP], patience=0.1)
-    assert (root / "version").read_text() == "1\n" and not list(root.glob("backup-v*"))
+    assert (root / "version").read_text() == f"{FIRST}\n" and not list(root.glob("backup-v*"))
     del at_work
-    assert opened(root, CLOCK, steps=[STEP]).version_file.read_text() == "2\n"
-
-
-def test_run_from_before_there_were_numbers_is_not_disturbed(tmp_path: Path) -> None:
-    root = old(tmp_path / "state")
-    with State(root).lock("p", "crm", "backup"):  # holds its own lock, and not the version
-        with pytest.raises(Locked, match=r"p\.crm\.backup"):
-            opened(root, CLOCK, steps=[STEP])
-    opened(root, CLOCK, steps=[STEP])
+    assert opened(root, CLOCK, steps=[STEP]).version_file.read_text() == f"{FIRST + 1}\n"
 
 
 def test_many_may_work_at_once(tmp_path: Path) -> None:
@@ -253,13 +256,13 @@ def test_killed_migration_is_undone_and_done_again(
     child = _in_child(doomed)
     child.join(20)
     assert child.exitcode == -signal.SIGKILL
-    if (root / "version").read_text() == "1\n" and (root / "migrating").exists():
+    if (root / "version").read_text() == f"{FIRST}\n" and (root / "migrating").exists():
         with pytest.raises(CcdrError, match="migration was interrupted"):
             opened(root, CLOCK, steps=())  # the older ccdr keeps its hands off
-    assert opened(root, CLOCK, steps=[STEP]).version_file.read_text() == "2\n"
+    assert opened(root, CLOCK, steps=[STEP]).version_file.read_text() == f"{FIRST + 1}\n"
     assert (root / ENTRY).read_text() == "two\n" and (root / "index/new").exists()
     assert not (root / "migrating").exists() and not list(root.glob("*.partial"))
-    assert before in [tree(copy / "catalogue") for copy in root.glob("backup-v1-*")]
+    assert before in [tree(copy / "catalogue") for copy in root.glob(f"backup-v{FIRST}-*")]
     assert verify(root / "ledger").ok
 
 

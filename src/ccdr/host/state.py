@@ -51,7 +51,7 @@ from ccdr.host.files import free, remove_tree
 
 # How the state directory is laid out, and what its files mean. A change that an older ccdr would misread makes this
 # one more, and adds a step to migrate.py.
-FORMAT = 2
+FORMAT = 3
 RESTORE_MARK = "ccdr-restore"  # in the name of a directory into which a restore for real writes
 PARTS = ("ledger", "catalogue", "index", "schedule", "locks", "scratch", "cache", "shipping", "private")
 # `held` and `at_work` take a lock for a moment to see whether it is free; whoever wants it tries again.
@@ -118,15 +118,14 @@ class State:
         return self.version_file.exists() or any((self.root / part).exists() for part in PARTS)
 
     def mark(self) -> None:
-        """State that bears no number yet gets one: FORMAT where it is new, 1 where it is from before there were any."""
+        """State that bears no number yet gets one."""
         if self.version_file.exists():
             return
-        format_ = 1 if self.has_contents else FORMAT
         # Whole or not at all, and whoever comes second keeps what the first wrote.
         new = self.root / f".version.{secrets.token_hex(4)}"
         try:
             new.touch(mode=0o600)
-            new.write_text(f"{format_}\n", "ascii")
+            new.write_text(f"{FORMAT}\n", "ascii")
             with contextlib.suppress(FileExistsError):
                 os.link(new, self.version_file)
         finally:

@@ -1,4 +1,5 @@
-"""State of an older ccdr is brought to the present format; state of a newer one is left alone.
+"""State of an older format is brought to the present one; state of a newer one, or of before the first release, is
+left alone.
 
 `STATE/version` is both the number and the lock. Every ccdr holds it shared from its first look until it ends; a
 migration needs it alone, so that it never changes what another ccdr is reading. What a migration changes is copied
@@ -44,33 +45,27 @@ class Step:
     apply: Callable[[Path], None]
 
 
-# The first leads from format 1 to 2, and so on: state.FORMAT is always one more than there are steps.
-STEPS: tuple[Step, ...] = (
-    # Entries of the catalogue, and manifests, may say what they attest of the ledger: an older ccdr would take them for
-    # damaged. What was there before stays as it is.
-    Step((), lambda _: None),
-)
+FIRST = 3  # the format of the first release
+STEPS: tuple[Step, ...] = ()  # each leads one format on, from FIRST: to state.FORMAT
 
 
 def opened(root: Path, clock: Clock, *, steps: Sequence[Step] = STEPS, patience: float = PATIENCE) -> State:
     """The state at `root`, of our format, and in use for as long as the value lives. A directory that is not there
     is not made. CcdrError where the state is a newer ccdr's, cannot be read, or cannot be migrated; it is then as
     it was. Locked where others use it, or migrate it, for longer than `patience` seconds."""
-    state, newest = State(root), 1 + len(steps)
+    state, newest = State(root), FIRST + len(steps)
     with _telling(root):
         if not state.has_contents:
             return state
         with contextlib.suppress(OSError):  # read-only: the number is known all the same
             state.mark()
         if not state.version_file.exists():
-            if any(step.touches for step in steps):
-                raise CcdrError(f"{root} is of format 1, and cannot be brought to {newest}: it is read-only")
             return state
         if _behind(state, newest):
             try:
                 _migrate(state, steps, clock, patience)
             except OSError as error:
-                if error.errno not in _READ_ONLY or any(step.touches for step in steps[_number(state) - 1 :]):
+                if error.errno not in _READ_ONLY or any(step.touches for step in steps[_number(state) - FIRST :]):
                     raise
                 return state  # it can be looked at as it is: nothing in it would be changed
         held = _lock(state, fcntl.LOCK_SH, patience)
@@ -82,8 +77,14 @@ def opened(root: Path, clock: Clock, *, steps: Sequence[Step] = STEPS, patience:
 
 
 def _behind(state: State, newest: int) -> bool:
-    """Is there something to migrate? CcdrError where the state is ahead of us."""
+    """Is there something to migrate? CcdrError where the state is ahead of us, or of before the first release."""
     number = _number(state)
+    if number < FIRST:
+        raise CcdrError(
+            f"the state {state.root} is of format {number}, of before the first release: ccdr reads {FIRST} and later. "
+            "Nothing was touched",
+            hint=f"move it away, or name another --state DIR; {GUIDE}",
+        )
     begun = _marker(state)
     ahead = max(number, 0 if begun is None else begun.before + 1)
     if ahead > newest:
@@ -133,18 +134,18 @@ def _marker(state: State) -> Begun | None:
 def _migrate(state: State, steps: Sequence[Step], clock: Clock, patience: float) -> None:
     """Alone with the state: undo what was interrupted, copy, change, and only then call it done."""
     alone = _lock(state, fcntl.LOCK_EX, patience)
-    if alone is None or (busy := _busy(state)):
-        who = "another ccdr" if alone is None else busy
+    if alone is None:
+        to = FIRST + len(steps)
         raise Locked(
-            f"the state {state.root} must be migrated to format {1 + len(steps)}, and {who} is at work on it",
+            f"the state {state.root} must be migrated to format {to}, and another ccdr is at work on it",
             hint="wait for it, then try again",
         )
     with alone:
         _undo(state)
         before = _number(state)
-        if before > len(steps):
+        if before == FIRST + len(steps):
             return  # another has just done it
-        ahead = steps[before - 1 :]
+        ahead = steps[before - FIRST :]
         copy = state.root / f"backup-v{before}-{clock.now().astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
         touched = sorted({name for step in ahead for name in step.touches})
         _copy(state, touched, copy)
@@ -158,22 +159,11 @@ def _migrate(state: State, steps: Sequence[Step], clock: Clock, patience: float)
                 f"the state {state.root} could not be migrated from format {before}: {error}. It is as it was",
                 hint=f"mend that and try again, or go on with the older ccdr; {GUIDE}",
             ) from None
-        _renumber(alone, 1 + len(steps))
+        _renumber(alone, FIRST + len(steps))
         (state.root / "migrating").unlink()
-        body = {"from": before, "to": 1 + len(steps), "copy": copy.name, "ccdr": __version__}
+        body = {"from": before, "to": FIRST + len(steps), "copy": copy.name, "ccdr": __version__}
         ledger = Ledger(state.ledger, clock, begin=beginning(state, socket.gethostname()))
         ledger.append("state.migrated", plan=None, asset=None, run=None, body=body)
-
-
-def _busy(state: State) -> str | None:
-    """A run of a ccdr from before there was a version to hold."""
-    for path in (*state.root.glob("locks/*.lock"), *state.root.glob("scratch/run-*.alive")):
-        with path.open("r+b") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return f"an older ccdr ({path.stem})"
-    return None
 
 
 def _copy(state: State, names: Sequence[str], copy: Path) -> None:
