@@ -1,6 +1,6 @@
 """How long `ccdr report`, `ccdr status`, and a `ccdr run` with nothing due take over a ledger of years.
 
-.venv/bin/python bench/records.py [--plans 20] [--assets 10] [--days 730] [--older] [--work DIR]
+.venv/bin/python bench/records.py [--plans 20] [--assets 10] [--days 730] [--work DIR]
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ def main() -> int:
     options.add_argument("--assets", type=int, default=10, help="of each plan")
     options.add_argument("--days", type=int, default=730)
     options.add_argument("--times", type=int, default=0, help="then again with so many times the days, and compare")
-    options.add_argument("--older", action="store_true", help="as an older ccdr wrote them")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--work", type=Path, help="kept and used again; else a temporary directory")
     given = options.parse_args()
@@ -64,7 +63,7 @@ def measured(given: argparse.Namespace, work: Path, days: int, *, long: bool) ->
         began = time.monotonic()
         write_plans(centre, work)
         (work / "plans/key").write_text("correct horse battery staple\n")
-        count = write_ledger(centre, work / "state/ledger", older=given.older)
+        count = write_ledger(centre, work / "state/ledger")
         entries = write_catalogue(work / "state/ledger", work / "state/catalogue")
         print(
             f"made {count} records, {entries} entries of the catalogue, in {time.monotonic() - began:.1f} s in {work}"

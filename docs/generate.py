@@ -55,12 +55,10 @@ Times are RFC 3339 in UTC, durations are seconds, sizes are bytes. A record take
 codes, counts, sizes, times, digests, and sentences of ours that hold names of objects; never a customer's data, never
 what a program said, never a secret.
 
-**Versions.** `version` counts for each kind by itself. A record of an older version is read as if it had been written
-today: what it lacks is null, empty or 0, and what older ones may quote of what was backed up is not shown (those
-without a `version`, or of version 1). The line stays as it was written: the chain is over its bytes. A record of a
-later version, or of a kind that is not listed here, was written by a later ccdr. The chain holds it, and `ccdr ledger
-verify` exits 3: nothing is called good by passing over what it may tell. A record of today's version that is not as
-its definition says was written by no ccdr, and is a finding.
+**Versions.** `version` counts for each kind by itself, and begins at 4: what was before was never released, and is not
+read. A key that is new is a new version. A record of a version or a kind that is not listed here the chain holds, and
+`ccdr ledger verify` exits 3: nothing is called good by passing over what it may tell. A record of a listed version that
+is not as its definition says was written by no ccdr, and is a finding.
 """
 
 

@@ -52,8 +52,8 @@ MEANS = {
         "hour; no key signs the ledger though anchors are configured; or anchors.yaml is wrong. Until it holds one "
         "([Checkpoints](../how-to/checkpoints.md))"
     ),
-    Trouble.RECORDS_NEWER: (
-        "a later ccdr wrote records that this one does not know; until this host runs a ccdr that does"
+    Trouble.RECORDS_UNKNOWN: (
+        "there are records of a version or a kind that this ccdr does not read; until this host runs one that does"
     ),
     Trouble.RECORDS_WRONG: "there are records that no ccdr can have written; ccdr takes nothing from them",
     Trouble.CATALOGUE_WRONG: "what the state says of a snapshot is not what the ledger says",

@@ -25,7 +25,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from tests.support import packages
 from tests.support.harness import Site, Source, eventually
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 from tests.support.stored import left, settled_file, with_repository
 
 from ccdr import __version__
@@ -552,7 +552,7 @@ def test_going_back_as_the_guide_says(tmp_path: Path) -> None:
     root = tmp_path / "state"
     entry = root / "catalogue/p/crm/0.json"
     State(root).directory("catalogue", "p", "crm")
-    append_older(Ledger(root / "ledger", SystemClock()), "backup.start", plan="p", asset="crm", run="r", body={})
+    append_sparse(Ledger(root / "ledger", SystemClock()), "backup.start", plan="p", asset="crm", run="r", body={})
     entry.write_text("one\n")
 
     def newer(at: Path) -> None:

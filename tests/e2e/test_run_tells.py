@@ -16,7 +16,7 @@ from tests.e2e.test_cron import ASSET, HOURLY, LOOK, NEVER, an_hour_passes, plai
 from tests.support.harness import Site
 from tests.support.listeners import Mailbox, Web, free_port, mail_server, web_server
 from tests.support.logs import ships
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 from tests.support.stored import LIMITS, assert_clean, settled_file, with_repository
 
 from ccdr.evidence.log_standing import LogStanding
@@ -255,7 +255,7 @@ def test_a_log_that_is_shipped_lets_a_run_sleep_for_longer_than_its_rpo(site: Si
     text, told = manifest_text(manifest), {"id": "1" * 64, "verdict": "PASS", "selected": "latest"}
     services.catalogue.add(snapshot_of(manifest, text, "1" * 64, "/r", taken), text)
     body = {"verdict": "PASS", "reason": None, "findings": [], "recovery": None, "rto": None, "snapshot": told}
-    append_older(services.ledger, "restore_test.end", plan="p", asset="crm", run="t", body=body)
+    append_sparse(services.ledger, "restore_test.end", plan="p", asset="crm", run="t", body=body)
     begins = "000000010000000000000009" if gap else "000000010000000000000001"
     standing = LogStanding(since=begins, point=clock.at, usable=clock.at, position="0/9000060", gap=gap)
     ships(services, "p", "crm", standing)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.support.harness import Quiet, Site, Source, sql_damage
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 from ccdr.checks.decoder import ends_early
 from ccdr.engines.files import WAITING, TreeEntry
@@ -196,7 +196,7 @@ def test_newer_failure_counts_though_a_clock_was_set_back(site: Site, tree: Path
         ("backup.start", {}),
         ("backup.end", {"result": "FAILED", "reason": "disk full", "snapshot": None}),
     ):
-        append_older(ledger, kind, plan="p", asset="recordings", run="later", body=body)
+        append_sparse(ledger, kind, plan="p", asset="recordings", run="later", body=body)
     done = site.run("test", "p")
     assert done.json["verdict"] == "FAIL" and "disk full" in done.json["reason"], (done, records)
 
@@ -206,7 +206,7 @@ def test_crashed_backup_shows_while_another_runs(site: Site, tree: Path) -> None
     site.backed_up()
     ledger = Ledger(site.state / "ledger", SystemClock())
     for run in ("crashed", "running"):
-        append_older(ledger, "backup.start", plan="p", asset="recordings", run=run, body={})
+        append_sparse(ledger, "backup.start", plan="p", asset="recordings", run=run, body={})
     history = read_history(site.records())[("p", "recordings")]
     history.at_work = ["running"]
     stored = site.records("backup.end")[0]["snapshot"]["id"]
@@ -219,7 +219,7 @@ def test_crashed_restore_test_shows_in_status(site: Site, tree: Path) -> None:
     site.backed_up()
     assert site.run("test", "p").code == 0
     assert site.run("status").code == 0
-    append_older(
+    append_sparse(
         Ledger(site.state / "ledger", SystemClock()),
         "restore_test.start",
         plan="p",

@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.lines import parsed
@@ -34,7 +34,7 @@ def make(directory: Path, *, segment_bytes: int = 16 * 1024**2) -> Ledger:
 
 
 def add(ledger: Ledger, **body: object) -> RecordRef:
-    return append_older(ledger, "backup.start", plan="outbound", asset="crm", run="r1", body=body)
+    return append_sparse(ledger, "backup.start", plan="outbound", asset="crm", run="r1", body=body)
 
 
 # Appends until it has written `count` records or is killed; says each one only when `append` has returned.

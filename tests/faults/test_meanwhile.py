@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from tests.support.harness import Quiet, ShiftedClock, Site, eventually, killed
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 from tests.support.stored import assert_clean, other_host
 
 from ccdr.evidence.history.kinds import STORED
@@ -153,7 +153,7 @@ def test_its_twin_that_is_killed_while_a_test_runs_is_a_crash(twin: Site) -> Non
 
 
 def test_a_crash_is_no_less_one_while_the_next_backup_is_under_way(twin: Site) -> None:
-    append_older(twin.services().ledger, "backup.start", plan="p", asset="recordings", run="crashed", body={})
+    append_sparse(twin.services().ledger, "backup.start", plan="p", asset="recordings", run="crashed", body={})
     with held_at("_commit", twin) as ends:
         done = by_hand(twin)
         ends()
@@ -337,6 +337,6 @@ def test_a_run_that_is_at_work_is_no_crash_to_whoever_verifies_the_ledger(twin: 
     with held_at("ready", twin) as ends:
         assert twin.run("ledger", "verify").json["crashes"] == []
         ends()
-    append_older(twin.services().ledger, "backup.start", plan="p", asset="recordings", run="crashed", body={})
+    append_sparse(twin.services().ledger, "backup.start", plan="p", asset="recordings", run="crashed", body={})
     (said,) = twin.run("ledger", "verify").json["crashes"]
     assert "run crashed" in said

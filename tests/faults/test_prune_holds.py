@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.support.harness import Quiet, ShiftedClock, Site
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 from tests.support.stored import again, other_host, pristine, restic_of, retained, settled_file
 
 from ccdr.engines.base import LogShipping
@@ -53,7 +53,7 @@ def snapshot(site: Site, number: int, **more: Any) -> dict[str, Any]:
 def says(site: Site, kind: str, body: Mapping[str, Any]) -> None:
     """The ledger's next record."""
     whole = {"reason": None, "findings": [], **body}
-    append_older(site.services().ledger, kind, plan="p", asset="recordings", run="later", body=whole)
+    append_sparse(site.services().ledger, kind, plan="p", asset="recordings", run="later", body=whole)
 
 
 def judged(site: Site, number: int, verdict: str, own: str = "PASS", selected: str = "latest", **more: Any) -> None:
@@ -244,7 +244,7 @@ def test_damage_that_was_read_well_since_holds_everything_until_the_newest_has_p
     """It may have been repaired by leaving out what was lost."""
     for result in ("DAMAGED", "CLEAN"):
         body = {"result": result, "part": 1, "parts": 1, "reason": None, "findings": []}
-        append_older(site.services().ledger, "check.end", plan="p", asset=None, run=result, body=body)
+        append_sparse(site.services().ledger, "check.end", plan="p", asset=None, run=result, body=body)
     assert "found the repository damaged, and no test of the newest snapshot has passed since" in held(site)
     judged(site, 2, "PASS")
     assert held(site) == ""

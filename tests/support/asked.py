@@ -15,7 +15,7 @@ from ccdr.telling.notify.concerns import Concern, concerns_of
 from ccdr.telling.status import status, upkeep_problems
 from tests.support.clocks import Clock
 from tests.support.harness import Site
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)  # a Tuesday
 IDS = [f"{n:08x}{'0' * 56}" for n in range(9)]
@@ -66,7 +66,7 @@ class Centre:
         self.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", usable, note), text)
 
     def wrote(self, kind: str, asset: str | None = "calls", *, plan: str = "p", run: str = "r", **body: Any) -> None:
-        append_older(self.services.ledger, kind, plan=plan, asset=asset, run=run, body=body)
+        append_sparse(self.services.ledger, kind, plan=plan, asset=asset, run=run, body=body)
 
     def stored(self, number: int, when: datetime, asset: str = "calls", **body: Any) -> None:
         self.snapshot(number, when, asset)

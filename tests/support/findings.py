@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ccdr.model.values import Health, Probe
 from tests.support.harness import Site
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 OK, WARN, FAIL, UNKNOWN = Health.OK, Health.WARN, Health.FAIL, Health.UNKNOWN
 
@@ -20,4 +20,4 @@ def states(looks: Iterable[Probe]) -> list[Health]:
 def backed_up(site: Site, *seconds: float) -> None:
     for n, took in enumerate(seconds):
         body = {"result": "STORED", "phases": {"capture": took / 2, "store": took / 2}, "snapshot": {"id": f"s{n}"}}
-        append_older(site.services().ledger, "backup.end", plan="p", asset="recordings", run=f"b{n}", body=body)
+        append_sparse(site.services().ledger, "backup.end", plan="p", asset="recordings", run=f"b{n}", body=body)

@@ -12,7 +12,7 @@ from ccdr.evidence import reading
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.model.values import RecordRef
 from tests.support.clocks import Ticking
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 START = datetime(2026, 11, 24, 2, 30, tzinfo=UTC)
 
@@ -22,7 +22,7 @@ def make(directory: Path, *, segment_bytes: int = 16 * 1024**2) -> Ledger:
 
 
 def add(ledger: Ledger, kind: str = "backup.start", *, run: str = "r1", **body: object) -> RecordRef:
-    return append_older(ledger, kind, plan="outbound", asset="crm", run=run, body=body)
+    return append_sparse(ledger, kind, plan="outbound", asset="crm", run=run, body=body)
 
 
 def by_several(monkeypatch: pytest.MonkeyPatch) -> None:

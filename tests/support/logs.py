@@ -5,7 +5,7 @@ from __future__ import annotations
 from ccdr.evidence.log_standing import LogStanding, directory, write_standing
 from ccdr.jobs.services import Services
 from ccdr.model.values import rfc3339
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 
 def ships(services: Services, plan: str, asset: str, standing: LogStanding, *, recorded: bool = True) -> None:
@@ -16,6 +16,6 @@ def ships(services: Services, plan: str, asset: str, standing: LogStanding, *, r
     now, newest = services.clock.now(), standing.newest
     points = [[(at - now).total_seconds() for at in (newest.consistent, newest.usable)]] if newest else []
     body = {"since": rfc3339(now), "points": points, "snapshots": len(points), "added_bytes": 1, "gaps": []}
-    append_older(
+    append_sparse(
         services.ledger, "log.shipped", plan=plan, asset=asset, run="s", body={**body, "trouble": None, "findings": []}
     )

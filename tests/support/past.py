@@ -18,7 +18,7 @@ from ccdr.telling.report import Report, csv_text, make_report, period_of
 from tests.support.catalogued import catalogued
 from tests.support.clocks import Clock
 from tests.support.harness import Site
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -46,7 +46,7 @@ class Past:
     def wrote(self, when: datetime, kind: str, *, run: str | None = None, asset: str | None = "recordings",
               plan: str | None = "p", **body: Any) -> int:  # fmt: skip
         self.clock.at = when
-        ref = append_older(self.ledger, kind, plan=plan, asset=asset, run=run, body=body)
+        ref = append_sparse(self.ledger, kind, plan=plan, asset=asset, run=run, body=body)
         self.clock.at = NOW
         return ref.seq
 

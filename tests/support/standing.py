@@ -8,12 +8,12 @@ from typing import Any
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.jobs.services import Services
-from ccdr.model.values import FileDigest, Manifest, Needed
+from ccdr.model.values import FileDigest, Manifest, Needed, rfc3339
 from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.status import status
 from tests.support.clocks import Clock
 from tests.support.harness import Site
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 IDS = {n: f"{n:064x}" for n in range(9)}
@@ -29,6 +29,7 @@ class World:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.services: Services = site.services(Clock())
+        self._stored = dict[str, dict[str, object]]()  # by id, what the record of its backup says
 
     def snapshot(self, number: int, when: datetime, note: str | None = None, upon: Sequence[Needed] = ()) -> None:
         manifest = Manifest(
@@ -46,16 +47,19 @@ class World:
             upon=tuple(upon),
         )
         text = manifest_text(manifest)
+        self._stored[IDS[number]] = {"consistent_point": rfc3339(when), "upon": [one.id for one in upon]}
         self.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", when, note), text)
 
     def wrote(self, kind: str, **body: Any) -> None:
-        append_older(self.services.ledger, kind, plan="p", asset="recordings", run=body.pop("run", "r"), body=body)
+        if (snapshot := body.get("snapshot")) is not None and kind == "backup.end":
+            body["snapshot"] = {**self._stored.get(snapshot["id"], {}), **snapshot}
+        append_sparse(self.services.ledger, kind, plan="p", asset="recordings", run=body.pop("run", "r"), body=body)
 
     def tested(self, verdict: str, number: int = 1, basis: str = "throwaway", achieved: float | None = 5.0,
                selected: str | None = None, **more: Any) -> None:  # fmt: skip
         self.wrote(
             "restore_test.end", verdict=verdict, reason=None, findings=[],
-            snapshot={"id": IDS[number], "verdict": verdict, "selected": selected},
+            snapshot={"id": IDS[number], "verdict": verdict, "selected": selected or IDS[number]},
             rto={"achieved_s": achieved, "basis": basis}, **more,
         )  # fmt: skip
 

@@ -33,7 +33,7 @@ from ccdr.jobs.services import Services
 from tests.support.clocks import Clock
 from tests.support.harness import services as services_of
 from tests.support.merkle import over
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 Lines = list[dict[str, Any]]
 BEGAN = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -72,13 +72,13 @@ class Kept:
             self.clock.on(minutes=7)
             run = f"{self.clock.at:%Y%m%dT%H%M%S}-{number:06x}"
             about = {"plan": "outbound", "asset": ("crm", "recordings")[number % 2], "run": run}
-            append_older(ledger, "restore_test.start", **about, body={"trigger": {"by": "run"}})
+            append_sparse(ledger, "restore_test.start", **about, body={"trigger": {"by": "run"}})
             self.clock.on(seconds=40)
             if not crash or number % 3:
                 verdict = ("PASS", "FAIL")[number % 5 == 0]
                 snapshot = {"id": f"s{number}", "verdict": verdict, "selected": "latest"}
                 body = {"verdict": verdict, "reason": None, "snapshot": snapshot}
-                append_older(ledger, "restore_test.end", **about, body=body)
+                append_sparse(ledger, "restore_test.end", **about, body=body)
 
     def sign(self, *, mail: bool = False) -> None:
         made = make(self.services).checkpoint

@@ -14,7 +14,7 @@ from ccdr.telling.notify import Telling, after_run
 from ccdr.telling.status import status, upkeep_problems
 from tests.support.clocks import Clock
 from tests.support.harness import Site
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 NOW = datetime(2026, 11, 24, 12, 20, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -66,7 +66,7 @@ class World:
         self._wrote("restore_test.end", f"t{self.number}", **{**body, **more})
 
     def _wrote(self, kind: str, run: str, **body: Any) -> None:
-        append_older(self.services.ledger, kind, plan="p", asset="recordings", run=run, body=body)
+        append_sparse(self.services.ledger, kind, plan="p", asset="recordings", run=run, body=body)
 
     def tell(self, after: timedelta = 5 * MINUTE, **options: Any) -> Telling:
         """A run's end."""

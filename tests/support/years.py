@@ -1,7 +1,6 @@
 """A ledger of years, chained for real, the plans it is about, and the catalogue: what a large contact centre leaves.
 
-Made line by line as `Ledger.append` writes them, without its fsync for each; or, `older`, as version 2 had them. By a
-seed, so that it can be had again.
+Made line by line as `Ledger.append` writes them, without its fsync for each. By a seed, so that it can be had again.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import msgspec
 
 from ccdr.evidence import records
 from ccdr.evidence.ledger.ledger import SEGMENT_BYTES
-from ccdr.evidence.older import CLOSED
 from ccdr.model.values import FileDigest, Manifest, utc
 from ccdr.storage.entries import entry_text
 from ccdr.storage.manifest import manifest_text, snapshot_of, text_digest
@@ -103,7 +101,7 @@ def write_plans(centre: Centre, root: Path) -> None:
         (root / f"plans/{name}.yaml").write_text("\n".join(lines) + "\n")
 
 
-def write_ledger(centre: Centre, directory: Path, *, older: bool = False) -> int:
+def write_ledger(centre: Centre, directory: Path) -> int:
     """The ledger's segments; how many records."""
     directory.mkdir(parents=True, mode=0o700)
     streams = [_asset(centre, p, a) for p in range(centre.plans) for a in range(centre.assets)]
@@ -115,8 +113,6 @@ def write_ledger(centre: Centre, directory: Path, *, older: bool = False) -> int
         envelope = {"seq": seq, "prev": prev, "time": _text(time), "host": "dr1", "actor": "ccdr", "kind": kind}
         named = {"plan": plan, "asset": asset, "run": run, "version": records.VERSIONS[kind]}
         line = encode(msgspec.convert({**envelope, **named, **body}, records.KINDS[kind])) + b"\n"
-        if older:
-            line = line.replace(b',"version":%d,' % records.VERSIONS[kind], b',"version":%d,' % CLOSED, 1)
         prev = sha256(line).hexdigest()
         if file is None or file.tell() >= SEGMENT_BYTES:
             file = (directory / f"{seq:012}.jsonl").open("wb")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from tests.support.harness import Site
-from tests.support.older import append_older
 from tests.support.runs import SetClock
+from tests.support.sparse import append_sparse
 
 from ccdr.evidence.lineage.acknowledging import answer_for_spoilt
 from ccdr.evidence.lineage.comparing import read
@@ -152,7 +152,7 @@ def test_a_look_at_the_newest_alone_puts_off_no_look_at_all_of_them(host: Host) 
 def test_a_line_that_somebody_answers_for_contradicts_no_snapshot_and_any_other_does(host: Host) -> None:
     """The snapshot attests the line as it was before it was changed."""
     services = host.services
-    append_older(services.ledger, "backup.start", plan="p", asset="a", run="r", body={})
+    append_sparse(services.ledger, "backup.start", plan="p", asset="a", run="r", body={})
     services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
     start, head = services.ledger.head().seq - 1, services.ledger.head()
     own, mine = read(services.state, services.ledger).ledger, installation(services.state, services.ledger.host)
@@ -178,8 +178,8 @@ def test_a_line_that_somebody_answers_for_contradicts_no_snapshot_and_any_other_
 def crashed(host: Host) -> Attestation:
     """A backup has stored its snapshot and is killed: its start is the newest record, which the snapshot attests."""
     ledger = host.services.ledger
-    append_older(ledger, "backup.start", plan="p", asset="a", run="q", body={})
-    append_older(ledger, "backup.start", plan="p", asset="a", run="r", body={})
+    append_sparse(ledger, "backup.start", plan="p", asset="a", run="q", body={})
+    append_sparse(ledger, "backup.start", plan="p", asset="a", run="r", body={})
     said = claims.attestation(host.services, ledger.head())
     assert said is not None and said.start == said.seq
     host.tags = [*said.as_tags(), "run=r"]

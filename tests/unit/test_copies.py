@@ -11,7 +11,7 @@ import pytest
 from tests.support.clocks import Clock
 from tests.support.copied import add_copies
 from tests.support.harness import Site
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 from ccdr.evidence.judgement.copies import of_copies
 from ccdr.model.errors import UsageProblem
@@ -166,7 +166,7 @@ class Told:
     def tested(self, verdict: str = "PASS", *, copy: str = "offsite") -> None:
         body: dict[str, Any] = {"verdict": verdict, "reason": None, "findings": [], "copy": copy}
         body |= {"snapshot": {"id": "a" * 64, "selected": "latest"}}
-        append_older(self.services.ledger, "restore_test.end", plan="p", asset="recordings", run="t", body=body)
+        append_sparse(self.services.ledger, "restore_test.end", plan="p", asset="recordings", run="t", body=body)
 
     def all_codes(self, later: float = 0) -> dict[str, str]:
         now = self.clock.at + timedelta(hours=later)

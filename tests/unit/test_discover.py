@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.drawn import examples
 from tests.support.harness import Quiet, Site, ask_sqlite, eventually
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 from ccdr import engines
 from ccdr.engines import Files, Postgres, Sqlite
@@ -419,7 +419,7 @@ def test_what_ccdr_has_made_itself_is_no_source(tmp_path: Path) -> None:
     services = site.services()
     for name, result in (("failed", "RESTORED"), ("failed", "FAILED"), ("back", "RESTORED")):
         body = {"result": result, "target": {"kind": "directory", "name": str(spool / name)}}
-        append_older(services.ledger, "restore.end", plan="p", asset="recordings", run="r", body=body)
+        append_sparse(services.ledger, "restore.end", plan="p", asset="recordings", run="r", body=body)
     plans = [site.loaded()]
 
     def unprotected() -> list[str]:

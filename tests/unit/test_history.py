@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.older import append_older
-from tests.support.recorded import backup, check, test
+from tests.support.recorded import DUE, NIGHT, backup, check, test
+from tests.support.sparse import append_sparse
 
 from ccdr.evidence.history import folded
 from ccdr.evidence.history.asset_history import AssetHistory
@@ -59,9 +59,9 @@ def test_what_retention_removed_is_forgotten(ledger: Ledger) -> None:
         {"asset": "a", "id": "a-b2"},
         {"asset": "z", "id": "?"},
     ]
-    append_older(ledger, "prune.end", plan="p", asset=None, run="r", body={"result": "DONE", "removed": removed})
+    append_sparse(ledger, "prune.end", plan="p", asset=None, run="r", body={"result": "DONE", "removed": removed})
     found = whole(ledger)
-    assert found["p", "a"].stored_here == {"a-b1"} and found["p", "a"].proven == {}
+    assert found["p", "a"].stored_here == {"a-b1".ljust(64, "0")} and found["p", "a"].proven == {}
     assert found["p", None].newest["prune.end"]["removed"] == 3, "how many; which, the ledger says"
 
 
@@ -285,7 +285,7 @@ def test_which_rule_was_tried_when_and_what_it_found_last(ledger: Ledger) -> Non
     test(ledger, "i", "a-b2", "INCONCLUSIVE", rule="oldest")
     test(ledger, "b", "a-b1", "PASS", rule="a-b1")
     found = whole(ledger)["p", "a"]
-    assert {rule: due for rule, (_, due) in found.tried.items()} == {"latest": "for t", "oldest": "for i"}
+    assert {rule: due for rule, (_, due) in found.tried.items()} == {"latest": NIGHT, "oldest": DUE["i"]}
     assert {rule: verdict for rule, (_, verdict) in found.by_rule.items()} == {"latest": "PASS", "oldest": "FAIL"}
 
 

@@ -16,7 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.support.drawn import examples
 from tests.support.ledgers import START, add, make, segments
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 from ccdr.evidence.ledger.ledger import whoami
 from ccdr.evidence.ledger.verification import MOST_REPORTED, Verification, verify
@@ -62,7 +62,7 @@ def three_segments(tmp_path: Path) -> Path:
 def test_a_line_is_what_the_contract_says(tmp_path: Path) -> None:
     ledger = make(tmp_path / "state" / "ledger")
     first = add(ledger, "backup.start", name="Zoë", n=1)
-    second = append_older(ledger, "policy.note", plan=None, asset=None, run=None, body={})
+    second = append_sparse(ledger, "policy.note", plan=None, asset=None, run=None, body={})
     one, two = lines(ledger.directory)
     assert one.decode() == (
         '{"seq":1,"prev":"' + "0" * 64 + '","time":"2026-11-24T02:30:02.000000Z","host":"db1",'
@@ -149,7 +149,7 @@ def test_a_start_without_an_end_is_a_crash(tmp_path: Path) -> None:
     add(ledger, "restore_test.start", run="r2")
     add(ledger, "backup.start", run="r1")
     add(ledger, "restore_test.end", run="r1")
-    append_older(ledger, "restore_test.end", plan="outbound", asset="recordings", run="r9", body={})
+    append_sparse(ledger, "restore_test.end", plan="outbound", asset="recordings", run="r9", body={})
     add(ledger, "retention.applied", run="r3")
     found = verify(ledger.directory)
     assert [(u.kind, u.asset, u.run, u.seq) for u in found.crashes] == [

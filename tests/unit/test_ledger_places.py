@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 from ccdr.evidence.ledger import places as module
 from ccdr.evidence.ledger.ledger import SEGMENT_BYTES, Ledger, whoami
@@ -45,7 +45,7 @@ def make(directory: Path, *, segment_bytes: int = SEGMENT_BYTES) -> Ledger:
 
 
 def add(ledger: Ledger, number: int = 0, text: str = "") -> RecordRef:
-    return append_older(ledger, "backup.start", plan="p", asset=None, run=f"r{number}", body={"text": text})
+    return append_sparse(ledger, "backup.start", plan="p", asset=None, run=f"r{number}", body={"text": text})
 
 
 def segments(ledger: Ledger) -> list[Path]:

@@ -51,7 +51,7 @@ class Host:
 
     def add(self, kind: str = "backup.start", **body: object) -> int:
         """Whatever it is: not every record here is as its kind is defined."""
-        where = {"kind": kind, "plan": "p", "asset": "crm", "run": "r", "version": 2}
+        where = {"kind": kind, "plan": "p", "asset": "crm", "run": "r", "version": 4}
         return self.ledger._append({**where, **body}).seq
 
     def lived(self, records: int = 5) -> str:
@@ -84,7 +84,7 @@ def test_the_first_record_says_which_ledger_it_is(host: Host) -> None:
 def test_one_from_before_says_it_at_its_next_record(host: Host) -> None:
     old = Ledger(host.state.ledger, host.clock)
     for _ in range(3):
-        old._append({"kind": "backup.start", "plan": "p", "asset": "crm", "run": "r", "version": 2})
+        old._append({"kind": "backup.start", "plan": "p", "asset": "crm", "run": "r", "version": 4})
     assert read(host.state, host.ledger).ledger is None
     assert host.add() == 5
     assert host.kinds() == ["backup.start"] * 3 + ["ledger.begin", "backup.start"]

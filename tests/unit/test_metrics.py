@@ -16,7 +16,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.harness import Site
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 from tests.support.standing import NOW, World, ago
 
 from ccdr.evidence.acknowledged import known_by
@@ -83,14 +83,14 @@ def test_everything_that_is_documented_is_written(world: World, tmp_path: Path) 
         ("check.end", {"result": "CLEAN", "reason": None, "part": 1, "parts": 2, "repository_bytes": 2 * 10**6}),
     ]
     for kind, body in upkeep:
-        append_older(world.services.ledger, kind, plan="p", asset=None, run="u", body=body)
+        append_sparse(world.services.ledger, kind, plan="p", asset=None, run="u", body=body)
     assert written(world, tmp_path / "ccdr.prom")["ccdr_plan_paused", "p"] == 0
     pause(world.site.loaded(), world.services, timedelta(hours=4), "why")
     test = CopyTest(ago(hours=1), "PASS", None)
     held = {"recordings": CopiedAsset(ago(hours=6), ago(hours=4), ago(hours=5), test), "crm": CopiedAsset()}
     copy = CopyStatus("p", "offsite", "Cluj", ago(hours=4), "DONE", held, 3, NOW)
     done = {"result": "DONE", "there": {"recordings": 3}, "copy": "offsite"}
-    append_older(world.services.ledger, "copy.end", plan="p", asset=None, run="c", body=done)
+    append_sparse(world.services.ledger, "copy.end", plan="p", asset=None, run="c", body=done)
     found = written(world, tmp_path / "ccdr.prom", copies=[copy])
     assert {key[0] for key in found} == set(METRICS)
     assert found["ccdr_copy_exposure_seconds", "p", "offsite", "recordings"] == 5 * 3600
@@ -160,7 +160,7 @@ def test_what_is_acknowledged_and_a_repository_beside_its_source_are_numbers_of_
 
 
 def test_upkeep_that_is_another_hosts_is_left_out(world: World, tmp_path: Path) -> None:
-    append_older(world.services.ledger, "duties", plan="p", asset=None, run=None, body={"verbs": ["backup", "check"]})
+    append_sparse(world.services.ledger, "duties", plan="p", asset=None, run=None, body={"verbs": ["backup", "check"]})
     found = written(world, tmp_path / "ccdr.prom")
     assert found["ccdr_plan_check_overdue", "p"] == 0 and ("ccdr_plan_prune_overdue", "p") not in found
 

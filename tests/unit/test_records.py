@@ -16,25 +16,22 @@ from msgspec import inspect
 from tests.support.clocks import Ticking
 from tests.support.drawn import examples
 from tests.support.harness import Site
-from tests.support.older import append_older
 from tests.support.records import ENVELOPE, body_of, plain
 from tests.support.schema import line_misfits, misfits
 
 from ccdr.evidence.history.kinds import CLEAN, DAMAGED, DONE, FAILED, INCONCLUSIVE, STORED
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.verification import verify
-from ccdr.evidence.older import WITHHELD
 from ccdr.evidence.records import (
+    FIRST,
     KINDS,
     VERSIONS,
-    BackupEnd,
-    BackupStart,
     TestEnd,
     Unread,
     decode,
-    newer,
     of_mapping,
     strictly,
+    unknown,
     writing,
 )
 from ccdr.evidence.records import reading as reading_module
@@ -68,7 +65,7 @@ def lines(ledger: Ledger) -> list[bytes]:
 
 def line_of(**about: Any) -> bytes:
     envelope = {"seq": 1, "prev": "0" * 64, "time": "2026-11-24T02:30:00.250000Z", "host": "h", "actor": "a"}
-    named = {"kind": "missed", "plan": "p", "asset": "crm", "run": "r", "version": 3}
+    named = {"kind": "missed", "plan": "p", "asset": "crm", "run": "r", "version": VERSIONS["missed"]}
     return json.dumps({**envelope, **named, **about}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
@@ -163,97 +160,67 @@ def test_nothing_that_counts_may_be_left_out(ledger: Ledger, kind: str) -> None:
     assert not ledger.directory.exists()
 
 
-# --- older, newer, and of another hand ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("version", [{}, {"version": 1}, {"version": 2}], ids=str)
-def test_an_older_record_reads_as_if_it_were_written_today(ledger: Ledger, version: dict[str, int]) -> None:
-    snapshot = {
-        "id": "ab" * 32,
-        "consistent_point": "2026-11-24T02:30:00Z",
-        "bytes": 5,
-        "manifest_sha256": "m",
-        "was": 1,
-    }
-    body = {"result": "STORED", "reason": SECRET, "snapshot": snapshot, "phases": {"store": 1}, "gone": [SECRET]}
-    line = line_of(kind="backup.end", **body)
-    line = json.dumps({k: v for k, v in json.loads(line).items() if k != "version"} | version).encode() + b"\n"
-    record = decode(line)
-    assert isinstance(record, BackupEnd) and record.version == 3 and record.snapshot is not None
-    assert record.snapshot.manifest_sha256 == "m" and record.snapshot.upon == [] and record.phases == {"store": 1.0}
-    assert record.reason == (SECRET if version == {"version": 2} else WITHHELD)
-    assert (
-        record.notes == []
-        and not record.added_bytes
-        and record.snapshot.consistent_point == datetime(2026, 11, 24, 2, 30, tzinfo=UTC)
-    )
+# --- of before, of later, and of another hand ----------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_version_before_reads_whole(kind: str) -> None:
-    """What it had is what today's definition has."""
-    body = body_of(kind)
-    older, today = (decode(line_of(kind=kind, version=version, **body)) for version in (2, VERSIONS[kind]))
-    assert type(older) is KINDS[kind] and older == today
+@pytest.mark.parametrize("version", [None, 1, FIRST - 1])
+def test_of_before_the_first_release_nothing_is_read(kind: str, version: int | None) -> None:
+    """Though it has all that today's has."""
+    body = json.loads(line_of(kind=kind, **body_of(kind)))
+    body = {key: value for key, value in (body | {"version": version}).items() if value is not None or key != "version"}
+    record = decode(json.dumps(body, separators=(",", ":")).encode() + b"\n")
+    assert isinstance(record, Unread) and record.unknown and record.kind == kind and VERSIONS[kind] >= FIRST
+
+
+def test_a_ledger_of_before_the_first_release_is_refused_in_one_sentence(tmp_path: Path, ledger: Ledger) -> None:
+    site = Site(tmp_path)
+    for _ in range(3):
+        ledger._append({"kind": "missed", "plan": "p", "asset": "crm", "run": "r", "version": 3, **body_of("missed")})
+    done = site.run("ledger", "verify", str(ledger.directory))
+    assert done.code == Exit.NOT_CARRIED_OUT and done.json["unknown"] == 3 and done.json["ok"], done
+    (said,) = [note for note in done.json["notes"] if "before the first release" in note]
+    assert said.startswith("3 records") and str(FIRST) in said
 
 
 def test_only_the_envelopes_version_is_taken_for_it() -> None:
     """An asset may be called `version`."""
     body = body_of("prune.end") | {"kept": {"a": 1, "version": 2, "z": 3}}
     today = line_of(kind="prune.end", **body)
-    assert (
-        plain(decode(today))["kept"]
-        == plain(decode(today.replace(b'"version":3', b'"version": 3')))["kept"]
-        == body["kept"]
-    )
-    assert decode(line_of(kind="prune.end", **body | {"version": 2})) == decode(today)
-
-
-@pytest.mark.parametrize("kind", ["backup.end", "restore_test.end"])
-def test_a_key_given_twice_is_none_of_an_older_record_either(kind: str) -> None:
-    line = line_of(**body_of(kind), kind=kind, version=2)
-    assert isinstance(decode(line), KINDS[kind])
-    with pytest.raises(ValueError):
-        decode(line.replace(b'"reason":"text"', b'"reason":"text","reason":"text"'))
-
-
-def test_an_older_record_is_never_rewritten(ledger: Ledger) -> None:
-    append_older(ledger, "backup.start", plan="p", asset="crm", run="r", body={})
-    before = lines(ledger)
-    (record,) = map(decode, lines(ledger))
-    assert isinstance(record, BackupStart) and record.trigger.by == "command" and record.engine == ""
-    add(ledger, "missed", body_of("missed"))
-    assert lines(ledger)[:1] == before and verify(ledger.directory).ok
+    spaced = today.replace(b'"version":4', b'"version": 4')
+    assert plain(decode(today))["kept"] == plain(decode(spaced))["kept"] == body["kept"] and today != spaced
+    of_before = decode(line_of(kind="prune.end", **body | {"version": 3, "kept": {"version": 4}}))
+    assert isinstance(of_before, Unread) and of_before.unknown
 
 
 @pytest.mark.parametrize(
     "about",
     [
-        {"kind": "restore_test.end", "version": 4, "verdict": "PASS"},
-        {"kind": "restore_test.end", "version": 4, **body_of("restore_test.end")},
-        {"kind": "restore_test.end", "version": "3", **body_of("restore_test.end")},
-        {"kind": "policy.note", "version": 3, "verdict": "PASS"},
+        {"kind": "restore_test.end", "version": 5, "verdict": "PASS"},
+        {"kind": "restore_test.end", "version": 5, **body_of("restore_test.end")},
+        {"kind": "restore_test.end", "version": "4", **body_of("restore_test.end")},
+        {"kind": "policy.note", "version": 4, "verdict": "PASS"},
         {"kind": "policy.note", "verdict": "PASS"},
     ],
     ids=["later", "later, though it fits", "strange", "unknown kind", "unknown kind, no version"],
 )
 def test_what_a_later_ccdr_wrote_is_told_from_what_is_not_there(about: dict[str, Any]) -> None:
     record = decode(line_of(**about))
-    assert isinstance(record, Unread) and record.newer and record.kind == about["kind"]
-    assert (record.plan, record.asset, record.seq) == ("p", "crm", 1) and newer(json.loads(line_of(**about)))
+    assert isinstance(record, Unread) and record.unknown and record.kind == about["kind"]
+    assert (record.plan, record.asset, record.seq) == ("p", "crm", 1) and unknown(json.loads(line_of(**about)))
 
 
 @pytest.mark.parametrize("change", [{"verdict": "PERFECT"}, {"extra": 1}, {"checks": None}], ids=str)
 def test_what_no_ccdr_wrote_so_is_a_finding(ledger: Ledger, change: dict[str, Any]) -> None:
     body, where = (
         body_of("restore_test.end"),
-        {"kind": "restore_test.end", "plan": "p", "asset": "crm", "run": "r", "version": 3},
+        {"kind": "restore_test.end", "plan": "p", "asset": "crm", "run": "r", "version": 4},
     )
     ledger._append({**where, **body})
     assert verify(ledger.directory).ok, "the twin"
     ledger._append({**where, **body, **change})
     good, bad = map(decode, lines(ledger))
-    assert isinstance(good, TestEnd) and isinstance(bad, Unread) and not bad.newer
+    assert isinstance(good, TestEnd) and isinstance(bad, Unread) and not bad.unknown
     (problem,) = verify(ledger.directory).problems
     assert problem.endswith("it is not as its kind is defined: no ccdr wrote it so")
 
@@ -263,10 +230,10 @@ def test_a_ledger_with_records_of_a_later_ccdr_is_not_called_good(tmp_path: Path
     site = Site(tmp_path)
     add(ledger, "missed", body_of("missed"))
     assert site.run("ledger", "verify").code == Exit.OK, "the twin"
-    fields = {"kind": "restore_test.end", "plan": "p", "asset": "crm", "run": "r", "version": 4, "verdict": "PASS"}
+    fields = {"kind": "restore_test.end", "plan": "p", "asset": "crm", "run": "r", "version": 5, "verdict": "PASS"}
     ledger._append({**fields, "new": {}})
     done = site.run("ledger", "verify", str(ledger.directory))
-    assert done.code == Exit.NOT_CARRIED_OUT and done.json["newer"] == 1 and done.json["ok"], done
+    assert done.code == Exit.NOT_CARRIED_OUT and done.json["unknown"] == 1 and done.json["ok"], done
 
 
 # --- safety -------------------------------------------------------------------------------------------
@@ -304,7 +271,7 @@ def test_what_two_readers_may_read_differently_is_no_record(ledger: Ledger, kind
 @given(data=st.data())
 def test_the_quick_reader_takes_nothing_that_the_careful_one_would_not(data: st.DataObject) -> None:
     """Whatever was done to a line: a piece of it doubled, taken out, put elsewhere, a byte changed."""
-    kind, version = data.draw(st.sampled_from(sorted(KINDS))), data.draw(st.sampled_from([2, 3, 4]))
+    kind, version = data.draw(st.sampled_from(sorted(KINDS))), data.draw(st.sampled_from([3, 4, 5]))
     line = line_of(**body_of(kind, full=data.draw(st.booleans())) | {"kind": kind, "version": version})
     for _ in range(data.draw(st.integers(0, 2))):
         parts = re.split(rb'(?<=[,{\[])|(?=[,}\]:"])', line)
@@ -314,7 +281,7 @@ def test_the_quick_reader_takes_nothing_that_the_careful_one_would_not(data: st.
             "gone": [*parts[:at], *parts[at + 1 :]],
             "moved": [*parts[:to], parts[at], *parts[to:]],
             "byte": [*parts[:at], parts[at] + data.draw(st.binary(max_size=1)), *parts[at + 1 :]],
-            "key twice": [*parts[:at], b'"version":3,', *parts[at:]],
+            "key twice": [*parts[:at], b'"version":4,', *parts[at:]],
         }
         line = b"".join(changed[data.draw(st.sampled_from(sorted(changed)))])
     try:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.harness import Site
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.verification import verify
@@ -35,7 +35,7 @@ ENTRY = "catalogue/p/crm/0.json"
 def old(root: Path) -> Path:
     """State with something in it, of the first format."""
     state = State(root)
-    append_older(Ledger(state.ledger, CLOCK), "backup.start", plan="p", asset="crm", run="r", body={})
+    append_sparse(Ledger(state.ledger, CLOCK), "backup.start", plan="p", asset="crm", run="r", body={})
     state.directory("catalogue", "p", "crm")
     (root / ENTRY).write_text("one\n")
     (root / ENTRY).chmod(0o600)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from ccdr.cli.control_documents import Measures
 from ccdr.cli.deviation.documents import DeviationDocument
 from ccdr.cli.document_base import Doc, Text, Time, list_of, record_of
 from ccdr.cli.incident.documents import ListedIncident
-from ccdr.evidence.records.registry import VERSIONS
 from ccdr.evidence.records.values import ObjectiveVerdict, RecordedUser, about
 
 Level = Literal["FINE", "NOTE", "NEAR", "LATE", "UNPROVEN", "LOST"]
@@ -550,29 +549,7 @@ ReportMissed, ReportNotBegun = _whole("ReportMissed", "missed"), _whole("ReportN
 ReportSkipped = _whole("ReportSkipped", "skipped")
 
 
-_OLDER = Meta(le=min(VERSIONS[kind] for kind in _ENDS) - 1)
-
-
-class ReportOlder(Struct, kw_only=True):
-    """An end's record of an older version, as it was written; before version 2 they name none."""
-
-    what: What
-    started: Time
-    started_seq: int
-    who: RecordedUser | None
-    seq: int
-    time: Time
-    host: str
-    actor: str
-    kind: str
-    plan: Text
-    asset: Text
-    run: Text
-    version: Annotated[int, _OLDER] = 1
-    ledger: Text = None
-
-
-_NO_RUN = (ReportMissed, ReportSkipped, ReportNotBegun, ReportOlder)
+_NO_RUN = (ReportMissed, ReportSkipped, ReportNotBegun)
 
 
 class SignedPopulation(Doc):

@@ -46,7 +46,7 @@ TAMPERING = frozenset(
 # Nor is a restore test that finds nothing: whatever else it says is worth nothing until that is mended.
 NEVER = TAMPERING | {Trouble.CONTROL_PASSED}
 # Nobody can tell here: no finding, and no proof either.
-UNDECIDED = frozenset((Trouble.RECORDS_NEWER,))
+UNDECIDED = frozenset((Trouble.RECORDS_UNKNOWN,))
 # What another host answers for, what somebody has decided for a while, what will end: told, and no finding.
 NO_FINDING = frozenset(
     (

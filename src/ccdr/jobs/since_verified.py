@@ -13,7 +13,7 @@ from itertools import islice
 
 from ccdr.evidence.history.places import Histories
 from ccdr.evidence.ledger.ledger import RECOVERED
-from ccdr.evidence.ledger.lines import NEWER
+from ccdr.evidence.ledger.lines import UNKNOWN
 from ccdr.evidence.ledger.places import BEGINNING, files_in
 from ccdr.evidence.ledger.verification import Begun, Unfinished, Verification, VerifiedPart, verify
 from ccdr.evidence.lineage.values import VERIFIED
@@ -46,11 +46,11 @@ def verified_before(services: Services) -> VerifiedBefore | None:
     if summary is None or (summary.mark.seq, summary.mark.hash) != (newest.get("records"), newest.get("head")):
         return None
     first, last = next(iter(ledger.records()), None), ledger.at(summary.mark)
-    newer = _newer(summary.known)
-    if first is None or last is None or newest["seq"] <= summary.mark.seq or (newer and beside):
-        return None  # of records of a later ccdr in ledgers beside ours the summary does not tell whose they are
+    unknown = _unknown(summary.known)
+    if first is None or last is None or newest["seq"] <= summary.mark.seq or (unknown and beside):
+        return None  # of records that are not read, in ledgers beside ours the summary does not tell whose they are
     times = utc(first["time"]), utc(last["time"])
-    part = VerifiedPart(summary.mark, times, _set_aside(services, summary.mark.seq), newer)
+    part = VerifiedPart(summary.mark, times, _set_aside(services, summary.mark.seq), unknown)
     return VerifiedBefore(int(newest["seq"]), utc(newest["time"]), part, _begun(summary.known))
 
 
@@ -77,8 +77,8 @@ def checkpoint_stands(services: Services) -> int | None:
     return newest.size if key is not None and newest.note.signed_by(key.key) else None
 
 
-def _newer(known: Histories) -> int:
-    return sum(history.passed_over.get(NEWER, [0])[0] for history in known.values())
+def _unknown(known: Histories) -> int:
+    return sum(history.passed_over.get(UNKNOWN, [0])[0] for history in known.values())
 
 
 def _begun(known: Histories) -> Begun:

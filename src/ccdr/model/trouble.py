@@ -38,7 +38,7 @@ class Trouble(StrEnum):
     LEDGER_CONTRADICTED = "ledger_contradicted"  # what snapshots, or this host's state, attest of it is not so
     SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
     ANCHOR_OVERDUE = "anchor_overdue"  # nobody else has held a checkpoint of the ledger for too long
-    RECORDS_NEWER = "records_newer"  # a later ccdr wrote them: what they say is not known here
+    RECORDS_UNKNOWN = "records_unknown"  # of a version or a kind that is not read: what they say is not known here
     RECORDS_WRONG = "records_wrong"  # no ccdr wrote them so: nothing is taken from them
     CATALOGUE_WRONG = "catalogue_wrong"  # what the state says of a snapshot is not what the ledger says
     PLAN_FILES_GONE = "plan_files_gone"  # of a recorded version: what its digest stands for
@@ -166,7 +166,7 @@ _LEVELS = {
     Trouble.NOT_KNOWN_HERE: Level.UNPROVEN,
     Trouble.TEST_LATE: Level.UNPROVEN,
     Trouble.NO_LONGER_CHECKED: Level.UNPROVEN,
-    Trouble.RECORDS_NEWER: Level.UNPROVEN,
+    Trouble.RECORDS_UNKNOWN: Level.UNPROVEN,
     Trouble.RECORDS_WRONG: Level.UNPROVEN,
     Trouble.CATALOGUE_WRONG: Level.UNPROVEN,
     Trouble.OTHER_CLUSTER: Level.UNPROVEN,
@@ -234,7 +234,7 @@ _NEXT = {
     ),
     Trouble.ANCHOR_OVERDUE: "ccdr ledger checkpoint   tries each anchor now, and says why not; "
     "docs/how-to/checkpoints.md",
-    Trouble.RECORDS_NEWER: "install on this host the ccdr that wrote them, or a later one: docs/how-to/upgrade.md",
+    Trouble.RECORDS_UNKNOWN: "install on this host the ccdr that wrote them, or a later one: docs/how-to/upgrade.md",
     Trouble.RECORDS_WRONG: "ccdr ledger verify   lists all damage; keep the directory as evidence, and find out who "
     "wrote to it",
     Trouble.CATALOGUE_WRONG: "find out who changed it, then remove it from STATE/catalogue/{plan}/{asset}: the next "

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.support.harness import Ran
 from tests.support.listeners import mail_server, web_server
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 from .conftest import Anchored
 
@@ -216,5 +216,5 @@ def test_a_breached_objective_is_signed_at_once(anchored: Anchored) -> None:
     assert not due(services, services.lineage(), urgent_only=True).now
     rto = {"objective_s": 60.0, "achieved_s": 90.0, "verdict": "BREACHED"}
     body = {"verdict": "PASS", "snapshot": {"id": "recordings-b0", "verdict": "PASS", "selected": "latest"}, "rto": rto}
-    append_older(services.ledger, "restore_test.end", plan="p", asset="recordings", run="t", body=body)
+    append_sparse(services.ledger, "restore_test.end", plan="p", asset="recordings", run="t", body=body)
     assert due(services, services.lineage(), urgent_only=True).now

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.faults.package.test_damaged import rows_changed
 from tests.support.harness import Site
-from tests.support.older import append_older
 from tests.support.packages import Exporting, made, sealed, told_otherwise
 from tests.support.recorded import backup
+from tests.support.sparse import append_sparse
 
 from ccdr.evidence.checkpoints.merkle import leaf_hash
 from ccdr.evidence.ledger.ledger import Ledger
@@ -34,10 +34,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
     clock, other = exporting.world.clock, State(root / "other")
     ledger = Ledger(other.ledger, clock, host="db2", actor="a", begin=beginning(other, "db2"))
     backup(ledger, "o1", "recordings")
-    append_older(ledger, "restore_test.start", plan="p", asset="recordings", run="o2", body={"selection": "latest"})
+    append_sparse(ledger, "restore_test.start", plan="p", asset="recordings", run="o2", body={"selection": "latest"})
     checks = [{"kind": "identical", "name": "identical", "status": "FAIL"}]
     body = {"verdict": "FAIL", "snapshot": {"id": "recordings-b3", "verdict": "FAIL"}, "checks": checks}
-    append_older(ledger, "restore_test.end", plan="p", asset="recordings", run="o2", body=body)
+    append_sparse(ledger, "restore_test.end", plan="p", asset="recordings", run="o2", body=body)
     for n in range(3, 6):
         backup(ledger, f"o{n}", "recordings")
     clock.on(hours=1)
@@ -117,7 +117,7 @@ def test_a_plans_text_is_that_of_its_digest_whatever_a_later_record_says(exporti
     body = {key: record[key] for key in ("digest", "predecessor", "facts")}
     body["files"] = {**record["files"], name: sha256(fake).hexdigest()}
     body["loaded_by"] = record.get("loaded_by")
-    append_older(services.ledger, "plan.version", plan="p", asset=None, run=None, body=body)
+    append_sparse(services.ledger, "plan.version", plan="p", asset=None, run=None, body=body)
     assert exporting.export("--with-plans").code == 0
     assert exporting.by_pin() == (0, "verified", []), "the healthy twin"
     text = exporting.package / "data/plans/p" / record["digest"] / name

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.older import append_older
 from tests.support.packages import Exporting, made, sealed, told_otherwise
+from tests.support.sparse import append_sparse
 
 from ccdr.evidence.checkpoints.notes import SigningKey
 from ccdr.evidence.package import statements
@@ -205,7 +205,7 @@ def text_added(package: Path) -> None:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
     exporting = made(tmp_path_factory.mktemp("exported"))
     missed = {"verb": "test", "due": rfc3339(exporting.world.clock.now()), "count": 3, "reason": "the host was off"}
-    append_older(exporting.world.ledger, "missed", plan="p", asset="recordings", run=None, body=missed)
+    append_sparse(exporting.world.ledger, "missed", plan="p", asset="recordings", run=None, body=missed)
     assert exporting.export().code == 0
     assert exporting.by_pin() == (0, "verified", []), "the healthy twin"
     return exporting

@@ -25,7 +25,7 @@ class Days:
         in_force.record_all([self.site.loaded()], services)
         self.ledger: Ledger = services.ledger
         body = {"verbs": ["backup", "test", "prune", "check"], "gained": [], "lost": [], "asked_last": {}}
-        self.ledger._append({"kind": "duties", "plan": "p", "asset": None, "run": None, "version": 2, **body})
+        self.ledger._append({"kind": "duties", "plan": "p", "asset": None, "run": None, "version": 4, **body})
 
     def backed_up(self, hours: int) -> None:
         """Once for each due time."""
@@ -34,11 +34,11 @@ class Days:
             self.clock.at = due + timedelta(seconds=5)
             run = f"r{due:%d%H}"
             trigger = {"by": "run", "due": due.isoformat().replace("+00:00", "Z")}
-            about = {"plan": "p", "asset": "recordings", "run": run, "version": 2}
+            about = {"plan": "p", "asset": "recordings", "run": run, "version": 4}
             self.ledger._append({"kind": "backup.start", **about, "trigger": trigger})
 
     def missed(self, count: int) -> None:
-        about = {"plan": "p", "asset": "recordings", "run": None, "version": 2}
+        about = {"plan": "p", "asset": "recordings", "run": None, "version": 4}
         self.ledger._append({"kind": "missed", **about, "verb": "backup", "count": count})
 
     def gaps(self) -> list[LedgerGap]:

@@ -10,7 +10,7 @@ import pytest
 from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.listeners import Mailbox, Web, free_port
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 from tests.support.told import DAY, HOUR, MINUTE, NOW, World
 
 from ccdr.model.errors import CcdrError
@@ -182,7 +182,7 @@ def test_what_was_missed_is_told_once(world: World, mailbox: Mailbox) -> None:
 def test_upkeep_that_failed_and_a_broken_ledger_are_told(world: World, mailbox: Mailbox) -> None:
     world.notify(mailbox.url())
     body = {"result": "FAILED", "reason": "the repository is locked", "removed": [], "kept": {}, "findings": []}
-    append_older(world.services.ledger, "prune.end", plan="p", asset=None, run="u1", body=body)
+    append_sparse(world.services.ledger, "prune.end", plan="p", asset=None, run="u1", body=body)
     world.tell(extra=[ledger_broken("p", CcdrError("000000000001.jsonl:3: not JSON"))])
     assert mailbox.subjects == ["ccdr: p: ledger does NOT VERIFY (+1 more)"]
     assert "its last prune FAILED: the repository is locked" in mailbox.text()
@@ -192,7 +192,7 @@ def test_what_could_not_begin_stays_until_it_has_begun(world: World, mailbox: Ma
     world.notify(mailbox.url())
     why = "repository: password_file: no such file"
     body = {"verb": "backup", "due": "2026-11-24T12:30:00Z", "reason": why}
-    append_older(world.services.ledger, "not_begun", plan="p", asset="recordings", run="r", body=body)
+    append_sparse(world.services.ledger, "not_begun", plan="p", asset="recordings", run="r", body=body)
     world.tell(attempts=[RunAttempt("p", "recordings", "backup", why)])
     assert mailbox.subjects == ["ccdr: p: recordings backup could not start: repository: password_file: no such file"]
     world.tell()

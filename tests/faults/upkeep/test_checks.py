@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.support.faulty_proxy import Mode, faulty_proxy
 from tests.support.harness import Quiet, ShiftedClock, Site, eventually
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 from tests.support.stored import assert_clean, copy_of, on_store, restic_of, settled_file
 from tests.support.upkeep import known, pruned, retention, there
 
@@ -295,7 +295,7 @@ def test_sizes_are_recorded_and_tell_when_the_disk_is_full(site: Site) -> None:
     services = site.services()
     for days, size in ((20, 10**9), (10, 2 * 10**9)):
         old = site.services(ShiftedClock(timedelta(days=-days)))
-        append_older(old.ledger, "check.end", plan="p", asset=None, run=f"r{days}",
+        append_sparse(old.ledger, "check.end", plan="p", asset=None, run=f"r{days}",
                           body={"result": "INCONCLUSIVE", "part": 1, "parts": 4, "repository_bytes": size})  # fmt: skip
     found = checked(site)
     assert found.capacity.taken and found.capacity.free

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.support.findings import FAIL, OK, WARN, backed_up, states
 from tests.support.harness import ShiftedClock, Site
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 
 from ccdr.model.values import Health, Probe
 from ccdr.plans.job import Job
@@ -17,7 +17,7 @@ from ccdr.setup.doctor import readiness
 def tested(site: Site, *seconds: float | None, verdict: str = "PASS", basis: str = "throwaway") -> None:
     for n, took in enumerate(seconds):
         body = {"verdict": verdict, "rto": {"achieved_s": took, "basis": basis}, "snapshot": {"id": "a" * 64}}
-        append_older(site.services().ledger, "restore_test.end", plan="p", asset="recordings", run=f"t{n}", body=body)
+        append_sparse(site.services().ledger, "restore_test.end", plan="p", asset="recordings", run=f"t{n}", body=body)
 
 
 def measured(site: Site) -> tuple[list[Probe], list[Probe]]:
@@ -95,7 +95,7 @@ def upkeep(site: Site, clock: ShiftedClock | None = None) -> dict[str, Probe]:
 
 
 def record(site: Site, kind: str, **body: object) -> None:
-    append_older(site.services().ledger, kind, plan="p", asset=None, run="u1", body=body)
+    append_sparse(site.services().ledger, kind, plan="p", asset=None, run="u1", body=body)
 
 
 CLEAN = {"result": "CLEAN", "reason": None, "part": 1, "parts": 30, "covered": 1, "full_since": None}

@@ -26,7 +26,7 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.LEDGER_CONTRADICTED: ("ccdr run", "ccdr status p", "ccdr snapshots p"),
     Trouble.SUMMARY_WRONG: ("ccdr status p", "ccdr ledger verify"),
     Trouble.ANCHOR_OVERDUE: ("ccdr status p", "ccdr run"),
-    Trouble.RECORDS_NEWER: ("ccdr status p",),
+    Trouble.RECORDS_UNKNOWN: ("ccdr status p",),
     Trouble.RECORDS_WRONG: ("ccdr status p",),
     Trouble.CATALOGUE_WRONG: ("ccdr status p", TEST),
     Trouble.PLAN_NOT_STORED: ("ccdr status p", "ccdr run"),

@@ -17,7 +17,7 @@ AT = "2026-11-24T03:00:00Z"
 
 
 def record(seq: int, kind: str, run: str, **more: Any) -> dict[str, Any]:
-    envelope = {"seq": seq, "prev": "0" * 64, "time": AT, "host": "h", "actor": "a", "version": 3}
+    envelope = {"seq": seq, "prev": "0" * 64, "time": AT, "host": "h", "actor": "a", "version": 4}
     return {**envelope, "kind": kind, "plan": "p", "asset": None, "run": run, **more}
 
 

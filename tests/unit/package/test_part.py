@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from tests.support.older import append_older
 from tests.support.packages import Exporting
 from tests.support.recorded import backup, test
+from tests.support.sparse import append_sparse
 
 from ccdr.jobs.checkpoints.making import make
 
@@ -54,7 +54,7 @@ def test_an_anchor_of_any_checkpoint_in_the_period_fits(exporting: Exporting) ->
 
 def test_a_plan_shows_its_records_alone(exporting: Exporting) -> None:
     lived_on(exporting)
-    append_older(exporting.world.ledger, "backup.start", plan="another", asset="other", run="x1", body={})
+    append_sparse(exporting.world.ledger, "backup.start", plan="another", asset="other", run="x1", body={})
     done = exporting.export("--plan", "p")
     assert done.code == 0, done
     assert {record["plan"] for record in shown(exporting)} == {"p", None}
@@ -67,11 +67,11 @@ def test_a_run_belongs_to_the_period_that_it_began_in(exporting: Exporting) -> N
     clock, ledger = exporting.world.clock, exporting.world.ledger
     clock.at = clock.at.replace(hour=23, minute=59)
     before = f"{clock.now():%Y-%m-%d}"
-    append_older(ledger, "restore_test.start", plan="p", asset="recordings", run="late", body={"selection": "latest"})
+    append_sparse(ledger, "restore_test.start", plan="p", asset="recordings", run="late", body={"selection": "latest"})
     clock.on(hours=1)
     after = f"{clock.now():%Y-%m-%d}"
     body = {"verdict": "FAIL", "snapshot": None, "checks": []}
-    append_older(ledger, "restore_test.end", plan="p", asset="recordings", run="late", body=body)
+    append_sparse(ledger, "restore_test.end", plan="p", asset="recordings", run="late", body=body)
     clock.on(days=1)
     make(exporting.services)
     exporting.export("--from", before, "--to", before)

@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.older import append_older
 from tests.support.packages import Exporting, made
+from tests.support.sparse import append_sparse
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.sign_offs import SIGNED_OFF, ToSignOff
@@ -39,10 +39,10 @@ def of_two(exporting: Exporting) -> None:
         ):
             ledger, run = by(exporting, actor), f"{asset}{n}"
             of = {"plan": name, "asset": asset, "run": run}
-            append_older(ledger, "backup.start", **of, body={"tenant": tenant})
+            append_sparse(ledger, "backup.start", **of, body={"tenant": tenant})
             snapshot = {"id": f"{n}" * 64, "manifest_sha256": "a" * 64}
-            append_older(ledger, "backup.end", **of, body={"tenant": tenant, "result": "STORED", "snapshot": snapshot})
-            append_older(ledger, "restore_test.start", **of, body={"tenant": tenant, "selection": "latest"})
+            append_sparse(ledger, "backup.end", **of, body={"tenant": tenant, "result": "STORED", "snapshot": snapshot})
+            append_sparse(ledger, "restore_test.start", **of, body={"tenant": tenant, "selection": "latest"})
             check = {
                 "kind": "rows",
                 "name": "narwhal" if tenant == "bolt" else "calls",
@@ -50,7 +50,7 @@ def of_two(exporting: Exporting) -> None:
                 "expected": "1",
                 "actual": "0",
             }
-            append_older(
+            append_sparse(
                 ledger,
                 "restore_test.end",
                 **of,
@@ -62,7 +62,7 @@ def of_two(exporting: Exporting) -> None:
                     "reason": f"{check['name']} is empty",
                 },
             )
-        append_older(
+        append_sparse(
             by(exporting, "ocelot"),
             "ledger.compared",
             plan="quetzal-plan",
@@ -78,7 +78,7 @@ def of_two(exporting: Exporting) -> None:
                 "problems": ["the snapshot of quetzal-plan/jackdaw"],
             },
         )
-        append_older(
+        append_sparse(
             by(exporting, "ocelot"),
             "sandbox.reap",
             plan=None,
@@ -86,7 +86,7 @@ def of_two(exporting: Exporting) -> None:
             run=None,
             body={"removed": ["ccdr-quetzal-jackdaw"], "left_behind": []},
         )
-        append_older(
+        append_sparse(
             by(exporting, "ocelot"),
             "prune.end",
             plan="quetzal-plan",
@@ -148,13 +148,13 @@ def test_the_other_one_has_its_own(two: Exporting) -> None:
 
 
 def test_a_plan_of_two_tenants_is_in_no_ones_package(two: Exporting) -> None:
-    append_older(by(two, "ann"), "backup.start", plan="p", asset="recordings", run="z", body={"tenant": "bolt"})
+    append_sparse(by(two, "ann"), "backup.start", plan="p", asset="recordings", run="z", body={"tenant": "bolt"})
     done = two.export("--tenant", "acme")
     assert done.code == 2 and "p hold the data of others, too" in done.json["error"]
 
 
 def test_a_sentence_that_names_another_tenants_plan_is_not_given_away(two: Exporting) -> None:
-    append_older(
+    append_sparse(
         by(two, "ann"), "backup.end", plan="p", asset="recordings", run="w",
         body={"tenant": "acme", "result": "FAILED", "reason": "it waited for quetzal-plan"},
     )  # fmt: skip
@@ -164,7 +164,7 @@ def test_a_sentence_that_names_another_tenants_plan_is_not_given_away(two: Expor
 
 
 def test_a_plan_that_got_its_tenant_later_is_that_tenants(two: Exporting) -> None:
-    append_older(
+    append_sparse(
         by(two, "ann"), "check.end", plan="p", asset=None, run="c", body={"result": "CLEAN", "part": 1, "parts": 4}
     )
     assert two.export("--tenant", "acme").code == 0

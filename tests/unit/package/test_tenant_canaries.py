@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.support.older import append_older
 from tests.support.packages import Exporting, made
+from tests.support.sparse import append_sparse
 from tests.unit.package.test_tenant import by, everything, of_two
 
 PRIVATE = (b"axolotl", b"quokka", b"wombat", b"numbat", b"dugong", b"tapir", b"okapi", b"kakapo", b"bolt")
@@ -63,7 +63,7 @@ def test_the_text_of_a_plan_that_names_another_client_is_not_given_away(two: Exp
 
 
 def test_a_name_that_another_client_is_a_part_of_is_not_given_away(two: Exporting) -> None:
-    append_older(
+    append_sparse(
         by(two, "ann"), "backup.end", plan="p", asset="recordings", run="w",
         body={"tenant": "acme", "result": "FAILED", "reason": "bolt-db1 does not answer"},
     )  # fmt: skip
@@ -74,7 +74,7 @@ def test_a_name_that_another_client_is_a_part_of_is_not_given_away(two: Exportin
 def test_an_asset_of_ones_own_may_be_called_so(two: Exporting) -> None:
     """Else nobody could ever give that client its package: records stay."""
     for end, more in (("start", {}), ("end", {"result": "FAILED", "reason": "bolt-lines is locked"})):
-        append_older(
+        append_sparse(
             by(two, "ann"), f"backup.{end}", plan="p", asset="bolt-lines", run="w", body={"tenant": "acme", **more}
         )
     assert two.export("--tenant", "acme").code in (0, 1)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.support.drawn import examples
 from tests.support.harness import Site
 from tests.support.listeners import mail_server
-from tests.support.older import append_older
 from tests.support.runs import World
+from tests.support.sparse import append_sparse
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.model.trouble import Trouble
@@ -68,10 +68,10 @@ class Host(World):
         """As `ccdr backup p`, by hand."""
         run = f"b{self.services.ledger.head().seq}"
         where = {"plan": "p", "asset": "a", "run": run}
-        append_older(self.services.ledger, "backup.start", **where, body={})
+        append_sparse(self.services.ledger, "backup.start", **where, body={})
         stored = {"result": "FAILED", "reason": "x"} if fails else {"result": "STORED", "reason": None}
         told = None if fails else {"id": self.snapshot(self.services.ledger.host)}
-        append_older(self.services.ledger, "backup.end", **where, body={**stored, "snapshot": told})
+        append_sparse(self.services.ledger, "backup.end", **where, body={**stored, "snapshot": told})
 
     def snapshot(self, of: str) -> str:
         """A host's backup of now, known here; its id."""
@@ -189,7 +189,7 @@ def test_it_is_not_blamed_for_what_another_host_does_now(host: Host) -> None:
 
     def failing(task: Task) -> Performed | None:
         if task.verb is Verb.BACKUP:
-            append_older(
+            append_sparse(
                 host.services.ledger,
                 "backup.end",
                 plan="p",
@@ -221,7 +221,7 @@ def test_objectives_are_judged_only_by_the_host_that_does_the_work(host: Host) -
 
     slow = {"achieved_s": 7200.0, "basis": "throwaway"}
     body = {"verdict": "PASS", "reason": None, "findings": [], "snapshot": {"id": "a" * 64}, "rto": slow}
-    append_older(host.services.ledger, "restore_test.end", plan="p", asset="a", run="r", body=body)
+    append_sparse(host.services.ledger, "restore_test.end", plan="p", asset="a", run="r", body=body)
     assert said() == ("BREACHED", "BREACHED")
     host.cron("backups", every=HOUR, times=30)
     assert said() == ("BREACHED", "NOT_KNOWN_HERE")

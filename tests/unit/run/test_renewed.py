@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.support.older import append_older
 from tests.support.runs import World
+from tests.support.sparse import append_sparse
 
 from ccdr.jobs.pausing import end, pause
 from ccdr.model.values import Verb, rfc3339, source_digest
@@ -20,7 +20,7 @@ BOTH = ["p/a backup", "p/a test"]
 
 
 def wrote(world: World, kind: str, **body: Any) -> None:
-    append_older(world.services.ledger, kind, plan="p", asset="a", run="r", body=body)
+    append_sparse(world.services.ledger, kind, plan="p", asset="a", run="r", body=body)
 
 
 def shipped(world: World, **told: bool) -> None:
@@ -82,7 +82,7 @@ def test_what_a_recovery_brought_back_as_a_server_is_a_source_that_began_anew(
     brought = {"asset": "a", "state": "done", "snapshot": ID, "target": {"kind": kind, "name": "/srv/a"}}
     goal = {"objective_s": 1.0, "achieved_s": 1.0, "verdict": "MET"}
     body = {"state": "done", "assets": [brought], "rpo": goal, "rto": goal}
-    append_older(tested.services.ledger, "recover.end", plan="p", asset=None, run="r", body=body)
+    append_sparse(tested.services.ledger, "recover.end", plan="p", asset=None, run="r", body=body)
     assert ran(tested, minutes=1) == (BOTH if renewed else [])
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from tests.support.older import append_older
 from tests.support.runs import NEVER, ONE, Result, World
+from tests.support.sparse import append_sparse
 
 from ccdr.model.errors import Exit, RepositoryUnavailable, UsageProblem
 from ccdr.run.tasks import Performed, Task
@@ -72,7 +72,7 @@ def test_what_could_not_begin_is_in_the_ledger_and_in_status_until_something_is_
     assert record["attempt"] == 1
     (found,) = status(world.plans, world.services)
     assert found.finding and any("its backup could not start: repository: password_file" in p for p in found.problems)
-    append_older(
+    append_sparse(
         world.services.ledger, "backup.end", plan="p", asset="a", run="r", body={"result": "FAILED", "reason": "x"}
     )
     (found,) = status(world.plans, world.services)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 from tests.support.standing import IDS, World, ago, stored
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
@@ -20,7 +20,7 @@ def in_doubt(world: World, found_by: str, *, passed: bool) -> AssetStatus:
             world.tested("PASS", selected="latest")
             if found_by == "check":
                 body = {"result": "DAMAGED", "reason": "a pack", "part": 1, "parts": 1, "findings": []}
-                append_older(world.services.ledger, "check.end", plan="p", asset=None, run="c", body=body)
+                append_sparse(world.services.ledger, "check.end", plan="p", asset=None, run="c", body=body)
             elif found_by == "test":
                 world.tested("FAIL", number=3, selected=IDS[3], damaged=True)
     world.tested("PASS", number=1, selected="oldest")
@@ -50,7 +50,7 @@ def test_where_nothing_has_passed_damage_leaves_nothing_that_counts(world: World
     world.snapshot(1, ago(minutes=5))
     assert world.now.rpo.achieved_s == 300
     body = {"result": "DAMAGED", "reason": "a pack", "part": 1, "parts": 1, "findings": []}
-    append_older(world.services.ledger, "check.end", plan="p", asset=None, run="c", body=body)
+    append_sparse(world.services.ledger, "check.end", plan="p", asset=None, run="c", body=body)
     assert world.now.as_json()["rpo"]["achieved_s"] is None and world.now.good is None  # type: ignore[index]
 
 

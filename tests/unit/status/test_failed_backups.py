@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from tests.support.clocks import Clock
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 from tests.support.standing import IDS, NOW, World, ago, told
 
 from ccdr.model.trouble import Trouble
@@ -100,7 +100,7 @@ def test_a_backup_that_came_due_twice_is_overdue(world: World) -> None:
     """Hourly at a quarter past; it is noon."""
     world.tested("PASS")
     body = {"verbs": ["backup", "test"], "gained": [], "lost": [], "reason": "-"}
-    append_older(world.services.ledger, "duties", plan="p", asset=None, run=None, body=body)
+    append_sparse(world.services.ledger, "duties", plan="p", asset=None, run=None, body=body)
     world.snapshot(1, ago(hours=2, minutes=44))
     (late,) = (p for p in world.now.wrong if p.trouble is Trouble.BACKUP_LATE)
     assert "2026-11-24T09:16:00Z" in late.text
@@ -118,7 +118,7 @@ def test_a_backup_that_was_tried_is_not_overdue(world: World) -> None:
 
 def test_a_backup_that_another_host_has_taken_since_is_not_overdue(world: World) -> None:
     """This one has tried it last half a day ago."""
-    append_older(
+    append_sparse(
         world.services.ledger,
         "backup.end",
         plan="p",

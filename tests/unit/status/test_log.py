@@ -8,7 +8,7 @@ from typing import Any
 from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.logs import ships
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 from tests.support.standing import IDS, LOGGED, NOW, ago, based
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
@@ -27,7 +27,7 @@ def test_a_log_that_failed_stays_red_though_its_base_has_passed_since(site: Site
     def tested(verdict: str, own: str | None, recovery: dict[str, Any] | None) -> AssetStatus:
         body = {"verdict": verdict, "reason": "log is missing", "findings": [], "recovery": recovery, "rto": None}
         body["snapshot"] = {"id": IDS[1], "verdict": own, "selected": "at" if recovery else "latest"}
-        append_older(services.ledger, "restore_test.end", plan="p", asset="crm", run="t", body=body)
+        append_sparse(services.ledger, "restore_test.end", plan="p", asset="crm", run="t", body=body)
         (found,) = status([loaded], services)
         return found
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.logs import ships
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 from tests.support.standing import IDS, LOGGED, NOW, ago, based
 
 from ccdr.evidence.history.kinds import STOPPED
@@ -43,7 +43,7 @@ class Shipping:
             based(self.site, self.services, based_on, ago(hours=3))
 
     def wrote(self, kind: str, **body: Any) -> None:
-        append_older(self.services.ledger, kind, plan="p", asset="crm", run=body.pop("run", "r"), body=body)
+        append_sparse(self.services.ledger, kind, plan="p", asset="crm", run=body.pop("run", "r"), body=body)
 
     def now(self, standing: LogStanding | None = None) -> AssetStatus:
         if standing is not None:
@@ -302,7 +302,7 @@ def test_a_newest_snapshot_of_another_source_is_told_as_that(shipping: Shipping)
 def test_by_which_rule_it_was_tested_last_is_part_of_its_line(shipping: Shipping) -> None:
     shipping.wrote(
         "restore_test.end", verdict="PASS", reason=None, findings=[], rto=None,
-        snapshot={"id": IDS[1], "verdict": "PASS", "selected": "oldest"}, selection="oldest",
+        snapshot={"id": IDS[1], "verdict": "PASS", "selected": "oldest"},
     )  # fmt: skip
     line = shipping.now(SHIPPED).as_json()
     assert line["tested_by_rule"] == {"oldest": {"time": "2026-11-24T12:00:00.000000Z", "verdict": "PASS"}}

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 from tests.support.clocks import Clock
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 from tests.support.standing import IDS, NOW, World, ago
 
 from ccdr.evidence.ledger.ledger import Ledger
@@ -18,7 +18,7 @@ def elsewhere(world: World, asked: bool) -> None:
     """This host only tests: by what its runs were asked for, or since nobody has ever backed up here."""
     if asked:
         body = {"verbs": ["test"], "gained": [], "lost": [], "reason": "-"}
-        append_older(world.services.ledger, "duties", plan="p", asset=None, run=None, body=body)
+        append_sparse(world.services.ledger, "duties", plan="p", asset=None, run=None, body=body)
 
 
 def looked(world: World, achieved: float | None, verdict: str = "MET", when: datetime = NOW) -> None:
@@ -28,7 +28,7 @@ def looked(world: World, achieved: float | None, verdict: str = "MET", when: dat
         "rpo": {"objective_s": 3600, "achieved_s": achieved, "verdict": verdict},
     }  # fmt: skip
     ledger = Ledger(world.services.state.ledger, Clock(when))
-    append_older(ledger, "restore_test.end", plan="p", asset="recordings", run="t", body=body)
+    append_sparse(ledger, "restore_test.end", plan="p", asset="recordings", run="t", body=body)
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -63,7 +63,7 @@ def test_a_breach_that_the_last_look_found_stands(world: World, asked: bool) -> 
     (said,) = found.breaches
     assert str(said.step).startswith("on the host that backs it up: ccdr backup p"), said
     world.snapshot(2, ago(minutes=5))
-    append_older(
+    append_sparse(
         world.services.ledger, "prune.end", plan="p", asset=None, run="u", body={"result": "DONE", "removed": []}
     )
     assert world.now.rpo.verdict == "MET", "a prune has looked since"

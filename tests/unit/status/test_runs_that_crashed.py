@@ -42,14 +42,18 @@ def test_a_run_that_ends_between_two_looks_has_not_crashed(
     """Its start is read, and by the time that anybody asks whether it goes on it has ended."""
     stored(world, 1, minutes=20)
     world.tested("PASS")
-    good = {"result": "STORED", "reason": None, "snapshot": {"id": IDS[1]}, "verdict": "INCONCLUSIVE", "findings": []}
+    good: dict[str, dict[str, object]] = {
+        "backup": {"result": "STORED", "snapshot": {"id": IDS[1]}},
+        "restore_test": {"verdict": "INCONCLUSIVE", "snapshot": {"id": IDS[1]}},
+        "restore": {"result": "FAILED", "snapshot": {"id": IDS[1]}},
+    }
     world.wrote(kind, run="quick")
     at_work, looks = State.at_work, list[str]()
 
     def look(state: State, run: str) -> bool:
         looks.append(run)
         if ends and len(looks) == 1:
-            world.wrote(kind.replace("start", "end"), run="quick", **good)
+            world.wrote(kind.replace("start", "end"), run="quick", **good[kind.partition(".")[0]])
         return at_work(state, run)
 
     monkeypatch.setattr(State, "at_work", look)

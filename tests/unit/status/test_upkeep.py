@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.support.clocks import Clock
 from tests.support.harness import Site
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 from tests.support.standing import NOW, World, at
 
 from ccdr.jobs.services import Services
@@ -17,7 +17,7 @@ from ccdr.telling.status import upkeep_problems
 
 def test_what_is_wrong_with_the_care_of_a_repository(world: World) -> None:
     def cared(kind: str, **body: Any) -> list[Trouble]:
-        append_older(world.services.ledger, kind, plan="p", asset=None, run="u", body=body)
+        append_sparse(world.services.ledger, kind, plan="p", asset=None, run="u", body=body)
         return [p.trouble for p in upkeep_problems([world.site.loaded()], world.services)["p"]]
 
     assert upkeep_problems([world.site.loaded()], world.services) == {"p": ()}
@@ -48,7 +48,7 @@ def late(site: Site, days: float, services: Services | None = None) -> list[Trou
 
 
 def asked(world: World, *verbs: str) -> None:
-    append_older(world.services.ledger, "duties", plan="p", asset=None, run=None, body={"verbs": list(verbs)})
+    append_sparse(world.services.ledger, "duties", plan="p", asset=None, run=None, body={"verbs": list(verbs)})
 
 
 def with_retention(site: Site) -> None:
@@ -73,7 +73,7 @@ def test_upkeep_done_long_ago_is_overdue_and_its_twin_is_not(world: World) -> No
     with_retention(world.site)
     asked(world, "prune", "check")
     for kind, body in (("prune.end", {"result": "DONE"}), ("check.end", {"result": "CLEAN", "part": 1, "parts": 2})):
-        append_older(
+        append_sparse(
             world.site.services(at(40)).ledger, kind, plan="p", asset=None, run="u", body={**body, "reason": None}
         )
     assert late(world.site, 40.1) == [] and late(world.site, 41) == []
@@ -86,7 +86,7 @@ def test_upkeep_done_long_ago_is_overdue_and_its_twin_is_not(world: World) -> No
 def test_upkeep_tried_in_vain_is_told_as_that_until_it_is_not_even_tried(world: World) -> None:
     with_retention(world.site)
     asked(world, "prune")
-    append_older(
+    append_sparse(
         world.site.services(at(20)).ledger,
         "prune.end",
         plan="p",
@@ -105,7 +105,7 @@ def test_upkeep_is_overdue_only_where_it_is_to_be_done(world: World) -> None:
     with_retention(world.site)
     asked(world, "backup", "test")
     assert late(world.site, 40) == [], "another host's"
-    append_older(
+    append_sparse(
         world.site.services(at(39)).ledger,
         "duties",
         plan="p",

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.older import append_older
+from tests.support.sparse import append_sparse
 from tests.support.verified import World
 
 from ccdr.evidence.summary import HOLDS
@@ -158,7 +158,7 @@ def test_a_finding_is_not_hidden_by_pointing_at_an_older_verification(world: Wor
 
 
 def test_a_record_whose_body_makes_no_sense_is_a_problem_and_no_traceback(world: World) -> None:
-    append_older(world.ledger, "missed", plan="p", asset="recordings", run=None, body={"verb": "backup"})
+    append_sparse(world.ledger, "missed", plan="p", asset="recordings", run=None, body={"verb": "backup"})
     found = compare(world.services)
     assert len(found.problems) == 1 and "cannot be understood" in found.problems[0]
     assert world.site.run("ledger", "verify").code == 1

@@ -48,7 +48,7 @@ class VerifiedPackage:
     def says(self) -> str | None:
         """The one word for it; None where there is a finding, or nothing that could be judged."""
         ours = self.of.ours
-        if self.findings or ours is None or ours.verification.newer:
+        if self.findings or ours is None or ours.verification.unknown:
             return None
         return VERIFIED if ours.checked.proven and not self.unproven else CONSISTENT
 
@@ -85,7 +85,7 @@ class VerifiedPackage:
             "gaps": [one.as_json() for one in self.of.gaps],
             "torn_bytes": 0,
             "since": None,
-            "newer": 0 if ours is None else ours.verification.newer,
+            "unknown": 0 if ours is None else ours.verification.unknown,
             "ledger": None if ours is None else ours.ledger,
             "shown": None if ours is None else ours.shown,
             "package": dict(self.of.info),

@@ -44,7 +44,7 @@ class Verified:
     @property
     def says(self) -> str | None:
         """The one word for it; None where there is a finding, or something could not be judged."""
-        if self.findings or self.verification.newer:
+        if self.findings or self.verification.unknown:
             return None
         if self.before is not None:
             return GOES_ON
@@ -78,7 +78,7 @@ class Verified:
             "crashes": self.crashes,
             "gaps": [one.as_json() for one in self.gaps],
             "torn_bytes": verification.torn_bytes,
-            "newer": verification.newer,
+            "unknown": verification.unknown,
             "since": self.before
             and {
                 "record": self.before.part.mark.seq + 1,
@@ -96,8 +96,9 @@ class Verified:
             upto, when = before.part.mark.seq, f"{rfc3339(before.at)[:19]}Z (record {before.record})"
             click.echo(f"  read from record {upto + 1} on; the verification of {when} found all well up to there")
             click.echo("  → `ccdr ledger verify` reads all of it")
-        if later := verification.newer:
-            click.echo(f"  {so_many(later, 'record')} of a later ccdr: what they tell, this one does not know")
+        if unknown := verification.unknown:
+            what = "of a version or kind that this ccdr does not read"
+            click.echo(f"  {so_many(unknown, 'record')} {what}: what they tell, it does not know")
         open_ = self.checked.unproven if self.checked else ()
         notes = (*verification.notes, *(self.checked.notes if self.checked else ()))
         of_ledger = ("crashed", self.crashes), ("note", notes)

@@ -85,8 +85,8 @@ def verify(
 
     Exits 0 where it is verified, and, of a live ledger without anchors, or of one that no key signs, where it is
     internally consistent; a live one whose anchors are configured (anchors.yaml), and a copy of one that a key signs,
-    exits 3 where it is no more than that, as does one of which a later ccdr wrote some. Crashed runs are reported, and
-    are not verification failures.
+    exits 3 where it is no more than that, as does one with records that this ccdr does not read. Crashed runs are
+    reported, and are not verification failures.
 
     \b
     Examples:

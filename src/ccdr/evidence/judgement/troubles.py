@@ -10,7 +10,7 @@ from datetime import datetime
 
 from ccdr.evidence.acknowledged import acknowledged, harm
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.ledger.lines import NEWER, WRONG
+from ccdr.evidence.ledger.lines import UNKNOWN, WRONG
 from ccdr.evidence.verdicts import Record
 from ccdr.host.nearby import WORDS as NEAR_WORDS
 from ccdr.model.trouble import (
@@ -47,7 +47,7 @@ _NO_REPOSITORY = {
 
 # What is said of records that nothing is taken from, by why.
 _PASSED_OVER = {
-    NEWER: "a later ccdr wrote it, and this ccdr cannot read it",
+    UNKNOWN: "of a version or kind that this ccdr does not read",
     WRONG: "no ccdr wrote it, and ccdr takes nothing from it",
 }
 
@@ -145,14 +145,14 @@ def _where(problem: Problem, job: Job, *, backs_up: bool) -> Problem:
 
 
 def passed_over(*histories: AssetHistory) -> Iterator[Problem]:
-    """Records that nothing was taken from. What a later ccdr wrote may say anything; what none wrote says nothing."""
+    """Records that nothing was taken from. Of another version it may say anything; what no ccdr wrote says nothing."""
     for why, sentence in _PASSED_OVER.items():
         counts = [history.passed_over[why] for history in histories if why in history.passed_over]
         if not counts:
             continue
         count, last = sum(n for n, _ in counts), max(seq for _, seq in counts)
         which = f"record {last} of the ledger" if count == 1 else f"{count} records of the ledger, the last one {last}"
-        trouble = Trouble.RECORDS_NEWER if why == NEWER else Trouble.RECORDS_WRONG
+        trouble = Trouble.RECORDS_UNKNOWN if why == UNKNOWN else Trouble.RECORDS_WRONG
         yield Problem(trouble, f"{which}: {sentence}", about=f"{why} {last}")
 
 

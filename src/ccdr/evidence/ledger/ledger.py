@@ -100,7 +100,7 @@ class Ledger:
         return self._append(written(kind, plan, asset, run, body))
 
     def _append(self, fields: dict[str, object]) -> RecordRef:
-        """As `append`, whatever it is: tests write with it what an older ccdr, or a newer one, would."""
+        """As `append`, whatever it is: tests write with it what another ccdr would."""
         line_as_record(self._line(NOTHING, fields))  # never write what verify would refuse
         with telling("written", self.directory), self._locked():
             last, torn = end_of(segments_in(self.directory))

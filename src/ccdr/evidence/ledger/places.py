@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.older import closed
 from ccdr.evidence.records import (
     envelope,
     strictly,
@@ -70,9 +69,9 @@ def line_as_record(line: bytes) -> dict[str, Any]:
     """A whole line as a mapping with its envelope; ValueError says what is wrong, without quoting data."""
     if not line.endswith(b"\n"):
         raise ValueError("cut off: it does not end in a newline")
-    record = strictly(line)
+    record: dict[str, Any] = strictly(line)
     envelope(record)
-    return closed(record)
+    return record
 
 
 class Numbered:

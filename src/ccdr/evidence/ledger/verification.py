@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ccdr.evidence.ledger.appending import lies_aside
-from ccdr.evidence.ledger.lines import OF_READERS, PASSED_OVER, WRONG, as_read, misfits
+from ccdr.evidence.ledger.lines import as_read
 from ccdr.evidence.ledger.places import (
     BEGINNING,
     NOTHING,
@@ -24,12 +24,14 @@ from ccdr.evidence.ledger.places import (
 )
 from ccdr.evidence.ledger.problem import LedgerProblem
 from ccdr.evidence.records import (
+    FIRST,
     LedgerAcknowledged,
     LedgerRecovered,
     Record,
     Unread,
     decode,
 )
+from ccdr.model.values import so_many
 
 MOST_REPORTED = 100  # problems, and notes, that one verification spells out
 
@@ -47,7 +49,6 @@ class Unfinished(NamedTuple):  # one for each start of millions: a frozen datacl
 
 
 _EDGES = ("start", "end")  # of runs: all others are passed over at once
-_PASSED_OVER, _TOLD_BY = OF_READERS
 Begun = dict[tuple[str | None, ...], Unfinished]  # by kind, plan, asset and run
 
 
@@ -55,9 +56,9 @@ Begun = dict[tuple[str | None, ...], Unfinished]  # by kind, plan, asset and run
 class Verification:
     """What a walk over a whole ledger found. Problems are findings; notes and crashes are worth knowing.
 
-    `head` is the hash of the last record's line: what a checkpoint holds, and the next record's `prev`. `newer` is how
-    many records a later ccdr wrote: the chain holds them, and this ccdr does not know what they tell. `unlike` is how
-    many lines are no records, or not as their kinds are defined; `strays` how many end a run that began as another.
+    `head` is the hash of the last record's line: what a checkpoint holds, and the next record's `prev`. `unknown` is
+    how many records are of a version or a kind that this ccdr does not read: the chain holds them. `unlike` is how many
+    lines are no records, or not as their kinds are defined; `strays` how many end a run that began as another.
     """
 
     records: int
@@ -68,7 +69,7 @@ class Verification:
     problems: tuple[str, ...]
     notes: tuple[str, ...]
     crashes: tuple[Unfinished, ...]
-    newer: int = 0
+    unknown: int = 0
     unlike: int = field(default=0, compare=False)
     strays: int = field(default=0, compare=False)
 
@@ -115,11 +116,14 @@ def verify(
     for name in names:
         if name.startswith("torn-") and name not in walk.set_aside:
             walk.notes.append(f"{name}: no record tells of it: it was put here, or a recovery interrupted")
+    if walk.older:
+        many = so_many(walk.older, "record")
+        walk.notes.append(f"{many} of before the first release: ccdr reads version {FIRST} and later")
     if not walk.records:
         walk.notes.append(f"{directory}: no records")
     problems, notes, unfinished = _first_of(walk.problems), _first_of(walk.notes), tuple(walk.begun.values())
     facts = (walk.records, walk.first_time, walk.last_time, walk.head, walk.torn_bytes, problems, notes, unfinished)
-    return Verification(*facts, walk.newer, walk.unlike, walk.strays)
+    return Verification(*facts, walk.unknown, walk.unlike, walk.strays)
 
 
 def _first_of(texts: list[str]) -> tuple[str, ...]:
@@ -135,12 +139,12 @@ def _first_of(texts: list[str]) -> tuple[str, ...]:
 @dataclass(frozen=True)
 class VerifiedPart:
     """What a verification had found where it came to `mark`, and that it had found nothing wrong: `times` of the first
-    and the last record, the files of torn lines that were `set_aside`, how many records were `newer`."""
+    and the last record, the files of torn lines that were `set_aside`, how many records are `unknown`."""
 
     mark: Mark
     times: tuple[datetime, datetime]
     set_aside: frozenset[str]
-    newer: int
+    unknown: int
 
 
 @dataclass
@@ -164,13 +168,14 @@ class _Walk:
     set_aside: set[str] = field(default_factory=set)
     spoilt: dict[int, str] = field(default_factory=dict)  # lines that were changed, until somebody answers for them
     begun: Begun = field(default_factory=dict)
-    newer: int = 0
+    unknown: int = 0
+    older: int = 0  # of these, those of before the first release
     unlike: int = 0
     strays: int = 0
     _begins: Mark = BEGINNING
 
     def go_on(self, since: VerifiedPart) -> None:
-        self._begins, self.newer = since.mark, since.newer
+        self._begins, self.unknown = since.mark, since.unknown
         self.records = self.seq = since.mark.seq
         self.before = self.head = since.mark.hash
         self.first_time, self.last_time = since.times
@@ -245,17 +250,14 @@ class _Walk:
         if self.crashes and record.kind.endswith(_EDGES) and (sentence := follow(self.begun, record)):
             self.strays += 1
             self.found(f"{name}:{number}: {sentence}", "RUN_OF_ANOTHER", seq)
-        doubtful = isinstance(record, Unread) or _PASSED_OVER in line or _TOLD_BY in line
-        seen = as_read(line, record) if self.each is not None or doubtful else {}
-        if doubtful and seen.get(PASSED_OVER) == WRONG and not misfits(record):
-            self.found(f"{name}:{number}: no ccdr wrote it so: nothing is taken from it", "RECORD_WRONG", seq)
         if self.each is not None:
-            self.each(seen, time)
+            self.each(as_read(line, record), time)
 
     def _unread(self, where: str, record: Unread) -> None:
-        if record.newer:
-            self.newer += 1
-        elif misfits(record):
+        if record.unknown:
+            self.unknown += 1
+            self.older += record.version < FIRST
+        else:
             self.unlike += 1
             self.found(f"{where}: it is not as its kind is defined: no ccdr wrote it so", "RECORD_WRONG", record.seq)
 

@@ -27,7 +27,7 @@ from ccdr.evidence.lineage.values import (
     RecordedVerification,
     Spoilt,
 )
-from ccdr.evidence.records import newer
+from ccdr.evidence.records import unknown
 from ccdr.host.state import State
 from ccdr.model.values import so_many, utc
 
@@ -232,7 +232,7 @@ def fold(records: Iterable[Mapping[str, Any]], known: Lineage | None = None) -> 
     """What they say of their ledger; what cannot be understood is left out, the verification tells of it."""
     lineage = known or Lineage()
     for record in records:
-        if record["kind"] in _KINDS and not newer(record):
+        if record["kind"] in _KINDS and not unknown(record):
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 lineage = lineage.take(record)
     return lineage

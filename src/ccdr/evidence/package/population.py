@@ -14,7 +14,7 @@ from typing import Any
 
 from ccdr.evidence.checkpoints.found import Finding
 from ccdr.evidence.history.kinds import LOGS, NOT_BEGUN, outcome_of_not_begun
-from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER
+from ccdr.evidence.ledger.lines import PASSED_OVER, UNKNOWN
 from ccdr.evidence.mappings import whole
 
 NAME = "population.csv"
@@ -133,7 +133,7 @@ class Held:
         names = tuple(_cell(record.get(key)) for key in ("plan", "asset", "run"))
         run = (verb, *names)
         if PASSED_OVER in record:  # it has no row; that a run ended was told all the same
-            if edge == "end" and record[PASSED_OVER] == NEWER and (started := self._going.pop(run, None)):
+            if edge == "end" and record[PASSED_OVER] == UNKNOWN and (started := self._going.pop(run, None)):
                 self._lacking.pop(started.seq, None)
             return
         begun, ended = self.rows.begun.pop(seq, None), self.rows.ended.pop(seq, None)

@@ -58,7 +58,7 @@ class Shown:
     _tests: Tests = field(init=False)
     _begun: Begun = field(default_factory=dict)
     _times: list[datetime] = field(default_factory=list)
-    _newer: int = 0
+    _unknown: int = 0
     _head: str = ""
 
     def __post_init__(self) -> None:
@@ -102,7 +102,7 @@ class Shown:
         first, last = (min(self._times), max(self._times)) if self._times else (None, None)
         hidden = f"{self.size - self.shown} of its records are hashes only"
         notes, begun = (f"{hidden}: that none of them was asked for is not proven",), tuple(self._begun.values())
-        return Verification(self.size, first, last, self._head, 0, tuple(self.problems), notes, begun, self._newer)
+        return Verification(self.size, first, last, self._head, 0, tuple(self.problems), notes, begun, self._unknown)
 
     def leaves(self) -> Iterator[Leaf]:
         if self.whole:
@@ -175,7 +175,7 @@ class Shown:
             self.spoilt.append(self.size)
         elif isinstance(typed, LedgerAcknowledged):
             self.spoilt = [one for one in self.spoilt if one not in typed.spoilt]
-        self._newer += isinstance(typed, Unread) and typed.newer
+        self._unknown += isinstance(typed, Unread) and typed.unknown
         self._times = [min([*self._times, typed.time]), max([*self._times, typed.time])]
         if sentence := follow(self._begun, typed):
             self._wrong(f"{where}: {sentence}", "RUN_OF_ANOTHER")

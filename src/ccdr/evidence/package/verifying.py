@@ -222,9 +222,9 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
     ]
     at.unproven += [f"record {one}: a line that was changed was set aside; no answer is shown" for one in shown.spoilt]
     verification = shown.verification
-    if verification.newer:
-        later = so_many(verification.newer, "record")
-        at.unproven.append(f"ledger {name[:8]}…: {later} of a later ccdr: what they tell, this one does not know")
+    if verification.unknown:
+        many = so_many(verification.unknown, "record")
+        at.unproven.append(f"ledger {name[:8]}…: {many} of a version or kind that this ccdr does not read")
     return shown, OfLedger(name, verification, checked, shown.shown, shown.to_the_end)
 
 

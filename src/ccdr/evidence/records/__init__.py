@@ -1,11 +1,11 @@
 """Each kind of record has one typed definition, with a version: for its writer, its readers and the published schema.
 
 `values.py` has the closed kinds of values and the envelope, `backups.py`, `restores.py` and `upkeep.py` the kinds,
-`registry.py` the list of them; `reading.py` reads a line, an older one as if it had been written today, `writing.py`
-refuses what a definition does not hold, `schema.py` publishes them as JSON Schema.
+`registry.py` the list of them; `reading.py` reads a line, `writing.py` refuses what a definition does not hold,
+`schema.py` publishes them as JSON Schema.
 
-To add a key: give it a default in the definition, and count its `version` up if a release has written the version
-before. To add a kind: define it, and add a line to `registry.py`.
+To add a key: count the `version` up if a release has written the one before, and no number is used twice. To add a
+kind: define it, and add a line to `registry.py`.
 """
 
 from ccdr.evidence.records.access import AccessExported, AccessReviewed, AccessTested
@@ -26,9 +26,9 @@ from ccdr.evidence.records.erasures import ErasureAdd, ErasureNobody, ErasureRep
 from ccdr.evidence.records.incidents import IncidentClosed, IncidentFiled, IncidentNoted, IncidentOpened
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
 from ccdr.evidence.records.plans import PlanStored, PlanVersion
-from ccdr.evidence.records.reading import decode, envelope, newer, of_mapping
+from ccdr.evidence.records.reading import decode, envelope, of_mapping, unknown
 from ccdr.evidence.records.recovery import RecoverEnd, RecoverStart
-from ccdr.evidence.records.registry import ALL, KINDS, VERSIONS
+from ccdr.evidence.records.registry import ALL, FIRST, KINDS, VERSIONS
 from ccdr.evidence.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
 from ccdr.evidence.records.runbook import RunbookEnd, RunbookStart, RunbookStep
 from ccdr.evidence.records.sign_offs import PeriodSignedOff
@@ -52,6 +52,7 @@ from ccdr.evidence.records.writing import written
 
 __all__ = [
     "ALL",
+    "FIRST",
     "KINDS",
     "VERSIONS",
     "AccessExported",
@@ -118,8 +119,8 @@ __all__ = [
     "Unread",
     "decode",
     "envelope",
-    "newer",
     "of_mapping",
     "strictly",
+    "unknown",
     "written",
 ]

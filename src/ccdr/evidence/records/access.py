@@ -55,7 +55,7 @@ class AccessTested(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["access.tested"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     repository: Annotated[Digest, about("SHA-256 of the repository's address")]
     versioning: Annotated[
         Literal["Enabled", "Suspended", "Off"] | None,
@@ -77,7 +77,7 @@ class AccessExported(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["access.exported"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     export_sha256: Annotated[Digest, about("SHA-256 of the file, which may hold several plans")]
     entries: Annotated[Count, about("lines of this plan's: a role, a key, a file, a grant")]
     unread: Annotated[Count, about("what could not be read")]
@@ -90,7 +90,7 @@ class AccessReviewed(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["access.reviewed"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     export_sha256: Annotated[Digest, about("SHA-256 of the export, which stays where it is")]
     exported: Annotated[Time, about("when the systems were asked")]
     entries: Annotated[Count, about("lines of the export: a role, a key, a file, a grant")]

@@ -58,7 +58,7 @@ class PlanApproved(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["plan.approved"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     digest: Annotated[Digest, about("the version's, as `plan.version` has it")]
     asks: Annotated[bool, about("that version has an `approval:` block: the next one needs an approval, too")]
     review_by: Annotated[Time, about("when somebody is to look at it again")]
@@ -84,7 +84,7 @@ class ApprovalUsed(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["approval.used"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     operation: OperationCode
     about: About = None
     digest: OfVersion
@@ -106,7 +106,7 @@ class ApprovalRefused(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["approval.refused"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     operation: OperationCode
     about: About = None
     why: Annotated[
@@ -137,7 +137,7 @@ class GlassBroken(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["approval.glass"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     operation: OperationCode
     about: About = None
     digest: OfVersion
@@ -153,7 +153,7 @@ class GlassReviewed(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["approval.reviewed"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     of: Annotated[Nonce, about("the nonce of the record `approval.glass`")]
     why_sha256: Annotated[Digest, about("what they found: of a salt, a newline and the words, kept apart")]
     made: Time
@@ -168,7 +168,7 @@ class AttestationRecord(Record, frozen=True, kw_only=True, gc=False):
     these values make."""
 
     kind: Literal["attestation"]
-    version: Literal[3]
+    version: Literal[4]
     act: Literal["made", "ended"]
     item: Annotated[
         Literal[

@@ -41,7 +41,7 @@ class BackupStart(Start, frozen=True, kw_only=True, gc=False):
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     engine: Word
     method: Word
@@ -84,7 +84,7 @@ class BackupEnd(End, frozen=True, kw_only=True, gc=False):
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     result: Literal["STORED", "FAILED"]
     reason: Reason = None
     hint: Annotated[str | None, about("the next step, as a sentence of ours")] = None
@@ -139,7 +139,7 @@ class Group(Record, frozen=True, kw_only=True, gc=False):
     """Assets of a group were captured together; each one's own backup has records of its own."""
 
     kind: Literal["group"]
-    version: Literal[3]
+    version: Literal[4]
     group: str
     result: Literal["COMPLETE", "INCOMPLETE"]
     complete: bool
@@ -160,7 +160,7 @@ class LogShipped(End, frozen=True, kw_only=True, gc=False):
     """What was stored of a source's log since the record before, or since `since`."""
 
     kind: Literal["log.shipped"]
-    version: Literal[3]
+    version: Literal[4]
     since: Time
     points: Annotated[
         list[tuple[float, float]],

@@ -16,7 +16,7 @@ class LedgerKey(Record, frozen=True, kw_only=True, gc=False):
     signed is the text of four lines: `ccdr ledger key`, the ledger's id, the key, and the replaced one or `-`."""
 
     kind: Literal["ledger.key"]
-    version: Literal[3]
+    version: Literal[4]
     ledger: LedgerId
     key: VerifierKeyText
     replaces: Annotated[VerifierKeyText | None, about("null: it is the first one of this ledger")] = None
@@ -35,7 +35,7 @@ class LedgerAnchored(Record, frozen=True, kw_only=True, gc=False):
     """A checkpoint was anchored: somebody else holds it. The receipt lies beside the checkpoints."""
 
     kind: Literal["ledger.anchored"]
-    version: Literal[3]
+    version: Literal[4]
     name: AnchorName
     anchor: AnchorKind
     size: Annotated[int, about("how many records the checkpoint is of")]
@@ -58,5 +58,5 @@ class LedgerAnchors(Record, frozen=True, kw_only=True, gc=False):
     lead elsewhere, are a loosening of evidence."""
 
     kind: Literal["ledger.anchors"]
-    version: Literal[3]
+    version: Literal[4]
     anchors: list[ConfiguredAnchor]

@@ -47,7 +47,7 @@ class NegativeControlStart(Start, frozen=True, kw_only=True, gc=False):
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     restore_tests: Annotated[dict[str, Digest], about("SHA-256 of each file of checks, by its name")]
     trigger: RecordedTrigger
@@ -87,7 +87,7 @@ class NegativeControlEnd(End, frozen=True, kw_only=True, gc=False):
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     result: Literal["INCONCLUSIVE", "CAUGHT", "PASSED"]
     reason: Reason = None
     repository: Repository = None

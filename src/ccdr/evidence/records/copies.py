@@ -27,7 +27,7 @@ class CopyStart(Start, frozen=True, kw_only=True, gc=False):
     kind: Literal["copy.start"]
     plan: OfPlan
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     trigger: RecordedTrigger
 
@@ -38,7 +38,7 @@ class CopyEnd(End, frozen=True, kw_only=True, gc=False):
     kind: Literal["copy.end"]
     plan: OfPlan
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     result: Literal["DONE", "FAILED"]
     reason: Reason = None
     made: Annotated[bool, about("the copy's repository was made by it")] = False

@@ -39,7 +39,7 @@ class DeviationAssigned(Record, frozen=True, kw_only=True, gc=False):
     """Somebody answers for a deviation from now on; where `due` says so, it is to be over by then."""
 
     kind: Literal["deviation.assigned"]
-    version: Literal[3]
+    version: Literal[4]
     deviation: DeviationId
     code: OfCode
     owner: Owner
@@ -52,7 +52,7 @@ class DeviationNoted(Record, frozen=True, kw_only=True, gc=False):
     """Somebody wrote why a deviation came to be (`cause`), what is done about it (`action`), or a `note`."""
 
     kind: Literal["deviation.noted"]
-    version: Literal[3]
+    version: Literal[4]
     deviation: DeviationId
     code: OfCode
     what: Literal["cause", "action", "note"]
@@ -66,7 +66,7 @@ class DeviationAccepted(Record, frozen=True, kw_only=True, gc=False):
     with the plan's name. It mends nothing, and ends by itself."""
 
     kind: Literal["deviation.accepted"]
-    version: Literal[3]
+    version: Literal[4]
     deviation: DeviationId
     code: OfCode
     about_asset: Annotated[str | None, about("the asset of the deviation; null: it is about none alone")] = None

@@ -41,7 +41,7 @@ class ErasureAdd(Record, frozen=True, kw_only=True, gc=False):
     kind: Literal["erasure.add"]
     plan: OfPlan
     asset: OfAsset
-    version: Literal[3]
+    version: Literal[4]
     entry: EntryId
     what: Literal["rows", "keys", "files"]
     canary: Annotated[bool, about("the owner has planted it, and it is to be found in each later snapshot")]
@@ -84,7 +84,7 @@ class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     purpose: Annotated[Literal["test", "restore", "recover", "by_hand"], about("for what it was restored")]
     result: Literal["PROVEN", "ERASED", "FAILED"]
     reason: Reason = None
@@ -121,7 +121,7 @@ class ErasureReview(Record, frozen=True, kw_only=True, gc=False):
     kind: Literal["erasure.review"]
     plan: OfPlan
     asset: OfAsset
-    version: Literal[3]
+    version: Literal[4]
     of: Annotated[Count, about("the record of the replay, by number")]
     why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]
     tenant: Tenant = "default"
@@ -135,7 +135,7 @@ class ErasureNobody(Record, frozen=True, kw_only=True, gc=False):
     kind: Literal["erasure.nobody"]
     plan: OfPlan
     asset: OfAsset
-    version: Literal[3]
+    version: Literal[4]
     entry: EntryId
     missing: Annotated[Count, about("replays by then that did not find it in a snapshot from before")] = 0
     why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]

@@ -49,7 +49,7 @@ class PlanExamined(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["plan.examined"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     site: Annotated[str | None, about("where the source stands, as the plan says")] = None
     repositories: Annotated[
         dict[str, ExaminedRepository],

@@ -72,7 +72,7 @@ class IncidentOpened(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["incident.opened"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     incident: IncidentId
     by: Literal["person", "recover", "runbook", "restore"]
     kinds: Kinds
@@ -98,7 +98,7 @@ class IncidentNoted(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["incident.noted"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     incident: IncidentId
     what: Literal["note", "recovery", "not_due", "clocks", "assessed"]
     recovery: Annotated[str | None, about("the run")] = None
@@ -130,7 +130,7 @@ class IncidentFiled(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["incident.filed"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     incident: IncidentId
     clock: Word
     filed_at: Time
@@ -148,7 +148,7 @@ class IncidentClosed(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["incident.closed"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     incident: IncidentId
     cause: Cause
     effects_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart: its effects")]

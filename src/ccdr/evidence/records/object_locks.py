@@ -14,7 +14,7 @@ class LockExtended(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["lock.extended"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     repository: Where
     result: Literal["DONE", "PARTIAL", "FAILED"]
     reason: Reason = None

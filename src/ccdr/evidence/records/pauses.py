@@ -26,7 +26,7 @@ class PauseBegin(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["pause.begin"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     until: Time
     why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]
     boot: Annotated[Digest | None, about("tells the start of this machine from others; null where it has no such id")]
@@ -41,7 +41,7 @@ class PauseEnd(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["pause.end"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     of: Annotated[list[Count], about("the records of the pauses that this ended, by number")]
     why_sha256: Annotated[Digest | None, about("of a salt, a newline and the words, kept apart")] = None
     boot: Annotated[Digest | None, about("as of its begin")] = None
@@ -54,7 +54,7 @@ class SkippedRuns(Record, frozen=True, kw_only=True, gc=False):
     """Due times, from `first_due` to `due`, for which nothing was begun since the plan was paused then."""
 
     kind: Literal["skipped"]
-    version: Literal[3]
+    version: Literal[4]
     verb: Verb
     due: Time
     first_due: Time

@@ -129,7 +129,7 @@ class PlanVersion(Record, frozen=True, kw_only=True, gc=False):
     is no more."""
 
     kind: Literal["plan.version"]
-    version: Literal[3]
+    version: Literal[4]
     digest: Annotated[Digest, about("of the lines that sha256sum writes of its files, in the order of their names")]
     predecessor: Predecessor | None
     files: Annotated[dict[str, Digest], about("SHA-256 of each file, by its name")]
@@ -140,7 +140,7 @@ class PlanStored(Record, frozen=True, kw_only=True, gc=False):
     """A version's files were stored in the plan's repository."""
 
     kind: Literal["plan.stored"]
-    version: Literal[3]
+    version: Literal[4]
     digest: Digest
     snapshot: Digest
     repository: Annotated[

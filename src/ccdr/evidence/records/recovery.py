@@ -69,7 +69,7 @@ class RecoverStart(Start, frozen=True, kw_only=True, gc=False):
     kind: Literal["recover.start"]
     plan: OfPlan
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     trigger: RecordedTrigger = RecordedTrigger(by="command")
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     moment: Annotated[Time | None, about("to which it was to go; null: the latest state of each asset")] = None
@@ -130,7 +130,7 @@ class RecoverEnd(End, frozen=True, kw_only=True, gc=False):
     kind: Literal["recover.end"]
     plan: OfPlan
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     state: Literal["done", "paused_by_failed_step", "failed"]
     reason: Reason = None
     moment: Time | None = None

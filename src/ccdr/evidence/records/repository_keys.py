@@ -32,7 +32,7 @@ class KeyAdded(KeyChanged, frozen=True, kw_only=True, gc=False):
     """Another password opens a repository from now on; it was tried."""
 
     kind: Literal["repository.key.added"]
-    version: Literal[3]
+    version: Literal[4]
 
 
 class KeyRemoved(KeyChanged, frozen=True, kw_only=True, gc=False):
@@ -40,7 +40,7 @@ class KeyRemoved(KeyChanged, frozen=True, kw_only=True, gc=False):
     the master key did not change."""
 
     kind: Literal["repository.key.removed"]
-    version: Literal[3]
+    version: Literal[4]
 
 
 class PasswordMade(Record, frozen=True, kw_only=True, gc=False):
@@ -68,7 +68,7 @@ class KeySwitched(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["repository.key.switched"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     opens: Annotated[list[SwitchedKey], about("the repositories that it opens")]
     tenant: Tenant = "default"
     who: RecordedUser | None = None

@@ -42,7 +42,7 @@ class TestStart(Start, frozen=True, kw_only=True, gc=False):
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     restore_tests: Annotated[dict[str, Digest], about("SHA-256 of each file of checks, by its name")]
     selection: Selected
@@ -215,7 +215,7 @@ class TestEnd(End, frozen=True, kw_only=True, gc=False):
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     verdict: Annotated[Literal["PASS", "FAIL", "INCONCLUSIVE", "SKIPPED"], about("FAIL: the backup is bad")]
     reason: Reason = None
     repository: Repository = None
@@ -271,7 +271,7 @@ class RestoreStart(Start, frozen=True, kw_only=True, gc=False):
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     trigger: RecordedTrigger = RecordedTrigger(by="command")
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     snapshot: Annotated[Digest | None, about("its id")] = None
@@ -310,7 +310,7 @@ class RestoreEnd(End, frozen=True, kw_only=True, gc=False):
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     result: Literal["RESTORED", "FAILED", "REFUSED"]
     reason: Reason = None
     snapshot: RestoredSnapshot | None = None

@@ -47,7 +47,7 @@ class RunbookStart(Start, frozen=True, kw_only=True, gc=False):
     kind: Literal["runbook.start"]
     plan: OfPlan
     run: OfRun
-    version: Literal[2]
+    version: Literal[4]
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     trigger: RecordedTrigger
     runbook_sha256: Annotated[Digest, about("SHA-256 of all its steps, as canonical JSON")]
@@ -70,7 +70,7 @@ class RunbookStep(Record, frozen=True, kw_only=True, gc=False):
     kind: Literal["runbook.step"]
     plan: OfPlan
     run: OfRun
-    version: Literal[2]
+    version: Literal[4]
     tenant: Tenant = "default"
     who: RecordedUser | None = None
     step: Word
@@ -105,7 +105,7 @@ class RunbookEnd(End, frozen=True, kw_only=True, gc=False):
     kind: Literal["runbook.end"]
     plan: OfPlan
     run: OfRun
-    version: Literal[2]
+    version: Literal[4]
     result: Literal["DONE", "ABANDONED", "TAKEN_OVER"]
     reason: Reason = None
     words_sha256: Words = None

@@ -23,7 +23,7 @@ class PeriodSignedOff(Record, frozen=True, kw_only=True, gc=False):
     values make."""
 
     kind: Literal["period.signed_off"]
-    version: Literal[3]
+    version: Literal[4]
     ledger: Annotated[Word, about("which ledger it is of, by its id")]
     on: Annotated[str, about("the host of that ledger")]
     begins: Annotated[Time, about("when the period begins")]

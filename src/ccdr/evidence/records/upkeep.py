@@ -38,7 +38,7 @@ class PruneStart(Start, frozen=True, kw_only=True, gc=False):
     kind: Literal["prune.start"]
     plan: OfPlan
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     trigger: RecordedTrigger
 
@@ -67,7 +67,7 @@ class PruneEnd(End, frozen=True, kw_only=True, gc=False):
     kind: Literal["prune.end"]
     plan: OfPlan
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     result: Literal["DONE", "FAILED"]
     reason: Reason = None
     removed: list[Removed]
@@ -88,7 +88,7 @@ class CheckStart(Start, frozen=True, kw_only=True, gc=False):
     kind: Literal["check.start"]
     plan: OfPlan
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     trigger: RecordedTrigger
     part: Count
@@ -102,7 +102,7 @@ class CheckEnd(End, frozen=True, kw_only=True, gc=False):
     kind: Literal["check.end"]
     plan: OfPlan
     run: OfRun
-    version: Literal[3]
+    version: Literal[4]
     result: Literal["CLEAN", "DAMAGED", "INCONCLUSIVE"]
     reason: Reason = None
     repository: Repository = None
@@ -127,7 +127,7 @@ class MissedRuns(Record, frozen=True, kw_only=True, gc=False):
     """Due times that passed without a try, from `first_due` to `due`."""
 
     kind: Literal["missed"]
-    version: Literal[3]
+    version: Literal[4]
     verb: Verb
     due: Time
     first_due: Time
@@ -141,7 +141,7 @@ class NotBegun(Record, frozen=True, kw_only=True, gc=False):
     """What was due, was tried, and could not even begin."""
 
     kind: Literal["not_begun"]
-    version: Literal[3]
+    version: Literal[4]
     verb: Verb
     due: Time
     reason: Reason
@@ -154,7 +154,7 @@ class Duties(Record, frozen=True, kw_only=True, gc=False):
     """What this host's runs are asked for, from now on: `verbs`, of which these were `gained` and those `lost`."""
 
     kind: Literal["duties"]
-    version: Literal[3]
+    version: Literal[4]
     verbs: list[Verb]
     gained: list[Verb]
     lost: list[Verb]
@@ -167,7 +167,7 @@ class SandboxReap(Record, frozen=True, kw_only=True, gc=False):
     """What a crash had left was removed: containers, volumes, scratch, by name."""
 
     kind: Literal["sandbox.reap"]
-    version: Literal[3]
+    version: Literal[4]
     removed: list[str]
     left_behind: Sentences = []
     who: RecordedUser | None = None
@@ -177,7 +177,7 @@ class Ack(Record, frozen=True, kw_only=True, gc=False):
     """A trouble was acknowledged at one place until a time, or that was ended."""
 
     kind: Literal["ack"]
-    version: Literal[3]
+    version: Literal[4]
     code: Annotated[str, about("the trouble's code, as BACKUP_LATE")]
     act: Literal["begun", "ended"]
     until: Time
@@ -202,7 +202,7 @@ class LedgerRecovered(Record, frozen=True, kw_only=True, gc=False):
     whole line that somebody, or the disk, has changed."""
 
     kind: Literal["ledger.recovered"]
-    version: Literal[3]
+    version: Literal[4]
     file: str
     segment: str
     bytes: Bytes
@@ -214,7 +214,7 @@ class LedgerVerified(Record, frozen=True, kw_only=True, gc=False):
     """The whole ledger was verified, up to `head`, and the summary of it compared."""
 
     kind: Literal["ledger.verified"]
-    version: Literal[3]
+    version: Literal[4]
     result: Literal["HOLDS", "BROKEN"]
     reason: Reason = None
     records: Count
@@ -228,7 +228,7 @@ class StateMigrated(Record, frozen=True, kw_only=True, gc=False):
     """The state directory was brought to a newer format; `copy` is what it was before."""
 
     kind: Literal["state.migrated"]
-    version: Literal[3]
+    version: Literal[4]
     before: int = field(name="from")
     to: int
     copy: str

@@ -7,7 +7,7 @@ types and lengths only, since patterns would be half of its time, and the chain 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -50,10 +50,7 @@ Repository = Annotated[
 
 
 class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """Anything that is made of several values. `older` is what stands for what records of older versions lack, where
-    neither a default nor nothing (null, 0, an empty text or list) does."""
-
-    older: ClassVar[dict[str, object]] = {}
+    """Anything that is made of several values."""
 
 
 class Record(Value, frozen=True, kw_only=True, gc=False):
@@ -70,23 +67,21 @@ class Record(Value, frozen=True, kw_only=True, gc=False):
     plan: Annotated[str | None, about("the plan that it is about")]
     asset: Annotated[str | None, about("the asset that it is about; null: the plan, or the host")]
     run: Annotated[str | None, about("what a run's records have in common")]
-    version: Annotated[int, about("of its kind's definition; records before version 2 have none")]
+    version: Annotated[int, about("of its kind's definition")]
 
 
 class Unread(Record, frozen=True, kw_only=True, gc=False):
     """A record of which only the envelope can be read. Nothing may be judged as if it were not there.
 
-    `newer`: a later ccdr wrote it, of a version or a kind that this one does not know: whatever it tells of is
-    INCONCLUSIVE here. Else it is not what its kind's definition says: no ccdr wrote it so.
+    `unknown`: it is of a version or a kind that this ccdr does not read: whatever it tells of is INCONCLUSIVE here.
+    Else it is not what its kind's definition says: no ccdr wrote it so.
     """
 
-    newer: bool
+    unknown: bool
 
 
 class RecordedTrigger(Value, frozen=True, kw_only=True, gc=False):
     """What began a run: `command`, by a person or a script; `run`, by schedule, for the due time `due`."""
-
-    older: ClassVar[dict[str, object]] = {"by": "command"}
 
     by: Literal["command", "run"]
     due: Time | None = None

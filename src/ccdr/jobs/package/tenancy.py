@@ -25,7 +25,6 @@ from ccdr.plans import LoadedPlan
 
 _PLAN = re.compile(rb'","plan":"([^"\\]*)","asset":(?:"([^"\\]*)"|null),')
 _TENANT = re.compile(rb'"(?:for_)?tenant":"([^"\\]*)"')
-_OLDER = re.compile(rb'"kind":"[a-z_.]+\.(?:start|end)"')
 _VERSION = b'"kind":"plan.version"'
 DEFAULT = "default"  # what stands where nobody says whose it is
 _UNKNOWN = ""  # whose an asset is that nothing tells of
@@ -115,8 +114,6 @@ def _by_records(sources: Iterable[Source]) -> dict[str, dict[str | None, set[str
                 continue
             assets = known[match[1].decode()]
             tenants = {one.decode() for one in _TENANT.findall(line)}
-            if not tenants and _OLDER.search(line):
-                tenants = {DEFAULT}  # as readers have it
             asset = match[2].decode() if match[2] is not None else None
             if tenants:
                 assets[asset] = (assets[asset] - {_UNKNOWN}) | tenants

@@ -148,8 +148,7 @@ def _anchors(anchors: LoadedAnchors, plans: Sequence[LoadedPlan], *, canary: boo
 def _history(services: Services) -> tuple[_Known, list[Probe]]:
     """What the ledger tells; a ledger that does not is a finding of its own."""
     try:
-        past, older = readiness.read_past(services.records())
-        return _Known(services.histories(), past), list(readiness.older_texts(older))
+        return _Known(services.histories(), readiness.read_past(services.records())), []
     except CcdrError as error:
         probe = Probe.fail("ledger", str(error), error.hint or "run `ccdr ledger verify`")
         return _Known({}, readiness.Past()), [probe]

@@ -12,10 +12,9 @@ from typing import Any
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import BACKUP_END, CHECKED, CLEAN, LOGS, PRUNED, STORED, TEST_END
 from ccdr.evidence.history.places import Histories
-from ccdr.evidence.older import withholds
 from ccdr.evidence.verdicts import Record
 from ccdr.model.fetched import fetched
-from ccdr.model.values import Probe, human_bytes, human_seconds, so_many, utc
+from ccdr.model.values import Probe, human_bytes, human_seconds, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.lint import widest_gap
@@ -40,25 +39,9 @@ class Past:
     shipped: Mapping[Key, float] = field(default_factory=dict)  # seconds that the newest part of a log took to store
 
 
-def older_texts(count: int) -> Iterator[Probe]:
-    """That so many records hold texts that may quote what was backed up: those that an older ccdr wrote."""
-    if count:
-        sentence = (
-            f"{so_many(count, 'record')} of an older ccdr may quote what was backed up: no command shows their texts"
-        )
-        yield Probe.ok(
-            "older records", f"{sentence}; the lines stay as they are, for whoever may read the ledger's files"
-        )
-
-
-def read_past(records: Iterable[Record]) -> tuple[Past, int]:
-    """What the newest of these measured, which come oldest first; and how many of all hold texts of an older ccdr."""
-    newest: deque[Record] = deque(maxlen=RECORDS)
-    older = 0
-    for record in records:
-        newest.append(record)
-        older += withholds(record)
-    return _measured(reversed(newest)), older
+def read_past(records: Iterable[Record]) -> Past:
+    """What the newest of these measured, which come oldest first."""
+    return _measured(reversed(deque(records, maxlen=RECORDS)))
 
 
 def _measured(records: Iterable[Record]) -> Past:

@@ -27,7 +27,7 @@ HEADLINES = {
     Trouble.LEDGER_CONTRADICTED: "ledger does NOT match the snapshots",
     Trouble.SUMMARY_WRONG: "status did NOT match the ledger",
     Trouble.ANCHOR_OVERDUE: "an anchor of the ledger is OVERDUE",
-    Trouble.RECORDS_NEWER: "records of a LATER ccdr",
+    Trouble.RECORDS_UNKNOWN: "records of ANOTHER ccdr",
     Trouble.RECORDS_WRONG: "records that NO ccdr wrote",
     Trouble.CATALOGUE_WRONG: "the stored facts of a snapshot are NOT as recorded",
     Trouble.PLAN_NOT_STORED: "the plan is NOT IN ITS REPOSITORY",

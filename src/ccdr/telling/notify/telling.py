@@ -41,7 +41,7 @@ NOT_WELL = frozenset(
         Trouble.LEDGER_SPOILT,
         Trouble.LEDGER_CONTRADICTED,
         Trouble.SUMMARY_WRONG,
-        Trouble.RECORDS_NEWER,
+        Trouble.RECORDS_UNKNOWN,
         Trouble.RECORDS_WRONG,
         Trouble.CATALOGUE_WRONG,
         Trouble.PLAN_FILES_GONE,

@@ -404,7 +404,7 @@ def _answer(
         ledger.unproven,
         until_now=period.until_now,
         lost=any(p.trouble is Trouble.LEDGER_LOST for p in ledger.troubles),
-        newer=any(f.code in _UNDECIDED and f.acknowledged is None for f in findings),
+        unknown=any(f.code in _UNDECIDED and f.acknowledged is None for f in findings),
     )
 
 

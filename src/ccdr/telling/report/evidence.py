@@ -15,7 +15,7 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import follow, may_have_ended
 from ccdr.evidence.history.kinds import DUTIES, LOGS, STOPPED
 from ccdr.evidence.history.places import Histories
-from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER
+from ccdr.evidence.ledger.lines import PASSED_OVER, UNKNOWN
 from ccdr.evidence.mappings import listing, mapping, moment_of, plan_and_asset, text, whole
 from ccdr.evidence.pauses import ALL, PAUSE_BEGIN, PAUSE_END, PAUSED, Entry, take_pause
 from ccdr.evidence.sign_offs import SIGNED_OFF
@@ -144,9 +144,9 @@ class Evidence:
             follow(self.histories, record)
 
     def _pass_over(self, record: Record, time: datetime) -> None:
-        """Nothing can be taken from it: that it is there is told. A run that a later ccdr has ended did not crash."""
+        """Nothing can be taken from it: that it is there is told. A run that another version's ends did not crash."""
         verb, edge = self._kind(record["kind"])
-        if record[PASSED_OVER] == NEWER and edge == "end":
+        if record[PASSED_OVER] == UNKNOWN and edge == "end":
             self.open.pop((verb, record["plan"], record["asset"], record["run"]), None)
         if time < self.period.end:
             follow(self.histories, record)

@@ -39,11 +39,11 @@ def answer(
     *,
     until_now: bool,
     lost: bool = False,
-    newer: bool = False,
+    unknown: bool = False,
 ) -> Answer:
     """From where every asset that a plan names stands; `until_now`: at the time that the report is made. `lost`: the
-    ledger was begun anew in place of one that is gone, and nobody has answered for that. `newer`: a later ccdr
-    wrote some of the records."""
+    ledger was begun anew in place of one that is gone, and nobody has answered for that. `unknown`: some of the
+    records are of a version or kind that is not read."""
     judged = [a for a in assets if a.in_plan]
     if ledger_problems:
         what = "problem" if ledger_problems == 1 else "problems"
@@ -60,8 +60,8 @@ def answer(
     if lost and worst < Level.UNPROVEN:
         text = "the records of backups and tests from before are lost: what was tested, and what failed, is not known"
         return Answer("Not proven", Level.UNPROVEN, _sentence(text))
-    if newer and worst < Level.UNPROVEN:
-        text = "a later ccdr wrote some of the records, and what they tell is not known to this one"
+    if unknown and worst < Level.UNPROVEN:
+        text = "this ccdr does not read the version or kind of some records, and what they tell is not known"
         return Answer("Not proven", Level.UNPROVEN, _sentence(text))
     if worst is Level.UNPROVEN:
         return Answer("Not proven", worst, _sentence(f"for {many} there is no proof: {_first(concerned)}"))

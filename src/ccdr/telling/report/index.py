@@ -21,7 +21,7 @@ import msgspec
 from ccdr.evidence.history import fold as history
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.ledger.lines import NEWER, PASSED_OVER, folded
+from ccdr.evidence.ledger.lines import PASSED_OVER, UNKNOWN, folded
 from ccdr.evidence.ledger.places import extent_of, lines
 from ccdr.evidence.ledger.verification import VerifiedPart
 from ccdr.evidence.records.built import built
@@ -81,7 +81,7 @@ class _Making:
     first: datetime = LONG_AGO
     last: datetime = LONG_AGO
     set_aside: set[str] = field(default_factory=set)
-    newer: int = 0
+    unknown: int = 0
     states: dict[str, bytes] = field(default_factory=dict)
 
     def take(self, record: Record, time: datetime) -> None:
@@ -92,13 +92,13 @@ class _Making:
         self.last = time
         if record["kind"] == "ledger.recovered":
             self.set_aside.add(str(record.get("file")))
-        self.newer += record.get(PASSED_OVER) == NEWER
+        self.unknown += record.get(PASSED_OVER) == UNKNOWN
 
     def _keep(self, ref: RecordRef) -> None:
         mark = self.ledger.mark_of(ref)
         if mark is None:
             return
-        fold, part = self.fold, VerifiedPart(mark, (self.first, self.last), frozenset(self.set_aside), self.newer)
+        fold, part = self.fold, VerifiedPart(mark, (self.first, self.last), frozenset(self.set_aside), self.unknown)
         kept = KeptFold(
             (FORMAT, history.FORMAT),
             fold.boundary,
