@@ -73,7 +73,7 @@ def planted(host: Site, files: dict[str, str | None], *more: str, plan: str = "p
         else:
             (place / name).write_text(text)
     sums = {name: sha256((text or "").encode()).hexdigest() for name, text in files.items()}
-    tags = ["ccdr", "kind=plan", f"plan={plan}", f"version={digest or digest_of(sums)}", *more]
+    tags = ["ccdr-3", "kind=plan", f"plan={plan}", f"version={digest or digest_of(sums)}", *more]
     restic_of(host.root, "backup", "-q", str(place), *(word for tag in tags for word in ("--tag", tag)))
     return place
 
@@ -286,7 +286,7 @@ def test_a_path_that_a_snapshot_names_is_never_an_option_of_restics(host: Site) 
     ran = host.root / "ran"
     loaded = load_named("p", host.root / "dr/plans", host.root / "dr/restore_tests")
     repo = host.services().repository(loaded, limits_of(loaded))
-    [backup] = repo.snapshots(["ccdr", "kind=backup"])
+    [backup] = repo.snapshots(["ccdr-3", "kind=backup"])
     for ask in (
         lambda path: repo.read(backup.id, PurePosixPath(path)),
         lambda path: repo.archive(backup.id, path, most=1 << 20),
@@ -301,7 +301,7 @@ def test_a_path_that_a_snapshot_names_is_never_an_option_of_restics(host: Site) 
 
 def test_a_version_dated_in_the_future_never_wins(host: Site, lost: Site) -> None:
     place = planted(host, {"plans/p.yaml": text_of(lost)}, plan="p")
-    tags = ("--tag", "ccdr", "--tag", "kind=plan", "--tag", "plan=p", "--tag", f"version={'1' * 64}")
+    tags = ("--tag", "ccdr-3", "--tag", "kind=plan", "--tag", "plan=p", "--tag", f"version={'1' * 64}")
     restic_of(host.root, "backup", "-q", "--time", "2036-01-01 00:00:00", str(place), *tags)
     done = bootstrapped(host)
     assert done.code == 1 and any("future" in said for said in done.json["passed_over"])

@@ -478,7 +478,7 @@ def test_what_another_host_answers_for_is_not_known_here(story: Story) -> None:
 def stored(site: Site) -> list[Any]:
     loaded = site.loaded()
     repo = site.services().repository(loaded, loaded.plan.limits_of(next(iter(loaded.plan.assets))))
-    return repo.snapshots(["ccdr", "kind=plan", "plan=p"])
+    return repo.snapshots(["ccdr-3", "kind=plan", "plan=p"])
 
 
 def test_each_version_is_in_the_repository_once_and_upkeep_leaves_it_there(tmp_path: Path) -> None:

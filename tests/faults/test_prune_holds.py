@@ -309,9 +309,9 @@ def test_of_a_log_that_failed_its_recovery_nothing_goes(site: Site) -> None:
 def test_what_a_failed_backup_stored_all_the_same_is_no_base_of_the_log(site: Site) -> None:
     """It is held until its time is up, and has no manifest that tells from where on it would need log."""
     loaded, before = shipping(site), snapshot(site, 2)["id"]
-    tags = "ccdr,kind=backup,plan=p,asset=recordings,run=bad"
+    tags = "ccdr-3,kind=backup,plan=p,asset=recordings,run=bad"
     restic_of(site.root, "backup", "--tag", tags, str(site.root / "tree"))
-    mark = "ccdr,kind=failed,plan=p,asset=recordings,run=bad,ended=failed"
+    mark = "ccdr-3,kind=failed,plan=p,asset=recordings,run=bad,ended=failed"
     restic_of(site.root, "backup", "--tag", mark, str(site.root / "plans"))
     assert bases_of_the_log(site, loaded) == [{s.id for s in site.services().catalogue.snapshots("p", "recordings")}]
     assert before in {s.id for s in site.services().catalogue.snapshots("p", "recordings")}

@@ -296,7 +296,7 @@ def restored_again(site: Site, tmp_path: Path, change: Callable[[Path], None]) -
     snapshot = site.services().catalogue.snapshots("p", "crm")[-1]
     manifest = site.services().catalogue.manifest(snapshot)
     assert isinstance(manifest.contents["stream"], dict)
-    tags = ["--tag", "ccdr", "--tag", "plan=p", "--tag", "asset=crm", "--tag", "run=r1", "--host", "ccdr", "--json"]
+    tags = ["--tag", "ccdr-3", "--tag", "plan=p", "--tag", "asset=crm", "--tag", "run=r1", "--host", "ccdr", "--json"]
     new = tmp_path / "new"
     restic_of(site.root, "restore", manifest.contents["stream"]["snapshot"], "--target", str(new))
     change(new / "dump")
@@ -434,7 +434,7 @@ def test_stream_goes_with_its_backup(crm: Site) -> None:
     crm.backed_up()
     assert crm.run("test", "p").code == 0
     old, new = streams(crm)
-    lost = restic_of(crm.root, "backup", "--tag", "ccdr,plan=p,asset=crm,run=r9,kind=stream", str(plan))
+    lost = restic_of(crm.root, "backup", "--tag", "ccdr-3,plan=p,asset=crm,run=r9,kind=stream", str(plan))
     assert lost and len(streams(crm)) == 3
     assert prune(crm.loaded(), crm.services(), Quiet()).result == "DONE"
     left = streams(crm)

@@ -145,7 +145,7 @@ def test_no_mark_in_the_repository_takes_back_what_this_host_saw_stored(twin: Si
     seen it stored well goes on counting it; another one knows no better than the mark."""
     newest = snapshots(twin)[-1]
     void = f"void={newest.id}" if tag == "void" else tag
-    tags = f"ccdr,kind=failed,plan=p,asset=recordings,run={newest.run},{void}"
+    tags = f"ccdr-3,kind=failed,plan=p,asset=recordings,run={newest.run},{void}"
     restic_of(twin.root, "backup", "--tag", tags, str(settled_file(tmp_path / "mark", b"planted")))
     done = twin.run("test", "p")
     assert (done.code, done.json["verdict"], done.json["snapshot"]["id"]) == (0, "PASS", newest.id), done
@@ -160,7 +160,7 @@ def test_what_its_own_run_takes_back_counts_no_more_on_a_host_that_knew_it(twin:
     another try, until it says that it has not."""
     there, (*_, before, newest) = other_host(twin, tmp_path / "there"), snapshots(twin)
     assert newest.id in {s["id"] for s in there.run("snapshots", "p").json["snapshots"]}
-    tags = f"ccdr,kind=failed,plan=p,asset=recordings,run={newest.run}"
+    tags = f"ccdr-3,kind=failed,plan=p,asset=recordings,run={newest.run}"
     restic_of(twin.root, "backup", "--tag", f"{tags},void={newest.id}", str(settled_file(tmp_path / "mark", b"a try")))
     done = there.run("test", "p")
     assert (done.code, done.json["verdict"], done.json["snapshot"]["id"]) == (0, "PASS", before.id), done
@@ -174,7 +174,7 @@ def test_what_its_own_run_takes_back_counts_no_more_on_a_host_that_knew_it(twin:
 def test_no_other_runs_mark_takes_a_snapshot_back(twin: Site, tmp_path: Path) -> None:
     """A run can say of what it has stored itself that it does not count, of nothing else."""
     newest = snapshots(twin)[-1]
-    tags = f"ccdr,kind=failed,plan=p,asset=recordings,run=another,void={newest.id}"
+    tags = f"ccdr-3,kind=failed,plan=p,asset=recordings,run=another,void={newest.id}"
     restic_of(twin.root, "backup", "--tag", tags, str(settled_file(tmp_path / "mark", b"planted")))
     there = other_host(twin, tmp_path / "there")
     assert newest.id in {s["id"] for s in there.run("snapshots", "p").json["snapshots"]}

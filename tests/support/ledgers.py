@@ -21,6 +21,11 @@ def make(directory: Path, *, segment_bytes: int = 16 * 1024**2) -> Ledger:
     return Ledger(directory, Ticking(START), host="db1", actor="alice as root", segment_bytes=segment_bytes)
 
 
+def note(ledger: Ledger, text: str, *, run: str = "r1") -> RecordRef:
+    """A record that holds any text, under `removed`."""
+    return append_sparse(ledger, "sandbox.reap", plan="outbound", asset="crm", run=run, body={"removed": [text]})
+
+
 def add(ledger: Ledger, kind: str = "backup.start", *, run: str = "r1", **body: object) -> RecordRef:
     return append_sparse(ledger, kind, plan="outbound", asset="crm", run=run, body=body)
 

@@ -52,7 +52,7 @@ class Repository:
 
     def put(self, number: int, *tags: str, at: datetime = NOW, paths: Sequence[str] = (ROOT,)) -> RepoSnapshot:
         """One more that is listed: it took five minutes."""
-        stored = RepoSnapshot(an_id(number), at, at + timedelta(minutes=5), tuple(paths), ("ccdr", "plan=p", *tags))
+        stored = RepoSnapshot(an_id(number), at, at + timedelta(minutes=5), tuple(paths), ("ccdr-3", "plan=p", *tags))
         self.there.append(stored)
         return stored
 

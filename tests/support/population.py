@@ -176,7 +176,7 @@ class Listed:
         self.there = services.catalogue.snapshots("p", "crm")
 
     def snapshots(self, tags: Sequence[str]) -> list[RepoSnapshot]:
-        of = ("ccdr", "plan=p", "kind=backup", "asset=crm")
+        of = ("ccdr-3", "plan=p", "kind=backup", "asset=crm")
         found = [RepoSnapshot(s.id, s.consistent_point, s.usable_at, ("/r",), of) for s in self.there]
         return [s for s in found if {*tags} <= {*s.tags}]
 

@@ -11,7 +11,8 @@ from msgspec import inspect
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records import KINDS, VERSIONS, Record
-from ccdr.model.values import RecordRef
+from ccdr.model.values import RecordRef, rfc3339
+from ccdr.storage.entries import NO_ENTRY, read_head
 
 _ENVELOPE = frozenset(Record.__struct_fields__)
 _FIRST = {"RecordedTrigger": {"by": "command"}}  # of what is left out, where nothing will not do
@@ -23,6 +24,8 @@ def append_sparse(
     ledger: Ledger, kind: str, *, plan: str | None, asset: str | None, run: str | None, body: Mapping[str, object]
 ) -> RecordRef:
     """Write it. A test that passed had checks. AssertionError where the definition has no such key, or no such value."""
+    if kind == "backup.end" and isinstance(snapshot := body.get("snapshot"), dict):
+        body = {**body, "snapshot": {**_of_catalogue(ledger, f"{plan}/{asset}/{snapshot.get('id')}"), **snapshot}}
     if kind == "restore_test.end" and body.get("verdict") == "PASS":
         body = {"checks": [{"kind": "identical", "name": "identical", "status": "PASS"}], **body}
     named = {"kind": kind, "plan": plan, "asset": asset, "run": run, "version": VERSIONS[kind]}
@@ -31,6 +34,15 @@ def append_sparse(
     made = {**named, **_struct(body, info, leaving=_ENVELOPE)}
     msgspec.convert({**_NOUGHT, **made}, KINDS[kind])
     return ledger._append(made)
+
+
+def _of_catalogue(ledger: Ledger, name: str) -> dict[str, object]:
+    """What an entry beside the ledger says of a snapshot, which its record says too."""
+    try:
+        there = read_head(ledger.directory.parent / "catalogue" / f"{name}.json")
+    except NO_ENTRY:
+        return {}
+    return {"consistent_point": rfc3339(there.consistent_point), "upon": [one.id for one in there.upon]}
 
 
 def _struct(value: Mapping[str, Any], info: inspect.StructType, *, leaving: frozenset[str] = frozenset()) -> Any:
@@ -88,8 +100,8 @@ def _nothing(info: inspect.Type) -> Any:
             return "0" * (getattr(info, "min_length", None) or 0)
         case inspect.BoolType():
             return False
-        case inspect.IntType():
-            return 0
+        case inspect.IntType(ge=least):
+            return least or 0
         case inspect.FloatType():
             return 0.0
         case inspect.DateTimeType():

@@ -8,7 +8,7 @@ from typing import Any
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.jobs.services import Services
-from ccdr.model.values import FileDigest, Manifest, Needed, rfc3339
+from ccdr.model.values import FileDigest, Manifest, Needed
 from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.status import status
 from tests.support.clocks import Clock
@@ -29,7 +29,6 @@ class World:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.services: Services = site.services(Clock())
-        self._stored = dict[str, dict[str, object]]()  # by id, what the record of its backup says
 
     def snapshot(self, number: int, when: datetime, note: str | None = None, upon: Sequence[Needed] = ()) -> None:
         manifest = Manifest(
@@ -47,12 +46,9 @@ class World:
             upon=tuple(upon),
         )
         text = manifest_text(manifest)
-        self._stored[IDS[number]] = {"consistent_point": rfc3339(when), "upon": [one.id for one in upon]}
         self.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", when, note), text)
 
     def wrote(self, kind: str, **body: Any) -> None:
-        if (snapshot := body.get("snapshot")) is not None and kind == "backup.end":
-            body["snapshot"] = {**self._stored.get(snapshot["id"], {}), **snapshot}
         append_sparse(self.services.ledger, kind, plan="p", asset="recordings", run=body.pop("run", "r"), body=body)
 
     def tested(self, verdict: str, number: int = 1, basis: str = "throwaway", achieved: float | None = 5.0,

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from ccdr.evidence.ledger.ledger import SEGMENT_BYTES, Ledger
+from ccdr.evidence.lineage.comparing import beginning
+from ccdr.host.state import State
 from ccdr.jobs.services import Services
 from ccdr.model.trouble import Trouble
 from ccdr.run.ending import Conclusion, end_run
@@ -30,7 +32,8 @@ class World:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.site.state / "ledger", self.clock, segment_bytes=600 if self.small else SEGMENT_BYTES)
+        size, begin = 600 if self.small else SEGMENT_BYTES, beginning(State(self.site.state), "db1")
+        return Ledger(self.site.state / "ledger", self.clock, segment_bytes=size, begin=begin)
 
     def lived(self) -> None:
         for n in range(4):

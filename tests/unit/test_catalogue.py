@@ -75,9 +75,12 @@ def test_a_manifest_survives_its_file(tmp_path_factory: pytest.TempPathFactory, 
 @pytest.mark.parametrize(
     "text",
     [
-        "", "{", "[]", "null", "1", '"x"', "{}", '{"format": 2}', "\x00",
-        manifest_text(a_manifest()).replace('"format":2', '"format":0'),
-        manifest_text(a_manifest()).replace('"format":2', '"format":"2"'),
+        "", "{", "[]", "null", "1", '"x"', "{}", '{"format": 3}', "\x00",
+        manifest_text(a_manifest()).replace('"format":3', '"format":0'),
+        manifest_text(a_manifest()).replace('"format":3', '"format":"3"'),
+        manifest_text(a_manifest()).replace('"format":3', '"format":2'),  # of before the first release
+        json.dumps({**json.loads(manifest_text(a_manifest())), "colour": "red"}),
+        json.dumps({**json.loads(manifest_text(a_manifest())), "attested": None}),
         manifest_text(a_manifest()).replace("Z", ""),  # a time without a zone
         manifest_text(a_manifest()).replace('"plan"', '"plane"'),
         manifest_text(a_manifest()).replace('"sha256"', '"md5"'),
@@ -125,6 +128,14 @@ def test_an_entry_comes_back_whole(known: Catalogue) -> None:
     assert snapshot.bytes == 100
 
 
+@pytest.mark.parametrize("of", ['"format": 2, ', ""])
+def test_an_entry_of_before_the_first_release_is_none(known: Catalogue, of: str) -> None:
+    snapshot = added(known, 1)
+    path = known.directory / "p/crm" / f"{snapshot.id}.json"
+    path.write_text(path.read_text().replace('"format": 3, ', of, 1))
+    assert known.snapshots("p", "crm") == []
+
+
 @given(snapshots, texts)
 def test_any_entry_comes_back_as_it_was_added(
     tmp_path_factory: pytest.TempPathFactory, snapshot: Snapshot, text: str
@@ -151,7 +162,7 @@ def test_whoever_edits_an_entry_is_taken_at_their_word_or_not_at_all(known: Cata
     assert edited("13:00:00Z", "15:00:00+02:00") == [snapshot]
     assert edited("13:00:00Z", "12:00:00Z") == [replace(snapshot, consistent_point=NOW)]
     assert edited("13:00:00Z", "13:00:00") == edited('"bytes": 100', '"bytes": "100"') == []
-    assert edited('{"snapshot": {', '{ "snapshot": {') == edited("}\n", "") == []
+    assert edited('"snapshot": {', ' "snapshot": {') == edited("}\n", "") == []
     assert edited('"bytes": 100', '"bytes": 100, "of a later ccdr": {}') == [snapshot]
 
 
@@ -182,7 +193,10 @@ def test_an_empty_catalogue_knows_nothing(known: Catalogue) -> None:
     assert known.snapshots("p", "crm") == [] and not known.knows("p")
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"snapshot": {}}', '{"snapshot": {"id": 1}}', "\x00\xff"])
+@pytest.mark.parametrize(
+    "damage",
+    ["", "{", "[]", "null", '{"format": 3, "snapshot": {}}', '{"format": 3, "snapshot": {"id": 1}}', "\x00\xff"],
+)
 def test_a_damaged_entry_does_not_count_and_hides_no_other(known: Catalogue, damage: str) -> None:
     bad, good = added(known, 1), added(known, 2)
     path = known.directory / "p" / "crm" / f"{bad.id}.json"

@@ -57,7 +57,7 @@ class Host:
         self.asked += 1
         if not self.answers:
             raise RepositoryUnavailable("it does not answer")
-        tags = ["ccdr", "kind=backup", "plan=p", "asset=a", *self.tags]
+        tags = ["ccdr-3", "kind=backup", "plan=p", "asset=a", *self.tags]
         return [RepoSnapshot(sha256(b"1").hexdigest(), START, START, ("/",), tuple(tags))], {}
 
     def run(self, times: int = 1, every: timedelta = timedelta(minutes=5)) -> int:
@@ -206,7 +206,7 @@ def test_a_start_that_somebody_answers_for_is_known_to_its_one_run(host: Host) -
     garbled(host)
     assert problems_of(host) == ()
     for tags in (["run=x", *said.as_tags()], ["run=r", *replace(said, head="0" * 64).as_tags()]):
-        tagged = ("ccdr", "kind=backup", "plan=p", "asset=a", *tags)
+        tagged = ("ccdr-3", "kind=backup", "plan=p", "asset=a", *tags)
         (told,) = problems_of(host, RepoSnapshot("b" * 64, START, START, ("/",), tagged))
         assert "no record knows its run" in told, "one line was one run's start"
 

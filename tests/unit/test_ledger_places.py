@@ -45,7 +45,7 @@ def make(directory: Path, *, segment_bytes: int = SEGMENT_BYTES) -> Ledger:
 
 
 def add(ledger: Ledger, number: int = 0, text: str = "") -> RecordRef:
-    return append_sparse(ledger, "backup.start", plan="p", asset=None, run=f"r{number}", body={"text": text})
+    return append_sparse(ledger, "sandbox.reap", plan="p", asset=None, run=f"r{number}", body={"removed": [text]})
 
 
 def segments(ledger: Ledger) -> list[Path]:
@@ -267,7 +267,9 @@ def test_verification_goes_no_further_than_it_was_told(ten: Ledger) -> None:
 
 
 def test_crashes_are_told_unless_nobody_asks(ten: Ledger) -> None:
-    assert len(verify(ten.directory).crashes) == 10 and verify(ten.directory, crashes=False).crashes == ()
+    for n in range(3):
+        append_sparse(ten, "backup.start", plan="p", asset="a", run=f"b{n}", body={})
+    assert len(verify(ten.directory).crashes) == 3 and verify(ten.directory, crashes=False).crashes == ()
 
 
 def test_a_clock_that_stands_still_has_not_gone_back(ten: Ledger) -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.drawn import examples
-from tests.support.ledgers import add, by_several, make, segments
+from tests.support.ledgers import add, by_several, make, note, segments
 from tests.support.records import body_of
 
 from ccdr.evidence import reading
@@ -40,8 +40,10 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("original") / "ledger"
     for number in range(RECORDS):
         made = make(directory, segment_bytes=900)
-        if number % 3:
-            add(made, run=f"r{number}", n=number, seconds=0.25 * number)
+        if number == 1:
+            add(made, run="crashed")
+        elif number % 3:
+            note(made, f"{number}", run=f"r{number}")
         else:
             made.append("backup.end", plan="p", asset="a", run=f"r{number}", body=body_of("backup.end"))
     assert len(segments(directory)) > 1
@@ -146,7 +148,7 @@ def test_what_is_written_meanwhile_is_left_for_the_next_time(ledger: Path) -> No
     before, folds = by_one(ledger), Folds()
 
     def anew() -> Take:
-        add(make(ledger), n=99)
+        note(make(ledger), "99")
         return folds.anew()
 
     assert read_verified(ledger, anew) == before[0]

@@ -428,10 +428,20 @@ class SnapshotDocument(Doc):
     why_not: Text
 
 
+class SnapshotOfBefore(Doc):
+    """One of before the first release: it neither counts nor is it ever removed."""
+
+    id: str
+    asset: Text
+    kind: Text
+    time: Time
+
+
 class Snapshots(Doc):
     plan: str
     version: Version
     snapshots: list[SnapshotDocument]
+    of_before: list[SnapshotOfBefore]
     findings: list[str]
     ledger_troubles: list[ProblemDocument]
 

@@ -13,7 +13,7 @@ from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import assets_option, from_option, plan_argument, verb
 from ccdr.model.errors import Exit, worst
-from ccdr.model.values import human_bytes, human_seconds, rfc3339
+from ccdr.model.values import human_bytes, human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
     from ccdr.evidence.history.places import Histories
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ccdr.model.values import Snapshot
     from ccdr.plans import Plan
     from ccdr.plans.job import Job
+    from ccdr.storage.listing import RepoSnapshot
 
 UPON, BESIDE = 6, 7  # columns that are shown where there is anything to show
 
@@ -32,6 +33,8 @@ UPON, BESIDE = 6, 7  # columns that are shown where there is anything to show
 def snapshots(plan: str, assets: tuple[str, ...], site: str | None) -> Exit:
     """List the snapshots of PLAN, with consistent point, size, last test, whether each counts for the RPO (else why
     not), and what an increment depends on.
+
+    Of before the first release it lists what is there beside them: ccdr neither counts nor removes these.
 
     Asks the repository: what vanished from it, or has a date in the future, is a finding. So is what is wrong with the
     ledger, which tells what was tested.
@@ -67,11 +70,17 @@ def snapshots(plan: str, assets: tuple[str, ...], site: str | None) -> Exit:
     noted = _acknowledged(jobs, services, histories, synchronised.vanished)
     newest = (services.catalogue.snapshots(plan, job.asset) for job in jobs)
     of_ledger = ledger_problems([loaded], services, histories, [s for some in newest for s in some[-1:]])
+    of_before = [_of_before(s) for s in synchronised.of_before if not assets or s.tag("asset") in assets]
     if options.json:
         document = {"plan": plan, "version": judged.as_json(), "snapshots": listed, "findings": findings}
+        document |= {"of_before": of_before}
         print_json(document | {"ledger_troubles": [p.as_json() for p in of_ledger]})
     else:
         _tell(listed)
+        if of_before:
+            many = so_many(len(of_before), "snapshot")
+            click.echo(f"of before the first release: {many}, which ccdr neither counts nor removes:")
+            table(list(of_before[0]), [[str(value) for value in s.values()] for s in of_before])
         for finding in findings:
             click.echo(f"finding: {finding}")
         for line in differing(judged):
@@ -79,6 +88,10 @@ def snapshots(plan: str, assets: tuple[str, ...], site: str | None) -> Exit:
         tell_ledger_problems(of_ledger)
     synchronised.understood()
     return worst([Exit.OK if noted.issuperset(findings) else Exit.FINDING, exit_of(of_ledger)])
+
+
+def _of_before(s: RepoSnapshot) -> dict[str, object]:
+    return {"id": s.id, "asset": s.tag("asset"), "kind": s.tag("kind"), "time": rfc3339(s.time)}
 
 
 def _acknowledged(

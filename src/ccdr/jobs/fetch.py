@@ -21,8 +21,8 @@ from ccdr.plans.job import Job
 from ccdr.ports.capture import UPON, WHOLE
 from ccdr.ports.engine import Engine
 from ccdr.ports.place import Digester, Progress
-from ccdr.storage.catalogue import OURS, STREAM, Catalogue, genuine, of_source, stream_of
-from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.catalogue import STREAM, Catalogue, genuine, of_source, stream_of
+from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.manifest import MANIFEST, text_digest
 from ccdr.storage.removals import CLOCK_TOLERANCE, PRUNED, dated_in_future
 from ccdr.storage.restic import Restic

@@ -272,7 +272,7 @@ class Attestation:
         return cls(str(ledger), int(str(numbers[0])), str(head), int(str(numbers[1])), str(installation), prev)
 
 
-MANIFEST_FORMAT = 2  # of which on a reader passes over keys that it does not know
+MANIFEST_FORMAT = 3
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,12 @@ from ccdr.model.values import (
     rfc3339,
 )
 from ccdr.storage.entries import BY_TIME, NO_ENTRY, SUFFIX, entry_files, entry_text, read_head
-from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.listing import OF_BEFORE, OURS, RepoSnapshot
 from ccdr.storage.manifest import CAPTURED, MANIFEST, parse_manifest, snapshot_of, text_digest
 from ccdr.storage.removals import CLOCK_TOLERANCE, NOTHING_KNOWN, Expired, LedgerOfRemovals, explained_by_retention
 from ccdr.storage.restic import Restic
 from ccdr.storage.synchronised import FUTURE, Synchronised, vanished_finding
 
-OURS = "ccdr"
 Captured = Callable[[str, str], str | None]  # by asset and id: the SHA-256 of its manifest, as it was captured
 Wanted = Callable[[str, Sequence[RepoSnapshot]], Sequence[RepoSnapshot]]  # by asset, of those that are new here
 Reads = Callable[[int, int], None]  # how many manifests are read, and of how many
@@ -166,7 +165,8 @@ class Catalogue:
         """
         # First: what a backup here adds while the repository lists what it holds has not vanished from the list.
         before = {path.stem for path in (self.directory / plan).glob("*/*.json")}
-        there = repo.snapshots([OURS, f"plan={plan}"])
+        everything = repo.snapshots([f"plan={plan}"])
+        there = [s for s in everything if OURS in s.tags]
         synchronised = Synchronised.of(there)
         void = synchronised.void - set(stored_here)
         ids = {s.id for s in there}
@@ -225,6 +225,7 @@ class Catalogue:
             unread=tuple(sorted(unread, key=lambda s: s.time)),
             newer=tuple(newer),
             unlooked=tuple(unlooked),
+            of_before=tuple(s for s in everything if OF_BEFORE in s.tags),
         )
 
     def _all_assets(self, plan: str, there: Iterable[RepoSnapshot]) -> list[str]:

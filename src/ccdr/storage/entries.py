@@ -19,7 +19,9 @@ from ccdr.model.values import (
 )
 
 SUFFIX = ".json"  # of an entry
-_BEGIN, _THEN, HEAD = b'{"snapshot": ', b', "manifest": "', 8192  # bytes; an entry's snapshot is nearly always shorter
+FORMAT = 3  # of an entry
+_BEGIN, _THEN = b'{"format": %d, "snapshot": ' % FORMAT, b', "manifest": "'
+HEAD = 8192  # bytes; an entry's snapshot is nearly always shorter
 NO_ENTRY = (OSError, ValueError, KeyError, TypeError, RecursionError)  # what reading one that is none may raise
 
 
@@ -41,7 +43,7 @@ def entry_text(snapshot: Snapshot, text: str) -> str:
         del body["attested"]
     elif snapshot.attested.prev is None:
         del body["attested"]["prev"]
-    return json.dumps({"snapshot": body, "manifest": text}) + "\n"
+    return json.dumps({"format": FORMAT, "snapshot": body, "manifest": text}) + "\n"
 
 
 def entry_files(directory: str) -> Iterator[os.DirEntry[str]]:

@@ -9,6 +9,10 @@ from datetime import UTC, datetime
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.leaps import Growth
 
+# A tag of all that we store; its number is raised when an earlier ccdr would misread what bears it. OF_BEFORE was that
+# of before the first release: such snapshots are listed as that, and are nothing else to us.
+OURS, OF_BEFORE = "ccdr-3", "ccdr"
+
 
 @dataclass(frozen=True)
 class RepoSnapshot:

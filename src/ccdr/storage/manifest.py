@@ -45,27 +45,32 @@ def manifest_text(manifest: Manifest) -> str:
 
 def parse_manifest(text: str) -> Manifest:
     """The inverse of `manifest_text`; BackupBad where the text is no manifest of ours, WrittenByNewer where it is one
-    of a format that is yet to come. A key that we do not know is no damage."""
+    of a format that is yet to come."""
     try:
         body = json.loads(text)
         if type(body["format"]) is not int or body["format"] < 1:
             raise ValueError("its format is no number")
         if body["format"] > MANIFEST_FORMAT:
             raise WrittenByNewer("its manifest", body["format"], MANIFEST_FORMAT)
+        if body["format"] < MANIFEST_FORMAT:
+            raise ValueError(f"it is of format {body['format']}, of before the first release")
+        if unknown := sorted(body.keys() - _KEYS):
+            raise ValueError(f"no manifest has the key {unknown[0][:40]!a}")
         body["attested"] = Attestation.of(body)
         body["consistent_point"] = utc(body["consistent_point"])
         body["files"] = {name: FileDigest(**digest) for name, digest in body["files"].items()}
         body["group"] = _group(body.get("group"))
         body["upon"] = _upon(body.get("upon"))
         body["erasures"] = RegisterHead.of(body.get("erasures"))
-        return Manifest(**{key: value for key, value in body.items() if key in _KEYS})
+        return Manifest(**{key: value for key, value in body.items() if key in _OWN})
     except RecursionError:
         raise BackupBad("its manifest cannot be read: it is nested without end") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackupBad(f"its manifest cannot be read: {error}") from None
 
 
-_KEYS = frozenset(key.name for key in fields(Manifest))
+_OWN = frozenset(key.name for key in fields(Manifest))
+_KEYS = _OWN - {"attested"} | {"ledger", "ledger_seq", "ledger_head", "ledger_start", "ledger_prev", "installation"}
 
 
 def text_digest(text: str) -> str:

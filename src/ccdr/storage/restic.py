@@ -29,7 +29,7 @@ from ccdr.model.leaps import Growth
 from ccdr.model.values import utc
 from ccdr.ports.capture import StoredNode
 from ccdr.storage.fast_keys import KeyHint, quicken
-from ccdr.storage.listing import RepoLock, RepoSnapshot, Stored, nanoseconds
+from ccdr.storage.listing import OURS, RepoLock, RepoSnapshot, Stored, nanoseconds
 from ccdr.storage.remains import store_at
 from ccdr.storage.restic_failures import as_repository_error, judged
 from ccdr.storage.restic_messages import (
@@ -42,7 +42,6 @@ from ccdr.storage.restic_messages import (
 from ccdr.storage.s3 import Bucket
 
 PINNED_HOST = "ccdr"  # one name for all machines: retention must never count by container or host names
-MADE_BY = "ccdr"  # a tag of all that we store
 PROBE_WAIT = 30.0  # seconds
 STALE_LOCK = timedelta(minutes=30)  # restic's: it renews its own every five
 # restic asks Go to collect garbage at 50 % growth, to save memory. 200 took 6 % off its processor time and 10 % off the
@@ -240,7 +239,7 @@ class Restic:
     def held_as(self, snapshot: str) -> tuple[str, ...]:
         """The ids that a snapshot has here: its own, or those of its copies."""
         if self.copied and snapshot not in self._held:
-            self.snapshots([MADE_BY])
+            self.snapshots([OURS])
             self._held.setdefault(snapshot, (snapshot,))
         return self._held[snapshot] if self.copied else (snapshot,)
 

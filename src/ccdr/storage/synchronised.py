@@ -39,7 +39,8 @@ class Synchronised:
     """What the repository told: failed attempts, what vanished, what retention removed (here and interrupted, or on
     another host), and findings. `listed` is everything of the plan's that is there, `unread` are those with a
     backup's tags, oldest first, that have no manifest that counts; `newer` those that a newer ccdr wrote, and why
-    they cannot be read here; `unlooked` are those that nobody wanted to be read: the catalogue lacks them still."""
+    they cannot be read here; `unlooked` are those that nobody wanted to be read: the catalogue lacks them still.
+    `of_before` are of before the first release: nothing counts them, removes them or misses them."""
 
     failed: tuple[FailureMark, ...] = ()
     vanished: tuple[Snapshot, ...] = ()
@@ -49,6 +50,7 @@ class Synchronised:
     unread: tuple[RepoSnapshot, ...] = ()
     newer: tuple[tuple[RepoSnapshot, WrittenByNewer], ...] = ()
     unlooked: tuple[RepoSnapshot, ...] = ()
+    of_before: tuple[RepoSnapshot, ...] = ()
 
     def understood(self, assets: Collection[str] | None = None) -> None:
         """WrittenByNewer where a backup of these assets (None: of any) is one that only a newer ccdr can read: nobody

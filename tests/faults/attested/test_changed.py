@@ -147,7 +147,7 @@ def planted(site: Site, run: str, *options: str, **changed: object) -> None:
         | {"run": run}
         | {k: str(v) for k, v in changed.items()}
     )
-    words = [w for t in ["ccdr", *(f"{k}={v}" for k, v in tags.items())] for w in ("--tag", t)]
+    words = [w for t in ["ccdr-3", *(f"{k}={v}" for k, v in tags.items())] for w in ("--tag", t)]
     restic_of(site.root, "backup", "--quiet", *options, "--host", PINNED_HOST, *words, str(site.root / "plans"))
 
 

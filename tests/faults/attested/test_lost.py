@@ -111,7 +111,7 @@ def test_the_longest_copy_of_a_lost_ledger_is_brought_back(twin: Site, shortened
         (there,) = json.loads(restic_of(twin.root, "snapshots", "--json", "--tag", "kind=ledger"))
         tags = [t for t in there["tags"] if not t.startswith("ledger_seq=")]
         restic_of(twin.root, "tag", "--set", ",".join([*tags, "ledger_seq=9999"]), there["id"])
-        assert len(first.snapshots(["ccdr", "kind=ledger"])) == 1
+        assert len(first.snapshots(["ccdr-3", "kind=ledger"])) == 1
     shutil.rmtree(twin.state / "ledger")
     done = twin.run("ledger", "recover")
     (taken,) = done.json["ledgers"]

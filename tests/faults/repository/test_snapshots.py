@@ -54,7 +54,7 @@ def test_all_snapshots_removed_fails(twin: Site) -> None:
     assert done.json["rpo"] == {**done.json["rpo"], "achieved_s": None, "verdict": "BREACHED"}
 
 
-TAGS = "ccdr,kind=backup,plan=p,asset=recordings,run=20261124T020000-abcdef"
+TAGS = "ccdr-3,kind=backup,plan=p,asset=recordings,run=20261124T020000-abcdef"
 
 
 def planted(site: Site, manifest: Callable[[dict[str, object]], None] | None, *flags: str) -> str:

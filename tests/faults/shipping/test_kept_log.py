@@ -51,7 +51,7 @@ def test_what_a_failed_backup_has_stored_needs_no_log(shipped: Site, source: Pri
     path.write_text(path.read_text().replace("assets:", "retention: {keep_within: 35d}\nassets:", 1))
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
     repo = shipped.services().repository(job.loaded, job.limits)
-    labels = ["ccdr", "plan=p", "asset=crm", "run=broken"]
+    labels = ["ccdr-3", "plan=p", "asset=crm", "run=broken"]
     stored = repo.backup([path], tags=[*labels, "kind=backup"])
     repo.backup([path], tags=[*labels, "kind=failed", f"void={stored.id}"])
     before = archive_of(job, log_repo(shipped))

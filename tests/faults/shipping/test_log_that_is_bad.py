@@ -139,7 +139,7 @@ def test_log_that_restic_could_not_read_whole_never_counts(shipped: Site, source
     shipped.write("bin/restic", f'#!/bin/sh\ncase "$*" in {partly} esac\nexec {restic} "$@"\n', mode=0o755)
     done = shipped.run("ship", "p", "--once", env={"PATH": f"{shipped.root}/bin:{os.environ['PATH']}"})
     assert done.code == 3 and "restic exit 3" in done.stderr, done
-    listed = log_repo(shipped).snapshots(["ccdr", "kind=log"])
+    listed = log_repo(shipped).snapshots(["ccdr-3", "kind=log"])
     assert len([s for s in listed if s.tag("void")]) == 3
     after = archive_of(job, log_repo(shipped))
     assert all(b.last == whole.batches[-1].last for b in after.batches[-1:]) or after.batches[-1].last is None
@@ -151,7 +151,7 @@ def test_log_that_restic_could_not_read_whole_never_counts(shipped: Site, source
     path = shipped.root / "plans/p.yaml"
     path.write_text(path.read_text().replace("assets:", "retention: {keep_last: 1}\nassets:", 1))
     assert shipped.run("upkeep", "p", "--prune").json["prune"]["result"] == "DONE"
-    assert not [s for s in log_repo(shipped).snapshots(["ccdr", "kind=log"]) if s.tag("void")]
+    assert not [s for s in log_repo(shipped).snapshots(["ccdr-3", "kind=log"]) if s.tag("void")]
 
 
 def test_a_segment_that_was_changed_is_a_failure(shipped: Site, source: Primary, tmp_path: Path) -> None:

@@ -89,15 +89,33 @@ def test_snapshots_that_are_not_ours_are_never_touched(site: Site) -> None:
     settled_file(foreign / "x", b"x")
     restic_of(site.root, "backup", str(foreign))
     restic_of(site.root, "backup", "--tag", "kind=backup,plan=p,asset=recordings", str(foreign))  # not marked as ours
-    restic_of(site.root, "backup", "--tag", "ccdr,kind=backup,plan=other,asset=recordings", str(foreign))
+    restic_of(site.root, "backup", "--tag", "ccdr-3,kind=backup,plan=other,asset=recordings", str(foreign))
     # Bears our tags, but has no manifest: it does not count, and is not ours to remove.
-    restic_of(site.root, "backup", "--tag", "ccdr,kind=backup,plan=p,asset=recordings,run=x", str(foreign))
+    restic_of(site.root, "backup", "--tag", "ccdr-3,kind=backup,plan=p,asset=recordings,run=x", str(foreign))
     every = {s["id"] for s in json.loads(restic_of(site.root, "snapshots", "--json"))}
     ours = set(known(site))
     done = pruned(site)
     left = {s["id"] for s in json.loads(restic_of(site.root, "snapshots", "--json"))}
     assert every - ours <= left and len(done.removed) == 3
     assert done.exit_code == 1 and "does not count" in done.findings[0]
+
+
+def test_snapshots_of_before_the_first_release_are_listed_as_that_and_nothing_else(site: Site) -> None:
+    old = site.root / "old"
+    settled_file(old / "x", b"x")
+    restic_of(site.root, "backup", "--tag", "ccdr,kind=backup,plan=p,asset=recordings,run=x", str(old))
+    (of_before,) = set(there(site)) - set(known(site))
+    shown = site.run("snapshots", "p")
+    assert shown.code == 0 and shown.json["findings"] == [], shown
+    assert [(s["id"], s["asset"], s["kind"]) for s in shown.json["of_before"]] == [(of_before, "recordings", "backup")]
+    assert of_before not in {s["id"] for s in shown.json["snapshots"]}
+    done = pruned(site)
+    assert done.exit_code == 0 and len(done.removed) == 3 and of_before in there(site)
+    latest = site.run("test", "p")
+    assert latest.code == 0 and latest.json["snapshot"]["id"] == known(site)[-1] != of_before
+    restic_of(site.root, "forget", of_before)
+    gone = site.run("snapshots", "p")
+    assert gone.code == 0 and gone.json["findings"] == gone.json["of_before"] == [], "it has not vanished"
 
 
 def test_a_retired_asset_keeps_its_last_good_snapshot(site: Site) -> None:

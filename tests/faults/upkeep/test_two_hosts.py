@@ -48,7 +48,7 @@ def plant(site: Site, ids: list[str]) -> None:
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     mark = site.root / "pruned"
     mark.write_text("".join(f"recordings {i} {now}\n" for i in ids))
-    restic_of(site.root, "backup", "--tag", "ccdr,kind=pruned,plan=p,run=x", str(mark))
+    restic_of(site.root, "backup", "--tag", "ccdr-3,kind=pruned,plan=p,run=x", str(mark))
     restic_of(site.root, "forget", *ids)
 
 
@@ -87,7 +87,7 @@ def test_without_a_mark_what_is_gone_has_vanished(site: Site, elsewhere: Site) -
 def test_a_damaged_mark_explains_nothing_and_stops_nothing(site: Site) -> None:
     mark = site.root / "pruned"
     mark.write_bytes(b"\xff\x00 nonsense\nrecordings " + known(site)[0].encode() + b" yesterday\n")
-    restic_of(site.root, "backup", "--tag", "ccdr,kind=pruned,plan=p,run=x", str(mark))
+    restic_of(site.root, "backup", "--tag", "ccdr-3,kind=pruned,plan=p,run=x", str(mark))
     restic_of(site.root, "forget", known(site)[0])
     done = site.run("test", "p")
     assert (done.code, done.json["verdict"]) == (1, "PASS") and "vanished" in done.json["findings"][0], done
@@ -96,7 +96,7 @@ def test_a_damaged_mark_explains_nothing_and_stops_nothing(site: Site) -> None:
 def test_a_prune_on_another_host_while_a_test_fetches_is_no_bad_backup(site: Site) -> None:
     """restic's restore takes no lock, so a prune elsewhere may take its files away."""
     hang = f'case " $* " in *" restore "*) {shutil.which("restic")} -r {site.repo} --no-cache --password-file {site.root}/plans/key '
-    mark = "backup --tag ccdr,kind=pruned,plan=p,run=elsewhere /etc/hostname >/dev/null; echo 'Fatal: pack not found' >&2; exit 1;; esac"
+    mark = "backup --tag ccdr-3,kind=pruned,plan=p,run=elsewhere /etc/hostname >/dev/null; echo 'Fatal: pack not found' >&2; exit 1;; esac"
     site.write("bin/restic", f'#!/bin/sh\n{hang}{mark}\nexec {shutil.which("restic")} "$@"\n', mode=0o755)
     done = site.run("test", "p", env={"PATH": f"{site.root}/bin:{os.environ['PATH']}"})
     assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done

@@ -21,7 +21,7 @@ def tested(site: Site, *seconds: float | None, verdict: str = "PASS", basis: str
 
 
 def measured(site: Site) -> tuple[list[Probe], list[Probe]]:
-    job, past = Job(site.loaded(), "recordings"), readiness.read_past(site.services().records())[0]
+    job, past = Job(site.loaded(), "recordings"), readiness.read_past(site.services().records())
     history = site.services().history(job)
     found = list(readiness.rpo(job, past)), list(readiness.rto(job, history, past))
     states([*found[0], *found[1]])

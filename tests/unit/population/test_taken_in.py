@@ -225,7 +225,7 @@ def test_what_another_ledger_has_lost_and_somebody_answers_for_contradicts_nothi
             pair.collected()
         return
     pair.collected()
-    tags = ["ccdr", "kind=backup", "plan=p", "asset=crm", "run=fresh", *said.as_tags()]
+    tags = ["ccdr-3", "kind=backup", "plan=p", "asset=crm", "run=fresh", *said.as_tags()]
     listed = [RepoSnapshot(newest.id, END, END, ("/",), tuple(tags))]
     assert compare_with(services_of(pair.site), "p", listed).problems == ()
     report = make_report([pair.site.loaded()], services, Period(END - 5 * DAY, END, until_now=True), command="x")

@@ -124,7 +124,7 @@ class Asked:
 
 
 def _tags(asset: str, run: str) -> tuple[str, ...]:
-    return ("ccdr", "plan=p", "kind=backup", f"asset={asset}", f"run={run}")
+    return ("ccdr-3", "plan=p", "kind=backup", f"asset={asset}", f"run={run}")
 
 
 def choices(found: Gathered, at: datetime | None) -> dict[str, Choice | None]:

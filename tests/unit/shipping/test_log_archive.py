@@ -186,7 +186,7 @@ def test_what_was_taken_back_goes_once_another_holds_it(
     take_back(job, "r1", cast("Restic", repo), "a", tmp_path)
     repo.put(id_, said(job, *whole, name=1, run="r2", open_=segment(max(whole, default=0) + 1)), NOW + MINUTE)
     repo.put("unmarked", said(job, 7, run="r3"))
-    repo.there.append(RepoSnapshot("stray", NOW, NOW, (), ("ccdr", "kind=log", "plan=p", "asset=crm", "run=r3")))
+    repo.there.append(RepoSnapshot("stray", NOW, NOW, (), ("ccdr-3", "kind=log", "plan=p", "asset=crm", "run=r3")))
     assert void_of(job, cast("Restic", repo)) == (["a", repo.there[1].id] if gone else [])
 
 

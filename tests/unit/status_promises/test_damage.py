@@ -15,7 +15,7 @@ def damaged(found: list[Concern]) -> list[tuple[str, datetime | None, str]]:
     return [(c.text, c.since, c.about) for c in found if c.trouble is Trouble.REPOSITORY_DAMAGED]
 
 
-@pytest.mark.parametrize("found_by", ["check", "prune", "backup"])
+@pytest.mark.parametrize("found_by", ["check", "backup"])
 def test_damage_is_told_of_each_asset_until_its_newest_snapshot_has_passed(centre: Centre, found_by: str) -> None:
     centre.well()
     centre.well("queue", 2)
@@ -24,7 +24,7 @@ def test_damage_is_told_of_each_asset_until_its_newest_snapshot_has_passed(centr
         centre.wrote("check.end", None, result="DAMAGED", part=1, **PART)
     else:
         body = {"result": "FAILED", "reason": "a key is gone", "repository": "damaged", "snapshot": None}
-        centre.wrote(f"{found_by}.end", "calls" if found_by == "backup" else None, **body)
+        centre.wrote("backup.end", "calls", **body)
     text = (
         f"the {found_by} of 2026-11-24T12:01:00Z found the repository damaged, and no test of the newest "
         "snapshot has passed since"

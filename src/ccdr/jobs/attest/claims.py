@@ -20,7 +20,6 @@ from ccdr.storage.listing import RepoSnapshot
 
 MOST_NAMED = 3  # problems of one kind
 MOST_STRANGERS = 50
-TAG = "ccdr"
 
 
 @dataclass(frozen=True)

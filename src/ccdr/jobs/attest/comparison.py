@@ -13,12 +13,12 @@ from datetime import datetime
 
 from ccdr.evidence.lineage.comparing import keep, keep_first, read
 from ccdr.evidence.lineage.values import AGREES, COMPARED, LOST, Compared
-from ccdr.jobs.attest.claims import TAG, LedgerComparison, compare
+from ccdr.jobs.attest.claims import LedgerComparison, compare
 from ccdr.jobs.attest.when_due import EVERY, due, last_tried, note_try, recorded_within
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, Locked
 from ccdr.plans import LoadedPlan
-from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.restic import PROBE_WAIT, Restic
 from ccdr.storage.synchronised import Synchronised
 
@@ -121,7 +121,7 @@ def listed_and_vanished(
     repo = asked(loaded, services)
     try:
         with services.state.reading(repo.location):
-            listed = repo.snapshots([TAG, f"plan={loaded.plan.plan}"])
+            listed = repo.snapshots([OURS, f"plan={loaded.plan.plan}"])
             return listed, services.vanished(loaded, repo, listed, before, histories)
     except Locked:
         return listed_of(loaded, services), None
@@ -129,7 +129,7 @@ def listed_and_vanished(
 
 def listed_of(loaded: LoadedPlan, services: Services) -> list[RepoSnapshot]:
     """What the plan's repository holds of it. CcdrError where it cannot be asked."""
-    return asked(loaded, services).snapshots([TAG, f"plan={loaded.plan.plan}"])
+    return asked(loaded, services).snapshots([OURS, f"plan={loaded.plan.plan}"])
 
 
 def asked(loaded: LoadedPlan, services: Services) -> Restic:

@@ -15,14 +15,13 @@ from ccdr.evidence.lineage.acknowledging import waiting
 from ccdr.evidence.lineage.beside import directory_of, id_in, is_id, itself, reader
 from ccdr.evidence.lineage.comparing import keep, read
 from ccdr.evidence.lineage.values import LINKED, LOST, LedgerStanding, Lost
-from ccdr.jobs.attest.claims import TAG
 from ccdr.jobs.attest.comparison import asked, learned
 from ccdr.jobs.attest.taking_in import Taken, copied, placed
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import BackupBad, CcdrError, LedgerBroken, UsageProblem
 from ccdr.model.values import ATTESTED, Attestation, rfc3339, so_many
 from ccdr.plans import LoadedPlan
-from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.listing import OURS, RepoSnapshot
 
 KIND = "ledger"  # of the snapshots that hold a ledger
 MOST_TRIED = 5  # of these, when one is brought back
@@ -39,7 +38,7 @@ def elsewhere(loaded: LoadedPlan) -> LoadedPlan | None:
 
 def stored_in(loaded: LoadedPlan, services: Services, ledger: str) -> list[RepoSnapshot]:
     """What a plan's repository holds of a ledger, the one with most records last."""
-    listed = asked(loaded, services).snapshots([TAG, f"kind={KIND}", f"ledger={ledger}"])
+    listed = asked(loaded, services).snapshots([OURS, f"kind={KIND}", f"ledger={ledger}"])
     return sorted(listed, key=lambda s: (number(s), s.time))
 
 
@@ -87,7 +86,7 @@ def of_others(plans: Sequence[LoadedPlan], services: Services) -> Others:
     known = {*lineage.known, *lineage.beside, *lineage.linked}
     for loaded in [place for p in plans for place in (elsewhere(p), p) if place is not None]:
         try:
-            copies = asked(loaded, services).snapshots([TAG, f"kind={KIND}"])
+            copies = asked(loaded, services).snapshots([OURS, f"kind={KIND}"])
         except CcdrError as error:
             unasked.append(f"{loaded.plan.plan}: {error}")
             continue
@@ -188,7 +187,7 @@ def _say_lost(said: str, plans: Sequence[LoadedPlan], services: Services) -> Non
 def _attested(one: OfAnother, loaded: LoadedPlan, services: Services) -> Attestation | None:
     """The last of its records that a backup tells of; None where none does."""
     found = list[Attestation]()
-    for s in asked(loaded, services).snapshots([TAG, "kind=backup", f"ledger={one.ledger}"]):
+    for s in asked(loaded, services).snapshots([OURS, "kind=backup", f"ledger={one.ledger}"]):
         with suppress(ValueError):
             attested = Attestation.of({key: s.tag(key) for key in ATTESTED})
             found += [] if attested is None else [attested]
@@ -257,7 +256,7 @@ def _as_attested(directory: Path, loaded: LoadedPlan, services: Services, lost: 
     """What was stored could have been changed before it was: the snapshots know better."""
     there, says = reader(directory), itself(directory)
     head = there.head().seq
-    listed = asked(loaded, services).snapshots([TAG, f"plan={loaded.plan.plan}", f"ledger={lost}"])
+    listed = asked(loaded, services).snapshots([OURS, f"plan={loaded.plan.plan}", f"ledger={lost}"])
     for s in listed:
         attested = Attestation.of({key: s.tag(key) for key in ATTESTED})
         if attested is None or attested.seq > head or there.hash_of(attested.seq) == attested.head:

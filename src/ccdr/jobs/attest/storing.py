@@ -17,7 +17,6 @@ from ccdr.evidence.lineage.comparing import read
 from ccdr.evidence.lineage.own_records import Lineage, installation
 from ccdr.evidence.lineage.values import LedgerStanding
 from ccdr.host.files import write_durably
-from ccdr.jobs.attest.claims import TAG
 from ccdr.jobs.attest.recovering import KIND, elsewhere, number
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, Locked
@@ -27,7 +26,7 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.access import Role
 from ccdr.plans.roles import as_role
 from ccdr.storage import upkeep as storage
-from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.restic import PROBE_WAIT, Restic
 
 EVERY, AGAIN = timedelta(days=1), timedelta(hours=1)
@@ -164,7 +163,7 @@ def store(repo: Restic, services: Services) -> int:
     if ledger is None or not head.seq:
         raise CcdrError("the ledger does not say which one it is")
     ours = installation(services.state, services.ledger.host)
-    tags = [TAG, f"kind={KIND}", f"ledger={ledger}", f"ledger_seq={head.seq}", f"ledger_head={head.hash}"]
+    tags = [OURS, f"kind={KIND}", f"ledger={ledger}", f"ledger_seq={head.seq}", f"ledger_head={head.hash}"]
     directory = services.ledger.directory.absolute()
     repo.probe()  # one that is not there is not made by this
     stored = repo.backup([directory], tags=[*tags, f"installation={ours}"], exclude=[str(directory / "lock")])
@@ -191,7 +190,7 @@ def superseded(listed: Sequence[RepoSnapshot], now: datetime) -> list[str]:
 
 def prune_stored(repo: Restic, now: datetime) -> int:
     """Forget what may go of the ledgers in a repository; how many. CcdrError where that is refused."""
-    gone = superseded(repo.snapshots([TAG, f"kind={KIND}"]), now)
+    gone = superseded(repo.snapshots([OURS, f"kind={KIND}"]), now)
     if gone:
         storage.forget(repo, gone)
     return len(gone)

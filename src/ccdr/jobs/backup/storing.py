@@ -26,8 +26,8 @@ from ccdr.model.errors import (
 from ccdr.model.leaps import Growth
 from ccdr.model.values import Manifest
 from ccdr.ports.capture import Capture, Streamed, StreamWriter, Tools
-from ccdr.storage.catalogue import OURS, STREAM, stream_of
-from ccdr.storage.listing import RepoSnapshot, Stored
+from ccdr.storage.catalogue import STREAM, stream_of
+from ccdr.storage.listing import OURS, RepoSnapshot, Stored
 from ccdr.storage.restic import PROBE_WAIT
 from ccdr.storage.synchronised import ENDED
 

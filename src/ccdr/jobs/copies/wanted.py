@@ -20,8 +20,8 @@ from ccdr.model.retention import kept_by_rules
 from ccdr.model.values import Manifest, Snapshot
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
-from ccdr.storage.catalogue import OURS, STREAM, Catalogue
-from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.catalogue import STREAM, Catalogue
+from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.removals import dated_in_future
 from ccdr.storage.restic import Restic
 from ccdr.storage.synchronised import ENDED, Synchronised

@@ -20,7 +20,7 @@ from ccdr.model.erasure import Unlooked
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import RecordRef, rfc3339
 from ccdr.plans import LoadedPlan
-from ccdr.storage.catalogue import OURS
+from ccdr.storage.listing import OURS
 from ccdr.storage.restic import Restic
 
 VERB = "erasure"

@@ -19,8 +19,7 @@ from ccdr.model.errors import CcdrError
 from ccdr.model.values import so_many
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
-from ccdr.storage.catalogue import OURS
-from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.listing import OURS, RepoSnapshot
 
 RESTORE, RECOVER = "restore", "recover"
 Beside = Callable[..., AbstractContextManager[Held | None]]

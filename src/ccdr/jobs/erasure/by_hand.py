@@ -21,7 +21,7 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Progress
-from ccdr.storage.catalogue import OURS
+from ccdr.storage.listing import OURS
 from ccdr.storage.restic import Restic
 
 

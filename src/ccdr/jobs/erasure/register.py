@@ -21,8 +21,7 @@ from ccdr.host.files import write_durably
 from ccdr.model.erasure import NO_HASH, RULE_VERSION, RegisterHead, Selector, Wanted, person_called, pseudonym
 from ccdr.model.errors import BackupBad, CcdrError
 from ccdr.model.values import rfc3339, utc
-from ccdr.storage.catalogue import OURS
-from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.restic import Restic
 
 ERASURES = "erasures"  # the kind of a snapshot that holds a register

@@ -25,8 +25,7 @@ from ccdr.plans.copies import as_in_file
 from ccdr.plans.one_server import sharing
 from ccdr.ports.check import CheckContext
 from ccdr.ports.restored import Restored
-from ccdr.storage.catalogue import OURS
-from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.restic import PROBE_WAIT, Restic
 
 PROVEN, ERASED, FAILED = "PROVEN", "ERASED", "FAILED"

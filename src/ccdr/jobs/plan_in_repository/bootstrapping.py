@@ -38,7 +38,7 @@ from ccdr.plans.one_server import instead_of
 from ccdr.plans.trust import MARK, Command, Given, Mark, Origin, commands_of, refuse_newer
 from ccdr.plans.versions import PLAN_STORED, digest_of
 from ccdr.ports.place import Progress
-from ccdr.storage.catalogue import OURS
+from ccdr.storage.listing import OF_BEFORE, OURS
 from ccdr.storage.restic import Restic
 
 VERSIONS = "versions"  # where older versions go, below the directory
@@ -210,7 +210,8 @@ def _take_all(work: _Work) -> None:
     if not work.done.plans:
         raise CcdrError(
             "the repository holds no plan, and no backup that ccdr made"
-            + (f"; {work.done.passed_over[0]}" if work.done.passed_over else ""),
+            + (f"; {work.done.passed_over[0]}" if work.done.passed_over else "")
+            + ("; what it holds is of before the first release" if work.repo.snapshots([OF_BEFORE]) else ""),
             hint="is it the right one? `restic snapshots` lists what it holds",
         )
     for directory, origins in work.marks.items():

@@ -22,7 +22,7 @@ from ccdr.plans.access import Role
 from ccdr.plans.roles import as_role
 from ccdr.plans.trust import confirmed, require_confirmed
 from ccdr.plans.versions import PLAN_FORMAT, PLAN_STORED, digest_of, files_of
-from ccdr.storage.catalogue import OURS
+from ccdr.storage.listing import OURS
 from ccdr.storage.restic import Restic
 
 AGAIN = timedelta(hours=1)  # after a try in vain

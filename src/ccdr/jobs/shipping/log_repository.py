@@ -14,8 +14,7 @@ from ccdr.jobs.shipping.stored_batch import LOG, VOID, held_of, key_of, read_bat
 from ccdr.model.errors import RepositoryMissing, UsageProblem
 from ccdr.plans.job import Job
 from ccdr.ports.log import ShippedLog
-from ccdr.storage.catalogue import OURS
-from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.restic import Restic
 
 

@@ -13,8 +13,7 @@ from ccdr.model.forks import read as read_forks
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans.job import Job
 from ccdr.ports.log import ShippedLog
-from ccdr.storage.catalogue import OURS
-from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.removals import CLOCK_TOLERANCE
 
 LOG = "log"  # kind of snapshot, and where the repository lies below the plan's own

@@ -36,8 +36,8 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
 from ccdr.storage import upkeep as storage
-from ccdr.storage.catalogue import OURS, STREAM, of_listed, of_source
-from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.catalogue import STREAM, of_listed, of_source
+from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.removals import PRUNED, Removal, dated_in_future, removals, removals_text
 from ccdr.storage.restic import Restic
 from ccdr.storage.synchronised import ENDED, FUTURE, Synchronised, vanished_finding
