@@ -11,13 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.support.sparse import append_sparse
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.lines import parsed
@@ -33,8 +33,14 @@ def make(directory: Path, *, segment_bytes: int = 16 * 1024**2) -> Ledger:
     return Ledger(directory, SystemClock(), host="db1", actor="alice", segment_bytes=segment_bytes)
 
 
-def add(ledger: Ledger, **body: object) -> RecordRef:
-    return append_sparse(ledger, "backup.start", plan="outbound", asset="crm", run="r1", body=body)
+def add(ledger: Ledger, *, n: object = "", text: str = "") -> RecordRef:
+    body = {"removed": [str(n), text]}
+    return ledger.append("sandbox.reap", plan="outbound", asset="crm", run="r1", body=body)
+
+
+def noted(record: Mapping[str, Any]) -> str | None:
+    """What `add` was given as `n`."""
+    return str(record["removed"][0]) if "removed" in record else None
 
 
 # Appends until it has written `count` records or is killed; says each one only when `append` has returned.
@@ -191,17 +197,17 @@ def test_torn_last_ledger_line(tmp_path: Path) -> None:
         ledger.directory.mkdir()
         (ledger.directory / "000000000001.jsonl").write_bytes(data[:cut])
         torn = data[begin:cut]
-        assert [record["n"] for record in ledger.records()] == [0, 1]
-        assert [record["n"] for record in ledger.records(reverse=True)] == [1, 0]
+        assert [noted(record) for record in ledger.records()] == ["0", "1"]
+        assert [noted(record) for record in ledger.records(reverse=True)] == ["1", "0"]
         found = verify(ledger.directory)
         assert (found.ok, found.records, found.torn_bytes) == (True, 2, len(torn))
         assert bool(found.notes) == bool(torn)
         assert add(ledger, n="wanted").seq == (4 if torn else 3)
         assert verify(ledger.directory).ok
         records = chain(ledger.directory)
-        assert records[-1]["n"] == "wanted"
+        assert noted(records[-1]) == "wanted"
         if cut == len(data) - 1:
-            assert [record.get("n") for record in records] == [0, 1, 2, "wanted"]
+            assert [noted(record) for record in records] == ["0", "1", "2", "wanted"]
             assert (ledger.directory / "000000000001.jsonl").read_bytes().startswith(data)
         elif torn:
             recovered = records[2]
@@ -220,9 +226,9 @@ def test_torn_first_line_of_a_new_segment(tmp_path: Path) -> None:
     assert add(ledger).seq == 3
     assert verify(ledger.directory).ok
     assert [record["kind"] for record in chain(ledger.directory)] == [
-        "backup.start",
+        "sandbox.reap",
         "ledger.recovered",
-        "backup.start",
+        "sandbox.reap",
     ]
 
 
@@ -232,8 +238,8 @@ def test_a_page_lost_in_a_power_cut_is_recovered_though_the_newline_is_there(tmp
     with (ledger.directory / "000000000001.jsonl").open("ab") as file:
         file.write(b"\0" * (4096 - file.tell()) + b'rest of it"}\n')  # up to where the page ends
     assert not verify(ledger.directory).ok, "a whole line that is no record is a finding until it is set aside"
-    assert [record["n"] for record in ledger.records()] == [0]
-    assert [record["n"] for record in ledger.records(reverse=True)] == [0]
+    assert [noted(record) for record in ledger.records()] == ["0"]
+    assert [noted(record) for record in ledger.records(reverse=True)] == ["0"]
     assert add(ledger).seq == 3
     assert verify(ledger.directory).ok
 

@@ -63,7 +63,13 @@ class Past:
         trigger = {"by": "run", "due": rfc3339(when)} if scheduled else {"by": "command"}
         self.wrote(when, "backup.start", run=run, asset=asset, plan=plan, trigger=trigger)
         during()
-        stored = {"id": snapshot, "consistent_point": rfc3339(when), "bytes": 5, "manifest_sha256": "m", **(said or {})}
+        stored = {
+            "id": snapshot,
+            "consistent_point": rfc3339(when),
+            "bytes": 5,
+            "manifest_sha256": "ab" * 32,
+            **(said or {}),
+        }
         self.wrote(
             when + took, "backup.end", run=run, asset=asset, plan=plan, result="FAILED" if failed else "STORED", reason=failed,
             snapshot=None if failed else stored, added_bytes=added, findings=[], phases={"store": 1.5},

@@ -39,7 +39,7 @@ def version(past: Chronicle, hours: float, *, checks: Sequence[dict[str, Any]] =
     }  # fmt: skip
     of_plan = {key: more.pop(key) for key in ("assets", "deviations", "retention", "mtd") if key in more}
     facts = {
-        "format": 1, "timezone": "UTC", "mtd": None, "retention": None, "prune": "0 5 * * 0", "check": "0 6 * * *",
+        "format": 2, "timezone": "UTC", "mtd": None, "retention": None, "prune": "0 5 * * 0", "check": "0 6 * * *",
         "parts": 1, "assets": {past.asset: asset | more},
     }  # fmt: skip
     body = {"digest": NOUGHT, "predecessor": None, "files": {}, "facts": facts | of_plan}

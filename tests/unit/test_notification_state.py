@@ -340,9 +340,9 @@ def test_no_file_is_no_news_yet(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", "{}", '{"format": "1", "plans": {}}', '{"format": 1}', '{"format": 1, "plans": []}',
-     '{"format": 1, "plans": {"p": {"entries": [{}], "failures": {}}}}', '{"format": 1, "plans": {"p": 3}}',
-     '{"format": 1, "plans": {"p": {"entries": [], "failures": {"x": {"name": 1}}}}}', "\x00\x01"],
+    ["", "{", "[]", "null", "{}", '{"format": "1", "plans": {}}', '{"format": 2}', '{"format": 2, "plans": []}',
+     '{"format": 2, "plans": {"p": {"entries": [{}], "failures": {}}}}', '{"format": 2, "plans": {"p": 3}}',
+     '{"format": 2, "plans": {"p": {"entries": [], "failures": {"x": {"name": 1}}}}}', "\x00\x01"],
 )  # fmt: skip
 def test_a_damaged_file_makes_all_of_it_news_again(tmp_path: Path, text: str) -> None:
     path = tmp_path / "told.json"
@@ -365,13 +365,14 @@ def test_every_cut_of_a_file_is_read_or_noticed(tmp_path: Path) -> None:
     assert load(path)[1]
 
 
-def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("format_", "said"), [(3, "newer ccdr"), (1, "before the first release")])
+def test_a_file_of_another_ccdr_is_left_alone(tmp_path: Path, format_: int, said: str) -> None:
     path = tmp_path / "told.json"
-    path.write_text(json.dumps({"format": 2, "plans": {}}))
-    with pytest.raises(CcdrError, match="newer ccdr") as raised:
+    path.write_text(json.dumps({"format": format_, "plans": {}}))
+    with pytest.raises(CcdrError, match=said) as raised:
         load(path)
     assert raised.value.hint
-    assert json.loads(path.read_text())["format"] == 2
+    assert json.loads(path.read_text())["format"] == format_
 
 
 def test_overdue_upkeep_is_told_once_and_is_over_once() -> None:

@@ -21,7 +21,7 @@ from ccdr.jobs.recover.result import UNTIMED, RecoveryResult, StepResult
 from ccdr.jobs.recover.sessions import Away, Moment
 from ccdr.jobs.recover.states import Predicted
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
-from ccdr.model.errors import CcdrError, UsageProblem, WrittenByNewer
+from ccdr.model.errors import CcdrError, OfBefore, WrittenByNewer
 from ccdr.model.forks import Fork
 from ccdr.model.values import CheckResult, Verdict, rfc3339
 from ccdr.plans.targets import NewServer, Target
@@ -210,7 +210,7 @@ def test_the_newest_is_gone_on_with_and_of_the_plan_that_was_named(state: State)
     assert told is not None and told.run.startswith("20261125")
 
 
-@pytest.mark.parametrize(("format_", "error"), [(FORMAT + 1, WrittenByNewer), (FORMAT - 1, UsageProblem)])
+@pytest.mark.parametrize(("format_", "error"), [(FORMAT + 1, WrittenByNewer), (FORMAT - 1, OfBefore)])
 def test_another_ccdrs_journal_is_told(state: State, format_: int, error: type[Exception]) -> None:
     begun(state)
     told = newest(state, "p")

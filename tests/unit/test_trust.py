@@ -11,7 +11,7 @@ from tests.support.harness import Site
 
 from ccdr.host.processes import Daemon, Host
 from ccdr.host.secrets import env_file, password
-from ccdr.model.errors import PlanUnconfirmed, UsageProblem, WrittenByNewer
+from ccdr.model.errors import OfBefore, PlanUnconfirmed, UsageProblem, WrittenByNewer
 from ccdr.plans.model import Copy
 from ccdr.plans.trust import MARK, Command, Given, Mark, Origin, commands_of, confirm, confirmed, require_confirmed
 
@@ -33,7 +33,7 @@ def site(tmp_path: Path) -> Site:
 
 def marked(site: Site, **more: object) -> None:
     given = Given(str(site.repo), site.root / "plans/key")
-    mark = Mark("2026-11-24T02:30:00Z", given, {"p": Origin("p", "0" * 64, {}, **more)})  # type: ignore[arg-type]
+    mark = Mark("2026-11-24T02:30:00Z", given, {"p": Origin("p", "0" * 64, {}, **{"plan_format": 2, **more})})  # type: ignore[arg-type]
     site.write(f"plans/{MARK}", mark.text())
 
 
@@ -134,12 +134,15 @@ def test_the_verb_confirms_by_name_and_begins_nothing_without(site: Site) -> Non
 
 
 def test_a_mark_that_cannot_be_read_confirms_nothing(site: Site) -> None:
-    for text in ("", "[]", '{"format": 1}', "{" * 9999):
+    for text in ("", "[]", '{"format": 2}', "{" * 9999):
         site.write(f"plans/{MARK}", text)
         with pytest.raises(UsageProblem):
             site.loaded()
-    site.write(f"plans/{MARK}", '{"format": 2}')
+    site.write(f"plans/{MARK}", '{"format": 3}')
     with pytest.raises(WrittenByNewer):
+        site.loaded()
+    site.write(f"plans/{MARK}", '{"format": 1}')
+    with pytest.raises(OfBefore):
         site.loaded()
 
 

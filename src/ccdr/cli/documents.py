@@ -61,7 +61,7 @@ from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStan
 from ccdr.evidence.records.schema import DIALECT
 from ccdr.evidence.records.values import about
 
-FORMAT = 1  # raised when a key changes its meaning or goes; a new key is no new format
+FORMAT = 2  # raised when a key changes its meaning or goes; a new key is no new format
 
 
 class RecordRefDocument(Doc):

@@ -587,7 +587,7 @@ class SignOffDocument(Doc, rename={"from_": "from"}):
 class ReportDocument(Doc):
     """`ccdr report --format json`: everything that the page tells, every run of the period, and every test in full."""
 
-    format: Literal[1]
+    format: Literal[2]
     question: str
     answer: ReportAnswer
     period: ReportPeriod

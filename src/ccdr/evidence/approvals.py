@@ -20,7 +20,7 @@ from ccdr.model.values import rfc3339, utc
 
 NAMESPACE = "ccdr-approval"  # what an approver signs for: a key may be restricted to it in allowed_signers
 PLAN_APPROVED = "plan.approved"  # the record's kind
-HEAD = "ccdr, to be signed, format 1"
+HEAD = "ccdr, to be signed, format 2"
 AHEAD = timedelta(minutes=5)  # that the clock of who wrote the text may be
 
 Lines = Sequence[tuple[str, str]]

@@ -145,6 +145,24 @@ class WrittenByNewer(TestBroken):
         )
 
 
+class OfBefore(TestBroken):
+    """What is there is of before the first release: nobody reads it but the ccdr that wrote it."""
+
+    def __init__(self, what: str, written: int, known: int) -> None:
+        super().__init__(
+            f"{what} is of format {written}, of before the first release; ccdr reads format {known} and later",
+            hint="the ccdr that wrote it reads it; else begin anew: docs/how-to/upgrade.md",
+        )
+
+
+def require_format(what: str, written: object, known: int) -> None:
+    """ValueError where it is no number; WrittenByNewer and OfBefore where another ccdr wrote it."""
+    if type(written) is not int or written < 1:
+        raise ValueError("its format is no number")
+    if written != known:
+        raise (WrittenByNewer if written > known else OfBefore)(what, written, known)
+
+
 class PlanNewer(TestBroken):
     """A newer ccdr stored this plan, and this one does not understand all of it: it guesses nothing."""
 

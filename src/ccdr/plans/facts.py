@@ -17,7 +17,7 @@ from ccdr.checks import AnyCheck
 from ccdr.model.values import Objectives, source_digest
 from ccdr.plans.model import Approval, Copy, Plan, Repository, Retention
 
-FORMAT = 1  # of the facts; raised when a key changes its meaning
+FORMAT = 2  # of the facts; raised when a key changes its meaning
 
 Bounds = Mapping[str, float]
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from ccdr import __version__
 from ccdr.host.files import write_durably
-from ccdr.model.errors import PlanInvalid, PlanNewer, PlanUnconfirmed, UsageProblem, WrittenByNewer
+from ccdr.model.errors import PlanInvalid, PlanNewer, PlanUnconfirmed, UsageProblem, require_format
 from ccdr.model.schema import FileOfTakenPlan, Strict, UnconfirmedCommand
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ccdr.plans.targets import Target
 
 MARK = ".ccdr-bootstrap.json"  # in the directory of the plans
-FORMAT = 1
+FORMAT = 2
 _LARGEST = 4 << 20  # bytes of a mark
 _COMMANDS = ("start", "command", "argv")  # fields that hold a command, beside those that end in _command
 _SECRETS = ("password_file", "env_file")  # fields that name a file of secrets
@@ -87,7 +87,7 @@ class Origin:
     plan: str
     version: str
     files: Mapping[str, str]
-    plan_format: int = 1
+    plan_format: int
     ccdr: str | None = None
     made: bool = False
     confirmed: frozenset[str] = frozenset()
@@ -136,8 +136,7 @@ def read_mark(plans: Path) -> Mark | None:
         if len(raw) > _LARGEST:
             raise ValueError("it is too long")
         body = json.loads(raw)
-        if body["format"] > FORMAT:
-            raise WrittenByNewer(str(path), int(body["format"]), FORMAT)
+        require_format(str(path), body["format"], FORMAT)
         given = body["repository"]
         env = given["env_file"]
         opened = Given(str(given["url"]), Path(given["password_file"]), None if env is None else Path(env))

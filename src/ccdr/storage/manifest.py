@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from ccdr.model.erasure import RegisterHead
-from ccdr.model.errors import BackupBad, WrittenByNewer
+from ccdr.model.errors import BackupBad, OfBefore, require_format
 from ccdr.model.values import (
     MANIFEST_FORMAT,
     Attestation,
@@ -48,12 +48,7 @@ def parse_manifest(text: str) -> Manifest:
     of a format that is yet to come."""
     try:
         body = json.loads(text)
-        if type(body["format"]) is not int or body["format"] < 1:
-            raise ValueError("its format is no number")
-        if body["format"] > MANIFEST_FORMAT:
-            raise WrittenByNewer("its manifest", body["format"], MANIFEST_FORMAT)
-        if body["format"] < MANIFEST_FORMAT:
-            raise ValueError(f"it is of format {body['format']}, of before the first release")
+        require_format("its manifest", body["format"], MANIFEST_FORMAT)
         if unknown := sorted(body.keys() - _KEYS):
             raise ValueError(f"no manifest has the key {unknown[0][:40]!a}")
         body["attested"] = Attestation.of(body)
@@ -65,7 +60,7 @@ def parse_manifest(text: str) -> Manifest:
         return Manifest(**{key: value for key, value in body.items() if key in _OWN})
     except RecursionError:
         raise BackupBad("its manifest cannot be read: it is nested without end") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OfBefore) as error:
         raise BackupBad(f"its manifest cannot be read: {error}") from None
 
 

@@ -17,7 +17,9 @@ from tests.support.recorded import test as recorded_test
 from tests.support.tsa import Authority, Served, new_authority, serving
 
 from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.lineage.comparing import beginning
 from ccdr.host.clock import SystemClock
+from ccdr.host.state import State
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +54,8 @@ class Anchored:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.site.state / "ledger", SystemClock())
+        state = State(self.site.state)
+        return Ledger(state.ledger, SystemClock(), begin=beginning(state, "db1"))
 
     @property
     def receipts(self) -> Path:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from datetime import timedelta
 from pathlib import Path
 
-from tests.support.packages import Exporting, made
-from tests.support.recorded import backup, test
 from tests.support.stored import two_days
 
 from ccdr.evidence.lineage.beside import read_id
@@ -43,20 +40,6 @@ def test_a_host_that_came_back_verifies_by_its_new_key_and_by_the_old_one(tmp_pa
     assert (done.code, done.json["says"]) == (0, "verified"), done
     alone = site.run("ledger", "verify", str(package), "--pin", old_key, "--anchor", str(old), "--anchor", str(new))
     assert alone.code == 1 and "KEY_NOT_PINNED" in {one["code"] for one in alone.json["findings"]}, "it is another key"
-
-
-def test_a_ledger_that_an_older_ccdr_began_verifies(tmp_path: Path) -> None:
-    """Its first records are as they were written then, of an older version, and before any key."""
-    exporting: Exporting = made(tmp_path)
-    kinds = {record["version"] for record in exporting.world.ledger.records()}
-    assert min(kinds) < max(kinds)
-    exporting.world.clock.on(hours=1)
-    backup(exporting.world.ledger, "b9", "recordings")
-    test(exporting.world.ledger, "t9", "recordings-b9", "PASS", "recordings")
-    exporting.world.clock.at += timedelta(minutes=1)
-    exporting.anchor.write_bytes(make(exporting.services).checkpoint.contents)
-    exporting.export()
-    assert exporting.by_pin() == (0, "verified", [])
 
 
 def test_a_collected_ledger_brings_its_checkpoints_along(tmp_path: Path) -> None:

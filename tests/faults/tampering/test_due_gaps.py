@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.clocks import NOON, Clock
 from tests.support.harness import Site
+from tests.support.sparse import append_sparse
 
 from ccdr.evidence.due_gaps import DueRuns, LedgerGap
 from ccdr.evidence.ledger.ledger import Ledger
@@ -25,7 +26,7 @@ class Days:
         in_force.record_all([self.site.loaded()], services)
         self.ledger: Ledger = services.ledger
         body = {"verbs": ["backup", "test", "prune", "check"], "gained": [], "lost": [], "asked_last": {}}
-        self.ledger._append({"kind": "duties", "plan": "p", "asset": None, "run": None, "version": 4, **body})
+        append_sparse(self.ledger, "duties", plan="p", asset=None, run=None, body=body)
 
     def backed_up(self, hours: int) -> None:
         """Once for each due time."""
@@ -34,12 +35,12 @@ class Days:
             self.clock.at = due + timedelta(seconds=5)
             run = f"r{due:%d%H}"
             trigger = {"by": "run", "due": due.isoformat().replace("+00:00", "Z")}
-            about = {"plan": "p", "asset": "recordings", "run": run, "version": 4}
-            self.ledger._append({"kind": "backup.start", **about, "trigger": trigger})
+            about = {"plan": "p", "asset": "recordings", "run": run}
+            append_sparse(self.ledger, "backup.start", **about, body={"trigger": trigger})
 
     def missed(self, count: int) -> None:
-        about = {"plan": "p", "asset": "recordings", "run": None, "version": 4}
-        self.ledger._append({"kind": "missed", **about, "verb": "backup", "count": count})
+        body = {"verb": "backup", "count": count}
+        append_sparse(self.ledger, "missed", plan="p", asset="recordings", run=None, body=body)
 
     def gaps(self) -> list[LedgerGap]:
         found = DueRuns()

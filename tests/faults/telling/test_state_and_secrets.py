@@ -13,7 +13,7 @@ from ccdr.model.errors import CcdrError
 from ccdr.telling.notify import untold
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b'{"format": 1, "plans": {"p": {"entries": 3}}}', b"\x00" * 50])
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"format": 2, "plans": {"p": {"entries": 3}}}', b"\x00" * 50])
 def test_a_damaged_file_is_told_again_rather_than_never(world: World, mailbox: Mailbox, damage: bytes) -> None:
     world.notify(mailbox.url())
     world.failed()

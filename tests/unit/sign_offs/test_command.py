@@ -314,7 +314,7 @@ def test_the_list_takes_nothing_else(room: SignOffRoom) -> None:
     assert room.asked("--list").json == {"sign_offs": []} and room.asked("--list").code == 0
     assert room.asked("--list", "--from", "2026-01-01").code == 2
     with pytest.raises(UsageProblem):
-        ToSignOff.read("ccdr, to be signed, format 1\nto: sign a period off\n")
+        ToSignOff.read("ccdr, to be signed, format 2\nto: sign a period off\n")
 
 
 def test_the_key_of_the_ledgers_checkpoints_signs_nothing(room: SignOffRoom) -> None:

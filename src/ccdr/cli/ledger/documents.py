@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from ccdr.cli.document_base import Doc, Map, Text
 from ccdr.evidence.records.values import about
@@ -52,7 +52,7 @@ class VerificationDocument(Doc):
     crashes: list[str]
     gaps: Annotated[list[GapDocument], about("of its own plans' schedules: told, and no verification failures")]
     torn_bytes: int
-    newer: Any
+    unknown: Annotated[int, about("records of a version or kind that this ccdr does not read")]
     since: Annotated[
         Map | None,
         about(

@@ -76,7 +76,7 @@ def _by_what_is_kept(state: State, ledger: Ledger) -> Lineage:
 
 
 def _judged(kept: KeptLineage | None, state: State, ledger: Ledger) -> Lineage:
-    if kept is not None and kept.whole and ledger.holds(kept.mark):
+    if kept is not None and ledger.holds(kept.mark):
         if _stands(kept, ledger):
             return fold(ledger.of_itself(kept.mark), kept.lineage)
         changed = f"{kept_file(state).name} says otherwise than the ledger of what became of it: it was changed"
@@ -153,7 +153,7 @@ def _stands(kept: KeptLineage, ledger: Ledger) -> bool:
 def differs(state: State, ledger: Ledger) -> bool:
     """The same of all of it: whatever the ledger's age."""
     kept = read_kept(state)
-    if kept is None or not kept.whole or not ledger.holds(kept.mark):
+    if kept is None or not ledger.holds(kept.mark):
         return False
     return fold(r for r in ledger.of_itself(BEGINNING) if r["seq"] <= kept.mark.seq) != kept.lineage
 
@@ -195,9 +195,9 @@ def _keep(state: State, ledger: Ledger, *, anew: bool) -> Lineage:
     if lineage.kept is not LedgerStanding.HOLDS or doubted or mark is None or (lineage.changed and not anew):
         return lineage
     kept = read_kept(state)
-    if anew or kept is None or not kept.whole or not ledger.holds(kept.mark):
+    if anew or kept is None or not ledger.holds(kept.mark):
         kept = KeptLineage(BEGINNING, Lineage())
-    if kept.mark.seq > mark.seq:  # an older ccdr, which takes no turns, has come by
+    if kept.mark.seq > mark.seq:
         return lineage
     # Not what others have written since: it would be passed over by whoever goes on from the mark.
     records = (record for record in ledger.of_itself(kept.mark) if record["seq"] <= mark.seq)

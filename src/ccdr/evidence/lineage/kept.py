@@ -15,17 +15,15 @@ from ccdr.evidence.lineage.values import Compared, LedgerBeside, Lost, RecordedV
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 
-FORMAT = 5
+FORMAT = 6
 
 
 @dataclass(frozen=True)
 class KeptLineage:
-    """What is kept; not `whole`: of an older format, which tells less. `prev` is the hash of the record before the
-    mark's."""
+    """What is kept. `prev` is the hash of the record before the mark's."""
 
     mark: Mark
     lineage: Lineage
-    whole: bool = True
     prev: str | None = None
 
 
@@ -36,7 +34,7 @@ def kept_file(state: State) -> Path:
 def read_kept(state: State) -> KeptLineage | None:
     try:
         body = json.loads(kept_file(state).read_text("utf-8"))
-        if body["format"] not in range(1, FORMAT + 1):
+        if body["format"] != FORMAT:
             return None
         fields = body["lineage"]
         lineage = Lineage(
@@ -48,19 +46,18 @@ def read_kept(state: State) -> KeptLineage | None:
             past=tuple((Lost(**one), str(at), str(kind)) for one, at, kind in fields["past"]),
             linked=tuple(fields["linked"]),
             beside={
-                key: LedgerBeside(**{**one, "apart": tuple(one["apart"])})
-                for key, one in fields.get("beside", {}).items()
+                key: LedgerBeside(**{**one, "apart": tuple(one["apart"])}) for key, one in fields["beside"].items()
             },
             compared={
-                plan: Compared(**{**one, "problems": tuple(one["problems"]), "vanished": by_asset(one.get("vanished"))})
+                plan: Compared(**{**one, "problems": tuple(one["problems"]), "vanished": by_asset(one["vanished"])})
                 for plan, one in fields["compared"].items()
             },
-            verified=_verified(fields.get("verified")),
-            answers=fields.get("answers", {}),
-            spoilt=tuple(Spoilt(**one) for one in fields.get("spoilt", ())),
-            anchoring=Anchoring.of(fields["anchoring"]) if "anchoring" in fields else Anchoring(),
+            verified=_verified(fields["verified"]),
+            answers=fields["answers"],
+            spoilt=tuple(Spoilt(**one) for one in fields["spoilt"]),
+            anchoring=Anchoring.of(fields["anchoring"]),
         )
-        return KeptLineage(Mark(**body["mark"]), lineage, body["format"] == FORMAT, body.get("prev"))
+        return KeptLineage(Mark(**body["mark"]), lineage, body["prev"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -109,7 +109,7 @@ def verify_package(
     if not package.readable:
         return PackageChecked({}, None, (), tuple(found), ())
     if package.info.get(VERSION, bag.FORMAT) != bag.FORMAT:
-        text = f"a package of format {package.info[VERSION][:20]!a}: this ccdr reads {bag.FORMAT}"
+        text = f"a package of format {package.info.get(VERSION, '')[:20]!a}: this ccdr reads {bag.FORMAT}"
         return PackageChecked(package.info, None, (), tuple(found), (text,))
     made, at.start, at.end = at.time_of(MADE), at.time_of(FROM), at.time_of(TO)
     own = package.info.get(BY_LEDGER, "")

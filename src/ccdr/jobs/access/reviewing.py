@@ -35,7 +35,7 @@ from ccdr.ports.place import Progress
 from ccdr.storage.repository_keys import keys_of
 from ccdr.storage.restic import Restic
 
-FORMAT = 1
+FORMAT = 2
 PATIENCE = 20.0  # seconds that one question to a source may take
 LARGEST = 1 << 24  # bytes of an export
 SECTIONS = ("store", "repository_keys", "databases", "host_accounts", "files", "approvers")

@@ -26,7 +26,7 @@ from ccdr.storage.restic import Restic
 
 ERASURES = "erasures"  # the kind of a snapshot that holds a register
 CHAIN, SELECTORS = "register.jsonl", "selectors.json"
-FORMAT = 1
+FORMAT = 2
 
 
 class RegisterBad(CcdrError):

@@ -41,10 +41,10 @@ class StoredVersion:
     digest: str
     at: datetime
     root: str
+    plan_format: int
     writer: str | None = None
     host: str | None = None
     ccdr: str | None = None
-    plan_format: int = 1
 
     @property
     def short(self) -> str:
@@ -66,7 +66,7 @@ def listed(snapshots: Iterable[RepoSnapshot], now: datetime) -> tuple[list[Store
 
 
 def _version(s: RepoSnapshot, now: datetime) -> StoredVersion:
-    plan, digest, written = s.tag("plan") or "", s.tag("version") or "", s.tag("plan_format") or "1"
+    plan, digest, written = s.tag("plan") or "", s.tag("version") or "", s.tag("plan_format") or ""
     if not is_name(plan):
         raise Planted(f"snapshot {s.id[:8]} is passed over: its plan has no name that a plan may have")
     if not _DIGEST.fullmatch(digest) or not re.fullmatch(r"[0-9]{1,6}", written, re.ASCII) or not _one_root(s.paths):
@@ -74,7 +74,7 @@ def _version(s: RepoSnapshot, now: datetime) -> StoredVersion:
     if in_the_future(s, now):
         raise Planted(f"snapshot {s.id[:8]} of the plan {plan} is passed over: its date is in the future")
     told = {key: _harmless(s.tag(key)) for key in ("writer", "host", "ccdr")}
-    return StoredVersion(s.id, plan, digest, s.time, s.paths[0], plan_format=int(written), **told)
+    return StoredVersion(s.id, plan, digest, s.time, s.paths[0], int(written), **told)
 
 
 def in_the_future(s: RepoSnapshot, now: datetime) -> bool:

@@ -26,10 +26,10 @@ from ccdr.host.files import sync_directory
 from ccdr.host.state import State
 from ccdr.jobs.recover.sessions import Away, Moment, Session, away
 from ccdr.jobs.sealing import Key, is_seal, seal
-from ccdr.model.errors import CcdrError, Exit, UsageProblem, WrittenByNewer
+from ccdr.model.errors import CcdrError, Exit, require_format
 from ccdr.model.values import rfc3339, to_the_second, utc
 
-FORMAT = 2
+FORMAT = 3
 ROOM = "recover"  # in the state directory
 FILE = "journal.jsonl"
 # What is reached of an asset, in this order. `naming` is told before it is done, all others after.
@@ -191,26 +191,17 @@ def _write_whole(handle: int, data: bytes) -> None:
 
 
 def read(directory: Path) -> Told:
-    """CcdrError where it cannot be read; WrittenByNewer where a later ccdr wrote it, and UsageProblem where an earlier
-    one did that this one does not go on from."""
+    """CcdrError where it cannot be read, or another ccdr wrote it, of a later format or of before the first release."""
     path = directory / FILE
     try:
         lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline was not written whole
         parsed = [json.loads(line) for line in lines]
         first, rest = parsed[0], parsed[1:]
-        format_ = int(first["format"])
+        require_format(f"the recovery's journal {path}", first["format"], FORMAT)
     except OSError as error:
         raise CcdrError(f"the recovery's journal {path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, IndexError):
         raise _edited(path) from None
-    if format_ > FORMAT:
-        raise WrittenByNewer(f"the recovery's journal {path}", format_, FORMAT)
-    if format_ < FORMAT:
-        raise UsageProblem(
-            f"the recovery's journal {path} was written by ccdr {first.get('ccdr')}, in a format that this one does "
-            "not go on from",
-            hint="go on with that ccdr, or begin a new recovery",
-        )
     try:
         told = Told(directory, first, {str(one["asset"]): Progressed(str(one["asset"])) for one in first["assets"]}, [])
         for line in rest:

@@ -15,7 +15,7 @@ from ccdr.jobs.shipping.choice import Base, Choice, holding
 from ccdr.jobs.shipping.log_archive import LogArchive
 from ccdr.jobs.shipping.stored_batch import INDEX, INDEX_FORMAT, OPEN, StoredBatch
 from ccdr.jobs.shipping.which_branch import WrittenBranches
-from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem, WrittenByNewer
+from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem, require_format
 from ccdr.model.forks import written
 from ccdr.model.values import CheckResult, Manifest, Verdict, rfc3339, utc
 from ccdr.plans.job import Job
@@ -137,8 +137,7 @@ def index_of(job: Job, place: Path, batch: StoredBatch) -> dict[str, Any]:
     and which anybody who writes to the repository can change."""
     try:
         body: dict[str, Any] = json.loads((place / INDEX).read_text("utf-8"))
-        if body.get("format", INDEX_FORMAT) > INDEX_FORMAT:
-            raise WrittenByNewer(f"the log snapshot {batch.id[:8]}", body["format"], INDEX_FORMAT)
+        require_format(f"the log snapshot {batch.id[:8]}", body["format"], INDEX_FORMAT)
         whose = (body["plan"], body["asset"], body["source"])
         if whose != (job.plan, job.asset, job.engine.source_name):
             raise BackupBad(f"the log snapshot {batch.id[:8]} is of another source: {whose[0]}/{whose[1]}")

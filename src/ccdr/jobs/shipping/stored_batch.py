@@ -19,7 +19,7 @@ from ccdr.storage.removals import CLOCK_TOLERANCE
 LOG = "log"  # kind of snapshot, and where the repository lies below the plan's own
 OPEN = ".open"  # what the name of a segment ends in that is not whole yet
 INDEX = "ccdr-log.json"
-INDEX_FORMAT = 1
+INDEX_FORMAT = 2
 VOID = "void"  # the tag of a mark that names a snapshot which does not count
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 _PLACE = re.compile(r"[/:](?=[^/:]*$)")  # a position: a segment's number or name, then a place

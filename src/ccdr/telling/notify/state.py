@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.host.files import write_durably
-from ccdr.model.errors import CcdrError
+from ccdr.model.errors import require_format
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339, utc
 from ccdr.telling.notify.concerns import Concern, Key
 
-FORMAT = 1
+FORMAT = 2
 OWED_FOR = timedelta(days=7)  # what is over by then is not told any more to an address that is down
 RETRY_FIRST, RETRY_LONGEST = timedelta(minutes=5), timedelta(hours=1)
 
@@ -278,16 +278,10 @@ def _rank(entry: Entry) -> tuple[bool, int, bool, str, str]:
 
 
 def load(path: Path) -> tuple[dict[str, NotificationState], str | None]:
-    """By plan; and a sentence where the file could not be read. CcdrError where a newer ccdr has written it."""
+    """By plan; and a sentence where the file could not be read. CcdrError where another ccdr has written it."""
     try:
         body = json.loads(path.read_text("utf-8"))
-        if not isinstance(body["format"], int):
-            raise ValueError("no format")
-        if body["format"] > FORMAT:
-            raise CcdrError(
-                f"{path} was written by a newer ccdr: it has format {body['format']}, this one knows {FORMAT}",
-                hint="run the newer ccdr, or move the file away: then ccdr sends every open problem again",
-            )
+        require_format(str(path), body["format"], FORMAT)
         return {plan: _state(b) for plan, b in body["plans"].items()}, None
     except FileNotFoundError:
         return {}, None

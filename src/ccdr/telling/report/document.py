@@ -16,7 +16,7 @@ from ccdr.telling.report.judged import AssetReport, Exposure, Interruption, Plan
 from ccdr.telling.report.promises import PlanPromises
 from ccdr.telling.report.runs import CONTROL, COPY, RECOVER, RESTORE, RUNBOOK, TEST, RecordedRun
 
-FORMAT = 1  # raised when a key changes its meaning
+FORMAT = 2  # raised when a key changes its meaning
 
 
 def json_lines(report: Report) -> Iterator[bytes]:
