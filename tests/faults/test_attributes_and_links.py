@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import stat
@@ -14,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +21,7 @@ from tests.support.stored import LONG_AGO, assert_clean, restic_of, settled_file
 
 from ccdr.engines.files import LISTING, TreeEntry, attributes
 from ccdr.engines.files.listing import entries
-from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
+from ccdr.model.values import CheckResult, Verdict
 from ccdr.ports.check import CheckContext
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -203,40 +201,6 @@ def test_file_replaced_by_another_of_the_same_size_and_time_is_read_again(site: 
     passes(site)
 
 
-# --- backups of before ----------------------------------------------------------------------------------------------
-
-
-def of_before(context: CheckContext) -> CheckContext:
-    """The same snapshot, as the ccdr of before listed it: neither attributes nor which names are one file, nor what is
-    a pipe and what a device."""
-    listing = context.restored / LISTING
-    older = (e._replace(type="o" if e.type in "pcb" else e.type) for e in entries(listing))
-    lines = [json.dumps(list(entry)[:11], separators=(",", ":")) for entry in older]
-    listing.write_text("".join(f"{line}\n" for line in lines), "ascii")
-    digest = hashlib.sha256(listing.read_bytes()).hexdigest()
-    contents = {k: v for k, v in context.manifest.contents.items() if k not in ("attributes", "linked")}
-    files = {LISTING: FileDigest(listing.stat().st_size, digest)}
-    manifest: Manifest = replace(context.manifest, contents={**contents, "listing_sha256": digest}, files=files)
-    return replace(context, manifest=manifest)
-
-
-def test_backup_of_before_is_compared_by_what_it_lists(site: Site, tree: Path) -> None:
-    site.backed_up()
-    (site.root / "disk").mkdir()
-    context = of_before(fetched(site, site.root / "disk"))
-    engine = site.loaded().plan.assets["recordings"]
-    engine.complete(context.fetched, context.restored, context.manifest)
-    os.removexattr(f"{context.fetched}{tree}/noted.wav", "user.agent")
-    (files,) = compared(site, context)
-    assert files.status is Verdict.PASS
-    assert "not compared: extended attributes and hard links, which the ccdr that took this backup" in files.actual
-    noted = Path(f"{context.fetched}{tree}/noted.wav")
-    noted.write_bytes(b"NOTED")
-    os.utime(noted, (LONG_AGO, LONG_AGO))
-    (files,) = compared(site, context)
-    assert files.status is Verdict.FAIL and "contents differ" in str(files.detail)
-
-
 # --- devices, pipes, links ------------------------------------------------------------------------------------------
 
 
@@ -283,19 +247,6 @@ def test_special_files_and_links_come_back_as_they_were(site: Site, tree: Path, 
         os.utime(at / "link", (LONG_AGO, LONG_AGO), follow_symlinks=False)
         assert compared(site, odd)[0].status is Verdict.PASS, name
     assert found == {name: (Verdict.FAIL, said) for name, (_, said) in ODD.items()}
-
-
-@root_only
-def test_special_files_of_before_are_as_good_as_their_listing(site: Site, tree: Path, odd: CheckContext) -> None:
-    context = of_before(odd)
-    site.loaded().plan.assets["recordings"].complete(context.fetched, context.restored, context.manifest)
-    replaced(Path(f"{context.fetched}{tree}/null"), "p")
-    (files,) = compared(site, context)
-    assert files.status is Verdict.PASS and "kind and number of 2 devices and pipes" in files.actual
-    Path(f"{context.fetched}{tree}/pipe").unlink()
-    settled_file(Path(f"{context.fetched}{tree}/pipe"), b"")
-    (files,) = compared(site, context)
-    assert files.status is Verdict.FAIL and "type differs" in str(files.detail)
 
 
 def test_a_time_that_restic_cannot_hold_is_told_and_hides_nothing(site: Site, tree: Path) -> None:

@@ -46,14 +46,14 @@ def contradicted(incident: Incident, risk: str | None, clock: str) -> bool:
 
 
 def unmet(incident: Incident) -> Iterator[Unmet]:
-    """Of an incident as its records tell of it: an older ccdr let a person say so."""
+    """Of an incident as its records tell of it."""
     name, risk = incident.name, incident.risk
     again = "" if incident.open else f'ccdr incident reopen {name} --why "…"; '
     for clock in begun_by(incident, risk):
         text = f"{name}: the risk was noted as {risk}, and nothing is to be notified by {clock}, as it stands"
         yield Unmet(text, f"{again}ccdr incident note {name} --clock {clock}   lets it count")
     if incident.cause in NOTHING_TO_NOTIFY:
-        return  # that says why none was due, also of what an older ccdr let stand until it was closed
+        return  # that says why none was due
     for duty in incident.duties:
         if not incident.open and not duty.settled:
             text = f"{name} is closed, and nobody has recorded that {duty.clock} was filed"

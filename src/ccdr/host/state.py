@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from ccdr.ports.place import Clock
 from ccdr.host.files import free, remove_tree
 
-# How the state directory is laid out, and what its files mean. A change that an older ccdr would misread makes this
+# How the state directory is laid out, and what its files mean. A change that an earlier ccdr would misread makes this
 # one more, and adds a step to migrate.py.
 FORMAT = 3
 RESTORE_MARK = "ccdr-restore"  # in the name of a directory into which a restore for real writes

@@ -192,7 +192,7 @@ def _clocks(was: Bounds | None, now: Bounds | None) -> Iterator[Loosening]:
 
 
 def _deviations(was: DeviationFacts | None, now: DeviationFacts | None) -> Iterator[Loosening]:
-    """`item` is the code, or how bad it is. What an older record does not say is as it comes with ccdr."""
+    """`item` is the code, or how bad it is. What is not stated is as it comes with ccdr."""
     old_severity, new_severity = ({} if of is None else of.severity for of in (was, now))
     old_due, new_due = ({} if of is None else of.due for of in (was, now))
     for code in sorted({*old_severity, *new_severity}):

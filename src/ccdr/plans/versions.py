@@ -20,7 +20,7 @@ from ccdr.plans.loader import LoadedPlan
 
 PLAN_VERSION = "plan.version"  # the kind of its record
 PLAN_STORED = "plan.stored"  # … and of the one that its repository holds it
-PLAN_FORMAT = 2  # of plan files: raised when an older ccdr would misread one that it can read
+PLAN_FORMAT = 2  # of plan files: raised when an earlier ccdr would misread one that it can read
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def to_sign_off(report: Report, services: Services) -> ToSignOff:
     ledger = services.lineage().ledger
     if ledger is None:
         raise UsageProblem(
-            "this ledger does not say yet which one it is: an older ccdr wrote all of it",
+            "this ledger does not say yet which one it is",
             hint="the next record says it: `ccdr run`, a backup or a restore test writes one",
         )
     if period.end > services.clock.now():

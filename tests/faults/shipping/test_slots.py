@@ -100,38 +100,14 @@ def test_what_another_receiver_has_got_is_not_taken_for_ours(shipped: Site, sour
     assert recovered(shipped, "latest").json["verdict"] == "PASS"
 
 
-def test_a_slot_of_the_name_that_was_given_before_is_taken_over(shipped: Site, source: Primary) -> None:
-    """With all that it keeps: nothing is lost by an upgrade, and no slot is left that nobody reads."""
-    source.psql(
-        "select pg_drop_replication_slot(slot_name) from pg_replication_slots;"
-        "select pg_create_physical_replication_slot('ccdr_p_crm', true)"
-    )
-    with receiving_elsewhere(source, "ccdr_p_crm"):
-        done = shipped.run("ship", "p", "--once")
-        assert done.code not in (0, 2) and any("ccdr_p_crm" in f for f in standing(shipped)["findings"]), done
-    note(source, "first")
-    source.psql("select pg_switch_wal(); checkpoint")
-    kept = number(source.psql("select restart_lsn from pg_replication_slots"))
-    shipped.backed_up()
-    slot, reserved = source.psql("select slot_name, restart_lsn from pg_replication_slots").split("|")
-    assert slot == slot_name("p/crm") != "ccdr_p_crm" and number(reserved) == kept
-    note(source, "second")
-    ship_once(shipped)
-    assert not standing(shipped)["gap"] and not standing(shipped)["findings"]
-    assert recovered(shipped, "latest").json["verdict"] == "PASS"
-
-
-@pytest.mark.parametrize("there", ["", "ccdr_p_crm"], ids=["none", "an older ccdr's"])
 def test_two_who_see_to_it_that_there_is_a_slot_are_both_content(
-    shipped: Site, source: Primary, monkeypatch: pytest.MonkeyPatch, there: str
+    shipped: Site, source: Primary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A backup does, and so does whatever ships the log: `ccdr run` begins both at once. Each has looked, and found
     none, before the other makes it."""
     source.psql(
         "select pg_drop_replication_slot(slot_name) from pg_replication_slots; drop schema if exists ccdr cascade"
     )
-    if there:
-        source.psql(f"select pg_create_physical_replication_slot('{there}', true)")
     services, job, asked = shipped.services(), Job(shipped.loaded(), "crm"), Wal._ask
     both, again = threading.Barrier(2), threading.local()
 

@@ -23,7 +23,7 @@ from ccdr.engines.mariadb.connection import Connection as MariaConnection
 from ccdr.engines.postgres.canary import make_canary
 from ccdr.engines.postgres.position import lsn
 from ccdr.engines.postgres.segments import SEGMENT_BYTES
-from ccdr.engines.postgres.slot import former_slot_name, slot_name
+from ccdr.engines.postgres.slot import slot_name
 from ccdr.evidence.log_standing import LogStanding, read_standing, write_standing
 from ccdr.host.state import State
 from ccdr.jobs.shipping.receiving import Receiving
@@ -66,7 +66,6 @@ def test_a_slots_name_is_one_that_postgres_takes_and_no_other_assets(p: str, a: 
 
 
 def test_assets_whose_names_become_the_same_have_slots_of_their_own() -> None:
-    assert former_slot_name("a/b_c") == former_slot_name("a_b/c") == "ccdr_a_b_c"
     assert slot_name("a/b_c") != slot_name("a_b/c") and slot_name("a/b_c").startswith("ccdr_a_b_c_")
 
 

@@ -35,7 +35,7 @@ class IncidentDocument(Doc):
     incident: str
     plan: str
     tenant: str
-    tenants: Annotated[list[IncidentTenant], about("by the plan as it was then; none in an older record")]
+    tenants: Annotated[list[IncidentTenant], about("by the plan as it was then")]
     state: Annotated[str, about("open or closed")]
     opened_by: Annotated[str, about("person, recover, runbook or restore")]
     kinds: list[str]

@@ -22,7 +22,6 @@ from ccdr.engines.files.listing import (
     UNREADABLE,
     WAITING,
     TreeEntry,
-    as_before,
     as_restic_says,
     entries,
     paired,
@@ -126,12 +125,9 @@ class _Comparison:
         self._bench, self._contents = context, contents
         self._root = os.geteuid() == 0
         self._owners = bool(contents["owners"]) and self._root
-        self._complete = "attributes" in contents  # else it was listed by a ccdr that did not look at them
         self._links, self._attributes = _Links(), _Attributes(context.out)
         self._timeless = 0
-        self._unlike = 0  # pipes and devices that the listing does not tell apart
         self.equal = self.missing = self.changed = self.extra = self.unproven = 0
-        self._exact = bool(contents.get("exact"))  # else it does not tell what came while it was taken
         self._came, self._waiting = Counter[str](), Counter[str]()  # as restic tells their names, which are no UTF-8
         self.named: list[str] = []
 
@@ -178,11 +174,9 @@ class _Comparison:
             self._name("never captured", path)
 
     def _difference(self, was: TreeEntry, now: TreeEntry, hashed: Mapping[str, FileDigest]) -> str | None:
-        if as_before(now.type, was):
-            self._unlike += 1
-        elif was.type != now.type:
+        if was.type != now.type:
             return "type differs"
-        elif was.type in DEVICES and was.device != now.device:
+        if was.type in DEVICES and was.device != now.device:
             return "device differs"
         if was.size != now.size:
             return "size differs"
@@ -199,8 +193,6 @@ class _Comparison:
             return "owner differs"
         if was.type == "f" and hashed[was.path.lstrip("/")].sha256 != was.sha256:
             return "contents differ"
-        if not self._complete:
-            return None
         return self._attributes.difference(was, now) or self._links.difference(was, now)
 
     def _name(self, why: str, path: str) -> None:
@@ -209,15 +201,13 @@ class _Comparison:
 
     def results(self) -> Iterator[CheckResult]:
         contents = self._contents
-        bad = self.missing or self.changed or (self._exact and self.extra)
+        bad = self.missing or self.changed or self.extra
         if self.missing or self.changed:
             actual = f"{self.missing} missing, {self.changed} changed, {self.equal} equal"
         else:
             actual = f"{so_many(self.equal, 'file')} equal by SHA-256"
-        if self._exact and self.extra:
+        if self.extra:
             actual += f", {self.extra} that were never captured"
-        elif self.extra:
-            actual += f", {self.extra} that came while the backup ran"
         if left_out := list(self._left_out()):
             actual += f"; not compared: {', '.join(left_out)}"
         failed = bad or self.equal != contents["files"]
@@ -232,12 +222,8 @@ class _Comparison:
         """What this comparison does not tell, though there is something to compare."""
         if self.unproven:
             yield f"{self.unproven} that came or changed while the backup ran"
-        if not self._complete:
-            yield "extended attributes and hard links, which the ccdr that took this backup did not list"
         if self._timeless:
             yield f"modification times of {self._timeless}, which restic cannot hold"
-        if self._unlike:
-            yield f"kind and number of {self._unlike} devices and pipes, which the ccdr of that backup did not list"
         if self._contents["owners"] and not self._root:
             yield "owners, which only root can give back"
         if forbidden := self._attributes.forbidden:

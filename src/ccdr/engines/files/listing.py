@@ -17,7 +17,6 @@ WAITING = "w"
 RESTIC_TIMES = range(-(2**63), 2**63)  # nanoseconds since the epoch: 1677 to 2262
 DEVICES = "cb"
 UNREADABLE = "\ufffd"
-OTHER = "o"  # a pipe or a device, as older listings have it
 
 _decode = json.JSONDecoder().raw_decode  # `loads` does the same after two searches for white space
 _quoted = json.encoder.encode_basestring_ascii
@@ -26,8 +25,7 @@ _quoted = json.encoder.encode_basestring_ascii
 class TreeEntry(NamedTuple):
     """One line. Times are nanoseconds; `sha256` only for regular files, `target` for links, `attributes` where there
     are extended ones: each with the SHA-256 of its value. `device` is a device's own number; of a regular file it
-    stands only where that has more than one name: those with the same device and inode are one file. Listings of older
-    backups have neither of these two."""
+    stands only where that has more than one name: those with the same device and inode are one file."""
 
     path: str
     type: str  # f, d, l, s for a socket, p for a pipe, c and b for devices, w for a file that waits to settle
@@ -73,11 +71,6 @@ class TreeEntry(NamedTuple):
     @classmethod
     def parse(cls, line: str) -> TreeEntry:
         return cls(*_decode(line)[0])
-
-
-def as_before(kind: str, listed: TreeEntry) -> bool:
-    """Is this kind among those that an older listing does not tell apart?"""
-    return listed.type == OTHER and kind in "pcb"
 
 
 def _text(value: object) -> str:

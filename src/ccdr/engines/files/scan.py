@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 
 from ccdr.engines.files.attributes import attributes_of
-from ccdr.engines.files.listing import DEVICES, TreeEntry, as_before
+from ccdr.engines.files.listing import DEVICES, TreeEntry
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed
 
@@ -125,7 +125,7 @@ def came_back(path: str, listed: TreeEntry) -> bool:
     try:
         s = os.lstat(path)
         kind = KINDS.get(stat.S_IFMT(s.st_mode), "o")
-        if (kind != listed.type and not as_before(kind, listed)) or (kind == "f" and s.st_size != listed.size):
+        if kind != listed.type or (kind == "f" and s.st_size != listed.size):
             return False
         return kind != "l" or os.readlink(path) == listed.target  # noqa: PTH115 - names, not paths
     except OSError as error:

@@ -22,8 +22,6 @@ select pg_is_in_recovery(), current_setting('wal_level'),
   pg_size_bytes(current_setting('wal_segment_size')),
   coalesce(nullif((select setting::bigint from pg_settings where name = 'max_slot_wal_keep_size'), -1) * 1048576, -1),
   coalesce((select coalesce(wal_status, '?') from pg_replication_slots where slot_name = '{slot}'), ''),
-  coalesce((select case when active then 'held' else coalesce(wal_status, '?') end from pg_replication_slots
-            where slot_name = '{former}'), ''),
   coalesce((select pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint from pg_replication_slots
             where slot_name = '{slot}' and not pg_is_in_recovery()), 0);
 """
@@ -39,12 +37,8 @@ def nearly(keep: int, shipping: LogShipping) -> float:
 def slot_name(name: str) -> str:
     """As PostgreSQL allows it, and unlike that of any other asset, whatever becomes the same by what is allowed."""
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{former_slot_name(name)[: SLOT_LENGTH - 1 - len(digest)]}_{digest}"
-
-
-def former_slot_name(name: str) -> str:
-    """As it was named before it had a digest: small letters, digits and underscores."""
-    return re.sub(r"[^a-z0-9_]", "_", f"ccdr_{name}")[:SLOT_LENGTH]
+    allowed = re.sub(r"[^a-z0-9_]", "_", f"ccdr_{name}")
+    return f"{allowed[: SLOT_LENGTH - 1 - len(digest)]}_{digest}"
 
 
 def threats(keep: int, behind: int, shipping: LogShipping) -> Iterator[str]:
@@ -66,28 +60,14 @@ def threats(keep: int, behind: int, shipping: LogShipping) -> Iterator[str]:
         )
 
 
-def with_slot(run: Callable[[list[str], str], None], name: str, status: str, former: str) -> Iterator[str]:
-    """There is one then, unless an older ccdr still receives by the one that it has made; what threatens it, as
-    sentences. `run` has a program run, and is content where somebody else has done its work (MEANWHILE); `status` and
-    `former` are of the two slots that the log `name` may have."""
-    old = former_slot_name(name)
-    if former and (status or former == "held"):
-        yield (
-            f"the source keeps log for the slot {old}, as an older ccdr named it: end what receives by it (then it "
-            f"is taken over), or drop it: SELECT pg_drop_replication_slot('{old}')"
-        )
-    slot, state = (slot_name(name), status) if status else (old, former)
+def with_slot(run: Callable[[list[str], str], None], slot: str, state: str) -> Iterator[str]:
+    """There is one then; what threatens it, as sentences. `run` has a program run, and is content where somebody else
+    has done its work (MEANWHILE); `state` is the slot's, none where it is not there."""
     if state == "lost":
         run([*_SQL, f"select from pg_drop_replication_slot('{slot}')"], "dropping the lost slot")
         yield f"the source gave the slot {slot} up and removed log that was not received: a gap"
         state = ""
     if not state:
         # pg_receivewal's own --create-slot reserves nothing until it first receives.
-        sql = f"select from pg_create_physical_replication_slot('{slot_name(name)}', true)"
+        sql = f"select from pg_create_physical_replication_slot('{slot}', true)"
         run([*_SQL, sql], "creating the replication slot")
-    elif slot == old and state != "held":
-        sql = (
-            f"select from pg_copy_physical_replication_slot('{old}', '{slot_name(name)}');"
-            f" select from pg_drop_replication_slot('{old}')"
-        )
-        run([*_SQL, sql], "giving the replication slot its new name")

@@ -38,7 +38,7 @@ from ccdr.engines.postgres.segments import (
     segments_in,
     timeline_of,
 )
-from ccdr.engines.postgres.slot import MEANWHILE, STATE, former_slot_name, slot_name, threats, with_slot
+from ccdr.engines.postgres.slot import MEANWHILE, STATE, slot_name, threats, with_slot
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed
 from ccdr.model.forks import Fork
 from ccdr.model.measure import skew
@@ -72,8 +72,8 @@ class Wal:
         return slot_name(self.name)
 
     def ready(self, source: Source) -> Iterator[str]:
-        state = STATE.format(slot=self.slot, former=former_slot_name(self.name))
-        standby, level, size, keep, status, former, behind = self._ask(source, state).split("|")
+        state = STATE.format(slot=self.slot)
+        standby, level, size, keep, status, behind = self._ask(source, state).split("|")
         if standby == "t":
             raise BackupFailed("the server is a standby", hint="ship the log of the primary: name it in `connection:`")
         if level == "minimal":
@@ -83,7 +83,7 @@ class Wal:
                 f"the server's log segments have {human_bytes(int(size))}",
                 hint="only clusters of the usual 16 MiB can ship their log yet",
             )
-        yield from with_slot(partial(self._run, source), self.name, status, former)
+        yield from with_slot(partial(self._run, source), self.slot, status)
         if self.shipping.canary is not None:
             make_canary(lambda sql: self._ask(source, sql), self.connection)
         yield from threats(int(keep), int(behind), self.shipping)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ccdr.evidence.checkpoints.found import Finding
 
-FORMAT = "2"  # of a package: raised when an older ccdr would misread one
+FORMAT = "2"  # of a package: raised when an earlier ccdr would misread one
 BAGIT = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 DECLARATION, INFO, MANIFEST, TAGS = "bagit.txt", "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt"
 TAG_FILES = (DECLARATION, INFO, MANIFEST)  # those that the tag manifest names

@@ -65,7 +65,7 @@ class AccessTested(Record, frozen=True, kw_only=True, gc=False):
     promises: list[TriedPromise]
     named_sha256: Annotated[
         Digest | None,
-        about("of the names of the files and the place of evidence that the plan gave them; null: of an older record"),
+        about("of the names of the files and the place of evidence that the plan gave them"),
     ] = None
     left: Annotated[Count, about("versions of these objects that could not be removed")] = 0
     tenant: Tenant = "default"

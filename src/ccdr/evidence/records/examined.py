@@ -21,7 +21,7 @@ class ExaminedRepository(Value, frozen=True, kw_only=True, gc=False):
         Literal["path", "loopback"] | None,
         about(
             "it lies on the machine where a source stands: a `path` of that machine's own disks, or reached by its "
-            "`loopback`, which may be a tunnel's end; null: nothing shows that, or an older ccdr did not look"
+            "`loopback`, which may be a tunnel's end; null: nothing shows that"
         ),
     ] = None
     tls: Annotated[RecordedTls | None, about("of the way there, where that is TLS; null: not seen")] = None
@@ -68,7 +68,7 @@ class PlanExamined(Record, frozen=True, kw_only=True, gc=False):
     ] = None
     review: Annotated[
         Literal["holds", "refused", "unreadable"] | None,
-        about("the same of the newest review of who has access; null: nobody signed it, or an older ccdr did not look"),
+        about("the same of the newest review of who has access; null: nobody signed it"),
     ] = None
     attestations: Annotated[
         dict[str, Literal["holds", "refused", "unreadable"]],

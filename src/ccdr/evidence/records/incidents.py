@@ -79,7 +79,7 @@ class IncidentOpened(Record, frozen=True, kw_only=True, gc=False):
     aware_at: Annotated[Time, about("when the organisation became aware of it: clocks count from then")]
     role: Literal["controller", "processor"]
     timezone: Annotated[str, Meta(max_length=64, description="of the plan: its months are counted there")] = "UTC"
-    tenants: Annotated[list[OfTenant], about("by the plan as it was then; of an older record none")] = []
+    tenants: Annotated[list[OfTenant], about("by the plan as it was then")] = []
     clocks: list[RecordedClock] = []
     clocks_sha256: Annotated[Digest | None, about("of the file that the clocks are from")] = None
     reopens: Annotated[Count | None, about("the record of the closing that holds no more, by number")] = None

@@ -56,9 +56,9 @@ class RecordedRepositoryFacts(Value, frozen=True, kw_only=True, gc=False):
     location: Annotated[Digest, about("SHA-256 of its address")]
     on_host: Annotated[bool, about("it is a path on the host that the plan was read on")]
     apart: Annotated[bool, about("its site is another than the source's, as the plan says")]
-    lock_days: Annotated[
-        Count | None, about("the Object Lock that the plan wants, days; 0: none; null: not known, of an older record")
-    ] = None
+    lock_days: Annotated[Count | None, about("the Object Lock that the plan wants, days; 0: none; null: not known")] = (
+        None
+    )
     kept_locked: Annotated[
         Seconds | None, about("for how long what is in use is to stay locked; 0: it is not; null: not known")
     ] = None
@@ -103,7 +103,7 @@ class RecordedPlanFacts(Value, frozen=True, kw_only=True, gc=False):
     check: Schedule
     parts: Annotated[Count, about("how many checks it takes to read all of the repository")]
     assets: dict[str, RecordedAssetFacts]
-    repository: Annotated[RecordedRepositoryFacts | None, about("null: not known, of an older record")] = None
+    repository: Annotated[RecordedRepositoryFacts | None, about("null: not known")] = None
     told: Annotated[
         dict[str, Digest] | None,
         about("who is told, by way: SHA-256 of the name of the file with the addresses; null: not known"),
@@ -114,7 +114,7 @@ class RecordedPlanFacts(Value, frozen=True, kw_only=True, gc=False):
         dict[str, float] | None,
         about("what an incident has to be notified by: seconds, by the clock's name; null: not known"),
     ] = None
-    deviations: Annotated[RecordedDeviationFacts | None, about("null: not known, of an older record")] = None
+    deviations: Annotated[RecordedDeviationFacts | None, about("null: not known")] = None
 
 
 class Predecessor(Value, frozen=True, kw_only=True, gc=False):
@@ -143,6 +143,4 @@ class PlanStored(Record, frozen=True, kw_only=True, gc=False):
     version: Literal[4]
     digest: Digest
     snapshot: Digest
-    repository: Annotated[
-        Digest | None, about("SHA-256 of the repository's address; null: not known, of an older record")
-    ] = None
+    repository: Annotated[Digest | None, about("SHA-256 of the repository's address; null: not known")] = None

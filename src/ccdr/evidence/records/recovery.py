@@ -27,7 +27,7 @@ Kind = Literal["directory", "server", "new_server"]
 PRIMARY = (
     "the newest state that the primary was known to have had by the moment: it is fetched from a copy that lacks it"
 )
-DECIDED = "SHA-256 of all that was decided, as its journal has it; null: an older ccdr wrote it"
+DECIDED = "SHA-256 of all that was decided, as its journal has it"
 
 
 class RecoveryTarget(Value, frozen=True, kw_only=True, gc=False):
@@ -74,7 +74,7 @@ class RecoverStart(Start, frozen=True, kw_only=True, gc=False):
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     moment: Annotated[Time | None, about("to which it was to go; null: the latest state of each asset")] = None
     resumes: Annotated[str | None, about("the run that began what this one goes on with")] = None
-    decided_sha256: Annotated[Digest | None, about(DECIDED)] = None
+    decided_sha256: Annotated[Digest, about(DECIDED)]
     predicted: Prediction | None = None
     skew_s: Annotated[float | None, about("seconds between the oldest and the newest asset's state")] = None
     assets: list[PlannedAsset]

@@ -134,7 +134,7 @@ class Sandbox(Value, frozen=True, kw_only=True, gc=False):
     image: Annotated[str | None, about("its name")] = None
     image_digest: Annotated[str | None, about("its id on this host")] = None
     registry_digest: Annotated[str | None, about("by which a registry knows it; null for one made here")] = None
-    image_created: Annotated[Time | None, about("when the image was made; null: not known, of an older record")] = None
+    image_created: Annotated[Time | None, about("when the image was made; null: not known")] = None
     network: str | None = None
     networks: Annotated[list[str], about("that it is attached to beside that")] = []
     root: str | None = None
@@ -237,9 +237,7 @@ class TestEnd(End, frozen=True, kw_only=True, gc=False):
     private: Private | None = None
     left_out: Annotated[list[str], about("what the plan leaves out of the snapshot: no test proves it")] = []
     findings: Sentences = []
-    scratch: Annotated[FetchedTo | None, about("where what was fetched lay; null: not known, of an older record")] = (
-        None
-    )
+    scratch: Annotated[FetchedTo | None, about("where what was fetched lay; null: nothing was fetched")] = None
     sandbox: Sandbox
     disposal: SandboxDisposal
     tools: Versions = {}

@@ -36,7 +36,7 @@ KEPT_FOR, KEPT_LEAST = timedelta(days=35), 7
 @dataclass(frozen=True)
 class LedgerCopy:
     """How it stands with a ledger in one plan's repository. `reason` is why it could not be stored when that was last
-    tried, None where it was. An older ccdr did not note which `ledger` it was."""
+    tried, None where it was."""
 
     tried: str
     stored: str | None = None
@@ -46,9 +46,7 @@ class LedgerCopy:
 
     def of(self, lineage: Lineage) -> bool:
         """Is it the ledger that is here, and not one that was lost since?"""
-        if self.ledger is not None:
-            return self.ledger == lineage.ledger
-        return self.stored is None or lineage.begun is None or utc(lineage.begun) <= utc(self.stored)
+        return self.ledger in (None, lineage.ledger)
 
     @property
     def not_ours(self) -> str:

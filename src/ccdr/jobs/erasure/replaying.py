@@ -251,8 +251,7 @@ class Replaying:
         elif missed:
             outcome.failed(
                 f"the canary {_listed(missed)} was not found before the replay: the probe proves nothing",
-                hint="was it taken out of the source, or by a recovery of an older ccdr? Plant it there again, and "
-                f"back up; or {GLASS}",
+                hint=f"was it taken out of the source, or by a recovery? Plant it there again, and back up; or {GLASS}",
             )
         else:
             outcome.result = PROVEN if canaries and not outcome.not_shown and not late else ERASED

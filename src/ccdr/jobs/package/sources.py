@@ -30,7 +30,7 @@ def sources(services: Services, *, beyond: bool = False) -> list[Source]:
     if own is None:
         raise UsageProblem(
             "there is no ledger yet that says which one it is",
-            hint="`ccdr backup PLAN` writes first records; a ledger of an older ccdr gets its id by its next one",
+            hint="`ccdr backup PLAN` writes first records",
         )
     directory, kept = services.ledger.directory, directory_of(services.state, own)
     grown = read_grown(kept)

@@ -1,4 +1,4 @@
-"""A plan made from what a repository holds of one that nobody stored there: an older ccdr wrote it, or it was lost.
+"""A plan made from what a repository holds of one that is not stored there: it was lost, or never stored.
 
 It is for recovery alone (`recovery_only: true`): engines, methods, sources and groups are what the newest manifests
 say, and whether the log was shipped is what the log's repository says. What snapshots do not tell (who answers for it,

@@ -10,8 +10,8 @@ from ccdr.model.errors import CcdrError
 
 
 def require_as_decided(told: Told, services: Services) -> None:
-    """CcdrError where the ledger says that another thing was decided, or does not know of it. An older ccdr did not
-    take it down; and a ledger that cannot be read is no reason to have no data."""
+    """CcdrError where the ledger says that another thing was decided, or does not know of it. One
+    that cannot be read is no reason to have no data."""
     try:
         records = services.ledger.as_read(reverse=True)
         begun = next((r for r in records if r.get("kind") == RECOVER_START and r.get("run") == told.run), None)
@@ -19,7 +19,7 @@ def require_as_decided(told: Told, services: Services) -> None:
         return
     if begun is None:
         why = f"the ledger knows of no recovery with its run, {told.run}"
-    elif begun.get("decided_sha256") in (None, sum_of(told.decided)):
+    elif begun.get("decided_sha256") == sum_of(told.decided):
         return
     else:
         why = "what it says was decided is not what the ledger has of it"

@@ -56,7 +56,7 @@ def as_facts(result: RestoreResult) -> dict[str, object]:
 
 
 def _told_before(session: Session, step: StepResult, past: Progressed) -> None:
-    """A journal of an earlier ccdr says nothing of it."""
+    """As the journal has it."""
     facts, asset = {**past.facts.get("checked", {}), **past.facts.get("named", {})}, step.planned.asset
     step.unlooked = [
         CheckResult(c["kind"], c["name"], Verdict(c["status"]), "a look", "so it was found as it was brought back")
