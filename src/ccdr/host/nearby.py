@@ -68,7 +68,7 @@ def near(repository: Path, paths: Sequence[Path], *, on_this_host: bool) -> str 
     return MACHINE if on_this_host and not paths else None
 
 
-def _disks(path: Path, sys: Path = Path("/sys/dev/block")) -> frozenset[str]:
+def _disks(path: Path) -> frozenset[str]:
     """The disks beneath a path's file system, or beneath that of what is there of it."""
     while not path.exists() and path != path.parent:
         path = path.parent
@@ -77,7 +77,7 @@ def _disks(path: Path, sys: Path = Path("/sys/dev/block")) -> frozenset[str]:
     except OSError:
         return frozenset()
     number = f"{os.major(device)}:{os.minor(device)}"
-    return _beneath(sys / number) or frozenset({number})
+    return _beneath(Path("/sys/dev/block") / number) or frozenset({number})
 
 
 def _beneath(entry: Path) -> frozenset[str]:

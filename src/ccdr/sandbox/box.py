@@ -55,7 +55,6 @@ class Box:
 
     api: Any
     id: str
-    image_id: str
     image_name: str
     mounts: Mapping[Path, str]
     facts: Mapping[str, object]  # for the record; once it was observed, how it is shut off, too

@@ -252,7 +252,6 @@ class Docker:
         return Box(
             api=self._client.api,
             id=container,
-            image_id=spec.image.id,
             image_name=spec.image.name,
             mounts={host: inside for host, inside, _ in spec.mounts},
             asked=asked,

@@ -53,7 +53,7 @@ def note(text: str) -> None:
     click.echo(f"ccdr: {text}", err=True)
 
 
-def desk_of(plan: str, *, shared: bool = True, must: bool = False) -> Desk:
+def desk_of(plan: str, *, must: bool = False) -> Desk:
     """The plan's runbook here. A bucket whose credential cannot be had stops nobody, unless it `must` be asked."""
     from ccdr.jobs.runbook.opening import Desk
     from ccdr.jobs.runbook.shared import shared_of
@@ -62,7 +62,7 @@ def desk_of(plan: str, *, shared: bool = True, must: bool = False) -> Desk:
     loaded, services = options.load(plan), options.services()
     store: SharedState | None = None
     try:
-        store = shared_of(loaded, services.host) if shared else None
+        store = shared_of(loaded, services.host)
     except CcdrError as error:
         if must:
             raise

@@ -36,13 +36,6 @@ _FULL = "No space left on device"
 _NOT_REACHED = "recovery ended before configured recovery target was reached"
 # Records from the segment on, the last few; where the log ends it says so and fails, which is expected.
 _TAIL = 'pg_waldump -p "$1" "$2" 2>/dev/null | tail -n 1'
-TARGETS = (
-    "recovery_target",
-    "recovery_target_name",
-    "recovery_target_lsn",
-    "recovery_target_xid",
-    "recovery_target_time",
-)
 SAID = """\
 select pg_last_wal_replay_lsn(), extract(epoch from pg_last_xact_replay_timestamp()), pg_is_in_recovery(),
   to_regclass('ccdr.heartbeat') is not null;

@@ -14,8 +14,8 @@ from ccdr.model.errors import Exit
 from ccdr.model.values import utc
 
 
-def judge_measures(known: Known, parts: Sequence[Part] = EVERY) -> list[MeasureState]:
-    asked = [PartState(part, _shown(part, known)) for part in parts]
+def judge_measures(known: Known) -> list[MeasureState]:
+    asked = [PartState(part, _shown(part, known)) for part in EVERY]
     return [MeasureState(one, tuple(p for p in asked if p.part.measure == one.id)) for one in MEASURES]
 
 

@@ -27,13 +27,12 @@ from ccdr.ports.place import Source
 from ccdr.ports.restored import Restored
 
 BETWEEN = 1.0  # seconds between two tries of a health check
-Monotonic = Callable[[], float]
 
 
-def _until_green(ask: Callable[[], str | None], within: float, monotonic: Monotonic = time.monotonic) -> str | None:
+def _until_green(ask: Callable[[], str | None], within: float) -> str | None:
     """Ask again and again; None once it is green, else why not."""
-    deadline = monotonic() + within
-    while (why := ask()) is not None and monotonic() + BETWEEN < deadline:
+    deadline = time.monotonic() + within
+    while (why := ask()) is not None and time.monotonic() + BETWEEN < deadline:
         nap(BETWEEN)
     return why
 

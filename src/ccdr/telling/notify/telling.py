@@ -225,13 +225,11 @@ def would_tell(
     return [SentMessage(part.name, t.name, m.subject, m.body) for t, _, m in part.messages(now)]
 
 
-def send_test(
-    loaded: LoadedPlan, services: Services, *, seconds: float = SECONDS
-) -> list[tuple[MessageTarget, str | None]]:
+def send_test(loaded: LoadedPlan, services: Services) -> list[tuple[MessageTarget, str | None]]:
     """Send a test message to every address of the plan; with each, why it was not taken, None where it was.
     UsageProblem, and nothing sent, where the file names what is no address."""
     targets, message = _tested(loaded), trial(loaded, services.clock.now())
-    answers = at_once({t: partial(send, t.url, message) for t in targets}, seconds)
+    answers = at_once({t: partial(send, t.url, message) for t in targets}, SECONDS)
     return list(answers.items())
 
 
