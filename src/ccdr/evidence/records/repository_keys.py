@@ -48,7 +48,7 @@ class PasswordMade(Record, frozen=True, kw_only=True, gc=False):
 
     kind: Literal["repository.password.made"]
     plan: OfPlan
-    version: Literal[3]
+    version: Literal[4]
     password: Annotated[Digest, about("SHA-256 of 'ccdr: repository password', a line feed, and the password")]
     tenant: Tenant = "default"
     who: RecordedUser | None = None
