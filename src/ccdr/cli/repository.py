@@ -75,8 +75,8 @@ def list_(plan: str, site: str | None) -> Exit:
     """
     from ccdr.jobs.repository_keys import keys_listed
 
-    _, _, places = _there(plan, site)
-    listed = keys_listed(places)
+    _, services, places = _there(plan, site)
+    listed = keys_listed(places, services)
     if settings().json:
         print_json({"plan": plan, "repositories": [_as_json(one, keys) for one, keys in listed]})
         return Exit.OK
@@ -166,7 +166,7 @@ def remove(plan: str, key_id: str, site: str | None, going_on: GoingOn, dry_run:
     from ccdr.jobs.repository_keys import remove as do
 
     loaded, services, places = _there(plan, site)
-    listed = keys_listed(places)
+    listed = keys_listed(places, services)
     if dry_run:
         one, keys = key_named(listed, key_id)
         return _would(plan, "remove", [f"{keys[0].id} of {one.named}"])

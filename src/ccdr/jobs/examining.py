@@ -36,7 +36,7 @@ from ccdr.plans.own_file import digest_beside
 from ccdr.plans.repository_url import http_address, is_loopback
 from ccdr.plans.versions import PLAN_VERSION
 from ccdr.plans.yamlfile import Where, dotted
-from ccdr.storage.repository_keys import MOST_KEYS, keys_of, lone, passwords
+from ccdr.storage.repository_keys import MOST_KEYS, keys_of, parted, passwords
 from ccdr.storage.restic import Restic
 
 EVERY = timedelta(days=1)
@@ -107,6 +107,7 @@ def _approval(loaded: LoadedPlan, services: Services) -> str | None:
 
 def _repositories(loaded: LoadedPlan, services: Services) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each that the plan names, and that of the shipped log below it where one is shipped."""
+    twins = services.twins(loaded.plan.plan)
     ships = any(engine.shipping is not None for engine in loaded.plan.assets.values())
     for name, settings in stated_in(loaded).items():
         seen: dict[str, Any] = {"way": way_to(settings.url), "site": settings.site and settings.site[:LONGEST_SITE]}
@@ -116,21 +117,21 @@ def _repositories(loaded: LoadedPlan, services: Services) -> Iterator[tuple[str,
             repo = services.opened(settings, limits_of(loaded)).impatient()
             tls = None if seen["way"] != "tls" else _tls_to(settings.url, repo.env)
             seen["tls"] = tls and tls.body()
-        yield name, seen | ((repo and _opened(repo)) or {})
+        yield name, seen | ((repo and _opened(repo, twins)) or {})
         if (
             repo is not None
             and ships
             and name != LEDGER_REPOSITORY
-            and (of_log := _opened(log_below(repo))) is not None
+            and (of_log := _opened(log_below(repo), twins)) is not None
         ):
             yield f"{name}.log", seen | of_log
 
 
-def _opened(repo: Restic) -> dict[str, Any] | None:
+def _opened(repo: Restic, twins: Mapping[str, str]) -> dict[str, Any] | None:
     """What is seen once it is open: nothing where it does not open. None where there is none (a log is shipped from
     when the first was)."""
     try:
-        keys, form = keys_of(repo), repo.format()
+        keys, form = keys_of(repo, twins), repo.format()
     except RepositoryMissing:
         return None
     except CcdrError:
@@ -142,7 +143,7 @@ def _opened(repo: Restic) -> dict[str, Any] | None:
         "oldest_key": rfc3339(min(times)) if times else None,
         "key_ids": [key.id for key in keys[-MOST_KEYS:]],
         "fast_keys": sum(key.twin_of is not None for key in keys),
-        "lone_fast_keys": [key.id for key in lone(keys)],
+        "parted_keys": parted(keys, twins),
     }
 
 

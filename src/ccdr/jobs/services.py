@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.copies import seen_from
-from ccdr.evidence.history.kinds import MADE_BY_CCDR
+from ccdr.evidence.history.kinds import KEY_ADDED, KEY_REMOVED, MADE_BY_CCDR
 from ccdr.evidence.history.places import Histories
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparing import read as read_lineage
@@ -31,7 +32,7 @@ from ccdr.host.state import State
 from ccdr.host.who import who
 from ccdr.model.errors import CcdrError, RepositoryMissing
 from ccdr.model.retention import Policy, expired
-from ccdr.model.values import Snapshot, Verb, of_another_host, rfc3339, utc
+from ccdr.model.values import PRIMARY, Snapshot, Verb, of_another_host, rfc3339, utc
 from ccdr.plans import LimitsInForce, LoadedPlan, Plan, Repository
 from ccdr.plans.job import Job
 from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
@@ -53,7 +54,7 @@ def policy_of(plan: Plan) -> Policy | None:
 
 def _digest(secret: str) -> str:
     """Of a password that nobody can guess, and so cannot find by this either."""
-    return sha256(f"ccdr: repository password\n{secret}".encode()).hexdigest()
+    return sha256(f"ccdr: repository password\n{secret}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
 BUILT_IN = LimitsInForce(upload=None, download=None, no_progress=NO_PROGRESS, lock_wait=LOCK_WAIT)
@@ -150,7 +151,8 @@ class Services:
         plan, copy = loaded.plan.plan, loaded.plan.seen_from
         named = "repository" if copy is None else f"copies: {copy}"
         opened = self.opened(loaded.plan.repository, limits, gentle=gentle, named=named)
-        return replace(opened, plan=plan, known=lambda: self.knows(plan), copied=copy is not None)
+        hint = opened.hint and replace(opened.hint, tenant=loaded.plan.tenant_of(None))
+        return replace(opened, plan=plan, hint=hint, known=lambda: self.knows(plan), copied=copy is not None)
 
     def opened(
         self, settings: Repository, limits: LimitsInForce, *, gentle: bool = False, named: str = "repository"
@@ -170,6 +172,7 @@ class Services:
             source=f"{given}",
             kept=self._key_hints,
             wanted=lambda: settings.fast_key and self.has_made(secret or ""),
+            announce=partial(self._record_fast_key, settings.location),
         )
         return Restic(
             hint=hint,
@@ -191,6 +194,24 @@ class Services:
     def forget_key_hints(self) -> None:
         """A repository's keys have changed: the next call of each asks anew which one opens fast."""
         remove_tree(self._key_hints)
+
+    def _record_fast_key(self, location: str, repo: Restic, fast: str, own: str | None) -> None:
+        """That a fast key is going to stand beside restic's own; None: it is gone again."""
+        body = {
+            "repository": {"repository": PRIMARY}.get(repo.named, repo.named.removeprefix("copies: ")),
+            "of_log": repo.location.rstrip("/") != location.rstrip("/"),
+            "tenant": repo.hint.tenant if repo.hint is not None else "default",
+            "key": fast,
+            "why": "fast",
+            "keys": 1 if own is None else 2,
+            "who": who().body(),
+        }
+        kind, twin = (KEY_REMOVED, {}) if own is None else (KEY_ADDED, {"twin_of": own})
+        self.ledger.append(kind, plan=repo.plan, asset=None, run=None, body={**body, **twin})
+
+    def twins(self, plan: str) -> Mapping[str, str]:
+        """Of a plan's repositories the fast keys that ccdr has made, each with restic's own for the same password."""
+        return self.histories().get((plan, None), AssetHistory()).fast_keys
 
     def record_made(self, secret: str, plan: str, tenant: str = "default") -> None:
         """That ccdr made this password of a repository."""

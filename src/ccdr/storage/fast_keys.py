@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from ccdr.storage.restic import Restic
 
 TRIAL = "keys/ccdr-trial"  # restic passes over what has no id for a name
+MOST_KEYS = 20  # restic tries no more of them with a password: one that comes after these may open nothing
+_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 LOOKED = 86400.0  # seconds for which an answer holds: another host may have changed the password meanwhile
 
 
@@ -37,43 +40,47 @@ class KeyHint:
     source: str
     kept: Path | None = None
     wanted: Callable[[], bool] = field(default=lambda: False, repr=False)  # may the password get such a file?
+    # Told of a file before it stands there, with the id of restic's own; with None once it is gone again.
+    announce: Callable[[Restic, str, str | None], None] = field(default=lambda repo, fast, own: None, repr=False)
+    tenant: str = "default"
     _unanswered: set[str] = field(default_factory=set, repr=False, compare=False)  # by this process: asked once
 
     def of(self, location: str) -> str | None:
         """The id of such a file; None where there is none, or nobody can look."""
         answer = self._answer(location)
-        with contextlib.suppress(OSError, TypeError):
+        with contextlib.suppress(OSError, TypeError, ValueError):
             if answer is not None and 0 <= time.time() - answer.stat().st_mtime < LOOKED:
-                return answer.read_text("ascii") or None
+                kept = answer.read_text("ascii")
+                return kept if _ID.fullmatch(kept) else None
         if location in self._unanswered:
             return None
         try:
             store = store_at(location, self.env)
-            names = [] if store is None else [name for name in store.below("keys") if name != TRIAL]
+            keys = [] if store is None else keys_in(store)
         except (OSError, CcdrError):
             self._unanswered.add(location)
             return None
-        found = next((name for name in names if store is not None and self._opens(store, name)), None)
-        if names or store is None:  # a repository that is not there yet may have one soon
+        found = next((key for key in keys[:MOST_KEYS] if store is not None and self._opens(store, key)), None)
+        if keys or store is None:  # a repository that is not there yet may have one soon
             self.keep(location, found)
-        return found and found.removeprefix("keys/")
+        return found
 
-    def _opens(self, store: Store, name: str) -> bool:
-        with contextlib.suppress(OSError, CcdrError):
-            key = key_file.read(store.contents(name) or b"")
-            return key is not None and key.fast and key.opened(self.password) is not None
+    def _opens(self, store: Store, key: str) -> bool:
+        with contextlib.suppress(OSError, CcdrError, ValueError):
+            file = key_file.read(store.contents(f"keys/{key}") or b"")
+            return file is not None and file.fast and file.opened(self.password) is not None
         return False
 
     def keep(self, location: str, found: str | None) -> None:
-        answer = self._answer(location)
-        if answer is not None:
-            with contextlib.suppress(CcdrError):  # what is lost is asked again
-                write_durably(answer, (found or "").removeprefix("keys/"))
+        if (answer := self._answer(location)) is not None:
+            with contextlib.suppress(OSError, CcdrError):  # what is lost is asked again
+                write_durably(answer, found or "")
 
     def forget(self, location: str) -> None:
         """Its keys have changed."""
         if (answer := self._answer(location)) is not None:
-            answer.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                answer.unlink(missing_ok=True)
 
     def _answer(self, location: str) -> Path | None:
         name = sha256(f"{location}\n{self.source}".encode()).hexdigest()[:32]
@@ -89,37 +96,40 @@ def may_be_taken_back(store: Store) -> bool:
     return False
 
 
+def keys_in(store: Store) -> list[str]:
+    """The ids of its key files. Raises as the store."""
+    names = (name.removeprefix("keys/") for name in store.below("keys"))
+    return [name for name in names if _ID.fullmatch(name)]
+
+
 def quicken(repo: Restic, sibling: str | None = None) -> str | None:
     """A fast key file for the password in use, beside `sibling`, which is restic's own for it (in a new repository the
     only one). Its id; None where the password may have none, has one, or where it could not be taken back, or does not
-    open: then none is left."""
-    hint, store, name = repo.hint, store_at(repo.location, repo.env), None
+    open: then none is left. It is announced before it stands there."""
+    hint, store = repo.hint, store_at(repo.location, repo.env)
     if hint is None or store is None or not hint.wanted() or hint.of(repo.location) or not may_be_taken_back(store):
         return None
     try:
-        if (own := sibling or _only_key(store)) is None:
+        there = keys_in(store)
+        own = sibling or (there[0] if len(there) == 1 else None)
+        if own not in there or len(there) >= MOST_KEYS:
             return None
-        name = _put(store, repo.ask(["cat", "masterkey"], what="the master key").encode(), hint.password, own)
-        hint.keep(repo.location, name)
-        told = json.loads(repo.ask(["key", "list", "--json", "--no-lock"], what="trying the fast key"))
-        if any(one["current"] and name.startswith(one["id"]) for one in told):
-            return name
+        master = repo.ask(["cat", "masterkey"], what="the master key").encode()
     except (OSError, CcdrError):
+        return None
+    fast, text = key_file.contents_of(key_file.KeyFile.sealed(master, hint.password, sibling=own))
+    hint.announce(repo, fast, own)
+    try:
+        store.put(f"keys/{fast}", text)
+        hint.keep(repo.location, fast)
+        told = json.loads(repo.ask(["key", "list", "--json", "--no-lock"], what="trying the fast key"))
+        by_id = {str(one["id"]): bool(one["current"]) for one in told}
+        if any(fast.startswith(key) and by_id[key] for key in by_id) and any(own.startswith(key) for key in by_id):
+            return fast
+    except (OSError, CcdrError, ValueError, KeyError, TypeError):
         pass  # the repository opens as before
     hint.forget(repo.location)
-    if name is not None:
-        with contextlib.suppress(OSError, CcdrError):
-            store.remove(f"keys/{name}")
+    with contextlib.suppress(OSError, CcdrError):
+        store.remove(f"keys/{fast}")
+    hint.announce(repo, fast, None)
     return None
-
-
-def _only_key(store: Store) -> str | None:
-    """The id of the one key file of a repository that was made just now; None where it is not alone."""
-    names = [one for one in store.below("keys") if one != TRIAL]
-    return names[0].removeprefix("keys/") if len(names) == 1 else None
-
-
-def _put(store: Store, master: bytes, password: str, sibling: str) -> str:
-    name, text = key_file.contents_of(key_file.KeyFile.sealed(master, password, sibling=sibling))
-    store.put(f"keys/{name}", text)
-    return name

@@ -8,7 +8,6 @@ key, encrypted by the one and authenticated by the other, and names what scrypt 
 from __future__ import annotations
 
 import os
-import re
 from datetime import UTC, datetime
 from hashlib import scrypt, sha256
 from hmac import compare_digest
@@ -21,7 +20,6 @@ from ccdr.model.values import rfc3339
 
 N, R, P = 2**15, 8, 1  # 32 MiB a guess, as `restic init` takes, once instead of five to seven times
 MOST_MEMORY = 2**28  # bytes: scrypt takes 128 * N * r of them, and refuses more than it was given
-_OF = re.compile(r"fast key of ([0-9a-f]{64})", re.ASCII)
 
 
 class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +38,7 @@ class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def sealed(cls, master: bytes, password: str, *, sibling: str, n: int = N, r: int = R, p: int = P) -> KeyFile:
         """A file by which the password opens the master key, as restic prints that. `sibling` is the id of restic's own
-        key file for the same password."""
+        key file for the same password, for people who look at `restic key list`: nothing believes it."""
         salt, nonce = os.urandom(64), os.urandom(16)
         key = _derived(password, salt, n, r, p)
         ciphertext = _crypted(key, nonce, master)
@@ -57,15 +55,17 @@ class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def opened(self, password: str) -> bytes | None:
-        """The master key, as it was sealed; None where the password does not open it."""
+        """The master key, as it was sealed; None where the password does not open it. ValueError where scrypt knows no
+        such cost."""
         key, nonce = _derived(password, self.salt, self.N, self.r, self.p), self.data[:16]
         ciphertext, tag = self.data[16:-16], self.data[-16:]
         return _crypted(key, nonce, ciphertext) if compare_digest(_tag(key, nonce, ciphertext), tag) else None
 
     @property
     def fast(self) -> bool:
-        """Does a try cost no more than it does by those that ccdr makes?"""
-        return self.kdf == "scrypt" and self.N * self.r * self.p <= N * R * P
+        """Is it whole, and does a try cost no more than it does by those that ccdr makes?"""
+        whole = min(self.N, self.r, self.p) > 0 and len(self.salt) == 64 and len(self.data) > 32
+        return whole and self.kdf == "scrypt" and self.N * self.r * self.p <= N * R * P
 
 
 def contents_of(key: KeyFile) -> tuple[str, bytes]:
@@ -78,18 +78,12 @@ def read(text: bytes) -> KeyFile | None:
     """None where it is no key file."""
     try:
         return msgspec.json.decode(text, type=KeyFile)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
 
 
-def sibling_of(username: str) -> str | None:
-    """The id of the key whose password a fast one shares; None for any other key."""
-    found = _OF.fullmatch(username)
-    return found and found[1]
-
-
 def _derived(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
-    return scrypt(password.encode(), salt=salt, n=n, r=r, p=p, maxmem=MOST_MEMORY, dklen=64)
+    return scrypt(password.encode("utf-8", "surrogateescape"), salt=salt, n=n, r=r, p=p, maxmem=MOST_MEMORY, dklen=64)
 
 
 def _crypted(key: bytes, nonce: bytes, data: bytes) -> bytes:

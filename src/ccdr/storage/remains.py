@@ -12,7 +12,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Protocol
 
 from ccdr.host.files import sync_directory
@@ -23,6 +23,8 @@ from ccdr.storage.s3 import Bucket
 # restic's names: a pack below the first two digits of its own, or (S3 of old) right below `data`.
 _PACK = re.compile(r"data/(?:([0-9a-f]{2})/(?=\1))?[0-9a-f]{64}")
 _KEY = re.compile(r"keys/([0-9a-f]{64})")
+PUT = ".ccdr-put.tmp"  # of one name, so that what a killed process left goes with the next
+_MOST = 2**20  # bytes of what is read here: a config, a key file
 _LEAST = 33  # bytes of a config: 16 that it begins with, 16 that seal it, and something between
 
 
@@ -65,27 +67,32 @@ class Directory:
 
     def contents(self, name: str) -> bytes | None:
         try:
-            return (self.root / name).read_bytes()
+            handle = os.open(self.root / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(handle, "rb") as file:
+                return file.read(_MOST) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
         except FileNotFoundError:
             if os.path.lexists(self.root / name):
                 raise
             return None
 
     def put(self, name: str, body: bytes) -> None:
-        path, temporary = self.root / name, self.root / f".{PurePath(name).name}.tmp"  # restic does not look there
+        path, temporary = self.root / name, self.root / PUT  # restic does not look there
+        mode = stat.S_IMODE((self.root / "config").stat().st_mode) & 0o444  # as restic has all of its files
         try:
-            temporary.unlink(missing_ok=True)
-            with temporary.open("xb") as file:
+            temporary.unlink(missing_ok=True)  # which somebody was killed over
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "wb") as file:
                 file.write(body)
                 file.flush()
-                os.fsync(file.fileno())
-            temporary.chmod(stat.S_IMODE((self.root / "config").stat().st_mode))  # as restic has all of its files
+                os.fchmod(handle, mode)
+                os.fsync(handle)
             temporary.rename(path)
             sync_directory(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
+        (self.root / PUT).unlink(missing_ok=True)
         (self.root / name).unlink()
 
 

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ccdr.model.errors import RepositoryClosed, RepositoryUnavailable
 from ccdr.model.values import rfc3339, utc
-from ccdr.storage.key_file import sibling_of
+from ccdr.storage.fast_keys import MOST_KEYS as MOST_KEYS
 from ccdr.storage.restic import Restic
 
-MOST_KEYS = 20  # restic tries no more of them with a password: one that comes after these may open nothing
 MOST_TIMES = 50  # of which the time is read: each costs a call
-_LIST = ("key", "list", "--json")
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -34,10 +32,7 @@ class RepositoryKey:
     created: datetime | None
     user: str
     host: str
-
-    @property
-    def twin_of(self) -> str | None:
-        return sibling_of(self.user)
+    twin_of: str | None = None
 
     @property
     def short(self) -> str:
@@ -54,26 +49,23 @@ class RepositoryKey:
         }
 
 
-def keys_of(repo: Restic, *, times: bool = True) -> list[RepositoryKey]:
-    """All keys, oldest first; `times`: with when each was set, and by whom, which costs a call each. Raises as
-    `Restic.probe`, RepositoryClosed where the password in use opens none."""
+def keys_of(repo: Restic, twins: Mapping[str, str], *, times: bool = True) -> list[RepositoryKey]:
+    """All keys, oldest first; `times`: with when each was set, and by whom, which costs a call each. `twins`: by the id
+    of each fast key that ccdr has made, as records tell, that of restic's own for the same password. What a key file
+    says of itself nobody believes: whoever may add one may write anything into it. Raises as `Restic.probe`,
+    RepositoryClosed where the password in use opens none."""
     # Whatever restic does it opens the repository first: the password in use opens a key, and that decrypts the config.
     ids = repo.ask(["list", "keys", "--no-lock"], what="listing keys").split()
-    told = json.loads(repo.ask([*_LIST, "--no-lock"], what="listing keys"))  # where an old restic shortens ids
-    users = {key: str(one["userName"]) for one in told for key in ids if key.startswith(str(one["id"]))}
-    opened = [key for one in told if one["current"] for key in ids if key.startswith(str(one["id"]))]
-    if not opened:
+    told = json.loads(repo.ask(["key", "list", "--json", "--no-lock"], what="listing keys"))
+    current = tuple(str(one["id"]) for one in told if one.get("current"))  # an old restic shortens them here
+    if not current:
         raise RepositoryUnavailable(f"restic does not say which key opens the repository at {repo.location}")
-    most = MOST_TIMES if times else 0
-    own = sibling_of(users[opened[0]]) or opened[0]
-    keys = [
-        _key(repo, key, own in (key, sibling_of(users.get(key, ""))), users.get(key, ""), asked=n < most)
-        for n, key in enumerate(ids)
-    ]
+    own = {twins.get(key, key) for key in ids if key.startswith(current)}
+    keys = [_key(repo, key, twins.get(key), own=own, asked=times and n < MOST_TIMES) for n, key in enumerate(ids)]
     return sorted(keys, key=lambda key: (key.created is None, key.created or _NEVER, key.id))
 
 
-def _key(repo: Restic, key: str, current: bool, user: str, *, asked: bool) -> RepositoryKey:
+def _key(repo: Restic, key: str, twin_of: str | None, *, own: Collection[str], asked: bool) -> RepositoryKey:
     body: dict[str, object] = {}
     if asked:
         with contextlib.suppress(ValueError):
@@ -81,7 +73,8 @@ def _key(repo: Restic, key: str, current: bool, user: str, *, asked: bool) -> Re
     created = None
     with contextlib.suppress(KeyError, ValueError, TypeError):
         created = utc(str(body["created"]))
-    return RepositoryKey(key, current, created, str(body.get("username", user)), str(body.get("hostname", "")))
+    current, user, host = (twin_of or key) in own, str(body.get("username", "")), str(body.get("hostname", ""))
+    return RepositoryKey(key, current, created, user, host, twin_of)
 
 
 def with_twins(keys: Sequence[RepositoryKey], one: str) -> list[str]:
@@ -91,10 +84,11 @@ def with_twins(keys: Sequence[RepositoryKey], one: str) -> list[str]:
     return [*(key.id for key in keys if key.twin_of == own), *([own] if own in there else [])]
 
 
-def lone(keys: Sequence[RepositoryKey]) -> list[RepositoryKey]:
-    """Fast ones whose password's own key is gone: somebody believes that the password opens nothing any more."""
+def parted(keys: Sequence[RepositoryKey], twins: Mapping[str, str]) -> list[str]:
+    """Of the pairs that ccdr knows to stand there, what is left where one was removed past it: somebody believes that
+    the password opens nothing any more, and it does."""
     there = {key.id for key in keys}
-    return [key for key in keys if key.twin_of is not None and key.twin_of not in there]
+    return [key for pair in twins.items() for key in pair if key in there and not there.issuperset(pair)]
 
 
 def passwords(keys: Sequence[RepositoryKey]) -> int:
@@ -102,11 +96,11 @@ def passwords(keys: Sequence[RepositoryKey]) -> int:
     return len({key.twin_of or key.id for key in keys})
 
 
-def current_key(repo: Restic) -> str | None:
+def current_key(repo: Restic, twins: Mapping[str, str]) -> str | None:
     """The full id of restic's own key that the password in use opens (of the fast one, where that alone is left); None
     where it opens none. Raises as `Restic.probe` for all else."""
     with contextlib.suppress(RepositoryClosed):
-        return with_twins(keys := keys_of(repo, times=False), next(key.id for key in keys if key.current))[-1]
+        return with_twins(keys := keys_of(repo, twins, times=False), next(key.id for key in keys if key.current))[-1]
     return None
 
 

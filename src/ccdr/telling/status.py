@@ -152,7 +152,7 @@ def upkeep_problems(
         copying = any(services.state.held(plan, name, "copy") for name in p.plan.copies)
         wrong += of_copies(p, history, now, at_work=busy or copying)
         acks = history.get((plan, None), AssetHistory()).acks
-        own = acknowledged((*_secrets(p), *_lone_keys(p, history), *_files(p, services, history)), acks, now)
+        own = acknowledged((*_secrets(p), *_parted_keys(p, history), *_files(p, services, history)), acks, now)
         incidents = history.get((plan, None), AssetHistory()).incidents
         due = acknowledged(judge_incidents(plan, incidents, clocks_of(services)), acks, now)
         late = acknowledged(overdue_deviations(p, services, history, now), acks, now)
@@ -268,17 +268,21 @@ def _files(loaded: LoadedPlan, services: Services, histories: Histories) -> Iter
         yield Problem(Trouble.PLAN_FILES_GONE, text, about=" ".join(v.digest[:16] for v in versions), step=step)
 
 
-def _lone_keys(loaded: LoadedPlan, histories: Histories) -> Iterator[Problem]:
+def _parted_keys(loaded: LoadedPlan, histories: Histories) -> Iterator[Problem]:
     """As the plan was last examined."""
     plan = loaded.plan.plan
     seen = histories.get((plan, None), AssetHistory()).newest.get(EXAMINED) or {"repositories": {}}
     for name, of in seen["repositories"].items():
-        for key in of.get("lone_fast_keys") or ():
+        for key in of.get("parted_keys") or ():
             text = (
-                f"key {key[:8]} of {name} opens it for a password whose own key was removed: it is that one's fast key"
+                f"key {key[:8]} of {name} is one of a password's two, and the other was removed past ccdr: it opens "
+                "still"
             )
-            step = f"ccdr repository key remove {plan} {key[:8]}   then ccdr controls --examine"
-            yield Problem(Trouble.FINDING, text, about=f"lone {key}", step=step)
+            step = (
+                f"ccdr repository key remove {plan} {key[:8]}   where that password is to open nothing; of the one "
+                f"in use, ccdr repository key rotate {plan}; then ccdr controls --examine"
+            )
+            yield Problem(Trouble.FINDING, text, about=f"parted {key}", step=step)
 
 
 def _secrets(loaded: LoadedPlan) -> Iterator[Problem]:

@@ -3,6 +3,7 @@ more, its fast key opens nothing either."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from ccdr.jobs.examining import examine
 from ccdr.jobs.repository_keys import changing
 from ccdr.jobs.services import limits_of
 from ccdr.storage import fast_keys, key_file
-from ccdr.storage.fast_keys import quicken
+from ccdr.storage.fast_keys import KeyHint, quicken
 from ccdr.storage.key_file import KeyFile
 from ccdr.storage.restic import Restic
 from ccdr.telling.status import upkeep_problems
@@ -152,6 +153,7 @@ def test_a_rotation_takes_both_and_gives_both(site: Site) -> None:
         (r["kind"], r["why"]) for r in site.records() if r["kind"] in ("repository.key.added", "repository.key.removed")
     ]
     assert told == [
+        ("repository.key.added", "fast"),
         ("repository.key.added", "rotation"),
         ("repository.key.added", "fast"),
         ("repository.key.removed", "rotation"),
@@ -171,18 +173,54 @@ def test_removing_one_of_a_pair_removes_the_other(site: Site, named: int) -> Non
     assert not set(pair) & keys(site) and not opens(site.repo, site.write("old", PASSWORD + "\n"))
 
 
-def test_a_fast_key_whose_own_was_removed_past_ccdr_is_told(site: Site) -> None:
+@pytest.mark.parametrize("gone", ["own", "fast"])
+def test_what_is_left_of_a_pair_of_which_one_was_removed_past_ccdr_is_told(site: Site, gone: str) -> None:
+    """`restic key remove`, and `restic key passwd`, take one of them, and the password opens it still."""
     own, fast = given_a_fast_key(site)
     services = site.services()
+    removed, left = (own, fast) if gone == "own" else (fast, own)
 
     def told() -> list[str]:
         examine([site.loaded()], [], services)
-        return [p.step or "" for p in upkeep_problems([site.loaded()], services)["p"] if p.about == f"lone {fast}"]
+        return [p.step or "" for p in upkeep_problems([site.loaded()], services)["p"] if p.about == f"parted {left}"]
 
     assert told() == [], "the healthy twin"
-    add_key_cheaply(site.repo, PASSWORD, "another horse, another battery, 4711")
-    (site.repo / "keys" / own).unlink()
+    (site.repo / "keys" / removed).unlink()
     (step,) = told()
-    assert f"ccdr repository key remove p {fast[:8]}" in step
-    (seen,) = [r["repositories"]["primary"] for r in site.records("plan.examined")][-1:]
-    assert (seen["keys"], seen["fast_keys"], seen["lone_fast_keys"]) == (2, 1, [fast])
+    assert f"ccdr repository key remove p {left[:8]}" in step
+    seen = site.records("plan.examined")[-1]["repositories"]["primary"]
+    assert (seen["keys"], seen["parted_keys"]) == (1, [left])
+
+
+def test_what_a_key_file_says_of_itself_is_not_believed(site: Site) -> None:
+    """Whoever may add files may write into them that they are the twin of another password's key."""
+    (own,) = keys(site)
+    escrow = add_key_cheaply(site.repo, PASSWORD, "in the safe, and nowhere else, 4711")
+    kept = site.write("safe", "in the safe, and nowhere else, 4711\n")
+    master = repo_of(site).ask(["cat", "masterkey"], what="the master key").encode()
+    forged, text = key_file.contents_of(KeyFile.sealed(master, PASSWORD, sibling=escrow))
+    (site.repo / "keys" / forged).write_bytes(text)
+    site.services().forget_key_hints()
+    listed = site.run("repository", "key", "list", "p").json["repositories"][0]["keys"]
+    assert {one["id"] for one in listed if one["current"]} == {forged} and not any(one["twin_of"] for one in listed)
+    rotated(site)
+    assert escrow in keys(site) and opens(site.repo, kept) and not {own, forged} & keys(site)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{"r": 0}, {"p": 0}, {"N": 3}, {"N": -1}, {"N": 2**70, "r": 0}, {"N": 2**40}, {"data": ""}, {"data": "AAAA"}, None],
+    ids=str,
+)
+def test_a_spoilt_key_file_stops_nobody(tmp_path: Path, spoilt: dict[str, object] | None) -> None:
+    at = new_repository(tmp_path / "repo", PASSWORD)
+    (own,) = (at / "keys").iterdir()
+    text = "[" * 100_000 if spoilt is None else json.dumps({**json.loads(own.read_bytes()), "p": 1, **spoilt})
+    (at / "keys" / ("0" * 64)).write_text(text)
+    os.mkfifo(at / "keys" / ("1" * 64))
+    (at / "keys" / os.fsdecode(b"\xff")).write_bytes(b"")
+    hint = KeyHint(PASSWORD, {}, "key", kept=tmp_path / "kept")
+    assert hint.of(str(at)) is None
+    for kept in hint.kept.iterdir() if hint.kept else ():
+        kept.write_bytes(b"\xff" * 64)
+    assert hint.of(str(at)) is None

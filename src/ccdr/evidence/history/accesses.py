@@ -68,7 +68,7 @@ def take_access(plan: FoldedRecords, record: Record) -> None:
                     _see(plan, keys_at(name), str(key), record, usual=first)
     elif kind == KEY_ADDED:
         name = f"{record['repository']}.log" if record["of_log"] else str(record["repository"])
-        _see(plan, keys_at(name), str(record["key"]), record, usual=record["why"] == "rotation")
+        _see(plan, keys_at(name), str(record["key"]), record, usual=record["why"] in ("rotation", "fast"))
     elif kind in (RESTORE_START, RECOVER_START):
         _recovery(plan, record)
 

@@ -232,6 +232,7 @@ class FoldedRecords:
     # Of a plan: keys of its repositories, by id: when each was added, as far as records tell, and where that stands …
     repository_keys: dict[str, list[Any]] = field(default_factory=dict)
     removed_keys: list[str] = field(default_factory=list)  # … and those that were removed since
+    fast_keys: dict[str, str] = field(default_factory=dict)  # that ccdr has made, with restic's own for the password
     made_passwords: list[str] = field(default_factory=list)  # what ccdr made itself here, by its digests: the newest
 
     # Of a plan: since when somebody came near its data; who and what did so far (hosts, users, keys), by what it is …
@@ -428,7 +429,10 @@ class FoldedRecords:
         key = str(record["key"])
         self.repository_keys.pop(key, None)
         self.removed_keys = [one for one in self.removed_keys if one != key]
+        self.fast_keys.pop(key, None)
         if kind == KEY_ADDED:
+            if record.get("twin_of"):
+                self.fast_keys[key] = str(record["twin_of"])
             self.repository_keys[key] = [record["time"], record["seq"]]
             while len(self.repository_keys) > MOST_KEYS:
                 del self.repository_keys[next(iter(self.repository_keys))]

@@ -30,7 +30,7 @@ class ExaminedRepository(Value, frozen=True, kw_only=True, gc=False):
     oldest_key: Annotated[Time | None, about("when the oldest of these was set")] = None
     key_ids: Annotated[list[Digest], about("the newest key files, by restic's full ids")] = []
     fast_keys: Annotated[Count, about("how many of these passwords have a fast key beside restic's own")] = 0
-    lone_fast_keys: Annotated[list[Digest], about("fast keys whose password's own key is gone")] = []
+    parted_keys: Annotated[list[Digest], about("left of a password's two: the other was removed past ccdr")] = []
 
 
 class ExaminedSecret(Value, frozen=True, kw_only=True, gc=False):

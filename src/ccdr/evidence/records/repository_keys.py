@@ -22,6 +22,7 @@ class KeyChanged(Record, frozen=True, kw_only=True, gc=False):
     repository: Where
     of_log: OfLog = False
     key: KeyId
+    twin_of: Annotated[KeyId | None, about("of a fast key: restic's own for the same password")] = None
     why: Why
     keys: Annotated[Count, about("how many open it now")]
     tenant: Tenant = "default"

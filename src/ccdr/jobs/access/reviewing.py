@@ -107,23 +107,24 @@ def _store(loaded: LoadedPlan, services: Services, made: Export) -> None:
 
 def _keys(loaded: LoadedPlan, services: Services, made: Export) -> None:
     """Of each repository that the plan names, and of the shipped log's below one: whoever opens that reads as much."""
+    twins = services.twins(loaded.plan.plan)
     for name, settings in stated_in(loaded).items():
         try:
             repo = services.opened(settings, limits_of(loaded)).impatient()
-            made.sections["repository_keys"] += _keys_in(repo, name)
+            made.sections["repository_keys"] += _keys_in(repo, name, twins)
         except CcdrError as error:
             made.lacks(f"keys of the repository {name}", _why(error))
             continue
         try:
-            made.sections["repository_keys"] += _keys_in(log_below(repo), f"{name}.log")
+            made.sections["repository_keys"] += _keys_in(log_below(repo), f"{name}.log", twins)
         except RepositoryMissing:  # none is shipped
             continue
         except CcdrError as error:
             made.lacks(f"keys of the repository {name}.log", _why(error))
 
 
-def _keys_in(repo: Restic, name: str) -> Section:
-    return [{"repository": name, **key.as_json()} for key in keys_of(repo)]
+def _keys_in(repo: Restic, name: str, twins: Mapping[str, str]) -> Section:
+    return [{"repository": name, **key.as_json()} for key in keys_of(repo, twins)]
 
 
 def ask_sources(loaded: LoadedPlan, services: Services, progress: Progress, made: Export) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from ccdr.evidence.lineage.comparing import read
@@ -21,7 +21,7 @@ from ccdr.jobs.attest.recovering import KIND, elsewhere, number
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, Locked
 from ccdr.model.schedule import SET_BACK
-from ccdr.model.values import rfc3339, utc
+from ccdr.model.values import LEDGER_REPOSITORY, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.access import Role
 from ccdr.plans.roles import as_role
@@ -142,6 +142,8 @@ def _stored(
         writing = loaded if of_ledger else as_role(loaded, Role.BACKUP)
         repo = services.repository(writing, limits_of(loaded), gentle=True).impatient(PROBE_WAIT)
         with services.state.reading(repo.location):
+            if of_ledger:
+                repo = replace(repo, named=LEDGER_REPOSITORY)
             if old.stored is None and of_ledger:
                 services.make_if_missing(repo)  # the one that is the ledger's own, with the first that is stored there
             seq = store(repo, services)

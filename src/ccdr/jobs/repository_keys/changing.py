@@ -35,9 +35,9 @@ KEYS = "keys"  # what is locked while passwords are changed
 _GUESSED = "`ccdr repository key add PLAN --generate FILE` makes one that nobody can guess"
 
 
-def keys_listed(places: Iterable[Opened]) -> list[tuple[Opened, list[RepositoryKey]]]:
+def keys_listed(places: Iterable[Opened], services: Services) -> list[tuple[Opened, list[RepositoryKey]]]:
     """The keys of each of these, oldest first. Raises as `Restic.probe`."""
-    return [(one, keys_of(one.repo)) for one in places]
+    return [(one, keys_of(one.repo, services.twins(one.plan))) for one in places]
 
 
 def key_named(listed: Sequence[tuple[Opened, list[RepositoryKey]]], text: str) -> tuple[Opened, list[RepositoryKey]]:
@@ -88,16 +88,17 @@ def made_secret(plans: Iterable[LoadedPlan], services: Services) -> str:
 def opened_also(one: Opened, path: Path, services: Services, why: str) -> str:
     """The key of this repository that the file's password opens: it is added where there is none, tried, recorded."""
     by_it = one.by(path, services)
-    key, count = current_key(by_it), None
+    twins = services.twins(one.plan)
+    key, count = current_key(by_it, twins), None
     if key is None:
-        count = len(keys_of(one.repo, times=False)) + 1
+        count = len(keys_of(one.repo, twins, times=False)) + 1
         if count > MOST_KEYS:
             raise UsageProblem(
                 f"{one.named} of {one.plan} has {MOST_KEYS} keys: restic tries no more of them",
                 hint=f"`ccdr repository key list {one.plan}` shows them; remove those that nobody needs",
             )
         add_key(one.repo, path)
-        key = current_key(by_it)
+        key = current_key(by_it, twins)
     if key is None:
         raise CcdrError(
             f"restic added a key to {one.named} of {one.plan}, and the new password does not open it",
@@ -105,8 +106,7 @@ def opened_also(one: Opened, path: Path, services: Services, why: str) -> str:
         )
     if key not in known_keys(one, services):
         record(KEY_ADDED, one, key, why, services, count=count)
-    if len(keys := keys_of(one.repo, times=False)) < MOST_KEYS and (fast := quicken(by_it, key)):
-        record(KEY_ADDED, one, fast, "fast", services, count=len(keys) + 1)
+    if quicken(by_it, key) is not None:
         services.forget_key_hints()
     return key
 
@@ -145,9 +145,10 @@ def remove(
 def removed(one: Opened, key: str, services: Services, why: str) -> None:
     """Remove a password's key files, its fast one first, see that they are gone and that the password in use still
     opens all, and record it."""
-    for file in with_twins(keys_of(one.repo, times=False), key):
+    twins = services.twins(one.plan)
+    for file in with_twins(keys_of(one.repo, twins, times=False), key):
         remove_key(one.repo, file)
-        left = keys_of(one.repo, times=False)
+        left = keys_of(one.repo, twins, times=False)
         if file in {other.id for other in left}:
             raise CcdrError(
                 f"restic removed key {file[:8]} of {one.named}, and it is still there",
@@ -182,7 +183,7 @@ def used_elsewhere(one: Opened, key: str, others: Iterable[Stated], services: Se
         if own or not _same_place(settings, one):
             continue
         other = replace(services.opened(settings, limits_of(loaded)), location=one.repo.location)
-        if current_key(other) == key:
+        if current_key(other, services.twins(one.plan)) == key:
             return loaded.plan.plan
     return None
 
@@ -194,6 +195,6 @@ def known_keys(one: Opened, services: Services) -> dict[str, object]:
 
 
 def record(kind: str, one: Opened, key: str, why: str, services: Services, *, count: int | None = None) -> None:
-    keys = len(keys_of(one.repo, times=False)) if count is None else count
+    keys = len(keys_of(one.repo, {}, times=False)) if count is None else count
     body = {**one.body(), "key": key, "why": why, "keys": keys, "who": who().body()}
     services.ledger.append(kind, plan=one.plan, asset=None, run=None, body=body)

@@ -42,7 +42,8 @@ class Opened:
         settings = self.settings.model_copy(update={"password_file": password_file, "password_command": None})
         other = services.opened(settings, limits_of(self.loaded), named=self.repo.named)
         secrets = (*self.repo.host.secrets, *other.host.secrets)
-        hint = other.hint and replace(other.hint, kept=None)  # what it opens changes with the next step
+        # What it opens changes with the next step; where it is, and whose, is this one's.
+        hint = other.hint and replace(other.hint, kept=None, tenant=self.loaded.plan.tenant_of(None))
         return replace(self.repo, env=other.env, host=self.repo.host.with_(secrets=secrets), hint=hint)
 
     def body(self) -> dict[str, object]:

@@ -153,7 +153,7 @@ class _Rotating:
         """What this file's password opens there. Asked once, until something is changed."""
         asked = (one.repo.location, password)
         if asked not in self._known:
-            self._known[asked] = current_key(one.by(password, self._services))
+            self._known[asked] = current_key(one.by(password, self._services), self._services.twins(one.plan))
         return self._known[asked]
 
     @property
@@ -292,7 +292,7 @@ class _Rotating:
 
     def _record_what_was_removed(self, one: Opened) -> None:
         """By a call that was killed before it could record it."""
-        keys = keys_of(one.repo, times=False)
+        keys = keys_of(one.repo, self._services.twins(one.plan), times=False)
         there, new = {key.id for key in keys}, next(key.id for key in keys if key.current)
         old = self._recorded(one.plan).get(new)
         known = self._services.histories().get((one.plan, None), AssetHistory()).removed_keys
