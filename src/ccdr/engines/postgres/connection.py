@@ -12,10 +12,11 @@ from ccdr.model.schema import Text
 # Its standard options: no start-up file, no question, no heading.
 PSQL = ("psql", "-X", "-w", "-q", "-A", "-t")
 # What a role or database may have set does not hold for our own commands. Where array_nulls is off, a NULL in a dumped
-# array would be loaded as a word.
+# array would be loaded as a word; where standard_conforming_strings is, a backslash in our SQL would be an escape.
 OWN_OPTIONS = (
     "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 "
-    "-c default_transaction_read_only=off -c role=none -c array_nulls=on"
+    "-c default_transaction_read_only=off -c role=none -c array_nulls=on "
+    "-c standard_conforming_strings=on"
 )
 # Of pg_database: whether anybody may connect. An interrupted DROP DATABASE leaves one with that limit, to nobody's use.
 CONNECTABLE = "(datallowconn and datconnlimit <> -2)"

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from ccdr.engines.postgres import captured_settings
@@ -33,7 +33,7 @@ from ccdr.engines.postgres.dump.described import (
     notes_of,
     write_roles,
 )
-from ccdr.engines.postgres.dump.redefined import ALL, LABELS, redefined
+from ccdr.engines.postgres.dump.redefined import redefined
 from ccdr.engines.postgres.dump.toc import Toc, read_toc, tables
 from ccdr.engines.postgres.inventory import (
     ALL_TABLES,
@@ -130,7 +130,7 @@ class Dumper:
         clock, place = self.tools.clock, self.place
         env, other = ({**self._env(pinned), **UTF8} for pinned in (PINNED, references.OPTIONS))
         with (
-            place.session([*PSQL, "-v", "ON_ERROR_ROLLBACK=on"], env=other) as beside,
+            place.session(PSQL, env=other) as beside,
             place.session([*PSQL, "-v", "ON_ERROR_STOP=1"], env=env) as session,
             place.session([*PSQL, "-v", "ON_ERROR_STOP=1"], env=env) as present,
         ):
@@ -151,20 +151,16 @@ class Dumper:
             if standby == "t":
                 argv.append("--no-unlogged-table-data")  # a standby has none
             known = locks.tables_of(_ask(session, ALL_TABLES))
+            now = partial(_ask, present)
             with threads(1) as pool:
-
-                def then(sql: str) -> str:
-                    return pool.submit(_ask, session, sql).result()
-
-                def now(sql: str) -> str:
-                    return _ask(present, sql)
-
                 changed = pool.submit(_ask, session, server_objects.CHANGED)
-                held = locks.Locks(known, lambda: redefined(then, now))
-                out, broken = self._beside(present, beside, snapshot, argv, dump, held)
-                made = server_objects.read_objects(changed.result())
-                altered = redefined(then, now, LABELS if held.copying else ALL)
-            if names := altered.union(held.rewritten, held.changed(locks.tables_of(_ask(present, ALL_TABLES)))):
+                held = locks.Locks(known, lambda: redefined(lambda sql: pool.submit(_ask, session, sql).result(), now))
+                try:
+                    out, broken = self._beside(present, beside, snapshot, argv, dump, held)
+                finally:  # an error of the session's, whose snapshot pg_dump then lacks, goes before pg_dump's
+                    made = server_objects.read_objects(changed.result())
+            altered = redefined(partial(_ask, session), now, copying=held.copying)
+            if names := altered.union(held.rewritten, held.changed(locks.tables_of(now(ALL_TABLES)))):
                 raise _Rewritten(names)
         ahead = skew(before, after, float(source_clock))
         warnings = tuple(FreeText(line) for line in _WARNING.findall(out.stderr.reveal()))

@@ -84,8 +84,9 @@ def looked_at(session: Session, snapshot: str, cancel: Callable[[int], object]) 
     process number is asked."""
     broken, over = Broken(), threading.Event()
     with threads(1) as pool:
-        begin = f"begin transaction isolation level repeatable read read only;\nset transaction snapshot '{snapshot}'"
-        pid = int(_ask(session, f"{begin};\nselect pg_backend_pid()"))
+        begin = f"begin transaction isolation level repeatable read read only;\nset transaction snapshot '{snapshot}';"
+        # A question that is refused ends no transaction: by savepoints, which must come after the snapshot.
+        pid = int(_ask(session, f"select pg_backend_pid();\n{begin}\n\\set ON_ERROR_ROLLBACK on\n"))
         doing: Future[None] = pool.submit(_look, session, broken, over)
         try:
             yield broken
