@@ -51,6 +51,8 @@ def test_no_library_runs_jobs_in_a_sandbox() -> None:
     stated = {LIBRARIES: "pg_cron", "cron.launch_active_jobs": "on"}
     assert without_jobs({LIBRARIES: "pg_net"}, stated) == stated
     assert without_jobs({LIBRARIES: "pg_net"}, {}) == {LIBRARIES: ""}
+    acting = "citus, pgactive, vectorize, pg_tracing, pgaudit"
+    assert without_jobs({LIBRARIES: acting}, {}) == {LIBRARIES: "pgaudit"}
 
 
 def test_each_of_them_is_told_with_the_line_that_switches_it_on(tmp_path: Path) -> None:

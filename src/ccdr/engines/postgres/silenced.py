@@ -26,7 +26,12 @@ SCHEDULERS: Mapping[str, tuple[str, str]] = {
     "timescaledb": ("timescaledb.max_background_workers", "0"),
 }
 # Libraries that act by themselves and have no such setting: the server does not load them.
-ACTING = frozenset(("bdr", "pg_net", "pg_partman_bgw", "pg_squeeze", "pglogical", "spock"))
+ACTING = frozenset(
+    (
+        *("bdr", "citus", "pg_net", "pg_partman_bgw", "pg_squeeze", "pg_tracing", "pgactive", "pglogical", "spock"),
+        "vectorize",
+    )
+)
 
 
 def libraries_of(settings: Mapping[str, str]) -> list[str]:
