@@ -96,6 +96,11 @@ DAMAGES = {
         "create type myr as range (subtype = int8); revoke execute on function myr(int8, int8) from public"
     ),
     "grants of type public.owned": "create table owned (i int); revoke usage on type owned from public",
+    "comment on type public.owned": "comment on type owned is 'ours'",
+    "comment on type public.owned[]": "comment on type owned[] is 'ours'",
+    "comment on function public.myr(bigint,bigint)": "comment on function myr(int8, int8) is 'ours'",
+    "definition of function public.myr(bigint,bigint,pg_catalog.text)": "alter function myr(int8, int8, text) cost 777",
+    "definition of function public.myr_multirange()": f"alter function myr_multirange() owner to {ROLE}",
     "comment on table constraint c on public.part": (
         "create table parted (i int constraint c check (i > 0)) partition by list (i);"
         "create table part partition of parted for values in (1); comment on constraint c on part is 'ours'"
@@ -145,6 +150,8 @@ grant select on t0, pg_catalog.pg_class to {ROLE}; grant select on information_s
 revoke select on information_schema.tables from {ROLE}; create policy p on t1; drop policy p on t1;
 create type myr as range (subtype = int8); revoke execute on function myr(int8, int8) from public;
 grant execute on function myr(int8, int8) to public; create table owned (i int); grant usage on type owned to public;
+comment on type myr is 'ours'; create type pair as (a int); comment on type pair is 'ours';
+alter function myr(int8, int8) cost 7; alter function myr(int8, int8) cost 1;
 create publication pub for table owned; revoke select on t1 from postgres;
 grant execute on function f0(int), pg_read_file(text) to {ROLE};
 insert into mixed values (9, true); update kept set at = at + interval '1 day'; update t0 set note = 'a';

@@ -169,16 +169,23 @@ _OWN_AMONG = "\n    union all\n".join(
         ),
     )
 )
-# Grants and comments of objects that pg_dump takes for a part of another, where it makes no statement of them.
+# Of objects that pg_dump takes for a part of another, where it makes no statement of them: grants, comments, and what a
+# range's constructors were made otherwise than the server makes them.
+_CONSTRUCTOR = "exists (select from pg_depend where classid = 'pg_proc'::regclass and objid = {} and deptype = 'i')"
 _UNSAID = f"""\
   select '', 'grants of ' || type || ' ' || identity, {_DIGEST.format(_GRANTS.format(acl="acl"))} from (
     select 'pg_proc'::regclass::oid, oid, proacl, acldefault('f', proowner) from pg_proc f
-    where exists (select from pg_depend where classid = 'pg_proc'::regclass and objid = f.oid and deptype = 'i')
+    where {_CONSTRUCTOR.format("f.oid")}
     union all
     select 'pg_type'::regclass::oid, oid, typacl, acldefault('T', typowner) from pg_type t
     where typtype = 'm' or exists (select from pg_class where oid = t.typrelid and relkind <> 'c')
     ) o(class, object, acl, usual), pg_identify_object(class, object, 0)
   where {_GRANTS.format(acl="acl")} is distinct from {_GRANTS.format(acl="usual")} and acl is not null
+  union all
+  select '', 'definition of ' || type || ' ' || identity, {_DIGEST.format("told")}
+  from pg_proc f, pg_identify_object('pg_proc'::regclass, f.oid, 0), concat_ws(' ', procost, prosecdef, proleakproof,
+    proisstrict = (prosrc ~ '^multi'), provolatile, proparallel, nullif(proowner, 10)::regrole, proconfig) told
+  where told <> '1 f f t i s' and {_CONSTRUCTOR.format("f.oid")}
   union all
   select '', 'comment on ' || type || ' ' || identity, {_DIGEST.format("description")}
   from pg_description, pg_identify_object(classoid, objoid, 0)
@@ -186,7 +193,10 @@ _UNSAID = f"""\
       when 'pg_constraint'::regclass then exists (select from pg_constraint where oid = objoid and coninhcount > 0)
       when 'pg_trigger'::regclass then exists (select from pg_trigger where oid = objoid and tgparentid <> 0)
       when 'pg_rewrite'::regclass then exists (select from pg_rewrite where oid = objoid and rulename = '_RETURN')
-      when 'pg_type'::regclass then exists (select from pg_type where oid = objoid and typtype = 'm') end
+      when 'pg_proc'::regclass then {_CONSTRUCTOR.format("objoid")}
+      when 'pg_type'::regclass then exists (
+        select from pg_type t left join pg_class c on c.oid = typrelid
+        where t.oid = objoid and (typtype = 'm' or typcategory = 'A' or relkind <> 'c')) end
   union all
   select '', 'schema public', 'dropped' where to_regnamespace('public') is null
   union all
