@@ -359,6 +359,31 @@ def test_unchanged_server_of_another_superuser_and_locale_passes(
     assert not {"maintenance_work_mem", "jit", "checkpoint_timeout"} & {*words}, "what is in force has its value"
 
 
+@pytest.fixture(scope="module")
+def holding(source: Source) -> Iterator[str]:
+    source.psql("create database objects_money template template0")
+    source.psql(
+        "create domain worth as money; create type price as range (subtype = money); create type one as (a int);"
+        "create domain worths as worth[]",
+        "objects_money",
+    )
+    yield "objects_money"
+    source.psql("drop database objects_money")
+
+
+@pytest.mark.parametrize(
+    "column", ["money", "money[]", "worth", "worth[]", "worths", "price", "price_multirange", "text", "int[]", "one"]
+)
+def test_whatever_type_holds_money_has_the_locale_that_it_is_written_in(
+    source: Source, holding: str, column: str
+) -> None:
+    source.psql(f"create table t (v {column})", holding)
+    try:
+        assert (facts(source, holding)["lc_monetary"] is None) == (column in ("text", "int[]", "one"))
+    finally:
+        source.psql("drop table t", holding)
+
+
 def test_a_database_whose_name_breaks_a_line_is_refused_by_its_cause(site: Site, source: Source) -> None:
     source.psql('create database "two\nlines"')
     try:

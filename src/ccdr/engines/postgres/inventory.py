@@ -49,7 +49,13 @@ select jsonb_build_object(
   'timezone', current_setting('TimeZone'),
   'search_path', current_setting('search_path'),
   'lc_monetary', (select current_setting('lc_monetary') where exists (
-      select from pg_attribute where atttypid = 'money'::regtype and attrelid >= 16384)),
+      with recursive money(type) as (
+        select 'money'::regtype::oid
+        union
+        select y.oid from pg_type y left join pg_range on y.oid in (rngtypid, rngmultitypid)
+        join money on type in (typbasetype, typelem, rngsubtype)
+      )
+      select from pg_attribute join money on atttypid = type where attrelid >= 16384)),
   'bootstrap', (select rolname from pg_roles where oid = 10),
   'system_identifier', case when has_function_privilege('pg_catalog.pg_control_system()', 'execute') then
       (xpath('/row/n/text()', query_to_xml('select system_identifier as n from pg_catalog.pg_control_system()',
@@ -200,7 +206,7 @@ class Inventory(ServerInventory):
 
     @property
     def lc_monetary(self) -> str | None:
-        """The locale that money is written in, where any column holds money."""
+        """The locale that money is written in, where any column holds money, by whatever types."""
         return self.facts["lc_monetary"]  # type: ignore[no-any-return]
 
     @property
