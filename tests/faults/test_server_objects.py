@@ -359,6 +359,20 @@ def test_unchanged_server_of_another_superuser_and_locale_passes(
     assert not {"maintenance_work_mem", "jit", "checkpoint_timeout"} & {*words}, "what is in force has its value"
 
 
+def test_a_name_that_is_not_utf_8_is_told_as_the_cause(site: Site, source: Source) -> None:
+    """Of rows, in its healthy twin, the bytes are kept."""
+    source.psql("create database bytes template template0 encoding 'SQL_ASCII' locale 'C'")
+    try:
+        site.crm(source, "bytes", checks=IDENTICAL)
+        source.psql(r"create table t as select E'caf\xe9' as v", "bytes")
+        site.backed_up()
+        source.psql(r"do $$ begin execute format('create table %I (i int)', E'caf\xe9'); end $$", "bytes")
+        done = site.run("backup", "p")
+        assert done.json["result"] == "FAILED" and "not UTF-8" in done.json["reason"], done
+    finally:
+        source.psql("drop database bytes")
+
+
 @pytest.fixture(scope="module")
 def holding(source: Source) -> Iterator[str]:
     source.psql("create database objects_money template template0")

@@ -60,6 +60,7 @@ UTF8 = {"PGCLIENTENCODING": "UTF8"}
 _UNDERFOOT = re.compile(
     r"does not exist|could not open relation|cache lookup failed|returned no data|appears to be empty"
 )
+_NO_UTF8 = re.compile(r'invalid byte sequence for encoding "UTF8"')
 # Of several connections each locks what it dumps once more, and does not wait: not behind one who waits to truncate it.
 _WANTED_MEANWHILE = re.compile(r"could not obtain lock on relation")
 _OF_ITS_OWN = re.compile(r"(?!(DATABASE|SCHEMA|EXTENSION|ACL|COMMENT|SECURITY LABEL|DEFAULT ACL) )")
@@ -100,6 +101,11 @@ class Dumper:
                         hint="that is altered more often than a dump can begin: back up at another time",
                     ) from None
             except CommandFailed as error:
+                if error.stderr.search(_NO_UTF8):
+                    raise BackupFailed(
+                        "a name, a definition or a setting of the database is not UTF-8, as its encoding is SQL_ASCII",
+                        hint="give it one that is (docs/reference/postgres.md, dump), or use `method: physical`",
+                    ) from None
                 if attempt == ATTEMPTS or error.stalled:
                     raise
                 if error.stderr.search(_WANTED_MEANWHILE):
