@@ -12,7 +12,7 @@ from tests.support.sites import copy_of
 from tests.support.stored import with_repository
 from tests.support.target import PASSWORD, Target, server
 
-from ccdr.engines.postgres.dump.subscriptions import DROP
+from ccdr.engines.postgres.dump.database import DROP_SUBSCRIPTIONS
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +28,7 @@ def clean(target: Target) -> Iterator[None]:
     for database in target.databases - {"postgres", "template0", "template1"}:
         target.psql(f'alter database "{database}" is_template false', check=False)
         if target.psql("select count(*) from pg_subscription", check=False) != "0":
-            target.psql(DROP, database, check=False)
+            target.psql(DROP_SUBSCRIPTIONS, database, check=False)
         target.psql(f'drop database "{database}" with (force)')
     if roles := ", ".join('"{}"'.format(role.replace('"', '""')) for role in target.roles - {"dba"}):
         target.psql(f"drop owned by {roles}; drop role {roles}")

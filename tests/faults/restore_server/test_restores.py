@@ -69,6 +69,8 @@ create materialized view upon as select i from "From far" with no data;
 create function reach() returns text language sql as $$
   select public.dblink_exec('host=/nowhere', 'insert into audit values (1)') $$;
 create function own() returns int language sql as 'select 1';
+create function opaque() returns bigint language plpgsql as 'begin return (select count(*) from public.far); end';
+create materialized view through as select opaque() as n with no data;
 create materialized view called as select reach() as a with no data;
 create materialized view perhaps as select own() as i; create materialized view plain as select id from call;
 create index on called (a);
@@ -89,14 +91,50 @@ def test_views_that_other_servers_fill_come_back_unfilled(source: Source, target
         assert "REFRESH" in str(site.backed_up().json["notes"])
         tested = site.run("test", "p")
         assert (tested.json["verdict"], tested.code) == ("PASS", 0), tested
+        (objects,) = [c["actual"] for c in tested.json["checks"] if c["name"].startswith("objects")]
+        assert objects.endswith(": public.From far, public.called, public.through, public.upon"), (
+            "and not perhaps, plain"
+        )
         site.crm(source, name, checks="restore_test: crm\nchecks:\n  - {kind: identical}\n")
         site.backed_up()
         done = go(site, target.url("crm"))
         assert done.code == 0 and done.json["result"] == "RESTORED", done
         assert target.psql(FILLED, "crm") == ""
         notes = str(done.json["notes"])
-        assert notes.count("REFRESH MATERIALIZED VIEW") == 5 and "away" in notes and 'public."From far"' in notes
+        assert notes.count("REFRESH MATERIALIZED VIEW") == 6 and "away" in notes and 'public."From far"' in notes
         assert_clean(site)
+
+
+# Views whose fill may write where the server runs, seen or through another function; and what surely does not.
+OUTWARD = """
+create function export() returns int language plpgsql as $$
+  begin copy (select 1) to '/tmp/ccdr-exported'; return 1; end $$;
+create function harmless_name() returns int language plpgsql as 'begin return public.export(); end';
+create materialized view outward as select export() as n with no data;
+create materialized view hidden as select harmless_name() as n with no data;
+create extension hstore;
+create materialized view plain as select count(*) as n from call;
+create materialized view trusted as select 'a=>1'::hstore -> 'a' as a;
+set allow_system_table_mods = on;
+update pg_class set relispopulated = true where relkind = 'm';
+"""
+
+
+def test_views_whose_functions_may_write_elsewhere_come_back_unfilled(
+    source: Source, target: Target, tmp_path: Path
+) -> None:
+    with small_database(source, "outward") as name:
+        source.psql(OUTWARD, name)
+        site = with_repository(Site(tmp_path))
+        site.write("pw", f"{PASSWORD}\n", mode=0o600)
+        site.crm(source, name, checks="restore_test: crm\nchecks:\n  - {kind: identical}\n")
+        site.backed_up()
+        done = go(site, target.url("crm"))
+        assert done.code == 0 and done.json["result"] == "RESTORED", done
+        assert target.psql("select pg_stat_file('/tmp/ccdr-exported', true) is null") == "t"
+        assert target.psql(FILLED, "crm") == "plain trusted"
+        assert str(done.json["notes"]).count("REFRESH MATERIALIZED VIEW") == 2
+        assert site.run("test", "p").json["verdict"] == "PASS", "a sandbox is thrown away: there they are filled"
 
 
 def test_an_odd_name_in_place_of_an_empty_database(site: Site, target: Target) -> None:

@@ -109,7 +109,10 @@ select jsonb_build_object(
         from pg_depend d join pg_rewrite r on r.oid = d.objid
         where d.classid = 'pg_rewrite'::regclass and r.ev_type = '1'
         union all
-        select refclassid, refobjid, classid, objid from pg_depend where classid = 'pg_proc'::regclass
+        select refclassid, refobjid, classid, objid from pg_depend
+        where classid in ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_constraint'::regclass)
+        union all
+        select 'pg_constraint'::regclass, oid, 'pg_type'::regclass, contypid from pg_constraint where contypid <> 0
         union all
         select 'pg_class'::regclass, inhrelid, 'pg_class'::regclass, inhparent from pg_inherits
       ), reaching(class, object) as (
@@ -118,12 +121,29 @@ select jsonb_build_object(
         select 'pg_proc'::regclass, oid from pg_proc where prosrc ~* 'dblink'  -- its own, or calls one
         union
         select of_class, of_object from reaching join edge using (class, object)
+      ), running(class, object) as (
+        select class, object from (
+          -- Nobody knows what it does, but of an extension that anybody may have.
+          select 'pg_proc'::regclass::oid as class, oid as object from pg_proc p where oid >= 16384 and not exists (
+            select from pg_depend e join pg_extension x on x.oid = e.refobjid
+            join pg_available_extension_versions v on v.name = x.extname
+            where e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.deptype = 'e'
+              and to_jsonb(v) ->> 'trusted' = 'true')
+          union all  -- what calls the server's own that do something
+          select 'pg_class'::regclass, ev_class from pg_rewrite where ev_class >= 16384 and ev_type = '1' and exists (
+            select from regexp_matches(ev_action::text, ':funcid ([0-9]+)', 'g') f join pg_proc p on p.oid = f[1]::oid
+            where p.oid < 16384 and provolatile = 'v')) begun
+        union
+        select of_class, of_object from running join edge using (class, object)
+      ), others as (
+        select from pg_foreign_server union all select from pg_extension where extname = 'dblink'
       )
-      select jsonb_agg(jsonb_build_array(n.nspname, c.relname, exists (
-               select from reaching where class = 'pg_class'::regclass and object = c.oid)) order by nspname, relname)
+      select jsonb_agg(jsonb_build_array(n.nspname, c.relname, case
+               when exists (select from reaching where class = 'pg_class'::regclass and object = c.oid) then true
+               when exists (select from others) then false end) order by nspname, relname)
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
-      where c.relkind = 'm' and c.relispopulated and (
-        exists (select from pg_foreign_server) or exists (select from pg_extension where extname = 'dblink'))), '[]'),
+      where c.relkind = 'm' and c.relispopulated and (exists (select from others)
+        or exists (select from running where class = 'pg_class'::regclass and object = c.oid))), '[]'),
   'rules', coalesce((
       select jsonb_agg(name order by name) from (
         select conname as name from pg_constraint where oid >= 16384 and contype in ('c', 'f', 'p', 'u', 'x')

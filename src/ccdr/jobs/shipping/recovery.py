@@ -25,8 +25,6 @@ from ccdr.ports.log import Reached, RecoveryTarget, ShippedLog
 from ccdr.ports.place import Place, Progress
 from ccdr.storage.restic import Restic
 
-MOST_NAMED = 5  # tables
-
 
 class Recovers(Protocol):
     """What applies a log: an engine, or whoever makes a new server of it."""
@@ -165,12 +163,11 @@ class Recovery:
         """Of which tables it brings back no rows, as sentences."""
         left = self._reached.left_out if self._reached else {}
         changes = [f"{so_many(n, 'change')} of {name}" for name, n in left.items() if n]
-        told = [f"left out: {', '.join(changes)}, whose rows are in memory alone"] if changes else []
-        if unlogged := [name for name, n in left.items() if not n]:
-            some = ", ".join(unlogged[:MOST_NAMED]) + (", …" if len(unlogged) > MOST_NAMED else "")
-            comes = so_many(len(unlogged), "unlogged table comes", "unlogged tables come")
-            told.append(f"{comes} back empty ({some})")
-        return told
+        unlogged = [name for name, n in left.items() if not n]
+        some = ", ".join([*unlogged[:5], *["…"] * (len(unlogged) > 5)])
+        comes = so_many(len(unlogged), "unlogged table comes", "unlogged tables come")
+        told = [f"left out: {', '.join(changes)}, whose rows are in memory alone"] * bool(changes)
+        return [*told, *[f"{comes} back empty ({some})"] * bool(unlogged)]
 
     def resumed(self, reached: Reached) -> None:
         """An earlier run has carried it out."""

@@ -9,14 +9,25 @@ from typing import Any
 
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.dump import roles
-from ccdr.engines.postgres.dump.definitions import Schema
-from ccdr.engines.postgres.dump.toc import read_toc
+from ccdr.engines.postgres.dump.definitions import SLOT, Schema, statements
+from ccdr.engines.postgres.dump.toc import Toc, read_toc
 from ccdr.engines.postgres.inventory import quote_text
+from ccdr.engines.servers.silenced import Silenced
 from ccdr.ports.place import Place
 
 _IDENT = r'(?:"(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)'
 _CREATE = re.compile(rf"^CREATE DATABASE (?P<name>{_IDENT}) WITH TEMPLATE", re.M)
 _NAMING = re.compile(r"^(?:CREATE DATABASE |\\connect ).*\n", re.M)
+SUBSCRIPTIONS = r"SUBSCRIPTION - |(COMMENT|SECURITY LABEL) - SUBSCRIPTION "  # entries of a table of contents
+_SUBSCRIBES = re.compile(rf"^CREATE SUBSCRIPTION (?P<name>{_IDENT}) .*{SLOT.pattern}", re.M)
+# Asked of a database, which goes only without them.
+DROP_SUBSCRIPTIONS = """\
+set session_replication_role = replica;
+select format('alter subscription %1$I disable; alter subscription %1$I set (slot_name = none); drop subscription %1$I',
+              subname)
+from pg_subscription s join pg_database d on d.oid = s.subdbid where datname = current_database()
+\\gexec
+"""
 # Entries on the database itself, and what every script begins with, before and after \connect.
 _OWN = re.compile(r"(?:DATABASE|DATABASE PROPERTIES) - |(?:ACL|COMMENT|SECURITY LABEL) - DATABASE ")
 _PREAMBLE = re.compile(
@@ -79,3 +90,13 @@ def create_options(facts: Mapping[str, object]) -> str:
     elif facts["locale_provider"] == "b":
         options += f" locale_provider builtin builtin_locale '{facts['icu_locale']}'"
     return options
+
+
+def subscriptions(place: Place, dump: Path, toc: Toc) -> tuple[str, list[Silenced]]:
+    """The SQL that makes those of the database, without their slots; and what stands still by that."""
+    made, found = "\n".join(statements(place, dump, toc, re.compile(SUBSCRIPTIONS))), []
+    for match in _SUBSCRIBES.finditer(made):
+        name, slot = match["name"], match["slot"]
+        on = f"ALTER SUBSCRIPTION {name} SET (slot_name = {slot}); ALTER SUBSCRIPTION {name} ENABLE"
+        found.append(Silenced(f"the subscription {name} is disabled and has no slot: {slot} is the source's", on))
+    return SLOT.sub("NONE", made), found

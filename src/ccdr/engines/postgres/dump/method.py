@@ -6,7 +6,8 @@ What the dump does not hold (roles, database settings, owners of large objects) 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,9 @@ from ccdr.engines.postgres.connection import PSQL, major_of
 from ccdr.engines.postgres.dump import extensions, identity, references, roles
 from ccdr.engines.postgres.dump.capture import Dumper
 from ccdr.engines.postgres.dump.database import drop_what_was_dropped
+from ccdr.engines.postgres.dump.definitions import statements
 from ccdr.engines.postgres.dump.toc import read_toc
-from ccdr.engines.postgres.dump.unfilled import unfilled
+from ccdr.engines.postgres.dump.unfilled import FILLED, perhaps, unfilled
 from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo
 from ccdr.engines.postgres.silenced import without_jobs
 from ccdr.engines.servers.methods import unloadable
@@ -160,9 +162,12 @@ class Dump:
             else:
                 box.run([*made, *sections, box.path(dump)], env=admin, what="pg_restore")
             within, last = [*within, "--section=post-data"], None
-            if views := unfilled(manifest.contents, live=False):
+            later = perhaps(manifest.contents)
+            if views := [*unfilled(manifest.contents, live=False), *later]:
                 within, last = [*within, "-L", "/dev/stdin"], read_toc(box, dump).lines(extensions.AFTER, views)
             box.run([*within, box.path(dump)], stdin=last, env=admin, what="pg_restore")
+            if later:
+                self._fill(box, manifest, dump, later)
             drop_what_was_dropped(box, self.restored_env(manifest), manifest.contents)
         except CommandFailed as error:
             listing = (restored / "toc.list").read_text("utf-8", "surrogateescape")
@@ -171,6 +176,12 @@ class Dump:
                 or references.raised(error, listing)
                 or unloadable(error, questions.lacks(inventory.extensions), manifest)
             ) from None
+
+    def _fill(self, box: Place, manifest: Manifest, dump: Path, views: Iterable[tuple[str, str]]) -> None:
+        """One whose fill fails stays as it is: it may reach another server, and `identical` names it."""
+        wanted = re.compile("|".join(re.escape(f"{FILLED} {schema} {name} ") for schema, name in views))
+        script = "\n".join(statements(box, dump, read_toc(box, dump), wanted))
+        box.run([*PSQL, "-f", "-"], stdin=script, env=self.restored_env(manifest), what="filling views", alone=True)
 
     @staticmethod
     def _image_has_extensions(box: Place, inventory: Inventory) -> None:

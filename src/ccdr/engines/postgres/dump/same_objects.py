@@ -8,9 +8,8 @@ from pathlib import Path
 
 from ccdr.engines.compared import judged
 from ccdr.engines.postgres.dump.database import create_options, named_alike
-from ccdr.engines.postgres.dump.definitions import of_database, schema, title, type_of
-from ccdr.engines.postgres.dump.subscriptions import TITLES
-from ccdr.engines.postgres.dump.unfilled import FILLED, unfilled
+from ccdr.engines.postgres.dump.definitions import SUBSCRIBES, of_database, schema, title, type_of
+from ccdr.engines.postgres.dump.unfilled import FILLED, perhaps, unfilled
 from ccdr.model.values import CheckResult
 from ccdr.ports.check import CheckContext
 
@@ -30,10 +29,12 @@ def same_objects(
     captured, restored = schema(box, dump), schema(box, again)
     if working is not None:
         captured, restored = named_alike(captured, restored, working)
-    left = {f"{FILLED} {s}.{n}" for s, n in unfilled(context.manifest.contents, live=working is not None)}
-    old = _without(captured.statements(), left)
     new = restored.statements()
-    note = f", {len(left)} of them left unfilled, as another server fills it" if left else ""
+    views = [*unfilled(context.manifest.contents, live=working is not None), *perhaps(context.manifest.contents)]
+    left = {f"{FILLED} {s}.{n}" for s, n in views} - {title(s) for s in new}
+    old = _without(captured.statements(), left)
+    names = ", ".join(sorted(one.removeprefix(f"{FILLED} ") for one in left))
+    note = f", {len(left)} left unfilled, as what fills them may act on more than the database: {names}" if left else ""
     differing = [*(old - new), *(new - old)]
     lost = _titles(old) - _titles(new)
     # What stands in no dump without -C could not be compared again.
@@ -41,7 +42,7 @@ def same_objects(
         reprinted = sum((old - new).values())
         # Whether a materialised view is filled stands in whole dumps alone; what subscribes is not loaded once more.
         captured = schema(box, dump, whole=False)
-        filled = {s: n for s, n in captured.statements().items() if type_of(s) == FILLED or TITLES.match(title(s))}
+        filled = {s: n for s, n in captured.statements().items() if type_of(s) == FILLED or SUBSCRIBES.match(title(s))}
         old = _loaded_once(context, env, dump, working) + _without(filled, left)
         new = schema(box, again, whole=False).statements()
         note += f", {reprinted} of them printed otherwise by PostgreSQL after a load"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ccdr.engines.postgres import address, captured_settings, questions
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, untimed, untriggered
-from ccdr.engines.postgres.dump import database, extensions, fitness, parts, references, roles, subscriptions
+from ccdr.engines.postgres.dump import database, extensions, fitness, parts, references, roles
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
 from ccdr.engines.postgres.dump.same_objects import BESIDE
 from ccdr.engines.postgres.dump.toc import read_toc
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 MAINTENANCE = "postgres"  # where one connects to make and rename databases
 # With what they need there already, and subscriptions left for last.
-_ALONE = re.compile(f"(?!{subscriptions.ENTRIES}){extensions.AFTER.pattern}")
+_ALONE = re.compile(f"(?!{database.SUBSCRIPTIONS}){extensions.AFTER.pattern}")
 # What became of a renaming whose client was stopped: its session may still wait for a lock, and go on once it has it.
 NAMED = """
 select set_config('ccdr.working', :'working', false) \\g /dev/null
@@ -82,7 +82,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
     roles_sql: str = ""
     bootstrap: str = ""
     version: str = "0"  # the server's, once it was looked at
-    subscriptions: Sequence[str] = ()  # that the database has
+    before_drop: str = ""  # what a person types in the loaded database before they drop it
 
     @classmethod
     def of(cls, url: str, engine: Postgres, password_file: Path | None, ca_file: Path | None) -> PostgresTarget:
@@ -178,7 +178,11 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
                 place.run(call, stdin=entries, env=admin, what="pg_restore", pulse=loaded.pulse)
             database.drop_what_was_dropped(place, loaded.env, manifest.contents)
             if not in_part(manifest):
-                self._subscribe(place, loaded, subscriptions.read(place, restored / "dump", toc))
+                script, silenced = database.subscriptions(place, restored / "dump", toc)
+                self._script(place, loaded.env, script, "making subscriptions", inventory.encoding)
+                self.notes += told(silenced)
+                names = map(quote_name, inventory.facts.get("subscriptions") or ())
+                self.before_drop = "; ".join(f"DROP SUBSCRIPTION {name}" for name in names)
             properties = database.database_properties(place, restored / "dump", self.working)
             what = "setting the database's properties"
             # From within, byte for byte: a comment on a database is kept in the encoding of whoever writes it.
@@ -194,12 +198,6 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
                 or does_not_load(error)
             ) from None
         return loaded
-
-    def _subscribe(self, place: Place, loaded: Loaded, script: str) -> None:
-        without = subscriptions.without_slots(script)
-        self._script(place, loaded.env, without, "making subscriptions", loaded.inventory.encoding)
-        self.subscriptions = loaded.inventory.facts.get("subscriptions") or []
-        self.notes += told(subscriptions.let_go(script))
 
     def _make_roles(self, source: Source, restored: Path, inventory: Inventory) -> None:
         """Those that the server lacks by now: another database, restored beside this one, may have brought some."""
@@ -264,8 +262,8 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         if self.began:
             with contextlib.suppress(CcdrError):  # a captured template's copy is one too, and could not be dropped
                 self._sql(place, admin, f"alter database {self.working} is_template false")
-            with contextlib.suppress(CcdrError):  # nor could a database that subscribes
-                self._script(place, self._env(source, self.working), subscriptions.DROP, "dropping subscriptions")
+                # Nor could one that subscribes.
+                self._script(place, self._env(source, self.working), database.DROP_SUBSCRIPTIONS, "unsubscribing")
             for name in (f"{self.working}{BESIDE}", self.working):
                 with or_left(left, f"the database {name} at {self.shown}", "drop it once the server answers"):
                     self._sql(place, admin, f"drop database if exists {name} with (force)")
@@ -280,7 +278,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
 
     def standing(self) -> str:
         rename = f"alter database {self.working} rename to {quote_name(self.name)}"
-        first = f" (in it before: `{dropped}`)" if (dropped := subscriptions.dropped(self.subscriptions)) else ""
+        first = f" (in it before: `{self.before_drop}`)" if self.before_drop else ""
         return f"what was restored stands as {self.working} at {self.shown}: `{rename}`, or drop it{first}"
 
     # --------------------------------------------------------------------------------------------------

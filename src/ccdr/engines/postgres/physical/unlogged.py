@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from ccdr.ports.place import Place
 
 MOST_NAMED = 5
 _UNLOGGED = """\
-select to_json(format('%s.%s.%s', current_database(), n.nspname, c.relname))
+select translate(format('%s.%s.%s', current_database(), n.nspname, c.relname), e'\\n', ' ')
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relpersistence = 'u' and c.relkind = 'r' order by n.nspname, c.relname
 """
@@ -20,7 +19,7 @@ where c.relpersistence = 'u' and c.relkind = 'r' order by n.nspname, c.relname
 
 def unlogged(box: Place, env: Mapping[str, str]) -> list[str]:
     """Of all databases of the restored server: `database.schema.table`."""
-    return [json.loads(line) for line in questions.of_each(box, env, _UNLOGGED)]
+    return questions.of_each(box, env, _UNLOGGED)
 
 
 def emptied(contents: Mapping[str, Any]) -> str | None:
