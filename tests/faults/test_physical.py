@@ -125,6 +125,23 @@ def test_which_unlogged_tables_come_back_empty_is_told_before_and_after(own: Sit
     assert done.json["verdict"] == "PASS", "with a tablespace that lies in the data directory"
 
 
+def test_a_file_that_is_a_link_elsewhere_is_missed(own: Site, server: Cluster) -> None:
+    """pg_basebackup leaves it out, and exits 0; no check of an index opens every one."""
+    server.psql("create table linked as select array[n] as a from generate_series(1, 9) n", "crm")
+    server.psql("create index linked_gin on linked using gin (a)", "crm")
+    path = server.psql("checkpoint; select pg_relation_filepath('linked_gin')", "crm")
+    server.run("sh", "-c", f"mv {DATA}/{path} /tmp/away && ln -s /tmp/away {DATA}/{path}")
+    try:
+        assert own.run("backup", "p", "--asset", "crm").code == 0
+    finally:
+        server.run("mv", "/tmp/away", f"{DATA}/{path}")
+        server.psql("drop table linked", "crm")
+    done = own.run("test", "p", "--asset", "crm")
+    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
+    (wrong,) = [c["actual"] for c in done.json["checks"] if c["name"] == "server"]
+    assert "crm.public.linked_gin" in wrong
+
+
 # --- integrity ------------------------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,13 @@ from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, Verdict
 from ccdr.ports.check import CheckContext
 
+# pg_basebackup leaves out what is a link in the data directory, and no file of it is listed then.
+_FILELESS = """\
+select translate(format('no file of %s.%s.%s', current_database(), n.nspname, c.relname), e'\\n', ' ')
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'i', 'S', 't', 'm') and c.relpersistence <> 't'
+  and pg_stat_file(pg_relation_filepath(c.oid), true) is null order by n.nspname, c.relname
+"""
 SERVER = "select system_identifier, timeline_id from pg_control_system(), pg_control_checkpoint();"
 
 
@@ -64,7 +71,7 @@ def _server(context: CheckContext, env: Mapping[str, str]) -> CheckResult:
         [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", SERVER], env=env, what="asking the server"
     ).stdout
     identifier, timeline = output.strip().split("|")
-    wrong = []
+    wrong = questions.of_each(context.sandbox, env, _FILELESS)
     if identifier != contents["system_identifier"]:
         wrong.append(f"its identifier is {identifier}")
     if int(timeline) < contents["timeline"]:  # one that replays more of the log may begin a new one
