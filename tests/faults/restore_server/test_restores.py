@@ -137,6 +137,35 @@ def test_views_whose_functions_may_write_elsewhere_come_back_unfilled(
         assert site.run("test", "p").json["verdict"] == "PASS", "a sandbox is thrown away: there they are filled"
 
 
+PAID = """
+create table paid (amount money);
+alter database {name} set lc_monetary = 'de_DE.utf8';
+set lc_monetary = 'de_DE.utf8'; insert into paid values ('1.234,56 €');
+grant alter system on parameter ccdr.thing to public;
+"""
+
+
+def test_money_is_read_as_it_was_written_and_what_all_may_set_is_told(
+    source: Source, target: Target, tmp_path: Path
+) -> None:
+    with small_database(source, "paid") as name:
+        source.psql(PAID.format(name=name), name)
+        try:
+            site = with_repository(Site(tmp_path))
+            site.write("pw", f"{PASSWORD}\n", mode=0o600)
+            site.crm(source, name, checks="restore_test: crm\nchecks:\n  - {kind: identical}\n")
+            site.backed_up()
+        finally:
+            source.psql("revoke alter system on parameter ccdr.thing from public", name)
+        done = go(site, target.url("crm"))
+        assert done.code == 0 and done.json["result"] == "RESTORED", done
+        assert target.psql("select amount::numeric from paid", "crm") == "1234.56"
+        assert any("PUBLIC" in note and "ccdr.thing" in note for note in done.json["notes"]), done.json["notes"]
+        assert target.psql("select count(*) from pg_parameter_acl where parname = 'ccdr.thing'") == "0", (
+            "the server is not this database's alone"
+        )
+
+
 def test_an_odd_name_in_place_of_an_empty_database(site: Site, target: Target) -> None:
     name = "a \"b\" 'c' $d/e\\f ; drop"
     quoted = '"' + name.replace('"', '""') + '"'

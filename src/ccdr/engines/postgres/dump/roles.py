@@ -19,6 +19,7 @@ _OF_ALL = re.compile(r"ALTER ROLE ALL SET ")
 _ALL_SETTING = re.compile(rf"ALTER ROLE ALL SET (?P<name>{_NAME}(?:\.{_NAME})*) TO (?P<value>.*);", re.DOTALL)
 _MEMBER = re.compile(rf"GRANT (?P<role>{_NAME}) TO (?P<member>{_NAME})(?=[ ;])")
 _PARAMETER = re.compile(rf"GRANT [A-Z, ]+ ON PARAMETER (?P<name>[^;]+) TO (?P<role>{_NAME})(?=[ ;])")
+_TO_PUBLIC = re.compile(r"GRANT [A-Z, ]+ ON PARAMETER [^;]+ TO PUBLIC(?=[ ;])")
 _GRANTOR = re.compile(rf" GRANTED BY (?P<role>{_NAME})(?=;\Z)")
 
 
@@ -66,6 +67,11 @@ def needed(script: str, missing: Collection[str], bootstrap: str) -> list[str]:
                 statement = f"{statement[: grantor.start()]};"
             chosen.append(statement)
     return chosen
+
+
+def to_public(script: str) -> list[str]:
+    """Statements that grant everybody of the server what is its own."""
+    return [statement for statement in statements(script) if _TO_PUBLIC.match(statement)]
 
 
 def undoing(made: Collection[str]) -> list[str]:

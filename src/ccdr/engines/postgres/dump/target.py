@@ -82,6 +82,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
     roles_sql: str = ""
     bootstrap: str = ""
     version: str = "0"  # the server's, once it was looked at
+    lc_monetary: str | None = None  # in which the captured rows write money
     before_drop: str = ""  # what a person types in the loaded database before they drop it
 
     @classmethod
@@ -118,6 +119,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         if manifest.method == "physical":
             raise refuse_whole_server("a base backup")
         self.run, inventory = run, Inventory(manifest.contents)
+        self.lc_monetary = inventory.lc_monetary
         place, env = source.place, {**self._looking(source, MAINTENANCE), "PGCLIENTENCODING": "UTF8"}
         facts = fitness.Facts.ask(place, env)
         self.refuse_sources(facts.identifier, sources, onto_source_server=onto_source_server)
@@ -203,6 +205,8 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         """Those that the server lacks by now: another database, restored beside this one, may have brought some."""
         self.roles_sql = (restored / "roles.sql").read_text("utf-8", "surrogateescape")
         self.bootstrap = inventory.bootstrap
+        if public := roles.to_public(self.roles_sql):
+            self.notes.append(f"grants to PUBLIC are the whole server's, and not carried over: `{' '.join(public)}`")
         with self.shared.alone:
             looking = {**self._looking(source, MAINTENANCE), "PGCLIENTENCODING": "UTF8"}
             missing = self.captured.difference(fitness.Facts.ask(source.place, looking).roles)
@@ -290,6 +294,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
 
     def _env(self, source: Source, database: str) -> dict[str, str]:
         options = f"{OWN_OPTIONS} -c lc_messages=C{untimed(self.version)}{untriggered(self.version)}"
+        options += f" -c lc_monetary={self.lc_monetary}" if self.lc_monetary else ""
         return {**self._looking(source, database), "PGOPTIONS": options}
 
     @staticmethod
