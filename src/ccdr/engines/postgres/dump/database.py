@@ -99,4 +99,5 @@ def subscriptions(place: Place, dump: Path, toc: Toc) -> tuple[str, list[Silence
         name, slot = match["name"], match["slot"]
         on = f"ALTER SUBSCRIPTION {name} SET (slot_name = {slot}); ALTER SUBSCRIPTION {name} ENABLE"
         found.append(Silenced(f"the subscription {name} is disabled and has no slot: {slot} is the source's", on))
-    return SLOT.sub("NONE", made), found
+    # Event triggers are there by now, and not for this.
+    return f"set session_replication_role = replica;\n{SLOT.sub('NONE', made)}", found
