@@ -54,7 +54,7 @@ def recovered(past: Chronicle, hours: float, state: str = "done", verdict: str =
 
 
 def recovery_crashed(past: Chronicle) -> None:
-    past.wrote(-9 * DAY, "recover.start", asset=None, plan_sha256=NOUGHT, assets=[])
+    past.wrote(-9 * DAY, "recover.start", asset=None, plan_sha256=NOUGHT, assets=[], decided_sha256=NOUGHT)
 
 
 CLOCK = {"clock": "gdpr-33", "law": "GDPR 33(1)", "to": "authority", "within_s": 259200.0, "before_s": 64800.0}
@@ -87,7 +87,7 @@ def closed(past: Chronicle, hours: float, name: str = "inc-1", cause: str = "reh
 
 
 def begun(past: Chronicle, hours: float, run: str) -> int:
-    return past.wrote(hours, "recover.start", run, asset=None, plan_sha256=NOUGHT, assets=[])
+    return past.wrote(hours, "recover.start", run, asset=None, plan_sha256=NOUGHT, assets=[], decided_sha256=NOUGHT)
 
 
 def then(*told: Callable[[Chronicle], object]) -> Callable[[Chronicle], None]:
@@ -155,7 +155,7 @@ def version(past: Chronicle, hours: float) -> None:
 
 
 def kept(past: Chronicle, hours: float) -> None:
-    past.wrote(hours, "plan.stored", asset=None, digest=NOUGHT, snapshot=NOUGHT)
+    past.wrote(hours, "plan.stored", asset=None, digest=NOUGHT, snapshot=NOUGHT, repository=past.repository)
 
 
 def versioned(past: Chronicle, restic: str) -> None:

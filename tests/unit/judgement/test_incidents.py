@@ -190,7 +190,9 @@ def test_seen_from_a_copy_the_plan_has_its_own_incidents(past: Chronicle) -> Non
     past.began(1, "restore", "from-a-copy", copy="offsite")
     plan = seen_from(past.histories, "p", "offsite")["p", None]
     assert list(plan.incidents) == ["inc-1"] and [run for run, *_ in plan.without_incident] == ["from-a-copy"]
-    past.wrote(2, "recover.start", "r-1", asset=None, plan_sha256=NOUGHT, assets=[], copy="offsite")
+    past.wrote(
+        2, "recover.start", "r-1", asset=None, plan_sha256=NOUGHT, decided_sha256=NOUGHT, assets=[], copy="offsite"
+    )
     past.began(3, "restore", "part-of-it", copy="offsite")
     assert [run for run, *_ in history(past).without_incident] == ["from-a-copy", "r-1"]
 
@@ -223,7 +225,9 @@ def test_a_clock_that_is_added_counts_as_well(past: Chronicle) -> None:
 
 def test_a_recovery_that_was_killed_before_it_had_one_goes_on_as_the_one_that_resumes_it(past: Chronicle) -> None:
     begun(past, 0, "r-1")
-    past.wrote(1, "recover.start", "r-2", asset=None, plan_sha256=NOUGHT, assets=[], resumes="r-1")
+    past.wrote(
+        1, "recover.start", "r-2", asset=None, plan_sha256=NOUGHT, decided_sha256=NOUGHT, assets=[], resumes="r-1"
+    )
     assert [run for run, *_ in history(past).without_incident] == ["r-2"]
     opened(past, 2, run="r-2")
     assert history(past).without_incident == []

@@ -53,7 +53,7 @@ def restored(made: Chronicle, hours: float, run: str = "x", **more: Any) -> None
 
 
 def recovered(made: Chronicle, hours: float, run: str = "y", **more: Any) -> None:
-    made.wrote(hours, "recover.start", run, asset=None, plan_sha256=NOUGHT, assets=[], **more)
+    made.wrote(hours, "recover.start", run, asset=None, plan_sha256=NOUGHT, decided_sha256=NOUGHT, assets=[], **more)
 
 
 def key_added(made: Chronicle, hours: float, why: str = "command") -> None:

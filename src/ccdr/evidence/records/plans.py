@@ -143,4 +143,4 @@ class PlanStored(Record, frozen=True, kw_only=True, gc=False):
     version: Literal[4]
     digest: Digest
     snapshot: Digest
-    repository: Annotated[Digest | None, about("SHA-256 of the repository's address; null: not known")] = None
+    repository: Annotated[Digest, about("SHA-256 of the repository's address")]
