@@ -28,7 +28,7 @@ from ccdr.model.errors import BackupBad, PlanUnconfirmed
 from ccdr.plans import load_named
 from ccdr.plans.targets import NewServer, Target
 from ccdr.plans.trust import MARK, Command, confirm, require_confirmed
-from ccdr.plans.versions import digest_of
+from ccdr.plans.versions import PLAN_FORMAT, digest_of
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,8 @@ def planted(host: Site, files: dict[str, str | None], *more: str, plan: str = "p
         else:
             (place / name).write_text(text)
     sums = {name: sha256((text or "").encode()).hexdigest() for name, text in files.items()}
-    tags = ["ccdr-3", "kind=plan", f"plan={plan}", f"version={digest or digest_of(sums)}", *more]
+    form = () if any(one.startswith("plan_format=") for one in more) else (f"plan_format={PLAN_FORMAT}",)
+    tags = ["ccdr-3", "kind=plan", f"plan={plan}", f"version={digest or digest_of(sums)}", *form, *more]
     restic_of(host.root, "backup", "-q", str(place), *(word for tag in tags for word in ("--tag", tag)))
     return place
 
@@ -301,7 +302,18 @@ def test_a_path_that_a_snapshot_names_is_never_an_option_of_restics(host: Site) 
 
 def test_a_version_dated_in_the_future_never_wins(host: Site, lost: Site) -> None:
     place = planted(host, {"plans/p.yaml": text_of(lost)}, plan="p")
-    tags = ("--tag", "ccdr-3", "--tag", "kind=plan", "--tag", "plan=p", "--tag", f"version={'1' * 64}")
+    tags = (
+        "--tag",
+        "ccdr-3",
+        "--tag",
+        "kind=plan",
+        "--tag",
+        "plan=p",
+        "--tag",
+        f"version={'1' * 64}",
+        "--tag",
+        "plan_format=2",
+    )
     restic_of(host.root, "backup", "-q", "--time", "2036-01-01 00:00:00", str(place), *tags)
     done = bootstrapped(host)
     assert done.code == 1 and any("future" in said for said in done.json["passed_over"])
@@ -322,7 +334,7 @@ def test_a_plan_of_a_newer_ccdr_that_says_nothing_new_is_used(host: Site, lost: 
     files = {"plans/p.yaml": text_of(lost, **{"rpo: 1h": "rpo: 9h"}), "restore_tests/recordings.yaml": checks_of(lost)}
     planted(host, files, "ccdr=99.0.0")  # type: ignore[arg-type]
     assert bootstrapped(host).code == 0 and asked(host, "snapshots", "p").code == 0
-    planted(host, files, "ccdr=99.0.0", "plan_format=2")  # type: ignore[arg-type]
+    planted(host, files, "ccdr=99.0.0", "plan_format=3")  # type: ignore[arg-type]
     done = bootstrapped(host, into="newer")
     assert done.code == 0 and done.json["plans"][0]["newer"]
     assert asked(host, "snapshots", "p", into="newer").code == 3

@@ -85,7 +85,7 @@ class Past:
         checks = [{"kind": "identical", "name": "all files", "status": own or verdict, "expected": "0", "actual": "0"}]
         body = {
             "verdict": verdict, "reason": None if verdict == "PASS" else "it broke",
-            "snapshot": {"id": snapshot, "verdict": own or verdict, "selected": selected, "consistent_point": rfc3339(when), "bytes": 5},
+            "snapshot": {"id": snapshot, "verdict": own or (None if verdict == "SKIPPED" else verdict), "selected": selected, "consistent_point": rfc3339(when), "bytes": 5},
             "phases": {"fetch": 1.0, "load": 2.0}, "checks": checks, "findings": [],
             "rto": {"objective_s": 1800, "achieved_s": took if "PASS" in (verdict, own) else None, "basis": basis, "verdict": "MET"},
         }  # fmt: skip

@@ -207,7 +207,7 @@ def test_a_plan_that_is_planted_is_the_newest_until_the_next_look_of_this_host(t
     (place / "plans").mkdir()
     (place / "plans/p.yaml").write_text(text.replace("rpo: 1h", "rpo: 9h"))
     sums = {str(p.relative_to(place)): sha256(p.read_bytes()).hexdigest() for p in place.rglob("*.yaml")}
-    tags = ["ccdr-3", "kind=plan", "plan=p", f"version={digest_of(sums)}"]
+    tags = ["ccdr-3", "kind=plan", "plan=p", f"version={digest_of(sums)}", "plan_format=2"]
     restic_of(twin.root, "backup", "-q", str(place), *(word for tag in tags for word in ("--tag", tag)))
     assert "rpo: 9h" in bootstrapped(twin, tmp_path / "one"), "a bare host takes it"
     (twin.state / "plans/p/stored.json").unlink()  # as after a day, when what is stored there is looked at again

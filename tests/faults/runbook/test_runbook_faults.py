@@ -390,9 +390,9 @@ def test_what_does_not_answer_fails_a_health_check_and_only_tells_a_look(
 def test_a_planted_command_never_runs_before_somebody_has_seen_it(with_runbook: Written, tmp_path: Path) -> None:
     site = with_runbook(f"x: {say('x')}")
     mark = {
-        "format": 1, "taken": "2026-11-24T12:00:00Z",
+        "format": 2, "taken": "2026-11-24T12:00:00Z",
         "repository": {"url": str(site.repo), "password_file": str(site.root / "plans/key"), "env_file": None},
-        "plans": {"p": {"version": "0" * 64, "files": {}, "plan_format": 1, "ccdr": None, "made": False, "confirmed": []}},
+        "plans": {"p": {"version": "0" * 64, "files": {}, "plan_format": 2, "ccdr": None, "made": False, "confirmed": []}},
     }  # fmt: skip
     site.write("plans/.ccdr-bootstrap.json", json.dumps(mark))
     done = site.run("runbook", "run", "p")

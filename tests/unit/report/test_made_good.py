@@ -14,7 +14,7 @@ from ccdr.model.values import rfc3339
 def test_what_failed_elsewhere_is_made_good_by_what_was_stored_after_it_whenever_the_test_ended(past: Past) -> None:
     """The test's record comes after the backup that made up for it: it had looked by then."""
     snapshot = past.fine()
-    seq = past.wrote(NOW - 24 * MINUTE, "backup.end", result="FAILED", reason="disk full", snapshot=None)
+    seq = past.wrote(NOW - 24 * MINUTE, "backup.end", run="full", result="FAILED", reason="disk full", snapshot=None)
     past.backup(NOW - 20 * MINUTE)
     newer = {"seq": seq, "at": rfc3339(NOW - 24 * MINUTE)}
     past.test(NOW - 18 * MINUTE, snapshot, "FAIL", own="PASS", newer_failed=True, newer=newer)

@@ -92,7 +92,7 @@ def test_what_was_due_where_no_version_tells_is_not_known_and_not_nought(past: P
     )
     assert row["due"] is None and row["due_recorded"] == 99
     assert re.search(r'<th scope="row">backup</th><td class="num">not known</td><td class="num warn">3</td>', page)
-    past.wrote(NOW - 2 * HOUR, "sandbox.reap", plan=None, asset=None, removed=1)
+    past.wrote(NOW - 2 * HOUR, "sandbox.reap", plan=None, asset=None, removed=["one"])
     page = written(html(past.report()))
     assert page.count('<th scope="row">sandbox.reap</th>') == 1, "of no plan: counted once, and never due"
     assert '<th scope="row">sandbox.reap</th><td class="num nil">–</td>' in page

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tests.support.past import HOUR, MINUTE, NOW, Past, rows_of, written
 
 from ccdr.model.errors import UsageProblem
-from ccdr.model.trouble import Level
 from ccdr.model.values import rfc3339
 from ccdr.telling.report import Period, html, reading
 from ccdr.telling.report.evidence import Evidence
@@ -38,7 +37,7 @@ def test_every_run_is_a_row_whatever_became_of_it(past: Past) -> None:
     past.wrote(NOW - 4 * HOUR, "backup.start", run="killed")
     past.wrote(NOW - 3 * HOUR, "restore.start", run="x")
     past.wrote(NOW - 3 * HOUR, "restore.end", run="x", result="REFUSED", reason="not empty")
-    past.wrote(NOW - 2 * HOUR, "sandbox.reap", plan=None, asset=None, removed=1)
+    past.wrote(NOW - 2 * HOUR, "sandbox.reap", plan=None, asset=None, removed=["one"])
     report = past.report()
     told = [(r["what"], r["outcome"], r["count"], r["reason"]) for r in rows_of(report)[:-1]]
     assert told == [
@@ -87,7 +86,7 @@ def test_a_run_that_ended_while_the_ledger_was_read_is_no_crash(
         def read(*args: Any) -> Any:
             found = really(*args)
             if ends:
-                past.wrote(NOW, "backup.end", run=run.id, result="STORED", reason=None, snapshot=None)
+                past.wrote(NOW, "backup.end", run=run.id, result="FAILED", reason="full", snapshot=None)
                 going.close()
             return found
 
@@ -151,18 +150,6 @@ def test_the_sums_add_up(made: list[tuple[str, int, int | None, str, int]]) -> N
         outcomes = sum(count for key, count in tally.items() if key not in ("due", "started", "MISSED"))
         scheduled = sum(r.verb == verb and r.by == "run" and r.outcome != "MISSED" for r in evidence.runs)
         assert tally["started"] == outcomes and tally["due"] == scheduled + tally["MISSED"]
-
-
-def test_what_an_older_ccdr_did_not_record_is_not_known(past: Past) -> None:
-    """Where the copies lie, until the next backup has looked."""
-    past.fine()
-    del (last := dict(past.ledger.records(reverse=True).__next__()))["beside_source"]
-    body = {key: last[key] for key in ("result", "reason", "snapshot", "added_bytes", "findings", "phases")}
-    past.wrote(NOW - 9 * MINUTE, "backup.end", run="older", **body)
-    answer = past.report().answer
-    assert (answer.word, answer.level) == ("Yes, but it is not known where the copies are", Level.NEAR), answer
-    past.backup(NOW - 8 * MINUTE)
-    assert past.report().answer.word == "Yes"
 
 
 def test_what_no_plan_names_any_more_is_shown_as_such(past: Past) -> None:

@@ -38,7 +38,7 @@ from ccdr.jobs.shipping.proven import Proven
 from ccdr.jobs.shipping.shipment import Shipment
 from ccdr.jobs.shipping.source_history import SourceHistory
 from ccdr.jobs.shipping.spool import Spool
-from ccdr.jobs.shipping.stored_batch import INDEX, StoredBatch
+from ccdr.jobs.shipping.stored_batch import INDEX, INDEX_FORMAT, StoredBatch
 from ccdr.jobs.shipping.stored_until import logged as logged_up_to
 from ccdr.jobs.upkeep.log import needed_log
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
@@ -282,6 +282,7 @@ def fetched(tmp_path: Path) -> tuple[Path, Choice, Any]:
     b = replace(LATER, heads={}, server=None, skew=None)
     body = {
         "plan": "p",
+        "format": INDEX_FORMAT,
         "asset": "crm",
         "source": "s",
         "point": rfc3339(b.point),

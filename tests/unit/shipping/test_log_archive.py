@@ -124,7 +124,7 @@ def test_what_was_not_known_is_not_tagged(job: Job, repo: Repository) -> None:
     assert (found.first, found.last, found.open, found.server, found.skew, found.anew) == (None,) * 6
     assert found.heads == {} and found.begins == segment(5)
     assert sorted(s.partition("=")[0] for s in repo.there[0].tags) == sorted(
-        ["ccdr", "kind", "plan", "asset", "run", "batch", "point", "position"]
+        ["ccdr-3", "kind", "plan", "asset", "run", "batch", "point", "position"]
     )
     assert "heads" not in json.dumps(said(job, 1, heads={}))
     assert said(job, 1, heads={segment(9): "x"}) == said(job, 1), "of others nothing is told"

@@ -73,17 +73,17 @@ def test_a_manifest_is_the_same_text_in_whatever_order_it_was_made() -> None:
 
 def test_one_of_a_later_format_is_refused_by_its_number() -> None:
     """It is no damage: a newer ccdr can read it."""
-    with pytest.raises(WrittenByNewer, match="format 3, and was written by a newer ccdr") as told:
-        parse_manifest('{"format": 3}')
+    with pytest.raises(WrittenByNewer, match="format 4, and was written by a newer ccdr") as told:
+        parse_manifest('{"format": 4}')
     assert told.value.exit_code is Exit.NOT_CARRIED_OUT and "upgrade ccdr on this host" in (told.value.hint or "")
 
 
-def test_a_key_that_is_not_known_is_no_damage() -> None:
-    made = Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {}, {}, {})
-    text = manifest_text(made)
-    assert parse_manifest(text.replace("{", '{"tenant":"acme",', 1)) == made
-    before = text.replace('"format":2', '"format":1')
-    assert parse_manifest(before) == replace(made, format=1), "from before it attested anything"
+def test_a_key_that_is_not_known_and_a_format_of_before_are_damage() -> None:
+    text = manifest_text(Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {}, {}, {}))
+    for other, said in ((text.replace("{", '{"tenant":"acme",', 1), "tenant"), (text.replace(":3", ":2"), "before")):
+        assert other != text
+        with pytest.raises(BackupBad, match=said):
+            parse_manifest(other)
 
 
 def test_what_a_manifest_attests_is_read_back_and_half_of_it_is_damage() -> None:

@@ -3,8 +3,8 @@
 A directory of segments `<first seq, 12 digits>.jsonl`, one chain across all of them. A line is compact JSON
 in UTF-8: `seq` from 1, `prev` (SHA-256 of the exact bytes of the line before, newline included; 64 zeros for
 the first), `time` (UTC, microseconds), `host`, `actor`, `kind`, `plan`, `asset`, `run`, `version`, then the
-record's own keys, as its kind's definition has them (records/). From version 2 on, all texts are of closed kinds
-(older.py keeps those of before from readers). Beside them lie `lock` (the writers'), `id` (which ledger it is, as its
+record's own keys, as its kind's definition has them (records/). All texts are of closed kinds.
+Beside them lie `lock` (the writers'), `id` (which ledger it is, as its
 record `ledger.begin` says: lineage/) and `torn-*.bin` (what a crashed writer left of a line; or a whole last line
 that was changed: its record says so, and it is a finding).
 
