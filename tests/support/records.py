@@ -1,4 +1,5 @@
-"""Whole records of every kind, made from the definitions: a new kind is tested by being listed."""
+"""Whole records of every kind, and values of any other type, made from the definitions: a new kind is tested by being
+listed."""
 
 from __future__ import annotations
 
@@ -18,33 +19,34 @@ def body_of(kind: str, *, full: bool = True) -> dict[str, Any]:
     info = inspect.type_info(KINDS[kind])
     assert isinstance(info, inspect.StructType)
     made = {
-        f.encode_name: _some(f.type, full)
-        for f in info.fields
-        if f.encode_name not in ENVELOPE and (full or f.required)
+        f.encode_name: some(f.type, full) for f in info.fields if f.encode_name not in ENVELOPE and (full or f.required)
     }
     if made.get("result") == "CAUGHT":  # which its two copies must have come to, too
         made["result"] = "INCONCLUSIVE"
     return made | ({"copy": "primary"} if "copy" in made else {})  # of the plan's own repository
 
 
-def _some(info: inspect.Type, full: bool) -> Any:
+def some(info: inspect.Type, full: bool = True) -> Any:
+    """A value of this type, as JSON has it. What may be anything is "any", or names what it may be."""
     match info:
         case inspect.Metadata(type=inner, extra_json_schema=more):
             if digits := re.fullmatch(r"\^\[0-9a-f\]\{(\d+)\}\$", str((more or {}).get("pattern"))):
                 return ("0123456789abcdef" * 4)[: int(digits[1])]
             if examples := (more or {}).get("examples"):
                 return examples[0]
-            return _some(inner, full)
+            if items := (more or {}).get("items"):
+                return [one["$ref"].rpartition("/")[2] for one in items.get("anyOf", [items])]
+            return some(inner, full)
         case inspect.UnionType(types=types):
-            return _some(next(one for one in types if not isinstance(one, inspect.NoneType)), full)
+            return some(next(one for one in types if not isinstance(one, inspect.NoneType)), full)
         case inspect.StructType(fields=fields):
-            return {f.encode_name: _some(f.type, full) for f in fields if full or f.required}
+            return {f.encode_name: some(f.type, full) for f in fields if full or f.required}
         case inspect.ListType(item_type=item):
-            return [_some(item, full)] if full else []
+            return [some(item, full)] if full else []
         case inspect.DictType(value_type=value):
-            return {"name": _some(value, full)} if full else {}
+            return {"name": some(value, full)} if full else {}
         case inspect.TupleType(item_types=types):
-            return [_some(one, full) for one in types]
+            return [some(one, full) for one in types]
         case inspect.LiteralType(values=values):
             return values[0]
         case inspect.DateTimeType():
@@ -57,6 +59,8 @@ def _some(info: inspect.Type, full: bool) -> Any:
             return True
         case inspect.StrType():
             return "text"
+        case inspect.AnyType():
+            return "any"
     raise AssertionError(f"no value for {info}")
 
 
