@@ -6,18 +6,32 @@ anew and compares.
 
 from __future__ import annotations
 
+import json
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import orjson
+from msgspec import Struct, inspect
+
+from ccdr.cli.documents import _WITHIN, OUTPUTS, Error
+from ccdr.evidence import access, approvals, attested, sign_offs
+from ccdr.evidence.checkpoints.keys import statement
+from ccdr.evidence.checkpoints.notes import VerifierKey
+from ccdr.evidence.deviations import accepted
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records import KINDS
+from ccdr.plans import plan_schema, restore_test_schema
 from tests.support.clocks import Clock
-from tests.support.records import body_of
+from tests.support.records import body_of, some
 
 HERE = Path(__file__).parent
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+WEEK = NOW + timedelta(days=7)
+DIGEST, NONCE = "0123456789abcdef" * 4, "0123456789abcdef" * 2
 
 Files = Iterator[tuple[str, bytes]]
 
@@ -31,7 +45,92 @@ def records() -> Files:
             yield f"{kind}.jsonl", next(ledger.directory.glob("*.jsonl")).read_bytes()
 
 
-PARTS: tuple[Callable[[], Files], ...] = (records,)
+def documents() -> Files:
+    """Each type that a command prints with `--json`, every key with a value, and which command prints which."""
+    for one in printed():
+        yield f"{one.__name__}.json", as_printed(some(inspect.type_info(one)))
+    yield "commands.json", as_printed({name: [one.__name__ for one in of] for name, of in sorted(OUTPUTS.items())})
+
+
+def printed() -> set[type[Struct]]:
+    return {*(one for of in OUTPUTS.values() for one in of), *_WITHIN, Error}
+
+
+def as_printed(document: object) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def signed() -> Files:
+    """Each text that is signed, but for checkpoints and statements of tests, which lie in the package."""
+    once: dict[str, Any] = {"made": NOW, "nonce": NONCE}
+    counts: dict[str, Any] = {"rows": 3, "due": 3, "missed": 1, "findings": 1, "acknowledged": 1, "tests": 1}
+    counts |= {"records": 9, "problems": 0, "outcomes": (("PASS", 2),), "accounts": (("alice", 1),)}
+    beside = (sign_offs.ReadWith("ledger", 9, DIGEST),)
+    texts: list[Any] = [
+        access.ToReview(
+            "plan", DIGEST, NOW, 9, 1, access.IN_ORDER, DIGEST, WEEK, **once, elsewhere=DIGEST, not_read=("a role",)
+        ),
+        accepted.ToAccept("01234567", "plan", "asset", "CODE", WEEK, DIGEST, **once),
+        approvals.PlanToApprove("plan", DIGEST, WEEK, **once),
+        approvals.Request(
+            "recover", "plan", DIGEST, DIGEST, "db1", "about", "alice", "key", NOW, WEEK, NONCE, (DIGEST,)
+        ),
+        approvals.ToReview("plan", NONCE, **once),
+        attested.ToAttest("siem", "site", DIGEST, DIGEST, WEEK, **once),
+        sign_offs.ToSignOff(
+            "ledger", "db1", NOW, WEEK, ("plan",), sha256=DIGEST, due_in_part=True, **counts, beside=beside,
+            head=DIGEST, version="1.0.0", **once,
+        ),
+    ]  # fmt: skip
+    for one in texts:
+        yield f"{one.TO.replace(' ', '-')}.txt", one.text().encode()
+    new, old = (VerifierKey("db1", bytes([number]) * 32) for number in (1, 2))
+    yield "ledger-key.txt", statement("ledger", new, old).encode()
+
+
+def plan_keys() -> Files:
+    """Every key of a plan and of a restore test, with what it takes."""
+    for name, schema in (("plan", plan_schema()), ("restore_test", restore_test_schema())):
+        lines = sorted(set(_keys(schema, schema["$defs"], "")))
+        yield f"{name}.txt", "".join(f"{line}\n" for line in lines).encode()
+
+
+def _keys(part: Mapping[str, Any], defs: Mapping[str, Any], at: str) -> Iterator[str]:
+    """`path: what it takes`; `*` is any name, `engine=…` the kind of an asset, `[]` one of a list."""
+    if "$ref" in part:
+        yield from _keys(defs[part["$ref"].rpartition("/")[2]], defs, at)
+    elif "discriminator" in part:
+        by = part["discriminator"]["propertyName"]
+        for kind, ref in part["discriminator"]["mapping"].items():
+            yield from _keys({"$ref": ref}, defs, f"{at}({by}={kind})")
+    else:
+        for one in (*part.get("anyOf", ()), *part.get("oneOf", ())):
+            yield from _keys(one, defs, at)
+        if isinstance(part.get("items"), dict):
+            yield from _keys(part["items"], defs, f"{at}[]")
+        for held in (*part.get("patternProperties", {}).values(), part.get("additionalProperties")):
+            if isinstance(held, dict):
+                yield from _keys(held, defs, f"{at}.*")
+        for key, about in part.get("properties", {}).items():
+            path = f"{at}.{key}" if at else key
+            takes = json.dumps(_taken(about), ensure_ascii=False)
+            yield f"{path}: {takes}{', required' if key in part.get('required', ()) else ''}"
+            yield from _keys(about, defs, path)
+
+
+def _taken(about: Any) -> Any:
+    """Without words for people, and without what has keys of its own."""
+    if isinstance(about, list):
+        return [_taken(one) for one in about]
+    if not isinstance(about, dict):
+        return about
+    return {key: _taken(value) for key, value in about.items() if key not in _LEFT_OUT}
+
+
+_LEFT_OUT = ("description", "title", "examples", "discriminator", "$ref")
+
+
+PARTS: tuple[Callable[[], Files], ...] = (records, documents, signed, plan_keys)
 
 
 def made() -> dict[str, bytes]:
@@ -39,16 +138,16 @@ def made() -> dict[str, bytes]:
     return {f"{part.__name__}/{name}": contents for part in PARTS for name, contents in part()}
 
 
-def kept(root: Path = HERE) -> dict[str, bytes]:
+def kept() -> dict[str, bytes]:
     """The same, as it lies there."""
-    parts = (path for part in PARTS for path in (root / part.__name__).rglob("*") if path.is_file())
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in parts}
+    paths = (path for part in PARTS for path in (HERE / part.__name__).rglob("*") if path.is_file())
+    return {path.relative_to(HERE).as_posix(): path.read_bytes() for path in paths}
 
 
 def write() -> None:
     new = made()
-    for name in kept().keys() - new.keys():
-        (HERE / name).unlink()
+    for part in PARTS:
+        shutil.rmtree(HERE / part.__name__, ignore_errors=True)
     for name, contents in new.items():
         (HERE / name).parent.mkdir(parents=True, exist_ok=True)
         (HERE / name).write_bytes(contents)

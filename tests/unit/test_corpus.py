@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import pkgutil
 import re
+from collections.abc import Iterator
 from difflib import unified_diff
 from functools import cache
+from typing import Any
 
 import pytest
-from tests.corpus.make import kept, made
+from tests.corpus.make import PARTS, kept, made, printed
 
+from ccdr import evidence
+from ccdr.cli.documents import OUTPUTS
 from ccdr.evidence.records import KINDS
 
 made = cache(made)
@@ -38,5 +45,20 @@ def test_what_others_read_is_as_the_corpus_has_it() -> None:
         pytest.fail(f"{found}\n\n{how}", pytrace=False)
 
 
-def test_every_kind_of_record_is_there() -> None:
-    assert {name for name in kept() if name.startswith("records/")} == {f"records/{kind}.jsonl" for kind in KINDS}
+def test_one_of_each_is_there() -> None:
+    """By the registries, and by the types themselves: what is not made of them cannot be left out either."""
+    there = {part.__name__: {name for name in kept() if name.startswith(f"{part.__name__}/")} for part in PARTS}
+    assert there["records"] == {f"records/{kind}.jsonl" for kind in KINDS}
+    names = [f"documents/{one.__name__}.json" for one in printed()]
+    assert there["documents"] == {"documents/commands.json", *names} and len({*names}) == len(names)
+    assert json.loads(kept()["documents/commands.json"]).keys() == OUTPUTS.keys()
+    texts = {f"signed/{one.TO.replace(' ', '-')}.txt": one for one in to_be_signed()}
+    assert there["signed"] == {"signed/ledger-key.txt", *texts}
+    assert all(one.read(kept()[name].decode()).text().encode() == kept()[name] for name, one in texts.items())
+
+
+def to_be_signed() -> Iterator[Any]:
+    """The types of texts that a person signs."""
+    for found in pkgutil.walk_packages(evidence.__path__, f"{evidence.__name__}."):
+        module = importlib.import_module(found.name)
+        yield from (one for one in vars(module).values() if isinstance(one, type) and hasattr(one, "TO"))
