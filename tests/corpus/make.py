@@ -1,16 +1,20 @@
-"""What others read of ccdr, one of each, written beside this file: `python -m tests.corpus.make`.
+"""What others read of ccdr, one of each, written beside this file, or below another directory:
+`python -m tests.corpus.make [DIR]`.
 
-Clock, names and keys are fixed, so the same program writes the same bytes. tests/unit/test_corpus.py makes all of it
-anew and compares.
+Clock, names and keys are fixed (host.py), so the same program writes the same bytes. tests/unit/test_corpus.py makes
+all of it anew and compares.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +29,11 @@ from ccdr.evidence.deviations import accepted
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records import KINDS
 from ccdr.plans import plan_schema, restore_test_schema
+from tests.corpus.host import NOW, TENANT, Lived, fix
 from tests.support.clocks import Clock
 from tests.support.records import body_of, some
 
-HERE = Path(__file__).parent
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+HERE = Path(__file__).absolute().parent
 WEEK = NOW + timedelta(days=7)
 DIGEST, NONCE = "0123456789abcdef" * 4, "0123456789abcdef" * 2
 
@@ -130,28 +134,51 @@ def _taken(about: Any) -> Any:
 _LEFT_OUT = ("description", "title", "examples", "discriminator", "$ref")
 
 
-PARTS: tuple[Callable[[], Files], ...] = (records, documents, signed, plan_keys)
+def package() -> Files:
+    """Every file of a package of a whole ledger."""
+    yield from lived().exported("--with-plans").items()
 
 
-def made() -> dict[str, bytes]:
-    """All of it, by path below this directory."""
-    return {f"{part.__name__}/{name}": contents for part in PARTS for name, contents in part()}
+def package_in_part() -> Files:
+    """What is otherwise in a package of one tenant's records: lines that it has not are hashes in it."""
+    part = lived().exported("--tenant", TENANT)
+    names = [name for name in part if name.endswith(("lines.jsonl", "tree.jsonl", "bag-info.txt", "LIMITS.txt"))]
+    yield from ((name, part[name]) for name in names)
 
 
-def kept() -> dict[str, bytes]:
-    """The same, as it lies there."""
-    paths = (path for part in PARTS for path in (HERE / part.__name__).rglob("*") if path.is_file())
-    return {path.relative_to(HERE).as_posix(): path.read_bytes() for path in paths}
+def metrics() -> Files:
+    """Every metric, as the file for Prometheus has it."""
+    yield "ccdr.prom", lived().metrics()
 
 
-def write() -> None:
-    new = made()
+@cache
+def lived() -> Lived:
+    place = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, place)
+    host = Lived(place, Clock(NOW))
+    host.vouched_for()
+    return host
+
+
+PARTS: tuple[Callable[[], Files], ...] = (records, documents, signed, plan_keys, package, package_in_part, metrics)
+
+
+def kept(root: Path = HERE) -> dict[str, bytes]:
+    """All of it, by path, as it lies there."""
+    paths = (path for part in PARTS for path in (root / part.__name__).rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
+
+
+def write(root: Path) -> None:
     for part in PARTS:
-        shutil.rmtree(HERE / part.__name__, ignore_errors=True)
-    for name, contents in new.items():
-        (HERE / name).parent.mkdir(parents=True, exist_ok=True)
-        (HERE / name).write_bytes(contents)
+        shutil.rmtree(root / part.__name__, ignore_errors=True)
+        for name, contents in part():
+            path = root / part.__name__ / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(contents)
 
 
 if __name__ == "__main__":
-    write()
+    root = Path(sys.argv[1]).absolute() if sys.argv[1:] else HERE
+    fix()
+    write(root)
