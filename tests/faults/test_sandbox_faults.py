@@ -434,7 +434,7 @@ def asleep() -> Iterator[str]:
 @pytest.fixture(params=[False, True], ids=["by docker", "by a shell"])
 def box(request: pytest.FixtureRequest, asleep: str) -> Iterator[Box]:
     with contextlib.closing(from_env()) as client:
-        made = Box(client.api, asleep, "", _image(), {}, {}, no_progress=3.0, keeps_shells=bool(request.param))
+        made = Box(client.api, asleep, _image(), {}, {}, no_progress=3.0, keeps_shells=bool(request.param))
         with contextlib.closing(made):
             yield made
 

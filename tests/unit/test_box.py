@@ -85,7 +85,7 @@ def served(root: Path, command: Callable[[socket.socket], int | None]) -> Iterat
     daemon = Daemon(root / "docker.sock", command)
     daemon.start()
     api = APIClient(f"unix://{root}/docker.sock", version="1.44", timeout=10)
-    yield Box(api, "c1", "i1", "image", {}, {})
+    yield Box(api, "c1", "image", {}, {})
     api.close()
     daemon.listening.close()
 

@@ -122,7 +122,7 @@ def test_log_that_piles_up_at_the_source_is_told_before_its_disk_is_full(
     keeps: int, behind: int, said: list[str]
 ) -> None:
     """Where the server keeps all there is, the spool's limit (4 GiB) says how much is too much."""
-    source = Source(cast("Place", Answering(f"f|replica|{SEGMENT_BYTES}|{keeps}|reserved||{behind}")), Path())
+    source = Source(cast("Place", Answering(f"f|replica|{SEGMENT_BYTES}|{keeps}|reserved|{behind}")), Path())
     found = list(WAL.ready(source))
     assert len(found) == len(said) and all(words in text for words, text in zip(said, found, strict=True)), found
 
