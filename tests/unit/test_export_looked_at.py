@@ -24,7 +24,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 def export(site: Site, *, recorded: bool = True, **more: Any) -> Path:
     accounts = [{"name": "a"}, {"name": "b"}]
     told = {
-        "access_review": 1, "plan": "p", "at": site.services().clock.now().isoformat(), "host": "h", "unread": [],
+        "access_review": 2, "plan": "p", "at": site.services().clock.now().isoformat(), "host": "h", "unread": [],
         "files": [{"what": "plan"}], "databases": [{"asset": "crm", "accounts": accounts}], "entries": 3,
     }  # fmt: skip
     path = site.write("access.json", json.dumps(told | more))

@@ -9,7 +9,7 @@ import pytest
 from tests.support.manifests import a_manifest
 
 from ccdr.engines.mariadb.engine import MariaDB
-from ccdr.engines.postgres.captured_settings import differing, for_server
+from ccdr.engines.postgres.captured_settings import compared, for_server
 from ccdr.engines.postgres.engine import Postgres
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.new_server import configuration as conf
@@ -69,9 +69,9 @@ def test_what_was_set_is_taken_but_for_a_stated_list_and_what_the_server_does_no
 
 def test_on_a_server_that_exists_what_was_set_is_compared() -> None:
     source: dict[str, str | None] = {"lock_timeout": "77000", "work_mem": "4096", "app.key": None, "port": "5432"}
-    other, words = differing(source, {"lock_timeout": "0", "work_mem": "4096", "port": "1"})
-    assert other.endswith(": lock_timeout") and words.endswith(": app.key")
-    assert not list(differing({"work_mem": "4096", "port": "5432"}, {"work_mem": "4096", "port": "1"})), "the twin"
+    other, words = set_otherwise(compared(source), {"lock_timeout": "0", "work_mem": "4096", "port": "1"}, "FILE")
+    assert " lock_timeout;" in other and "port" not in other and words.endswith("(FILE): app.key")
+    assert not list(set_otherwise(compared({"port": "5432"}), {"port": "1"}, "FILE")), "the twin"
 
 
 def test_the_plans_settings_go_before_all_and_never_take_its_mark() -> None:

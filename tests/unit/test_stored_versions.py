@@ -100,7 +100,7 @@ def test_too_many_files_refuse_all_of_it() -> None:
 
 
 def stored(tags: dict[str, str], paths: tuple[str, ...] = (ROOT,), at: datetime = NOW) -> RepoSnapshot:
-    every = {"kind": "plan", "plan": "p", "version": "a" * 64, **tags}
+    every = {"kind": "plan", "plan": "p", "version": "a" * 64, "plan_format": "2", **tags}
     return RepoSnapshot("f" * 64, at, at, paths, tuple(f"{k}={v}" for k, v in every.items()))
 
 
