@@ -3,6 +3,7 @@ for good: for a process of its own."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import secrets
@@ -47,11 +48,18 @@ from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.records import body_of
 from tests.support.signed import SecurityKey
-from tests.support.standing import IDS
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 VERSION, TENANT = "1.0.0", "acme"
-TREE, REPOSITORY = Path("/srv/recordings"), "{url: 'sftp:backup@store:/srv/repo', password_file: key}"
+TREE = Path("/srv/recordings")
+REPOSITORY = "{url: 's3:https://s3.example/bucket/p', password_file: key, lock: {keep: 35d, env_file: verify.env}}"
+MORE = f"""\
+tenant: {TENANT}
+copies: {{offsite: {{url: 'sftp:backup@far:/srv/p', password_file: far.key, site: Cluj, schedule: "0 4 * * *"}}}}
+notify: {{urls_file: urls}}
+access: {{verify: {{env_file: verify.env}}}}
+runbook: {{start: {{kind: command, argv: ['false']}}, well: {{kind: confirm, question: well?}}}}
+assets:"""
 
 
 def random() -> Iterator[bytes]:
@@ -90,14 +98,20 @@ class Lived:
         self.clock, self.site = clock, Site(Path())
         self.site.recordings(TREE, repository=REPOSITORY)
         plan = Path("plans/p.yaml")
-        plan.write_text(plan.read_text().replace("assets:", f"tenant: {TENANT}\nassets:"))
+        plan.write_text(plan.read_text().replace("assets:", MORE, 1))
+        for name, text in (
+            ("far.key", "correct horse battery"),
+            ("urls", "json://127.0.0.1:1/"),
+            ("verify.env", "AWS_ACCESS_KEY_ID=x"),
+        ):
+            self.site.write(f"plans/{name}", f"{text}\n", mode=0o600)
         self.services: Services = self.site.services(clock)
         clock.at = NOW - timedelta(days=2)
         record(self.site.loaded(), self.services)
         for number, verdict in enumerate(("FAIL", "PASS"), 1):
             clock.on(hours=20)
             self._backed_up(number)
-            self._tested(number, verdict)
+            self.tested(f"t{number}", number, verdict)
 
     def add(self, kind: str, run: str | None = None, *, asset: str | None = "recordings", **body: Any) -> None:
         """With what it cannot do without, and with these keys; a mapping's other keys have a value each."""
@@ -113,23 +127,24 @@ class Lived:
         known = {"source": str(TREE)}
         manifest = Manifest("p", "recordings", run, "files", "scan", "db1", at, 0.0, {}, known, files)
         text = manifest_text(manifest)
-        stored = snapshot_of(manifest, text, IDS[number], "/r", at)
+        stored = snapshot_of(manifest, text, f"{number:064x}", "/r", at)
         self.services.catalogue.add(stored, text)
         snapshot = {"id": stored.id, "consistent_point": rfc3339(at), "manifest_sha256": stored.manifest_sha256}
         snapshot |= {"source_sha256": source_digest(str(TREE)), "bytes": 4096, "upon": [], "needed_from": None}
         self.add("backup.end", f"b{number}", result="STORED", snapshot=snapshot, beside_source="disk")
 
-    def _tested(self, number: int, verdict: str) -> None:
-        self.add("restore_test.start", f"t{number}")
+    def tested(self, run: str, number: int, verdict: str) -> None:
+        """The backup of this number."""
+        self.add("restore_test.start", run)
         check = {"kind": "identical", "name": "identical", "status": verdict, "expected": "1", "actual": "1"}
         tested = {
-            "id": IDS[number],
+            "id": f"{number:064x}",
             "source_sha256": source_digest(str(TREE)),
             "selected": "latest",
             "verdict": verdict,
         }
         self.add(
-            "restore_test.end", f"t{number}", verdict=verdict, checks=[check], snapshot=tested,
+            "restore_test.end", run, verdict=verdict, checks=[check], snapshot=tested,
             rpo={"verdict": "MET"}, rto={"achieved_s": 5.0, "basis": "throwaway", "verdict": "MET"},
         )  # fmt: skip
 
@@ -137,8 +152,9 @@ class Lived:
         """What a command prints with `--json`, in this process."""
         places = ("--plans", "plans", "--restore-tests", "restore_tests", "--state", "state")
         done = CliRunner().invoke(cli.main, [*places, *words, "--json"])
-        assert done.exit_code in (0, 1), (words, done.output, done.exception)
-        return done.stdout
+        document = json.loads(done.stdout)
+        assert "error" not in document, (words, done.output)
+        return done.stdout.replace(str(Path.cwd()), "/srv/ccdr")
 
     def metrics(self) -> bytes:
         """Every metric, all of the plan's history told."""
@@ -165,7 +181,9 @@ class Lived:
         return files
 
     def vouched_for(self) -> None:
-        """A key signs, somebody signs the period off, an anchor has a checkpoint."""
+        """A line was torn by a crash; a key signs, somebody signs the period off, an anchor has a checkpoint."""
+        with next(self.services.ledger.directory.glob("*.jsonl")).open("ab") as segment:
+            segment.write(b'{"seq":')
         signing_keys.create(self.services)
         self._signed_off(SecurityKey(private=Ed25519PrivateKey.generate()))
         checkpoint = make(self.services).checkpoint

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import atexit
 import json
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import orjson
 from msgspec import Struct, inspect
 
-from ccdr.cli.documents import _WITHIN, OUTPUTS, Error
+from ccdr.cli.documents import _WITHIN, OUTPUTS, Error, _parts
 from ccdr.evidence import access, approvals, attested, sign_offs
 from ccdr.evidence.checkpoints.keys import statement
 from ccdr.evidence.checkpoints.notes import VerifierKey
@@ -50,10 +50,24 @@ def records() -> Files:
 
 
 def documents() -> Files:
-    """Each type that a command prints with `--json`, every key with a value, and which command prints which."""
+    """Each type that a command prints with `--json`, every key with a value; which command prints which; all codes."""
     for one in printed():
         yield f"{one.__name__}.json", as_printed(some(inspect.type_info(one)))
     yield "commands.json", as_printed({name: [one.__name__ for one in of] for name, of in sorted(OUTPUTS.items())})
+    keys = ((f"{name}.{key}", about) for name, of in _parts().items() for key, about in of["properties"].items())
+    codes = sorted(f"{key}: {', '.join(found)}\n" for key, about in keys if (found := list(_codes(about))))
+    yield "codes.txt", "".join(codes).encode()
+
+
+def _codes(part: Any) -> Iterator[str]:
+    """All that a key takes, where that is one of some words."""
+    if isinstance(part, list):
+        for one in part:
+            yield from _codes(one)
+    elif isinstance(part, dict):
+        yield from map(str, part.get("enum", ()))
+        for one in part.values():
+            yield from _codes(one)
 
 
 def printed() -> set[type[Struct]]:
@@ -134,6 +148,99 @@ def _taken(about: Any) -> Any:
 _LEFT_OUT = ("description", "title", "examples", "discriminator", "$ref")
 
 
+def answers() -> Files:
+    """What commands print with `--json`, by their words, without the digests."""
+    host, known = lived(), dict[str, str]()
+    host.tested("t3", 2, "FAIL")
+    for line in ANSWERED:
+        said = host.run(*(known.get(word, word) for word in line.split()))
+        if line in LISTING:
+            listed, name = LISTING[line]
+            known[name.upper()] = json.loads(said)[listed][-1][name]
+        yield f"{re.sub('[^A-Za-z0-9_]+', '-', line)}.json", DIGESTS.sub("(a digest)", said).encode()
+
+
+LISTING = {"deviation list p --all": ("deviations", "deviation"), "incident list": ("incidents", "incident")}
+
+
+def answered() -> set[str]:
+    """The commands that answer so."""
+    return {max((one for one in OUTPUTS if f"{line} ".startswith(f"{one} ")), key=len) for line in ANSWERED}
+
+
+# Of what was written before: each would change with any of it. Signatures of people, and the size of a package, too.
+DIGESTS = re.compile(
+    r"\b[0-9a-f]{64}\b|\b[0-9a-f]{8}\b|[A-Za-z0-9+/]{43}=(?!=)|[A-Za-z0-9+/]{86,92}==?"
+    r"|(?<=-----BEGIN SSH SIGNATURE-----)[^-]+|(?<=Payload-Oxum: )\d+|(?<=Payload-Oxum\": \")\d+"
+)
+ANSWERED = """
+plan check
+plan show p
+plan trust p
+status
+controls p
+report
+backup p --dry-run
+test p --dry-run
+test p --negative-control --dry-run
+run p --dry-run
+lock extend p --dry-run
+notify test p --dry-run
+kit page p --out kit.html
+ledger show
+ledger verify
+ledger key show
+ledger checkpoint
+ledger proof t1 proof
+ledger verify proof
+ledger export exported --with-plans
+ledger verify exported
+ledger export part --tenant acme --dry-run
+ledger key rotate
+ack REPOSITORY_NEAR --why x --until 2026-12-01
+ack --list
+attest siem --statement s --evidence plans/p.yaml --until 30d
+attest --list
+attest siem --end --statement gone
+sign-off --list
+sign-off --from 2d --to 2026-11-24T04:00:00Z
+pause p --for 1h --why x --dry-run
+pause p --for 1h --why x
+pause
+pause p --end --dry-run
+pause p --end
+access policies p
+access policies p --role backup
+access policies p --server seaweedfs
+access test p --dry-run
+approval review p
+incident clocks
+incident open p --kind integrity --why x --dry-run
+incident open p --kind integrity --why x
+incident list
+incident note INCIDENT --filed gdpr-33 --receipt plans/p.yaml --text x
+incident draft INCIDENT --to authority
+incident show INCIDENT
+incident close INCIDENT --cause unknown --effects x --remedy x
+incident reopen INCIDENT --why x
+incident register
+incident register --out register.csv
+deviation list p --all
+deviation show DEVIATION
+deviation assign DEVIATION --owner ana@x --due 9d
+deviation note DEVIATION --cause x --action y
+deviation close DEVIATION --accept --until 9d --why x --write risk
+runbook show p
+runbook print p
+runbook run p --dry-run
+runbook run p
+runbook status p
+runbook retry p start
+runbook skip p start --why x
+runbook resume p --answer well=yes
+""".strip().splitlines()
+
+
 def package() -> Files:
     """Every file of a package of a whole ledger."""
     yield from lived().exported("--with-plans").items()
@@ -151,8 +258,8 @@ def metrics() -> Files:
     yield "ccdr.prom", lived().metrics()
 
 
-@cache
 def lived() -> Lived:
+    """Another one each time."""
     place = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, place)
     host = Lived(place, Clock(NOW))
@@ -160,7 +267,16 @@ def lived() -> Lived:
     return host
 
 
-PARTS: tuple[Callable[[], Files], ...] = (records, documents, signed, plan_keys, package, package_in_part, metrics)
+PARTS: tuple[Callable[[], Files], ...] = (
+    records,
+    documents,
+    signed,
+    plan_keys,
+    answers,
+    package,
+    package_in_part,
+    metrics,
+)
 
 
 def kept(root: Path = HERE) -> dict[str, bytes]:
@@ -170,12 +286,12 @@ def kept(root: Path = HERE) -> dict[str, bytes]:
 
 
 def write(root: Path) -> None:
+    made = {f"{part.__name__}/{name}": contents for part in PARTS for name, contents in part()}
     for part in PARTS:
         shutil.rmtree(root / part.__name__, ignore_errors=True)
-        for name, contents in part():
-            path = root / part.__name__ / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(contents)
+    for name, contents in made.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(contents)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.corpus import printed
 from tests.support.copied import OTHER, copies_of
 from tests.support.harness import Ran, Site
 from tests.support.repositories import new_repository
@@ -30,16 +31,20 @@ ELSEWHERE = {"demo", "runbook take-over"}  # needs Docker; needs a bucket: tests
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    made = Site(tmp_path_factory.mktemp("json"))
-    settled_file(made.root / "tree" / "a.wav", b"sound")
-    made.recordings(made.root / "tree", extra="", checks=None)
-    made.write("plans/urls", "json://127.0.0.1:1/\n", mode=0o600)
-    plan = made.root / "plans/p.yaml"
+    return made(tmp_path_factory.mktemp("json"))
+
+
+def made(root: Path) -> Site:
+    new = Site(root)
+    settled_file(root / "tree" / "a.wav", b"sound")
+    new.recordings(root / "tree", extra="", checks=None)
+    new.write("plans/urls", "json://127.0.0.1:1/\n", mode=0o600)
+    plan = root / "plans/p.yaml"
     plan.write_text(
-        plan.read_text().replace("assets:", f"notify: {{urls_file: urls}}\n{copies_of(made, 'far')}assets:", 1)
+        plan.read_text().replace("assets:", f"notify: {{urls_file: urls}}\n{copies_of(new, 'far')}assets:", 1)
     )
-    new_repository(made.root / "far", OTHER)
-    return made
+    new_repository(root / "far", OTHER)
+    return new
 
 
 def another(root: Path) -> Site:
@@ -71,7 +76,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("copy", "copy p"), ("copy", "copy p --dry-run"), ("snapshots", "snapshots p --from far"),
         ("recover", f"recover p --under {root} --dry-run"),
         ("recover", f"recover p --under {root}/lost --yes-i-mean p"), ("recover check", "recover check p"),
-        ("upkeep", "upkeep p"), ("upkeep", "upkeep"), ("run", "run p --next"), ("run", "run p"), ("run", "run p"),
+        ("upkeep", "upkeep p"), ("upkeep", "upkeep"), ("run", "run p --dry-run"), ("run", "run p"), ("run", "run p"),
         ("doctor", "doctor p --only backups"), ("controls", "controls"), ("controls", "controls p"), ("report", "report"), ("report", f"report --out {root}/r.html"),
         ("kit page", "kit page"), ("kit page", f"kit page p --out {root}/kit.html"),
         ("bootstrap", f"bootstrap {root}/repo --password-file {root}/plans/key --into {root}/dr"),
@@ -251,14 +256,18 @@ def erasures_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
 
 
 def test_each_command_prints_what_its_schema_says(site: Site) -> None:
-    seen, bad = set[str](), []
+    seen, bad, answers = set[str](), [], []
     for command, done in carried_out(site):
         assert done.json is not None, (command, done)
         bad += [(command, said, str(done)[:2000]) for said in wrong(command, done.json)]
         if "error" not in done.json:
             seen.add(command)
+            answers.append((command, done.json))
     assert bad == []
     assert OUTPUTS.keys() - seen == ELSEWHERE, "answered by nothing but an error"
+    now, kept = ({*text.splitlines()} for text in (printed.keys(answers), printed.HERE.read_text()))
+    how = "is it meant? `python -m tests.corpus.printed` writes it: docs/extending.md, What others read"
+    assert (sorted(now - kept), sorted(kept - now)) == ([], []), how
 
 
 def test_the_demos_document_is_as_its_schema_says(site: Site) -> None:
