@@ -16,6 +16,7 @@ from ccdr.engines.postgres.new_server import configuration as conf
 from ccdr.engines.postgres.new_server import here
 from ccdr.engines.postgres.new_server.homes import initdb_options
 from ccdr.engines.postgres.physical.unlogged import emptied
+from ccdr.engines.servers.settings import set_otherwise
 from ccdr.jobs.restore.left_server import LOADED, Loaded
 from ccdr.jobs.restore.site import closed_to, owner_of
 from ccdr.model.errors import UsageProblem
