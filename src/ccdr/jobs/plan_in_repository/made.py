@@ -28,7 +28,7 @@ from ccdr.model.values import Manifest, rfc3339
 from ccdr.plans.shape import is_name
 from ccdr.plans.trust import Given
 from ccdr.plans.versions import PLAN_FORMAT as MADE_FORMAT
-from ccdr.storage.listing import RepoSnapshot
+from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.manifest import CAPTURED, MANIFEST, parse_manifest
 from ccdr.storage.restic import Restic
 
@@ -174,7 +174,7 @@ def _shipped(plan: str, repo: Restic) -> set[str]:
     """Assets whose log was shipped: there is some of it, below the repository."""
     place = replace(repo, location=f"{repo.location.rstrip('/')}/{LOG}")
     with contextlib.suppress(RepositoryMissing):
-        return {s.tag("asset") or "" for s in place.snapshots(["ccdr", f"kind={LOG}", f"plan={plan}"])}
+        return {s.tag("asset") or "" for s in place.snapshots([OURS, f"kind={LOG}", f"plan={plan}"])}
     return set()
 
 
