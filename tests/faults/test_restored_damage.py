@@ -195,6 +195,7 @@ DAMAGE |= {
     "cast dropped": missing("gone", "drop cast (text as odd_pair)", "CAST -.CAST (text AS public.odd_pair)"),
     "operator dropped": missing("gone", "drop operator public.=~~= (text, text)", "OPERATOR public.=~~="),
     # --- how it is
+    "view not filled": missing("how", "refresh materialized view queue_week with no data", "MATERIALIZED VIEW DATA public.queue_week"),
     "view wrongly filled": changed("how", "refresh materialized view archive.forecast", "MATERIALIZED VIEW DATA archive.forecast"),
     "foreign key validated": changed("how", "delete from callback where agent_id = 7; alter table callback validate constraint callback_agent",
                                      "FK CONSTRAINT public.callback callback_agent"),

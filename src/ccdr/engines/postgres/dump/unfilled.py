@@ -4,10 +4,12 @@ on a real server it would read, or write, what lives there. Of each the inventor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.inventory import quote_ident
+from ccdr.ports.place import Place
 
 FILLED = "MATERIALIZED VIEW DATA"
 
@@ -20,6 +22,19 @@ def unfilled(contents: Mapping[str, Any], *, live: bool) -> list[tuple[str, str]
 def perhaps(contents: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Those that a server without a network fills, unless that fails."""
     return [(schema, name) for schema, name, surely in contents.get("reaching") or () if surely is False]
+
+
+def fillable(box: Place, env: Mapping[str, str], views: Iterable[tuple[str, str]]) -> set[str]:
+    """Of these that a sandbox's server can fill, by their titles: what a load leaves unfilled none can. Nothing is
+    filled by asking."""
+    named = list(views)
+    script = "".join(
+        f"begin;\nrefresh materialized view {quote_ident(schema)}.{quote_ident(name)};\n"
+        f"\\if :ERROR\n\\else\n\\echo {number}\n\\endif\nrollback;\n"
+        for number, (schema, name) in enumerate(named)
+    )
+    told = box.run([*PSQL, "-f", "-"], stdin=script, env=env, what="trying whether views can be filled", alone=True)
+    return {f"{FILLED} {'.'.join(named[int(number)])}" for number in told.stdout.split()}
 
 
 def notes(contents: Mapping[str, Any], *, live: bool) -> Iterator[str]:
