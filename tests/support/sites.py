@@ -18,3 +18,12 @@ def copy_of(site: Site, root: Path) -> Site:
     made = Site(root, dict(site.env))
     (made.state / "cache").symlink_to(site.state / "cache")
     return made
+
+
+def whole_copy_of(site: Site, root: Path) -> Site:
+    """The same with a repository of its own, that its tests may write to; what its plan names lies in it, too."""
+    shutil.copytree(site.root, root, symlinks=True, ignore=shutil.ignore_patterns("locks", "scratch", "cache"))
+    (root / "repo/locks").mkdir(exist_ok=True)
+    plan = root / "plans/p.yaml"
+    plan.write_text(plan.read_text().replace(str(site.root), str(root)))
+    return Site(root, bare=site.bare)

@@ -16,6 +16,7 @@ from tests.support import repositories
 from tests.support.harness import PASSWORD, Site
 from tests.support.repositories import add_key_cheaply, new_repository
 from tests.support.rotating import add_cheaply
+from tests.support.sites import whole_copy_of
 
 from ccdr.jobs.examining import examine
 from ccdr.jobs.repository_keys import changing
@@ -51,12 +52,7 @@ def backed_up(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 @pytest.fixture
 def site(backed_up: Site, tmp_path: Path) -> Site:
-    root = tmp_path / "site"
-    shutil.copytree(backed_up.root, root, symlinks=True, ignore=shutil.ignore_patterns("locks", "scratch", "cache"))
-    (root / "repo/locks").mkdir(exist_ok=True)
-    path = root / "plans/p.yaml"
-    path.write_text(path.read_text().replace(str(backed_up.root), str(root)))
-    return Site(root, bare=True)
+    return whole_copy_of(backed_up, tmp_path / "site")
 
 
 def repo_of(site: Site) -> Restic:

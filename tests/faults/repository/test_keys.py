@@ -18,6 +18,7 @@ from tests.support.repositories import add_key_cheaply, new_repository
 from tests.support.rotating import add_cheaply, killed
 from tests.support.schema import document_misfits as misfits
 from tests.support.signed import key, signed, signers
+from tests.support.sites import whole_copy_of
 
 from ccdr.jobs.approvals import Given
 from ccdr.jobs.examining import examine
@@ -53,13 +54,7 @@ def backed_up(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture
 def site(backed_up: Site, tmp_path: Path) -> Site:
     """With a repository of its own, that holds one backup."""
-    root = tmp_path / "site"
-    shutil.copytree(backed_up.root, root, symlinks=True, ignore=shutil.ignore_patterns("locks", "cache", "scratch"))
-    (root / "repo/locks").mkdir(exist_ok=True)
-    made = Site(root)
-    text = (root / "plans/p.yaml").read_text().replace(str(backed_up.root), str(root))
-    (root / "plans/p.yaml").write_text(text)
-    return made
+    return whole_copy_of(backed_up, tmp_path / "site")
 
 
 @pytest.fixture(autouse=True)
