@@ -189,7 +189,8 @@ def test_a_missing_file_of_the_server_s_is_inconclusive_and_the_image_named(
         own = another(site)
         own.crm(source, "filed", checks=IDENTICAL)
         own.backed_up()
-        inconclusive(own.run("test", "p"), "image ccdr-sandbox/postgres:17 lacks")
+        inconclusive(done := own.run("test", "p"), "image ccdr-sandbox/postgres:17 lacks")
+        assert source.psql("show server_version") in done.json["hint"], "which image has it"
     finally:
         source.psql("drop database filed with (force)")
 

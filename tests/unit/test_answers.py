@@ -165,24 +165,27 @@ def test_no_row_is_taken_for_an_error(said: str) -> None:
     assert not FreeText(said).errors.begins(re.compile("could not access file"))
 
 
+LOADED = Manifest(
+    "p", "crm", "r", "postgres", "dump", "h", datetime.now(UTC), 0.0, {}, {"version": "17.6", "tables": {}}
+)
+
+
 def test_a_bad_backup_is_told_from_an_image_that_lacks_something() -> None:
-    made = Manifest("p", "crm", "r", "postgres", "dump", "h", datetime.now(UTC), 0.0, {}, {"tables": {}})
     row = (
         'pg_restore: error: could not execute query: ERROR:  could not create unique index "u"\n'
         f"DETAIL:  Key (note)=({LIBRARY}) is duplicated."
     )
     lacking = f"pg_restore: error: could not execute query: ERROR:  {LIBRARY}\nCommand was: CREATE FUNCTION x"
-    assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, row), LACKS, made), BackupBad)
-    assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, lacking), LACKS, made), TestBroken)
+    assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, row), LACKS, LOADED), BackupBad)
+    assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, lacking), LACKS, LOADED), TestBroken)
 
 
 def test_an_image_lacks_an_extension_that_the_backup_has_and_no_language_without_one() -> None:
-    made = Manifest("p", "crm", "r", "postgres", "dump", "h", datetime.now(UTC), 0.0, {}, {"tables": {}})
     words = (
         'pg_restore: error: could not execute query: ERROR:  extension "plx" is not available\nCommand was: CREATE x'
     )
     for known, kind in (((), BackupBad), (("pl", "x.*"), BackupBad), (("hstore", "plx"), TestBroken)):
-        judged = unloadable(CommandFailed(["pg_restore"], 1, FreeText(words)), lacks(known), made)
+        judged = unloadable(CommandFailed(["pg_restore"], 1, FreeText(words)), lacks(known), LOADED)
         assert isinstance(judged, kind), known
 
 
@@ -198,9 +201,9 @@ def test_an_image_lacks_an_extension_that_the_backup_has_and_no_language_without
     ],
 )
 def test_what_the_image_s_own_files_lack_is_said_of_that_image(lacks: str) -> None:
-    made = Manifest("p", "crm", "r", "postgres", "dump", "h", datetime.now(UTC), 0.0, {}, {"tables": {}})
     words = FreeText(f"pg_restore: error: could not execute query: ERROR:  {lacks}\nCommand was: CREATE x")
-    judged = unloadable(CommandFailed(["pg_restore"], 1, words, image="dialler/postgres:17"), LACKS, made)
+    judged = unloadable(CommandFailed(["pg_restore"], 1, words, image="dialler/postgres:17"), LACKS, LOADED)
     assert isinstance(judged, TestBroken) and "dialler/postgres:17" in str(judged)
+    assert str(LOADED.contents["version"]) in str(judged.hint), "which image has it"
     row = FreeText(f'pg_restore: error: COPY failed for table "t": ERROR:  bad row\nDETAIL:  {lacks}')
-    assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, row), LACKS, made), BackupBad), "the twin"
+    assert isinstance(unloadable(CommandFailed(["pg_restore"], 1, row), LACKS, LOADED), BackupBad), "the twin"

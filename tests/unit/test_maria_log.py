@@ -141,7 +141,8 @@ def test_what_was_written_while_a_base_was_taken_is_in_it() -> None:
 def test_a_table_may_have_any_name(name: str) -> None:
     def told(state: str) -> Any:
         written = name.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
-        return SimpleNamespace(run=lambda *_, **__: Output(0, f"crm.{written}\tcheck\tstatus\t{state}\n", NO_WORDS))
+        box = SimpleNamespace(run=lambda *_, **__: Output(0, f"crm.{written}\tcheck\tstatus\t{state}\n", NO_WORDS))
+        return SimpleNamespace(sandbox=box)
 
     assert check_tables(told("OK"), LOGIN, "crm", [("crm", name)]).status is Verdict.PASS
     assert check_tables(told("Corrupt"), LOGIN, "crm", [("crm", name)]).status is Verdict.FAIL

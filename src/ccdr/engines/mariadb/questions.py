@@ -14,6 +14,7 @@ from ccdr.engines.mariadb.client import Login, answers, quote_name, quote_text, 
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.objects import objects_of
 from ccdr.engines.mariadb.server import LACKS
+from ccdr.engines.servers.sandbox import image_that_has_it
 from ccdr.model.answers import FreeText, lacking
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, so_many
@@ -157,20 +158,20 @@ def integrity(
     tables = [(database, name) for name in inventory.tables]
     if context.recovered and there:  # by a log, which may have dropped some of what its base held
         tables, definers = [one for one in tables if one in there], objects_of(box, login, database).definers
-    yield check_tables(box, login, database, [*dict.fromkeys([*tables, *there])])
+    yield check_tables(context, login, database, [*dict.fromkeys([*tables, *there])])
     yield _definers(box, login, definers, inventory.orphans)
     yield _auto_increments(box, login, database)
 
 
-def check_tables(box: Place, login: Login, database: str, tables: Sequence[tuple[str, str]]) -> CheckResult:
+def check_tables(context: CheckContext, login: Login, database: str, tables: Sequence[tuple[str, str]]) -> CheckResult:
     """Those of `database` are named without it."""
     name, prefix = "CHECK TABLE … EXTENDED", f"{database}."
     asked = "".join(f"CHECK TABLE {quote_name(where)}.{quote_name(t)} EXTENDED;\n" for where, t in tables)
-    messages = rows_of(box, login, asked, "CHECK TABLE")  # Table, Op, Msg_type, Msg_text
+    messages = rows_of(context.sandbox, login, asked, "CHECK TABLE")  # Table, Op, Msg_type, Msg_text
     if lacks := next((message for row in messages if (message := FreeText(row[-1])).search(LACKS)), None):
         raise TestBroken(
             f"the image lacks something that a table needs: {lacking(lacks)}",
-            hint="name an image that has it (`image:`)",
+            hint=image_that_has_it(context.manifest),
             words=lacks,
         )
     bad = sorted({row[0].removeprefix(prefix) for row in messages if not _is_well(row)})

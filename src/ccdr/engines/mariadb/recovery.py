@@ -215,7 +215,7 @@ def _apply(
         if error.stderr.search(LACKS):
             raise TestBroken(
                 f"{error.the_image} cannot apply the log: {error}",
-                hint="back up again: a base tells which plugins the source uses; or name an image that has them",
+                hint="back up again: a base tells which plugins the source uses; or name an image with them (`image:`)",
             ) from None
         if renamed := error.stderr.search(memory_rows.RENAMED):
             raise LogStops(

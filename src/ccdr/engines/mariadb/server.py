@@ -11,9 +11,10 @@ from ccdr.engines.mariadb.client import Login, quote_name, quote_text
 from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.inventory import SETTINGS, Inventory
 from ccdr.engines.mariadb.silenced import SILENCED
-from ccdr.engines.servers.sandbox import require_major
+from ccdr.engines.servers.sandbox import image_that_has_it, require_major
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed, TestBroken
+from ccdr.model.values import Manifest
 from ccdr.ports.place import Place
 
 DATA = "/var/lib/mysql"  # in the sandbox, as all below
@@ -81,7 +82,7 @@ def configuration(options: Mapping[str, str], plugins: Iterable[str]) -> str:
     return "".join(["[mariadbd]\n", *lines, *(f"plugin_load_add={name}\n" for name in plugins)])
 
 
-def start(box: Place, options: Mapping[str, str], plugins: Iterable[str], version: str) -> None:
+def start(box: Place, options: Mapping[str, str], plugins: Iterable[str], manifest: Manifest) -> None:
     """Have an empty server answer. `plugins` are the libraries that it loads."""
     conf = configuration(options, plugins)
     try:
@@ -89,9 +90,9 @@ def start(box: Place, options: Mapping[str, str], plugins: Iterable[str], versio
     except CommandFailed as error:
         words = last_words(box)
         raise TestBroken(
-            f"the sandbox's server ({version}, {error.the_image}) did not start: {error}"
+            f"the sandbox's server ({error.the_image}) did not start: {error}"
             + (f"; {words.answer}" if words.answer else ""),
-            hint="does the image hold what `server_settings:` asks for, and the plugins that the source uses?",
+            hint=f"does it lack what `server_settings:` asks for, or a plugin? {image_that_has_it(manifest)}",
             words=words,
         ) from None
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar, cast, ru
 
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.servers.connection import NOWHERE, UNKNOWN, ServerConnection
+from ccdr.engines.servers.sandbox import image_that_has_it
 from ccdr.model.answers import at, lacking, names_in
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
 from ccdr.model.schema import WithPassword
@@ -190,7 +191,7 @@ def unloadable(error: CommandFailed, lacks: re.Pattern[str], manifest: Manifest)
     if error.stderr.errors.begins(lacks):
         return TestBroken(
             f"{error.the_image} lacks something that the backup needs: {lacking(error.stderr, names)}",
-            hint="name an image that has it (`image:`), or prepare it (`server_settings:`, `prepare_sql:`)",
+            hint=f"{image_that_has_it(manifest)}; or prepare its server (`server_settings:`, `prepare_sql:`)",
         )
     return BackupBad(
         f"the backup does not load: {error}{at(error.stderr, names)}",

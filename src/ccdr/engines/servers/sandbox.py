@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ccdr.model.errors import TestBroken
+from ccdr.model.values import Manifest
 
 
 def require_major(product: str, held: str, captured: str, majors: tuple[str, str], image: str) -> None:
@@ -12,6 +13,15 @@ def require_major(product: str, held: str, captured: str, majors: tuple[str, str
             f"the image holds {product} {held}, the backup is of {captured}",
             hint=f"name an image with major version {majors[1]}, such as {image}:{majors[1]}",
         )
+
+
+def image_that_has_it(manifest: Manifest) -> str:
+    """Which image holds what this one lacks: a hint. The source's server had it, so its packages are named."""
+    version = manifest.contents["version"]
+    return (
+        f"name an image that has it (`image:`): made of the source's packages, {version}, or of this image and a copy"
+        " of what it lacks (docs/extending.md, An image of your own)"
+    )
 
 
 def in_place(home: str, data: str, files: str, *beside: str) -> str:

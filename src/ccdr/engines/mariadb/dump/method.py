@@ -106,7 +106,7 @@ class Dump:
         inventory = Inventory(manifest.contents)
         version = server.fitting_version(box, inventory.version)
         options = server.settings(inventory, self._memory, throwaway=self.asset.settings == "throwaway")
-        server.start(box, options | self.asset.server_settings, inventory.libraries, version)
+        server.start(box, options | self.asset.server_settings, inventory.libraries, manifest)
         return version
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:

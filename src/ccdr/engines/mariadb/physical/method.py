@@ -23,7 +23,7 @@ from ccdr.engines.mariadb.inventory import SETTINGS, Inventory
 from ccdr.engines.mariadb.objects import Objects, objects_of
 from ccdr.engines.mariadb.physical.capture import COPY, LINK, Copier, elsewhere
 from ccdr.engines.mariadb.silenced import CLIENT, OWN_CONF, PREPARED, SOCKET, for_good, silenced
-from ccdr.engines.servers.sandbox import in_place
+from ccdr.engines.servers.sandbox import image_that_has_it, in_place
 from ccdr.engines.servers.silenced import told
 from ccdr.model.answers import lacking, names_in
 from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, TestBroken, blaming_the_log
@@ -159,7 +159,7 @@ class Physical:
             if words.search(server.LACKS) or error.stalled:
                 raise TestBroken(
                     f"{error.the_image} cannot run the restored server: {lacking(words, names_in(manifest.contents))}",
-                    hint="name an image that has what the source has (`image:`), or change `server_settings:`",
+                    hint=f"{image_that_has_it(manifest)}; or change `server_settings:`",
                     words=words,
                 ) from None
             why = f"{error}; {words.answer}" if words.answer else str(error)

@@ -24,6 +24,7 @@ from ccdr.engines.postgres.dump.unfilled import FILLED, perhaps, unfilled
 from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo
 from ccdr.engines.postgres.silenced import without_jobs
 from ccdr.engines.servers.methods import unloadable
+from ccdr.engines.servers.sandbox import image_that_has_it
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Probe
@@ -129,7 +130,7 @@ class Dump:
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         inventory = Inventory(manifest.contents)
-        self._image_has_extensions(box, inventory)
+        self._image_has_extensions(box, manifest)
         admin = server.environment(inventory.bootstrap, "template1", inventory.version)
         for sql in self.asset.prepare_sql:
             try:
@@ -184,13 +185,14 @@ class Dump:
         box.run([*PSQL, "-f", "-"], stdin=script, env=self.restored_env(manifest), what="filling views", alone=True)
 
     @staticmethod
-    def _image_has_extensions(box: Place, inventory: Inventory) -> None:
+    def _image_has_extensions(box: Place, manifest: Manifest) -> None:
+        inventory = Inventory(manifest.contents)
         admin = server.environment(inventory.bootstrap, "template1", inventory.version)
         output = box.run([*PSQL, "-c", "select name from pg_available_extensions"], env=admin).stdout
         if missing := sorted(set(inventory.extensions) - set(output.split("\n"))):
             raise TestBroken(
                 f"the image lacks the extension {', '.join(missing)}",
-                hint="name an image that has it with `image:`",
+                hint=image_that_has_it(manifest),
             )
 
     def restored_env(self, manifest: Manifest) -> Mapping[str, str]:

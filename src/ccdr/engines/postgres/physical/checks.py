@@ -16,10 +16,11 @@ from ccdr.engines.postgres import questions
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.physical import cluster, facts
 from ccdr.engines.postgres.physical.unlogged import emptied
+from ccdr.engines.servers.sandbox import image_that_has_it
 from ccdr.host.interrupts import each_to_its_end
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
-from ccdr.model.values import CheckResult, Verdict
+from ccdr.model.values import CheckResult, Manifest, Verdict
 from ccdr.ports.check import CheckContext
 
 # pg_basebackup leaves out what is a link in the data directory, and no file of it is listed then.
@@ -43,7 +44,7 @@ def identical(context: CheckContext, env: Mapping[str, str]) -> Iterator[CheckRe
     lost = None if context.recovered else emptied(contents)  # which are so by then, the log's own result tells
     equal = f"{count}, equal by SHA-256{f'; {lost}' if lost else ''}"
     yield judged("files (pg_verifybackup)", [] if verified else ["not verified"], count, equal, joint=", ")
-    with _image_to_blame():
+    with _image_to_blame(context.manifest):
         yield _server(context, env)
         if context.recovered:
             return  # by a log that may hold other definitions
@@ -53,7 +54,7 @@ def identical(context: CheckContext, env: Mapping[str, str]) -> Iterator[CheckRe
 
 
 @contextlib.contextmanager
-def _image_to_blame() -> Iterator[None]:
+def _image_to_blame(manifest: Manifest) -> Iterator[None]:
     """A database may need a locale, or a library, that the image does not have."""
     try:
         yield
@@ -61,7 +62,7 @@ def _image_to_blame() -> Iterator[None]:
         if error.stderr.search(questions.LACKS):
             raise TestBroken(
                 f"{error.the_image} lacks something that the restored server needs: {lacking(error.stderr)}",
-                hint="name an image that has it (`image:`), or leave it out (`server_settings:`)",
+                hint=f"{image_that_has_it(manifest)}; or leave it out (`server_settings:`)",
             ) from None
         raise
 
@@ -125,7 +126,7 @@ def integrity(
             detail="\n".join(findings[:20]) or None,
         )
     args = [f"-j{jobs}", "--all"]
-    with _image_to_blame():
+    with _image_to_blame(context.manifest):
         findings = questions.amcheck(context, env, args)
         if findings and (moved := cluster.collations(box, env)):
             # An index is in the order of the source's libraries: only what does not depend on it tells anything.

@@ -18,7 +18,7 @@ from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.inventory import conf_line
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES
 from ccdr.engines.postgres.questions import LACKS
-from ccdr.engines.servers.sandbox import in_place
+from ccdr.engines.servers.sandbox import image_that_has_it, in_place
 from ccdr.model.answers import lacking, names_in
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken
 from ccdr.model.values import FileDigest, Manifest
@@ -186,7 +186,7 @@ def judged(error: CommandFailed, manifest: Manifest) -> BackupBad | TestBroken:
         libraries = manifest.contents["settings"].get("shared_preload_libraries")  # type: ignore[attr-defined]
         return TestBroken(
             f"{error.the_image} cannot run the restored server: {lacking(log, names_in(manifest.contents))}",
-            hint="name an image that has what the source has (`image:`), or change what its server is started with"
+            hint=f"{image_that_has_it(manifest)}; or change what its server is started with"
             + (f": `server_settings: {{shared_preload_libraries: …}}`, {libraries} at the source" if libraries else ""),
         )
     if log.search(_BAD):
