@@ -24,9 +24,11 @@ CONNECTABLE = "(datallowconn and datconnlimit <> -2)"
 DUMP_OPTIONS = "-c TimeZone=UTC -c bytea_output=hex -c quote_all_identifiers=off"
 
 
-def untimed(version: str) -> str:
-    """Options for a server of this version: versions before 17 refuse a session that names this one."""
-    return " -c transaction_timeout=0" if major_number(version) >= 17 else ""
+def newer_options(version: str) -> str:
+    """The rest of them, for a server of this version: one that does not know an option refuses the session. To compile
+    a query takes longer than what we ask, of catalogues that the planner takes to be large."""
+    known = {11: " -c jit=off", 17: " -c transaction_timeout=0"}
+    return "".join(option for since, option in known.items() if major_number(version) >= since)
 
 
 def untriggered(version: str) -> str:

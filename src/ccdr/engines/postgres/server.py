@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-from ccdr.engines.postgres.connection import OWN_OPTIONS, major_of, untimed, untriggered
+from ccdr.engines.postgres.connection import OWN_OPTIONS, major_of, newer_options, untriggered
 from ccdr.engines.servers.sandbox import require_major
 from ccdr.model.answers import FreeText
 from ccdr.ports.place import Place
@@ -58,5 +58,5 @@ def last_words(box: Place, lines: int = 5) -> FreeText:
 
 def environment(user: str, database: str, version: str) -> Mapping[str, str]:
     """libpq's variables for the sandbox's server, of this version."""
-    options = OWN_OPTIONS + untimed(version) + untriggered(version)
+    options = OWN_OPTIONS + newer_options(version) + untriggered(version)
     return {"PGHOST": SOCKETS, "PGUSER": user, "PGDATABASE": database, "PGAPPNAME": "ccdr", "PGOPTIONS": options}

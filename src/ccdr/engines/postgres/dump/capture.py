@@ -20,7 +20,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from ccdr.engines.postgres import captured_settings
-from ccdr.engines.postgres.connection import DUMP_OPTIONS, OWN_OPTIONS, PSQL, untimed
+from ccdr.engines.postgres.connection import DUMP_OPTIONS, OWN_OPTIONS, PSQL, newer_options
 from ccdr.engines.postgres.dump import locks, references, server_objects
 from ccdr.engines.postgres.dump.definitions import Schema, schema
 from ccdr.engines.postgres.dump.described import (
@@ -127,7 +127,7 @@ class Dumper:
         """libpq's variables, with these options beside those of every session of ours."""
         wait = int(self.tools.lock_wait * 1000)
         options = (
-            f"{OWN_OPTIONS}{untimed(self.version)} -c lock_timeout={wait} -c client_min_messages=warning "
+            f"{OWN_OPTIONS}{newer_options(self.version)} -c lock_timeout={wait} -c client_min_messages=warning "
             "-c client_connection_check_interval=2s "  # a dump that was stopped must not go on waiting for a lock
         )
         return {**self.env, "PGOPTIONS": options + more}  # a dump keeps its database's encoding

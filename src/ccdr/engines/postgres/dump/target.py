@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ccdr.engines.postgres import address, captured_settings, questions
-from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, untimed, untriggered
+from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, newer_options, untriggered
 from ccdr.engines.postgres.dump import database, extensions, fitness, parts, references, roles
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
 from ccdr.engines.postgres.dump.same_objects import BESIDE
@@ -293,7 +293,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         return {**env, "PGDATABASE": database, "PGOPTIONS": OWN_OPTIONS}
 
     def _env(self, source: Source, database: str) -> dict[str, str]:
-        options = f"{OWN_OPTIONS} -c lc_messages=C{untimed(self.version)}{untriggered(self.version)}"
+        options = f"{OWN_OPTIONS} -c lc_messages=C{newer_options(self.version)}{untriggered(self.version)}"
         options += f" -c lc_monetary={self.lc_monetary}" if self.lc_monetary else ""
         return {**self._looking(source, database), "PGOPTIONS": options}
 

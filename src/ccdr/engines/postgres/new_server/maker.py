@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccdr.engines.postgres import captured_settings, questions, silenced
-from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, untimed, untriggered
+from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, newer_options, untriggered
 from ccdr.engines.postgres.dump import unfilled
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
 from ccdr.engines.postgres.dump.target import MAINTENANCE
@@ -310,7 +310,7 @@ class PostgresMaker(NewServerMaker["Postgres"]):
     def asked(self, source: Source, manifest: Manifest) -> Restored:
         assert self.reached is not None
         inventory, place = Inventory(manifest.contents), source.place
-        options = f"{OWN_OPTIONS} -c lc_messages=C{untimed(inventory.version)}{untriggered(inventory.version)}"
+        options = f"{OWN_OPTIONS} -c lc_messages=C{newer_options(inventory.version)}{untriggered(inventory.version)}"
         env = {**self.reached.environment(source.credentials), "PGOPTIONS": options}
         pulse = HowFar(partial(how_far, place, {**env, "PGDATABASE": MAINTENANCE}, inventory.database), Silent())
         return Loaded(env, self.asset.jobs, inventory, pulse)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.engines.postgres import captured_settings
-from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, untimed
+from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, newer_options
 from ccdr.engines.postgres.inventory import NO_TIMEOUTS
 from ccdr.engines.postgres.physical import facts, parents
 from ccdr.engines.postgres.physical.backup_manifest import NAME, BackupManifest, lsn, read_backup_manifest
@@ -76,7 +76,7 @@ class BaseBackup:
         asking = self._asking()
 
         def ask(name: str) -> dict[str, str] | None:
-            options = f"{asking['PGOPTIONS']} {facts.UTC}{untimed(cluster['version'])}"
+            options = f"{asking['PGOPTIONS']} {facts.UTC}{newer_options(cluster['version'])}"
             env = {**asking, "PGDATABASE": name, "PGOPTIONS": options}
             try:
                 return facts.catalogues(self.place, env, cluster["horizon"], shared=name == cluster["database"])
