@@ -21,11 +21,11 @@ from ccdr.engines.servers.erasing import Reference, Schema, Table, meant, script
 from ccdr.jobs.erasure.anchors import require_agreement
 from ccdr.jobs.erasure.horizon import Horizon, horizons, latest
 from ccdr.jobs.erasure.named import require_named
-from ccdr.jobs.erasure.register import CHAIN, SELECTORS, Register, RegisterBad
+from ccdr.jobs.erasure.register import CHAIN, FORMAT, SELECTORS, Register, RegisterBad
 from ccdr.jobs.erasure.selectors import Asked, read
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.erasure import UNSHOWN, EntryState, Looked, RegisterHead, Rows, Selector, Unlooked, Wanted
-from ccdr.model.errors import TestBroken, UsageProblem
+from ccdr.model.errors import OfBefore, TestBroken, UsageProblem, WrittenByNewer
 from ccdr.model.values import Snapshot
 from ccdr.ports.place import Output
 
@@ -98,6 +98,15 @@ def test_one_that_is_missing_older_or_another_is_told_from_the_one_that_was() ->
     for instead, why in ((None, "not in the repository"), (older, "older"), (register(), "another")):
         with pytest.raises(RegisterBad, match=why):
             require_agreement(instead, heads, "p")
+
+
+@pytest.mark.parametrize(("number", "refusal"), [(FORMAT - 1, OfBefore), (FORMAT + 1, WrittenByNewer)])
+def test_a_register_of_another_ccdr_s_is_refused_by_name(tmp_path: Path, number: int, refusal: type[Exception]) -> None:
+    chain, selectors = files(register(), tmp_path)
+    other = chain.replace(f'"format":{FORMAT}', f'"format":{number}', 1)
+    assert other != chain
+    with pytest.raises(refusal):
+        Register.read("p", other.split("\n")[0] + "\n", selectors)
 
 
 def test_what_was_withdrawn_is_replayed_no_more_and_its_selector_is_gone(tmp_path: Path) -> None:

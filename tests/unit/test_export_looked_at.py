@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from tests.support.harness import Site
 
-from ccdr.jobs.access.reviewing import Export, looked_at, record_export, record_review
-from ccdr.model.errors import UsageProblem
+from ccdr.jobs.access.reviewing import FORMAT, Export, looked_at, record_export, record_review
+from ccdr.model.errors import OfBefore, UsageProblem, WrittenByNewer
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 def export(site: Site, *, recorded: bool = True, **more: Any) -> Path:
     accounts = [{"name": "a"}, {"name": "b"}]
     told = {
-        "access_review": 2, "plan": "p", "at": site.services().clock.now().isoformat(), "host": "h", "unread": [],
+        "access_review": FORMAT, "plan": "p", "at": site.services().clock.now().isoformat(), "host": "h", "unread": [],
         "files": [{"what": "plan"}], "databases": [{"asset": "crm", "accounts": accounts}], "entries": 3,
     }  # fmt: skip
     path = site.write("access.json", json.dumps(told | more))
@@ -43,6 +43,9 @@ def test_an_export_has_as_many_lines_as_it_says(site: Site) -> None:
     for more in wrong:
         with pytest.raises(UsageProblem, match="no export of ccdr's"):
             looked(export(site, **more))
+    for number, refusal in ((FORMAT - 1, OfBefore), (FORMAT + 1, WrittenByNewer)):
+        with pytest.raises(refusal):
+            looked(export(site, access_review=number))
 
 
 def test_a_file_that_was_changed_since_it_was_written_is_not_what_the_systems_told(site: Site) -> None:

@@ -25,7 +25,7 @@ from ccdr.jobs.approvals.plans import signed_by
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.repository_keys.opened import log_below, stated_in
 from ccdr.jobs.services import Services, limits_of
-from ccdr.model.errors import CcdrError, RepositoryMissing, UsageProblem
+from ccdr.model.errors import CcdrError, RepositoryMissing, UsageProblem, require_format
 from ccdr.model.values import PRIMARY, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
@@ -315,9 +315,9 @@ def _of_plan(raw: bytes, path: Path, plan: str) -> Mapping[str, Any]:
         told = json.loads(raw)
         every = [dict(one) for one in told.get("plans", [told])]
         for one in every:
+            require_format(f"the export {path}", one["access_review"], FORMAT)
             if (
-                one["access_review"] != FORMAT
-                or not isinstance(one["unread"], list)
+                not isinstance(one["unread"], list)
                 or one["entries"] != sum(_lines(one.get(name, [])) for name in SECTIONS)
                 or not one["entries"]
             ):

@@ -19,7 +19,7 @@ from typing import Any
 
 from ccdr.host.files import write_durably
 from ccdr.model.erasure import NO_HASH, RULE_VERSION, RegisterHead, Selector, Wanted, person_called, pseudonym
-from ccdr.model.errors import BackupBad, CcdrError
+from ccdr.model.errors import BackupBad, CcdrError, require_format
 from ccdr.model.values import rfc3339, utc
 from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.restic import Restic
@@ -208,7 +208,8 @@ class Register:
             if body["prev"] != prev:
                 raise ValueError("the chain is broken")
             prev = _hash(line)
-        if (first["format"], first["plan"], first["key_sha256"]) != (FORMAT, plan, _key_digest(key)):
+        require_format(f"the register of erasures of {plan}", first["format"], FORMAT)
+        if (first["plan"], first["key_sha256"]) != (plan, _key_digest(key)):
             raise ValueError("it is another plan's")
         entries = tuple(map(Entry.read, rest))
         made = cls(plan, str(first["register"]), key, lines, entries, {})
