@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,9 @@ class Auditor:
         self._ccdr("ledger", "export", str(package))
         theirs = ("--state", str(self.home / "state"))
         self._ccdr("ledger", "collect", self.url, "--env-file", str(self.home / "bucket.env"), *theirs)
-        by = ("--pin", str(self.home / "ledger.key"), "--anchor", str(self.home / "state" / "checkpoints"))
+        names = {"--pin": "ledger.key", "--anchor": "state/checkpoints", "--signers": "allowed_signers"}
+        has = {option: self.home / name for option, name in names.items() if (self.home / name).exists()}
+        by = [word for option, path in has.items() for word in (option, str(path))]
         command = ("ledger", "verify", str(package), *by)
         found = self._ccdr(*command, *theirs)
         (boundary,) = [one["boundary"] for one in _boundaries(found)]
@@ -114,6 +117,8 @@ def prepared(work: Path, server: DemoStore, users: Identities, own: Services) ->
     key = signing_keys.create(own).key
     (home / "ledger.key").write_text(f"{key}\n", "ascii")
     (home / "ledger.pem").write_text(key.pem, "ascii")  # as stock tools take it
+    with suppress(FileNotFoundError):  # where nobody can approve here, nothing is signed
+        (home / "allowed_signers").write_bytes((work / "allowed_signers").read_bytes())
     return Auditor(work, home, url, own)
 
 

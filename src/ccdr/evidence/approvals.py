@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
+from typing import Any
 
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339, utc
@@ -188,6 +189,25 @@ class Request:
             raise misfit()
         return one
 
+    @classmethod
+    def recorded(cls, record: Mapping[str, Any]) -> Request:
+        """What the signatures of a record are of."""
+        requested = record["requested"]
+        return cls(
+            operation=str(record["operation"]),
+            plan=str(record["plan"]),
+            version=str(record["digest"]),
+            repository=str(record["repository"]),
+            host=str(record["on"]),
+            about=record["about"] or "-",
+            requested_by=str(requested["name"]),
+            key=str(requested["key"]),
+            made=utc(record["made"]),
+            expires=utc(record["expires"]),
+            nonce=str(record["nonce"]),
+            snapshots=tuple(record["snapshots"]),
+        )
+
 
 @dataclass(frozen=True)
 class ToReview:
@@ -215,3 +235,8 @@ class ToReview:
         if one.text() != text or not all(NONCE.fullmatch(value) for value in (one.of, one.nonce)):
             raise misfit()
         return one
+
+    @classmethod
+    def recorded(cls, record: Mapping[str, Any]) -> ToReview:
+        """What the signature of a record is of."""
+        return cls(str(record["plan"]), str(record["of"]), utc(record["made"]), str(record["nonce"]))

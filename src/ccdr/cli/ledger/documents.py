@@ -66,6 +66,7 @@ class VerificationDocument(Doc):
     pinned: Annotated[bool, about("does a pinned key vouch for the newest checkpoint that fits?")]
     boundary: BoundaryDocument | None
     keys: Annotated[list[Map], about("that sign it, by its own records: `key`, `from_record`")]
+    statements: Annotated[Map | None, about("how many are signed; which hold, by whom; which are refused, by number")]
     shown: Annotated[int | None, about("of a package: records that are lines; the others are hashes")] = None
     package: Annotated[dict[str, str] | None, about("of a package: what its bag-info.txt says")] = None
     others: Map | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from ccdr.model.values import so_many
 if TYPE_CHECKING:
     from ccdr.evidence.checkpoints.found import Finding
     from ccdr.evidence.package.verifying import PackageChecked
+    from ccdr.jobs.statements import Statements
 
 
 @dataclass(frozen=True)
@@ -24,25 +24,20 @@ class VerifiedPackage:
     """Only a pinned key and an independent anchor make it more than consistent with itself."""
 
     of: PackageChecked
-    signed: Sequence[Finding] = ()  # what is wrong with signatures of sign-offs, by the file that a verifier has
-    signers: bool = False  # was there such a file?
+    statements: Statements
 
     @property
     def findings(self) -> list[Finding]:
-        return [*self.of.findings, *(self.of.ours.checked.findings if self.of.ours else ()), *self.signed]
+        return [*self.of.findings, *(self.of.ours.checked.findings if self.of.ours else ()), *self.statements.refused]
 
     @property
     def notes(self) -> list[str]:
-        notes = [] if self.of.ours is None else [*self.of.ours.verification.notes]
-        if (many := len(self.of.signed_off)) and not self.signers:
-            notes.append(
-                f"{so_many(many, 'sign-off')}: --signers FILE looks at the signatures, by a file that you have"
-            )
-        return notes
+        return [] if self.of.ours is None else [*self.of.ours.verification.notes]
 
     @property
     def unproven(self) -> list[str]:
-        return [*self.of.unproven, *(self.of.ours.checked.unproven if self.of.ours else ())]
+        checked = self.of.ours.checked.unproven if self.of.ours else ()
+        return [*self.of.unproven, *checked, *self.statements.unproven]
 
     @property
     def says(self) -> str | None:
@@ -77,6 +72,7 @@ class VerifiedPackage:
             "boundary": None,
             "keys": [],
             **checked,
+            "statements": self.statements.as_json(),
             "findings": [one.as_json() for one in self.findings],
             "not_judged": self.unproven,
             "summary": None,
@@ -117,6 +113,8 @@ class VerifiedPackage:
             click.echo(f"  crashed: {sentence}")
         for note in self.notes:
             click.echo(f"  note: {note}")
+        for sentence in self.statements.sentences():
+            click.echo(f"  statements: {sentence}")
         if ours is not None and not self.findings:
             for sentence in ours.checked.shows():
                 click.echo(f"  boundary: {sentence}")
@@ -127,29 +125,3 @@ class VerifiedPackage:
                 "  not held to the records: report.html, report.json, controls.json, the schemas, README.txt, and "
                 "LIMITS.txt, which says what else"
             )
-
-
-def signatures(of: PackageChecked, signers: str) -> list[Finding]:
-    """Each sign-off by the text of a file of allowed_signers that a verifier has from elsewhere, as of when it was
-    recorded. UsageProblem where ssh-keygen is not there."""
-    from ccdr.evidence.checkpoints.found import Finding
-    from ccdr.evidence.sign_offs import NAMESPACE, ToSignOff
-    from ccdr.host.processes import Host
-    from ccdr.host.signatures import SignatureRefused, verify
-    from ccdr.model.values import utc
-
-    found = []
-    for record in of.signed_off:
-        seq = int(record["seq"])
-        try:
-            text, by = ToSignOff.recorded(record).text(), record["by"]
-            signer = verify(text, str(by["signature"]), signers, NAMESPACE, Host(), at=utc(str(record["time"])))
-        except SignatureRefused as why:
-            found.append(Finding("SIGN_OFF_REFUSED", f"record {seq}, a sign-off: {why}", seq))
-            continue
-        except (KeyError, TypeError, ValueError, AttributeError):
-            continue  # no ccdr wrote it so: told already
-        if signer.name != by.get("name"):
-            text = f"record {seq}, a sign-off, says that {by.get('name')!a} signed it; it was {signer.name}"
-            found.append(Finding("SIGN_OFF_REFUSED", text, seq))
-    return found

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ccdr.evidence.due_gaps import LedgerGap
     from ccdr.evidence.ledger.verification import Verification
     from ccdr.jobs.since_verified import VerifiedBefore
+    from ccdr.jobs.statements import Statements
 
 MOST_GAPS = 20  # schedules that are spelt out
 CONSISTENT, VERIFIED = "internally consistent", "verified"
@@ -35,11 +36,20 @@ class Verified:
     checked: Checked | None = None
     held: bool = False
     before: VerifiedBefore | None = None
+    statements: Statements | None = None  # None: they were not looked at
     gaps: Sequence[LedgerGap] = ()
 
     @property
     def findings(self) -> Sequence[object]:
-        return (*self.problems, *(self.checked.findings if self.checked else ()))
+        refused = self.statements.refused if self.statements else ()
+        return (*self.problems, *(self.checked.findings if self.checked else ()), *refused)
+
+    @property
+    def unproven(self) -> Sequence[str]:
+        return (
+            *(self.checked.unproven if self.checked else ()),
+            *(self.statements.unproven if self.statements else ()),
+        )
 
     @property
     def says(self) -> str | None:
@@ -48,7 +58,7 @@ class Verified:
             return None
         if self.before is not None:
             return GOES_ON
-        return VERIFIED if self.checked and self.checked.proven else CONSISTENT
+        return VERIFIED if self.checked and self.checked.proven and not self.unproven else CONSISTENT
 
     @property
     def crashes(self) -> list[str]:
@@ -58,7 +68,8 @@ class Verified:
     def exit_code(self) -> Exit:
         if self.findings:
             return Exit.FINDING
-        proves = self.says in (VERIFIED, GOES_ON) or (self.says == CONSISTENT and not self.held)
+        held = self.held or (self.statements is not None and bool(self.statements.unproven))
+        proves = self.says in (VERIFIED, GOES_ON) or (self.says == CONSISTENT and not held)
         return Exit.OK if proves else Exit.NOT_CARRIED_OUT
 
     def as_json(self) -> dict[str, Any]:
@@ -72,6 +83,8 @@ class Verified:
             "head": verification.head,
             "problems": [str(one) for one in self.findings],
             **(self.checked.as_json() if self.checked else _UNCHECKED),
+            "not_judged": list(self.unproven),
+            "statements": self.statements and self.statements.as_json(),
             "findings": as_findings(self.findings),
             "summary": None,
             "notes": [*verification.notes, *(self.checked.notes if self.checked else ())],
@@ -99,13 +112,14 @@ class Verified:
         if unknown := verification.unknown:
             what = "of a version or kind that this ccdr does not read"
             click.echo(f"  {so_many(unknown, 'record')} {what}: what they tell, it does not know")
-        open_ = self.checked.unproven if self.checked else ()
         notes = (*verification.notes, *(self.checked.notes if self.checked else ()))
         of_ledger = ("crashed", self.crashes), ("note", notes)
-        for label, lines in (("problem", self.findings), ("not judged", open_), *of_ledger):
+        for label, lines in (("problem", self.findings), ("not judged", self.unproven), *of_ledger):
             for line in lines:
                 click.echo(f"  {label}: {line}")
         tell_gaps(self.gaps)
+        for line in self.statements.sentences() if self.statements else ():
+            click.echo(f"  statements: {line}")
         if self.checked is not None and not self.findings:
             for line in self.checked.shows():
                 click.echo(f"  boundary: {line}")

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     "--signers",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Who may sign a period off, as you know it (OpenSSH's allowed_signers): sign-offs in a package are verified.",
+    help="Who may sign, as you know it (OpenSSH's allowed_signers): every signed statement is verified by it.",
 )
 @click.option("--ledger", "ledger", metavar="ID", help="One that was collected here, by the beginning of its id.")
 @click.option("--since-verified", is_flag=True, help="Read only what came after the last verification by `ccdr run`.")
@@ -75,6 +75,10 @@ def verify(
     or an authority's token over one, by a certificate that you had by another way (--tsa), can: the answer then is
     *verified*, and ends with the boundary: a change before that record would have been found. Without them it is
     *internally consistent*. The snapshots in the repositories can show it, too (--repository).
+
+    Approvals, reviews, attestations, accepted risks and sign-offs are statements that somebody has signed. Whose they
+    are, your own file of who may sign tells (--signers): a name in a record is a claim. Without it, where there are
+    any, nobody's statements were verified, and the exit code is 3.
 
     With --ledger it is one that was collected. The checkpoints of the evidence buckets that it was collected from are
     anchors then: whoever collected them had them by another way than the host's.
@@ -101,11 +105,11 @@ def verify(
     from ccdr.evidence.package.bag import is_package
     from ccdr.jobs.checkpoints.held_to import Brought
 
-    brought = Brought.of(pins, anchors, authorities)
+    brought, known = Brought.of(pins, anchors, authorities), None if signers is None else _text_of(signers)
     if ledger is not None:
         if where or repository or since_verified:
             raise UsageProblem("--ledger names one that was collected here, and nothing else goes with it")
-        return verify_beside(ledger, brought)
+        return verify_beside(ledger, brought, known)
     if since_verified:
         if where or repository or brought.anything:
             what = "--since-verified looks at what is new of the live ledger"
@@ -113,29 +117,29 @@ def verify(
         if (code := verify_since()) is not None:
             return code
         click.echo("ccdr: there is no verification to go on from: all of it is read", err=True)
-    if signers is not None and not (len(where) == 1 and is_package(Path(where[0]))):
-        raise UsageProblem("--signers is for sign-offs in a package", hint="name a package, or leave it out")
     if repository or not where:
-        return verify_live(where, brought, repository=repository)
+        return verify_live(where, brought, known, repository=repository)
     if len(where) > 1:
         raise UsageProblem("one DIRECTORY can be verified at a time", hint="--repository takes the names of plans")
     directory = Path(where[0])
     brought.require_from_elsewhere(directory)
     if is_package(directory):  # first: what proves one record must not stand for all of them
-        return _verify_package(directory, brought, signers)
+        return _verify_package(directory, brought, known)
     if (proof := proof_at(directory)) is not None:
         return verify_proof(proof, brought)
     if not directory.is_dir():
         hint = "name a copy of a ledger, a package or a proof; with --repository, plans"
         raise UsageProblem(f"there is no directory {directory}", hint=hint)
-    return _verify_directory(directory, brought)
+    return _verify_directory(directory, brought, known)
 
 
-def _verify_directory(directory: Path, brought: Brought) -> Exit:
+def _verify_directory(directory: Path, brought: Brought, signers: str | None) -> Exit:
     from ccdr.evidence.due_gaps import DueRuns
     from ccdr.evidence.lineage.beside import id_in, misnamed
     from ccdr.evidence.reading import another_walk, read_verified
+    from ccdr.evidence.statements import signed_in
     from ccdr.jobs.checkpoints.held_to import of_directory
+    from ccdr.jobs.statements import verified_by
 
     due = DueRuns()
 
@@ -150,7 +154,8 @@ def _verify_directory(directory: Path, brought: Brought) -> Exit:
         raise UsageProblem(f"{directory} holds no ledger: nothing was verified", hint="name the directory of *.jsonl")
     problems = (*verification.problems, *(misnamed(directory) if verification.ok else ()))
     held = checked.signed or brought.anything
-    verified = Verified(verification, problems, checked=checked, held=held, gaps=due.gaps())
+    statements = verified_by(signed_in(directory), signers)
+    verified = Verified(verification, problems, checked=checked, held=held, gaps=due.gaps(), statements=statements)
     if settings().json:
         print_json({**verified.as_json(), "ledger": id_in(directory) if verification.ok else None})
     else:
@@ -158,16 +163,16 @@ def _verify_directory(directory: Path, brought: Brought) -> Exit:
     return verified.exit_code
 
 
-def _verify_package(directory: Path, brought: Brought, signers: Path | None) -> Exit:
-    from ccdr.cli.ledger.package import VerifiedPackage, signatures
+def _verify_package(directory: Path, brought: Brought, signers: str | None) -> Exit:
+    from ccdr.cli.ledger.package import VerifiedPackage
     from ccdr.evidence.package.verifying import verify_package
+    from ccdr.jobs.statements import verified_by
 
-    known = None if signers is None else _text_of(signers)
     try:
         checked = verify_package(directory, brought.pins, brought.anchors, brought.certificates)
     except OSError as error:
         raise CcdrError(f"{directory} cannot be read: {error.strerror}", hint="read it as its owner") from None
-    verified = VerifiedPackage(checked, () if known is None else signatures(checked, known), known is not None)
+    verified = VerifiedPackage(checked, verified_by(checked.signed, signers))
     if settings().json:
         print_json(verified.as_json())
     else:

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from ccdr.jobs.checkpoints.held_to import Brought
 
 
-def verify_beside(said: str, brought: Brought) -> Exit:
+def verify_beside(said: str, brought: Brought, signers: str | None) -> Exit:
     from ccdr.evidence.ledger.verification import verify as verify_ledger
     from ccdr.evidence.lineage.beside import misnamed
+    from ccdr.evidence.statements import signed_in
     from ccdr.jobs.attest.beside import others
     from ccdr.jobs.checkpoints.held_to import of_beside
+    from ccdr.jobs.statements import verified_by
 
     services = settings().services()
     named = [(name, path) for name, path in others(services.state) if name.startswith(said.lower())]
@@ -35,7 +37,8 @@ def verify_beside(said: str, brought: Brought) -> Exit:
             "anew from its evidence bucket (`ccdr ledger collect`)",
         )
     checked = of_beside(services, name, brought)
-    verified = Verified(verification, problems, checked=checked, held=checked.signed or brought.anything)
+    statements, held = verified_by(signed_in(path), signers), checked.signed or brought.anything
+    verified = Verified(verification, problems, checked=checked, held=held, statements=statements)
     if settings().json:
         print_json({**verified.as_json(), "ledger": name})
     else:

@@ -90,7 +90,7 @@ class _Live:
             click.echo("  → find out who wrote to it, then remove it: ccdr builds it again from the ledger")
 
 
-def verify_live(names: Sequence[str], brought: Brought, *, repository: bool) -> Exit:
+def verify_live(names: Sequence[str], brought: Brought, signers: str | None, *, repository: bool) -> Exit:
     options = settings()
     services = options.services()
     plans = [options.load(name) for name in names] if names else []
@@ -98,7 +98,7 @@ def verify_live(names: Sequence[str], brought: Brought, *, repository: bool) -> 
         plans, wrong = options.load_all(())
         for why in wrong:
             click.echo(f"ccdr: {why}", err=True)
-    live = _live(services, plans if repository else None, brought)
+    live = _live(services, plans if repository else None, brought, signers)
     if options.json:
         print_json(live.as_json())
     else:
@@ -109,13 +109,15 @@ def verify_live(names: Sequence[str], brought: Brought, *, repository: bool) -> 
     return worst([live.verified.exit_code, *(error.exit_code for _, error in failed)])
 
 
-def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Brought) -> _Live:
+def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Brought, signers: str | None) -> _Live:
     """The repositories of `plans` are asked, too (None: none)."""
     from ccdr.evidence.ledger.verification import verify as verify_ledger
+    from ccdr.evidence.statements import signed_in
     from ccdr.jobs.attest import by_what_is_known, here, troubles
     from ccdr.jobs.attest.beside import others
     from ccdr.jobs.checkpoints.held_to import of_beside
     from ccdr.jobs.daily_verification import compare
+    from ccdr.jobs.statements import verified_by
 
     at_work: frozenset[str] = frozenset()
     with contextlib.suppress(CcdrError):  # who may only read the state cannot tell
@@ -144,7 +146,8 @@ def _live(services: Services, plans: Sequence[LoadedPlan] | None, brought: Broug
     )
     noted = replace(compared.ledger, notes=(*compared.ledger.notes, *unread))
     held = brought.anything or bool(lineage.anchoring.configured) or _configured()
-    verified = Verified(noted, problems, at_work, compared.checked, held, gaps=compared.gaps)
+    statements = verified_by(signed_in(services.ledger.directory), signers)
+    verified = Verified(noted, problems, at_work, compared.checked, held, gaps=compared.gaps, statements=statements)
     return _Live(verified, compared, lineage, beside, answers)
 
 

@@ -20,7 +20,7 @@ def image_that_has_it(manifest: Manifest) -> str:
     version = manifest.contents["version"]
     return (
         f"name an image that has it (`image:`): made of the source's packages, {version}, or of this image and a copy"
-        " of what it lacks (docs/extending.md, An image of your own)"
+        " of what it lacks (docs/extending.md, An image of your own for an asset)"
     )
 
 

@@ -25,10 +25,11 @@ from ccdr.evidence.package.sign_offs import readable_files_of
 from ccdr.evidence.package.statements import Tests
 from ccdr.evidence.records import LedgerAcknowledged, LedgerRecovered, Unread, decode
 from ccdr.evidence.sign_offs import SIGNED_OFF
+from ccdr.evidence.statements import SIGNATURE, signed_record
 from ccdr.model.errors import LedgerBroken
 from ccdr.plans.versions import PLAN_VERSION, digest_of
 
-_LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', b'"kind":"period.signed_off"')
+_LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', SIGNATURE)
 Record = Mapping[str, Any]
 
 
@@ -43,7 +44,7 @@ class Shown:
     ours: bool
     statements: dict[str, bytes] = field(default_factory=dict)  # payloads, by their files' names
     sign_offs: dict[str, str] = field(default_factory=dict)  # texts, by their files' names
-    signed_off: list[Record] = field(default_factory=list)
+    signed: list[Record] = field(default_factory=list)
     versions: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)  # files by plan and digest
     keys: list[Record] = field(default_factory=list)
     anchored: list[Record] = field(default_factory=list)  # records of anchors
@@ -119,6 +120,8 @@ class Shown:
             record = as_read(line, decode(line))
         except ValueError:
             return  # the chain's verification tells of it
+        if (signed := signed_record(line)) is not None:
+            self.signed.append(signed)
         self._take(record, sha256(line).hexdigest())
 
     def _take(self, record: Record, digest: str) -> None:
@@ -126,7 +129,6 @@ class Shown:
             self.statements[made[0]] = made[1]
         if record["kind"] == SIGNED_OFF and PASSED_OVER not in record:
             self.sign_offs |= readable_files_of(record)
-            self.signed_off.append(record)
         if record["kind"] == PLAN_VERSION and PASSED_OVER not in record and _are_of_its_digest(record):
             self.versions[str(record["plan"]), record["digest"]] = record["files"]
 

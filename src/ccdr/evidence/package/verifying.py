@@ -29,7 +29,7 @@ from ccdr.evidence.package import bag, population, sign_offs, statements
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
 from ccdr.evidence.package.hidden import LINES, TREE
 from ccdr.evidence.package.shown import Record, Shown
-from ccdr.evidence.sign_offs import ToSignOff
+from ccdr.evidence.sign_offs import SIGNED_OFF, ToSignOff
 from ccdr.model.values import so_many, utc
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class PackageChecked:
     findings: tuple[Finding, ...]
     unproven: tuple[str, ...]
     gaps: tuple[LedgerGap, ...] = ()  # of `ours`, within the period
-    signed_off: tuple[Record, ...] = ()  # records of sign-offs, of `ours`
+    signed: tuple[Record, ...] = ()  # records that somebody has signed, of `ours`
 
 
 @dataclass
@@ -135,9 +135,9 @@ def verify_package(
     ours = of[own][1] if own in of else None
     _beside(at, ours, others)
     gaps = tuple(at.due.gaps(at.start, at.end))
-    signed_off = tuple(shown[own].signed_off) if own in shown else ()
+    signed = tuple(shown[own].signed) if own in shown else ()
     told = tuple(dict.fromkeys(at.found)), tuple(at.unproven)
-    return PackageChecked(package.info, ours, others, *told, gaps, signed_off)
+    return PackageChecked(package.info, ours, others, *told, gaps, signed)
 
 
 def _open_population(at: _Open) -> None:
@@ -346,7 +346,9 @@ def _signed_for(at: _Open, shown: Shown) -> None:
     if start is None or end is None or at.rows is None:
         return
     newest: dict[tuple[object, ...], tuple[int, ToSignOff]] = {}
-    for record in shown.signed_off:
+    for record in shown.signed:
+        if record["kind"] != SIGNED_OFF:
+            continue
         with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError):
             given = ToSignOff.recorded(record)
             if (shown.whole or start <= given.start) and given.end <= end:

@@ -1,0 +1,155 @@
+"""Whose a signed statement is, says the file of who may sign that a verifier has; a record's own word is a claim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.harness import Ran, Site
+from tests.support.records import body_of
+from tests.support.signed import PRESENT, VERIFIED, SecurityKey, signers
+
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.records.registry import KINDS
+from ccdr.evidence.statements import SIGNED
+from ccdr.host.clock import SystemClock
+from ccdr.host.processes import Host
+from ccdr.host.signatures import verify
+
+OTHER = "f" * 64
+Change = Callable[[dict[str, Any]], object]
+
+
+@dataclass
+class Room:
+    """`ana@x` and `dan@x` may sign; what they signed is recorded in a ledger of its own."""
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        self.keys = {"ana@x": SecurityKey(), "dan@x": SecurityKey()}
+        self.file = signers(self.root / "allowed_signers", {name: key.public for name, key in self.keys.items()})
+        self.ledger = Ledger(self.root / "ledger", SystemClock(), host="h", actor="root")
+        self.site = Site(self.root, bare=True)
+
+    def signed(self, kind: str, *, by: SecurityKey | None = None, flags: int = PRESENT | VERIFIED) -> dict[str, Any]:
+        """A body of this kind that Ana has signed, and where two have to, Dan; or this key in their names."""
+        body = body_of(kind)
+        whole = {"plan": "p", "asset": None, "kind": kind, **body}
+        for claimed in [body[name] for name in ("by", "requested", "approved") if name in body]:
+            claimed["name"] = "dan@x" if claimed is body.get("requested") else "ana@x"
+            claimed["key"] = self.fingerprint(by or self.keys[claimed["name"]])
+            claimed["user_verified"] = True
+        for one in SIGNED[kind](whole):
+            key = by or self.keys[one.by["name"]]
+            signature = key.signed(one.text, namespace=one.namespace, flags=flags)
+            next(c for c in (body.get("by"), body.get("requested"), body.get("approved")) if c == one.by)[
+                "signature"
+            ] = signature
+        return body
+
+    def fingerprint(self, key: SecurityKey) -> str:
+        text, own = "text", signers(self.root / "own", {"x": key.public}).read_text()
+        return verify(text, key.signed(text, namespace="n"), own, "n", Host()).key
+
+    def record(self, kind: str, body: dict[str, Any]) -> int:
+        return self.ledger.append(kind, plan="p", asset=None, run=None, body=body).seq
+
+    def verified(self, *words: str) -> Ran:
+        return self.site.run("ledger", "verify", str(self.ledger.directory), *words)
+
+    def by_file(self) -> Ran:
+        return self.verified("--signers", str(self.file))
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    return Room(tmp_path)
+
+
+def of_signatures(kind: str) -> Iterator[str]:
+    return (name for name, of in KINDS[kind].__annotations__.items() if "SignedBy" in str(of))
+
+
+def test_every_kind_that_has_a_signature_is_verified() -> None:
+    assert {kind for kind in KINDS if any(of_signatures(kind))} == set(SIGNED)
+
+
+def test_without_a_file_of_who_may_sign_nobody_s_statements_are_verified(room: Room) -> None:
+    assert (twin := room.verified("--signers", str(room.file))).code == 2, twin  # no ledger yet
+    room.record("plan.approved", room.signed("plan.approved"))
+    done = room.verified()
+    assert (done.code, done.json["says"], len(done.json["not_judged"])) == (3, "internally consistent", 1), done
+    assert done.json["statements"] == {"signed": 1, "held": [], "refused": []}
+
+
+@pytest.mark.parametrize("kind", SIGNED)
+def test_what_they_signed_is_theirs_by_the_verifier_s_file(room: Room, kind: str) -> None:
+    room.record(kind, room.signed(kind))
+    done = room.by_file()
+    assert (done.code, done.json["ok"]) == (0, True), done
+    by = sorted("dan@x" if name == "requested" else "ana@x" for name in of_signatures(kind))
+    assert [(one["kind"], one["by"], one["count"]) for one in done.json["statements"]["held"]] == [
+        (kind, name, 1) for name in by
+    ]
+
+
+@pytest.mark.parametrize("kind", SIGNED)
+def test_a_key_that_the_verifier_does_not_know_signs_in_nobody_s_name(room: Room, kind: str) -> None:
+    """Root writes the record, and signs it by a key of its own."""
+    room.record(kind, room.signed(kind))
+    wrong = room.record(kind, room.signed(kind, by=SecurityKey()))
+    done = room.by_file()
+    assert (done.code, done.json["statements"]["refused"]) == (1, [wrong]), done
+    assert [one["code"] for one in done.json["findings"]] == ["STATEMENT_REFUSED"]
+    assert {one["count"] for one in done.json["statements"]["held"]} == {1}
+
+
+FORGED: dict[str, tuple[str, Change]] = {
+    "a name of another": ("plan.approved", lambda body: body["by"].update(name="dan@x")),
+    "a key of another": ("plan.approved", lambda body: body["by"].update(key=f"SHA256:{'A' * 43}")),
+    "a second factor that was not": ("plan.approved", lambda body: body["by"].update(user_verified=None)),
+    "another version": ("plan.approved", lambda body: body.update(digest=OTHER)),
+    "a later day": ("plan.approved", lambda body: body.update(review_by="2099-01-01T00:00:00Z")),
+    "another file": ("attestation", lambda body: body.update(evidence_sha256=OTHER)),
+    "other words": ("attestation", lambda body: body.update(statement_sha256=OTHER)),
+    "another period": ("period.signed_off", lambda body: body.update(ends="2099-01-01T00:00:00Z")),
+    "other rows": ("period.signed_off", lambda body: body.update(population_sha256=OTHER)),
+    "another snapshot": ("approval.used", lambda body: body.update(snapshots=[OTHER])),
+    "another export": ("access.reviewed", lambda body: body.update(export_sha256=OTHER)),
+    "another deviation": ("deviation.accepted", lambda body: body.update(deviation="0" * 8)),
+    "another glass": ("approval.reviewed", lambda body: body.update(of="0" * 32)),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_what_was_not_signed_is_refused_by_its_number(room: Room, forged: str) -> None:
+    kind, change = FORGED[forged]
+    body = room.signed(kind)
+    change(body)
+    wrong = room.record(kind, body)
+    done = room.by_file()
+    assert (done.code, done.json["statements"]) == (1, {"signed": 1, "held": [], "refused": [wrong]}), done
+
+
+def test_a_key_that_did_not_know_its_user_is_no_second_factor(room: Room) -> None:
+    wrong = room.record("plan.approved", room.signed("plan.approved", flags=PRESENT))
+    assert room.by_file().json["statements"]["refused"] == [wrong]
+
+
+def test_a_key_holds_for_the_time_that_the_verifier_says(room: Room) -> None:
+    room.record("plan.approved", room.signed("plan.approved"))
+    ana = {"ana@x": room.keys["ana@x"].public}
+    signers(room.file, ana, options='valid-before="20200101"')
+    assert room.by_file().code == 1
+    signers(room.file, ana, options='valid-after="20200101"')
+    assert room.by_file().code == 0, "the twin"
+
+
+def test_who_has_not_signed_makes_no_statement_of_theirs(room: Room) -> None:
+    room.record("attestation", body_of("attestation") | {"by": None})
+    done = room.verified()
+    assert (done.code, done.json["statements"]["signed"]) == (0, 0), done
