@@ -14,7 +14,7 @@ from tests.support.inside import inside
 from tests.support.target import PASSWORD, server
 
 from ccdr.engines.postgres.dump.same_settings import same_settings
-from ccdr.engines.postgres.dump.server_objects import CHANGED, EVERY, OF_MAJOR, OF_SERVER, differing, read_objects
+from ccdr.engines.postgres.dump.server_objects import CHANGED, OF_MAJOR, OF_SERVER, differing, every_sql, read_objects
 from ccdr.engines.postgres.inventory import INVENTORY, read_inventory
 from ccdr.model.values import Verdict
 
@@ -55,6 +55,9 @@ DAMAGES = {
         "language sql immutable as 'select 0'"
     ),
     "function pg_catalog.upper(pg_catalog.text)": "comment on function upper(text) is 'ours'",
+    'function pg_catalog."l\'é \\:name"(pg_catalog.text)': (
+        'alter function pg_catalog.initcap(text) rename to "l\'é \\:name"'
+    ),
     "view information_schema.tables": "create rule r as on insert to information_schema.tables do instead nothing",
     "operator public.@>(public.hstore,public.hstore)": "alter operator @> (hstore, hstore) set (restrict = neqsel)",
     "text search dictionary public.plain": "alter text search dictionary plain (stopwords = english)",
@@ -203,14 +206,16 @@ def brought_back(source: Source, pristine: str, sql: str, name: str) -> Iterator
     try:
         source.psql("grant create on schema public to public; set allow_system_table_mods = on;\n" + sql, name)
         run(source, f"at='-h /sockets -U postgres'; pg_dump $at -Fc {name} | pg_restore $at -e -d {back}")
-        yield facts(source, name), facts(source, back)
+        before = facts(source, name)
+        yield before, facts(source, back, before)
     finally:
         source.psql(f"drop database {back} with (force)")
         source.psql(f"drop database {name} with (force)")
 
 
-def facts(source: Source, database: str) -> dict[str, Any]:
-    asked = f"set search_path = pg_catalog;\n{INVENTORY}{EVERY}{CHANGED}"
+def facts(source: Source, database: str, before: dict[str, Any] | None = None) -> dict[str, Any]:
+    every = every_sql(before["server_objects"][""] if before else ())
+    asked = f"set search_path = pg_catalog;\n{INVENTORY}{every}{CHANGED}"
     inventory, every, changed = source.psql(asked, database).splitlines()
     return {
         **read_inventory(inventory).facts,
@@ -272,12 +277,12 @@ def test_what_was_dropped_is_named_and_what_the_server_s_roles_are_members_of(so
         ):
             source.psql(change)
             try:
-                there = facts(source, "objects_dropped_back")
+                there = facts(source, "objects_dropped_back", before)
                 assert wrong(before, there) == sorted(roles)
                 assert OF_SERVER not in differing(before, there["every"], there["extensions"], [OF_SERVER])
             finally:
                 source.psql(back)
-        assert wrong(before, facts(source, "objects_dropped_back")) == wrong(before, after)
+        assert wrong(before, facts(source, "objects_dropped_back", before)) == wrong(before, after)
 
 
 def test_database_of_a_changed_server_fails_until_the_plan_leaves_it_out(

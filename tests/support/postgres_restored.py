@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from ccdr.engines.postgres.dump.identity import compare
-from ccdr.engines.postgres.dump.server_objects import EVERY
 from ccdr.engines.postgres.dump.toc import TABLE_DATA, toc_of
 from ccdr.engines.postgres.inventory import INVENTORY
 from ccdr.model.answers import NO_WORDS
@@ -117,9 +116,12 @@ class Server:
                 self.made.append(f"{argv[argv.index('-d') + 1]}: {argv[-1]}")
                 return ""
             case "psql":
-                assert stdin == f"{INVENTORY}{EVERY}"
+                assert stdin and stdin.startswith(INVENTORY)
                 facts = {key: told for key, told in self.facts.items() if key != "server_objects"}
-                made = self.facts["server_objects"]
+                made = {  # of what initdb made, what it is asked for
+                    extension: {name: digest for name, digest in told.items() if extension or f'"{name}"' in stdin}
+                    for extension, told in self.facts["server_objects"].items()
+                }
                 return "\n".join(map(json.dumps, (facts, made)))
             case "pg_dumpall":
                 assert "--roles-only" in argv

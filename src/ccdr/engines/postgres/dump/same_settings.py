@@ -10,7 +10,7 @@ from ccdr.engines.compared import equal
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.dump import roles
 from ccdr.engines.postgres.dump.recorded import as_recorded
-from ccdr.engines.postgres.dump.server_objects import EVERY
+from ccdr.engines.postgres.dump.server_objects import Objects, every_sql
 from ccdr.engines.postgres.inventory import COMPARED, INVENTORY
 from ccdr.model.values import CheckResult
 from ccdr.ports.check import CheckContext
@@ -20,11 +20,12 @@ OF_SERVER = ("role_all_settings",)
 
 
 def asked_of_restored(context: CheckContext, env: Mapping[str, str]) -> list[str]:
-    """What there is in the restored database: a line for each of INVENTORY and EVERY."""
+    """What there is in the restored database: a line for each of INVENTORY and `every_sql`."""
     # Names are told as the source told them; older manifests do not say by which search_path.
     path = f" -c search_path={path}" if (path := context.manifest.contents.get("search_path")) == "pg_catalog" else ""
     utf8 = {**env, "PGOPTIONS": f"{env['PGOPTIONS']}{path}", "PGCLIENTENCODING": "UTF8"}
-    argv, sql = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], f"{INVENTORY}{EVERY}"
+    told = cast("Objects", context.manifest.contents["server_objects"])
+    argv, sql = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], f"{INVENTORY}{every_sql(told.get('', ()))}"
     return context.sandbox.run(argv, stdin=sql, env=utf8, what="taking the inventory").stdout.split("\n")[:2]
 
 

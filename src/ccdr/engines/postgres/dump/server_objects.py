@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any, cast
 
 from ccdr.engines.compared import judged
+from ccdr.engines.postgres.inventory import quote_text
 from ccdr.model.errors import CommandFailed
 from ccdr.model.values import CheckResult, so_many
 
@@ -98,12 +99,13 @@ _PARTS = (
     # A comment on an extension is in the dump, and so is that on `public`, whose oid is 2200.
     # Also of what an object has.
     ("pg_description", "case when classoid = any (" + _HAD + ") then 'pg_class' else classoid::regclass end",
-     "coalesce((select case when contypid <> 0 then contypid else conrelid end from pg_constraint "
+     "case when classoid = any (" + _HAD + " || 'pg_class'::regclass) then coalesce("
+     "(select case when contypid <> 0 then contypid else conrelid end from pg_constraint "
      "where classoid = 'pg_constraint'::regclass and oid = objoid), (select tgrelid from pg_trigger "
      "where classoid = 'pg_trigger'::regclass and oid = objoid), (select ev_class from pg_rewrite "
      "where classoid = 'pg_rewrite'::regclass and oid = objoid), (select polrelid from pg_policy "
      "where classoid = 'pg_policy'::regclass and oid = objoid), (select indrelid from pg_index "
-     "where classoid = 'pg_class'::regclass and indexrelid = objoid), objoid)",
+     "where classoid = 'pg_class'::regclass and indexrelid = objoid), objoid) else objoid end",
      "objsubid, case when classoid = any (" + _HAD + ") or exists (select from pg_index where classoid = "
      "'pg_class'::regclass and indexrelid = objoid) then (pg_identify_object(classoid, objoid, 0)).identity end",
      "case classoid when 'pg_collation'::regclass then objoid < 10000 "
@@ -119,14 +121,16 @@ _OWN = (
 _TOLD = r"\"char\",bool,name,text,int2,int4,int8,float4,text[],\"char\"[],regproc"  # others hold numbers
 
 
-def _part(catalogue: str, whose: str, oid: str, more: str, which: str) -> str:
+def _written(catalogue: str, whose: str, oid: str, more: str, which: str) -> str:
+    return f"""\
+  select t.tableoid, t.ctid, t.xmin, {whose}::regclass::oid, {oid}::oid from {catalogue} t where {which}"""
+
+
+def _told(catalogue: str, whose: str, oid: str, more: str, which: str) -> str:
     """Of others nothing is asked: they may be dropped just now, and the server prints no definition of such."""
     return f"""\
-  select {whose}::regclass::oid, {oid}::oid, t.xmin::text::bigint, concat_ws(' ', '{catalogue}', to_jsonb(t) - (
-      select array_agg(attname::text) from pg_attribute where attrelid = '{catalogue}'::regclass
-        and (attname = any ('{{{_OWN}}}') or atttypid <> all ('{{{_TOLD}}}'::regtype[]))), {more})
-  from {catalogue} t where ({which})
-    and ({oid} < 16384 or (({whose})::regclass::oid, {oid}::oid) in (select class, object from member))"""
+  select class, object, concat_ws(' ', '{catalogue}', to_jsonb(t) - columns, {more})
+  from asked join {catalogue} t on t.ctid = tid where catalogue = '{catalogue}'::regclass"""
 
 
 _DIGEST = "left(encode(sha256(convert_to({}, getdatabaseencoding())), 'hex'), 32)"
@@ -209,31 +213,49 @@ _UNSAID = f"""\
 _READ = "set timezone = 'UTC'; set intervalstyle = iso_8601; set bytea_output = hex;\n"
 # By extension, '' for what initdb made, the digest of each object that somebody may have changed since: whose rows in
 # the catalogues were not written with the rest, by xmin, which stays when a row is frozen. What hung on a relation, a
-# type or a text search configuration may have been dropped, which leaves no such row. EVERY: of each object. A digest
-# is not of an order that a locale has.
+# type or a text search configuration may have been dropped, which leaves no such row. EVERY: also of each member of an
+# extension, and of what initdb made by NAMES. Of the rest of some 15,000 rows only xmin is read: to print them is slow.
+# A digest is not of an order that a locale has.
 _MADE = f"""\
 with member(class, object, extension, written) as materialized (
   select d.classid, d.objid, extname, x.xmin::text::bigint from pg_depend d join pg_extension x on x.oid = d.refobjid
   where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e'
-), part(class, object, written, told) as (
-PARTS
-), defined as (
-  select class, object, extension, string_agg(told, ' ' order by told collate "C") as told,
-    string_agg(distinct split_part(told, ' ', 1), ',') filter (where told ~ '^pg_(description|constraint) ') as had,
-    case when extension is null then class = 'pg_ts_config'::regclass or coalesce(max(p.written) > coalesce(
-             -- initdb's last extension; or else its last views and GRANTs, by rows that CREATE OR REPLACE leaves
-             (select min(xmin::text::bigint) from pg_depend where deptype = 'e' and objid < 16384),
-             (select min(written) + 1 from (select xmin::text::bigint from pg_type where oid < 16384
-                                            order by oid desc limit 8) x(written))), true)
-         else class in ('pg_class'::regclass, 'pg_type'::regclass, 'pg_ts_config'::regclass)
-           or bool_or(p.written <> m.written) end as changed
-  from part p left join member m using (class, object) where extension is not null or object < 16384
-  group by class, object, extension
-), digested(class, object, extension, name, changed, had, digest) as (
-  select class, object, coalesce(extension, ''), type || ' ' || identity, coalesce(changed, false), had,
-    {_DIGEST.format("concat_ws(' ', type, identity, told)")}
-  from defined full join member using (class, object, extension), pg_identify_object(class, object, 0)
-  where identity is not null  -- and not dropped just now
+), part(catalogue, tid, written, class, object) as (
+  select catalogue, tid, written::text::bigint, class, object from (
+WRITTEN
+  ) x(catalogue, tid, written, class, object)
+  where object < 16384 or (class, object) in (select class, object from member)
+), found(class, object, first, last, had) as (
+  select class, object, min(written), max(written), nullif(concat_ws(',',
+    case when bool_or(catalogue = 'pg_constraint'::regclass) then 'pg_constraint' end,
+    case when bool_or(catalogue = 'pg_description'::regclass) then 'pg_description' end), '')
+  from part group by class, object
+), made(class, object, extension, name, had, changed) as (
+  select class, object, coalesce(extension, ''), (i).type || ' ' || (i).identity, had, last is not null and case
+    when extension is null then class = 'pg_ts_config'::regclass or coalesce(last > coalesce(
+      -- initdb's last extension; or else its last views and GRANTs, by rows that CREATE OR REPLACE leaves
+      (select min(xmin::text::bigint) from pg_depend where deptype = 'e' and objid < 16384),
+      (select min(written) + 1 from (select xmin::text::bigint from pg_type where oid < 16384
+                                     order by oid desc limit 8) x(written))), true)
+    else class in ('pg_class'::regclass, 'pg_type'::regclass, 'pg_ts_config'::regclass)
+      or first <> written or last <> written end
+  from (select *, pg_identify_object(class, object, 0) as i
+        from found full join member using (class, object) offset 0) x
+  where (i).identity is not null  -- and not dropped just now
+), wanted as (
+  select * from made where changed or extension > '' or name in (select json_array_elements_text(NAMES))
+), asked(catalogue, tid, class, object, columns) as (  -- `is true`: by a hash, where the planner would sort all
+  select catalogue, tid, class, object, columns from part left join (
+    select attrelid, array_agg(attname::text) from pg_attribute
+    where attrelid < 10000 and (attname = any ('{{{_OWN}}}') or atttypid <> all ('{{{_TOLD}}}'::regtype[]))
+    group by attrelid) x(catalogue, columns) using (catalogue)
+  where ((class, object) in (select class, object from wanted)) is true
+), told(class, object, told) as (
+DEFINITIONS
+), digested(extension, name, changed, digest) as (
+  select extension, name, changed,
+    {_DIGEST.format('''concat_ws(' ', name, string_agg(told, ' ' order by told collate "C"))''')}
+  from wanted left join told using (class, object) group by class, object, extension, name, changed
 ), named(extension, name, digest) as (
   select extension, name, digest from digested where changed or EVERY
   union all
@@ -243,12 +265,12 @@ PARTS
   union all
   select '', '{OF_MAJOR[1]}',
     {_DIGEST.format('''string_agg(name, ',' order by name collate "C")''')}
-  from digested where extension = '' and object >= 12000  -- that can be dropped
+  from made where extension = '' and object >= 12000  -- that can be dropped
     and class <> 'pg_extension'::regclass
   union all
   select '', '{OF_MAJOR[0]}',
     {_DIGEST.format('''string_agg(concat_ws(' ', name, had), ',' order by name collate "C")''')}
-  from digested where extension = '' and had is not null and class <> 'pg_extension'::regclass
+  from made where extension = '' and had is not null and class <> 'pg_extension'::regclass
   union all
   select '', type || ' ' || identity, 'own' from (
 {_OWN_AMONG}
@@ -264,12 +286,20 @@ PARTS
 )
 select coalesce(jsonb_object_agg(extension, told), '{{}}') from (
   select extension, jsonb_object_agg(name, digest) as told from named group by 1) x;
-""".replace("PARTS", "\n  union all\n".join(_part(*part) for part in _PARTS))
-CHANGED, EVERY = (_READ + _MADE.replace("EVERY", every) for every in ("false", "true"))
+""".replace("WRITTEN", "\n  union all\n".join(_written(*part) for part in _PARTS)).replace(
+    "DEFINITIONS", "\n  union all\n".join(_told(*part) for part in _PARTS)
+)
+CHANGED = _READ + _MADE.replace("EVERY", "false").replace("NAMES", "'[]'")
+
+
+def every_sql(names: Collection[str]) -> str:
+    """EVERY, of what initdb made by these names: those that a manifest tells of."""
+    listed = json.dumps(sorted(names), ensure_ascii=False)  # where the encoding is SQL_ASCII, no \u is read
+    return _READ + _MADE.replace("EVERY", "true").replace("NAMES", quote_text(listed))
 
 
 def read_objects(answer: str) -> Objects:
-    """Parse the one line that CHANGED or EVERY gives; CommandFailed where it is none."""
+    """Parse the one line that CHANGED or `every_sql` gives; CommandFailed where it is none."""
     try:
         return {extension: dict(told) for extension, told in json.loads(answer).items()}
     except (ValueError, TypeError, AttributeError) as error:
