@@ -18,6 +18,8 @@ from ccdr.host.state import State
 from ccdr.jobs.daily_verification import verify_now
 from ccdr.sandbox.docker import STATE
 
+pytestmark = pytest.mark.long
+
 SHOWN = {
     "restore-tests", "objectives", "backups", "repositories", "isolation", "versions", "plan-versions", "approval",
     "four-eyes", "ledger", "comparisons", "runs", "retention", "erasures", "card-data", "secrets",

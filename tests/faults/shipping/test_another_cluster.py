@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.conftest import _image
 from tests.support.harness import Ran, Site
 from tests.support.primary import Primary, primary
 from tests.support.shipping import SMALL, back, note, recovered, ship_once
+
+pytestmark = pytest.mark.long
 
 NOTES = "select string_agg(note, ' ' order by id) from call where id > 100"
 

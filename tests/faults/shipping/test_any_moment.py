@@ -6,6 +6,7 @@ import subprocess
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 from tests.conftest import _image
 from tests.support.harness import Quiet, ShiftedClock, Site, eventually, image_on
 from tests.support.primary import Primary
@@ -16,6 +17,8 @@ from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.jobs.shipping.ship import ship
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans.job import Job
+
+pytestmark = pytest.mark.long
 
 
 def test_any_moment_can_be_gone_back_to(shipped: Site, source: Primary) -> None:

@@ -6,10 +6,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
 from tests.support.harness import Site
 from tests.support.primary import Primary
 from tests.support.shipping import CHECKS, ship_once
 from tests.support.stored import settled_file
+
+pytestmark = pytest.mark.long
 
 RECONCILE = """\
   - kind: reconcile

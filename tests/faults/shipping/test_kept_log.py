@@ -23,6 +23,8 @@ from ccdr.ports.log import RecoveryTarget
 from ccdr.storage import upkeep as storage
 from ccdr.telling.status import status
 
+pytestmark = pytest.mark.long
+
 
 def test_pruning_leaves_the_log_of_every_kept_base(shipped: Site, source: Primary) -> None:
     for text in ("first", "second", "third"):

@@ -7,6 +7,7 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from tests.conftest import _image
 from tests.support.harness import Site
 from tests.support.primary import Primary, primary
@@ -29,6 +30,8 @@ from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.model.values import utc
 from ccdr.plans.job import Job
 from ccdr.storage import upkeep as storage
+
+pytestmark = pytest.mark.long
 
 
 def test_a_segment_that_is_missing_is_a_failure_that_names_it(shipped: Site, source: Primary) -> None:

@@ -30,6 +30,8 @@ from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.model.values import utc
 from ccdr.plans.job import Job
 
+pytestmark = pytest.mark.long
+
 
 def test_what_a_lost_site_has_lost_is_what_ccdr_says(shipped: Site, source: Primary) -> None:
     """Whatever was acknowledged before the point that was reached is there, and little of what came after it is."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.support.harness import Site, eventually
 from tests.support.primary import Primary
 from tests.support.shipping import note, plan, ship_once, shipping, standing
 
 from ccdr.model.values import utc
+
+pytestmark = pytest.mark.long
 
 
 def test_shipping_stands_still_while_the_plan_is_paused_and_goes_on_after_it(site: Site, source: Primary) -> None:

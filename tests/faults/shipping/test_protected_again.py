@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.faults.shipping.test_recovered import NOTES, gone_back, inside, there, wrote
 from tests.support.cluster import Cluster
 from tests.support.harness import Site, eventually
@@ -13,6 +14,8 @@ from tests.support.shipping import based, standing
 
 from ccdr.jobs.shipping.background import stop
 from ccdr.model.values import utc
+
+pytestmark = pytest.mark.long
 
 
 def seldom(site: Site) -> None:

@@ -9,6 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from tests.support.cluster import DATA, Cluster
 from tests.support.harness import Ran, Site, eventually
 from tests.support.primary import Primary
@@ -28,6 +29,8 @@ from ccdr.jobs.shipping.log_archive import LogArchive
 from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans.job import Job
+
+pytestmark = pytest.mark.long
 
 STANDBY = "/var/lib/postgresql/standby"
 NOTES = "select string_agg(note, ' ' order by id) from call where id > 100"

@@ -35,6 +35,8 @@ from ccdr.host.processes import Daemon
 from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.plans.job import Job
 
+pytestmark = pytest.mark.long
+
 LIMIT = 64 * 2**20
 SEGMENT = 16 * 2**20
 

@@ -30,6 +30,8 @@ from ccdr.jobs.shipping import background
 from ccdr.plans.job import Job
 from ccdr.ports.place import Source as Place
 
+pytestmark = pytest.mark.long
+
 
 def test_another_server_under_the_same_address_is_refused(shipped: Site, source: Primary, tmp_path: Path) -> None:
     """Its log leads nowhere from our bases: it must not look as if all were well."""

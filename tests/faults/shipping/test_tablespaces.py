@@ -19,6 +19,8 @@ from tests.support.listeners import free_port
 from tests.support.new_server import answers, made, psql, started_by_docker
 from tests.support.shipping import back, based, recovered, ship_once
 
+pytestmark = pytest.mark.long
+
 ROWS = "select (select count(*) from kept) || ' ' || (select count(*) from again)"
 WHERE = "select string_agg(pg_tablespace_location(oid), ' ' order by spcname) from pg_tablespace where oid > 16000"
 

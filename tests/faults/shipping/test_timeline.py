@@ -26,6 +26,8 @@ from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.model.errors import CcdrError
 from ccdr.plans.job import Job
 
+pytestmark = pytest.mark.long
+
 FILL = "create table {name} as select n, repeat('x', 500) t from generate_series(1, {rows}) n"
 
 

@@ -39,6 +39,8 @@ from ccdr.jobs.shipping.log_repository import archive_of
 from ccdr.model.values import utc
 from ccdr.plans.job import Job
 
+pytestmark = pytest.mark.long
+
 
 def test_log_is_received_while_the_repository_is_away(site: Site, tmp_path: Path) -> None:
     """Up to the limit; then the source keeps it, and that is told before it keeps too much. Nothing is lost."""

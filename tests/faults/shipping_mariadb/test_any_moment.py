@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from tests.support.harness import Site, image_on
 from tests.support.mariadb_source import MariaSource, image_of
 from tests.support.restored_files import sums
@@ -14,6 +15,8 @@ from tests.support.shipping import recovered, ship_once
 from tests.support.shipping_mariadb import back
 
 from ccdr.model.values import utc
+
+pytestmark = pytest.mark.long
 
 
 def test_any_moment_can_be_gone_back_to(shipped: Site, source: MariaSource) -> None:

@@ -12,6 +12,8 @@ from tests.support.shipping_mariadb import back
 
 from ccdr.jobs.shipping.background import stop
 
+pytestmark = pytest.mark.long
+
 
 def test_log_that_the_source_let_go_is_a_gap(shipped: Site, source: MariaSource) -> None:
     ship_once(shipped)

@@ -19,6 +19,8 @@ from ccdr.model.values import Manifest, Verdict
 from ccdr.plans.job import Job
 from ccdr.ports.place import Place
 
+pytestmark = pytest.mark.long
+
 
 def test_log_that_is_cut_short_is_a_failure(shipped: Site, source: MariaSource, tmp_path: Path) -> None:
     source.sql("insert into crm.calls (note) values ('first')")

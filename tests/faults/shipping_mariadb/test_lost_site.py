@@ -6,12 +6,15 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from tests.support.harness import Site
 from tests.support.mariadb_source import MariaSource, acknowledged, dialling
 from tests.support.shipping import CLOSE, INTERVAL, recovered, shipping
 from tests.support.shipping_mariadb import back
 
 from ccdr.model.values import utc
+
+pytestmark = pytest.mark.long
 
 
 def test_what_a_lost_site_has_lost_is_what_ccdr_says(shipped: Site, source: MariaSource, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from ccdr.jobs.backup.backup import backup
 from ccdr.plans.job import Job
 from ccdr.telling.runbook import by_hand
 
+pytestmark = pytest.mark.long
+
 MEMORY = """
 use crm; create table live (agent varchar(20) primary key, n int) engine = memory;
 create table `odd ``m``` (n int) engine = memory; create table other (id int primary key) engine = myisam;

@@ -19,6 +19,8 @@ from ccdr.plans.job import Job
 from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place
 
+pytestmark = pytest.mark.long
+
 
 def test_a_log_that_is_filtered_is_not_shipped(site: Site, data: Path) -> None:
     filters = ("--binlog-do-db=other", "--binlog-ignore-db=crm")

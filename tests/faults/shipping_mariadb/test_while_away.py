@@ -14,6 +14,8 @@ from tests.support.mariadb_source import MariaSource
 from tests.support.shipping import recovered, shipping, standing, started, trouble, without_repository
 from tests.support.shipping_mariadb import back
 
+pytestmark = pytest.mark.long
+
 
 def test_log_is_received_while_the_repository_is_away(shipped: Site, source: MariaSource) -> None:
     """And nothing of it is lost, though what ships is killed meanwhile."""
