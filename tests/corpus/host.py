@@ -27,7 +27,7 @@ from ccdr.evidence.checkpoints.names import ANCHORS
 from ccdr.evidence.checkpoints.receipts import name_of, noted
 from ccdr.evidence.ledger import ledger
 from ccdr.evidence.lineage.anchored import ANCHORED
-from ccdr.evidence.sign_offs import NAMESPACE, SIGNED_OFF
+from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.host import who
 from ccdr.host.state import State
 from ccdr.jobs.checkpoints import signing_keys
@@ -200,7 +200,7 @@ class Lived:
         period = Period(NOW - timedelta(days=3), self.clock.at, until_now=False)
         report = make_report([self.site.loaded()], self.services, period, command="ccdr report")
         given = to_sign_off(report, self.services)
-        signature = {"name": "ana", "signature": by.signed(given.text(), namespace=NAMESPACE)}
+        signature = {"name": "ana", "signature": by.signed(given.text(), namespace=given.NAMESPACE)}
         body = body_of(SIGNED_OFF)
         body |= {**given.body(), "by": body["by"] | signature}
         self.services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body=body)

@@ -14,28 +14,24 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
-from msgspec import Struct, inspect
+from msgspec import Struct, convert, inspect
 
 from ccdr.cli.documents import _WITHIN, OUTPUTS, Error, _parts
-from ccdr.evidence import access, approvals, attested, sign_offs
 from ccdr.evidence.checkpoints.keys import statement
 from ccdr.evidence.checkpoints.notes import VerifierKey
-from ccdr.evidence.deviations import accepted
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records import KINDS
+from ccdr.evidence.statements import SIGNED
 from ccdr.plans import plan_schema, restore_test_schema
 from tests.corpus.host import NOW, TENANT, Lived, fix
 from tests.support.clocks import Clock
 from tests.support.records import body_of, some
 
 HERE = Path(__file__).absolute().parent
-WEEK = NOW + timedelta(days=7)
-DIGEST, NONCE = "0123456789abcdef" * 4, "0123456789abcdef" * 2
 
 Files = Iterator[tuple[str, bytes]]
 
@@ -80,27 +76,8 @@ def as_printed(document: object) -> bytes:
 
 def signed() -> Files:
     """Each text that is signed, but for checkpoints and statements of tests, which lie in the package."""
-    once: dict[str, Any] = {"made": NOW, "nonce": NONCE}
-    counts: dict[str, Any] = {"rows": 3, "due": 3, "missed": 1, "findings": 1, "acknowledged": 1, "tests": 1}
-    counts |= {"records": 9, "problems": 0, "outcomes": (("PASS", 2),), "accounts": (("alice", 1),)}
-    beside = (sign_offs.ReadWith("ledger", 9, DIGEST),)
-    texts: list[Any] = [
-        access.ToReview(
-            "plan", DIGEST, NOW, 9, 1, access.IN_ORDER, DIGEST, WEEK, **once, elsewhere=DIGEST, not_read=("a role",)
-        ),
-        accepted.ToAccept("01234567", "plan", "asset", "CODE", WEEK, DIGEST, **once),
-        approvals.PlanToApprove("plan", DIGEST, WEEK, **once),
-        approvals.Request(
-            "recover", "plan", DIGEST, DIGEST, "db1", "about", "alice", "key", NOW, WEEK, NONCE, (DIGEST,)
-        ),
-        approvals.ToReview("plan", NONCE, **once),
-        attested.ToAttest("siem", "site", DIGEST, DIGEST, WEEK, **once),
-        sign_offs.ToSignOff(
-            "ledger", "db1", NOW, WEEK, ("plan",), sha256=DIGEST, due_in_part=True, **counts, beside=beside,
-            head=DIGEST, version="1.0.0", **once,
-        ),
-    ]  # fmt: skip
-    for one in texts:
+    for of, _ in SIGNED.values():
+        one = convert(some(inspect.type_info(of)), of)
         yield f"{one.TO.replace(' ', '-')}.txt", one.text().encode()
     new, old = (VerifierKey("db1", bytes([number]) * 32) for number in (1, 2))
     yield "ledger-key.txt", statement("ledger", new, old).encode()

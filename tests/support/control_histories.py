@@ -209,7 +209,7 @@ def approval_used(past: Chronicle, hours: float) -> None:
     by = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "signature": SIGNED}
     times = {"made": rfc3339(past.at(hours)), "expires": rfc3339(past.at(hours + 1))}
     past.wrote(hours, "approval.used", asset=None, operation="prune", digest=NOUGHT, repository=NOUGHT, on="h",
-               request_sha256=NOUGHT, nonce=NOUGHT[:32], requested=by | {"name": "Ion"}, approved=by, **times)  # fmt: skip
+               request_sha256=NOUGHT, nonce=NOUGHT[:32], requested_by="Ion", key=by["key"], requested=by | {"name": "Ion"}, approved=by, **times)  # fmt: skip
 
 
 def glass_broken(past: Chronicle, hours: float, operation: str = "prune") -> None:

@@ -41,7 +41,7 @@ def some(info: inspect.Type, full: bool = True) -> Any:
             return some(next(one for one in types if not isinstance(one, inspect.NoneType)), full)
         case inspect.StructType(fields=fields):
             return {f.encode_name: some(f.type, full) for f in fields if full or f.required}
-        case inspect.ListType(item_type=item):
+        case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
             return [some(item, full)] if full else []
         case inspect.DictType(value_type=value):
             return {"name": some(value, full)} if full else {}

@@ -32,7 +32,7 @@ from ccdr.evidence.records import (
     of_mapping,
     strictly,
     unknown,
-    writing,
+    values,
 )
 from ccdr.evidence.records import reading as reading_module
 from ccdr.evidence.records.schema import DIALECT, schema_of, schemas
@@ -126,7 +126,7 @@ def test_what_a_definition_does_not_hold_is_not_written(ledger: Ledger, kind: st
     ("value", "wrong"), [(5, []), ("one", []), (["one"], []), (None, []), ("two words", ["$"]), (["a b"], ["$[0]"])]
 )
 def test_a_value_of_one_of_several_types_is_looked_at_as_what_it_is(value: object, wrong: list[str]) -> None:
-    assert list(writing._misfits(value, inspect.type_info(Word | int | list[Word] | None), "$")) == wrong
+    assert list(values.misfits(value, inspect.type_info(Word | int | list[Word] | None), "$")) == wrong
 
 
 def test_every_code_that_a_program_of_ours_has_may_be_recorded() -> None:

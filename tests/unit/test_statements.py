@@ -14,7 +14,7 @@ from tests.support.signed import PRESENT, VERIFIED, SecurityKey, signers
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records.registry import KINDS
-from ccdr.evidence.statements import SIGNED
+from ccdr.evidence.statements import SIGNED, signatures_of
 from ccdr.host.clock import SystemClock
 from ccdr.host.processes import Host
 from ccdr.host.signatures import verify
@@ -43,7 +43,7 @@ class Room:
             claimed["name"] = "dan@x" if claimed is body.get("requested") else "ana@x"
             claimed["key"] = self.fingerprint(by or self.keys[claimed["name"]])
             claimed["user_verified"] = True
-        for one in SIGNED[kind](whole):
+        for one in signatures_of(whole):
             key = by or self.keys[one.by["name"]]
             signature = key.signed(one.text, namespace=one.namespace, flags=flags)
             next(c for c in (body.get("by"), body.get("requested"), body.get("approved")) if c == one.by)[

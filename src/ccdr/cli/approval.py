@@ -34,10 +34,10 @@ def approval() -> None:
 @click.option("--out", type=FILE, metavar="FILE", required=True, help="Write the request into FILE.")
 @click.option("--for", "lasts", metavar="TIME", default="24h", help="How long it can be carried out (24h; at most 7d).")
 @click.option("--host", metavar="HOST", help="Which host carries it out; this one unless said.")
-@click.option("--about", metavar="WORD", default="-", help="What of it: an id, where the operation asks for one.")
+@click.option("--about", metavar="WORD", help="What of it: an id, where the operation asks for one.")
 @from_option
 def request(
-    plan: str, operation: str, key: Path, out: Path, lasts: str, host: str | None, about: str, site: str | None
+    plan: str, operation: str, key: Path, out: Path, lasts: str, host: str | None, about: str | None, site: str | None
 ) -> Exit:
     """Write what you want to do with PLAN into FILE, and sign it. Somebody else reads FILE and signs it, too:
 
@@ -58,7 +58,7 @@ def request(
     """
     from datetime import timedelta
 
-    from ccdr.evidence.approvals import NAMESPACE, WORD, Operation
+    from ccdr.evidence.approvals import WORD, Operation
     from ccdr.jobs.approvals import Wanted
     from ccdr.jobs.approvals import request as ask
     from ccdr.jobs.copies import from_site
@@ -69,7 +69,7 @@ def request(
         span = timedelta(seconds=parse_duration(lasts))
     except (ValueError, OverflowError):
         raise UsageProblem(f"--for {lasts[:40]!a} is no duration", hint="write 4h, or 7d at most") from None
-    if not WORD.fullmatch(about):
+    if about is not None and not WORD.fullmatch(about):
         raise UsageProblem(f"--about {about[:40]!a} is not one word", hint="write an id: letters, digits, . : _ -")
     if out.exists():
         raise UsageProblem(f"{out} is there already", hint="name a file that is not there yet")
@@ -83,19 +83,19 @@ def request(
         snapshots = [d.snapshot.id for _, d in planned.each() if not d.keep]
     asked, signature = ask(Wanted(Operation(operation), loaded, about), services, key, span, snapshots, host)
     _write(out.with_name(f"{out.name}.requested"), signature)
-    code = write_to_sign(out, asked.text(), NAMESPACE, f"{_carried_out(operation, plan, about)} --approval {out}")
+    code = write_to_sign(out, asked.text(), asked.NAMESPACE, f"{_carried_out(operation, plan, about)} --approval {out}")
     if not options.json and operation == Operation.PRUNE:
         click.echo(f"  it names {so_many(len(snapshots), 'snapshot')} that would go", err=True)
     return code
 
 
-def _carried_out(operation: str, plan: str, about: str) -> str:
+def _carried_out(operation: str, plan: str, about: str | None) -> str:
     """The command that takes the approval."""
     from ccdr.jobs.erasure.reviewing import NOBODY
 
-    if operation == "register" and about.startswith(NOBODY):
+    if operation == "register" and about and about.startswith(NOBODY):
         return f"ccdr erasure review {plan} --nobody {about.removeprefix(NOBODY)} --why WHY"
-    if operation == "register" and about.startswith("e-"):
+    if operation == "register" and about and about.startswith("e-"):
         return f"ccdr erasure withdraw {plan} {about} --why WHY"
     if operation == "register":
         return f"ccdr erasure add {plan} --selector FILE"
@@ -130,7 +130,7 @@ def review(
       ccdr approval review outbound --record 412 --found "the disk was full, OPS-77" --key ~/.ssh/id_ed25519
     """
     from ccdr.evidence.acknowledged import words_of
-    from ccdr.evidence.approvals import NAMESPACE
+    from ccdr.evidence.records.statements import GlassReview
     from ccdr.host.signatures import sign
     from ccdr.jobs.approvals import reviewed, to_be_reviewed, to_review
 
@@ -148,9 +148,11 @@ def review(
         broken = _one_of(waiting, record, plan)
         text = to_review(plan, broken, services).text()
         if into is not None:
-            return write_to_sign(into, text, NAMESPACE, f'ccdr approval review {plan} --found "…" --signed {into}')
+            return write_to_sign(
+                into, text, GlassReview.NAMESPACE, f'ccdr approval review {plan} --found "…" --signed {into}'
+            )
         assert key is not None
-        signature = sign(text, key, NAMESPACE, services.host)
+        signature = sign(text, key, GlassReview.NAMESPACE, services.host)
     signer = reviewed(loaded, services, text, signature, words_of(found or "", "--found"))
     if options.json:
         print_json({"reviewed": {"plan": plan, "by": signer.name, "key": signer.key}})

@@ -21,7 +21,7 @@ from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import rfc3339
 
 if TYPE_CHECKING:
-    from ccdr.evidence.sign_offs import ToSignOff
+    from ccdr.evidence.records.statements import PeriodSignOff
     from ccdr.jobs.services import Services
     from ccdr.telling.report import Period, Report
 
@@ -89,7 +89,6 @@ def sign_off(asked: _Asked, signing: _Signing, listing: bool) -> Exit:
       ccdr sign-off --signed q3.txt                                            reads q3.txt.sig, too
       ccdr sign-off --list
     """
-    from ccdr.evidence.sign_offs import NAMESPACE
     from ccdr.host.signatures import sign
     from ccdr.telling.signing_off import to_sign_off
 
@@ -102,15 +101,15 @@ def sign_off(asked: _Asked, signing: _Signing, listing: bool) -> Exit:
         return _signed_elsewhere(asked, signing, services)
     made = _report(asked.period(services), asked.plan, services, signing)
     given = to_sign_off(made, services)
-    command = shlex.join(["ccdr", "sign-off", "--from", rfc3339(given.start), "--to", rfc3339(given.end)])
+    command = shlex.join(["ccdr", "sign-off", "--from", rfc3339(given.begins), "--to", rfc3339(given.ends)])
     command += "".join(f" --plan {shlex.quote(name)}" for name in given.plans)
     if signing.key is None and signing.into is None:
         return _shown(given, command)
     one_way(signing.key, signing.into, None, command)
     if signing.into is not None:
-        return write_to_sign(signing.into, given.text(), NAMESPACE, f"ccdr sign-off --signed {signing.into}")
+        return write_to_sign(signing.into, given.text(), given.NAMESPACE, f"ccdr sign-off --signed {signing.into}")
     assert signing.key is not None
-    return _record(given, made, services, sign(given.text(), signing.key, NAMESPACE, services.host), signing)
+    return _record(given, made, services, sign(given.text(), signing.key, given.NAMESPACE, services.host), signing)
 
 
 def _report(
@@ -136,7 +135,7 @@ def _report(
     )
 
 
-def _shown(given: ToSignOff, command: str) -> Exit:
+def _shown(given: PeriodSignOff, command: str) -> Exit:
     steps = [f"{command} --key KEY", f"{command} --write FILE"]
     if settings().json:
         print_json({"would_sign": given.text(), "next": steps})
@@ -147,19 +146,20 @@ def _shown(given: ToSignOff, command: str) -> Exit:
 
 
 def _signed_elsewhere(asked: _Asked, signing: _Signing, services: Services) -> Exit:
-    from ccdr.evidence.sign_offs import ToSignOff
+    from ccdr.evidence.records.statements import PeriodSignOff
     from ccdr.telling.report.period import past_period
 
     assert signing.signed is not None
     if not asked.empty or signing.key is not None or signing.into is not None:
         raise UsageProblem("--signed takes nothing else: all of it stands in FILE", hint="ccdr sign-off --signed FILE")
     text, signature = signed_text(signing.signed)
-    given = ToSignOff.read(text)
-    made = _report(past_period(given.start, given.end), given.plans, services, signing)
+    given = PeriodSignOff.read(text)
+    made = _report(past_period(given.begins, given.ends), given.plans, services, signing)
     return _record(given, made, services, signature, signing)
 
 
-def _record(given: ToSignOff, made: Report, services: Services, signature: str, signing: _Signing) -> Exit:
+def _record(given: PeriodSignOff, made: Report, services: Services, signature: str, signing: _Signing) -> Exit:
+    from ccdr.evidence.sign_offs import told_of_not_known
     from ccdr.telling.signing_off import sign_off as record
 
     seq, signer = record(given, made, services, signature, signing.file)
@@ -169,25 +169,26 @@ def _record(given: ToSignOff, made: Report, services: Services, signature: str, 
         print_json({"signed_off": done.as_json()})
         return Exit.OK
     click.echo(f"signed off  {done.about}: {given.rows} rows, by {signer}; record {seq}")
-    if given.not_known:
-        click.echo(f"  {given.told_of_not_known}")
+    if told := told_of_not_known(given):
+        click.echo(f"  {told}")
     return Exit.OK
 
 
 def _list(services: Services, signing: _Signing) -> Exit:
     """What signs nothing off is a finding, until the same was signed again."""
-    from ccdr.evidence.sign_offs import SIGNED_OFF, ToSignOff
+    from ccdr.evidence.records.statements import PeriodSignOff
+    from ccdr.evidence.sign_offs import SIGNED_OFF
     from ccdr.telling.report.period import past_period
     from ccdr.telling.report.sign_offs import findings_of
 
-    there = list[ToSignOff]()
+    there = list[PeriodSignOff]()
     ledgers = [services.ledger, *(chain.reader for chain in services.population().chains if chain.ours)]
     for record in (record for ledger in ledgers for record in ledger.newest(SIGNED_OFF)):
-        with suppress(KeyError, TypeError, ValueError, AttributeError):  # the verification tells of what is none
-            there.append(ToSignOff.recorded(record))
+        with suppress(UsageProblem):  # the verification tells of what is none
+            there.append(PeriodSignOff.recorded(record))
     made = None
     if there:
-        period = past_period(min(one.start for one in there), max(one.end for one in there))
+        period = past_period(min(one.begins for one in there), max(one.ends for one in there))
         made = _report(period, (), services, signing, whole=False)
     sign_offs = made.sign_offs if made else ()
     if settings().json:
@@ -197,12 +198,12 @@ def _list(services: Services, signing: _Signing) -> Exit:
     else:
         rows = [
             (
-                f"{rfc3339(one.given.start)[:16]} to {rfc3339(one.given.end)[:16]}",
+                f"{rfc3339(one.given.begins)[:16]} to {rfc3339(one.given.ends)[:16]}",
                 ", ".join(one.given.plans) or "all",
                 one.by,
                 rfc3339(one.at)[:10],
                 "fits" if one.good else word("WRONG"),
-                "; ".join([*one.wrong, *([one.given.told_of_not_known] if one.given.not_known else [])]),
+                "; ".join(filter(None, [*one.wrong, one.not_known])),
                 str(one.record),
             )
             for one in sign_offs

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ccdr.evidence.approvals import AHEAD, NONCE, SHA256, misfit, read, written
+from ccdr.evidence.approvals import AHEAD
 from ccdr.evidence.until import refuse_past
 from ccdr.evidence.until import until_of as moment_of
 from ccdr.model.errors import UsageProblem
@@ -21,7 +21,6 @@ from ccdr.model.values import number_of, rfc3339, to_the_second, utc
 
 ATTESTATION = "attestation"  # the record's kind
 MADE, ENDED = "made", "ended"  # what it did
-NAMESPACE = "ccdr-attestation"  # what is signed for: a key may be restricted to it in allowed_signers
 TOLD_BEFORE = timedelta(days=30)
 SCOPE = re.compile(r"[A-Za-z0-9_.+-]{1,63}")
 _YEAR = timedelta(days=366)
@@ -66,58 +65,6 @@ ATTESTABLE: Mapping[str, Attestable] = {
     "incident-filings": Attestable("incidents", "what had to be notified was, and the receipts are kept"),
     "password-policy": Attestable("hygiene", "people's passwords follow a policy"),
 }
-
-
-@dataclass(frozen=True)
-class ToAttest:
-    """What is attested, as it is signed. `statement` is the salted digest of its words, `scope` what it is about where
-    there are several (a host, a site, a tenant)."""
-
-    item: str
-    scope: str | None
-    statement: str
-    evidence: str
-    valid_until: datetime
-    made: datetime
-    nonce: str
-
-    TO = "attest"
-
-    def text(self) -> str:
-        return written(
-            (
-                ("to", self.TO),
-                ("item", self.item),
-                ("scope", self.scope or "-"),
-                ("statement", self.statement),
-                ("evidence", self.evidence),
-                ("valid-until", rfc3339(self.valid_until)),
-                ("made", rfc3339(self.made)),
-                ("nonce", self.nonce),
-            )
-        )
-
-    @classmethod
-    def read(cls, text: str) -> ToAttest:
-        """UsageProblem where it is none."""
-        of = dict(read(text, cls.TO))
-        try:
-            scope = None if of["scope"] == "-" else scope_of(of["scope"])
-            item, times = item_of(of["item"]), (utc(of["valid-until"]), utc(of["made"]))
-            one = cls(item, scope, of["statement"], of["evidence"], *times, of["nonce"])
-        except (KeyError, ValueError, OverflowError):
-            raise misfit() from None
-        digests = all(SHA256.fullmatch(digest) for digest in (one.statement, one.evidence))
-        if one.text() != text or not digests or not NONCE.fullmatch(one.nonce):
-            raise misfit()
-        return one
-
-    @classmethod
-    def recorded(cls, record: Mapping[str, Any]) -> ToAttest:
-        """What the signature of a record is of."""
-        times = (utc(record["valid_until"]), utc(record["made"]))
-        digests = (str(record["statement_sha256"]), str(record["evidence_sha256"]))
-        return cls(str(record["item"]), record.get("scope"), *digests, *times, str(record["nonce"]))
 
 
 @dataclass(frozen=True)

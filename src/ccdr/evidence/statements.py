@@ -6,19 +6,28 @@ has: `ccdr.jobs.statements` asks `ssh-keygen` by it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ccdr.evidence import access, approvals, attested, sign_offs
-from ccdr.evidence.deviations import accepted
+from ccdr.evidence import approvals, attested, sign_offs
 from ccdr.evidence.deviations.values import ACCEPTED
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED
 from ccdr.evidence.ledger.places import extent_of, lines
 from ccdr.evidence.records import Unread, decode
+from ccdr.evidence.records.statements import (
+    AccessReview,
+    ApprovalRequest,
+    Declaration,
+    GlassReview,
+    PeriodSignOff,
+    PlanApproval,
+    RiskAcceptance,
+    Statement,
+)
 from ccdr.evidence.verdicts import Record
 
 SIGNATURE = b"-----BEGIN SSH SIGNATURE-----"  # a line without it is of no signed record
@@ -33,28 +42,27 @@ class Signed:
     by: Mapping[str, Any]
 
 
-def _of(kind: type[Any], namespace: str, by: str = "by") -> Callable[[Record], Iterator[Signed]]:
-    def signed(record: Record) -> Iterator[Signed]:
-        if record.get(by):
-            yield Signed(kind.recorded(record).text(), namespace, record[by])
-
-    return signed
-
-
-def _used(record: Record) -> Iterator[Signed]:
-    for by, namespace in (("requested", approvals.REQUESTED), ("approved", approvals.NAMESPACE)):
-        yield from _of(approvals.Request, namespace, by)(record)
-
-
-SIGNED: Mapping[str, Callable[[Record], Iterator[Signed]]] = {
-    approvals.PLAN_APPROVED: _of(approvals.PlanToApprove, approvals.NAMESPACE),
-    approvals.APPROVAL_USED: _used,
-    approvals.GLASS_REVIEWED: _of(approvals.ToReview, approvals.NAMESPACE),
-    attested.ATTESTATION: _of(attested.ToAttest, attested.NAMESPACE),
-    ACCESS_REVIEWED: _of(access.ToReview, access.NAMESPACE),
-    ACCEPTED: _of(accepted.ToAccept, accepted.NAMESPACE),
-    sign_offs.SIGNED_OFF: _of(sign_offs.ToSignOff, sign_offs.NAMESPACE),
+SIGNED: Mapping[str, tuple[type[Statement], Mapping[str, str]]] = {
+    approvals.PLAN_APPROVED: (PlanApproval, {"by": PlanApproval.NAMESPACE}),
+    approvals.APPROVAL_USED: (
+        ApprovalRequest,
+        {"requested": ApprovalRequest.REQUESTED, "approved": ApprovalRequest.NAMESPACE},
+    ),
+    approvals.GLASS_REVIEWED: (GlassReview, {"by": GlassReview.NAMESPACE}),
+    attested.ATTESTATION: (Declaration, {"by": Declaration.NAMESPACE}),
+    ACCESS_REVIEWED: (AccessReview, {"by": AccessReview.NAMESPACE}),
+    ACCEPTED: (RiskAcceptance, {"by": RiskAcceptance.NAMESPACE}),
+    sign_offs.SIGNED_OFF: (PeriodSignOff, {"by": PeriodSignOff.NAMESPACE}),
 }
+
+
+def signatures_of(record: Record) -> list[Signed]:
+    """Those of a record of such a kind, none where nobody has signed it. UsageProblem where no text says what the
+    record says."""
+    of, by = SIGNED[record["kind"]]
+    there = {name: namespace for name, namespace in by.items() if record.get(name)}
+    text = of.recorded(record).text() if there else ""
+    return [Signed(text, namespace, record[name]) for name, namespace in there.items()]
 
 
 def signed_in(directory: Path) -> list[Record]:

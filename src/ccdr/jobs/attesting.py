@@ -14,15 +14,14 @@ from ccdr.evidence.attested import (
     ATTESTATION,
     ENDED,
     MADE,
-    NAMESPACE,
     Attestation,
-    ToAttest,
     key_of,
     refuse_until,
     standing,
 )
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.payloads import keep_payload, payload
+from ccdr.evidence.records.statements import Declaration
 from ccdr.host.signatures import Signer, trusted_signers, verify
 from ccdr.host.who import who
 from ccdr.jobs.approvals.plans import signed_by
@@ -67,15 +66,23 @@ def attested(services: Services) -> list[Attested]:
 
 def to_attest(
     item: str, scope: str | None, statement: str, evidence: Path, until: datetime, services: Services
-) -> ToAttest:
+) -> Declaration:
     """What is to be signed or recorded: the words are kept from now on. UsageProblem where the evidence cannot be
     read."""
     digest, now = _digest_of(evidence), services.clock.now()
-    return ToAttest(item, scope, keep_payload(services.state, statement), digest, until, now, nonce())
+    return Declaration(
+        item=item,  # type: ignore[arg-type]  # the CLI knows those that there are
+        scope=scope,
+        statement_sha256=keep_payload(services.state, statement),
+        evidence_sha256=digest,
+        valid_until=until,
+        made=now,
+        nonce=nonce(),
+    )
 
 
 def attest(
-    given: ToAttest, services: Services, signature: str | None, signers: Path, signed: str | None = None
+    given: Declaration, services: Services, signature: str | None, signers: Path, signed: str | None = None
 ) -> Attested:
     """Record it; `signed` is the text of the signature where that was made elsewhere. UsageProblem where it was not
     signed by who may, or holds for too long: then nothing is recorded."""
@@ -88,30 +95,26 @@ def attest(
     by = None
     if signature is not None:
         text = signed if signed is not None else given.text()
-        by = signed_by(verify(text, signature, trusted_signers(signers), NAMESPACE, services.host), signature)
+        by = signed_by(
+            verify(text, signature, trusted_signers(signers), Declaration.NAMESPACE, services.host), signature
+        )
     body = {
+        **given.body(),
         "act": MADE,
-        "item": given.item,
-        "scope": given.scope,
-        "statement_sha256": given.statement,
-        "evidence_sha256": given.evidence,
-        "valid_until": rfc3339(given.valid_until),
-        "made": rfc3339(given.made),
-        "nonce": given.nonce,
         "by": by,
         "who": who().body(),
     }
     return _recorded(services, body)
 
 
-def _refuse_replayed(given: ToAttest, services: Services) -> None:
+def _refuse_replayed(given: Declaration, services: Services) -> None:
     """What was signed once, and has been ended or attested anew since, does not hold again by the same signature; nor
     does the report of what happened once hold for longer than was said of it."""
     known = services.histories().get((None, None), AssetHistory()).attested
     newest = known.get(key_of({"item": given.item, "scope": given.scope}))
     if newest is None:
         return
-    same = newest["act"] == MADE and newest["evidence_sha256"] == given.evidence
+    same = newest["act"] == MADE and newest["evidence_sha256"] == given.evidence_sha256
     if ATTESTABLE[given.item].happened and same and given.valid_until > utc(newest["valid_until"]):
         raise UsageProblem(
             f"this evidence was attested already (record {newest['seq']}), until {newest['valid_until']}: it shows no "
@@ -160,8 +163,8 @@ def holds(record: dict[str, object], signers: Path, services: Services) -> Signe
     by = record.get("by")
     if not isinstance(by, dict):
         return None
-    text = ToAttest.recorded(record).text()
-    return verify(text, str(by["signature"]), trusted_signers(signers), NAMESPACE, services.host)
+    text = Declaration.recorded(record).text()
+    return verify(text, str(by["signature"]), trusted_signers(signers), Declaration.NAMESPACE, services.host)
 
 
 def _digest_of(path: Path) -> str:

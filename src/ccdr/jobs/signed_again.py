@@ -7,9 +7,10 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from ccdr.evidence import access, attested, sign_offs
+from ccdr.evidence import attested
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED
+from ccdr.evidence.statements import signatures_of
 from ccdr.evidence.verdicts import Record
 from ccdr.host.signatures import SignatureRefused, names_of, trusted_signers, verify
 from ccdr.jobs.own_keys import host_key
@@ -28,8 +29,7 @@ def review_again(loaded: LoadedPlan, services: Services) -> str | None:
     record = services.histories().get((loaded.plan.plan, None), AssetHistory()).newest.get(ACCESS_REVIEWED)
     if record is None or not record.get("by"):
         return None
-    text = access.ToReview.recorded(record).text()
-    return _again(record, text, access.NAMESPACE, [(loaded.plan.approval or Approval()).signers], services)
+    return _again(record, [(loaded.plan.approval or Approval()).signers], services)
 
 
 def attestations_again(loaded: LoadedPlan, services: Services) -> dict[str, str]:
@@ -40,16 +40,13 @@ def attestations_again(loaded: LoadedPlan, services: Services) -> dict[str, str]
     newest = services.histories().get((None, None), AssetHistory()).attested
     signed = [one for one in newest.values() if one["act"] == attested.MADE and one.get("by")]
     places = dict.fromkeys((loaded.plan.approval.signers, SIGNERS))
-    return {
-        str(one["seq"]): _again(one, attested.ToAttest.recorded(one).text(), attested.NAMESPACE, places, services)
-        for one in signed
-    }
+    return {str(one["seq"]): _again(one, places, services) for one in signed}
 
 
 def sign_off_again(record: Record, places: Collection[Path], services: Services) -> tuple[str, tuple[str, ...]]:
     """Of a period, by these files of who may sign; `host_key` where it was signed by a key of this host's. And every
     name by which these files have the key."""
-    state = _again(record, sign_offs.ToSignOff.recorded(record).text(), sign_offs.NAMESPACE, places, services)
+    state = _again(record, places, services)
     own = host_key(str(record["by"]["key"]), services)
     names = list[str]()
     for place in places:
@@ -58,13 +55,18 @@ def sign_off_again(record: Record, places: Collection[Path], services: Services)
     return HOST_KEY if state == HOLDS and own is not None else state, tuple(names)
 
 
-def _again(record: Record, text: str, namespace: str, places: Collection[Path], services: Services) -> str:
+def _again(record: Record, places: Collection[Path], services: Services) -> str:
     """By any of these files; `unreadable` where none of them can be read."""
-    by, states = record["by"], set[str]()
+    try:
+        (made,) = signatures_of(record)
+    except UsageProblem:  # nothing that anybody can have signed
+        return REFUSED
+    by, states = made.by, set[str]()
     for place in places:
         try:
             signers = trusted_signers(place)
-            signer = verify(text, str(by["signature"]), signers, namespace, services.host, at=utc(record["time"]))
+            signature, at = str(by["signature"]), utc(record["time"])
+            signer = verify(made.text, signature, signers, made.namespace, services.host, at=at)
         except SignatureRefused:
             states.add(REFUSED)
         except UsageProblem:

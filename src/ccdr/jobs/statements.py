@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ccdr.evidence.checkpoints.found import Finding
-from ccdr.evidence.statements import SIGNED, Signed
+from ccdr.evidence.statements import Signed, signatures_of
 from ccdr.evidence.verdicts import Record
 from ccdr.host.processes import Host
 from ccdr.host.signatures import SignatureRefused, names_of, verify
+from ccdr.model.errors import UsageProblem
 from ccdr.model.values import number_of, so_many, utc
 
 REFUSED = "STATEMENT_REFUSED"
@@ -58,13 +59,20 @@ def verified_by(records: Iterable[Record], signers: str | None) -> Statements:
     host, held, refused = Host(), Counter[tuple[str, str]](), list[Finding]()
     for record in of:
         try:
-            names = [_signer(one, record, signers, host) for one in SIGNED[record["kind"]](record)]
+            names = [_signer(one, record, signers, host) for one in _signatures(record)]
         except SignatureRefused as why:
             number = number_of(record)
             refused.append(Finding(REFUSED, f"record {number}, {record['kind']}: {why}", number))
         else:
             held.update((record["kind"], name) for name in names)
     return Statements(len(of), held, tuple(refused))
+
+
+def _signatures(record: Record) -> list[Signed]:
+    try:
+        return signatures_of(record)
+    except UsageProblem as why:
+        raise SignatureRefused("text", str(why)) from None
 
 
 def _signer(one: Signed, record: Record, signers: str, host: Host) -> str:

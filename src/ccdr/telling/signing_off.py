@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ccdr.evidence.approvals import AHEAD, WORD, nonce
-from ccdr.evidence.sign_offs import NAMESPACE, ROOT, SIGNED_OFF, ReadWith, ToSignOff, names_somebody, person
+from ccdr.evidence.records.statements import PeriodSignOff, SignedWith
+from ccdr.evidence.sign_offs import ROOT, SIGNED_OFF, names_somebody, person
 from ccdr.host.signatures import SignatureRefused, Signer, key_of, names_of, trusted_signers, verify
 from ccdr.host.who import who
 from ccdr.jobs.approvals.plans import signed_by
@@ -24,10 +26,10 @@ from ccdr.telling.report.runs import MISSED, RUNBOOK, RUNNING
 from ccdr.telling.report.sign_offs import PAGE
 
 # What is as of when the text was written, and not of the period.
-_OF_THE_TEXT = ("records", "head", "problems", "version", "made", "nonce")
+_OF_THE_TEXT = ("records", "head", "problems", "ccdr", "made", "nonce")
 
 
-def to_sign_off(report: Report, services: Services) -> ToSignOff:
+def to_sign_off(report: Report, services: Services) -> PeriodSignOff:
     """What is to be signed. UsageProblem where the period has not ended, where something of it has not, where there is
     nothing, or where the ledger does not verify."""
     verified, period = report.ledger.verification, report.period
@@ -66,39 +68,39 @@ def to_sign_off(report: Report, services: Services) -> ToSignOff:
     tests, accounts = tests_by_command(report.runs, services.ledger.host)
     there = [finding for asset in report.assets for finding in asset.findings]
     there += [finding for plan in report.plans for finding in plan.findings]
-    return ToSignOff(
+    return PeriodSignOff(
         ledger=ledger,
-        host=services.ledger.host,
-        start=period.start,
-        end=period.end,
+        on=services.ledger.host,
+        begins=period.start,
+        ends=period.end,
         plans=tuple(sorted(set(report.wanted))),
         rows=report.population.rows,
-        sha256=report.population.sha256,
-        outcomes=tuple(sorted(outcomes.items())),
+        population_sha256=report.population.sha256,
+        outcomes=dict(sorted(outcomes.items())),
         due=sum(tally.get(DUE) or 0 for tally in tallies),
         due_in_part=any(tally.get(DUE, 0) is None for tally in tallies)
         or any(one.since is not None for one in report.promises),
         missed=sum(tally.get(MISSED) or 0 for tally in tallies),
         findings=sum(finding.acknowledged is None for finding in there),
         acknowledged=sum(finding.acknowledged is not None for finding in there),
-        tests=tests,
+        tests_by_command=tests,
         accounts=accounts,
-        beside=tuple(
-            ReadWith(one.chain.ledger, one.chain.records, one.chain.head)
+        read_with=tuple(
+            SignedWith(ledger=one.chain.ledger, records=one.chain.records, head=one.chain.head)
             for one in report.ledger.beside
             if one.believed
         ),
         records=verified.records,
         head=verified.head,
         problems=len(report.ledger.problems),
-        version=report.version,
+        ccdr=report.version,
         made=services.clock.now().replace(microsecond=0),
         nonce=nonce(),
     )
 
 
 def sign_off(
-    given: ToSignOff,
+    given: PeriodSignOff,
     report: Report,
     services: Services,
     signature: str,
@@ -116,7 +118,7 @@ def sign_off(
             hint="`ccdr sign-off --list` shows it; another person signs a text of their own: --write FILE",
         )
     there = trusted_signers(signers)
-    signer = verify(given.text(), signature, there, NAMESPACE, services.host)
+    signer = verify(given.text(), signature, there, PeriodSignOff.NAMESPACE, services.host)
     key = key_of(signature)
     if (place := host_key(signer.key, services, ssh)) is not None:
         raise SignatureRefused(
@@ -134,7 +136,7 @@ def sign_off(
     return services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body=body).seq, signer
 
 
-def _refuse_other(given: ToSignOff, now: ToSignOff, services: Services) -> None:
+def _refuse_other(given: PeriodSignOff, now: PeriodSignOff, services: Services) -> None:
     """What somebody signs is what this host says of the period, word for word."""
     same = {name: getattr(now, name) for name in _OF_THE_TEXT}
     if replace(given, **same) != now:
@@ -145,7 +147,7 @@ def _refuse_other(given: ToSignOff, now: ToSignOff, services: Services) -> None:
         )
     if given.made > services.clock.now() + AHEAD:
         raise UsageProblem(f"it was written at {rfc3339(given.made)}, which is ahead of this host's clock")
-    if given.made < given.end:
+    if given.made < given.ends:
         raise UsageProblem(f"it was written at {rfc3339(given.made)}, before its period ended", hint="write it anew")
     if services.ledger.hash_of(given.records) != given.head:
         raise UsageProblem(
@@ -154,9 +156,9 @@ def _refuse_other(given: ToSignOff, now: ToSignOff, services: Services) -> None:
         )
 
 
-def _refuse_tester(given: ToSignOff, signer: Signer, names: Collection[str], key: str) -> None:
+def _refuse_tester(given: PeriodSignOff, signer: Signer, names: Collection[str], key: str) -> None:
     """Whoever ran a test of the period by hand does not sign it off."""
-    accounts = [name for name, _ in given.accounts]
+    accounts = list(given.accounts)
     persons = {person(name) for name in names}
     by_name = next((name for name in accounts if person(name) in persons), None)
     by_key = by_name or account_of(key, [name for name in accounts if names_somebody(name)])

@@ -16,9 +16,10 @@ from tests.support.harness import PASSWORD, Ran, Site, Source, small_database
 from tests.support.repositories import new_repository
 from tests.support.signed import key, signed, signers
 
-from ccdr.evidence.access import NAMESPACE
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.host.clock import SystemClock
+
+NAMESPACE = "ccdr-access-review"
 
 SECRET = "SCRAM-of-nobody-42"
 WORDS = "Mrs Ionescu has left"

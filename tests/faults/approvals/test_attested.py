@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.support.clocks import Ticking
 from tests.support.harness import Ran, Site
 from tests.support.listeners import web_server
 from tests.support.signed import NAMESPACE, SecurityKey, key, signed, signers
 
 from ccdr.evidence.acknowledged import exit_of
-from ccdr.evidence.attested import ATTESTABLE, ToAttest, judge
+from ccdr.evidence.attested import ATTESTABLE, judge
 from ccdr.evidence.records.schema import schema_of
+from ccdr.evidence.records.statements import Declaration
 from ccdr.host.clock import SystemClock
 from ccdr.host.signatures import SignatureRefused
 from ccdr.jobs.attesting import attest, holds
@@ -217,7 +218,7 @@ def test_what_was_ended_or_attested_anew_does_not_hold_again_by_the_old_signatur
         assert room.site.run("attest", "staff-training", "--end", "--statement", "it was not so").code == 0
         assert room.states() == []
         assert room.attest().code == 0, "the twin: it is attested anew"
-    made = ToAttest.read(text.read_text())
+    made = Declaration.read(text.read_text())
     services = room.site.services(Ticking(made.made + timedelta(days=1)))
     given = replace(made, made=made.made - timedelta(hours=1), nonce="0" * 32)
     with pytest.raises(UsageProblem, match="before what is recorded"):
@@ -238,7 +239,7 @@ def test_openssh_itself_verifies_what_was_recorded(room: Room) -> None:
     sig = room.site.root / "sig"
     sig.write_text(record["by"]["signature"])
     argv = ["ssh-keygen", "-Y", "verify", "-f", room.signers, "-I", "ana@x", "-n", "ccdr-attestation", "-s", sig]
-    subprocess.run(argv, input=ToAttest.recorded(record).text(), text=True, check=True, capture_output=True)
+    subprocess.run(argv, input=Declaration.recorded(record).text(), text=True, check=True, capture_output=True)
 
 
 def test_a_report_that_was_attested_is_no_newer_penetration_test(room: Room) -> None:

@@ -135,7 +135,7 @@ REFUSED: dict[str, tuple[Callable[[Room, Path], None], str]] = {
         "does not allow that",
     ),
     "it is of another plan": (lambda room, text: again(room, text, "plan: p", "plan: q"), "of q"),
-    "it is of another version": (lambda room, text: again(room, text, "version: ", "version: ", flip=True), "version"),
+    "it is of another version": (lambda room, text: again(room, text, "digest: ", "digest: ", flip=True), "version"),
     "it is dated ahead": (lambda room, text: again(room, text, "made: 2", "made: 3"), "does not allow that"),
     "the file of signers is anybody's": (
         lambda room, text: (sig(text, signed(text.read_text(), room.ana)), room.signers.chmod(0o666)),  # type: ignore[func-returns-value]

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from tests.support.packages import Exporting, made
 
-from ccdr.evidence.sign_offs import SIGNED_OFF, ToSignOff
+from ccdr.evidence.records.statements import PeriodSignOff
+from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.jobs.checkpoints.making import make
 
 
@@ -20,10 +21,10 @@ def exporting(tmp_path: Path) -> Exporting:
 
 
 def signed_off(exporting: Exporting, rows: int, digest: str, start: datetime, end: datetime) -> None:
-    given = ToSignOff(
-        ledger=str(exporting.services.lineage().ledger), host="h", start=start, end=end, plans=(), rows=rows, sha256=digest,
-        outcomes=(), due=0, due_in_part=False, missed=0, findings=0, acknowledged=0, tests=0, accounts=(), beside=(),
-        records=1, head="0" * 64, problems=0, version="1", made=end, nonce=digest[:32],
+    given = PeriodSignOff(
+        ledger=str(exporting.services.lineage().ledger), on="h", begins=start, ends=end, plans=(), rows=rows, population_sha256=digest,
+        outcomes={}, due=0, due_in_part=False, missed=0, findings=0, acknowledged=0, tests_by_command=0, accounts={}, read_with=(),
+        records=1, head="0" * 64, problems=0, ccdr="1", made=end, nonce=digest[:32],
     )  # fmt: skip
     signature = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
     by = {"name": "eva@x", "key": "SHA256:" + "A" * 43, "user_verified": None, "signature": signature}

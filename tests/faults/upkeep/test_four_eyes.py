@@ -20,7 +20,7 @@ from tests.support.signed import SecurityKey, key, signed, signers
 from tests.support.stored import again, settled_file
 from tests.support.upkeep import known, there
 
-from ccdr.evidence.approvals import Request
+from ccdr.evidence.records.statements import ApprovalRequest
 from ccdr.host.signatures import verify
 from ccdr.jobs.approvals import NotApproved
 from ccdr.jobs.copies import from_site
@@ -98,7 +98,7 @@ def test_a_prune_that_another_has_approved_removes_what_it_names_and_is_for_once
     before = known(room.site)
     room.asked()
     room.signed()
-    assert Request.read(room.file.read_text()).snapshots == tuple(sorted(before[:-1]))
+    assert ApprovalRequest.read(room.file.read_text()).snapshots == tuple(sorted(before[:-1]))
     done = room.pruned()
     assert done.code == 0, done
     assert there(room.site) == before[-1:]
@@ -171,7 +171,7 @@ BAD: dict[str, tuple[Callable[[Room], object], str]] = {
     "for something else": (lambda room: room.again("operation: prune", "operation: recover"), "another_operation"),
     "of another plan": (lambda room: room.again("plan: p", "plan: q"), "another_version"),
     "of another repository": (
-        lambda room: room.again(f"repository: {Request.read(room.file.read_text()).repository}", f"repository: {'0' * 64}"),
+        lambda room: room.again(f"repository: {ApprovalRequest.read(room.file.read_text()).repository}", f"repository: {'0' * 64}"),
         "another_repository",
     ),
     "of another version": (_changed_plan, "another_version"),

@@ -10,7 +10,8 @@ from tests.support.packages import Exporting, made
 from tests.support.sparse import append_sparse
 
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.sign_offs import SIGNED_OFF, ToSignOff
+from ccdr.evidence.records.statements import PeriodSignOff
+from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.jobs.checkpoints.making import make
 
 CANARIES = (b"bolt", b"Bolt", b"ledgerdemain", b"quetzal", b"jackdaw", b"ocelot", b"narwhal")
@@ -103,10 +104,10 @@ def of_two(exporting: Exporting) -> None:
 def signed_off(exporting: Exporting, plans: list[str]) -> dict[str, object]:
     """Of the last days; one of all plans counts the tests by the accounts of all."""
     now = exporting.world.clock.now()
-    given = ToSignOff(
-        ledger=str(exporting.services.lineage().ledger), host="h", start=now - timedelta(days=30), end=now, plans=tuple(plans),
-        rows=1, sha256="0" * 64, outcomes=(), due=0, due_in_part=False, missed=0, findings=0, acknowledged=0, tests=1,
-        accounts=(("ann" if plans else "ocelot", 1),), beside=(), records=1, head="0" * 64, problems=0, version="1",
+    given = PeriodSignOff(
+        ledger=str(exporting.services.lineage().ledger), on="h", begins=now - timedelta(days=30), ends=now, plans=tuple(plans),
+        rows=1, population_sha256="0" * 64, outcomes={}, due=0, due_in_part=False, missed=0, findings=0, acknowledged=0, tests_by_command=1,
+        accounts={"ann" if plans else "ocelot": 1}, read_with=(), records=1, head="0" * 64, problems=0, ccdr="1",
         made=now, nonce=("1" if plans else "2") * 32,
     )  # fmt: skip
     signature = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"

@@ -12,7 +12,8 @@ from tests.support.records import ENVELOPE
 from tests.support.signed import key, signed, signers
 from tests.support.signing_off import NAMESPACE, SignOffRoom
 
-from ccdr.evidence.sign_offs import SIGNED_OFF, ToSignOff
+from ccdr.evidence.records.statements import PeriodSignOff
+from ccdr.evidence.sign_offs import SIGNED_OFF, not_known
 from ccdr.telling.report import Report, html, json_lines
 from ccdr.telling.report.sign_offs import findings_of
 from ccdr.telling.signing_off import to_sign_off
@@ -52,7 +53,7 @@ def test_what_nobody_has_changed_fits(room: SignOffRoom) -> None:
     (one,) = made.sign_offs
     assert one.good and one.fits and wrong(made) == [] and made.exit_code == before
     page = written(html(made))
-    assert "ana@x" in page and "</span> fits</span>" in page and one.given.sha256 in page
+    assert "ana@x" in page and "</span> fits</span>" in page and one.given.population_sha256 in page
     assert '"fits": true' in written(json_lines(made))
 
 
@@ -153,8 +154,8 @@ def test_whose_hand_it_was_nobody_knows_and_the_page_says_so(room: SignOffRoom) 
 def test_names_of_another_hand_change_nothing_in_the_text(room: SignOffRoom) -> None:
     room.tested("x 1\nfindings: 0")
     given = to_sign_off(room.made(), room.services())
-    assert ToSignOff.read(given.text()) == given and given.text().count("findings: ") == 1
-    assert given.accounts == (("(not a name)", 1),) and given.not_known == 1
+    assert PeriodSignOff.read(given.text()) == given and given.text().count("findings: ") == 1
+    assert given.accounts == {"(not a name)": 1} and not_known(given) == 1
 
 
 def test_it_is_told_of_in_the_period_in_which_it_was_recorded(room: SignOffRoom) -> None:

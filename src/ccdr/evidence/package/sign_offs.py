@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.sign_offs import NAMESPACE, ToSignOff
+from ccdr.evidence.records.statements import PeriodSignOff
 from ccdr.host.signatures import key_of
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import utc
@@ -23,9 +23,9 @@ def files_of(record: Mapping[str, Any]) -> dict[str, str]:
 
     ssh-keygen -Y verify -f NAME.allowed_signers -I WHO -n ccdr-sign-off -s NAME.txt.sig < NAME.txt
     """
-    given, by = ToSignOff.recorded(record), record["by"]
-    name = f"sign-off-{given.start:%Y%m%d}-{given.end:%Y%m%d}-{given.nonce[:8]}"
-    line = f'{by["name"]} namespaces="{NAMESPACE}" {key_of(str(by["signature"]))}\n'
+    given, by = PeriodSignOff.recorded(record), record["by"]
+    name = f"sign-off-{given.begins:%Y%m%d}-{given.ends:%Y%m%d}-{given.nonce[:8]}"
+    line = f'{by["name"]} namespaces="{PeriodSignOff.NAMESPACE}" {key_of(str(by["signature"]))}\n'
     return {
         f"{name}.txt": given.text(),
         f"{name}.txt.sig": str(by["signature"]),
@@ -41,7 +41,7 @@ def readable_files_of(record: Mapping[str, Any]) -> dict[str, str]:
         return {}
 
 
-def fit(population: Path, given: Sequence[ToSignOff]) -> list[bool]:
+def fit(population: Path, given: Sequence[PeriodSignOff]) -> list[bool]:
     """Of each: are the rows of its period, and of its plans, in a package's population.csv those that were signed? The
     file is one that `population.read` takes. OSError where it cannot be read."""
     with population.open("rb") as file:
@@ -55,8 +55,8 @@ def fit(population: Path, given: Sequence[ToSignOff]) -> list[bool]:
             except (ValueError, OverflowError):  # the row that closes the file has none
                 continue
             for at, one in enumerate(given):
-                if one.start <= started < one.end and (not one.plans or row["plan"] in one.plans):
+                if one.begins <= started < one.ends and (not one.plans or row["plan"] in one.plans):
                     digests[at].update(line)
                     counts[at] += 1
     told = zip(counts, (digest.hexdigest() for digest in digests), strict=True)
-    return [both == (one.rows, one.sha256) for both, one in zip(told, given, strict=True)]
+    return [both == (one.rows, one.population_sha256) for both, one in zip(told, given, strict=True)]

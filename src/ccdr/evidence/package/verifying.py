@@ -29,7 +29,9 @@ from ccdr.evidence.package import bag, population, sign_offs, statements
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
 from ccdr.evidence.package.hidden import LINES, TREE
 from ccdr.evidence.package.shown import Record, Shown
-from ccdr.evidence.sign_offs import SIGNED_OFF, ToSignOff
+from ccdr.evidence.records.statements import PeriodSignOff
+from ccdr.evidence.sign_offs import SIGNED_OFF
+from ccdr.model.errors import UsageProblem
 from ccdr.model.values import so_many, utc
 
 if TYPE_CHECKING:
@@ -345,14 +347,14 @@ def _signed_for(at: _Open, shown: Shown) -> None:
     path = at.package.root / DATA / population.NAME
     if start is None or end is None or at.rows is None:
         return
-    newest: dict[tuple[object, ...], tuple[int, ToSignOff]] = {}
+    newest: dict[tuple[object, ...], tuple[int, PeriodSignOff]] = {}
     for record in shown.signed:
         if record["kind"] != SIGNED_OFF:
             continue
-        with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError):
-            given = ToSignOff.recorded(record)
-            if (shown.whole or start <= given.start) and given.end <= end:
-                newest[given.start, given.end, given.plans] = int(record["seq"]), given
+        with suppress(UsageProblem):
+            given = PeriodSignOff.recorded(record)
+            if (shown.whole or start <= given.begins) and given.ends <= end:
+                newest[given.begins, given.ends, given.plans] = int(record["seq"]), given
     right = sign_offs.fit(path, [given for _, given in newest.values()])
     for (seq, _), fits in zip(newest.values(), right, strict=True):
         if not fits:

@@ -8,20 +8,13 @@ To add a key: count the `version` up if a release has written the one before, an
 kind: define it, and add a line to `registry.py`.
 """
 
-from ccdr.evidence.records.access import AccessExported, AccessReviewed, AccessTested
-from ccdr.evidence.records.approvals import (
-    ApprovalRefused,
-    ApprovalUsed,
-    AttestationRecord,
-    GlassBroken,
-    GlassReviewed,
-    PlanApproved,
-)
+from ccdr.evidence.records.access import AccessExported, AccessTested
+from ccdr.evidence.records.approvals import ApprovalRefused, GlassBroken
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
 from ccdr.evidence.records.checkpoints import LedgerAnchored, LedgerAnchors, LedgerKey
 from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
-from ccdr.evidence.records.deviations import DeviationAccepted, DeviationAssigned, DeviationNoted
+from ccdr.evidence.records.deviations import DeviationAssigned, DeviationNoted
 from ccdr.evidence.records.erasures import ErasureAdd, ErasureNobody, ErasureReplay, ErasureReview
 from ccdr.evidence.records.incidents import IncidentClosed, IncidentFiled, IncidentNoted, IncidentOpened
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
@@ -31,7 +24,15 @@ from ccdr.evidence.records.recovery import RecoverEnd, RecoverStart
 from ccdr.evidence.records.registry import ALL, FIRST, KINDS, VERSIONS
 from ccdr.evidence.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
 from ccdr.evidence.records.runbook import RunbookEnd, RunbookStart, RunbookStep
-from ccdr.evidence.records.sign_offs import PeriodSignedOff
+from ccdr.evidence.records.statements import (
+    AccessReviewed,
+    ApprovalUsed,
+    AttestationRecord,
+    DeviationAccepted,
+    GlassReviewed,
+    PeriodSignedOff,
+    PlanApproved,
+)
 from ccdr.evidence.records.strict import strictly
 from ccdr.evidence.records.upkeep import (
     Ack,

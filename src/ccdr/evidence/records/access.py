@@ -1,10 +1,9 @@
-"""Records of who may do what: the credentials of the roles as they were tried, and reviews that somebody has made."""
+"""Records of who may do what: the credentials of the roles as they were tried, and exports for a review."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from ccdr.evidence.records.approvals import Nonce, SignedBy
 from ccdr.evidence.records.values import (
     Count,
     Digest,
@@ -13,7 +12,6 @@ from ccdr.evidence.records.values import (
     Record,
     RecordedUser,
     Tenant,
-    Time,
     Value,
     about,
 )
@@ -81,34 +79,5 @@ class AccessExported(Record, frozen=True, kw_only=True, gc=False):
     export_sha256: Annotated[Digest, about("SHA-256 of the file, which may hold several plans")]
     entries: Annotated[Count, about("lines of this plan's: a role, a key, a file, a grant")]
     unread: Annotated[Count, about("what could not be read")]
-    tenant: Tenant = "default"
-    who: RecordedUser | None = None
-
-
-class AccessReviewed(Record, frozen=True, kw_only=True, gc=False):
-    """Somebody has looked at an export of who may do what. Where they signed, it is the text that these values make."""
-
-    kind: Literal["access.reviewed"]
-    plan: OfPlan
-    version: Literal[4]
-    export_sha256: Annotated[Digest, about("SHA-256 of the export, which stays where it is")]
-    exported: Annotated[Time, about("when the systems were asked")]
-    entries: Annotated[Count, about("lines of the export: a role, a key, a file, a grant")]
-    unread: Annotated[Count, about("what could not be read, and so was not looked at")]
-    not_read: Annotated[
-        list[str], about("what that was, by its name: accounts of an asset, keys of a repository, a bucket's policy")
-    ] = []
-    result: Annotated[
-        Literal["in_order", "to_be_changed"], about("whether everybody has what they should have, and nobody more")
-    ]
-    found_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart: what they found")]
-    elsewhere_sha256: Annotated[
-        Digest | None,
-        about("of a salt, a newline and the words, kept apart: who looked at what could not be read; null: nobody did"),
-    ] = None
-    valid_until: Time
-    made: Annotated[Time, about("when the text was written that was signed")]
-    nonce: Nonce
-    by: Annotated[SignedBy | None, about("null: nobody signed it; `actor` says whose account recorded it")] = None
     tenant: Tenant = "default"
     who: RecordedUser | None = None

@@ -23,7 +23,7 @@ from ccdr.evidence.records import (
     repository_keys,
     restores,
     runbook,
-    sign_offs,
+    statements,
     upkeep,
 )
 from ccdr.evidence.records.values import Record
@@ -49,19 +49,19 @@ ALL: tuple[type[Record], ...] = (
     examined.PlanExamined,
     access.AccessTested,
     access.AccessExported,
-    access.AccessReviewed,
+    statements.AccessReviewed,
     repository_keys.KeyAdded,
     repository_keys.KeyRemoved,
     repository_keys.KeySwitched,
     repository_keys.PasswordMade,
     object_locks.LockExtended,
-    approvals.PlanApproved,
-    approvals.ApprovalUsed,
+    statements.PlanApproved,
+    statements.ApprovalUsed,
     approvals.ApprovalRefused,
     approvals.GlassBroken,
-    approvals.GlassReviewed,
-    approvals.AttestationRecord,
-    sign_offs.PeriodSignedOff,
+    statements.GlassReviewed,
+    statements.AttestationRecord,
+    statements.PeriodSignedOff,
     erasures.ErasureAdd,
     erasures.ErasureNobody,
     erasures.ErasureReplay,
@@ -72,7 +72,7 @@ ALL: tuple[type[Record], ...] = (
     incidents.IncidentClosed,
     deviations.DeviationAssigned,
     deviations.DeviationNoted,
-    deviations.DeviationAccepted,
+    statements.DeviationAccepted,
     upkeep.PruneStart,
     upkeep.PruneEnd,
     upkeep.CheckStart,
@@ -105,7 +105,7 @@ ALL: tuple[type[Record], ...] = (
 def _stated(definition: type[Record], key: str) -> object:
     """The one value that a definition has for `kind`, or for `version`: `Literal[…]`, as it is written there. To have
     all hints evaluated would take each command a fiftieth of a second."""
-    return literal_eval(definition.__annotations__[key].removeprefix("Literal[").removesuffix("]"))
+    return literal_eval(str(definition.__annotations__[key]).rpartition("Literal[")[2].removesuffix("]"))
 
 
 KINDS: dict[str, type[Record]] = {str(_stated(definition, "kind")): definition for definition in ALL}

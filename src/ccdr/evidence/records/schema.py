@@ -16,7 +16,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def schema_of(kind: str) -> dict[str, Any]:
     """Of a line of this kind, in the version that is written today. KeyError for a kind that there is none of."""
     definition, version = KINDS[kind], VERSIONS[kind]
-    schema = msgspec.json.schema(definition, ref_template="#/$defs/{name}")
+    made = msgspec.json.schema(definition, ref_template="#/$defs/{name}")
+    schema: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(made))  # defaults that are tuples, too
     parts: dict[str, dict[str, Any]] = schema["$defs"]
     whole = parts.pop(definition.__name__)
     whole["properties"] |= {"kind": {"const": kind}, "version": {"const": version}}

@@ -6,10 +6,14 @@ types and lengths only, since patterns would be half of its time, and the chain 
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import Meta, Struct, inspect
 
 
 def about(text: str) -> Meta:
@@ -165,3 +169,33 @@ class RecordedCheckResult(Value, frozen=True, kw_only=True, gc=False):
     status: Literal["PASS", "FAIL", "INCONCLUSIVE", "SKIPPED"]
     expected: str
     actual: str
+
+
+def misfits(value: Any, info: inspect.Type, at: str) -> Iterator[str]:
+    """Where patterns do not hold, times are not UTC, or numbers are none."""
+    match info:
+        case inspect.Metadata(type=inner, extra_json_schema=more):
+            pattern = (more or {}).get("pattern")
+            if type(value) is str and pattern and not re.search(pattern, value):
+                yield at
+            else:
+                yield from misfits(value, inner, at)
+        case inspect.UnionType(types=types) if value is not None and value is not msgspec.UNSET:
+            for member in types:
+                yield from misfits(value, member, at)
+        case inspect.StructType(cls=cls, fields=fields) if isinstance(value, cls):
+            for field in fields:
+                yield from misfits(getattr(value, field.name), field.type, f"{at}.{field.encode_name}")
+        case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item) if isinstance(value, list | tuple):
+            for number, one in enumerate(value):
+                yield from misfits(one, item, f"{at}[{number}]")
+        case inspect.DictType(value_type=inner) if isinstance(value, dict):
+            for one in value.values():
+                yield from misfits(one, inner, f"{at}[...]")
+        case inspect.TupleType(item_types=types) if isinstance(value, tuple):
+            for one, kind in zip(value, types, strict=True):
+                yield from misfits(one, kind, f"{at}[...]")
+        case inspect.DateTimeType() if isinstance(value, datetime) and value.utcoffset() != timedelta(0):
+            yield at
+        case inspect.FloatType() if isinstance(value, float) and not math.isfinite(value):
+            yield at

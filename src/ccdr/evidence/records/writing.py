@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -14,6 +12,7 @@ from msgspec import inspect
 
 from ccdr.evidence.records.built import built
 from ccdr.evidence.records.registry import KINDS, VERSIONS
+from ccdr.evidence.records.values import misfits
 
 _AT = re.compile(r"at `(\$[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
@@ -41,7 +40,7 @@ def written(
         record = msgspec.convert({**_NOUGHT, **named, **body}, built(definition))
     except msgspec.ValidationError as why:
         raise ValueError(f"a record of the kind {kind} does not hold this: {_where_wrong(str(why))}") from None
-    if wrong := list(_misfits(record, _type_of(definition), "$")):
+    if wrong := list(misfits(record, _type_of(definition), "$")):
         raise ValueError(f"a record of the kind {kind} does not hold this: another value at {', '.join(wrong)}")
     values: dict[str, Any] = msgspec.to_builtins(record)
     return {key: value for key, value in values.items() if key not in _NOUGHT}
@@ -61,33 +60,3 @@ def _where_wrong(why: str) -> str:
 @cache
 def _type_of(definition: type[Any]) -> inspect.Type:
     return inspect.type_info(definition)
-
-
-def _misfits(value: Any, info: inspect.Type, at: str) -> Iterator[str]:
-    """Where patterns do not hold, times are not UTC, or numbers are none."""
-    match info:
-        case inspect.Metadata(type=inner, extra_json_schema=more):
-            pattern = (more or {}).get("pattern")
-            if type(value) is str and pattern and not re.search(pattern, value):
-                yield at
-            else:
-                yield from _misfits(value, inner, at)
-        case inspect.UnionType(types=types) if value is not None and value is not msgspec.UNSET:
-            for member in types:
-                yield from _misfits(value, member, at)
-        case inspect.StructType(cls=cls, fields=fields) if isinstance(value, cls):
-            for field in fields:
-                yield from _misfits(getattr(value, field.name), field.type, f"{at}.{field.encode_name}")
-        case inspect.ListType(item_type=item) if isinstance(value, list):
-            for number, one in enumerate(value):
-                yield from _misfits(one, item, f"{at}[{number}]")
-        case inspect.DictType(value_type=inner) if isinstance(value, dict):
-            for one in value.values():
-                yield from _misfits(one, inner, f"{at}[...]")
-        case inspect.TupleType(item_types=types) if isinstance(value, tuple):
-            for one, kind in zip(value, types, strict=True):
-                yield from _misfits(one, kind, f"{at}[...]")
-        case inspect.DateTimeType() if isinstance(value, datetime) and value.utcoffset() != timedelta(0):
-            yield at
-        case inspect.FloatType() if isinstance(value, float) and not math.isfinite(value):
-            yield at

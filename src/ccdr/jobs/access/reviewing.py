@@ -11,11 +11,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.access import HOLDS, IN_ORDER, MOST_NAMED, NAME, NAMESPACE, TO_BE_CHANGED, Review, ToReview
+from ccdr.evidence.access import HOLDS, MOST_NAMED, NAME, Review
 from ccdr.evidence.approvals import AHEAD, nonce
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_EXPORTED, ACCESS_REVIEWED, ACCESS_TESTED
 from ccdr.evidence.payloads import keep_payload
+from ccdr.evidence.records.statements import AccessReview
 from ccdr.host.signatures import trusted_signers, verify
 from ccdr.host.who import who
 from ccdr.jobs.access.files import files_of, signers_of
@@ -222,7 +223,7 @@ def looked_at(
     *,
     in_order: bool,
     elsewhere: str | None = None,
-) -> ToReview:
+) -> AccessReview:
     """What is to be signed or recorded: the words are kept from now on; `elsewhere` says who looked at what could not
     be read. UsageProblem where the file is no export of this plan's that this host has made, or too old."""
     plan, now = loaded.plan.plan, services.clock.now().replace(microsecond=0)
@@ -231,10 +232,23 @@ def looked_at(
     exported = _in_time(utc(str(told["at"])), now, plan)
     until, counts = min(exported, now) + HOLDS, (int(told["entries"]), len(told["unread"]))
     _require_as_exported(plan, digest := sha256(raw).hexdigest(), counts, services)
-    result, words = IN_ORDER if in_order else TO_BE_CHANGED, keep_payload(services.state, found)
+    words = keep_payload(services.state, found)
     seen = keep_payload(services.state, elsewhere) if elsewhere and counts[1] else None
     names = _not_read(told["unread"])
-    return ToReview(plan, digest, exported, *counts, result, words, until, now, nonce(), seen, names)
+    return AccessReview(
+        plan=plan,
+        export_sha256=digest,
+        exported=exported,
+        entries=counts[0],
+        unread=counts[1],
+        not_read=names,
+        result="in_order" if in_order else "to_be_changed",
+        found_sha256=words,
+        elsewhere_sha256=seen,
+        valid_until=until,
+        made=now,
+        nonce=nonce(),
+    )
 
 
 def _not_read(unread: Sequence[object]) -> tuple[str, ...]:
@@ -245,7 +259,7 @@ def _not_read(unread: Sequence[object]) -> tuple[str, ...]:
 
 def record_review(
     loaded: LoadedPlan,
-    given: ToReview,
+    given: AccessReview,
     services: Services,
     signature: str | None,
     signed: str | None = None,
@@ -256,7 +270,7 @@ def record_review(
     if given.plan != plan:
         raise UsageProblem(f"this is a review of {given.plan[:63]}, not of {plan}", hint="name the plan that it is of")
     _in_time(given.exported, now, plan)
-    _require_as_exported(plan, given.export, (given.entries, given.unread), services)
+    _require_as_exported(plan, given.export_sha256, (given.entries, given.unread), services)
     if given.made > now + AHEAD or not now < given.valid_until <= given.exported + HOLDS:
         raise UsageProblem(
             f"this review, written at {rfc3339(given.made)}, is for a time that is past, or for more than three months",
@@ -266,19 +280,10 @@ def record_review(
     if signature is not None:
         text = signed if signed is not None else given.text()
         signers = (loaded.plan.approval or Approval()).signers
-        by = signed_by(verify(text, signature, trusted_signers(signers), NAMESPACE, services.host), signature)
+        space = AccessReview.NAMESPACE
+        by = signed_by(verify(text, signature, trusted_signers(signers), space, services.host), signature)
     body = {
-        "export_sha256": given.export,
-        "exported": rfc3339(given.exported),
-        "entries": given.entries,
-        "unread": given.unread,
-        "not_read": list(given.not_read),
-        "result": given.result,
-        "found_sha256": given.found,
-        "elsewhere_sha256": given.elsewhere,
-        "valid_until": rfc3339(given.valid_until),
-        "made": rfc3339(given.made),
-        "nonce": given.nonce,
+        **given.body(),
         "by": by,
         "tenant": loaded.plan.tenant_of(None),
         "who": who().body(),
@@ -286,7 +291,7 @@ def record_review(
     services.ledger.append(ACCESS_REVIEWED, plan=plan, asset=None, run=None, body=body)
     wake(services)
     newest = services.histories()[plan, None].newest[ACCESS_REVIEWED]
-    return Reviewed(plan, Review.of(newest), given.export)
+    return Reviewed(plan, Review.of(newest), given.export_sha256)
 
 
 def _in_time(exported: datetime, now: datetime, plan: str) -> datetime:

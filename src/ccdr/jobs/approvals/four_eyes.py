@@ -19,12 +19,11 @@ from ccdr.evidence.approvals import (
     APPROVAL_USED,
     LONGEST,
     PLAN_APPROVED,
-    REQUESTED,
     Operation,
-    Request,
     nonce,
 )
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.records.statements import ApprovalRequest
 from ccdr.host.signatures import SignatureRefused, Signer, sign, trusted_signers, verify
 from ccdr.jobs import in_force
 from ccdr.jobs.approvals.glass import break_glass
@@ -54,7 +53,7 @@ _TRIES = 500  # of a fiftieth of a second: another request is carried out meanwh
 
 def request(
     wanted: Wanted, services: Services, key: Path, lasts: timedelta, snapshots: Sequence[str], host: str | None = None
-) -> tuple[Request, str]:
+) -> tuple[ApprovalRequest, str]:
     """A request, and its requester's signature. UsageProblem where none is needed, or its requester is not among the
     signers."""
     block = block_of(wanted.loaded, services)
@@ -64,24 +63,24 @@ def request(
         )
     if not timedelta(0) < lasts <= LONGEST:
         raise UsageProblem(f"a request lasts for {LONGEST.days} days at most", hint="write --for 4h")
-    signers, probe = trusted_signers(block.signers), nonce()
-    requester = verify(probe, sign(probe, key, REQUESTED, services.host), signers, REQUESTED, services.host)
+    signers, probe, requested = trusted_signers(block.signers), nonce(), ApprovalRequest.REQUESTED
+    requester = verify(probe, sign(probe, key, requested, services.host), signers, requested, services.host)
     now = services.clock.now().replace(microsecond=0)
-    asked = Request(
-        wanted.operation.value,
-        wanted.plan,
-        wanted.version,
-        wanted.repository,
-        host or socket.gethostname(),
-        wanted.about,
-        requester.name,
-        requester.key,
-        now,
-        now + lasts,
-        nonce(),
-        tuple(sorted(set(snapshots))),
+    asked = ApprovalRequest(
+        operation=wanted.operation.value,
+        plan=wanted.plan,
+        digest=wanted.version,
+        repository=wanted.repository,
+        on=host or socket.gethostname(),
+        about=wanted.about,
+        requested_by=requester.name,
+        key=requester.key,
+        made=now,
+        expires=now + lasts,
+        nonce=nonce(),
+        snapshots=tuple(sorted(set(snapshots))),
     )
-    return asked, sign(asked.text(), key, REQUESTED, services.host)
+    return asked, sign(asked.text(), key, requested, services.host)
 
 
 # --- going on ------------------------------------------------------------------------------------------------------
@@ -136,7 +135,7 @@ def _by_request(wanted: Wanted, services: Services, given: Given, block: Approva
             f"an emergency, --break-glass: {PAGE}, Four eyes",
         )
     try:
-        asked = Request.read(given.text)
+        asked = ApprovalRequest.read(given.text)
     except UsageProblem as error:
         raise ApprovalRefused("not_as_written", str(error), hint=error.hint) from None
     _fits(asked, wanted, services)
@@ -154,17 +153,21 @@ def _by_request(wanted: Wanted, services: Services, given: Given, block: Approva
 _ANEW = "an approval is for once: `ccdr approval request {}` asks anew"
 
 
-def _fits(asked: Request, wanted: Wanted, services: Services) -> None:
+def _fits(asked: ApprovalRequest, wanted: Wanted, services: Services) -> None:
     """Is it for this, here and now?"""
     now, plan = services.clock.now(), wanted.plan
     here = socket.gethostname()
     cases = (
         ("another_operation", asked.operation == wanted.operation.value, f"it is for {asked.operation}"),
-        ("another_operation", asked.about == wanted.about, f"it is about {asked.about}, and not {wanted.about}"),
+        (
+            "another_operation",
+            asked.about == wanted.about,
+            f"it is about {asked.about or 'all'}, and not {wanted.about or 'all'}",
+        ),
         ("another_version", asked.plan == plan, f"it is of the plan {asked.plan[:63]}"),
-        ("another_version", asked.version == wanted.version, f"it is of version {asked.version[:8]} of the plan"),
+        ("another_version", asked.digest == wanted.version, f"it is of version {asked.digest[:8]} of the plan"),
         ("another_repository", asked.repository == wanted.repository, "it is of another repository"),
-        ("another_host", asked.host == here, f"it is for the host {asked.host[:63]}, and this is {here}"),
+        ("another_host", asked.on == here, f"it is for the host {asked.on[:63]}, and this is {here}"),
         ("expired", asked.made <= now + AHEAD, "it is dated in the future"),
         ("expired", now < asked.expires <= asked.made + LONGEST, f"it held until {rfc3339(asked.expires)}"),
     )
@@ -173,11 +176,12 @@ def _fits(asked: Request, wanted: Wanted, services: Services) -> None:
             raise ApprovalRefused(code, f"this request does not allow it: {why}", hint=_ANEW.format(plan))
 
 
-def _both(asked: Request, given: Given, block: Approval, services: Services) -> tuple[Signer, Signer]:
+def _both(asked: ApprovalRequest, given: Given, block: Approval, services: Services) -> tuple[Signer, Signer]:
     """Who asked and who approved: two people, by two keys, as the file of signers has them."""
     text = asked.text()
     try:
-        requester = verify(text, given.requested, trusted_signers(block.signers), REQUESTED, services.host)
+        signers = trusted_signers(block.signers)
+        requester = verify(text, given.requested, signers, ApprovalRequest.REQUESTED, services.host)
         approver = verified(text, given.approved, block, services)
     except SignatureRefused as error:
         code = "second_factor" if error.code == "second_factor" else "signature"
@@ -200,18 +204,11 @@ def _both(asked: Request, given: Given, block: Approval, services: Services) -> 
 
 
 def _record_use(
-    wanted: Wanted, services: Services, asked: Request, given: Given, requester: Signer, approver: Signer
+    wanted: Wanted, services: Services, asked: ApprovalRequest, given: Given, requester: Signer, approver: Signer
 ) -> None:
     body = {
-        **wanted.body(),
-        "digest": asked.version,
-        "repository": asked.repository,
-        "on": asked.host,
-        "request_sha256": asked.digest,
-        "snapshots": list(asked.snapshots),
-        "made": rfc3339(asked.made),
-        "expires": rfc3339(asked.expires),
-        "nonce": asked.nonce,
+        **asked.body(),
+        "request_sha256": asked.digest_of_text,
         "requested": signed_by(requester, given.requested),
         "approved": signed_by(approver, given.approved),
         **whose(wanted.loaded),

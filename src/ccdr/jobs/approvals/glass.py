@@ -7,8 +7,9 @@ import pwd
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from ccdr.evidence.approvals import AHEAD, GLASS_BROKEN, GLASS_REVIEWED, ToReview, nonce
+from ccdr.evidence.approvals import AHEAD, GLASS_BROKEN, GLASS_REVIEWED, nonce
 from ccdr.evidence.payloads import keep_payload, payload
+from ccdr.evidence.records.statements import GlassReview
 from ccdr.evidence.verdicts import Record
 from ccdr.host.signatures import Signer
 from ccdr.jobs import in_force
@@ -17,7 +18,6 @@ from ccdr.jobs.approvals.wanted import FREELY, Allowed, Given, Wanted, whose
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
-from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
 
 
@@ -87,15 +87,16 @@ def _accounts(record: Record) -> Iterator[str]:
     return (name for name in names if name and name != "root")
 
 
-def to_review(plan: str, broken: BrokenGlass, services: Services) -> ToReview:
+def to_review(plan: str, broken: BrokenGlass, services: Services) -> GlassReview:
     """What is to be signed."""
-    return ToReview(plan, broken.nonce, services.clock.now().replace(microsecond=0), nonce())
+    now = services.clock.now().replace(microsecond=0)
+    return GlassReview(plan=plan, of=broken.nonce, made=now, nonce=nonce())
 
 
 def reviewed(loaded: LoadedPlan, services: Services, text: str, signature: str, found: str) -> Signer:
     """Record that somebody who may approve has looked at it, and it was not them. UsageProblem where there is none
     such, or they may not."""
-    given, plan = ToReview.read(text), loaded.plan.plan
+    given, plan = GlassReview.read(text), loaded.plan.plan
     block = block_of(loaded, services)
     if block is None:
         raise UsageProblem(
@@ -113,10 +114,8 @@ def reviewed(loaded: LoadedPlan, services: Services, text: str, signature: str, 
             hint=f"have another person sign it: {PAGE}, Without an approval",
         )
     body = {
-        "of": given.of,
+        **given.body(),
         "why_sha256": keep_payload(services.state, found),
-        "made": rfc3339(given.made),
-        "nonce": given.nonce,
         "by": signed_by(signer, signature),
         **whose(loaded),
     }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from ccdr.evidence.approvals import AHEAD, NAMESPACE, PLAN_APPROVED, PlanToApprove, nonce
+from ccdr.evidence.approvals import AHEAD, PLAN_APPROVED, nonce
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.lineage.comparing import read
+from ccdr.evidence.records.statements import PlanApproval
 from ccdr.evidence.verdicts import Record
 from ccdr.host.signatures import SignatureRefused, Signer, trusted_signers, verify
 from ccdr.host.who import who
@@ -46,18 +47,19 @@ class ApprovedPlan:
         }
 
 
-def to_approve(loaded: LoadedPlan, services: Services) -> PlanToApprove:
+def to_approve(loaded: LoadedPlan, services: Services) -> PlanApproval:
     """What is to be signed. UsageProblem where the plan is not to be approved."""
     block, now = _asked(loaded, services), services.clock.now()
     review_by = _reviewed_as(loaded, block).review_by(now.replace(microsecond=0))
-    return PlanToApprove(loaded.plan.plan, digest_of(files_of(loaded)), review_by, now, nonce())
+    digest = digest_of(files_of(loaded))
+    return PlanApproval(plan=loaded.plan.plan, digest=digest, review_by=review_by, made=now, nonce=nonce())
 
 
 def approve(loaded: LoadedPlan, services: Services, text: str, signature: str) -> ApprovedPlan:
     """Verify it, and record it. UsageProblem where it is of another version, holds for longer than the plan says, or
     is not signed by who may: then nothing is recorded."""
     block, plan, now = _asked(loaded, services), loaded.plan.plan, services.clock.now()
-    given = PlanToApprove.read(text)
+    given = PlanApproval.read(text)
     digest = digest_of(files_of(loaded))
     if (given.plan, given.digest) != (plan, digest):
         raise UsageProblem(
@@ -77,11 +79,8 @@ def approve(loaded: LoadedPlan, services: Services, text: str, signature: str) -
         _factors(signer, loaded.plan.approval)
     in_force.record(loaded, services)
     body = {
-        "digest": digest,
+        **given.body(),
         "asks": loaded.plan.approval is not None,
-        "review_by": rfc3339(given.review_by),
-        "made": rfc3339(given.made),
-        "nonce": given.nonce,
         "by": signed_by(signer, signature),
         "tenant": loaded.plan.tenant_of(None),
         "who": who().body(),
@@ -117,7 +116,7 @@ def _reviewed_as(loaded: LoadedPlan, block: Approval) -> Approval:
     return loaded.plan.approval or block
 
 
-def _refuse_replayed(given: PlanToApprove, services: Services) -> None:
+def _refuse_replayed(given: PlanApproval, services: Services) -> None:
     """A ledger holds each signature, and the text can be had again from its record: whoever reads that could bring an
     older version back into force by what was signed for it then."""
     newest = services.histories().get((given.plan, None), AssetHistory()).newest.get(PLAN_APPROVED)
@@ -133,7 +132,7 @@ def _refuse_replayed(given: PlanToApprove, services: Services) -> None:
 def holds(record: Record, block: Approval, services: Services) -> Signer:
     """Ask again whether the signature of a recorded approval is one, by who may approve now. SignatureRefused where it
     is not: whoever can write a ledger could write such a record, and cannot sign it."""
-    text, at = PlanToApprove.recorded(record).text(), utc(record["time"])
+    text, at = PlanApproval.recorded(record).text(), utc(record["time"])
     return verified(text, str(record["by"]["signature"]), block, services, at=at)
 
 
@@ -169,7 +168,7 @@ def _version(digest: str, loaded: LoadedPlan, services: Services) -> LoadedPlan 
 
 def verified(text: str, signature: str, block: Approval, services: Services, *, at: datetime | None = None) -> Signer:
     """By who may approve under these rules. UsageProblem where it is not."""
-    signer = verify(text, signature, trusted_signers(block.signers), NAMESPACE, services.host, at=at)
+    signer = verify(text, signature, trusted_signers(block.signers), PlanApproval.NAMESPACE, services.host, at=at)
     _factors(signer, block)
     return signer
 

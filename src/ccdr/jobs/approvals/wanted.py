@@ -47,7 +47,7 @@ class Wanted:
 
     operation: Operation
     loaded: LoadedPlan
-    about: str = "-"
+    about: str | None = None
 
     @property
     def plan(self) -> str:
@@ -56,7 +56,7 @@ class Wanted:
     @property
     def asked(self) -> str:
         """As a command asks for it."""
-        return self.operation.value + ("" if self.about == "-" else f" --about {self.about}")
+        return self.operation.value + ("" if self.about is None else f" --about {self.about}")
 
     @property
     def version(self) -> str:
@@ -68,7 +68,7 @@ class Wanted:
 
     def body(self) -> dict[str, object]:
         """For records."""
-        return {"operation": self.operation.value, "about": None if self.about == "-" else self.about}
+        return {"operation": self.operation.value, "about": self.about}
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr.evidence.approvals import AHEAD, nonce
-from ccdr.evidence.deviations.accepted import ToAccept
 from ccdr.evidence.deviations.values import ACCEPTED, LONGEST, NEVER_ACCEPTED, Acceptance, Deviation, State
 from ccdr.evidence.payloads import keep_payload
+from ccdr.evidence.records.statements import RiskAcceptance
 from ccdr.evidence.until import refuse_past
 from ccdr.jobs.approvals.plans import signed_by
 from ccdr.jobs.deviations.known import verified
@@ -18,21 +18,30 @@ from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339
 
 
-def to_accept(one: Deviation, services: Services, until: datetime, why: str) -> ToAccept:
+def to_accept(one: Deviation, services: Services, until: datetime, why: str) -> RiskAcceptance:
     """What is to be signed: the words are kept from now on. UsageProblem where it cannot be accepted."""
     _refuse(one, services)
     refuse_until(until, services.clock.now())
     reason = keep_payload(services.state, why)
     made = services.clock.now().replace(microsecond=0)
-    return ToAccept(one.id, one.plan, one.asset, one.code, until, reason, made, nonce())
+    return RiskAcceptance(
+        deviation=one.id,
+        plan=one.plan,
+        about_asset=one.asset,
+        code=one.code,
+        until=until,
+        reason_sha256=reason,
+        made=made,
+        nonce=nonce(),
+    )
 
 
 def accept(one: Deviation, services: Services, text: str, signature: str, signers: Path, tenant: str) -> Acceptance:
     """Verify it, and record it. UsageProblem where it is of another deviation, too long, or not signed by who may:
     then nothing is recorded."""
     _refuse(one, services)
-    given, now = ToAccept.read(text), services.clock.now()
-    if (given.deviation, given.plan, given.asset, given.code) != (one.id, one.plan, one.asset, one.code):
+    given, now = RiskAcceptance.read(text), services.clock.now()
+    if (given.deviation, given.plan, given.about_asset, given.code) != (one.id, one.plan, one.asset, one.code):
         raise UsageProblem(
             f"this accepts the deviation {given.deviation} ({given.code[:40]}), and not {one.id}", hint="name the other"
         )
@@ -48,14 +57,7 @@ def accept(one: Deviation, services: Services, text: str, signature: str, signer
             hint="write it anew, and have that signed",
         )
     signer = verified(text, signature, services, signers)
-    body = {
-        "about_asset": given.asset,
-        "until": rfc3339(given.until),
-        "reason_sha256": given.reason,
-        "made": rfc3339(given.made),
-        "nonce": given.nonce,
-        "by": signed_by(signer, signature),
-    }
+    body = {**given.body(), "by": signed_by(signer, signature)}
     seq = recorded(one, services, ACCEPTED, body, tenant)
     return Acceptance({**body, "seq": seq, "time": rfc3339(now)})
 

@@ -8,14 +8,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from ccdr.evidence.sign_offs import ROOT, UNREADABLE, Counts, names_somebody
+from ccdr.evidence.sign_offs import ROOT, UNREADABLE, names_somebody
 from ccdr.host.who import TERMINAL
 from ccdr.telling.report.runs import CONTROL, NO_RUN, TEST, RecordedRun, who_began
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@$\\ -]{0,79}")
 
 
-def tests_by_command(runs: Iterable[RecordedRun], host: str) -> tuple[int, Counts]:
+def tests_by_command(runs: Iterable[RecordedRun], host: str) -> tuple[int, dict[str, int]]:
     """How many there were, and of each account, by its name: as whom ccdr ran, who had logged in, who sudo says it was.
     `host` is this one, whose login uids have names here. What root began for itself counts as root's: by whom is not
     known."""
@@ -24,7 +24,7 @@ def tests_by_command(runs: Iterable[RecordedRun], host: str) -> tuple[int, Count
         if run.verb in (TEST, CONTROL) and _by_hand(run) and run.outcome not in NO_RUN:
             count += 1
             of.update(_accounts(run, host))
-    return count, tuple(sorted(of.items()))
+    return count, dict(sorted(of.items()))
 
 
 def _by_hand(run: RecordedRun) -> bool:

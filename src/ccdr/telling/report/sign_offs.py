@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ccdr.evidence.sign_offs import ToSignOff, person
+from ccdr.evidence.records.statements import PeriodSignOff
+from ccdr.evidence.sign_offs import not_known, person, told_of_not_known
 from ccdr.evidence.verdicts import Record
 from ccdr.jobs.signed_again import HOLDS, HOST_KEY, REFUSED
 from ccdr.model.trouble import Level
@@ -26,7 +27,7 @@ class SignOff:
     same period comes to today, None where this report does not hold all of it; `tested` names the account by which who
     signed began a test of the period. `again`: the same was signed later, and that holds."""
 
-    given: ToSignOff
+    given: PeriodSignOff
     record: int
     at: datetime
     by: str
@@ -41,7 +42,12 @@ class SignOff:
     @property
     def fits(self) -> bool | None:
         """None where it was not compared."""
-        return None if self.now is None else self.now == PopulationDigest(self.given.rows, self.given.sha256)
+        return None if self.now is None else self.now == PopulationDigest(self.given.rows, self.given.population_sha256)
+
+    @property
+    def not_known(self) -> str:
+        """By whose hand tests were begun that nobody knows: a sentence, or empty."""
+        return told_of_not_known(self.given)
 
     @property
     def good(self) -> bool:
@@ -60,10 +66,10 @@ class SignOff:
         elif self.signature != HOLDS:
             yield "no file of who may sign can be read here: ccdr could not verify its signature"
         if self.fits is False and self.now is not None:
-            signed, now = self.given, self.now
+            signed, now = self.given.population_sha256, self.now
             yield (
-                f"it was signed for another population: {so_many(signed.rows, 'row')} of SHA-256 "
-                f"{signed.sha256[:16]}…, and the period now has {so_many(now.rows, 'row')} of {now.sha256[:16]}…"
+                f"it was signed for another population: {so_many(self.given.rows, 'row')} of SHA-256 "
+                f"{signed[:16]}…, and the period now has {so_many(now.rows, 'row')} of {now.sha256[:16]}…"
             )
         if self.tested is not None:
             yield f"{self.by} began a restore test of the period by hand, as {self.tested}"
@@ -71,29 +77,29 @@ class SignOff:
     @property
     def about(self) -> str:
         plans = f" of {', '.join(self.given.plans)}" if self.given.plans else ""
-        return f"{rfc3339(self.given.start)} to {rfc3339(self.given.end)}{plans}"
+        return f"{rfc3339(self.given.begins)} to {rfc3339(self.given.ends)}{plans}"
 
     def as_json(self) -> dict[str, object]:
         given, now = self.given, self.now
         return {
             "record": self.record,
             "at": rfc3339(self.at),
-            "from": rfc3339(given.start),
-            "to": rfc3339(given.end),
+            "from": rfc3339(given.begins),
+            "to": rfc3339(given.ends),
             "plans": list(given.plans),
             "by": self.by,
             "key": self.key,
             "user_verified": self.user_verified,
             "signers_sha256": self.signers_sha256,
             "rows": given.rows,
-            "population_sha256": given.sha256,
+            "population_sha256": given.population_sha256,
             "fits": self.fits,
             "now": now and {"rows": now.rows, "sha256": now.sha256},
             "signature": self.signature,
-            "outcomes": dict(given.outcomes),
+            "outcomes": given.outcomes,
             "findings": given.findings,
-            "tests_by_command": given.tests,
-            "by_whom_not_known": given.not_known,
+            "tests_by_command": given.tests_by_command,
+            "by_whom_not_known": not_known(given),
             "wrong": list(self.wrong),
             "signed_again": self.again,
         }
@@ -114,20 +120,20 @@ def sign_offs_in(
     known: dict[tuple[object, ...], tuple[PopulationDigest, tuple[str, ...]]] = {}
     found: list[SignOff] = []
     for record in records:
-        given = ToSignOff.recorded(record)
-        if given.start >= period.end or given.end <= period.start:
+        given = PeriodSignOff.recorded(record)
+        if given.begins >= period.end or given.ends <= period.start:
             continue
         if wanted and given.plans and not {*wanted} & {*given.plans}:
             continue
         by, now, accounts = record["by"], None, tuple[str, ...]()
-        whole = period.start <= given.start and given.end <= period.end
+        whole = period.start <= given.begins and given.ends <= period.end
         if whole and (not wanted or (given.plans and {*given.plans} <= {*wanted})):
-            key = given.start, given.end, given.plans, given.ledger
+            key = given.begins, given.ends, given.plans, given.ledger
             if key not in known:
                 some = part_of(runs, given)
                 if given.ledger != ledger:
                     some = [_as_of(given.ledger, run) for run in some]
-                known[key] = digest_of(some), tuple(name for name, _ in tests_by_command(some, host)[1])
+                known[key] = digest_of(some), tuple(tests_by_command(some, host)[1])
             now, accounts = known[key]
         signature, names = verified(record)
         persons = {person(name) for name in (str(by["name"]), *names)}
@@ -148,10 +154,10 @@ def sign_offs_in(
     return tuple(_with_later(found))
 
 
-def part_of(runs: Iterable[RecordedRun], given: ToSignOff) -> list[RecordedRun]:
+def part_of(runs: Iterable[RecordedRun], given: PeriodSignOff) -> list[RecordedRun]:
     """Of a longer period's population, that of this one: a run belongs to where it began."""
     return [
-        run for run in runs if given.start <= run.started < given.end and (not given.plans or run.plan in given.plans)
+        run for run in runs if given.begins <= run.started < given.ends and (not given.plans or run.plan in given.plans)
     ]
 
 
@@ -165,8 +171,8 @@ def _as_of(ledger: str, run: RecordedRun) -> RecordedRun:
 
 def _with_later(found: Sequence[SignOff]) -> Iterator[SignOff]:
     for number, one in enumerate(found):
-        same = (one.given.start, one.given.end, one.given.plans)
-        later = (o for o in found[number + 1 :] if (o.given.start, o.given.end, o.given.plans) == same)
+        same = (one.given.begins, one.given.ends, one.given.plans)
+        later = (o for o in found[number + 1 :] if (o.given.begins, o.given.ends, o.given.plans) == same)
         yield replace(one, again=any(o.good and o.fits for o in later))
 
 
@@ -183,5 +189,5 @@ def _step(one: SignOff) -> str:
     if one.signature not in (HOLDS, HOST_KEY):
         return f"put their line back into /etc/ccdr/allowed_signers, with valid-before where they left: {PAGE}"
     plans = "".join(f" --plan {name}" for name in one.given.plans)
-    period = f"--from {rfc3339(one.given.start)} --to {rfc3339(one.given.end)}"
+    period = f"--from {rfc3339(one.given.begins)} --to {rfc3339(one.given.ends)}"
     return f"ccdr sign-off {period}{plans} --key KEY   somebody who may signs what there is now; {PAGE}"
