@@ -163,11 +163,11 @@ BAD: dict[str, tuple[Callable[[Room], object], str]] = {
     "approved by who asked, under two names": (_asked_by_who_approves, "same_person"),
     "who approved may not any more": (_without("dan"), "signature"),
     "the text was changed since": (
-        lambda room: room.file.write_text(re.sub("snapshot: [0-9a-f]{64}", f"snapshot: {'0' * 64}", room.file.read_text(), count=1)),
+        lambda room: room.file.write_text(re.sub("snapshots: [0-9a-f]{64}", f"snapshots: {'0' * 64}", room.file.read_text(), count=1)),
         "signature",
     ),
     "no text of ccdr's": (lambda room: room.file.write_text("please\n"), "not_as_written"),
-    "for another host": (lambda room: room.again(f"host: {socket.gethostname()}", "host: elsewhere"), "another_host"),
+    "for another host": (lambda room: room.again(f"on: {socket.gethostname()}", "on: elsewhere"), "another_host"),
     "for something else": (lambda room: room.again("operation: prune", "operation: recover"), "another_operation"),
     "of another plan": (lambda room: room.again("plan: p", "plan: q"), "another_version"),
     "of another repository": (
