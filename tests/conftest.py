@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from syrupy.assertion import SnapshotAssertion
 
 from ccdr.demo.store import DemoStore, start
 from tests.support.drawn import TIMES, examples
 from tests.support.harness import Site, Source, small_database
 from tests.support.in_memory import room
 from tests.support.mariadb_source import MariaSource, mariadb_server
+from tests.support.wording import Wording
 
 # No test is judged by how busy the machine is.
 settings.register_profile("ccdr", deadline=None, max_examples=examples(100), derandomize=TIMES == 1)
@@ -97,6 +99,12 @@ def maria() -> Iterator[MariaSource]:
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
+
+
+@pytest.fixture
+def wording(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    """What ccdr says here, as it was read and agreed to."""
+    return snapshot.use_extension(Wording)
 
 
 @pytest.fixture
