@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.chronicle import Chronicle
 from tests.support.judged import NOON, judged, nothing, told, well
 
@@ -23,7 +24,7 @@ from ccdr.plans.job import Job
 )
 @pytest.mark.parametrize("verb", ["backup", "test"])
 def test_what_could_not_be_reached_says_in_what_way(
-    jobs: dict[str, Job], past: Chronicle, why: str, level: Level, said: str, verb: str
+    jobs: dict[str, Job], past: Chronicle, why: str, level: Level, said: str, verb: str, wording: SnapshotAssertion
 ) -> None:
     well(past)
     if verb == "backup":
@@ -32,12 +33,7 @@ def test_what_could_not_be_reached_says_in_what_way(
         past.tested(-0.2, None, "INCONCLUSIVE", reason="away", repository=why)
     found = judged(jobs["crm"], past)
     text = f"when its repository was last asked, {NOON}11:48:00Z, {said}: away"
-    assert told(found)[0] == (
-        "REPOSITORY_AWAY",
-        level,
-        text,
-        "ccdr doctor p   looks at the repository; then ccdr test p",
-    )
+    assert told(found)[0] == ("REPOSITORY_AWAY", level, text, wording(name="step"))
     assert found.away and found.wrong[0].since == past.at(-0.2)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from syrupy.assertion import SnapshotAssertion
 from tests.support.chronicle import Chronicle
 from tests.support.judged import END, NOON, Told, about, codes, judged, step, told, well
 
@@ -44,7 +45,7 @@ def shipping(past: Chronicle, job: Job, standing: LogStanding | None, leads: boo
     return told(judged(job, past, standing=standing, ships=True, logged=logged, **seen))
 
 
-def test_log_that_nobody_ships_or_that_does_not_come_is_late(jobs: dict[str, Job]) -> None:
+def test_log_that_nobody_ships_or_that_does_not_come_is_late(jobs: dict[str, Job], wording: SnapshotAssertion) -> None:
     job = jobs["log"]
     past = well(about(job))
     todo = step(Trouble.LOG_LATE, job)
@@ -60,13 +61,11 @@ def test_log_that_nobody_ships_or_that_does_not_come_is_late(jobs: dict[str, Job
     text = f"its log is stored only up to {since}: the process that ships it makes no progress"
     assert shipping(past, job, one, shipping=True) == [("LOG_LATE", Level.NOTE, text, todo)]
     away = replace(good, trouble="the source is away", troubled=past.at(-0.1))
-    assert shipping(past, job, away) == [
-        ("LOG_LATE", Level.NOTE, "its log is not shipped: the source is away", ship_again("p", "log"))
-    ]
+    assert shipping(past, job, away) == [("LOG_LATE", Level.NOTE, wording, ship_again("p", "log"))]
     assert shipping(past, job, replace(good, trouble="stopped")) == [], "somebody has told it to stop"
     ahead = replace(good, point=past.at(0.1))
     (early,) = shipping(past, job, ahead)
-    assert early[2] == "its log is stored up to 2026-11-24T12:06:00Z, which is in the future: a clock is or was wrong"
+    assert early[2] == wording
     assert shipping(past, job, replace(good, point=past.at(0.05))) == [], "two clocks may differ a little"
 
 

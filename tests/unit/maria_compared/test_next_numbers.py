@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.maria_restored import TEXTS, Restored, failed
 
 
@@ -34,17 +35,17 @@ def test_a_next_number_of_two_may_not_be_lacking(restored: Restored) -> None:
     assert failed(restored.results()) == {"auto-increments": "call: 2 captured, 1 restored"}
 
 
-def test_an_archive_says_that_its_numbers_come_from_its_rows(restored: Restored) -> None:
+def test_an_archive_says_that_its_numbers_come_from_its_rows(restored: Restored, wording: SnapshotAssertion) -> None:
     restored.contents["tables"]["call"]["engine"] = "ARCHIVE"
-    assert restored.results()["auto-increments"].actual == "1, none set back; by the rows of call (ARCHIVE)"
+    assert restored.results()["auto-increments"].actual == wording
     (restored.top / "out/again").rename(restored.top / "out/before")
     restored.server.texts["tables.sql"] = TEXTS["tables.sql"].replace("AUTO_INCREMENT=43", "AUTO_INCREMENT=42")
-    assert failed(restored.results()) == {
-        "auto-increments": "call: 43 captured, 42 restored: the source's is ahead of its rows, and ARCHIVE takes none that is"
-    }
+    assert failed(restored.results()) == {"auto-increments": wording}
 
 
-def test_many_archives_are_named_in_part_and_a_table_without_rows_is_none(restored: Restored) -> None:
+def test_many_archives_are_named_in_part_and_a_table_without_rows_is_none(
+    restored: Restored, wording: SnapshotAssertion
+) -> None:
     part = (
         "-- Table structure for table `a{}`\n\nCREATE TABLE `a{}` (\n  `id` int\n) ENGINE=ARCHIVE AUTO_INCREMENT=5;\n"
     )
@@ -54,4 +55,4 @@ def test_many_archives_are_named_in_part_and_a_table_without_rows_is_none(restor
     for n in range(8):
         restored.contents["tables"][f"a{n}"] = {**restored.contents["tables"]["seat"], "engine": "ARCHIVE"}
     one = restored.results()["auto-increments"]
-    assert one.actual == "9, none set back; by the rows of a0, a1, a2, a3, a4, a5 (ARCHIVE)"
+    assert one.actual == wording

@@ -6,7 +6,9 @@ from datetime import datetime
 from hashlib import sha256
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.past import DAY, HOUR, MINUTE, NOW, Past, rows_of, written
+from tests.support.wording import lines_with
 
 from ccdr.model.trouble import Level
 from ccdr.model.values import FileDigest, Manifest
@@ -145,9 +147,9 @@ def test_what_another_host_may_have_backed_up_since_is_no_breach_here(past: Past
     assert asset.level is Level.FINE, asset.findings
 
 
-def test_a_breach_that_this_host_saw_is_one_whoever_backs_up(past: Past) -> None:
+def test_a_breach_that_this_host_saw_is_one_whoever_backs_up(past: Past, wording: SnapshotAssertion) -> None:
     rpo = {"objective_s": 3600, "achieved_s": 19.0 * 3600, "verdict": "BREACHED"}
     past.test(NOW - HOUR, other_hosts(past, NOW - 20 * HOUR), rpo=rpo)
     (asset,) = past.report((NOW - DAY).isoformat()).assets
     assert asset.rpo_now and asset.rpo_now.verdict == "BREACHED" and asset.level is Level.LATE
-    assert any(str(f.step).startswith("on the host that backs it up: ccdr backup") for f in asset.findings)
+    assert lines_with((f.step for f in asset.findings), "ccdr backup") == wording

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from syrupy.assertion import SnapshotAssertion
 from tests.support.drawn import examples
 from tests.support.harness import Site
 from tests.support.listeners import mail_server
 from tests.support.runs import World
 from tests.support.sparse import append_sparse
+from tests.support.wording import lines_with
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.model.trouble import Trouble
@@ -99,11 +101,13 @@ def made(root: Path) -> Host:
     return Host(site)
 
 
-def test_a_host_that_was_never_asked_answers_for_all_and_its_first_day_is_no_news(host: Host) -> None:
+def test_a_host_that_was_never_asked_answers_for_all_and_its_first_day_is_no_news(
+    host: Host, wording: SnapshotAssertion
+) -> None:
     assert host.duties() == ALL
     assert host.cron("tests", "upkeep") == [] and host.duties() == TESTS | CARE
     first, second = host.site.records("duties")
-    assert first["verbs"] == ["test"] and first["reason"] == "`ccdr run` is asked for restore tests here"
+    assert first["verbs"] == ["test"] and first["reason"] == wording
     assert second["gained"] == ["prune", "check"] and second["asset"] is None
 
 
@@ -246,12 +250,14 @@ def test_a_change_is_told_once_and_what_moved_away_is_not_called_fixed(host: Hos
 
 
 @pytest.mark.parametrize("line", ["tests", "upkeep"])
-def test_one_run_for_other_work_does_not_give_away_the_backups_that_are_taken_here(host: Host, line: str) -> None:
+def test_one_run_for_other_work_does_not_give_away_the_backups_that_are_taken_here(
+    host: Host, line: str, wording: SnapshotAssertion
+) -> None:
     """A single host: its first run of all is for tests alone; then all its runs are, for a month."""
     host.backs_up()
     assert host.cron(line) == [] and Verb.BACKUP in host.duties() and host.rpo is ObjectiveVerdict.MET
     (first,) = host.site.records("duties")
-    assert "no run is asked for backups here, and they were made here" in str(first["reason"])
+    assert str(first["reason"]) == wording
     host.cron(line, every=8 * HOUR, times=90)
     assert Verb.BACKUP in host.duties() and host.rpo is ObjectiveVerdict.BREACHED
     assert Trouble.BACKUP_LATE in host.blamed()
@@ -323,12 +329,12 @@ def test_backups_are_ours_until_another_host_is_known_to_take_them(
             assert Verb.BACKUP not in host.duties()
 
 
-def test_the_run_itself_says_what_changed(host: Host) -> None:
+def test_the_run_itself_says_what_changed(host: Host, wording: SnapshotAssertion) -> None:
     host.clock.at = datetime.now(UTC) - timedelta(days=3)
     host.cron("tests")
     done = host.site.run("run")
     assert done.json["duties"][0]["plan"] == "p" and "backups" in done.json["duties"][0]["change"]
-    assert "was asked for backups, prunes and checks here, too" in done.stderr
+    assert lines_with(done.stderr, "was asked for") == wording
     assert "asked for" not in host.site.run("run").stderr
 
 

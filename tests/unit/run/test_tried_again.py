@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.runs import NEVER, ONE, Result, World
 from tests.support.sparse import append_sparse
+from tests.support.wording import lines_with
 
 from ccdr.model.errors import Exit, RepositoryUnavailable, UsageProblem
 from ccdr.run.tasks import Performed, Task
@@ -58,7 +60,9 @@ def test_an_error_of_ours_is_told_with_its_next_step(world: World) -> None:
     assert (did.reason, did.hint, did.done) == ("the repository does not answer", "is it up?", False)
 
 
-def test_what_could_not_begin_is_in_the_ledger_and_in_status_until_something_is_done(world: World) -> None:
+def test_what_could_not_begin_is_in_the_ledger_and_in_status_until_something_is_done(
+    world: World, wording: SnapshotAssertion
+) -> None:
     world.run()
 
     def act(task: Task) -> Performed:
@@ -71,7 +75,7 @@ def test_what_could_not_begin_is_in_the_ledger_and_in_status_until_something_is_
     assert (record["asset"], record["verb"], record["due"]) == ("a", "backup", "2026-11-24T12:30:00Z")
     assert record["attempt"] == 1
     (found,) = status(world.plans, world.services)
-    assert found.finding and any("its backup could not start: repository: password_file" in p for p in found.problems)
+    assert found.finding and lines_with(found.problems, "password_file") == wording
     append_sparse(
         world.services.ledger, "backup.end", plan="p", asset="a", run="r", body={"result": "FAILED", "reason": "x"}
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.sparse import append_sparse
 from tests.support.standing import IDS, World, ago, stored
+from tests.support.wording import lines_with
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.model.trouble import Trouble, next_step
@@ -30,13 +32,15 @@ def in_doubt(world: World, found_by: str, *, passed: bool) -> AssetStatus:
 
 
 @pytest.mark.parametrize("found_by", ["check", "test"])
-def test_what_was_stored_since_damage_was_found_counts_once_it_has_passed(world: World, found_by: str) -> None:
+def test_what_was_stored_since_damage_was_found_counts_once_it_has_passed(
+    world: World, found_by: str, wording: SnapshotAssertion
+) -> None:
     found = in_doubt(world, found_by, passed=False)
     assert found.rpo.achieved_s == 3 * 3600 and found.rpo.verdict == "BREACHED", found.rpo
     assert found.good is not None and found.good.id == IDS[1]
-    assert any("1 newer snapshot does not count until one has passed" in p for p in found.problems), found.problems
+    assert lines_with(found.problems, "does not count") == wording, found.problems
     (breach,) = [c for c in found.breaches if c.trouble is Trouble.BREACH_RPO]
-    assert breach.step is not None and "ccdr test p --asset recordings --snapshot latest" in breach.step, breach
+    assert breach.step is not None and breach.step == wording, breach
 
 
 @pytest.mark.parametrize(("found_by", "passed"), [("check", True), ("test", True), ("nobody", False)])
@@ -54,9 +58,11 @@ def test_where_nothing_has_passed_damage_leaves_nothing_that_counts(world: World
     assert world.now.as_json()["rpo"]["achieved_s"] is None and world.now.good is None  # type: ignore[index]
 
 
-def test_what_to_do_about_damage_names_the_newest_snapshot_and_the_asset_where_it_is_about_one() -> None:
+def test_what_to_do_about_damage_names_the_newest_snapshot_and_the_asset_where_it_is_about_one(
+    wording: SnapshotAssertion,
+) -> None:
     of_one, of_all = (next_step(Trouble.REPOSITORY_DAMAGED, "p", asset) or "" for asset in ("a", None))
-    assert of_one.startswith("ccdr test p --asset a --snapshot latest  "), of_one
+    assert of_one == wording
     assert of_all.startswith("ccdr test p --snapshot latest  "), of_all
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import click
+from syrupy.assertion import SnapshotAssertion
 from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.standing import IDS, NOW, World, ago, failed_for_a_newer_one, stored
+from tests.support.wording import lines_with
 
 from ccdr.cli.status_told import last_test_of
 from ccdr.model.trouble import Trouble
@@ -37,7 +39,9 @@ def test_a_failure_stands_until_a_test_takes_it_back(world: World) -> None:
     assert not any("test_" in p.trouble for p in world.now.wrong)
 
 
-def test_what_to_do_about_a_failed_test_says_whether_there_is_another_snapshot(world: World) -> None:
+def test_what_to_do_about_a_failed_test_says_whether_there_is_another_snapshot(
+    world: World, wording: SnapshotAssertion
+) -> None:
     world.snapshot(2, ago(minutes=5))
     world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[2]})
     world.tested("FAIL", number=2)
@@ -46,34 +50,36 @@ def test_what_to_do_about_a_failed_test_says_whether_there_is_another_snapshot(w
         (step,) = (p.step for p in world.now.wrong if p.trouble is Trouble.TEST_FAILED)
         return str(step)
 
-    assert said() == "ccdr backup p --asset recordings   takes a new one: there is no other snapshot that may be good"
+    assert said() == wording
     world.tested("INCONCLUSIVE", number=2, achieved=None)
     assert said().startswith("ccdr backup p"), "the failure before it stands"
     world.snapshot(1, ago(minutes=50))
-    assert "ccdr test p --asset recordings --snapshot ID   tests an older one" in said()
+    assert said() == wording
     world.tested("FAIL", number=1)
     world.tested("FAIL", number=2)
     assert said().startswith("ccdr backup p"), "nor is the older one good"
 
 
-def test_a_test_that_failed_for_a_newer_backup_alone_reads_so(world: World) -> None:
+def test_a_test_that_failed_for_a_newer_backup_alone_reads_so(world: World, wording: SnapshotAssertion) -> None:
     failed_for_a_newer_one(world)
     assert Trouble.NEWER_FAILED in {p.trouble for p in world.now.wrong}
-    assert any("FAIL for a newer backup alone: this snapshot is good" in p for p in world.now.problems)
+    assert lines_with(world.now.problems, "FAIL") == wording
     world.tested("FAIL", number=1)
     assert [p.trouble for p in world.now.wrong if p.verb == "test"] == [Trouble.TEST_FAILED]
     assert not any("alone" in p for p in world.now.problems)
 
 
-def test_the_line_of_an_asset_says_that_a_newer_backup_has_made_up_for_the_one_that_failed(world: World) -> None:
+def test_the_line_of_an_asset_says_that_a_newer_backup_has_made_up_for_the_one_that_failed(
+    world: World, wording: SnapshotAssertion
+) -> None:
     def line() -> str:
         return click.unstyle(last_test_of(world.now))
 
     failed_for_a_newer_one(world, newer_failed=True)
-    assert line() == "FAIL (a newer backup; its snapshot is good)"
+    assert line() == wording
     stored(world, 2, minutes=5)
     assert not any(p.trouble is Trouble.NEWER_FAILED for p in world.now.wrong)
-    assert line() == "FAIL (a newer backup that failed, and one was stored since; its snapshot is good)"
+    assert line() == wording
     world.tested("PASS", number=2)
     assert line() == "PASS"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.logs import ships
@@ -79,7 +80,9 @@ def test_a_process_that_is_gone_without_an_end_is_told_at_once(shipping: Shippin
     assert shipping.wrong(replace(runs, running=False)) == [], "it has ended as it should"
 
 
-def test_no_log_that_stands_still_is_made_alive_by_what_the_state_directory_says(shipping: Shipping) -> None:
+def test_no_log_that_stands_still_is_made_alive_by_what_the_state_directory_says(
+    shipping: Shipping, wording: SnapshotAssertion
+) -> None:
     """What ships it was stopped a day ago, and somebody has written that it was stored a minute ago."""
     then, stood = Clock(ago(hours=24)), replace(SHIPPED, point=ago(hours=25), usable=ago(hours=24.9))
     ships(shipping.site.services(then), "p", "crm", stood)
@@ -88,16 +91,14 @@ def test_no_log_that_stands_still_is_made_alive_by_what_the_state_directory_says
         ships(shipping.services, "p", "crm", edited, recorded=False)
         (told,) = shipping.wrong()
         assert told.trouble is Trouble.LOG_LATE and told.since == stood.point
-        assert told.text.startswith("its log is stored only up to 2026-11-23T11:00:00Z, by the records; the state")
+        assert told.text == wording
         assert shipping.now().rpo == before.rpo and shipping.now().rpo.achieved_s == 3 * 3600, "its base's"
 
 
-def test_a_log_of_which_no_record_tells_is_not_taken_for_stored(shipping: Shipping) -> None:
+def test_a_log_of_which_no_record_tells_is_not_taken_for_stored(shipping: Shipping, wording: SnapshotAssertion) -> None:
     ships(shipping.services, "p", "crm", SHIPPED, recorded=False)
     (told,) = shipping.wrong()
-    assert told.text.startswith(
-        "its log is not stored, by the records; the state directory claims 2026-11-24T11:59:00Z"
-    )
+    assert told.text == wording
     assert shipping.now().rpo.achieved_s == 3 * 3600
 
 
@@ -113,7 +114,9 @@ def test_what_was_stored_since_the_last_record_is_believed_for_two_hours(
 
 
 @pytest.mark.parametrize(("seconds", "late"), [(LATE, False), (LATE + 1, True)])
-def test_log_is_late_once_some_intervals_passed(shipping: Shipping, seconds: float, late: bool) -> None:
+def test_log_is_late_once_some_intervals_passed(
+    shipping: Shipping, seconds: float, late: bool, wording: SnapshotAssertion
+) -> None:
     point = ago(seconds=seconds)
     problems = shipping.wrong(replace(SHIPPED, point=point))
     if not late:
@@ -123,9 +126,7 @@ def test_log_is_late_once_some_intervals_passed(shipping: Shipping, seconds: flo
     text = f"its log is stored only up to {point:%Y-%m-%dT%H:%M:%SZ}: nothing ships it: run `ccdr ship p`"
     assert (problem.trouble, problem.text, problem.since) == (Trouble.LOG_LATE, text, point)
     with shipping.services.state.lock("p", "crm", "ship"):
-        assert [text.split(": ", 1)[1] for _, text in said(shipping.wrong())] == [
-            "the process that ships it makes no progress"
-        ]
+        assert [text.split(": ", 1)[1] for _, text in said(shipping.wrong())] == wording
 
 
 @pytest.mark.parametrize(("seconds", "wrong"), [(0, False), (1, True)])
@@ -135,20 +136,22 @@ def test_log_that_is_stored_up_to_what_is_yet_to_come_is_told(shipping: Shipping
     assert said(shipping.wrong(replace(SHIPPED, point=point))) == (told if wrong else [])
 
 
-def test_why_log_is_not_shipped_is_told_before_how_far_it_came(shipping: Shipping) -> None:
+def test_why_log_is_not_shipped_is_told_before_how_far_it_came(shipping: Shipping, wording: SnapshotAssertion) -> None:
     since = ago(minutes=30)
     away = replace(SHIPPED, point=ago(hours=2), trouble="the source is away", troubled=since)
     (problem,) = shipping.wrong(away)
-    assert (problem.text, problem.since) == ("its log is not shipped: the source is away", since)
+    assert problem.text == wording and problem.since == since
     assert problem.verb is Verb.BACKUP
     (stopped,) = shipping.wrong(replace(away, trouble=STOPPED))
     assert stopped.text.startswith("its log is stored only up to"), "whoever stopped it knows"
 
 
-def test_log_that_was_never_shipped_is_told_where_backups_are_taken(shipping: Shipping) -> None:
+def test_log_that_was_never_shipped_is_told_where_backups_are_taken(
+    shipping: Shipping, wording: SnapshotAssertion
+) -> None:
     assert shipping.wrong() == [], "another host backs up, and ships"
     shipping.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
-    assert said(shipping.wrong()) == [(Trouble.LOG_LATE, "its log was never shipped: run `ccdr ship p`, or `ccdr run`")]
+    assert said(shipping.wrong()) == [(Trouble.LOG_LATE, wording)]
     assert said(shipping.wrong(LogStanding())) == [], "it has begun, and there need not be any yet"
 
 
@@ -161,12 +164,10 @@ def test_log_that_was_never_shipped_is_told_where_backups_are_taken(shipping: Sh
     ],
 )
 def test_log_that_does_not_lead_on_from_the_newest_base_asks_for_another(
-    shipping: Shipping, changed: dict[str, Any], text: str
+    shipping: Shipping, changed: dict[str, Any], text: str, wording: SnapshotAssertion
 ) -> None:
     told = said(shipping.wrong(replace(SHIPPED, **changed)))
-    assert told == [
-        (Trouble.LOG_GAP, f"{text}; until then it can be restored only to its backups, not to points between them")
-    ]
+    assert told == [(Trouble.LOG_GAP, wording)] and text in told[0][1]
 
 
 def test_a_backup_of_another_kind_is_no_base_though_an_older_one_is(shipping: Shipping) -> None:
@@ -195,24 +196,19 @@ def test_a_base_of_when_the_log_began_anew_is_one_that_it_leads_on_from(
     assert trouble is (Trouble.LOG_LATE if begins else Trouble.LOG_GAP), text
 
 
-def test_where_the_source_was_recovered_the_log_leads_on_from_an_older_base(shipping: Shipping) -> None:
+def test_where_the_source_was_recovered_the_log_leads_on_from_an_older_base(
+    shipping: Shipping, wording: SnapshotAssertion
+) -> None:
     based(shipping.site, shipping.services, 2, ago(hours=1))  # in segment 2, too
     fork = Fork(2, 1, "0/2000050")  # before both
     lost = replace(SHIPPED, branch=2, forks=(fork,))
-    assert [text.partition(";")[0] for _, text in said(shipping.wrong(lost))] == [
-        "the log cannot continue from its newest backup"
-    ]
+    assert [text.partition(";")[0] for _, text in said(shipping.wrong(lost))] == wording
     older: datetime = ago(hours=5)
     contents = {"timeline": 1, "stop_lsn": "0/2000048", "source": shipping.site.loaded().plan.assets["crm"].source_name}
     manifest = Manifest("p", "crm", "b3", "postgres", "physical", "h", older, 0.0, {}, contents)
     text = manifest_text(manifest)
     shipping.services.catalogue.add(snapshot_of(manifest, text, IDS[3], "/r", older), text)
-    assert said(shipping.wrong(lost)) == [
-        (
-            Trouble.LOG_GAP,
-            "the source went back to a state before its newest backup: it needs a new base backup; until then its log continues from an older base",
-        )
-    ]
+    assert said(shipping.wrong(lost)) == [(Trouble.LOG_GAP, wording)]
 
 
 def test_what_threatens_the_log_is_told_and_stays_the_same_while_its_numbers_change(shipping: Shipping) -> None:
@@ -276,25 +272,21 @@ def stored(shipping: Shipping, number: int, when: datetime, note: str | None = N
     shipping.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", usable, note), text)
 
 
-def test_newer_snapshots_that_do_not_count_are_named_with_why(shipping: Shipping) -> None:
+def test_newer_snapshots_that_do_not_count_are_named_with_why(shipping: Shipping, wording: SnapshotAssertion) -> None:
     """An older one that a good one has made up for is not, nor is one of another source."""
     stored(shipping, 2, ago(hours=4), "older")
     stored(shipping, 3, ago(hours=2), "a file was gone")
-    assert [p.text for p in shipping.wrong(SHIPPED)] == [
-        "1 newer snapshot does not count: 00000000, which restic stored with a warning: a file was gone"
-    ]
+    assert [p.text for p in shipping.wrong(SHIPPED)] == wording
     stored(shipping, 4, ago(minutes=5), usable=NOW + timedelta(hours=2))
     stored(shipping, 5, ago(minutes=4), upon=(Needed(IDS[8], "0" * 64),))
     (problem,) = [p for p in shipping.wrong() if p.about == "newer"]
-    assert problem.text.startswith("3 newer snapshots do not count: 00000000, without what it needs: ")
-    assert problem.text.endswith("; 00000000, which has a date in the future, 2026-11-24T14:00:00Z; and 1 more")
+    assert problem.text.startswith("3 newer snapshots do not count: ")
+    assert problem.text == wording
 
 
-def test_a_newest_snapshot_of_another_source_is_told_as_that(shipping: Shipping) -> None:
+def test_a_newest_snapshot_of_another_source_is_told_as_that(shipping: Shipping, wording: SnapshotAssertion) -> None:
     stored(shipping, 2, ago(hours=2), source="elsewhere")
-    assert [(p.about, p.text) for p in shipping.wrong(SHIPPED)] == [
-        ("source", "its newest snapshot is from another source than the plan names now")
-    ]
+    assert [(p.about, p.text) for p in shipping.wrong(SHIPPED)] == [("source", wording)]
     stored(shipping, 3, ago(hours=1))
     assert shipping.wrong() == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.asked import IDS, NOON, Centre, ago
 
 from ccdr.model.trouble import Trouble
@@ -42,19 +43,17 @@ def test_a_test_that_crashed_is_told_to_who_tests(centre: Centre) -> None:
     assert centre.says() == [(Trouble.TEST_INCONCLUSIVE, text)] and centre.whose("test") == {Trouble.TEST_INCONCLUSIVE}
 
 
-def test_a_failure_before_a_test_that_broke_is_told_as_of_when_it_was(centre: Centre) -> None:
+def test_a_failure_before_a_test_that_broke_is_told_as_of_when_it_was(
+    centre: Centre, wording: SnapshotAssertion
+) -> None:
     centre.stored(1, ago(minutes=5))
     centre.clock.at = ago(minutes=2)
     centre.tested("FAIL", reason="rows are gone")
     centre.clock.at = NOON
     centre.tested("INCONCLUSIVE", reason="no room", snapshot=None)
     assert [(c.trouble, c.text, c.since) for c in centre.told() if c.about != "newer"] == [
-        (Trouble.TEST_INCONCLUSIVE, "its last restore test, of 2026-11-24T12:00:00Z, is INCONCLUSIVE: no room", NOON),
-        (
-            Trouble.TEST_FAILED,
-            "its restore test of 2026-11-24T11:58:00Z is FAIL, and no newer snapshot has passed: rows are gone",
-            ago(minutes=2),
-        ),
+        (Trouble.TEST_INCONCLUSIVE, wording, NOON),
+        (Trouble.TEST_FAILED, wording, ago(minutes=2)),
     ]
     assert centre.whose("test") == {Trouble.TEST_INCONCLUSIVE, Trouble.TEST_FAILED}
 
@@ -72,7 +71,9 @@ def test_a_failure_for_a_newer_backup_is_over_once_one_is_stored_though_a_test_b
 
 
 @pytest.mark.parametrize("other", [True, False])
-def test_a_test_of_another_source_proves_nothing_of_what_the_plan_names_now(centre: Centre, other: bool) -> None:
+def test_a_test_of_another_source_proves_nothing_of_what_the_plan_names_now(
+    centre: Centre, other: bool, wording: SnapshotAssertion
+) -> None:
     centre.stored(1, ago(minutes=5))
     source = "/srv/elsewhere" if other else centre.site.loaded().plan.assets["calls"].source_name
     snapshot = {"id": IDS[1], "verdict": "PASS", "selected": "latest", "source_sha256": source_digest(source)}
@@ -81,9 +82,7 @@ def test_a_test_of_another_source_proves_nothing_of_what_the_plan_names_now(cent
     if not other:
         assert told == [] and found.coverage == "tested" and found.rto.verdict == "MET"
         return
-    assert [(c.trouble, c.text, c.about) for c in told] == [
-        (Trouble.NEVER_TESTED, "its last restore test was from another source than the plan names now", "source")
-    ]
+    assert [(c.trouble, c.text, c.about) for c in told] == [(Trouble.NEVER_TESTED, wording, "source")]
     assert found.coverage == "untested" and found.rto.verdict == "NOT_MEASURED"
     assert centre.whose("test") == {Trouble.NEVER_TESTED}
 
@@ -95,10 +94,10 @@ def test_how_long_a_recovery_takes_is_not_known_where_the_test_did_not_measure_i
     assert centre.of().as_json()["rto"] == {"objective_s": 1800, "achieved_s": None, "verdict": "NOT_MEASURED"}
 
 
-def test_a_test_that_found_nothing_to_restore_failed_itself(centre: Centre) -> None:
+def test_a_test_that_found_nothing_to_restore_failed_itself(centre: Centre, wording: SnapshotAssertion) -> None:
     centre.stored(1, ago(minutes=5))
     centre.tested("FAIL", reason="its snapshot is gone", snapshot=None)
-    assert centre.says() == [(Trouble.TEST_FAILED, "its last restore test is FAIL: its snapshot is gone")]
+    assert centre.says() == [(Trouble.TEST_FAILED, wording)]
 
 
 def test_a_log_that_failed_is_no_trouble_of_a_plan_that_ships_none(centre: Centre) -> None:

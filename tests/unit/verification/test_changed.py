@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.schema import line_misfits
 from tests.support.verified import World
 
@@ -16,13 +17,15 @@ from ccdr.model.trouble import Trouble
 from ccdr.model.values import utc
 
 
-def test_a_summary_that_was_changed_is_not_believed_and_is_told_within_a_day(world: World) -> None:
+def test_a_summary_that_was_changed_is_not_believed_and_is_told_within_a_day(
+    world: World, wording: SnapshotAssertion
+) -> None:
     world.day_passes()
     world.change_the_summary()
     assert Trouble.TEST_FAILED in world.troubles(), "all is read where it is not as it was made"
     done = world.day_passes()
     assert done.code == 1 and done.ledger is not None and (done.ledger.result, done.ledger.summary) == (HOLDS, DIFFERS)
-    assert "is not as the last verification had made it" in done.troubles[0]
+    assert done.troubles[0] == wording
     shown = world.status()
     assert shown.code == 1 and not shown.json["ledger"]["ok"], shown
     assert "it was changed, and is not read" in shown.json["ledger"]["problems"][0]
@@ -82,7 +85,7 @@ def test_damage_in_an_old_part_is_found_told_and_shown_until_it_verifies_again(w
     as_published(world)
 
 
-def test_people_are_told_once_and_once_when_it_holds_again(world: World) -> None:
+def test_people_are_told_once_and_once_when_it_holds_again(world: World, wording: SnapshotAssertion) -> None:
     from tests.support.listeners import mail_server
 
     with mail_server() as mailbox:
@@ -104,11 +107,11 @@ def test_people_are_told_once_and_once_when_it_holds_again(world: World) -> None
         assert mailbox.subjects[before + 1 :] == ["ccdr: p: fixed: ledger does NOT VERIFY"]
         world.change_the_summary()
         world.day_passes()
-        assert mailbox.subjects[before + 2].startswith("ccdr: p: status did NOT match the ledger")
+        assert mailbox.subjects[before + 2] == wording
         for _ in range(4):
             world.day_passes(hours=2)
         told = mailbox.subjects[before + 3 :]
-        assert told == ["ccdr: p: fixed: status did NOT match the ledger"]
+        assert told == wording
 
 
 def test_it_is_done_once_a_day_and_not_in_the_first(world: World) -> None:
