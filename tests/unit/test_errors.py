@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 from ccdr.model.errors import for_plan, own_error
 
@@ -36,12 +37,9 @@ def test_any_other_is_ccdrs_own() -> None:
         assert "ccdr's own, at test_errors.py:" in said and "report" in hint
 
 
-def test_a_next_step_names_the_plan() -> None:
+def test_a_next_step_names_the_plan(wording: SnapshotAssertion) -> None:
     """An engine does not know whose it is."""
-    assert (
-        for_plan("run `ccdr backup PLAN`, then `ccdr ship PLAN`", "crm")
-        == "run `ccdr backup crm`, then `ccdr ship crm`"
-    )
+    assert for_plan("run `ccdr backup PLAN`, then `ccdr ship PLAN`", "crm") == wording
     assert for_plan("the PLAN's `ccdr doctor other`", "crm") == "the PLAN's `ccdr doctor other`"
     assert for_plan(None, "crm") is None
 

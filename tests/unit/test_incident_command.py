@@ -209,7 +209,7 @@ def test_few_individuals_are_told_of_to_the_secretary_after_the_years_end(site: 
     recorded = site.records("incident.noted")[-1]["clocks"]
     assert [(one["clock"], one["year_end"]) for one in recorded] == [("hipaa-408-yearly", True)]
     told = json.dumps(site.run("controls").json)
-    assert "164.408(c), to the authority (hipaa-408-yearly), was due by" in told and "(hipaa-408), was due" not in told
+    assert "(hipaa-408-yearly), was due" in told and "(hipaa-408), was due" not in told
     refused = site.run("incident", "note", name, "--clock", "hipaa-408-yearly", "--since", "2023-05-02 08:00")
     assert refused.code == 2 and "--since is not for hipaa-408-yearly" in refused.json["error"]
     site.ledger_holds()

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from syrupy.assertion import SnapshotAssertion
 from tests.support.sparse import append_sparse
 
 from ccdr.evidence.ledger import places as module
@@ -278,13 +279,13 @@ def test_a_clock_that_stands_still_has_not_gone_back(ten: Ledger) -> None:
 
 @pytest.mark.parametrize("key", ["prev", "time", "host", "actor", "kind", "plan", "asset", "run"])
 @pytest.mark.parametrize("value", ["7", "[]", "true"])
-def test_an_envelope_is_of_texts(ten: Ledger, key: str, value: str) -> None:
+def test_an_envelope_is_of_texts(ten: Ledger, key: str, value: str, wording: SnapshotAssertion) -> None:
     path = segments(ten)[-1]
     *rest, line = path.read_bytes().splitlines(keepends=True)
     said = {**json.loads(line), key: json.loads(value)}
     path.write_bytes(b"".join(rest) + json.dumps(said, separators=(",", ":")).encode() + b"\n")
     (problem,) = verify(ten.directory).problems
-    assert "something in its envelope has the wrong type" in problem
+    assert problem == wording(name="an envelope")
 
 
 @pytest.mark.parametrize(("more", "said"), [(0, None), (1, "and 1 more"), (7, "and 7 more")])

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from syrupy.assertion import SnapshotAssertion
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb import span
@@ -529,7 +530,7 @@ def test_what_the_image_lacks_or_the_source_lacked_is_no_fault_of_the_log(said: 
         _apply(SimpleNamespace(run=run, path=str), LOGIN, [], 4, "")  # type: ignore[arg-type]
 
 
-def test_texts_are_counted_and_not_quoted(tmp_path: Path) -> None:
+def test_texts_are_counted_and_not_quoted(tmp_path: Path, wording: SnapshotAssertion) -> None:
     add = "alter table secret add u uuid default uuid()"
     texts = [add, add, "update secret set a = 1", "/* b\n */ update secret set a = 1", "create table t (i int)", add]
     log = "".join(group(n, 300 + 100 * n, "261125  8:59:58", text, "ddl") for n, text in enumerate(texts))
@@ -539,9 +540,7 @@ def test_texts_are_counted_and_not_quoted(tmp_path: Path) -> None:
         require_the_same_again(held.doubts)
     with pytest.raises(TestBroken) as told:
         require_the_same_again(filled("calls uuid()"))
-    assert str(told.value).startswith(
-        "1 change in the log is an ALTER TABLE that adds a column whose default calls uuid()"
-    )
+    assert str(told.value) == wording
     require_the_same_again({})
 
 
@@ -570,10 +569,10 @@ def test_comments_and_spaces_change_nothing(harmless: str, harmful: str, data: s
     assert doubt(f"/*{harmful}*/{harmless}") is None
 
 
-def test_transactions_that_wait_for_a_word_from_elsewhere_are_told() -> None:
+def test_transactions_that_wait_for_a_word_from_elsewhere_are_told(wording: SnapshotAssertion) -> None:
     def place(said: str) -> Any:
         return SimpleNamespace(run=lambda *_, **__: Output(0, said, NO_WORDS))
 
     assert prepared_notes(place(""), LOGIN, "they are lost") == []
     (note,) = prepared_notes(place("1\t4\t0\t'open'\n1\t5\t0\t'other'\n"), LOGIN, "they are lost")
-    assert note == "2 XA transactions prepared and not yet ended: they are lost"
+    assert note == wording

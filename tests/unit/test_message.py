@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site
+from tests.support.wording import lines_with
 
 from ccdr.model.trouble import Trouble
 from ccdr.telling.notify.message import _subject, compose
@@ -37,18 +39,18 @@ def test_what_is_fixed_is_not_counted_as_more_trouble(told: list[News], subject:
     assert _subject("p", told, None, NOW) == f"ccdr: p: {subject}"
 
 
-def test_what_to_do_next_is_what_is_known_of_this_trouble(site: Site) -> None:
+def test_what_to_do_next_is_what_is_known_of_this_trouble(site: Site, wording: SnapshotAssertion) -> None:
     site.plan("crm: {engine: files, paths: [/srv]}")
     bare, known = BROKE, News(Kind.NEW, replace(BROKE.entry, step="mount /srv; ccdr test p --asset crm"))
-    assert "next: ccdr doctor p; ccdr test p --asset crm   once" in compose(site.loaded(), [bare], NOW).body
+    assert lines_with(compose(site.loaded(), [bare], NOW).body, "next:") == wording
     said = compose(site.loaded(), [known], NOW).body
-    assert "next: mount /srv; ccdr test p --asset crm\n" in said and "ccdr doctor" not in said
+    assert lines_with(said, "next:") == ["next: mount /srv; ccdr test p --asset crm"] and "ccdr doctor" not in said
     assert "the programs' own messages" not in said
 
 
-def test_where_programs_own_words_are_is_said_and_they_are_not(site: Site) -> None:
+def test_where_programs_own_words_are_is_said_and_they_are_not(site: Site, wording: SnapshotAssertion) -> None:
     site.plan("crm: {engine: files, paths: [/srv]}")
     one = News(Kind.NEW, replace(BROKE.entry, private=("/s/private/r.txt", "/s/private/r.jsonl")))
     said = compose(site.loaded(), [one], NOW).body
-    assert "  on that host: the programs' own messages, for your eyes only, kept for a week: /s/private/r.txt\n" in said
-    assert "  on that host: what was found, by name, for your eyes only, kept for a week: /s/private/r.jsonl\n" in said
+    assert lines_with(said, "/s/private/r.txt") == wording
+    assert lines_with(said, "/s/private/r.jsonl") == wording

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.manifests import a_manifest
 
 from ccdr.engines.mariadb.engine import MariaDB
@@ -88,9 +89,9 @@ def test_what_is_not_taken_over_is_told_unless_the_plan_sets_it() -> None:
     assert not list(conf.told({"archive_mode": "off", "ssl": "off"}, {}))
 
 
-def test_which_unlogged_tables_come_back_empty_is_told() -> None:
+def test_which_unlogged_tables_come_back_empty_is_told(wording: SnapshotAssertion) -> None:
     named = emptied({"unlogged": 1, "unlogged_tables": ["public dialler_session"]})
-    assert named is not None and named.startswith("1 unlogged table comes back empty (public.dialler_session)")
+    assert named is not None and "(public.dialler_session)" in named and named == wording
     assert (older := emptied({"unlogged": 2})) is not None and "2 unlogged tables come back empty:" in older
     assert emptied({"unlogged": 0, "unlogged_tables": []}) is None and emptied({}) is None
 
@@ -171,20 +172,17 @@ def test_a_site_that_no_server_can_have_is_refused() -> None:
             ENGINE.new_server(site)
 
 
-def test_lines_that_start_it_name_a_user_that_debian_has() -> None:
+def test_lines_that_start_it_name_a_user_that_debian_has(wording: SnapshotAssertion) -> None:
     contents = {"version": "17.2", "bootstrap": "postgres", "database": "crm", "timezone": "UTC"}
     manifest = SimpleNamespace(method="dump", contents=contents)
     maker = ENGINE.new_server(Site(Path("/srv/my crm"), sockets=None))
     named = maker.start_lines(manifest, "postgres:17", Owner(101, 104, "pg"))  # type: ignore[arg-type]
-    assert named.debian[0] == "install -d -o pg /etc/postgresql/17 /etc/postgresql/17/my_crm"
+    assert named.debian[0] == wording
     assert named.debian[-1] == "pg_ctlcluster 17 my_crm start"
     (docker,) = named.docker
     assert "--user 101:104" in docker and "-v '/srv/my crm:/srv/my crm'" in docker and "-D '/srv/my crm/data'" in docker
     numbered = maker.start_lines(manifest, "postgres:17", Owner(999, 999))  # type: ignore[arg-type]
-    assert numbered.debian[:2] == (
-        "chown -R postgres:postgres '/srv/my crm'",
-        "install -d -o postgres /etc/postgresql/17 /etc/postgresql/17/my_crm",
-    )
+    assert numbered.debian[:2] == wording
 
 
 def test_whose_files_they_are() -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from syrupy.assertion import SnapshotAssertion
 
 from ccdr.model.errors import PlanInvalid, UsageProblem
 from ccdr.model.schema import format_duration, parse_duration
@@ -289,7 +290,9 @@ def test_lint(room: Path, right: str, wrong: str, said: str) -> None:
     assert lint(room, right, wrong) == [said]
 
 
-def test_two_plans_that_open_one_repository_with_different_keys_are_named(room: Path) -> None:
+def test_two_plans_that_open_one_repository_with_different_keys_are_named(
+    room: Path, wording: SnapshotAssertion
+) -> None:
     """By the line of each. The same key, or another repository, is fine."""
     secrets, url = room / "plans/secrets", "s3:http://127.0.0.1:8333/ccdr-outbound"
     (secrets / "outbound.key").write_text("the right one\n")
@@ -308,10 +311,7 @@ def test_two_plans_that_open_one_repository_with_different_keys_are_named(room: 
 
     assert second() == [] and second((url, f"{url}/")) == []
     there = f"repository at {room}/plans/outbound.yaml:5 names the same repository with"
-    assert second(("secrets/outbound.key", "secrets/other.key")) == [
-        f"second.yaml:7: repository.password_file: {there} another password, and one of the two may not open it: "
-        "name the same file in both, or another URL in one"
-    ]
+    assert [one.replace(str(room), "") for one in second(("secrets/outbound.key", "secrets/other.key"))] == wording
     (said,) = second(("secrets/outbound.env", "secrets/other.env"))
     assert said.startswith(f"second.yaml:8: repository.env_file: {there} other credentials (env_file)")
     assert second(("secrets/outbound.key", "secrets/other.key"), (url, f"{url}-2")) == []
@@ -328,7 +328,7 @@ def test_the_ledgers_repository_is_opened_by_the_same_key_where_it_is_the_same(r
     assert said.path == "ledger_repository.password_file" and "another password" in said.message
 
 
-def test_with_several_rules_each_ones_own_turns_are_within_retention(room: Path) -> None:
+def test_with_several_rules_each_ones_own_turns_are_within_retention(room: Path, wording: SnapshotAssertion) -> None:
     assert lint(room, "snapshot: random", "snapshot: [latest, random, oldest]") == []
     short = OUTBOUND.replace("35d", "15d")
 
@@ -337,16 +337,15 @@ def test_with_several_rules_each_ones_own_turns_are_within_retention(room: Path)
         return [str(p).removeprefix(f"{room}/plans/") for p in found]
 
     assert said("[latest, random]") == said("latest") == []
-    assert said("[latest, random, oldest]") == [
-        "outbound.yaml:22: assets.recordings.restore_test.schedule: leaves up to 21d 0h between tests by the same one of 3 "
-        "rules, while retention keeps snapshots for 15d 0h: test more often, or keep snapshots longer"
-    ]
+    assert said("[latest, random, oldest]") == wording
 
 
-def test_what_recovers_the_latest_by_the_log_wants_the_latest_to_have_its_turn(room: Path) -> None:
+def test_what_recovers_the_latest_by_the_log_wants_the_latest_to_have_its_turn(
+    room: Path, wording: SnapshotAssertion
+) -> None:
     assert lint(room, "snapshot: latest", "snapshot: [oldest, latest], at: latest") == []
     (said,) = lint(room, "snapshot: latest", "snapshot: oldest, at: latest")
-    assert "does not name latest, which is what `at:` recovers by the log: add it, or leave at: out" in said
+    assert said.replace(str(room), "") == wording
 
 
 @pytest.mark.parametrize(
@@ -386,29 +385,20 @@ def test_lint_leaves_a_public_certificate_alone(room: Path) -> None:
     assert lint(room, "database: crm,", "database: crm, ca_file: ca.pem,") == []
 
 
-def test_lint_misses_the_check_that_compares_with_what_was_captured(room: Path) -> None:
+def test_lint_misses_the_check_that_compares_with_what_was_captured(room: Path, wording: SnapshotAssertion) -> None:
     (room / "restore_tests/crm.yaml").write_text("restore_test: crm\nchecks: [{kind: integrity}]\n")
-    assert lint(room) == [
-        "outbound.yaml:17: assets.crm.restore_test.checks: never compare what was restored with what was captured: "
-        "add the check {kind: identical}"
-    ]
+    assert lint(room) == wording
     (room / "restore_tests/crm.yaml").write_text("restore_test: crm\nchecks: []\n")
     assert "without checks nothing passes" in lint(room)[0]
 
 
-def test_lint_looks_at_the_files_that_hold_secrets(room: Path) -> None:
+def test_lint_looks_at_the_files_that_hold_secrets(room: Path, wording: SnapshotAssertion) -> None:
     secrets = room / "plans/secrets"
     (secrets / "outbound.key").chmod(0o640)
     (secrets / "outbound.env").unlink()
     (secrets / "crm.pw").unlink()
     (secrets / "crm.pw").mkdir(mode=0o700)
-    assert lint(room) == [
-        f"outbound.yaml:7: repository.password_file: names {secrets}/outbound.key, which other users can read (mode 0640): "
-        f"chmod 600 {secrets}/outbound.key",
-        f"outbound.yaml:8: repository.env_file: names {secrets}/outbound.env, which does not exist: "
-        "create it with mode 0600",
-        f"outbound.yaml:14: assets.crm.connection.password_file: names {secrets}/crm.pw, which is not a file: name one",
-    ]
+    assert [one.replace(str(secrets), "") for one in lint(room)] == wording
 
 
 @pytest.mark.parametrize(
@@ -484,14 +474,14 @@ def test_a_plan_that_cannot_be_read(room: Path, monkeypatch: pytest.MonkeyPatch)
         load_plan(room / "plans/outbound.yaml", None)
 
 
-def test_a_check_that_is_not_for_the_engine_is_the_plans_problem(room: Path) -> None:
+def test_a_check_that_is_not_for_the_engine_is_the_plans_problem(room: Path, wording: SnapshotAssertion) -> None:
     (room / "restore_tests/recordings.yaml").write_text(
         "restore_test: recordings\nchecks:\n  - {kind: rows, table: call, at_least: 1}\n"
     )
     with pytest.raises(PlanInvalid) as raised:
         load(room)
     assert [(p.line, p.path, p.message) for p in raised.value.problems] == [
-        (22, "assets.recordings.restore_test.checks[0]", "has the check rows, which asks by SQL and is not for files"),
+        (22, "assets.recordings.restore_test.checks[0]", wording),
     ]
 
 

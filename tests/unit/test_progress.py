@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site
 
 from ccdr.cli import restore_test_told
@@ -18,7 +19,9 @@ from ccdr.model.measure import judge
 from ccdr.model.values import Verdict
 
 
-def test_storing_tells_how_much_is_done_each_half_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+def test_storing_tells_how_much_is_done_each_half_a_minute(
+    capsys: pytest.CaptureFixture[str], wording: SnapshotAssertion
+) -> None:
     """A line of bytes that moves is how somebody knows that a long backup does not hang; one a second would fill a log."""
     now = [0.0]
     told = PlainProgress(lambda: now[0])
@@ -26,11 +29,7 @@ def test_storing_tells_how_much_is_done_each_half_a_minute(capsys: pytest.Captur
     for second in range(int(2 * PACE) + 1):
         now[0] = float(second)
         told.amount(second * 2**20, 100 * 2**20)
-    assert capsys.readouterr().err.splitlines() == [
-        "ccdr: storing crm",
-        "ccdr: storing crm: 30.0 MiB of 100.0 MiB",
-        "ccdr: storing crm: 60.0 MiB of 100.0 MiB",
-    ]
+    assert capsys.readouterr().err.splitlines() == wording
     told.step("checking")
     told.amount(1, None)
     assert capsys.readouterr().err == "ccdr: checking\n", "what takes no time has one line"

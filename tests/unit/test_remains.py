@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 from ccdr.storage.remains import Directory, damage
 
@@ -41,10 +42,12 @@ def test_bad_keys_are_damage_only_where_none_is_whole(repository: Path, whole: i
     assert (said is not None) is damaged, said
 
 
-def test_a_config_that_does_not_decrypt_is_damage_whatever_a_junk_key_says(repository: Path) -> None:
+def test_a_config_that_does_not_decrypt_is_damage_whatever_a_junk_key_says(
+    repository: Path, wording: SnapshotAssertion
+) -> None:
     key(repository, b"whole", whole=True)
     key(repository, b"bad", whole=False)
-    assert damage(Directory(repository), undecipherable=True) == "its config does not decrypt with its own key"
+    assert damage(Directory(repository), undecipherable=True) == wording
 
 
 @pytest.mark.parametrize("linked", ["config", "key", "keys", "keys, to a mount point"])

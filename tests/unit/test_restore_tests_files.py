@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 from ccdr.checks.rows import Rows
 from ccdr.checks.sql import Sql
@@ -57,15 +58,13 @@ def test_a_query_of_several_lines(tmp_path: Path) -> None:
     assert isinstance(check, Sql) and check.query == "select\n  count(*)\n"
 
 
-def test_each_file_is_read_once_and_what_is_wrong_is_told_apart(tmp_path: Path) -> None:
+def test_each_file_is_read_once_and_what_is_wrong_is_told_apart(tmp_path: Path, wording: SnapshotAssertion) -> None:
     load(tmp_path, CRM)
     (tmp_path / "wrong.yaml").write_text("restore_test: other\nchecks: []\n")
     right, unreadable, problems = load_restore_tests(["crm", "wrong", "gone", "crm"], tmp_path)
     assert list(right) == ["crm"]
-    assert unreadable == {"gone": f"{tmp_path}/gone.yaml does not exist, expected one of crm, wrong"}
-    assert [str(p) for p in problems] == [
-        f"{tmp_path}/wrong.yaml:1: restore_test: is not the file's name, expected wrong"
-    ]
+    assert {name: why.replace(str(tmp_path), "") for name, why in unreadable.items()} == {"gone": wording}
+    assert [str(p).replace(str(tmp_path), "") for p in problems] == wording
 
 
 def test_a_file_that_cannot_be_read_or_is_wrong(tmp_path: Path) -> None:
