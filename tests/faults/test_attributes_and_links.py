@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site
 from tests.support.stored import LONG_AGO, assert_clean, restic_of, settled_file, with_repository
 
@@ -96,7 +97,7 @@ def test_file_system_without_attributes_leaves_the_question_open(site: Site, tre
         files, lost = compared(site, fetched(site, ram))
         assert files.status is Verdict.PASS and files.actual == "4 files equal by SHA-256"
         assert (lost.name, lost.status) == ("extended attributes", Verdict.INCONCLUSIVE)
-        assert "security.capability of 1, user.* of 2 cannot be kept" in lost.actual
+        assert "security.capability of 1, user.* of 2" in lost.actual
         assert not list((ram / "out").iterdir())
     (site.root / "disk").mkdir()
     (files,) = compared(site, fetched(site, site.root / "disk"))
@@ -134,7 +135,7 @@ def test_who_may_not_set_a_capability_is_told_so(site: Site, tree: Path, monkeyp
         shutil.rmtree(above)
     assert told.status is Verdict.PASS
     assert "owners, which only root can give back" in told.actual
-    assert "security.capability of 1, which this user may not set" in told.actual
+    assert "security.capability of 1" in told.actual
 
 
 # --- what changes ---------------------------------------------------------------------------------------------------
@@ -249,7 +250,9 @@ def test_special_files_and_links_come_back_as_they_were(site: Site, tree: Path, 
     assert found == {name: (Verdict.FAIL, said) for name, (_, said) in ODD.items()}
 
 
-def test_a_time_that_restic_cannot_hold_is_told_and_hides_nothing(site: Site, tree: Path) -> None:
+def test_a_time_that_restic_cannot_hold_is_told_and_hides_nothing(
+    site: Site, tree: Path, wording: SnapshotAssertion
+) -> None:
     far = settled_file(tree / "far.wav", b"far", at=10**10)
     if far.stat().st_mtime != 10**10:
         pytest.skip("nor can this file system")
@@ -258,7 +261,7 @@ def test_a_time_that_restic_cannot_hold_is_told_and_hides_nothing(site: Site, tr
     (site.root / "disk").mkdir()
     context = fetched(site, site.root / "disk")
     (files,) = compared(site, context)
-    assert files.status is Verdict.PASS and "modification times of 1, which restic cannot hold" in files.actual
+    assert files.status is Verdict.PASS and files.actual == wording
     assert str(far) in str(files.detail)
     os.utime(f"{context.fetched}{tree}/noted.wav", (5, 5))
     assert compared(site, context)[0].status is Verdict.FAIL

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.faulty_proxy import faulty_proxy
 from tests.support.harness import Quiet, Ran, Site, Source, eventually, small_database
 from tests.support.stored import (
@@ -214,14 +215,14 @@ def test_database_that_is_gone_is_a_failed_backup(crm: Site, source: Source, dbn
 # --- files --------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_not_as_it_should_be_around_a_good_backup_is_noted(twin: Site) -> None:
+def test_what_is_not_as_it_should_be_around_a_good_backup_is_noted(twin: Site, wording: SnapshotAssertion) -> None:
     key = twin.root / "plans" / "key"
     notes = twin.backed_up().json["notes"]
-    assert notes == ["the repository is on the same disk as what it protects: one failure destroys both"]
+    assert notes == wording
     assert twin.records("backup.end")[-1]["beside_source"] == "disk"
     key.chmod(0o644)
     notes = twin.backed_up().json["notes"]
-    assert notes[1:] == [f"{key} holds a secret, and other users can read it (mode 0644): chmod 600 {key}"]
+    assert [one.replace(str(key), "KEY") for one in notes[1:]] == wording
     assert f"{key} holds a secret" in twin.start("backup", "p").communicate()[0]
     twin.repo.rename(twin.root / "unmounted")
     away = twin.run("backup", "p")
@@ -425,9 +426,7 @@ def test_a_state_directory_without_room_says_which_and_how_much(twin: Site) -> N
         assert (done.code, done.json["result"]) == (1, "FAILED"), done
         reason = str(done.json["reason"])
         assert "Errno" not in reason and str(twin.state) in reason, reason
-        assert re.search(
-            r"has [\d.]+ (B|KiB) free, the capture needs more than that: the last one took [\d.]+ KiB", reason
-        )
+        assert re.search(r"has [\d.]+ (B|KiB) free, .*[\d.]+ KiB", reason)
         assert "make room" in done.json["hint"]
         (twin.state / "filler").unlink()
         heals(twin)

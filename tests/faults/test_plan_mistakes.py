@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from syrupy.assertion import SnapshotAssertion
 from tests.support.drawn import examples
 
 import ccdr.plans.yamlfile
@@ -350,15 +351,13 @@ def test_a_file_that_is_no_plan_at_all(room: Path, raw: bytes, answer: str) -> N
     assert agrees(first, [answer], "plans/outbound.yaml", room), first
 
 
-def test_a_bomb_of_aliases_is_refused_at_once(room: Path) -> None:
+def test_a_bomb_of_aliases_is_refused_at_once(room: Path, wording: SnapshotAssertion) -> None:
     levels = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
     write(room, f"a0: &a0 [lol]\n{levels}")
-    assert problems(room) == [
-        "plans/outbound.yaml:6: has more than 100000 values, aliases counted by what they stand for"
-    ]
+    assert problems(room) == wording
     chain = "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 10_000))
     write(room, f"a0: &a0 [lol]\n{chain}")
-    assert problems(room) == ["plans/outbound.yaml:49: is nested deeper than 50 levels, expected a few"]
+    assert problems(room) == wording
 
 
 @pytest.mark.parametrize("name", ["no/such", "../plans/outbound", "outbond", "", "out\0bound", "é"])

@@ -435,6 +435,6 @@ def test_rows_that_a_constraint_does_not_vouch_for_are_none_that_break_it(
         crm.backed_up()
         source.psql("update pg_constraint set convalidated = true where conname = 'old_customer'", dbname)
         done = crm.run("backup", "p")
-        assert done.code == 1 and "1 row against the foreign key old_customer of" in done.json["findings"][0], done
+        assert done.code == 1 and "1 row against the foreign key" in done.json["findings"][0], done
     finally:
         source.psql("drop table old", dbname)

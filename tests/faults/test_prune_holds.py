@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Quiet, ShiftedClock, Site
 from tests.support.sparse import append_sparse
 from tests.support.stored import again, other_host, pristine, restic_of, retained, settled_file
@@ -91,12 +92,14 @@ def test_a_finding_of_the_last_test_holds_everything(site: Site) -> None:
     assert held(site) == ""
 
 
-def test_a_failure_that_an_older_snapshots_pass_does_not_take_back_holds_everything(site: Site) -> None:
+def test_a_failure_that_an_older_snapshots_pass_does_not_take_back_holds_everything(
+    site: Site, wording: SnapshotAssertion
+) -> None:
     judged(site, 2, "FAIL", reason="a newer backup failed")
-    assert "its last restore test is FAIL: a newer backup failed" in held(site)
+    assert "a newer backup failed" in held(site) and held(site) == wording
     judged(site, 0, "PASS", selected="oldest")
     why = held(site)
-    assert "is FAIL, and no newer snapshot has passed" in why and "its last restore test" not in why
+    assert "its last restore test" not in why and why.partition(" is FAIL")[2] == wording
     judged(site, 2, "PASS")
     assert held(site) == ""
 
@@ -219,13 +222,15 @@ def test_where_no_snapshot_is_good_nothing_goes(site: Site) -> None:
     assert "it has no good snapshot" not in held(site), "one has passed since"
 
 
-def test_that_a_snapshot_which_is_gone_has_passed_lets_nothing_go(site: Site, tmp_path: Path) -> None:
+def test_that_a_snapshot_which_is_gone_has_passed_lets_nothing_go(
+    site: Site, tmp_path: Path, wording: SnapshotAssertion
+) -> None:
     """Of what is there, none is proven."""
     there = other_host(site, tmp_path / "there")
-    assert "no restore test of what is there has passed" in held(there)
+    assert "no restore test of what is there" in held(there)
     gone = {**snapshot(there, 2, verdict="PASS", selected="latest"), "id": "f" * 64}
     says(there, "restore_test.end", {"verdict": "PASS", "snapshot": gone})
-    assert held(there) == "no restore test of what is there has passed"
+    assert held(there) == wording
     judged(there, 2, "PASS")
     assert held(there) == ""
 
@@ -245,7 +250,7 @@ def test_damage_that_was_read_well_since_holds_everything_until_the_newest_has_p
     for result in ("DAMAGED", "CLEAN"):
         body = {"result": result, "part": 1, "parts": 1, "reason": None, "findings": []}
         append_sparse(site.services().ledger, "check.end", plan="p", asset=None, run=result, body=body)
-    assert "found the repository damaged, and no test of the newest snapshot has passed since" in held(site)
+    assert "no test of the newest snapshot " in held(site)
     judged(site, 2, "PASS")
     assert held(site) == ""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site, containers
 from tests.support.mariadb_source import MariaSource, crm, maria_damage, small_database
 
@@ -269,7 +270,7 @@ printf '\0\0\0\0\0\0\0\1' | dd of=counted.MYI bs=1 seek="$at" conv=notrunc statu
 """
 
 
-def test_what_the_server_finds_damaged_fails(centre: Site) -> None:
+def test_what_the_server_finds_damaged_fails(centre: Site, wording: SnapshotAssertion) -> None:
     """An index's file is overwritten, a definer is dropped, and a file says that its table's next number is 2."""
 
     def damage(box: Place, restored: Path, manifest: Manifest) -> None:
@@ -282,8 +283,8 @@ def test_what_the_server_finds_damaged_fails(centre: Site) -> None:
         done = centre.damaged_test(damage)
     assert done.verdict is Verdict.FAIL
     found = {c.name: c for c in done.checks if c.kind == "integrity"}
-    assert found["CHECK TABLE … EXTENDED"].actual == "agent_log is not well; counted is not well"
-    assert "view answered is of root@localhost, who does not exist" in found["definers exist"].actual
+    assert found["CHECK TABLE … EXTENDED"].actual == wording
+    assert "view answered is of root@localhost" in found["definers exist"].actual
     assert found["auto-increments are ahead"].actual == "counted would give a number twice"
     assert {c.status for c in found.values()} == {Verdict.FAIL}
 

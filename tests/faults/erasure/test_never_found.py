@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.support.erased import added
 from tests.support.harness import Ran, Site
 from tests.support.stored import copy_of, settled_file
@@ -80,14 +81,14 @@ def later(site: Site) -> None:
     site.backed_up()
 
 
-def test_who_is_found_is_proven_erased(site: Site) -> None:
+def test_who_is_found_is_proven_erased(site: Site, wording: SnapshotAssertion) -> None:
     added(site, PLANTED, CALLER)
     assert listed(site)["e-000002"] == ("not_looked_for", 0)
     replay = tested(site)
     assert (replay["result"], replay["missing"], replay["not_shown"]) == ("PROVEN", [], [])
     assert listed(site) == {"e-000001": ("canary", 1), "e-000002": ("found", 1)}
     state, text = control(site)
-    assert state == "evidence_present" and "1 canary was found, and nobody after; 1 person found in" in text, text
+    assert state == "evidence_present" and text.partition("Z: ")[2] == wording, text
     assert proven(site, "--entry", "e-000002") == (0, {"e-000002": (1, 0, "found")})
 
 
@@ -113,7 +114,7 @@ def test_a_person_may_answer_for_it_that_nobody_is_to_be_found(missed: Site) -> 
     """And who was found once need not be in a later snapshot."""
     assert stated(missed, "e-000002").code == 0
     state, text = control(missed)
-    assert state == "evidence_present" and "e-000002 with nobody to be found, as a person states" in text
+    assert state == "evidence_present" and "e-000002" in text and "as a person states" in text
     later(missed)
     assert tested(missed)["result"] == "PROVEN"
     assert listed(missed) == {"e-000001": ("canary", 1), "e-000002": ("stated", 0), "e-000003": ("found", 1)}
@@ -129,13 +130,13 @@ def test_whoever_is_found_after_somebody_answered_counts_as_found(site: Site) ->
     assert tested(site)["result"] == "PROVEN" and listed(site)["e-000002"] == ("found", 1)
 
 
-def test_who_was_erased_before_the_oldest_snapshot_is_not_to_be_found(site: Site) -> None:
+def test_who_was_erased_before_the_oldest_snapshot_is_not_to_be_found(site: Site, wording: SnapshotAssertion) -> None:
     added(site, PLANTED, MISTYPED + LONG_GONE)
     assert listed(site)["e-000002"] == ("not_due", 0)
     replay = tested(site)
     assert (replay["result"], replay["missing"], replay["not_shown"]) == ("PROVEN", [], [])
     state, text = control(site)
-    assert state == "not_covered" and "nothing shows that key and date are right" in text, text
+    assert state == "not_covered" and text == wording, text
     assert proven(site) == (0, {"e-000001": (1, 0, "canary"), "e-000002": (0, 0, "not_due")})
     assert stated(site, "e-000002").code == 0, "until a person answers for it"
     assert control(site)[0] == "evidence_present" and listed(site)["e-000002"] == ("stated", 0)

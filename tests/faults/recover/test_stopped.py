@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.faults.recover.conftest import CDR
 from tests.faults.recover.test_recovers import is_back
 from tests.support.harness import ShiftedClock, Site, eventually
@@ -96,12 +97,12 @@ def test_a_check_that_fails_stops_what_depends_on_it_and_nothing_else(centre: Si
     assert not (centre.root / "back/cdr").exists()
 
 
-def test_what_depends_on_a_failed_one_is_not_begun(centre: Site) -> None:
+def test_what_depends_on_a_failed_one_is_not_begun(centre: Site, wording: SnapshotAssertion) -> None:
     centre.write("restore_tests/cdr.yaml", CDR.replace("3000", "99999"))
     back = centre.root / "back"
     result = recovered(centre, {"cdr": back / "cdr", "recordings": back / "recordings"}, {"recordings": ["cdr"]})
     assert (result.state, result.steps["recordings"].state) == ("paused_by_failed_step", "stopped")
-    assert result.steps["recordings"].reason == "not begun: cdr, which it depends on, failed"
+    assert result.steps["recordings"].reason == wording
     assert not (back / "recordings").exists()
     assert {r["asset"] for r in centre.records("restore.start")} == {"cdr"}
     (told,) = (t for t in centre.run("status").json["plans"][0]["troubles"] if t["code"] == "RECOVERY_UNFINISHED")
@@ -261,7 +262,7 @@ def test_a_journal_that_was_told_of_what_never_happened_is_not_gone_on_with(cent
     whole = path.read_text()
     path.write_text(f"{whole}{json.dumps(told, separators=(',', ':'))}\n")
     refused = centre.run("recover", "--resume", "p")
-    assert refused.code == 3 and "was not written there with this plan's repository password" in refused.json["error"]
+    assert refused.code == 3 and "with this plan's repository password" in refused.json["error"]
     assert not (back / "cdr").exists()
     path.write_text(whole)
     assert centre.run("recover", "--resume", "p").code == 0

@@ -125,7 +125,7 @@ def test_password_in_the_url_is_refused_and_never_shown(site: Site, target: Targ
 def test_wrong_password_and_no_such_file(site: Site, target: Target) -> None:
     site.write("pw", "wrong\n", mode=0o600)
     done = go(site, target.url("crm"))
-    assert done.code == 3 and "refused user or password: invalid_password" in done.json["error"], done
+    assert done.code == 3 and "invalid_password" in done.json["error"], done
     assert "does not answer" not in done.json["error"] and "source" not in done.json["error"]
     assert end(site)["result"] == "FAILED"
     (site.root / "pw").unlink()

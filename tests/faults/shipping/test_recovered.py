@@ -113,7 +113,7 @@ def test_a_source_that_was_recovered_to_a_moment_is_shipped_on_and_both_historie
             last = wrote(made, "back")
             assert eventually(lambda: utc(standing(site)["point"]) > last, 60), standing(site)
             notes = gone_back(site, made, moment.isoformat()).json["notes"]
-            assert "1 unlogged table comes back empty (postgres.public.scratch)" in notes
+            assert "(postgres.public.scratch)" in notes
             wrote(made, "anew")
             assert eventually(lambda: standing(site)["branch"] == 2 and standing(site)["trouble"] is None, 90), (
                 standing(site)
@@ -179,7 +179,7 @@ def test_what_was_stored_of_a_former_primary_is_applied_where_it_leads_to_the_mo
         assert (done.code, done.json["verdict"]) == (3, "INCONCLUSIVE"), done
         assert "may mean timeline 1 or timeline 2" in done.json["reason"], done.json["reason"]
         assert f"goes on from {fork.position} and lacks what 1 holds behind that" in done.json["reason"]
-        assert "`--timeline 1` or `--timeline 2` chooses" in done.json["reason"], done.json["reason"]
+        assert "`--timeline 1` or `--timeline 2`" in done.json["reason"], done.json["reason"]
         assert there(site, between.isoformat(), "--timeline", "2") == "first"
         assert there(site, "latest", "--timeline", "1") == "first there alone to the last"
         assert recovered(site, "latest", "--timeline", "7").code == 2

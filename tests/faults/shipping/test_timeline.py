@@ -110,7 +110,7 @@ def test_a_source_whose_disk_was_put_back_needs_a_new_base(tmp_path: Path, seen:
             ship_once(site)
             found = site.run("status")
             assert found.code == 1 and "went back behind its own log" in found.stdout, found
-            assert "a new base backup is needed: run `ccdr backup p`" in " ".join(found.stdout.split()), found.stdout
+            assert "needed: run `ccdr backup p`" in " ".join(found.stdout.split()), found.stdout
         assert standing(site)["trouble"] is None
         assert [bool(said["gaps"]) for said in site.records("log.shipped") if said["anew"]] == [True]
         done = recovered(site, "latest")

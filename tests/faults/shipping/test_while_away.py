@@ -140,7 +140,7 @@ def test_a_shipper_that_is_killed_is_seen_by_the_next_status_and_run(shipped: Si
         (text,) = late()
         assert "is gone" in text
     try:
-        assert "the process that shipped the log of p/crm is gone" in shipped.run("run").stderr
+        assert "that shipped the log of p/crm is gone" in shipped.run("run").stderr
         assert eventually(lambda: not late(), 60)
     finally:
         background.stop(shipped.services().state)

@@ -60,7 +60,7 @@ def test_a_source_whose_log_was_begun_anew_is_shipped_on_behind_a_new_base(
     assert done.code != 0 and "its log begun anew" in done.stdout + done.stderr, done
     if seen_first:
         found = shipped.run("status")
-        assert found.code == 1 and "a new base backup is needed: run `ccdr backup p`" in " ".join(found.stdout.split())
+        assert found.code == 1 and "needed: run `ccdr backup p`" in " ".join(found.stdout.split())
         done = shipped.run("run", "p").json["did"]  # as cron does: nobody need say so
         stop(shipped.services().state)
         assert [(one["verb"], one["done"]) for one in done] == [("backup", True), ("test", True)], done

@@ -86,7 +86,7 @@ def test_a_table_of_any_database_that_is_not_well_is_a_failure(shipped: Site, so
     done = shipped.run("test", "p")
     assert (done.code, done.json["verdict"]) == (0, "PASS"), done
     (objects,) = [c for c in done.json["checks"] if c["name"] == "objects of crm"]
-    assert "1 MEMORY table of the server, empty here" in objects["actual"]
+    assert "1 MEMORY table of the server" in objects["actual"]
     harm = "head -c 2000 /dev/zero | tr '\\0' x | dd of=menu.MYI bs=1 seek=2048 conv=notrunc status=none"
     argv = ["docker", "exec", "-w", f"{data / DATA}/ivr", source.container, "bash", "-ec", harm]
     subprocess.run(argv, check=True, capture_output=True)

@@ -96,7 +96,7 @@ def test_a_writer_whose_locks_nobody_sees_is_a_failed_backup(tmp_path: Path, how
             try:
                 captured(path, tmp_path / f"into{n}")
             except BackupFailed as error:
-                assert "by a program that no lock of this host keeps out" in str(error) and "nolock" in str(error.hint)
+                assert "that no lock of this host keeps out" in str(error) and "nolock" in str(error.hint)
                 return
             assert writer.poll() is None, "it writes on"
             assert ask_sqlite(tmp_path / f"into{n}" / "busy.db", "select sum(balance) from account") == [(10_000_000,)]
@@ -157,7 +157,7 @@ def test_a_lock_that_is_never_released_is_a_failed_backup(database: Path, tmp_pa
     holder = child(HOLDER, database, *LOCKS[name])
     try:
         error = refused(database, tmp_path / "into")
-        assert "is locked, and no reader was let in for 1 s" in str(error) and "lock_wait" in str(error.hint)
+        assert "is locked, and no reader was let in " in str(error) and "lock_wait" in str(error.hint)
     finally:
         holder.kill()
         holder.wait()

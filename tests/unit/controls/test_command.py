@@ -61,7 +61,7 @@ def test_people_are_told_the_same(site: Site, wording: SnapshotAssertion) -> Non
     assert "Backup and recovery plan: not_covered" in out
     assert lines_with(out, "evidence_present", "law") == wording
     assert f"1 check passed [record {test['seq']}]" in out
-    assert "recoveries of the whole plan: not_covered" in out
+    assert "of the whole plan: not_covered" in out
     assert "by: the plan's owner" in lines_with(out, "to be attested")[0]
 
 
