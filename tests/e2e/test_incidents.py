@@ -66,6 +66,7 @@ def register(site: Site, name: str) -> None:
     assert [row["incident"] for row in rows] == [name]
     assert (rows[0]["effects"], rows[0]["remedial_action"]) == ("three people", "the disk was encrypted")
     assert "GDPR 33(2) (gdpr-33-2): due 2026-01-06" in rows[0]["notifications"]
+    assert "T06:00:00Z, filed 2026-01-05T18:00:00Z," in rows[0]["notifications"]
     body = text[: text[:-2].rindex(b"\r\n") + 2]
     assert f"SHA-256 with the heading {sha256(body).hexdigest()}" in closing["facts"] and closing["records"] == "1"
     as_json = json.loads(typed(site, "incident", "register", "--format", "json").stdout)

@@ -92,7 +92,7 @@ def test_a_member_that_fails_makes_the_group_incomplete_and_the_others_count(sit
     found = status(site)
     assert found["a"]["rpo"]["verdict"] == "MET", "its own snapshot counts"
     (said,) = found["a"]["problems"][-1:]
-    assert "there is no snapshot of b" in said
+    assert "whole: there is no snapshot of b" in said
     assert not any("captured whole" in p for p in found["b"]["problems"]) and any(
         "failed" in p for p in found["b"]["problems"]
     )

@@ -193,7 +193,7 @@ def test_each_host_sees_what_the_other_did_once_their_ledgers_are_collected(here
     here.backed_up()
     assert there.run("test", "p").json["verdict"] == "PASS"
     assert told(here) == (0, "untested", {"NOT_KNOWN_HERE"}, 1), "another host's, and not known which"
-    assert "prunes and checks: another host" in plainly(here)
+    assert "tests, prunes and checks: another host" in plainly(here)
     assert here.run("ledger", "collect", str(there.state)).code == 0
     assert told(here) == (0, "tested", set(), 0)
     (plan,) = here.run("status").json["plans"]

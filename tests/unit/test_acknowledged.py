@@ -332,7 +332,7 @@ def test_people_read_what_is_acknowledged_last_and_without_a_next_step(site: Sit
     lines = [line for line in done.stdout.splitlines() if line.startswith("p/a: ")]
     assert "no backup has succeeded yet" in lines[0]
     assert lines[-1].startswith("p/a: never tested (NEVER_TESTED, acknow")
-    assert "acknowledged: 1 trouble;" in done.stdout
+    assert "acknowledged: 1 trouble; `ccdr ack --li" in done.stdout
     assert done.stdout.count("ccdr backup p --asset a ") == 1, "of what never was backed up, that is the step"
 
 

@@ -59,7 +59,11 @@ def test_a_step_of_a_runbook_recovers_with_the_approval_that_it_is_handed(asking
     refused = site.run("runbook", "run", "p")
     assert refused.code == 3 and "will want another person's approval" in refused.stderr, refused
     (step,) = refused.json["steps"]
-    assert "`ccdr runbook retry p bring " in step["hint"] and list(back.iterdir()) == []
+    assert (
+        "`ccdr runbook retry p bring " in step["hint"]
+        and " --approval FILE`" in step["hint"]
+        and list(back.iterdir()) == []
+    )
     assert site.run("approval", "request", "p", "recover", "--key", str(ana), "--out", str(file)).code == 0
     file.with_name("go.txt.sig").write_text(signed(file.read_text(), dan))
     done = site.run("runbook", "retry", "p", "bring", "--approval", str(file))

@@ -115,7 +115,9 @@ def test_a_backup_into_a_damaged_repository_counts_once_it_has_passed(site: Site
     added = known(site)[-1]
     assert (code, backup["result"]) == (0, "STORED") and added not in (first, passed, third, newest)
     (note,) = [note for note in backup["notes"] if "damaged" in note]
-    assert "`ccdr test p --asset recordings" in note and "docs/how-to/recover.md" in note, note
+    assert (
+        "`ccdr test p --asset recordings" in note and "--snapshot latest`" in note and "docs/how-to/recover.md" in note
+    ), note
     assert good()[0] == passed and any("2 newer snapshots do not count" in p for p in problems(site))
     (note,) = intention()
     assert "was stored after that" in note and added[:8] in note, note
@@ -143,7 +145,7 @@ def test_all_of_the_data_is_read_where_somebody_asks_and_heals_what_a_part_found
     assert damaged.name[:8] in told["check"]["reason"] and told["check"]["all_data"] is True
     assert "docs/how-to/recover.md" in told["check"]["hint"] and told["check"]["hint"] == wording, told
     words = said(site, "upkeep", "p", "--check", "--all-data")
-    assert words.startswith("DAMAGED  p  all of the data was read ")
+    assert words.startswith("DAMAGED  p  all of the data was read ") and ", and some of it is damaged\n" in words
     assert lines_with(words, "no part counts") == wording
     assert "0 of 4" not in words
     assert lines_with(words, "cannot be restored whole") == wording, words

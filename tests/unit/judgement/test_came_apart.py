@@ -64,7 +64,8 @@ def test_what_was_foretold_leads_to_who_decides(
     recovered(past, -1, **points)
     past.stored(-0.5, "new")
     said = step(jobs, past, BESIDE, own=own)
-    assert said.startswith("ccdr ack TEST_FAILED p --asset crm ") and "ccdr snapshots" not in said
+    assert said.startswith("ccdr ack TEST_FAILED p --asset crm ") and "--until 14d --why" in said
+    assert "ccdr snapshots" not in said
     assert "`ccdr status p` names the file" in said and "Stores that came back apart" in said
 
 

@@ -189,7 +189,7 @@ def test_a_snapshot_that_vanished_is_one_trouble_and_what_follows_from_it(crm: F
     past.tested(-0.2, "next", findings=found_gone("new"))
     assert crm.codes == {"SNAPSHOT_VANISHED": None}
     step = str(crm.of(Trouble.SNAPSHOT_VANISHED).step)
-    assert "ccdr backup" not in step and "ccdr test" not in step and "ccdr ack SNAPSHOT_VANISHED" in step
+    assert "ccdr backup" not in step and "ccdr test" not in step and "SNAPSHOT_VANISHED p --asset crm" in step
     gone(past, -0.1)
     past.tested(-0.05, "next")
     assert crm.codes == {}, "it is back"

@@ -170,5 +170,7 @@ def test_what_two_assets_of_one_server_share_in_the_plan_is_left_to_a_person_who
         assert first == wording
     together = repointed(loaded, new, spares={"crm": "whole"})
     text = edited_plan(loaded, together)
-    assert text is not None and "&server {host: /srv/n/whole/run, " in text
+    assert (
+        text is not None and "connection: &server {host: /srv/n/whole" in text and "/run, user: u, database: d}" in text
+    )
     assert not any("by hand" in line for line in lines_of(together, loaded))
