@@ -76,6 +76,7 @@ def _serve(listening: socket.socket) -> dict[str, Any]:
     importlib.import_module("docker")
     for kind in KINDS:
         _decoder(kind.encode())  # what every ledger is read by, made when it is first used
+    importlib.import_module("ccdr.telling.report.page").template()  # compiled when it is first used, too
     gc.freeze()  # or the collector would write to every page that is shared
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while sys.stdin not in select.select([listening, sys.stdin], [], [])[0]:
