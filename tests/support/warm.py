@@ -8,6 +8,7 @@ directory, files and exit status. What is about start and end starts `ccdr` as a
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import importlib
@@ -23,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import ccdr
 from ccdr.evidence.records.reading import _decoder
@@ -78,21 +79,24 @@ def _serve(listening: socket.socket) -> dict[str, Any]:
         _decoder(kind.encode())  # what every ledger is read by, made when it is first used
     importlib.import_module("ccdr.telling.report.page").template()  # compiled when it is first used, too
     gc.freeze()  # or the collector would write to every page that is shared
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    while sys.stdin not in select.select([listening, sys.stdin], [], [])[0]:
-        connection, _ = listening.accept()
-        if os.fork() == 0:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            listening.close()
-            with connection, connection.makefile("rw", encoding="utf-8") as words:
-                asked: dict[str, Any] = json.loads(words.readline())
-                if (pid := os.fork()) == 0:
-                    return asked
-                words.write(f"{pid}\n")
-                words.flush()
+    begun: dict[int, tuple[int, IO[str]]] = {}  # by what tells its end: a command's process, and who waits for it
+    while sys.stdin not in (ready := select.select([listening, sys.stdin, *begun], [], [])[0]):
+        for ended in begun.keys() & {one for one in ready if isinstance(one, int)}:
+            pid, words = begun.pop(ended)
+            os.close(ended)
+            with contextlib.suppress(BrokenPipeError), words:
                 words.write(f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n")
-            os._exit(0)
-        connection.close()
+        if listening not in ready:
+            continue
+        with listening.accept()[0] as connection:
+            words = connection.makefile("rw", encoding="utf-8")
+        asked: dict[str, Any] = json.loads(words.readline())
+        if (pid := os.fork()) == 0:
+            listening.close()
+            return asked
+        words.write(f"{pid}\n")
+        words.flush()
+        begun[os.pidfd_open(pid)] = pid, words
     sys.exit()
 
 
