@@ -10,14 +10,14 @@ import msgspec
 from msgspec import inspect
 
 from ccdr.evidence.records import KINDS, Record
+from ccdr.evidence.records.built import fields_of
 
 ENVELOPE = frozenset(Record.__struct_fields__)
 
 
 def body_of(kind: str, *, full: bool = True) -> dict[str, Any]:
     """A body that the kind's definition holds, every key with a value; not `full`: only what it cannot do without."""
-    info = inspect.type_info(KINDS[kind])
-    assert isinstance(info, inspect.StructType)
+    info = fields_of(KINDS[kind])
     made = {
         f.encode_name: some(f.type, full) for f in info.fields if f.encode_name not in ENVELOPE and (full or f.required)
     }

@@ -11,6 +11,7 @@ from msgspec import inspect
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records import KINDS, VERSIONS, Record
+from ccdr.evidence.records.built import fields_of
 from ccdr.model.values import RecordRef, rfc3339
 from ccdr.storage.entries import NO_ENTRY, read_head
 
@@ -29,9 +30,7 @@ def append_sparse(
     if kind == "restore_test.end" and body.get("verdict") == "PASS":
         body = {"checks": [{"kind": "identical", "name": "identical", "status": "PASS"}], **body}
     named = {"kind": kind, "plan": plan, "asset": asset, "run": run, "version": VERSIONS[kind]}
-    info = inspect.type_info(KINDS[kind])
-    assert isinstance(info, inspect.StructType)
-    made = {**named, **_struct(body, info, leaving=_ENVELOPE)}
+    made = {**named, **_struct(body, fields_of(KINDS[kind]), leaving=_ENVELOPE)}
     msgspec.convert({**_NOUGHT, **made}, KINDS[kind])
     return ledger._append(made)
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import msgspec
 from msgspec import Meta, Struct, inspect
 
-from ccdr.evidence.records.built import built
+from ccdr.evidence.records.built import built, fields_of
 from ccdr.evidence.records.values import (
     Count,
     Digest,
@@ -106,8 +106,7 @@ class Statement(Value, frozen=True, kw_only=True, gc=False):
         told: dict[str, list[str]] = {}
         for key, value in lines[1:]:
             told.setdefault(key.replace("-", "_"), []).append(value)
-        type_ = inspect.type_info(built(cls))
-        assert isinstance(type_, inspect.StructType)
+        type_ = fields_of(cls)
         each = {field.name: _value(field.type, told.get(field.name, [])) for field in type_.fields}
         values = {name: value for name, value in each.items() if value is not None}
         try:

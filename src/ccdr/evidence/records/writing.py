@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import msgspec
-from msgspec import inspect
 
-from ccdr.evidence.records.built import built
+from ccdr.evidence.records.built import built, fields_of
 from ccdr.evidence.records.registry import KINDS, VERSIONS
 from ccdr.evidence.records.values import misfits
 
@@ -40,7 +38,7 @@ def written(
         record = msgspec.convert({**_NOUGHT, **named, **body}, built(definition))
     except msgspec.ValidationError as why:
         raise ValueError(f"a record of the kind {kind} does not hold this: {_where_wrong(str(why))}") from None
-    if wrong := list(misfits(record, _type_of(definition), "$")):
+    if wrong := list(misfits(record, fields_of(definition), "$")):
         raise ValueError(f"a record of the kind {kind} does not hold this: another value at {', '.join(wrong)}")
     values: dict[str, Any] = msgspec.to_builtins(record)
     return {key: value for key, value in values.items() if key not in _NOUGHT}
@@ -55,8 +53,3 @@ def _where_wrong(why: str) -> str:
     if "missing required field" in why:
         return f"{why.removeprefix('Object ').split(' - at ')[0]} at {at}"
     return f"another value at {at}"
-
-
-@cache
-def _type_of(definition: type[Any]) -> inspect.Type:
-    return inspect.type_info(definition)
