@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.support.harness import Site
 
 from ccdr.jobs.access.reviewing import FORMAT, Export, looked_at, record_export, record_review
@@ -56,7 +56,7 @@ def test_a_file_that_was_changed_since_it_was_written_is_not_what_the_systems_to
             in_order=True,
         )  # fmt: skip
     given = looked_at(site.loaded(), export(site), "as agreed", site.services(), in_order=True)
-    for wrong in (replace(given, export="0" * 64), replace(given, entries=2), replace(given, unread=1)):
+    for wrong in (replace(given, export_sha256="0" * 64), replace(given, entries=2), replace(given, unread=1)):
         with pytest.raises(UsageProblem, match="changed since"):
             record_review(site.loaded(), wrong, site.services(), None)
     assert record_review(site.loaded(), given, site.services(), None).review.entries == 3, "the twin"
