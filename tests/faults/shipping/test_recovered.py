@@ -113,7 +113,7 @@ def test_a_source_that_was_recovered_to_a_moment_is_shipped_on_and_both_historie
             last = wrote(made, "back")
             assert eventually(lambda: utc(standing(site)["point"]) > last, 60), standing(site)
             notes = gone_back(site, made, moment.isoformat()).json["notes"]
-            assert "(postgres.public.scratch)" in notes
+            assert "1 unlogged table comes back empty (postgres.public.scratch)" in notes
             wrote(made, "anew")
             assert eventually(lambda: standing(site)["branch"] == 2 and standing(site)["trouble"] is None, 90), (
                 standing(site)
