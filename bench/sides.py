@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from textwrap import indent
 from typing import Any
 
@@ -19,8 +20,10 @@ from source import HERE, Source, tree_bytes
 from ccdr.engines.postgres import Postgres
 from ccdr.engines.postgres.dump import Dump
 from ccdr.engines.postgres.inventory import conf_line
+from ccdr.jobs.services import limits_of
 from ccdr.plans import load_named
 from ccdr.storage.catalogue import Catalogue
+from ccdr.wiring import services
 
 CCDR = str(Path(sys.executable).with_name("ccdr"))
 SECRET = "correct horse battery staple"
@@ -69,12 +72,18 @@ class Ours:
     def __post_init__(self) -> None:
         for name in ("plans", "restore_tests"):
             (self.root / name).mkdir(parents=True)
-        (self.root / "plans/key").write_text(f"{SECRET}\n", "ascii")
+        secret = token_hex(32)  # as `ccdr init` makes it, so that the repository opens as a user's does
+        (self.root / "plans/key").write_text(f"{secret}\n", "ascii")
         (self.root / "plans/key").chmod(0o600)
         plan = PLAN.format(root=self.root, asset=indent(self.asset.rstrip(), "    "))
         (self.root / "plans/bench.yaml").write_text(plan, "utf-8")
         (self.root / "restore_tests/bench.yaml").write_text(self.checks, "utf-8")
-        init(self.repo, self.root / "plans/key")
+        own, loaded = (
+            services(self.root / "state"),
+            load_named("bench", self.root / "plans", self.root / "restore_tests"),
+        )
+        own.record_made(secret, "bench")
+        own.make_if_missing(own.repository(loaded, limits_of(loaded)))
 
     @property
     def repo(self) -> Path:
