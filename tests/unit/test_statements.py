@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.support.harness import Ran, Site
 from tests.support.records import body_of
 from tests.support.signed import PRESENT, VERIFIED, SecurityKey, signers
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records.registry import KINDS
+from ccdr.evidence.records.statements import PeriodSignOff
 from ccdr.evidence.statements import SIGNED, signatures_of
 from ccdr.host.clock import SystemClock
 from ccdr.host.processes import Host
 from ccdr.host.signatures import verify
+from ccdr.model.errors import UsageProblem
 
 OTHER = "f" * 64
 Change = Callable[[dict[str, Any]], object]
@@ -153,3 +157,33 @@ def test_who_has_not_signed_makes_no_statement_of_theirs(room: Room) -> None:
     room.record("attestation", body_of("attestation") | {"by": None})
     done = room.verified()
     assert (done.code, done.json["statements"]["signed"]) == (0, 0), done
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "other"),
+    [
+        ("attestation", "evidence-sha256: ", None),
+        ("attestation", "scope: ", "scope: -"),
+        ("attestation", "scope: ", f"scope: {'a' * 64}"),
+        ("access.reviewed", "not-read: ", "not-read: /etc/shadow"),
+        ("access.reviewed", "not-read: ", "\n".join(["not-read: a role"] * 41)),
+        ("deviation.accepted", "code: ", f"code: {'A' * 129}"),
+        ("plan.approved", "digest: ", f"digest: {'x' * 64}"),
+    ],
+)
+def test_a_text_that_ccdr_would_not_write_is_none(kind: str, line: str, other: str | None) -> None:
+    of, _ = SIGNED[kind]
+    text = of.recorded({"plan": "p", **body_of(kind)}).text()
+    assert of.read(text).text() == text, "the twin"
+    before = next(one for one in text.splitlines() if one.startswith(line))
+    with pytest.raises(UsageProblem):
+        of.read(text.replace(f"{before}\n", "" if other is None else f"{other}\n"))
+
+
+@given(st.text(max_size=40), st.dictionaries(st.text(max_size=20), st.integers(0, 9), max_size=3))
+def test_no_two_statements_make_the_same_text(host: str, accounts: dict[str, int]) -> None:
+    """Also where another hand's record holds line ends: it takes no line that was signed for a value of its own."""
+    of = PeriodSignOff.recorded(body_of("period.signed_off") | {"on": host, "accounts": accounts})
+    keys = [line.partition(": ")[0] for line in of.text().split("\n")[1:-1]]
+    assert keys.count("findings") == 1 and keys.count("accounts") == len(accounts)
+    assert PeriodSignOff.read(of.text()) == of

@@ -83,19 +83,21 @@ def request(
         snapshots = [d.snapshot.id for _, d in planned.each() if not d.keep]
     asked, signature = ask(Wanted(Operation(operation), loaded, about), services, key, span, snapshots, host)
     _write(out.with_name(f"{out.name}.requested"), signature)
-    code = write_to_sign(out, asked.text(), asked.NAMESPACE, f"{_carried_out(operation, plan, about)} --approval {out}")
+    code = write_to_sign(
+        out, asked.text(), asked.NAMESPACE, f"{_carried_out(operation, plan, about or '-')} --approval {out}"
+    )
     if not options.json and operation == Operation.PRUNE:
         click.echo(f"  it names {so_many(len(snapshots), 'snapshot')} that would go", err=True)
     return code
 
 
-def _carried_out(operation: str, plan: str, about: str | None) -> str:
+def _carried_out(operation: str, plan: str, about: str) -> str:
     """The command that takes the approval."""
     from ccdr.jobs.erasure.reviewing import NOBODY
 
-    if operation == "register" and about and about.startswith(NOBODY):
+    if operation == "register" and about.startswith(NOBODY):
         return f"ccdr erasure review {plan} --nobody {about.removeprefix(NOBODY)} --why WHY"
-    if operation == "register" and about and about.startswith("e-"):
+    if operation == "register" and about.startswith("e-"):
         return f"ccdr erasure withdraw {plan} {about} --why WHY"
     if operation == "register":
         return f"ccdr erasure add {plan} --selector FILE"

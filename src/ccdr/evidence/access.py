@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,9 +12,7 @@ from ccdr.model.values import number_of, utc
 
 HOLDS = timedelta(days=92)  # three months: for so long a trial, or a review, shows something
 TOLD_BEFORE = timedelta(days=30)
-IN_ORDER, TO_BE_CHANGED = RESULTS = ("in_order", "to_be_changed")
-MOST_NAMED = 40  # of what could not be read
-NAME = re.compile(r"[\w .,()'-]{1,100}")  # of one of them; no path: that stays in the export
+IN_ORDER = "in_order"
 
 
 @dataclass(frozen=True)

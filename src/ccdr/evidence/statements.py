@@ -57,8 +57,7 @@ SIGNED: Mapping[str, tuple[type[Statement], Mapping[str, str]]] = {
 
 
 def signatures_of(record: Record) -> list[Signed]:
-    """Those of a record of such a kind, none where nobody has signed it. UsageProblem where no text says what the
-    record says."""
+    """Those of a record of such a kind, none where nobody has signed it."""
     of, by = SIGNED[record["kind"]]
     there = {name: namespace for name, namespace in by.items() if record.get(name)}
     text = of.recorded(record).text() if there else ""

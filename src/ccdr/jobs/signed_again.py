@@ -12,11 +12,11 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED
 from ccdr.evidence.statements import signatures_of
 from ccdr.evidence.verdicts import Record
-from ccdr.host.signatures import SignatureRefused, names_of, trusted_signers, verify
+from ccdr.host.signatures import SignatureRefused, names_of, trusted_signers
 from ccdr.jobs.own_keys import host_key
 from ccdr.jobs.services import Services
+from ccdr.jobs.statements import signer_of
 from ccdr.model.errors import UsageProblem
-from ccdr.model.values import utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.model import SIGNERS, Approval
 
@@ -57,21 +57,14 @@ def sign_off_again(record: Record, places: Collection[Path], services: Services)
 
 def _again(record: Record, places: Collection[Path], services: Services) -> str:
     """By any of these files; `unreadable` where none of them can be read."""
-    try:
-        (made,) = signatures_of(record)
-    except UsageProblem:  # nothing that anybody can have signed
-        return REFUSED
-    by, states = made.by, set[str]()
+    (made,), states = signatures_of(record), set[str]()
     for place in places:
         try:
-            signers = trusted_signers(place)
-            signature, at = str(by["signature"]), utc(record["time"])
-            signer = verify(made.text, signature, signers, made.namespace, services.host, at=at)
+            signer_of(made, record, trusted_signers(place), services.host)
         except SignatureRefused:
             states.add(REFUSED)
         except UsageProblem:
             states.add(UNREADABLE)
         else:
-            same = (signer.name, signer.key, signer.user_verified) == (by["name"], by["key"], by.get("user_verified"))
-            states.add(HOLDS if same else REFUSED)
+            states.add(HOLDS)
     return next(one for one in (HOLDS, REFUSED, UNREADABLE) if one in states)

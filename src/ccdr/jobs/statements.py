@@ -10,8 +10,7 @@ from ccdr.evidence.checkpoints.found import Finding
 from ccdr.evidence.statements import Signed, signatures_of
 from ccdr.evidence.verdicts import Record
 from ccdr.host.processes import Host
-from ccdr.host.signatures import SignatureRefused, names_of, verify
-from ccdr.model.errors import UsageProblem
+from ccdr.host.signatures import SignatureRefused, Signer, verify
 from ccdr.model.values import number_of, so_many, utc
 
 REFUSED = "STATEMENT_REFUSED"
@@ -19,8 +18,8 @@ REFUSED = "STATEMENT_REFUSED"
 
 @dataclass(frozen=True)
 class Statements:
-    """`held`: how many hold, by kind of record and by whom, as the verifier's file names them. Where nobody brought
-    such a file (`asked`), none was verified."""
+    """`held`: how many hold, by kind of record and by whom, as the verifier's file names them. None where
+    nobody brought such a file: none was verified."""
 
     signed: int = 0
     held: Mapping[tuple[str, str], int] | None = None
@@ -59,7 +58,7 @@ def verified_by(records: Iterable[Record], signers: str | None) -> Statements:
     host, held, refused = Host(), Counter[tuple[str, str]](), list[Finding]()
     for record in of:
         try:
-            names = [_signer(one, record, signers, host) for one in _signatures(record)]
+            names = [signer_of(one, record, signers, host).name for one in signatures_of(record)]
         except SignatureRefused as why:
             number = number_of(record)
             refused.append(Finding(REFUSED, f"record {number}, {record['kind']}: {why}", number))
@@ -68,17 +67,10 @@ def verified_by(records: Iterable[Record], signers: str | None) -> Statements:
     return Statements(len(of), held, tuple(refused))
 
 
-def _signatures(record: Record) -> list[Signed]:
-    try:
-        return signatures_of(record)
-    except UsageProblem as why:
-        raise SignatureRefused("text", str(why)) from None
-
-
-def _signer(one: Signed, record: Record, signers: str, host: Host) -> str:
-    """SignatureRefused also where the record claims another signer, key or second factor than there was."""
-    signature, claimed = str(one.by["signature"]), (one.by["name"], one.by["key"], one.by.get("user_verified"))
-    signer = verify(one.text, signature, signers, one.namespace, host, at=utc(record["time"]))
-    if claimed[0] not in names_of(signature, signers) or claimed[1:] != (signer.key, signer.user_verified):
-        raise SignatureRefused("claim", f"it claims that {claimed[0]!a} signed, and it was {signer}")
-    return signer.name
+def signer_of(one: Signed, record: Record, signers: str, host: Host) -> Signer:
+    """By the text of a file of who may sign, as of when it was recorded. SignatureRefused also where the record claims
+    another signer, key or second factor than there was."""
+    signer = verify(one.text, str(one.by["signature"]), signers, one.namespace, host, at=utc(record["time"]))
+    if (one.by["name"], one.by["key"], one.by.get("user_verified")) != (signer.name, signer.key, signer.user_verified):
+        raise SignatureRefused("claim", f"it claims that {one.by['name']!a} signed, and it was {signer}")
+    return signer

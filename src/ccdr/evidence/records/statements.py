@@ -7,6 +7,7 @@ order of the definition. A person reads it before they sign it, and `ssh-keygen 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
@@ -53,6 +54,7 @@ Signature = Annotated[
     ),
 ]
 Made = Annotated[Time, about("when the text was written")]
+OneWord = Annotated[Word, Meta(max_length=128)]
 
 
 class SignedBy(Value, frozen=True, kw_only=True, gc=False):
@@ -90,7 +92,7 @@ class Statement(Value, frozen=True, kw_only=True, gc=False):
     def _lines(self) -> Iterator[tuple[str, str]]:
         for name in self.__struct_fields__:
             for value in _told(getattr(self, name)):
-                yield name.replace("_", "-"), value
+                yield name.replace("_", "-"), value.translate(_ESCAPED)
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -105,7 +107,9 @@ class Statement(Value, frozen=True, kw_only=True, gc=False):
             )
         told: dict[str, list[str]] = {}
         for key, value in lines[1:]:
-            told.setdefault(key.replace("-", "_"), []).append(value)
+            told.setdefault(key.replace("-", "_"), []).append(
+                _ESCAPE.sub(lambda m: "\n" if m[0] == r"\n" else "\\", value)
+            )
         type_ = fields_of(cls)
         each = {field.name: _value(field.type, told.get(field.name, [])) for field in type_.fields}
         values = {name: value for name, value in each.items() if value is not None}
@@ -119,15 +123,12 @@ class Statement(Value, frozen=True, kw_only=True, gc=False):
 
     @classmethod
     def recorded(cls, record: Mapping[str, Any]) -> Self:
-        """What the signature of a record is of. UsageProblem where no text says what the record says."""
+        """What the signature of a record is of. UsageProblem where it is no whole record of this kind."""
         values = {name: record[name] for name in cls.__struct_fields__ if name in record}
         try:
-            made = msgspec.convert(values, built(cls))
+            return msgspec.convert(values, built(cls))
         except msgspec.ValidationError:
             raise _misfit("a record of what somebody signed") from None
-        if cls.read(made.text()) != made:
-            raise _misfit("a record of what somebody signed")
-        return made
 
     def body(self) -> dict[str, object]:
         """For a record, which has the plan in its envelope."""
@@ -138,6 +139,11 @@ class Statement(Value, frozen=True, kw_only=True, gc=False):
     @property
     def digest_of_text(self) -> str:
         return sha256(self.text().encode()).hexdigest()
+
+
+# No two statements make the same text, whatever another hand's record may hold: a line end is no line end in it.
+_ESCAPED = str.maketrans({"\\": r"\\", "\n": r"\n"})
+_ESCAPE = re.compile(r"\\[\\n]")
 
 
 def _told(value: object) -> Iterator[str]:
@@ -188,7 +194,7 @@ OperationCode = Annotated[
     Literal["prune", "key-remove", "register", "recover"],
     about("what it is for: a prune outside its schedule, a repository's key, the register of erasures"),
 ]
-About = Annotated[Word | None, about("what of it, an id; null where there is no more to say")]
+About = Annotated[OneWord | None, about("what of it, an id; null where there is no more to say")]
 OfRepository = Annotated[Digest, about("SHA-256 of the repository's address")]
 OfVersion = Annotated[Digest, about("the plan's version, as `plan.version` has it")]
 
@@ -242,6 +248,9 @@ class GlassReview(Statement, frozen=True, kw_only=True, gc=False):
 # --- what no tool can test ----------------------------------------------------------------------------------------
 
 
+Scope = Annotated[Word, Meta(max_length=63, extra_json_schema={"pattern": r"^(?!-$)[A-Za-z0-9_.+-]+$"})]
+
+
 class Declaration(Statement, frozen=True, kw_only=True, gc=False):
     """What somebody states of a part of a measure, on which evidence, until when."""
 
@@ -272,14 +281,19 @@ class Declaration(Statement, frozen=True, kw_only=True, gc=False):
         ],
         about("what is attested"),
     ]
-    scope: Annotated[Word | None, about("what of it, where there are several: a host, a site, a tenant")] = None
+    scope: Annotated[Scope | None, about("what of it, where there are several: a host, a site, a tenant")] = None
     statement_sha256: Annotated[
         Digest, about("of a salt, a newline and the words, kept apart; where it is ended, of the reason")
     ]
-    evidence_sha256: Annotated[Digest | None, about("SHA-256 of the evidence, which stays where it is")] = None
+    evidence_sha256: Annotated[Digest, about("SHA-256 of the evidence, which stays where it is")]
     valid_until: Time
     made: Made
     nonce: Nonce
+
+
+MOST_NAMED = 40  # of what could not be read
+UNREAD = r"^[\w .,()'-]{1,100}$"  # the name of one of them; no path: that stays in the export
+Unread = Annotated[str, Meta(max_length=100, extra_json_schema={"pattern": UNREAD, "examples": ["a role"]})]
 
 
 class AccessReview(Statement, frozen=True, kw_only=True, gc=False):
@@ -294,7 +308,8 @@ class AccessReview(Statement, frozen=True, kw_only=True, gc=False):
     entries: Annotated[Count, about("lines of the export: a role, a key, a file, a grant")]
     unread: Annotated[Count, about("what could not be read, and so was not looked at")]
     not_read: Annotated[
-        tuple[str, ...],
+        tuple[Unread, ...],
+        Meta(max_length=MOST_NAMED),
         about("what that was, by its name: accounts of an asset, keys of a repository, a bucket's policy"),
     ] = ()
     result: Annotated[
@@ -322,7 +337,7 @@ DeviationId = Annotated[
         },
     ),
 ]
-OfCode = Annotated[Word, about("what the deviation is of: TEST_FAILED, or what a plan promises no more")]
+OfCode = Annotated[OneWord, about("what the deviation is of: TEST_FAILED, or what a plan promises no more")]
 
 
 class RiskAcceptance(Statement, frozen=True, kw_only=True, gc=False):
@@ -358,7 +373,7 @@ class PeriodSignOff(Statement, frozen=True, kw_only=True, gc=False):
     TO: ClassVar[str] = "sign a period off"
     NAMESPACE: ClassVar[str] = "ccdr-sign-off"
 
-    ledger: Annotated[Word, about("which ledger it is of, by its id")]
+    ledger: Annotated[OneWord, about("which ledger it is of, by its id")]
     on: Annotated[str, about("the host of that ledger")]
     begins: Annotated[Time, about("when the period begins")]
     ends: Annotated[Time, about("when it ends: what began then is not in it")]
@@ -377,7 +392,7 @@ class PeriodSignOff(Statement, frozen=True, kw_only=True, gc=False):
     records: Annotated[Count, about("how many records the ledger had when the text was written")]
     head: Annotated[Digest, about("… and the hash of the last one")]
     problems: Annotated[Count, about("… and how much was wrong with it, by what is known beside it")]
-    ccdr: Annotated[Word, about("the version that wrote the text")]
+    ccdr: Annotated[OneWord, about("the version that wrote the text")]
     made: Made
     nonce: Nonce
 
@@ -387,9 +402,9 @@ class PeriodSignOff(Statement, frozen=True, kw_only=True, gc=False):
 
 def _record(name: str, kind: str, of: type[Statement], told: str, **more: Any) -> type[Record]:
     """The definition of a record that holds such a statement's values, and `more`: types, with a default in a pair."""
-    held = [(f.name, f.type) if f.required else (f.name, f.type, f.default) for f in msgspec.structs.fields(of)]
-    beside = [(key, *one) if isinstance(one, tuple) else (key, one) for key, one in more.items()]
-    fields: list[Any] = [("kind", Literal[kind]), ("version", Literal[4]), *held, *beside]
+    held = {f.name: f.type if f.required else (f.type, f.default) for f in msgspec.structs.fields(of)}
+    beside = [(key, *one) if isinstance(one, tuple) else (key, one) for key, one in (held | more).items()]
+    fields: list[Any] = [("kind", Literal[kind]), ("version", Literal[4]), *beside]
     made: type[Any] = msgspec.defstruct(
         name,
         [*fields, ("who", RecordedUser | None, None)],
@@ -441,6 +456,7 @@ AttestationRecord = _record(
     "attestation",
     Declaration,
     "Somebody states what no tool can test, until a time, or has ended that.",
+    evidence_sha256=(Annotated[Digest | None, about("SHA-256 of the evidence; null: where it is ended")], None),
     act=Literal["made", "ended"],
     by=_MAY_BE,
 )

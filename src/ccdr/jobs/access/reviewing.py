@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,12 +12,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.access import HOLDS, MOST_NAMED, NAME, Review
+from ccdr.evidence.access import HOLDS, Review
 from ccdr.evidence.approvals import AHEAD, nonce
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_EXPORTED, ACCESS_REVIEWED, ACCESS_TESTED
 from ccdr.evidence.payloads import keep_payload
-from ccdr.evidence.records.statements import AccessReview
+from ccdr.evidence.records.statements import MOST_NAMED, UNREAD, AccessReview
 from ccdr.host.signatures import trusted_signers, verify
 from ccdr.host.who import who
 from ccdr.jobs.access.files import files_of, signers_of
@@ -254,7 +255,9 @@ def looked_at(
 def _not_read(unread: Sequence[object]) -> tuple[str, ...]:
     """By names that a record may hold, each once."""
     names = [str(one.get("what")) for one in unread if isinstance(one, dict)]
-    return tuple(dict.fromkeys(one if NAME.fullmatch(one) else "a file of this host" for one in names))[:MOST_NAMED]
+    return tuple(dict.fromkeys(one if re.fullmatch(UNREAD, one) else "a file of this host" for one in names))[
+        :MOST_NAMED
+    ]
 
 
 def record_review(

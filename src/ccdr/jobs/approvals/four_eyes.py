@@ -162,7 +162,7 @@ def _fits(asked: ApprovalRequest, wanted: Wanted, services: Services) -> None:
         (
             "another_operation",
             asked.about == wanted.about,
-            f"it is about {asked.about or 'all'}, and not {wanted.about or 'all'}",
+            f"it is about {asked.about or '-'}, and not {wanted.about or '-'}",
         ),
         ("another_version", asked.plan == plan, f"it is of the plan {asked.plan[:63]}"),
         ("another_version", asked.digest == wanted.version, f"it is of version {asked.digest[:8]} of the plan"),
