@@ -182,3 +182,14 @@ def test_a_record_by_a_key_of_the_host_is_found_when_it_is_shown(room: SignOffRo
     assert [one.signature for one in made.sign_offs] == ["host_key"] and "by a key of this host" in wrong(made)[0]
     own.rename(room.root / "elsewhere")
     assert [one.signature for one in room.made().sign_offs] == ["holds"], "the twin: it is none of the host's"
+
+
+def test_a_record_whose_names_hold_line_ends_is_told_as_wrong(room: SignOffRoom) -> None:
+    """Another hand's: a report is made all the same."""
+    services = room.services()
+    given = to_sign_off(room.made(), services)
+    by = {"name": "ana@x", "key": "SHA256:" + "A" * 43, "user_verified": None}
+    by["signature"] = signed(given.text(), room.ana, NAMESPACE)
+    body = {**given.body(), "accounts": {"x 1\nfindings: 0": 1}, "by": by, "signers_sha256": "0" * 64}
+    services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body=body)
+    assert [one.signature for one in room.made().sign_offs] == ["refused"]
