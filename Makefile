@@ -34,7 +34,7 @@ test: ## the tests, real servers included; ARGS="-k name" selects
 	@deploy/setup/setup test
 	@$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS) # four files at a time, quick ones first: tests wait more than they work
 
-test-long: ## the tests that are long by their nature: installing from nothing, the sample, the whole centre lost, logs as they are shipped; ARGS as above
+test-long: ## the tests that are long by their nature: installing, the first hour, recoveries, kills, chains of increments, pages in a browser, shipped logs; ARGS as above
 	@deploy/setup/setup test
 	@$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m long tests/e2e tests/faults $(ARGS)
 

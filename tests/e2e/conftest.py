@@ -1,4 +1,4 @@
-"""Here `ccdr` is started as a person starts it."""
+"""Where its start or its end matters, `ccdr` is started as a person starts it: `pytest.mark.usefixtures("cold")`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from tests.support.harness import Site
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture
 def cold() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Site, "warm", False)

@@ -92,6 +92,7 @@ def test_every_command_has_help_with_examples_and_exit_status(command: str, tmp_
     assert f"ccdr {command}" in done.stdout.split("Examples:")[1]
 
 
+@pytest.mark.usefixtures("cold")
 def test_backup_json(site: Site, tree: Path, tmp_path: Path) -> None:
     own = Site(tmp_path, bare=True)
     two_assets(own, tree)
@@ -127,12 +128,14 @@ def test_a_mistake_on_the_command_line_is_a_document_too(site: Site, args: list[
     assert (plainly.returncode, out) == (2, "") and said in err, "without --json as ever"
 
 
+@pytest.mark.usefixtures("cold")
 def test_help_and_version_are_no_mistakes(site: Site) -> None:
     for args in (["--help"], ["run", "--help"], ["--version"]):
         process = site.start(*args)
         assert process.communicate()[0] and process.returncode == 0
 
 
+@pytest.mark.usefixtures("cold")
 def test_test_json_is_the_contracts(site: Site) -> None:
     one = site.run("test", "p", "--asset", "one")
     found = one.json
@@ -167,6 +170,7 @@ def test_several_assets_are_a_list_and_the_worst_code_wins(site: Site, tree: Pat
     site.ledger_holds()
 
 
+@pytest.mark.usefixtures("cold")
 def test_dry_run_of_a_test_does_nothing(site: Site) -> None:
     before = len(site.records())
     done = site.run("test", "p", "--dry-run")
@@ -174,6 +178,7 @@ def test_dry_run_of_a_test_does_nothing(site: Site) -> None:
     assert len(site.records()) == before and not list((site.state / "scratch").glob("run-*"))
 
 
+@pytest.mark.usefixtures("cold")
 def test_status_json(site: Site) -> None:
     done = site.run("status")
     assert done.code == 0, done
@@ -217,6 +222,7 @@ def test_status_answers_without_the_repository(site: Site) -> None:
     assert site.run("status").code == 0
 
 
+@pytest.mark.usefixtures("cold")
 def test_snapshots_json(site: Site) -> None:
     done = site.run("snapshots", "p")
     assert done.code == 0 and done.json["plan"] == "p" and done.json["findings"] == []
@@ -260,6 +266,7 @@ def test_oldest_and_random_are_recorded(site: Site) -> None:
     assert done["selected"] == "random" and isinstance(done["seed"], int)
 
 
+@pytest.mark.usefixtures("cold")
 def test_ledger_show_and_verify(site: Site) -> None:
     shown = site.run("ledger", "show", "--kind", "restore_test.end", "--last", "1").json["records"]
     assert [r["kind"] for r in shown] == ["restore_test.end"]
@@ -272,6 +279,7 @@ def test_ledger_show_and_verify(site: Site) -> None:
     assert broken.code == 1 and not broken.json["ok"] and broken.json["problems"]
 
 
+@pytest.mark.usefixtures("cold")
 def test_plan_commands(site: Site) -> None:
     done = site.run("plan", "check")
     assert done.code == 0 and done.json["checked"] == ["p"] and done.json["problems"] == []
@@ -296,6 +304,7 @@ def test_lock_of_another_run_is_exit_5(site: Site) -> None:
 # --- options, streams, bad input ----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("cold")
 def test_global_options_stand_anywhere_and_in_the_environment(site: Site) -> None:
     places = [
         "--plans",
@@ -385,6 +394,7 @@ def test_a_snapshot_that_is_not_here_says_where_they_are_listed(site: Site) -> N
 
 
 @pytest.mark.parametrize("command", ["status", "ledger show", "plan schema", "plan show p", "snapshots p", "test p"])
+@pytest.mark.usefixtures("cold")
 def test_output_piped_to_head_is_no_error(site: Site, command: str) -> None:
     line = " ".join(site.argv(*command.split())) + " --json | head -c 1 > /dev/null; echo ${PIPESTATUS[0]}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
@@ -392,6 +402,7 @@ def test_output_piped_to_head_is_no_error(site: Site, command: str) -> None:
     assert done.stdout.strip() == "0"
 
 
+@pytest.mark.usefixtures("cold")
 def test_a_reader_who_leaves_stops_nothing_and_hides_nothing(tree: Path, tmp_path: Path) -> None:
     site = Site(tmp_path)
     two_assets(site, tree)
@@ -417,6 +428,7 @@ def test_a_reader_who_leaves_stops_nothing_and_hides_nothing(tree: Path, tmp_pat
 
 
 @pytest.mark.parametrize("form", ["", "--json"])
+@pytest.mark.usefixtures("cold")
 def test_output_onto_a_full_disk_is_told_and_is_not_done_well(site: Site, form: str) -> None:
     command = f"{' '.join(site.argv('status', 'p'))} {form} > /dev/full"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
@@ -426,6 +438,7 @@ def test_output_onto_a_full_disk_is_told_and_is_not_done_well(site: Site, form: 
     assert to_a_file.returncode == 0
 
 
+@pytest.mark.usefixtures("cold")
 def test_closed_standard_output_is_no_traceback(site: Site) -> None:
     for line in (">&-", "2>&-", "<&-"):
         command = " ".join(site.argv("status", "p")) + f" {line}"
@@ -433,6 +446,7 @@ def test_closed_standard_output_is_no_traceback(site: Site) -> None:
         assert "Traceback" not in done.stderr and done.returncode in (0, 3), (line, done)
 
 
+@pytest.mark.usefixtures("cold")
 def test_people_get_words_and_a_pipe_gets_plain_lines(site: Site) -> None:
     done = subprocess.run(site.argv("test", "p", "--asset", "one"), capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout.startswith("PASS  p/one") and "\x1b" not in done.stdout + done.stderr, (

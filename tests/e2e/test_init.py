@@ -26,6 +26,8 @@ from ccdr.engines.postgres.discovery import SOCKETS
 from ccdr.plans.yamlfile import parse
 from ccdr.setup.discover.unprotected import discover
 
+pytestmark = pytest.mark.long
+
 server = test_sources.server
 
 

@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.test_init import ccdr, lint, proven
 from tests.support.mariadb_source import PASSWORD, USER, MariaSource, mariadb_server, small_database
 
+pytestmark = pytest.mark.long
+
 CALLS = "create table t (id int primary key, at datetime); insert into t select seq, now() - interval seq hour from seq_1_to_90;"
 
 

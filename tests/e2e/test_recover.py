@@ -17,6 +17,8 @@ from tests.support.stored import settled_file, with_repository
 from tests.support.target import PASSWORD as TARGET_PASSWORD
 from tests.support.target import server
 
+pytestmark = pytest.mark.long
+
 PAGE = "how-to/recover.md"
 PLAN = """\
 crm:

@@ -24,6 +24,8 @@ from tests.support.primary import primary
 
 from ccdr.telling.runbook import by_hand
 
+pytestmark = pytest.mark.long
+
 LOG = "By hand: a shipped log"
 # Started on what a container has applied the log to: nobody is in recovery, nothing leads to the source's own path.
 POSTGRES = """set -ex

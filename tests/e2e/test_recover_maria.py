@@ -6,10 +6,13 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 from tests.support.harness import Site
 from tests.support.mariadb_source import MariaSource, crm, mariadb_server, small_database
 from tests.support.pages import commands
 from tests.support.stored import with_repository
+
+pytestmark = pytest.mark.long
 
 ASK = """
 select count(*) from `call`; select count(*) from answered; select count(*) from agent_log; select count(*) from live_agent;

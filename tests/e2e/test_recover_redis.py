@@ -15,6 +15,8 @@ from tests.support.redis_source import SERVERS, image_of, queues, redis_server, 
 
 from ccdr.telling.runbook.by_hand import USERS_IN_CONFIGURATION
 
+pytestmark = pytest.mark.long
+
 # Stands in for systemd: the server runs in the background as its own user, as the package's unit has it.
 SYSTEMCTL = """\
 #!/bin/sh

@@ -23,6 +23,8 @@ from tests.support.harness import Site, eventually
 from tests.support.sites import copy_of
 from tests.support.years import Centre, write_ledger, write_plans
 
+pytestmark = pytest.mark.long
+
 WIDTHS = (390, 820, 1280)
 
 

@@ -34,6 +34,8 @@ from ccdr.model.values import Verdict
 from ccdr.plans.job import Job
 from ccdr.ports.log import RecoveryTarget
 
+pytestmark = pytest.mark.long
+
 INCREMENTAL = "method: physical\nincremental: {full_every: 7d}"
 CHECKS = """\
 restore_test: crm

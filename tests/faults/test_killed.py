@@ -14,6 +14,8 @@ from tests.support.sites import copy_of
 
 from ccdr.host.state import State
 
+pytestmark = pytest.mark.long
+
 CHECKS = "restore_test: crm\nchecks:\n  - {kind: identical}\n"
 SLOW_CHECKS = CHECKS + '  - {kind: sql, name: slow, expect: "", query: "select pg_sleep(120)"}\n'
 SLOW_LOAD = 'prepare_sql: ["select pg_sleep(120)"]'

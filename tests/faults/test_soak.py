@@ -21,6 +21,8 @@ from tests.support.stored import left, restic_of, settled_file, with_repository
 
 from ccdr.model.values import utc
 
+pytestmark = pytest.mark.long
+
 KILLS = int(os.environ.get("CCDR_SOAK", "8"))
 SEED = int(os.environ.get("CCDR_SEED", "20261124"))
 LONGEST = 4.0  # seconds into a run; a whole one takes about three

@@ -191,7 +191,7 @@ class Site:
     env: dict[str, str] = field(default_factory=dict)
     bare: bool = False
     umask: int = -1
-    warm: ClassVar[bool] = True  # need `run` not start Python anew? Not so in tests/e2e
+    warm: ClassVar[bool] = True  # need Python not start anew? See tests/e2e/conftest.py
 
     def __post_init__(self) -> None:
         for name in ("plans", "restore_tests"):
@@ -295,12 +295,15 @@ class Site:
     def start(self, *args: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """Start `ccdr ARGS`; its plain progress lines come on standard error. It hears signals, as in a terminal, also
         where what runs the tests is deaf to them."""
+        whole, argv = {**os.environ, **self.env, **(env or {})}, self.argv(*args)
+        if Site.warm and argv[:3] == CCDR:
+            return warm.start(argv[3:], env=whole)
         return subprocess.Popen(
-            ["env", "--default-signal=INT,HUP", *self.argv(*args)],
+            ["env", "--default-signal=INT,HUP", *argv],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **self.env, **(env or {})},
+            env=whole,
         )
 
     def backed_up(self, asset: str | None = None, **kwargs: Any) -> Ran:
@@ -419,7 +422,7 @@ def killed(process: subprocess.Popen[str]) -> None:
     had looked would be waited for by nobody."""
     if process.poll() is None:
         os.kill(process.pid, signal.SIGSTOP)  # not by Popen, which would collect one that has ended meanwhile
-        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        assert eventually(lambda: (told := _stat(process.pid)) is None or told[0] in "TtZ")
     started = _below(process.pid)
     process.kill()
     process.wait()
@@ -428,15 +431,20 @@ def killed(process: subprocess.Popen[str]) -> None:
 
 def _below(pid: int) -> set[int]:
     """Its children, and theirs."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parents[int(path.parent.name)] = int(path.read_text(errors="replace").rpartition(")")[2].split()[1])
+    told = {pid: _stat(pid) for pid in map(int, filter(str.isdigit, os.listdir("/proc")))}
+    parents = {one: int(stat[1]) for one, stat in told.items() if stat}
     found, known = {pid}, 0
     while len(found) > known:
         known = len(found)
         found |= {child for child, parent in parents.items() if parent in found}
     return found - {pid}
+
+
+def _stat(pid: int) -> list[str] | None:
+    """What the kernel tells of a process: its state, its parent and more; None where there is none."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    return None
 
 
 def in_background(function: Callable[[], None]) -> threading.Thread:

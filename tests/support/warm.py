@@ -2,7 +2,7 @@
 Python's taking apart of them.
 
 A process that has read them is forked for each command: that is a process of its own as ever, with its own environment,
-directory, files and exit status. What is about start and end starts `ccdr` as a person does: `Site.start`, and tests/e2e.
+directory, files and exit status. What is about start and end starts `ccdr` as a person does: see tests/e2e/conftest.py.
 """
 
 from __future__ import annotations
@@ -33,22 +33,63 @@ from ccdr.evidence.records.registry import KINDS
 
 def run(args: Sequence[str], *, env: Mapping[str, str], timeout: float, umask: int) -> subprocess.CompletedProcess[str]:
     """`ccdr ARGS` to its end, with nothing on its standard input; TimeoutExpired where it takes longer (seconds)."""
-    with tempfile.TemporaryDirectory() as made, socket.socket(socket.AF_UNIX) as connection:
-        files = [os.devnull, f"{made}/stdout", f"{made}/stderr"]
-        asked = {"args": args, "env": dict(env), "directory": str(Path.cwd()), "umask": umask, "files": files}
-        connection.connect(_server().address)
-        connection.settimeout(timeout)
-        with connection.makefile("rw", encoding="utf-8") as words:
-            words.write(json.dumps(asked) + "\n")
-            words.flush()
-            pid = int(words.readline())
-            try:
-                code = int(words.readline())
-            except TimeoutError:
-                os.kill(pid, signal.SIGKILL)
-                raise subprocess.TimeoutExpired(["ccdr", *args], timeout) from None
-        out, err = (Path(path).read_text("utf-8", "replace") for path in files[1:])
-    return subprocess.CompletedProcess(["ccdr", *args], code, out, err)
+    with (
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as err,
+    ):  # no pipes: what it leaves may hold them
+        process = Started(args, env=env, umask=umask, out=out.fileno(), err=err.fileno())
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        said = [os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0) for file in (out, err)]
+    return subprocess.CompletedProcess(
+        ["ccdr", *args], process.returncode, *(text.decode("utf-8", "replace") for text in said)
+    )
+
+
+def start(args: Sequence[str], *, env: Mapping[str, str], umask: int = -1) -> Started:
+    """`ccdr ARGS`, begun: what it says comes by pipes."""
+    (out, to_out), (err, to_err) = os.pipe(), os.pipe()
+    try:
+        process = Started(args, env=env, umask=umask, out=to_out, err=to_err)
+    finally:
+        os.close(to_out)
+        os.close(to_err)
+    process.stdout, process.stderr = os.fdopen(out, encoding="utf-8"), os.fdopen(err, encoding="utf-8")
+    return process
+
+
+class Started(subprocess.Popen[str]):
+    """A process that another one has begun, and waits for: that one tells us how it ended."""
+
+    def __init__(self, args: Sequence[str], *, env: Mapping[str, str], umask: int, out: int, err: int) -> None:
+        self.args, self.returncode, self.stdin = ["ccdr", *args], None, None
+        self.encoding, self.errors, self.text_mode = "utf-8", "replace", True
+        self._communication_started, self._input, self._sigint_wait_secs = False, None, 0.25
+        self._child_created, self._waitpid_lock = True, threading.Lock()
+        asked = {"args": list(args), "env": dict(env), "directory": str(Path.cwd()), "umask": umask}
+        self._told = socket.socket(socket.AF_UNIX)
+        self._told.connect(_server().address)
+        socket.send_fds(self._told, [b"f"], [out, err])
+        self._told.sendall(json.dumps(asked).encode() + b"\n")
+        self._words = self._told.makefile("r", encoding="utf-8")
+        self.pid = int(self._words.readline())
+
+    def _internal_poll(self, _deadstate: int | None = None) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._wait(0)
+        return None
+
+    def _wait(self, timeout: float | None) -> int:
+        if self.returncode is None:
+            if not select.select([self._told], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            self.returncode = int(self._words.readline())
+            self._words.close()
+            self._told.close()
+        return self.returncode
 
 
 class _Server:
@@ -90,21 +131,25 @@ def _serve(listening: socket.socket) -> dict[str, Any]:
             continue
         with listening.accept()[0] as connection:
             words = connection.makefile("rw", encoding="utf-8")
-        asked: dict[str, Any] = json.loads(words.readline())
+            files = socket.recv_fds(connection, 1, 2)[1]
+        asked: dict[str, Any] = json.loads(words.readline()) | {"files": files}
         if (pid := os.fork()) == 0:
             listening.close()
             return asked
+        for file in files:
+            os.close(file)
         words.write(f"{pid}\n")
         words.flush()
         begun[os.pidfd_open(pid)] = pid, words
     sys.exit()
 
 
-def _become(args: list[str], env: dict[str, str], directory: str, umask: int, files: list[str]) -> None:
-    for number, path in enumerate(files):
-        opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        os.dup2(opened, number)
-        os.close(opened)
+def _become(args: list[str], env: dict[str, str], directory: str, umask: int, files: list[int]) -> None:
+    for number, file in enumerate([os.open(os.devnull, os.O_RDONLY), *files]):
+        os.dup2(file, number)
+        os.close(file)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # heard, as in a terminal, also where we are deaf to them
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(env)

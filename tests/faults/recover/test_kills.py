@@ -39,6 +39,8 @@ from ccdr.jobs.restore.left_server import LeftServer
 from ccdr.ports.new_server import HOME
 from ccdr.sandbox.docker import RUN
 
+pytestmark = pytest.mark.long
+
 SEED = int(os.environ.get("CCDR_SEED", "20261128"))
 STAGES = (
     ("begun", "fetched", "checked", "naming", "named"),  # recordings
