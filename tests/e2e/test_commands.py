@@ -103,7 +103,7 @@ def test_backup_json(site: Site, tree: Path, tmp_path: Path) -> None:
     assert both.code == 0 and [b["result"] for b in both.json["backups"]] == ["STORED", "STORED"]
     one = own.run("backup", "p", "--asset", "one").json
     assert {"plan", "asset", "run", "result", "reason", "snapshot", "phases", "record"} <= set(one)
-    assert set(one["snapshot"]) == {"id", "consistent_point", "bytes", "manifest_sha256", "source_sha256"}
+    assert set(one["snapshot"]) == {"id", "consistent_point", "bytes", "manifest_sha256", "source_sha256", "upon"}
     assert one["record"]["seq"] == len(own.records())
 
 

@@ -41,7 +41,6 @@ from ccdr.evidence.records.values import Word
 from ccdr.evidence.summary import HOLDS
 from ccdr.host.nearby import WORDS
 from ccdr.jobs.daily_verification import BROKEN
-from ccdr.jobs.group_backup import COMPLETE, INCOMPLETE
 from ccdr.jobs.restore.result import REFUSED, RESTORED
 from ccdr.model import errors
 from ccdr.model.errors import Exit
@@ -147,7 +146,7 @@ def test_every_code_that_a_program_of_ours_has_may_be_recorded() -> None:
     assert codes(tested["repository"]) == {word for word in known if isinstance(word, str)}
     for kind, results in {
         "backup.end": (STORED, FAILED), "prune.end": (DONE, FAILED), "check.end": (CLEAN, DAMAGED, INCONCLUSIVE),
-        "restore.end": (RESTORED, FAILED, REFUSED), "group": (COMPLETE, INCOMPLETE), "ledger.verified": (HOLDS, BROKEN),
+        "restore.end": (RESTORED, FAILED, REFUSED), "group": ("COMPLETE", "INCOMPLETE"), "ledger.verified": (HOLDS, BROKEN),
     }.items():  # fmt: skip
         assert codes(schema_of(kind)["properties"]["result"]) == set(results), kind
 

@@ -158,6 +158,4 @@ def tell_group(done: GroupResult) -> None:
     """What was captured together, for people."""
     skew = "" if done.skew is None else f"consistent points {human_seconds(done.skew)} apart"
     lacks = [] if done.complete else [f"there is no new snapshot of {', '.join(done.missing)}"]
-    click.echo(
-        f"{word(str(done.body()['result']))}  group {done.group.name}: {'; '.join([*lacks, *filter(None, [skew])])}"
-    )
+    click.echo(f"{word(done.ended().result)}  group {done.group.name}: {'; '.join([*lacks, *filter(None, [skew])])}")

@@ -9,6 +9,7 @@ from msgspec import NODEFAULT, Meta, Struct, structs
 
 from ccdr.evidence.records.registry import KINDS
 from ccdr.evidence.records.values import End, Record, about
+from ccdr.evidence.records.writing import SEAL
 
 Map = dict[str, Any]
 Text = str | None
@@ -33,6 +34,14 @@ def result_of(name: str, kind: str, *without: str, **more: Any) -> type[Struct]:
         else:  # what a record may lack, an answer may
             fields.append((field.name, hints[field.name] | None, None))
     return _defined(name, definition, fields)
+
+
+def document_of(name: str, kind: str, **beside: Any) -> type[Struct]:
+    """What a run's end record holds, but for what the ledger gives it, and what is told beside it."""
+    definition = KINDS[kind]
+    hints = get_type_hints(definition, include_extras=True)
+    held = [(name, hints[name]) for name in definition.__struct_fields__ if name not in SEAL]
+    return _defined(name, definition, [*held, *beside.items()])
 
 
 def record_of(name: str, kind: str, **more: Any) -> type[Struct]:

@@ -24,7 +24,7 @@ from ccdr.cli.access.documents import (
 )
 from ccdr.cli.control_documents import Measures
 from ccdr.cli.deviation.documents import DeviationDocument, DeviationsDocument
-from ccdr.cli.document_base import Doc, Map, Text, Time, list_of, result_of
+from ccdr.cli.document_base import Doc, Map, Text, Time, document_of, list_of, result_of
 from ccdr.cli.erasure.documents import (
     ErasureAdded,
     ErasureProofs,
@@ -108,8 +108,8 @@ class ThenRed(Doc):
 
 
 _Record = RecordRefDocument | None
-Backup = result_of("Backup", "backup.end", asset=str, record=_Record)
-Group = result_of("Group", "group", record=_Record)
+Backup = document_of("Backup", "backup.end", record=_Record)
+Group = document_of("Group", "group", record=_Record)
 Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
 Control = result_of("Control", "negative_control.end", asset=str, hint=Text, record=_Record)
 _Incident = (

@@ -7,9 +7,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
-DISK, MACHINE = "disk", "machine"
-WORDS = {
+DISK: Final = "disk"
+MACHINE: Final = "machine"
+Near = Literal["disk", "machine"]
+WORDS: dict[str, str] = {
     DISK: "on the same disk as what it protects: one failure destroys both",
     MACHINE: "on the same machine as what it protects: one failure destroys both",
 }
@@ -56,7 +59,7 @@ def on_this_machine(path: Path) -> bool:
     return mount is not None and not _ELSEWHERE.fullmatch(mount.kind)
 
 
-def near(repository: Path, paths: Sequence[Path], *, on_this_host: bool) -> str | None:
+def near(repository: Path, paths: Sequence[Path], *, on_this_host: bool) -> Near | None:
     """DISK where a source's path lies on a disk of the repository's; MACHINE where the source is a server of this host,
     whose disk is not known; None where it lies elsewhere. A disk that is not to be seen is its file system."""
     mount = mount_here(repository)

@@ -13,19 +13,18 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 
-from ccdr.evidence.history.kinds import GROUP
+from ccdr.evidence.records.backups import Group, GroupMember
 from ccdr.host import interrupts
 from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.backup.result import BackupResult, Member
+from ccdr.jobs.recorded import document
 from ccdr.jobs.services import BY_HAND, Services, Trigger
 from ccdr.model.errors import CcdrError, Exit, own_error, worst
 from ccdr.model.measure import apart
-from ccdr.model.values import GroupRun, RecordRef, rfc3339
+from ccdr.model.values import GroupRun, RecordRef
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
 
-NOT_BEGUN, INTERRUPTED = "NOT_BEGUN", "INTERRUPTED"  # of a member without a result
-COMPLETE, INCOMPLETE = "COMPLETE", "INCOMPLETE"
 GLANCE = 0.2  # seconds between two looks whether we are to stop
 
 
@@ -36,6 +35,7 @@ class GroupResult:
 
     plan: str
     group: GroupRun
+    tenant: str
     results: dict[str, BackupResult] = field(default_factory=dict)
     errors: dict[str, CcdrError] = field(default_factory=dict)
     interrupted: list[str] = field(default_factory=list)
@@ -59,29 +59,31 @@ class GroupResult:
     def exit_code(self) -> Exit:
         return worst([r.exit_code for r in self.results.values()] + [e.exit_code for e in self.errors.values()])
 
-    def body(self) -> dict[str, object]:
-        return {
-            "group": self.group.name,
-            "result": COMPLETE if self.complete else INCOMPLETE,
-            "complete": self.complete,
-            "missing": self.missing,
-            "skew_s": None if self.skew is None else round(self.skew, 3),
-            "members": {asset: self._member(asset) for asset in self.group.assets},
-        }
+    def ended(self) -> Group:
+        return Group(
+            plan=self.plan,
+            run=self.group.run,
+            tenant=self.tenant,
+            group=self.group.name,
+            result="COMPLETE" if self.complete else "INCOMPLETE",
+            complete=self.complete,
+            missing=self.missing,
+            skew_s=None if self.skew is None else round(self.skew, 3),
+            members={asset: self._member(asset) for asset in self.group.assets},
+        )
 
-    def _member(self, asset: str) -> dict[str, object]:
+    def _member(self, asset: str) -> GroupMember:
         done = self.results.get(asset)
-        snapshot = done and done.snapshot
-        return {
-            "run": done and done.run,
-            "result": done.result if done else INTERRUPTED if asset in self.interrupted else NOT_BEGUN,
-            "snapshot": snapshot and snapshot.id,
-            "consistent_point": snapshot and rfc3339(snapshot.consistent_point),
-        }
+        snapshot = done.snapshot if done else None
+        return GroupMember(
+            run=done.run if done else None,
+            result=done.result if done else "INTERRUPTED" if asset in self.interrupted else "NOT_BEGUN",
+            snapshot=snapshot.id if snapshot else None,
+            consistent_point=snapshot.consistent_point if snapshot else None,
+        )
 
     def as_json(self) -> dict[str, object]:
-        record = self.record and self.record.as_json()
-        return {"plan": self.plan, "run": self.group.run, **self.body(), "record": record}
+        return document(self.ended(), self.record)
 
 
 class Rendezvous:
@@ -113,7 +115,7 @@ def backup_together(
     first = jobs[0]
     assert first.engine.group is not None
     run = services.state.run_id(services.clock)
-    group = GroupResult(first.plan, GroupRun(first.engine.group, run, tuple(first.grouped)))
+    group = GroupResult(first.plan, GroupRun(first.engine.group, run, tuple(first.grouped)), first.loaded.plan.tenant)
     with contextlib.ExitStack() as all_locks:
         locks = {job.asset: all_locks.enter_context(contextlib.ExitStack()) for job in jobs}
         for job in jobs:  # none waits for its lock, so two runs cannot wait for each other
@@ -143,11 +145,8 @@ def backup_together(
         for asset, future in doing.items():
             _take(group, asset, future)
     if group.results or group.interrupted:  # else no member has begun, and there is nothing to say of the group
-        where = {"plan": first.plan, "asset": None, "run": run}
         with interrupts.deferred():
-            group.record = services.ledger.append(
-                GROUP, **where, body={**group.body(), "tenant": first.loaded.plan.tenant}
-            )
+            group.record = services.ledger.write(group.ended())
     if interrupted is not None:
         raise interrupted
     return group

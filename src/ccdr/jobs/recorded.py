@@ -5,13 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
+from msgspec import structs
+
+from ccdr.evidence.records.values import End, Record, Start
+from ccdr.evidence.records.writing import unsealed
 from ccdr.host import interrupts
 from ccdr.jobs import in_force
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services, Trigger
 from ccdr.model.values import RecordRef
 from ccdr.plans import LoadedPlan
+
+
+@dataclass(frozen=True)
+class Written(RecordRef):
+    """Where a record stands in the ledger, and the record."""
+
+    line: Record
+
+
+def document(of: Record, written: RecordRef | None, **beside: object) -> dict[str, object]:
+    """What a command prints of a run: its end record as it was written, or as it would be where that failed, what is
+    told `beside` it, and where it stands in the ledger."""
+    line = written.line if isinstance(written, Written) else of
+    return {**unsealed(line), **beside, "record": written and written.as_json()}
 
 
 @dataclass
@@ -61,6 +80,24 @@ class RecordedRun:
         if self.trigger.due is None:  # nothing need be due for the next run to tell of it
             wake(self.services)
         return ended
+
+    def started(self, start: type[Start], **about: object) -> RecordRef:
+        """As `begin`, by the record's type."""
+        in_force.record(self.loaded, self.services)
+        plan, make = self.loaded.plan, cast("Callable[..., Start]", start)
+        whose = {"plan_sha256": self.loaded.sha256, "tenant": plan.tenant_of(self.asset), "copy": plan.seen_from}
+        of = {"plan": plan.plan, "asset": self.asset, "run": self.run}
+        return self.services.ledger.write(make(**of, **whose, **self.trigger.facts(), **about))
+
+    def ended(self, record: End) -> Written:
+        """As `end`, of a record that was made as its struct."""
+        plan = self.loaded.plan
+        whose = {"attempt": self.trigger.attempt, "tenant": plan.tenant_of(self.asset), **plan.copy_facts}
+        whole = structs.replace(record, **whose)
+        ref = self.services.ledger.write(whole)
+        if self.trigger.due is None:  # nothing need be due for the next run to tell of it
+            wake(self.services)
+        return Written(ref.seq, ref.hash, whole)
 
     def _append(self, kind: str, body: Mapping[str, object]) -> RecordRef:
         return self.services.ledger.append(kind, plan=self.loaded.plan.plan, asset=self.asset, run=self.run, body=body)

@@ -8,7 +8,7 @@ from pathlib import Path
 from ccdr.checks import AnyCheck
 from ccdr.engines import AnyEngine
 from ccdr.engines.base import ControlSettings
-from ccdr.host.nearby import near
+from ccdr.host.nearby import Near, near
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import AT, LATEST, Objectives
 from ccdr.plans.loader import LoadedPlan
@@ -81,7 +81,7 @@ class Job:
         return self.loaded.plan.limits_of(self.asset)
 
     @property
-    def beside(self) -> str | None:
+    def beside(self) -> Near | None:
         """Does the repository lie on the source's own disk, or machine? See nearby.py; None for one that is no path."""
         repository = self.loaded.plan.repository
         if not repository.is_local:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
 TEST_START, TEST_END = "restore_test.start", "restore_test.end"
 CONTROL_START, CONTROLLED = "negative_control.start", "negative_control.end"
@@ -28,7 +30,8 @@ LOCK_EXTENDED = "lock.extended"  # of one of a plan's repositories
 ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW = "erasure.add", "erasure.replay", "erasure.review"
 ERASURE_NOBODY = "erasure.nobody"  # of an entry: somebody states that nobody is to be found by it
 ERASURES = frozenset((ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW, ERASURE_NOBODY))
-STORED, FAILED = "STORED", "FAILED"
+STORED: Final = "STORED"
+FAILED: Final = "FAILED"
 INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
 DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)

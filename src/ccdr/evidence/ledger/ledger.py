@@ -44,8 +44,10 @@ from ccdr.evidence.ledger.places import (
     telling,
 )
 from ccdr.evidence.records import (
+    Record,
     written,
 )
+from ccdr.evidence.records.writing import plain
 from ccdr.host.files import sync_directory
 from ccdr.model.values import RecordRef
 from ccdr.ports.place import Clock
@@ -98,6 +100,10 @@ class Ledger:
         if taken := ENVELOPE & body.keys():
             raise ValueError(f"a record's body may not set {', '.join(sorted(taken))}")
         return self._append(written(kind, plan, asset, run, body))
+
+    def write(self, record: Record) -> RecordRef:
+        """The same of a record that was made as its struct."""
+        return self._append(plain(record))
 
     def _append(self, fields: dict[str, object]) -> RecordRef:
         """As `append`, whatever it is: tests write with it what another ccdr would."""

@@ -51,9 +51,9 @@ class TriedPromise(Value, frozen=True, kw_only=True, gc=False):
 class AccessTested(Record, frozen=True, kw_only=True, gc=False):
     """Each role's credential was tried at the store, by small objects of ccdr's own."""
 
-    kind: Literal["access.tested"]
+    kind: Literal["access.tested"] = "access.tested"
     plan: OfPlan
-    version: Literal[4]
+    version: Literal[4] = 4
     repository: Annotated[Digest, about("SHA-256 of the repository's address")]
     versioning: Annotated[
         Literal["Enabled", "Suspended", "Off"] | None,
@@ -73,9 +73,9 @@ class AccessTested(Record, frozen=True, kw_only=True, gc=False):
 class AccessExported(Record, frozen=True, kw_only=True, gc=False):
     """Who may do what was asked and written to a file: a review of any other file is refused."""
 
-    kind: Literal["access.exported"]
+    kind: Literal["access.exported"] = "access.exported"
     plan: OfPlan
-    version: Literal[4]
+    version: Literal[4] = 4
     export_sha256: Annotated[Digest, about("SHA-256 of the file, which may hold several plans")]
     entries: Annotated[Count, about("lines of this plan's: a role, a key, a file, a grant")]
     unread: Annotated[Count, about("what could not be read")]

@@ -11,9 +11,9 @@ from ccdr.evidence.records.values import Digest, OfPlan, Record, RecordedUser, T
 class ApprovalRefused(Record, frozen=True, kw_only=True, gc=False):
     """Something that needs another person's signature was asked for without one that holds: nothing was done."""
 
-    kind: Literal["approval.refused"]
+    kind: Literal["approval.refused"] = "approval.refused"
     plan: OfPlan
-    version: Literal[4]
+    version: Literal[4] = 4
     operation: OperationCode
     about: About = None
     why: Annotated[
@@ -42,9 +42,9 @@ class ApprovalRefused(Record, frozen=True, kw_only=True, gc=False):
 class GlassBroken(Record, frozen=True, kw_only=True, gc=False):
     """Somebody went on without an approval, for a reason. It stands until somebody who may approve has reviewed it."""
 
-    kind: Literal["approval.glass"]
+    kind: Literal["approval.glass"] = "approval.glass"
     plan: OfPlan
-    version: Literal[4]
+    version: Literal[4] = 4
     operation: OperationCode
     about: About = None
     digest: OfVersion

@@ -37,11 +37,11 @@ from ccdr.evidence.records.values import (
 class BackupStart(Start, frozen=True, kw_only=True, gc=False):
     """A backup of an asset has begun. Without an end it crashed, or is still at work."""
 
-    kind: Literal["backup.start"]
+    kind: Literal["backup.start"] = "backup.start"
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     engine: Word
     method: Word
@@ -80,11 +80,11 @@ class RecordedGrowth(Value, frozen=True, kw_only=True, gc=False):
 class BackupEnd(End, frozen=True, kw_only=True, gc=False):
     """A backup of an asset has ended. `STORED`: there is a snapshot that counts."""
 
-    kind: Literal["backup.end"]
+    kind: Literal["backup.end"] = "backup.end"
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     result: Literal["STORED", "FAILED"]
     reason: Reason = None
     hint: Annotated[str | None, about("the next step, as a sentence of ours")] = None
@@ -138,8 +138,8 @@ class GroupMember(Value, frozen=True, kw_only=True, gc=False):
 class Group(Record, frozen=True, kw_only=True, gc=False):
     """Assets of a group were captured together; each one's own backup has records of its own."""
 
-    kind: Literal["group"]
-    version: Literal[4]
+    kind: Literal["group"] = "group"
+    version: Literal[4] = 4
     group: str
     result: Literal["COMPLETE", "INCOMPLETE"]
     complete: bool
@@ -159,8 +159,8 @@ class LogGap(Value, frozen=True, kw_only=True, gc=False):
 class LogShipped(End, frozen=True, kw_only=True, gc=False):
     """What was stored of a source's log since the record before, or since `since`."""
 
-    kind: Literal["log.shipped"]
-    version: Literal[4]
+    kind: Literal["log.shipped"] = "log.shipped"
+    version: Literal[4] = 4
     since: Time
     points: Annotated[
         list[tuple[float, float]],

@@ -15,8 +15,8 @@ class LedgerKey(Record, frozen=True, kw_only=True, gc=False):
     """From here on this key signs the ledger's checkpoints, and the one that it `replaces` signs none any more. What is
     signed is the text of four lines: `ccdr ledger key`, the ledger's id, the key, and the replaced one or `-`."""
 
-    kind: Literal["ledger.key"]
-    version: Literal[4]
+    kind: Literal["ledger.key"] = "ledger.key"
+    version: Literal[4] = 4
     ledger: LedgerId
     key: VerifierKeyText
     replaces: Annotated[VerifierKeyText | None, about("null: it is the first one of this ledger")] = None
@@ -34,8 +34,8 @@ AnchorKind = Annotated[
 class LedgerAnchored(Record, frozen=True, kw_only=True, gc=False):
     """A checkpoint was anchored: somebody else holds it. The receipt lies beside the checkpoints."""
 
-    kind: Literal["ledger.anchored"]
-    version: Literal[4]
+    kind: Literal["ledger.anchored"] = "ledger.anchored"
+    version: Literal[4] = 4
     name: AnchorName
     anchor: AnchorKind
     size: Annotated[int, about("how many records the checkpoint is of")]
@@ -57,6 +57,6 @@ class LedgerAnchors(Record, frozen=True, kw_only=True, gc=False):
     """The anchors that are configured from here on: written when they change. Fewer of them, rarer ones, or ones that
     lead elsewhere, are a loosening of evidence."""
 
-    kind: Literal["ledger.anchors"]
-    version: Literal[4]
+    kind: Literal["ledger.anchors"] = "ledger.anchors"
+    version: Literal[4] = 4
     anchors: list[ConfiguredAnchor]

@@ -43,11 +43,11 @@ DamageKind = Literal[
 class NegativeControlStart(Start, frozen=True, kw_only=True, gc=False):
     """A negative control has begun. Without an end it crashed, or is still at work."""
 
-    kind: Literal["negative_control.start"]
+    kind: Literal["negative_control.start"] = "negative_control.start"
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     restore_tests: Annotated[dict[str, Digest], about("SHA-256 of each file of checks, by its name")]
     trigger: RecordedTrigger
@@ -83,11 +83,11 @@ class NegativeControlEnd(End, frozen=True, kw_only=True, gc=False):
     copy passed as well, so that the asset's restore tests prove nothing against such damage. `INCONCLUSIVE`: nothing
     was shown."""
 
-    kind: Literal["negative_control.end"]
+    kind: Literal["negative_control.end"] = "negative_control.end"
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     result: Literal["INCONCLUSIVE", "CAUGHT", "PASSED"]
     reason: Reason = None
     repository: Repository = None

@@ -24,10 +24,10 @@ from ccdr.evidence.records.values import (
 class CopyStart(Start, frozen=True, kw_only=True, gc=False):
     """Copying to one of a plan's copies has begun. Without an end it crashed, or is still at work."""
 
-    kind: Literal["copy.start"]
+    kind: Literal["copy.start"] = "copy.start"
     plan: OfPlan
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     trigger: RecordedTrigger
 
@@ -35,10 +35,10 @@ class CopyStart(Start, frozen=True, kw_only=True, gc=False):
 class CopyEnd(End, frozen=True, kw_only=True, gc=False):
     """Copying to one of a plan's copies has ended. A snapshot goes by the id that it was first stored under."""
 
-    kind: Literal["copy.end"]
+    kind: Literal["copy.end"] = "copy.end"
     plan: OfPlan
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     result: Literal["DONE", "FAILED"]
     reason: Reason = None
     made: Annotated[bool, about("the copy's repository was made by it")] = False

@@ -25,8 +25,8 @@ Owner = Annotated[
 class DeviationAssigned(Record, frozen=True, kw_only=True, gc=False):
     """Somebody answers for a deviation from now on; where `due` says so, it is to be over by then."""
 
-    kind: Literal["deviation.assigned"]
-    version: Literal[4]
+    kind: Literal["deviation.assigned"] = "deviation.assigned"
+    version: Literal[4] = 4
     deviation: DeviationId
     code: OfCode
     owner: Owner
@@ -38,8 +38,8 @@ class DeviationAssigned(Record, frozen=True, kw_only=True, gc=False):
 class DeviationNoted(Record, frozen=True, kw_only=True, gc=False):
     """Somebody wrote why a deviation came to be (`cause`), what is done about it (`action`), or a `note`."""
 
-    kind: Literal["deviation.noted"]
-    version: Literal[4]
+    kind: Literal["deviation.noted"] = "deviation.noted"
+    version: Literal[4] = 4
     deviation: DeviationId
     code: OfCode
     what: Literal["cause", "action", "note"]

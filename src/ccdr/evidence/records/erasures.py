@@ -38,10 +38,10 @@ class RecordedHead(Value, frozen=True, kw_only=True, gc=False):
 class ErasureAdd(Record, frozen=True, kw_only=True, gc=False):
     """An entry was added to a plan's register of erasures, and the register stored in its repository."""
 
-    kind: Literal["erasure.add"]
+    kind: Literal["erasure.add"] = "erasure.add"
     plan: OfPlan
     asset: OfAsset
-    version: Literal[4]
+    version: Literal[4] = 4
     entry: EntryId
     what: Literal["rows", "keys", "files"]
     canary: Annotated[bool, about("the owner has planted it, and it is to be found in each later snapshot")]
@@ -80,11 +80,11 @@ class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
     entry finds anybody, or somebody was found in what was taken after they were erased. `FAILED`: all else.
     """
 
-    kind: Literal["erasure.replay"]
+    kind: Literal["erasure.replay"] = "erasure.replay"
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     purpose: Annotated[Literal["test", "restore", "recover", "by_hand"], about("for what it was restored")]
     result: Literal["PROVEN", "ERASED", "FAILED"]
     reason: Reason = None
@@ -118,10 +118,10 @@ class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
 class ErasureReview(Record, frozen=True, kw_only=True, gc=False):
     """Somebody has looked at data that left quarantine though erased people may be in it, and answers for it."""
 
-    kind: Literal["erasure.review"]
+    kind: Literal["erasure.review"] = "erasure.review"
     plan: OfPlan
     asset: OfAsset
-    version: Literal[4]
+    version: Literal[4] = 4
     of: Annotated[Count, about("the record of the replay, by number")]
     why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]
     tenant: Tenant = "default"
@@ -132,10 +132,10 @@ class ErasureNobody(Record, frozen=True, kw_only=True, gc=False):
     """Somebody states of an entry of the register that nobody is to be found by it in any snapshot, and answers for
     it. It is replayed all the same, and the statement is over once a replay finds somebody."""
 
-    kind: Literal["erasure.nobody"]
+    kind: Literal["erasure.nobody"] = "erasure.nobody"
     plan: OfPlan
     asset: OfAsset
-    version: Literal[4]
+    version: Literal[4] = 4
     entry: EntryId
     missing: Annotated[Count, about("replays by then that did not find it in a snapshot from before")] = 0
     why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]

@@ -47,9 +47,9 @@ class ExaminedSecret(Value, frozen=True, kw_only=True, gc=False):
 class PlanExamined(Record, frozen=True, kw_only=True, gc=False):
     """How a plan's secrets are kept, and how its repositories and sources are reached."""
 
-    kind: Literal["plan.examined"]
+    kind: Literal["plan.examined"] = "plan.examined"
     plan: OfPlan
-    version: Literal[4]
+    version: Literal[4] = 4
     site: Annotated[str | None, about("where the source stands, as the plan says")] = None
     repositories: Annotated[
         dict[str, ExaminedRepository],

@@ -70,9 +70,9 @@ ForTenant = Annotated[
 class IncidentOpened(Record, frozen=True, kw_only=True, gc=False):
     """An incident is open, from now on; or (`reopens`) once more. `by` is what opened it: a person, or a recovery."""
 
-    kind: Literal["incident.opened"]
+    kind: Literal["incident.opened"] = "incident.opened"
     plan: OfPlan
-    version: Literal[4]
+    version: Literal[4] = 4
     incident: IncidentId
     by: Literal["person", "recover", "runbook", "restore"]
     kinds: Kinds
@@ -96,9 +96,9 @@ class IncidentNoted(Record, frozen=True, kw_only=True, gc=False):
     notifications are `not_due`, as a person says who answers for that; `clocks` that count from now on as well; or how
     it was `assessed`: what was breached, as what risk, and how many it concerns."""
 
-    kind: Literal["incident.noted"]
+    kind: Literal["incident.noted"] = "incident.noted"
     plan: OfPlan
-    version: Literal[4]
+    version: Literal[4] = 4
     incident: IncidentId
     what: Literal["note", "recovery", "not_due", "clocks", "assessed"]
     recovery: Annotated[str | None, about("the run")] = None
@@ -128,9 +128,9 @@ class DueThen(Value, frozen=True, kw_only=True, gc=False):
 class IncidentFiled(Record, frozen=True, kw_only=True, gc=False):
     """A person says that a notification was filed, when, and by which receipt. ccdr files nothing itself."""
 
-    kind: Literal["incident.filed"]
+    kind: Literal["incident.filed"] = "incident.filed"
     plan: OfPlan
-    version: Literal[4]
+    version: Literal[4] = 4
     incident: IncidentId
     clock: Word
     filed_at: Time
@@ -146,9 +146,9 @@ class IncidentClosed(Record, frozen=True, kw_only=True, gc=False):
     """An incident is over, as GDPR 33(5) wants it documented: its cause, its effects, what was done. After a
     `rehearsal` or a `false_alarm` nothing is to be notified."""
 
-    kind: Literal["incident.closed"]
+    kind: Literal["incident.closed"] = "incident.closed"
     plan: OfPlan
-    version: Literal[4]
+    version: Literal[4] = 4
     incident: IncidentId
     cause: Cause
     effects_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart: its effects")]

@@ -22,8 +22,8 @@ class PredecessorLedger(Value, frozen=True, kw_only=True, gc=False):
 class LedgerBegin(Record, frozen=True, kw_only=True, gc=False):
     """Which ledger this is, from record `from` on."""
 
-    kind: Literal["ledger.begin"]
-    version: Literal[4]
+    kind: Literal["ledger.begin"] = "ledger.begin"
+    version: Literal[4] = 4
     ledger: LedgerId
     since: int = field(name="from")
     installation: Annotated[str, about("a digest that tells this state directory, on this host, from others")]
@@ -33,8 +33,8 @@ class LedgerBegin(Record, frozen=True, kw_only=True, gc=False):
 class LedgerLost(Record, frozen=True, kw_only=True, gc=False):
     """A repository tells of a ledger of this installation's that this one does not follow."""
 
-    kind: Literal["ledger.lost"]
-    version: Literal[4]
+    kind: Literal["ledger.lost"] = "ledger.lost"
+    version: Literal[4] = 4
     ledger: LedgerId
     last_seq: Count
     last_head: Digest
@@ -43,8 +43,8 @@ class LedgerLost(Record, frozen=True, kw_only=True, gc=False):
 class LedgerAcknowledged(Record, frozen=True, kw_only=True, gc=False):
     """Somebody answers for it that these ledgers are gone, or what lines of this one told that were changed."""
 
-    kind: Literal["ledger.acknowledged"]
-    version: Literal[4]
+    kind: Literal["ledger.acknowledged"] = "ledger.acknowledged"
+    version: Literal[4] = 4
     ledgers: list[LedgerId]
     spoilt: Annotated[list[int], about("the numbers of the records that say that such a line was set aside")] = []
     why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]
@@ -53,8 +53,8 @@ class LedgerAcknowledged(Record, frozen=True, kw_only=True, gc=False):
 class LedgerLinked(Record, frozen=True, kw_only=True, gc=False):
     """These ledgers were brought back, and lie beside this one."""
 
-    kind: Literal["ledger.linked"]
-    version: Literal[4]
+    kind: Literal["ledger.linked"] = "ledger.linked"
+    version: Literal[4] = 4
     ledgers: list[LedgerId]
     records: Count
     head: Digest
@@ -65,8 +65,8 @@ class LedgerLinked(Record, frozen=True, kw_only=True, gc=False):
 class LedgerCollected(Record, frozen=True, kw_only=True, gc=False):
     """Another host's ledger was taken in, or more of it: it lies beside this one, and is read with it."""
 
-    kind: Literal["ledger.collected"]
-    version: Literal[4]
+    kind: Literal["ledger.collected"] = "ledger.collected"
+    version: Literal[4] = 4
     ledger: LedgerId
     of_host: Annotated[str, about("whose it is, by its last record")]
     records: Annotated[Count, about("it had then")]
@@ -81,8 +81,8 @@ class LedgerCollected(Record, frozen=True, kw_only=True, gc=False):
 class LedgerCompared(Record, frozen=True, kw_only=True, gc=False):
     """What the snapshots in a plan's repository attest of this ledger."""
 
-    kind: Literal["ledger.compared"]
-    version: Literal[4]
+    kind: Literal["ledger.compared"] = "ledger.compared"
+    version: Literal[4] = 4
     result: Literal["AGREES", "DIFFERS"]
     reason: Reason = None
     snapshots: Annotated[Count, about("that attest it")]

@@ -12,9 +12,9 @@ class LockExtended(Record, frozen=True, kw_only=True, gc=False):
     """What a repository is made of (packs, index, snapshots, keys, config; of the shipped log, too) is locked for as
     long as the plan says. No object was read for it. `PARTIAL`: its time was up, and the next one goes on."""
 
-    kind: Literal["lock.extended"]
+    kind: Literal["lock.extended"] = "lock.extended"
     plan: OfPlan
-    version: Literal[4]
+    version: Literal[4] = 4
     repository: Where
     result: Literal["DONE", "PARTIAL", "FAILED"]
     reason: Reason = None

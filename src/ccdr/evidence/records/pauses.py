@@ -24,9 +24,9 @@ from ccdr.evidence.records.values import (
 class PauseBegin(Record, frozen=True, kw_only=True, gc=False):
     """A plan's scheduled work, its shipping and its upkeep stand still from now on, until a time or a `pause.end`."""
 
-    kind: Literal["pause.begin"]
+    kind: Literal["pause.begin"] = "pause.begin"
     plan: OfPlan
-    version: Literal[4]
+    version: Literal[4] = 4
     until: Time
     why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]
     boot: Annotated[Digest | None, about("tells the start of this machine from others; null where it has no such id")]
@@ -39,9 +39,9 @@ class PauseBegin(Record, frozen=True, kw_only=True, gc=False):
 class PauseEnd(Record, frozen=True, kw_only=True, gc=False):
     """Somebody ended a plan's pauses before their time. Of one that ended by itself there is no such record."""
 
-    kind: Literal["pause.end"]
+    kind: Literal["pause.end"] = "pause.end"
     plan: OfPlan
-    version: Literal[4]
+    version: Literal[4] = 4
     of: Annotated[list[Count], about("the records of the pauses that this ended, by number")]
     why_sha256: Annotated[Digest | None, about("of a salt, a newline and the words, kept apart")] = None
     boot: Annotated[Digest | None, about("as of its begin")] = None
@@ -53,8 +53,8 @@ class PauseEnd(Record, frozen=True, kw_only=True, gc=False):
 class SkippedRuns(Record, frozen=True, kw_only=True, gc=False):
     """Due times, from `first_due` to `due`, for which nothing was begun since the plan was paused then."""
 
-    kind: Literal["skipped"]
-    version: Literal[4]
+    kind: Literal["skipped"] = "skipped"
+    version: Literal[4] = 4
     verb: Verb
     due: Time
     first_due: Time

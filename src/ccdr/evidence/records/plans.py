@@ -128,8 +128,8 @@ class PlanVersion(Record, frozen=True, kw_only=True, gc=False):
     """A plan, or a restore test that it names, is another than before: in force from here on. Without assets: the plan
     is no more."""
 
-    kind: Literal["plan.version"]
-    version: Literal[4]
+    kind: Literal["plan.version"] = "plan.version"
+    version: Literal[4] = 4
     digest: Annotated[Digest, about("of the lines that sha256sum writes of its files, in the order of their names")]
     predecessor: Predecessor | None
     files: Annotated[dict[str, Digest], about("SHA-256 of each file, by its name")]
@@ -139,8 +139,8 @@ class PlanVersion(Record, frozen=True, kw_only=True, gc=False):
 class PlanStored(Record, frozen=True, kw_only=True, gc=False):
     """A version's files were stored in the plan's repository."""
 
-    kind: Literal["plan.stored"]
-    version: Literal[4]
+    kind: Literal["plan.stored"] = "plan.stored"
+    version: Literal[4] = 4
     digest: Digest
     snapshot: Digest
     repository: Annotated[Digest, about("SHA-256 of the repository's address")]

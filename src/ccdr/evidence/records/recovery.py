@@ -66,10 +66,10 @@ class PlannedAsset(Value, frozen=True, kw_only=True, gc=False):
 class RecoverStart(Start, frozen=True, kw_only=True, gc=False):
     """A recovery has begun, or has gone on (`resumes`). Without an end it crashed, or is still at work."""
 
-    kind: Literal["recover.start"]
+    kind: Literal["recover.start"] = "recover.start"
     plan: OfPlan
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     trigger: RecordedTrigger = RecordedTrigger(by="command")
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     moment: Annotated[Time | None, about("to which it was to go; null: the latest state of each asset")] = None
@@ -127,10 +127,10 @@ class RecoveryRto(Value, frozen=True, kw_only=True, gc=False):
 class RecoverEnd(End, frozen=True, kw_only=True, gc=False):
     """A recovery has ended, or was stopped: `paused_by_failed_step` can be gone on with."""
 
-    kind: Literal["recover.end"]
+    kind: Literal["recover.end"] = "recover.end"
     plan: OfPlan
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     state: Literal["done", "paused_by_failed_step", "failed"]
     reason: Reason = None
     moment: Time | None = None

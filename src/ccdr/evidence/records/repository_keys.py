@@ -32,24 +32,24 @@ class KeyChanged(Record, frozen=True, kw_only=True, gc=False):
 class KeyAdded(KeyChanged, frozen=True, kw_only=True, gc=False):
     """Another password opens a repository from now on; it was tried."""
 
-    kind: Literal["repository.key.added"]
-    version: Literal[4]
+    kind: Literal["repository.key.added"] = "repository.key.added"
+    version: Literal[4] = 4
 
 
 class KeyRemoved(KeyChanged, frozen=True, kw_only=True, gc=False):
     """A password opens a repository no more. Where the store keeps versions, an old version of the key file still does:
     the master key did not change."""
 
-    kind: Literal["repository.key.removed"]
-    version: Literal[4]
+    kind: Literal["repository.key.removed"] = "repository.key.removed"
+    version: Literal[4] = 4
 
 
 class PasswordMade(Record, frozen=True, kw_only=True, gc=False):
     """ccdr made a repository's password, of 256 random bits: where it opens a repository, a fast key may, too."""
 
-    kind: Literal["repository.password.made"]
+    kind: Literal["repository.password.made"] = "repository.password.made"
     plan: OfPlan
-    version: Literal[4]
+    version: Literal[4] = 4
     password: Annotated[Digest, about("SHA-256 of 'ccdr: repository password', a line feed, and the password")]
     tenant: Tenant = "default"
     who: RecordedUser | None = None
@@ -67,9 +67,9 @@ class SwitchedKey(Value, frozen=True, kw_only=True, gc=False):
 class KeySwitched(Record, frozen=True, kw_only=True, gc=False):
     """The file that a plan takes its password from holds another one."""
 
-    kind: Literal["repository.key.switched"]
+    kind: Literal["repository.key.switched"] = "repository.key.switched"
     plan: OfPlan
-    version: Literal[4]
+    version: Literal[4] = 4
     opens: Annotated[list[SwitchedKey], about("the repositories that it opens")]
     tenant: Tenant = "default"
     who: RecordedUser | None = None

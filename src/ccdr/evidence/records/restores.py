@@ -38,11 +38,11 @@ class TestStart(Start, frozen=True, kw_only=True, gc=False):
 
     __test__ = False  # its name must not make pytest collect it
 
-    kind: Literal["restore_test.start"]
+    kind: Literal["restore_test.start"] = "restore_test.start"
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     restore_tests: Annotated[dict[str, Digest], about("SHA-256 of each file of checks, by its name")]
     selection: Selected
@@ -211,11 +211,11 @@ class TestEnd(End, frozen=True, kw_only=True, gc=False):
 
     __test__ = False
 
-    kind: Literal["restore_test.end"]
+    kind: Literal["restore_test.end"] = "restore_test.end"
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     verdict: Annotated[Literal["PASS", "FAIL", "INCONCLUSIVE", "SKIPPED"], about("FAIL: the backup is bad")]
     reason: Reason = None
     repository: Repository = None
@@ -265,11 +265,11 @@ class RestoreTarget(Value, frozen=True, kw_only=True, gc=False):
 class RestoreStart(Start, frozen=True, kw_only=True, gc=False):
     """A restore for real has begun. Without an end it crashed, or is still at work."""
 
-    kind: Literal["restore.start"]
+    kind: Literal["restore.start"] = "restore.start"
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     trigger: RecordedTrigger = RecordedTrigger(by="command")
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     snapshot: Annotated[Digest | None, about("its id")] = None
@@ -304,11 +304,11 @@ class RestoredParts(Value, frozen=True, kw_only=True, gc=False):
 class RestoreEnd(End, frozen=True, kw_only=True, gc=False):
     """A restore for real has ended. `REFUSED`: nothing was done."""
 
-    kind: Literal["restore.end"]
+    kind: Literal["restore.end"] = "restore.end"
     plan: OfPlan
     asset: OfAsset
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     result: Literal["RESTORED", "FAILED", "REFUSED"]
     reason: Reason = None
     snapshot: RestoredSnapshot | None = None

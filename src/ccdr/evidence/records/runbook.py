@@ -44,10 +44,10 @@ class RunbookStepOf(Value, frozen=True, kw_only=True, gc=False):
 class RunbookStart(Start, frozen=True, kw_only=True, gc=False):
     """A runbook has begun; or another host has taken it over, and goes on with the same run."""
 
-    kind: Literal["runbook.start"]
+    kind: Literal["runbook.start"] = "runbook.start"
     plan: OfPlan
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     trigger: RecordedTrigger
     runbook_sha256: Annotated[Digest, about("SHA-256 of all its steps, as canonical JSON")]
@@ -67,10 +67,10 @@ class RunbookStart(Start, frozen=True, kw_only=True, gc=False):
 class RunbookStep(Record, frozen=True, kw_only=True, gc=False):
     """A step has come to a state. `WAITING`: for a person, where none was there."""
 
-    kind: Literal["runbook.step"]
+    kind: Literal["runbook.step"] = "runbook.step"
     plan: OfPlan
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     tenant: Tenant = "default"
     who: RecordedUser | None = None
     step: Word
@@ -102,10 +102,10 @@ class RunbookEnd(End, frozen=True, kw_only=True, gc=False):
     """A runbook has ended: all its steps are done, skipped or not taken; or somebody has ended it before; or another
     host goes on with it. What was skipped, or failed and was passed over, is a deviation."""
 
-    kind: Literal["runbook.end"]
+    kind: Literal["runbook.end"] = "runbook.end"
     plan: OfPlan
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     result: Literal["DONE", "ABANDONED", "TAKEN_OVER"]
     reason: Reason = None
     words_sha256: Words = None

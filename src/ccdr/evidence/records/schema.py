@@ -21,6 +21,7 @@ def schema_of(kind: str) -> dict[str, Any]:
     parts: dict[str, dict[str, Any]] = schema["$defs"]
     whole = parts.pop(definition.__name__)
     whole["properties"] |= {"kind": {"const": kind}, "version": {"const": version}}
+    whole["required"] = _required(whole)
     return {
         "$schema": DIALECT,
         "$id": f"urn:ccdr:record:{kind}:{version}",
@@ -31,6 +32,14 @@ def schema_of(kind: str) -> dict[str, Any]:
     }
 
 
+def _required(whole: dict[str, Any]) -> list[str]:
+    """A line has all of its envelope, which only what is yet to be written lacks."""
+    always = {*whole.get("required", ()), *Record.__struct_fields__}
+    for name in Record.__struct_fields__:
+        whole["properties"][name].pop("default", None)
+    return [name for name in whole["properties"] if name in always]
+
+
 def schemas() -> dict[str, dict[str, Any]]:
     """All of them, by kind."""
     return {kind: schema_of(kind) for kind in KINDS}
@@ -39,7 +48,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 def envelope_schema() -> dict[str, Any]:
     """Of what every record begins with."""
     schema: dict[str, Any] = msgspec.json.schema(Record)["$defs"][Record.__name__]
-    return schema
+    return schema | {"required": _required(schema)}
 
 
 def described(definition: type[Record]) -> str:

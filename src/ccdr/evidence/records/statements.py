@@ -404,7 +404,7 @@ def _record(name: str, kind: str, of: type[Statement], told: str, **more: Any) -
     """The definition of a record that holds such a statement's values, and `more`: types, with a default in a pair."""
     held = {f.name: f.type if f.required else (f.type, f.default) for f in msgspec.structs.fields(of)}
     beside = [(key, *one) if isinstance(one, tuple) else (key, one) for key, one in (held | more).items()]
-    fields: list[Any] = [("kind", Literal[kind]), ("version", Literal[4]), *beside]
+    fields: list[Any] = [("kind", Literal[kind], kind), ("version", Literal[4], 4), *beside]
     made: type[Any] = msgspec.defstruct(
         name,
         [*fields, ("who", RecordedUser | None, None)],

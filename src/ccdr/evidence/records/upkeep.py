@@ -35,10 +35,10 @@ from ccdr.evidence.records.values import (
 class PruneStart(Start, frozen=True, kw_only=True, gc=False):
     """A prune of a plan's repository has begun."""
 
-    kind: Literal["prune.start"]
+    kind: Literal["prune.start"] = "prune.start"
     plan: OfPlan
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     trigger: RecordedTrigger
 
@@ -64,10 +64,10 @@ class HeldBack(Value, frozen=True, kw_only=True, gc=False):
 class PruneEnd(End, frozen=True, kw_only=True, gc=False):
     """A prune has ended."""
 
-    kind: Literal["prune.end"]
+    kind: Literal["prune.end"] = "prune.end"
     plan: OfPlan
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     result: Literal["DONE", "FAILED"]
     reason: Reason = None
     removed: list[Removed]
@@ -85,10 +85,10 @@ class PruneEnd(End, frozen=True, kw_only=True, gc=False):
 class CheckStart(Start, frozen=True, kw_only=True, gc=False):
     """A check of a plan's repository has begun: of one part of its data, or of all of it (`part` is 0 then)."""
 
-    kind: Literal["check.start"]
+    kind: Literal["check.start"] = "check.start"
     plan: OfPlan
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     plan_sha256: Annotated[Digest, about("SHA-256 of the plan's file")]
     trigger: RecordedTrigger
     part: Count
@@ -99,10 +99,10 @@ class CheckStart(Start, frozen=True, kw_only=True, gc=False):
 class CheckEnd(End, frozen=True, kw_only=True, gc=False):
     """A check of a repository has ended. `covered` parts were read and found clean in the present cycle."""
 
-    kind: Literal["check.end"]
+    kind: Literal["check.end"] = "check.end"
     plan: OfPlan
     run: OfRun
-    version: Literal[4]
+    version: Literal[4] = 4
     result: Literal["CLEAN", "DAMAGED", "INCONCLUSIVE"]
     reason: Reason = None
     repository: Repository = None
@@ -126,8 +126,8 @@ class CheckEnd(End, frozen=True, kw_only=True, gc=False):
 class MissedRuns(Record, frozen=True, kw_only=True, gc=False):
     """Due times that passed without a try, from `first_due` to `due`."""
 
-    kind: Literal["missed"]
-    version: Literal[4]
+    kind: Literal["missed"] = "missed"
+    version: Literal[4] = 4
     verb: Verb
     due: Time
     first_due: Time
@@ -140,8 +140,8 @@ class MissedRuns(Record, frozen=True, kw_only=True, gc=False):
 class NotBegun(Record, frozen=True, kw_only=True, gc=False):
     """What was due, was tried, and could not even begin."""
 
-    kind: Literal["not_begun"]
-    version: Literal[4]
+    kind: Literal["not_begun"] = "not_begun"
+    version: Literal[4] = 4
     verb: Verb
     due: Time
     reason: Reason
@@ -153,8 +153,8 @@ class NotBegun(Record, frozen=True, kw_only=True, gc=False):
 class Duties(Record, frozen=True, kw_only=True, gc=False):
     """What this host's runs are asked for, from now on: `verbs`, of which these were `gained` and those `lost`."""
 
-    kind: Literal["duties"]
-    version: Literal[4]
+    kind: Literal["duties"] = "duties"
+    version: Literal[4] = 4
     verbs: list[Verb]
     gained: list[Verb]
     lost: list[Verb]
@@ -166,8 +166,8 @@ class Duties(Record, frozen=True, kw_only=True, gc=False):
 class SandboxReap(Record, frozen=True, kw_only=True, gc=False):
     """What a crash had left was removed: containers, volumes, scratch, by name."""
 
-    kind: Literal["sandbox.reap"]
-    version: Literal[4]
+    kind: Literal["sandbox.reap"] = "sandbox.reap"
+    version: Literal[4] = 4
     removed: list[str]
     left_behind: Sentences = []
     who: RecordedUser | None = None
@@ -176,8 +176,8 @@ class SandboxReap(Record, frozen=True, kw_only=True, gc=False):
 class Ack(Record, frozen=True, kw_only=True, gc=False):
     """A trouble was acknowledged at one place until a time, or that was ended."""
 
-    kind: Literal["ack"]
-    version: Literal[4]
+    kind: Literal["ack"] = "ack"
+    version: Literal[4] = 4
     code: Annotated[str, about("the trouble's code, as BACKUP_LATE")]
     act: Literal["begun", "ended"]
     until: Time
@@ -201,8 +201,8 @@ class LedgerRecovered(Record, frozen=True, kw_only=True, gc=False):
     """The last line was no record, and was set aside in `file`: what a crashed writer left of one; or, `spoilt`, a
     whole line that somebody, or the disk, has changed."""
 
-    kind: Literal["ledger.recovered"]
-    version: Literal[4]
+    kind: Literal["ledger.recovered"] = "ledger.recovered"
+    version: Literal[4] = 4
     file: str
     segment: str
     bytes: Bytes
@@ -213,8 +213,8 @@ class LedgerRecovered(Record, frozen=True, kw_only=True, gc=False):
 class LedgerVerified(Record, frozen=True, kw_only=True, gc=False):
     """The whole ledger was verified, up to `head`, and the summary of it compared."""
 
-    kind: Literal["ledger.verified"]
-    version: Literal[4]
+    kind: Literal["ledger.verified"] = "ledger.verified"
+    version: Literal[4] = 4
     result: Literal["HOLDS", "BROKEN"]
     reason: Reason = None
     records: Count
@@ -227,8 +227,8 @@ class LedgerVerified(Record, frozen=True, kw_only=True, gc=False):
 class StateMigrated(Record, frozen=True, kw_only=True, gc=False):
     """The state directory was brought to a newer format; `copy` is what it was before."""
 
-    kind: Literal["state.migrated"]
-    version: Literal[4]
+    kind: Literal["state.migrated"] = "state.migrated"
+    version: Literal[4] = 4
     before: int = field(name="from")
     to: int
     copy: str

@@ -58,20 +58,21 @@ class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=Fa
 
 
 class Record(Value, frozen=True, kw_only=True, gc=False):
-    """What every record begins with."""
+    """What every record begins with. The ledger gives number, hash, time, host and account when it writes it: what is
+    yet to be written has none."""
 
-    seq: Annotated[int, Meta(ge=1, description="its number, from 1, without a gap")]
-    prev: Annotated[Digest, about("SHA-256 of the line before, newline included; 64 zeros for the first")]
+    seq: Annotated[int, Meta(ge=1, description="its number, from 1, without a gap")] = 0
+    prev: Annotated[Digest, about("SHA-256 of the line before, newline included; 64 zeros for the first")] = ""
     time: Annotated[
         datetime, Meta(tz=True, extra_json_schema=_like("Z$", "when it was written, RFC 3339, UTC, with microseconds"))
-    ]
-    host: Annotated[str, about("the name of the machine that wrote it")]
-    actor: Annotated[str, about("the login name that ccdr ran as; `alice as root` under sudo, as a claim")]
-    kind: Annotated[str, about("what it tells; the sections below")]
-    plan: Annotated[str | None, about("the plan that it is about")]
-    asset: Annotated[str | None, about("the asset that it is about; null: the plan, or the host")]
-    run: Annotated[str | None, about("what a run's records have in common")]
-    version: Annotated[int, about("of its kind's definition")]
+    ] = datetime.min
+    host: Annotated[str, about("the name of the machine that wrote it")] = ""
+    actor: Annotated[str, about("the login name that ccdr ran as; `alice as root` under sudo, as a claim")] = ""
+    kind: Annotated[str, about("what it tells; the sections below")] = ""
+    plan: Annotated[str | None, about("the plan that it is about")] = None
+    asset: Annotated[str | None, about("the asset that it is about; null: the plan, or the host")] = None
+    run: Annotated[str | None, about("what a run's records have in common")] = None
+    version: Annotated[int, about("of its kind's definition")] = 0
 
 
 class Unread(Record, frozen=True, kw_only=True, gc=False):

@@ -10,17 +10,18 @@ import msgspec
 
 from ccdr.evidence.records.built import built, fields_of
 from ccdr.evidence.records.registry import KINDS, VERSIONS
-from ccdr.evidence.records.values import misfits
+from ccdr.evidence.records.values import Record, misfits
 
 _AT = re.compile(r"at `(\$[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
-_NOUGHT = {
+# Of the envelope, what the ledger gives.
+SEAL = {
     "seq": 1,
     "prev": "0" * 64,
     "time": "1970-01-01T00:00:00Z",
     "host": "",
     "actor": "",
-}  # of the envelope, what the ledger gives
+}
 
 
 def written(
@@ -30,18 +31,32 @@ def written(
 
     ValueError for a kind that there is no definition of, and for a body that is not as it says.
     """
-    definition = KINDS.get(kind)
-    if definition is None:
+    if kind not in KINDS:
         raise ValueError(f"no record is of the kind {kind}: it has no definition in ccdr.records")
     named = {"kind": kind, "plan": plan, "asset": asset, "run": run, "version": VERSIONS[kind]}
+    return _held({**named, **body}, KINDS[kind])
+
+
+def plain(record: Record) -> dict[str, Any]:
+    """The same of a record that is yet to be written: the envelope that the ledger gives is left out."""
+    return _held(unsealed(record), type(record))
+
+
+def unsealed(record: Record) -> dict[str, Any]:
+    """A record's values as plain ones, but for what the ledger gives it."""
+    values: dict[str, Any] = msgspec.to_builtins(record)
+    return {key: value for key, value in values.items() if key not in SEAL}
+
+
+def _held(values: Mapping[str, object], definition: type[Record]) -> dict[str, Any]:
+    kind = values["kind"]
     try:
-        record = msgspec.convert({**_NOUGHT, **named, **body}, built(definition))
+        record = msgspec.convert({**SEAL, **values}, built(definition))
     except msgspec.ValidationError as why:
         raise ValueError(f"a record of the kind {kind} does not hold this: {_where_wrong(str(why))}") from None
     if wrong := list(misfits(record, fields_of(definition), "$")):
         raise ValueError(f"a record of the kind {kind} does not hold this: another value at {', '.join(wrong)}")
-    values: dict[str, Any] = msgspec.to_builtins(record)
-    return {key: value for key, value in values.items() if key not in _NOUGHT}
+    return unsealed(record)
 
 
 def _where_wrong(why: str) -> str:

@@ -10,6 +10,7 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import BACKUP_END, BACKUP_START, STORED
 from ccdr.evidence.lineage.comparing import keep
 from ccdr.evidence.lineage.own_records import installation
+from ccdr.evidence.records.backups import BackupStart
 from ccdr.host.files import remove_tree
 from ccdr.jobs.attest import compared
 from ccdr.jobs.backup.attempt import BackupRun
@@ -52,11 +53,11 @@ def backup(
         credentials = run.directory("credentials")
         services.write_credentials(job, credentials)
         recorded = RecordedRun(services, job.loaded, job.asset, run.id, trigger, (BACKUP_START, BACKUP_END))
-        about: dict[str, object] = {"engine": job.engine.engine_name, "method": job.engine.method}
-        if member is not None:
-            about["group"] = {"name": member.group.name, "run": member.group.run}
         of = JobRun(job, services, repo, run, progress)
-        attempt = BackupRun(of, credentials, result, member, recorded.begin(about))
+        begun = recorded.started(
+            BackupStart, engine=job.engine.engine_name, method=job.engine.method, group=result.ended().group
+        )
+        attempt = BackupRun(of, credentials, result, member, begun)
         with recorded.attempt(partial(failed, of, result)):
             attempt.carry_out()
         with recorded.conclusion():  # it was stored, or it was not
@@ -80,7 +81,7 @@ def backup(
                 with contextlib.suppress(CcdrError):
                     result.notes += _contradicted(job, services, attempt.storing.listed)
                     result.notes += _by_turns(job, services, attempt.storing.listed)
-            result.record = recorded.end(result.body())
+            result.record = recorded.ended(result.ended())
             with contextlib.suppress(CcdrError):
                 keep(services.state, services.ledger)
     return result

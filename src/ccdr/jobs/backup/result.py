@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
+
+from msgspec import UNSET
 
 from ccdr.evidence.history.kinds import FAILED, STORED
+from ccdr.evidence.records.backups import BackupEnd, RecordedGrowth, StoredSnapshot
+from ccdr.evidence.records.values import GroupOf, RecordedTls, Repository
+from ccdr.jobs.recorded import document
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import (
     Exit,
 )
 from ccdr.model.leaps import Growth, Sign
 from ccdr.model.tls import Tls
-from ccdr.model.values import GroupRun, RecordRef, Snapshot, rfc3339, source_digest
+from ccdr.model.values import GroupRun, RecordRef, Snapshot, source_digest
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,12 @@ class BackupResult:
     plan: str
     asset: str
     run: str
-    result: str = FAILED
+    result: Literal["STORED", "FAILED"] = FAILED
     reason: str | None = None
     hint: str | None = None
     words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
-    repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it failed
-    source: str | None = None  # `away`, where that is why it failed: nobody answers there
+    repository: Repository = None  # missing, closed, unavailable or damaged, where that is why it failed
+    source: Literal["away"] | None = None  # `away`, where that is why it failed: nobody answers there
     snapshot: Snapshot | None = None
     log: dict[str, str | None] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
     group: GroupRun | None = None
@@ -51,7 +57,9 @@ class BackupResult:
     phases: dict[str, float] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     tls: Tls | None = None  # how the source's client was connected; None where that is not encrypted, or not told
-    beside: str | None = None  # the repository lies on the source's own disk, or machine: see nearby.py
+    beside: Literal["disk", "machine"] | None = (
+        None  # the repository lies on the source's own disk, or machine: see nearby.py
+    )
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)  # of the capture, as the plan says
     findings: list[str] = field(default_factory=list)
@@ -70,44 +78,49 @@ class BackupResult:
             stored = replace(stored, added=stored.added + self.growth.added, packed=stored.packed + self.growth.packed)
         self.growth = stored
 
-    def body(self) -> dict[str, object]:
-        """For the ledger, and (with its record) for `--json`."""
-        s, shown = self.snapshot, None
-        if s is not None:
-            shown = {
-                "id": s.id,
-                "consistent_point": rfc3339(s.consistent_point),
-                "bytes": s.bytes,
-                "manifest_sha256": s.manifest_sha256,
-                "source_sha256": source_digest(s.source),
-                **self.log,
-                **({"upon": [needed.id for needed in s.upon]} if s.upon else {}),
-            }
-        return {
-            "result": self.result,
-            "reason": self.reason,
-            "hint": self.hint,
-            **({"repository": self.repository} if self.repository else {}),
-            **({"source": self.source} if self.source else {}),
-            "snapshot": shown,
-            "group": self.group and {"name": self.group.name, "run": self.group.run},
-            "added_bytes": self.added,
-            **({"growth": asdict(self.growth)} if self.growth else {}),
-            **({"canaries": self.canaries} if self.canaries else {}),
-            **({"tls": self.tls.body()} if self.tls else {}),
-            **({"suspect": [sign.value for sign in self.suspect]} if self.suspect else {}),
-            "server": self.server,
-            **({"made_by_recovery": True} if self.made_by_recovery else {}),
-            "clock_skew_s": self.skew,
-            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
-            "tools": self.tools,
-            "beside_source": self.beside,
-            "notes": self.notes,
-            **({"left_out": self.left_out} if self.left_out else {}),
-            "findings": self.findings,
-            "left_behind": self.left_behind,
-        }
+    def ended(self) -> BackupEnd:
+        """For the ledger, and (with where it stands there) for `--json`."""
+        return BackupEnd(
+            plan=self.plan,
+            asset=self.asset,
+            run=self.run,
+            result=self.result,
+            reason=self.reason,
+            hint=self.hint,
+            repository=self.repository,
+            source=self.source,
+            snapshot=self._stored(),
+            group=GroupOf(name=self.group.name, run=self.group.run) if self.group else None,
+            added_bytes=self.added,
+            growth=RecordedGrowth(**asdict(self.growth)) if self.growth else None,
+            canaries=self.canaries,
+            suspect=[sign.value for sign in self.suspect],
+            server=self.server,
+            made_by_recovery=self.made_by_recovery,
+            tls=RecordedTls(**asdict(self.tls)) if self.tls else None,
+            clock_skew_s=self.skew,
+            phases={name: round(seconds, 3) for name, seconds in self.phases.items()},
+            tools=self.tools,
+            beside_source=self.beside,
+            notes=self.notes,
+            left_out=self.left_out,
+            findings=self.findings,
+            left_behind=self.left_behind,
+        )
+
+    def _stored(self) -> StoredSnapshot | None:
+        s = self.snapshot
+        if s is None:
+            return None
+        return StoredSnapshot(
+            id=s.id,
+            consistent_point=s.consistent_point,
+            bytes=s.bytes,
+            manifest_sha256=s.manifest_sha256,
+            source_sha256=source_digest(s.source),
+            needed_from=self.log.get("needed_from", UNSET),
+            upon=[needed.id for needed in s.upon],
+        )
 
     def as_json(self) -> dict[str, object]:
-        record = self.record and self.record.as_json()
-        return {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "record": record}
+        return document(self.ended(), self.record)
