@@ -7,19 +7,17 @@ from collections.abc import Sequence
 import click
 
 from ccdr.cli.output import word
+from ccdr.model.errors import Exit
 from ccdr.model.trouble import Problem, Trouble, next_step
 from ccdr.model.values import rfc3339
 
 
 def tell_ledger_problems(problems: Sequence[Problem]) -> None:
-    from ccdr.evidence.acknowledged import UNDECIDED
-
     for problem in problems:
         answered = (Trouble.LEDGER_LOST, Trouble.LEDGER_SPOILT)  # somebody may answer for these, once and for all
         to_type = f" [{problem.trouble.name}]" if problem.trouble in answered else ""
-        click.echo(
-            f"ledger: {word('INCONCLUSIVE' if problem.trouble in UNDECIDED else 'FAIL')}: {problem.text}{to_type}"
-        )
+        verdict = "INCONCLUSIVE" if problem.trouble.row.exit is Exit.NOT_CARRIED_OUT else "FAIL"
+        click.echo(f"ledger: {word(verdict)}: {problem.text}{to_type}")
         click.echo(f"  → {next_step(problem.trouble, 'PLAN', None)}")
 
 

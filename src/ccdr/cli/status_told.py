@@ -11,7 +11,7 @@ import click
 from ccdr.cli.ledger_problems import tell_anchors, tell_attestations, tell_ledger_problems, tell_left
 from ccdr.cli.output import table, word
 from ccdr.model.errors import CcdrError
-from ccdr.model.trouble import Problem, Trouble, next_step
+from ccdr.model.trouble import FAILED_TESTS, Problem, Trouble, next_step
 from ccdr.model.values import Achieved, human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ccdr.jobs.attest import LedgerCopy
     from ccdr.jobs.daily_verification import Finding
     from ccdr.jobs.services import Services
-
-FAILED_TEST = frozenset((Trouble.NEWER_FAILED, Trouble.TEST_FAILED, Trouble.LOG_FAILED))
 
 
 def tell(seen: Seen) -> None:
@@ -138,10 +136,8 @@ def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None
 
 def coded(wrong: Problem) -> str:
     """What to type to acknowledge it, where it can be; and what it only follows from."""
-    from ccdr.evidence.acknowledged import can_be
-
     follows = f"by {wrong.because.name}" if wrong.because else ""
-    codes = ", ".join(filter(None, (wrong.trouble.name if can_be(wrong.trouble) else "", follows)))
+    codes = ", ".join(filter(None, (wrong.trouble.name if wrong.trouble.row.no_ack is None else "", follows)))
     return f" [{codes}]" if codes else ""
 
 
@@ -168,7 +164,7 @@ def last_test_of(status: AssetStatus) -> str:
     test = status.last_test or {}
     verdict = str(test.get("verdict", "-"))
     newer = verdict == "FAIL" and (test.get("snapshot") or {}).get("verdict") == "PASS"
-    stands = any(p.trouble in FAILED_TEST for p in status.wrong)
+    stands = any(p.trouble in FAILED_TESTS for p in status.wrong)
     since = "" if stands else " that failed, and one was stored since"
     return word(verdict) + (f" (a newer backup{since}; its snapshot is good)" if newer else "")
 

@@ -28,47 +28,7 @@ BEGUN, ENDED = "begun", "ended"  # what it did
 LONGEST = timedelta(days=90)
 LONGEST_WHY = 500  # characters
 SAME = 1.0  # second
-# A restore takes now a little longer, now a little less.
-JITTER = {Trouble.BREACH_RTO: 1.1}
 AHEAD = timedelta(minutes=5)  # that the clock of who acknowledges may be; what is dated later holds for nothing
-
-# Evidence that was changed is nothing to get used to.
-TAMPERING = frozenset(
-    (
-        Trouble.LEDGER_BROKEN,
-        Trouble.LEDGER_SPOILT,  # somebody may answer for it, once and for all; it is not acknowledged for a while
-        Trouble.SUMMARY_WRONG,
-        Trouble.LEDGER_CONTRADICTED,
-        Trouble.RECORDS_WRONG,
-        Trouble.CATALOGUE_WRONG,
-    )
-)
-# Nor is a restore test that finds nothing: whatever else it says is worth nothing until that is mended.
-NEVER = TAMPERING | {Trouble.CONTROL_PASSED}
-# Nobody can tell here: no finding, and no proof either.
-UNDECIDED = frozenset((Trouble.RECORDS_UNKNOWN,))
-# What another host answers for, what somebody has decided for a while, what will end: told, and no finding.
-NO_FINDING = frozenset(
-    (
-        Trouble.NOT_KNOWN_HERE,
-        Trouble.PAUSED,
-        Trouble.ATTESTATION_ENDS,
-        Trouble.ACCESS_REVIEW_ENDS,
-        Trouble.INCIDENT_DUE,
-    )
-)
-# Told once, and over: nothing of them stands.
-PASSING = frozenset((Trouble.MISSED, Trouble.DUTIES, Trouble.PLAN_WRONG, Trouble.UNTOLD))
-
-
-# Over by a record of its own (a review, what was filed), and by nothing else.
-REVIEWED = frozenset((Trouble.BREAK_GLASS, Trouble.ERASED_RETURNED, Trouble.INCIDENT_OVERDUE))
-
-
-def can_be(trouble: Trouble) -> bool:
-    """May somebody take note of it, where it stands?"""
-    return trouble not in NEVER | PASSING | REVIEWED
-
 
 Record = Mapping[str, Any]
 _COUNTS = re.compile(r"(?<![\w.:#-])\d{1,15}(?![\w:%-]|[.]\d)")
@@ -92,7 +52,7 @@ def known_by(problem: Problem) -> str:
 
 def as_bad_as_now(problem: Problem) -> list[float]:
     """Up to which it is the same that is acknowledged."""
-    return [value * JITTER.get(problem.trouble, 1.0) for value in problem.values]
+    return [value * problem.trouble.row.jitter for value in problem.values]
 
 
 def counts(sentence: str) -> tuple[float, ...]:
@@ -177,7 +137,7 @@ class Acknowledgements:
 
     def of(self, problem: Problem) -> Acknowledgement | None:
         """By which it is acknowledged, if it is. Some never are, whatever a record says."""
-        if problem.trouble in NEVER | REVIEWED:
+        if problem.trouble.row.no_ack is not None:
             return None
         return next((one for one in self.each if one.covers(problem)), None)
 
@@ -196,15 +156,12 @@ def acknowledged(problems: Iterable[Problem], newest: Mapping[str, Record], now:
 
 def unacknowledged(problems: Iterable[Problem]) -> list[Problem]:
     """Of those that were marked, what nobody has acknowledged, and what is a finding at all."""
-    return [problem for problem in problems if problem.acknowledged is None and problem.trouble not in NO_FINDING]
+    return [problem for problem in problems if problem.acknowledged is None and problem.trouble.row.exit is not Exit.OK]
 
 
 def exit_of(problems: Iterable[Problem]) -> Exit:
     """The exit code for what is wrong, as far as nobody has acknowledged it."""
-    return worst(
-        [Exit.NOT_CARRIED_OUT if p.trouble in UNDECIDED else Exit.FINDING for p in unacknowledged(problems)]
-        or [Exit.OK]
-    )
+    return worst([p.trouble.row.exit for p in unacknowledged(problems)] or [Exit.OK])
 
 
 def until_of(text: str, now: datetime) -> datetime:
@@ -242,34 +199,9 @@ def code_of(text: str) -> Trouble:
     """`BACKUP_LATE`, however it is written. UsageProblem where there is none such, or none that can be acknowledged."""
     name = text.strip().upper().replace("-", "_")
     if name not in Trouble.__members__:
-        can = [t.name for t in Trouble if can_be(t)]
+        can = [t.name for t in Trouble if t.row.no_ack is None]
         raise UsageProblem(f"there is no trouble {text[:80]!a}", hint=f"there are {', '.join(can)}")
     code = Trouble[name]
-    if code in TAMPERING:
-        raise UsageProblem(
-            f"{name} cannot be acknowledged: it may be that the evidence was changed",
-            hint="`ccdr ledger verify` says what is wrong; keep the state directory, and find out who wrote to it",
-        )
-    if code in NEVER:
-        raise UsageProblem(
-            f"{name} cannot be acknowledged: its restore tests have passed what was damaged on purpose",
-            hint="mend its checks; `ccdr test PLAN --asset ASSET --negative-control` then shows that they find it",
-        )
-    if code is Trouble.INCIDENT_OVERDUE:
-        raise UsageProblem(
-            f"{name} is not acknowledged: it is over once somebody has recorded that it was filed, or is not due",
-            hint="`ccdr incident note ID --filed CLOCK --receipt FILE`, or --not-due CLOCK; docs/how-to/incidents.md",
-        )
-    if code in REVIEWED:
-        raise UsageProblem(
-            f"{name} is not acknowledged: somebody reviews it, and answers for that",
-            hint='`ccdr erasure review PLAN --why "…"` does it, once somebody has looked'
-            if code is Trouble.ERASED_RETURNED
-            else "`ccdr approval review PLAN` says what is to be signed",
-        )
-    if code in PASSING:
-        raise UsageProblem(
-            f"{name} is nothing that stands: it is told once, and stays in reports",
-            hint="`ccdr status` says what stands",
-        )
+    if (no_ack := code.row.no_ack) is not None:
+        raise UsageProblem(f"{name} {no_ack.why}", hint=no_ack.hint)
     return code

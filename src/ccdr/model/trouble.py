@@ -1,13 +1,13 @@
-"""Ways in which something is not as the plan wants it, and what to do about each."""
+"""Ways in which something is not as the plan wants it: one row each, which everything else asks."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from typing import Literal
 
+from ccdr.model.errors import Exit
 from ccdr.model.values import Verb, rfc3339
 
 
@@ -29,85 +29,911 @@ class Worse(StrEnum):
     ANY = "any"  # one of them is another: which way is worse, only who found it knows
 
 
-class Trouble(StrEnum):
-    """Ways in which something is not as the plan wants it. People are told once of each, and once when it is over."""
+class End(StrEnum):
+    """How one ends that nobody may acknowledge for a while."""
 
-    LEDGER_BROKEN = "ledger_broken"
-    LEDGER_LOST = "ledger_lost"  # it is gone, and was begun anew: until somebody answers for it
-    LEDGER_SPOILT = "ledger_spoilt"  # a line of it was changed, and what it told is lost: until somebody answers for it
-    LEDGER_CONTRADICTED = "ledger_contradicted"  # what snapshots, or this host's state, attest of it is not so
-    SUMMARY_WRONG = "summary_wrong"  # what is kept of the ledger, and read in its place, was not what it says
-    ANCHOR_OVERDUE = "anchor_overdue"  # nobody else has held a checkpoint of the ledger for too long
-    RECORDS_UNKNOWN = "records_unknown"  # of a version or a kind that is not read: what they say is not known here
-    RECORDS_WRONG = "records_wrong"  # no ccdr wrote them so: nothing is taken from them
-    CATALOGUE_WRONG = "catalogue_wrong"  # what the state says of a snapshot is not what the ledger says
-    PLAN_FILES_GONE = "plan_files_gone"  # of a recorded version: what its digest stands for
-    PLAN_NOT_STORED = "plan_not_stored"  # the newest version of a plan is not in its repository
-    PLAN_ELSEWHERE = "plan_elsewhere"  # what is known here of it is of another repository, which bears the same name
-    PLAN_UNAPPROVED = "plan_unapproved"  # this version of it, where it is to be approved
-    PLAN_REVIEW = "plan_review"  # its approval is past the day on which it was to be looked at again
-    ACCESS_BROKEN = "access_broken"  # a role's credential may do more than its role, as it was last tried
-    ACCESS_REVIEW = "access_review"  # who has access was looked at too long ago, or is to be changed
-    ACCESS_REVIEW_ENDS = "access_review_ends"  # … and is to be again within a month: no finding
-    BREAK_GLASS = "break_glass"  # what needs another person's approval was done without, and nobody has reviewed it
-    PLAN_WRONG = "plan_wrong"  # the file of another plan: nobody can be told by that one
-    CONTROL_PASSED = "control_passed"  # a copy that was damaged on purpose passed its restore test: tests prove nothing
-    TEST_FAILED = "test_failed"
-    LOG_FAILED = "log_failed"  # the shipped log is bad, or led to something bad, whatever its base is
-    NEWER_FAILED = "newer_failed"  # the restore test is FAIL, and what it restored is good
-    BACKUP_FAILED = "backup_failed"
-    SOURCE_AWAY = "source_away"  # nobody answers where the source is to be
-    REPOSITORY_AWAY = "repository_away"  # it was not to be had when it was last asked
-    REPOSITORY_DAMAGED = "repository_damaged"
-    REPOSITORY_NEAR = "repository_near"  # it lies where its source is, as the plan wants it: nothing is wrong by that
-    SNAPSHOT_VANISHED = "snapshot_vanished"  # gone from the repository, and no retention has removed it
-    SNAPSHOT_SUSPECT = "snapshot_suspect"  # it looks as if somebody had encrypted its data: until somebody has looked
-    OTHER_CLUSTER = "other_cluster"  # the newest backup is of another server than those before, by its own number
-    BREACH_RPO = "breach_rpo"
-    BREACH_RTO = "breach_rto"
-    RTO_UNMEASURED = "rto_unmeasured"  # with the server settings that the plan asks for
-    NEVER_SUCCEEDED = "never_succeeded"
-    NOT_BEGUN = "not_begun"  # what was due could not even begin
-    BACKUP_LATE = "backup_late"
-    TEST_LATE = "test_late"
-    LOG_LATE = "log_late"
-    LOG_GAP = "log_gap"
-    FINDING = "finding"
-    GROUP_INCOMPLETE = "group_incomplete"  # assets that belong together have no snapshots that do
-    NO_LONGER_CHECKED = "no_longer_checked"  # what failed, and passed by fewer or weaker checks
-    TEST_INCONCLUSIVE = "test_inconclusive"
-    NEVER_TESTED = "never_tested"
-    CONTROL_INCONCLUSIVE = "control_inconclusive"
-    CONTROL_LATE = "control_late"
-    NOT_KNOWN_HERE = "not_known_here"  # another host answers for it: neither well nor a finding
-    RESTORE_CRASHED = "restore_crashed"
-    ERASED_RETURNED = "erased_returned"  # handed over though erased people may be in it: until somebody has reviewed it
-    RUNBOOK_STANDS = "runbook_stands"  # it was begun, has not ended, and goes on no further by itself
-    RECOVERY_UNFINISHED = "recovery_unfinished"  # of the plan: it crashed, was stopped, or a step of it failed
-    PRUNE_FAILED = "prune_failed"
-    PRUNE_LATE = "prune_late"
-    CHECK_INCONCLUSIVE = "check_inconclusive"
-    CHECK_LATE = "check_late"
-    LOCK_SHORT = "lock_short"  # what is in use can be removed sooner than the plan wants: Object Lock
-    OBJECTS_OVERWRITTEN = "objects_overwritten"  # what restic never writes twice was written again
-    ACCESS_UNUSUAL = "access_unusual"  # a new host, user or key, or a recovery that nobody announced
-    COPY_FAILED = "copy_failed"  # the last copying to one of the plan's copies, or some of it
-    COPY_LATE = "copy_late"
-    COPY_VANISHED = "copy_vanished"  # gone from a copy, and no retention has removed it
-    COPY_DAMAGED = "copy_damaged"  # a check has found a copy's repository so
-    COPY_TEST_FAILED = "copy_test_failed"  # a restore test that fetched from a copy
-    COPY_UNTESTED = "copy_untested"
-    COPY_UPKEEP = "copy_upkeep"  # its prune or its check failed, or is overdue
-    FETCH_LIMIT = "fetch_limit"  # restore tests fetched most of what the plan allows in a month, or more
-    PAUSED = "paused"  # by somebody, for a while: no finding
-    DUTIES = "duties"  # what this host answers for has changed
-    ATTESTATION_STALE = "attestation_stale"  # what somebody has attested, and its time is up
-    ATTESTATION_ENDS = "attestation_ends"  # within a month: no finding
-    INCIDENT_OVERDUE = "incident_overdue"  # a notification that nobody has recorded as filed, past its time
-    INCIDENT_DUE = "incident_due"  # a notification that is due soon: no finding
-    DEVIATION_OVERDUE = "deviation_overdue"  # what went wrong was to be over by a day, and that is past
-    MISSED = "missed"
-    UNTOLD = "untold"  # an address that could not be reached
+    NEVER = "never"  # only by being mended
+    TAMPERED = "tampered"  # so too; evidence that was changed is nothing to get used to
+    REVIEW = "review"  # by a record of its own (a review, what was filed), and by nothing else
+    PASSING = "passing"  # told once, and over: nothing of it stands
+
+
+@dataclass(frozen=True)
+class NoAck:
+    """Why nobody acknowledges it, as `ccdr ack` says it behind the code; and what to do in its place."""
+
+    end: End
+    why: str
+    hint: str
+
+
+Severity = Literal["critical", "major", "minor"]  # of a deviation, the worst first
+
+
+@dataclass(frozen=True)
+class Row:
+    """All that is known of a trouble by its code. Other codes are named here by their names."""
+
+    code: str  # as state files write it
+    heading: str  # in a message's subject
+    means: str  # and until when: for the reference, in Markdown
+    step: str | None = None  # what to do next: {plan}, {asset} are filled in, {of_asset} where it is about one asset
+    level: Level = Level.NOTE
+    worse: Worse = Worse.ANY
+    jitter: float = 1.0  # by which factor its values may grow, and it is no worse
+    causes: tuple[str, ...] = ()  # what it may only follow from, at the same asset: the first of these that there is
+    replaced_by: tuple[str, ...] = ()  # where one of these stands, it is not "fixed" though it is over
+    no_ack: NoAck | None = None  # somebody may acknowledge it for a while, unless this says why not
+    # Of a command that shows it, unless it is acknowledged: a finding; 3 where nobody can tell here (no finding, and no
+    # proof either); 0 where another host answers for it, somebody has decided it for a while, or it will end: told.
+    exit: Exit = Exit.FINDING
+    severity: Severity | None = None  # where it is a deviation, and unless its plan says otherwise
+    acceptable: bool = True  # may somebody accept it as a risk?
+    run_fails: bool = True  # while it is open, has a run not gone well, whatever was due in it?
+    at_copy: str | None = None  # what it is called where a plan's own repository has it, and a copy
+
+
+_TAMPERED = NoAck(
+    End.TAMPERED,
+    "cannot be acknowledged: it may be that the evidence was changed",
+    "`ccdr ledger verify` says what is wrong; keep the state directory, and find out who wrote to it",
+)
+# A restore test that finds nothing: whatever else it says is worth nothing until that is mended.
+_BLIND = NoAck(
+    End.NEVER,
+    "cannot be acknowledged: its restore tests have passed what was damaged on purpose",
+    "mend its checks; `ccdr test PLAN --asset ASSET --negative-control` then shows that they find it",
+)
+_FILED = NoAck(
+    End.REVIEW,
+    "is not acknowledged: it is over once somebody has recorded that it was filed, or is not due",
+    "`ccdr incident note ID --filed CLOCK --receipt FILE`, or --not-due CLOCK; docs/how-to/incidents.md",
+)
+_REVIEWED = "is not acknowledged: somebody reviews it, and answers for that"
+_ERASURE_REVIEW = NoAck(End.REVIEW, _REVIEWED, '`ccdr erasure review PLAN --why "…"` does it, once somebody has looked')
+_APPROVAL_REVIEW = NoAck(End.REVIEW, _REVIEWED, "`ccdr approval review PLAN` says what is to be signed")
+_PASSING = NoAck(
+    End.PASSING, "is nothing that stands: it is told once, and stays in reports", "`ccdr status` says what stands"
+)
+
+_NO_BACKUP = ("SOURCE_AWAY", "REPOSITORY_AWAY", "NOT_BEGUN", "BACKUP_FAILED")
+_NO_TEST = ("REPOSITORY_AWAY", "NOT_BEGUN", "TEST_INCONCLUSIVE")
+_FAILED_TESTS = ("TEST_FAILED", "LOG_FAILED", "NEWER_FAILED")
+
+
+class Trouble(StrEnum):
+    """Ways in which something is not as the plan wants it, the worst first. People are told once of each, and once
+    when it is over."""
+
+    row: Row
+
+    def __new__(cls, row: Row) -> Trouble:
+        made = str.__new__(cls, row.code)
+        made._value_, made.row = row.code, row
+        return made
+
+    @property
+    def causes(self) -> tuple[Trouble, ...]:
+        return tuple(Trouble[name] for name in self.row.causes)
+
+    @property
+    def tampering(self) -> bool:
+        """May it be that evidence was changed?"""
+        return self.row.no_ack is not None and self.row.no_ack.end is End.TAMPERED
+
+    LEDGER_BROKEN = Row(
+        "ledger_broken",
+        "ledger does NOT VERIFY",
+        means="somebody changed a record, or nobody can read it; until all of it verifies again",
+        step="ccdr ledger verify   lists all damage; keep the directory as evidence",
+        no_ack=_TAMPERED,
+        severity="critical",
+        acceptable=False,
+    )
+    LEDGER_LOST = Row(
+        "ledger_lost",
+        "ledger LOST",
+        means=(
+            "the ledger is gone, and ccdr began a new one; until somebody has answered for it, or brought it back "
+            "([Evidence](../explanation/evidence.md#a-ledger-that-is-lost))"
+        ),
+        step=(
+            "ccdr ledger recover   brings it back from a repository, as a read-only copy; ccdr ack LEDGER_LOST --why "
+            '"…"   records that it cannot come back'
+        ),
+        severity="critical",
+        acceptable=False,
+    )
+    LEDGER_SPOILT = Row(
+        "ledger_spoilt",
+        "a line of the ledger was CHANGED",
+        means=(
+            "somebody changed a whole line of the ledger, the last one of its time, so that it is no record; until "
+            "somebody has answered for it"
+        ),
+        step=(
+            "keep a copy of the state directory as evidence, and find out who wrote there, or whether the disk is "
+            'bad; ccdr ack LEDGER_SPOILT --why "…"   records that the line is lost'
+        ),
+        no_ack=_TAMPERED,
+        severity="critical",
+        acceptable=False,
+    )
+    LEDGER_CONTRADICTED = Row(
+        "ledger_contradicted",
+        "ledger does NOT match the snapshots",
+        means=(
+            "somebody cut the ledger off or rewrote it, or another one lies in its place: snapshots say so, or this "
+            "host's state; until it agrees again"
+        ),
+        step=(
+            "ccdr ledger verify --repository   lists every contradiction; keep the state directory as evidence; "
+            "docs/explanation/evidence.md"
+        ),
+        no_ack=_TAMPERED,
+        severity="critical",
+        acceptable=False,
+    )
+    SUMMARY_WRONG = Row(
+        "summary_wrong",
+        "status did NOT match the ledger",
+        means=(
+            "somebody changed what is kept of the ledger and read in its place. ccdr makes it anew at once; over "
+            "when the next look finds it true"
+        ),
+        step=(
+            "find out who wrote to the state directory; ccdr run   builds the summary again from the ledger; until "
+            "then, `ccdr status` reads the ledger itself"
+        ),
+        no_ack=_TAMPERED,
+        severity="critical",
+        acceptable=False,
+    )
+    ANCHOR_OVERDUE = Row(
+        "anchor_overdue",
+        "an anchor of the ledger is OVERDUE",
+        means=(
+            "an anchor of anchors.yaml holds no checkpoint of newer records, for longer than twice its `every` and "
+            "an hour; no key signs the ledger though anchors are configured; or anchors.yaml is wrong. Until it "
+            "holds one ([Checkpoints](../how-to/checkpoints.md))"
+        ),
+        step="ccdr ledger checkpoint   tries each anchor now, and says why not; docs/how-to/checkpoints.md",
+        run_fails=False,
+    )
+    RECORDS_UNKNOWN = Row(
+        "records_unknown",
+        "records of ANOTHER ccdr",
+        means=(
+            "there are records of a version or a kind that this ccdr does not read; until this host runs one that does"
+        ),
+        step="install on this host the ccdr that wrote them, or a later one: docs/how-to/upgrade.md",
+        level=Level.UNPROVEN,
+        exit=Exit.NOT_CARRIED_OUT,
+    )
+    RECORDS_WRONG = Row(
+        "records_wrong",
+        "records that NO ccdr wrote",
+        means="there are records that no ccdr can have written; ccdr takes nothing from them",
+        step="ccdr ledger verify   lists all damage; keep the directory as evidence, and find out who wrote to it",
+        level=Level.UNPROVEN,
+        no_ack=_TAMPERED,
+    )
+    CATALOGUE_WRONG = Row(
+        "catalogue_wrong",
+        "the stored facts of a snapshot are NOT as recorded",
+        means="what the state says of a snapshot is not what the ledger says",
+        step=(
+            "find out who changed it, then remove it from STATE/catalogue/{plan}/{asset}: the next restore test "
+            "reads it from the repository again"
+        ),
+        level=Level.UNPROVEN,
+        no_ack=_TAMPERED,
+    )
+    PLAN_FILES_GONE = Row(
+        "plan_files_gone",
+        "a recorded version of the plan is MISSING",
+        means="the kept files of a recorded version of the plan are gone or changed",
+        step=(
+            "find out who removed them, and put them back from the repository, which holds each version: "
+            "docs/explanation/evidence.md, A plan's files"
+        ),
+    )
+    PLAN_NOT_STORED = Row(
+        "plan_not_stored",
+        "the plan is NOT IN ITS REPOSITORY",
+        means=(
+            "the newest version of the plan and its restore tests is not in the plan's repository, so `ccdr "
+            "bootstrap` would bring an older one back; until it was stored there"
+        ),
+        step="ccdr backup {plan}   stores the plan with the backup, and says why it could not",
+        run_fails=False,
+    )
+    PLAN_ELSEWHERE = Row(
+        "plan_elsewhere",
+        "what is known of the plan is of ANOTHER REPOSITORY",
+        means=(
+            "the plan came from a repository (`ccdr bootstrap`), and the state directory knows a plan of that name "
+            "in another one: its backups and tests are not this plan's; until the plan was stored in its own"
+        ),
+        step=(
+            "name with --state DIR a state directory of this plan alone, or ccdr backup {plan}   begins in its own "
+            "repository"
+        ),
+    )
+    PLAN_UNAPPROVED = Row(
+        "plan_unapproved",
+        "the plan is NOT APPROVED",
+        means=(
+            "the plan has an `approval:` block, and nobody has approved this version of it; or an approved one had "
+            "the block, and it was taken out. Backups and restore tests go on, and nothing is pruned; until somebody "
+            "signs it ([Approve](../how-to/approve.md))"
+        ),
+        step="ccdr plan approve {plan}   says what is to be signed, and how; docs/how-to/approve.md",
+        run_fails=False,
+    )
+    PLAN_REVIEW = Row(
+        "plan_review",
+        "the plan's review is OVERDUE",
+        means="the day has passed on which the approved plan was to be looked at again; until somebody signs it anew",
+        step=(
+            "read the plan again, change what is not so any more, then ccdr plan approve {plan}   has it signed; "
+            "docs/how-to/approve.md"
+        ),
+        run_fails=False,
+    )
+    ACCESS_BROKEN = Row(
+        "access_broken",
+        "a credential may do MORE than its role",
+        means=(
+            "when the roles' credentials were last tried at the store, one of them could do more than its role; "
+            "until `ccdr access test` finds that none can ([Access](../how-to/access.md))"
+        ),
+        step=(
+            "attach to each role's user the policy that `ccdr access policies {plan}` prints, then ccdr access test "
+            "{plan}; docs/how-to/access.md"
+        ),
+        run_fails=False,
+    )
+    ACCESS_REVIEW = Row(
+        "access_review",
+        "the review of access is OVERDUE",
+        means=(
+            "who has access was last looked at more than three months ago, or something was found that is to be "
+            "changed; until somebody looks again, and records it "
+            "([Access](../how-to/access.md#review-who-has-access))"
+        ),
+        step=(
+            "ccdr access review {plan} --out FILE   asks the systems anew; look at it, then have it recorded: "
+            "docs/how-to/access.md"
+        ),
+        run_fails=False,
+    )
+    ACCESS_REVIEW_ENDS = Row(
+        "access_review_ends",
+        "a review of access is due soon",
+        means="a review of access is three months old within a month; no finding",
+        step=(
+            "ccdr access review {plan} --out FILE   asks the systems anew; look at it, then have it recorded before "
+            "then: docs/how-to/access.md"
+        ),
+        exit=Exit.OK,
+        run_fails=False,
+    )
+    BREAK_GLASS = Row(
+        "break_glass",
+        "BREAK-GLASS: done without approval",
+        means=(
+            "somebody did without an approval what needs one, and gave a reason; until somebody who may approve has "
+            "reviewed it, and signed that ([Break glass](../how-to/approve.md#break-glass))"
+        ),
+        step=(
+            "somebody who may approve looks at why, then ccdr approval review {plan}   has it signed; "
+            "docs/how-to/approve.md"
+        ),
+        no_ack=_APPROVAL_REVIEW,
+    )
+    PLAN_WRONG = Row(
+        "plan_wrong",
+        "another plan's file is WRONG",
+        means="the file of another plan is wrong, so that plan can tell nobody",
+        step="ccdr plan check   lists its mistakes",
+        no_ack=_PASSING,
+    )
+    CONTROL_PASSED = Row(
+        "control_passed",
+        "a DAMAGED copy PASSED its restore test",
+        means=(
+            "a copy that ccdr had damaged on purpose passed all checks ([Negative "
+            "controls](../how-to/negative-controls.md)); until the same damage is found"
+        ),
+        step=(
+            "add the check `identical` to its restore test; then ccdr test {plan} --asset {asset} "
+            "--negative-control   does the same damage again, which must be found"
+        ),
+        level=Level.UNPROVEN,
+        no_ack=_BLIND,
+        severity="critical",
+        acceptable=False,
+    )
+    TEST_FAILED = Row(
+        "test_failed",
+        "restore test FAILED",
+        means="the newest conclusive restore test is FAIL; one that breaks after it does not take that back",
+        step=(
+            "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   tests an older one; a new "
+            "backup that passes its test ends this trouble"
+        ),
+        level=Level.LOST,
+        severity="critical",
+    )
+    LOG_FAILED = Row(
+        "log_failed",
+        "recovery by the log FAILED",
+        means=(
+            "the shipped log is bad, or led to something bad, whatever its base is; until a recovery that goes as "
+            "far, or to `latest`, has passed"
+        ),
+        step=(
+            "ccdr backup {plan} --asset {asset}   takes a new base; when more log is stored after it, ccdr test "
+            "{plan} --asset {asset} --at latest"
+        ),
+        level=Level.LOST,
+        severity="critical",
+    )
+    NEWER_FAILED = Row(
+        "newer_failed",
+        "newest backup FAILED, the one before is good",
+        means="the newest restore test is FAIL for a newer backup that failed; what it restored passed",
+        step="ccdr backup {plan} --asset {asset}   tries again now; the snapshot before it can be restored",
+        level=Level.LATE,
+        causes=(*_NO_BACKUP, "SNAPSHOT_VANISHED"),
+        replaced_by=("TEST_FAILED",),
+        severity="major",
+    )
+    BACKUP_FAILED = Row(
+        "backup_failed",
+        "backup FAILED",
+        means="a backup failed or crashed since the last good one",
+        step="`ccdr doctor {plan}` looks for the cause; then `ccdr backup {plan} --asset {asset}`",
+        causes=("REPOSITORY_AWAY",),
+        severity="major",
+    )
+    SOURCE_AWAY = Row(
+        "source_away",
+        "source GONE",
+        means=(
+            "nobody answers where the source is to be, says the newest backup, or what ships its log; until one is "
+            "stored, or its log is again"
+        ),
+        step=(
+            "ccdr runbook run {plan}   begins with whether it is really dead; if it is down for work, ccdr pause "
+            '{plan} --for 4h --why "…"'
+        ),
+    )
+    REPOSITORY_AWAY = Row(
+        "repository_away",
+        "repository NOT THERE",
+        means="the repository did not answer, or did not open, when ccdr last asked it",
+        step="ccdr doctor {plan}   looks at the repository; then ccdr test {plan}",
+        level=Level.LOST,
+    )
+    REPOSITORY_DAMAGED = Row(
+        "repository_damaged",
+        "repository DAMAGED",
+        means="a check found damage; until a test has passed since (asset), or a check read that part clean (plan)",
+        step=(
+            "ccdr test {plan}{of_asset} --snapshot latest   shows whether the newest snapshot is whole; then read "
+            "docs/how-to/recover.md, A damaged repository"
+        ),
+        level=Level.UNPROVEN,
+        severity="critical",
+        at_copy="COPY_DAMAGED",
+    )
+    REPOSITORY_NEAR = Row(
+        "repository_near",
+        "repository beside its source",
+        means="all copies lie on the disk or machine of the source, as the plan wants it",
+        step="set `repository: url` in the plan to a place on another machine: docs/reference/plan.md",
+        level=Level.NEAR,
+        run_fails=False,
+    )
+    SNAPSHOT_VANISHED = Row(
+        "snapshot_vanished",
+        "snapshot VANISHED",
+        means=(
+            "a snapshot is gone from the repository, and no retention removed it ([what to "
+            "do](../how-to/recover.md#a-snapshot-that-vanished)); once a newer one has passed a test, only a note"
+        ),
+        step=(
+            "find out who removed it, and who has the right to: docs/how-to/recover.md, A snapshot that vanished; "
+            'ccdr ack SNAPSHOT_VANISHED {plan}{of_asset} --until 30d --why "…"   once you know'
+        ),
+        level=Level.LATE,
+    )
+    SNAPSHOT_SUSPECT = Row(
+        "snapshot_suspect",
+        "a snapshot looks ENCRYPTED or EMPTIED",
+        means=(
+            "a snapshot looks as if somebody had encrypted or emptied what it is of, or a canary has changed ([Leaps "
+            "and canaries](../how-to/leaps-and-canaries.md)); neither it nor a newer one counts until somebody "
+            "acknowledges it, which answers for it for good"
+        ),
+        step=(
+            "look at the source, and at who was there: docs/how-to/leaps-and-canaries.md; ccdr ack SNAPSHOT_SUSPECT "
+            '{plan}{of_asset} --until 30d --why "…"   if it is as it should be'
+        ),
+        level=Level.LATE,
+    )
+    OTHER_CLUSTER = Row(
+        "other_cluster",
+        "ANOTHER SERVER at the source's address",
+        means=(
+            "the newest backup is of another PostgreSQL server than those before it, by its system identifier "
+            "([which server it is](postgres.md#which-server-it-is)); until somebody acknowledges it, which agrees to "
+            "that server for good, or until the known one is backed up again"
+        ),
+        step=(
+            "find out why another server answers at the source's address: a wrong address in the plan is mended "
+            'there; ccdr ack OTHER_CLUSTER {plan}{of_asset} --until 30d --why "…"   if the plan means that server '
+            "from now on"
+        ),
+        level=Level.UNPROVEN,
+    )
+    BREACH_RPO = Row(
+        "breach_rpo",
+        "RPO BREACHED",
+        means="more of the newest data would be lost now than the objective allows",
+        step="ccdr backup {plan} --asset {asset}   takes one now",
+        level=Level.LATE,
+        worse=Worse.MORE,
+        causes=(
+            "SOURCE_AWAY",
+            "REPOSITORY_AWAY",
+            "REPOSITORY_DAMAGED",
+            *_NO_BACKUP,
+            "TEST_FAILED",
+            "LOG_FAILED",
+            "LOG_LATE",
+            "LOG_GAP",
+            "SNAPSHOT_SUSPECT",
+            "SNAPSHOT_VANISHED",
+            "BACKUP_LATE",
+        ),
+        severity="major",
+    )
+    BREACH_RTO = Row(
+        "breach_rto",
+        "RTO BREACHED",
+        means="the newest conclusive restore test took longer than the objective allows",
+        step=(
+            "restore faster (more processors, memory, a nearer repository), or set a realistic RTO; then ccdr test "
+            "{plan} --asset {asset}   measures it again, phase by phase"
+        ),
+        level=Level.LATE,
+        worse=Worse.MORE,
+        jitter=1.1,
+        severity="major",
+    )
+    RTO_UNMEASURED = Row(
+        "rto_unmeasured",
+        "RTO not measured",
+        means="no test measured the RTO with the server settings that the plan asks for",
+        step="ccdr test {plan} --asset {asset}   measures it",
+        level=Level.LATE,
+        run_fails=False,
+    )
+    NEVER_SUCCEEDED = Row(
+        "never_succeeded",
+        "never backed up",
+        means=(
+            "there is no good backup yet; until the first one. After the loss of a ledger that nobody has answered "
+            "for, ccdr does not know of earlier ones: then nobody has shown that it can be brought back"
+        ),
+        step="ccdr backup {plan} --asset {asset}   takes the first one now",
+        level=Level.LOST,
+        causes=_NO_BACKUP,
+    )
+    NOT_BEGUN = Row(
+        "not_begun",
+        "could not start",
+        means="what was due could not even begin: a secret or a file is missing; until it has begun",
+        step="ccdr plan check {plan}; ccdr doctor {plan}",
+        at_copy="COPY_UPKEEP",
+    )
+    BACKUP_LATE = Row(
+        "backup_late",
+        "backup OVERDUE",
+        means="a backup came due twice and did not happen",
+        step="ccdr run --dry-run   on its host shows what is due; check that cron calls `ccdr run` often enough",
+        causes=_NO_BACKUP,
+        replaced_by=("BACKUP_FAILED",),
+    )
+    TEST_LATE = Row(
+        "test_late",
+        "restore test OVERDUE",
+        means="a restore test came due twice and did not happen",
+        step="ccdr run --dry-run   on its host shows what is due; check that cron calls `ccdr run` often enough",
+        level=Level.UNPROVEN,
+        causes=_NO_TEST,
+        replaced_by=(*_FAILED_TESTS, "TEST_INCONCLUSIVE"),
+    )
+    LOG_LATE = Row(
+        "log_late",
+        "log NOT SHIPPED",
+        means="the plan wants the log shipped, and it is not",
+        step=(
+            "ccdr ship {plan} --asset {asset}   on its host shows why; if the source is gone, read "
+            "docs/how-to/ship-logs.md, Restoring to a point"
+        ),
+        replaced_by=("LOG_LATE",),
+    )
+    LOG_GAP = Row(
+        "log_gap",
+        "log has a GAP",
+        means="log is missing since the newest base; until there is a new base",
+        step="ccdr backup {plan} --asset {asset}   takes a new base; the log continues from there",
+    )
+    FINDING = Row(
+        "finding",
+        "finding",
+        means="what else `ccdr status` lists",
+        step="ccdr status {plan}",
+        worse=Worse.MORE,
+        run_fails=False,
+    )
+    GROUP_INCOMPLETE = Row(
+        "group_incomplete",
+        "group INCOMPLETE",
+        means="assets that belong together have no snapshots that do",
+        step="ccdr doctor {plan}   looks for the cause; then ccdr backup {plan}   captures the whole group",
+        replaced_by=("BACKUP_FAILED",),
+        run_fails=False,
+    )
+    NO_LONGER_CHECKED = Row(
+        "no_longer_checked",
+        "a check that FAILED is gone or weaker",
+        means="a restore test failed, and only fewer or weaker checks have passed since",
+        step="put the checks back into its restore test, then ccdr test {plan} --asset {asset}   tests it again",
+        level=Level.UNPROVEN,
+    )
+    TEST_INCONCLUSIVE = Row(
+        "test_inconclusive",
+        "restore test INCONCLUSIVE",
+        means="the newest restore test broke, and proves nothing",
+        step="ccdr doctor {plan}; ccdr test {plan} --asset {asset}   once doctor finds nothing wrong",
+        causes=("REPOSITORY_AWAY",),
+        replaced_by=(*_FAILED_TESTS, "TEST_INCONCLUSIVE"),
+        severity="major",
+        run_fails=False,
+    )
+    NEVER_TESTED = Row(
+        "never_tested",
+        "never tested",
+        means="no restore test has been conclusive yet; until the first one",
+        step="ccdr test {plan} --asset {asset}   tests it now; check that the plan has a `restore_test:` for it",
+        level=Level.UNPROVEN,
+        causes=(*_NO_TEST, "NEVER_SUCCEEDED"),
+        replaced_by=(*_FAILED_TESTS, "TEST_INCONCLUSIVE"),
+        run_fails=False,
+    )
+    CONTROL_INCONCLUSIVE = Row(
+        "control_inconclusive",
+        "negative control INCONCLUSIVE",
+        means="the newest negative control broke, or the copy that nobody damaged did not pass; it shows nothing",
+        step=(
+            "ccdr test {plan} --asset {asset}   must pass first; then ccdr test {plan} --asset {asset} "
+            "--negative-control"
+        ),
+        replaced_by=("CONTROL_INCONCLUSIVE", "CONTROL_PASSED"),
+        severity="major",
+        run_fails=False,
+    )
+    CONTROL_LATE = Row(
+        "control_late",
+        "negative control OVERDUE",
+        means="a negative control came due twice and did not happen",
+        step=(
+            "ccdr test {plan} --asset {asset} --negative-control   does it now; check that cron calls `ccdr run` here"
+        ),
+        replaced_by=("CONTROL_INCONCLUSIVE", "CONTROL_PASSED"),
+    )
+    NOT_KNOWN_HERE = Row(
+        "not_known_here",
+        "not known here",
+        means="another host answers for it: neither well nor a finding here",
+        step="ccdr ledger collect DIR   adds that host's ledger, from a copy of its state directory",
+        level=Level.UNPROVEN,
+        exit=Exit.OK,
+        run_fails=False,
+    )
+    RESTORE_CRASHED = Row(
+        "restore_crashed",
+        "restore CRASHED",
+        means="somebody killed a restore for real, and it left no end; for a week, or until a later one has ended",
+        step="remove what it left, and do not use it; then ccdr restore {plan} --asset {asset} --to …   starts again",
+        run_fails=False,
+    )
+    ERASED_RETURNED = Row(
+        "erased_returned",
+        "erased people may be BACK",
+        means=(
+            "somebody broke the glass and had what was restored handed over, though people who were erased may be in "
+            "it ([Erase a person](../how-to/erase.md#break-the-glass)); until `ccdr erasure review`"
+        ),
+        step=(
+            "erase them where it stands: docs/how-to/erase.md, Break the glass; then ccdr erasure review "
+            '{plan}{of_asset} --why "…"'
+        ),
+        no_ack=_ERASURE_REVIEW,
+    )
+    RUNBOOK_STANDS = Row(
+        "runbook_stands",
+        "runbook WAITS",
+        means=(
+            "a runbook was begun and has not ended, and nobody is at it: a step failed, waits for a person, or ccdr "
+            "was stopped; until it goes on"
+        ),
+        step="ccdr runbook status {plan}   shows how far it is; ccdr runbook resume {plan}   goes on",
+    )
+    RECOVERY_UNFINISHED = Row(
+        "recovery_unfinished",
+        "recovery NOT FINISHED",
+        means=(
+            "`ccdr recover` was stopped or killed, or a step of it failed, and nobody has gone on; for a week, or "
+            "until a later one has ended"
+        ),
+        step="ccdr recover --resume {plan}   goes on, and repeats nothing that is done",
+        run_fails=False,
+    )
+    PRUNE_FAILED = Row(
+        "prune_failed",
+        "prune FAILED",
+        means="the newest prune failed",
+        step="ccdr doctor {plan}; ccdr upkeep {plan} --prune",
+        replaced_by=("PRUNE_FAILED",),
+        severity="minor",
+        at_copy="COPY_UPKEEP",
+    )
+    PRUNE_LATE = Row(
+        "prune_late",
+        "prune OVERDUE",
+        means=(
+            "a prune came due twice since the last try, or since it became this host's to do; only where the plan "
+            "states `retention:`"
+        ),
+        step="ccdr upkeep {plan} --prune   does it now; check that cron calls `ccdr run` here",
+        replaced_by=("PRUNE_FAILED",),
+        at_copy="COPY_UPKEEP",
+    )
+    CHECK_INCONCLUSIVE = Row(
+        "check_inconclusive",
+        "check INCONCLUSIVE",
+        means="the newest check of the repository broke, and proves nothing",
+        step="ccdr doctor {plan}; ccdr upkeep {plan} --check",
+        replaced_by=("CHECK_INCONCLUSIVE", "REPOSITORY_DAMAGED"),
+        severity="minor",
+        run_fails=False,
+        at_copy="COPY_UPKEEP",
+    )
+    CHECK_LATE = Row(
+        "check_late",
+        "check OVERDUE",
+        means="a check of the repository came due twice since the last try, or since it became this host's to do",
+        step="ccdr upkeep {plan} --check   does it now; check that cron calls `ccdr run` here",
+        replaced_by=("CHECK_INCONCLUSIVE", "REPOSITORY_DAMAGED"),
+        at_copy="COPY_UPKEEP",
+    )
+    LOCK_SHORT = Row(
+        "lock_short",
+        "locks of backups end TOO SOON",
+        means=(
+            "what is in use in a bucket can be removed sooner than `lock: keep` of the plan wants, or ccdr could not "
+            "push its Object Lock forward; until it did ([Keys and locks](../how-to/keys.md))"
+        ),
+        step=(
+            "ccdr doctor {plan}   looks at the bucket; then ccdr lock extend {plan}   on the host that has its "
+            "credential; docs/how-to/keys.md"
+        ),
+    )
+    OBJECTS_OVERWRITTEN = Row(
+        "objects_overwritten",
+        "stored objects were OVERWRITTEN",
+        means=(
+            "an object of a repository has another version, with other contents: somebody overwrote it. The oldest "
+            "version is locked ([what to do](../how-to/keys.md#somebody-wrote-over-it)); until there is one version "
+            "again"
+        ),
+        step=(
+            "find out who wrote there, and withdraw that credential; the oldest version is the true one: "
+            "docs/how-to/keys.md, Somebody wrote over it"
+        ),
+    )
+    ACCESS_UNUSUAL = Row(
+        "access_unusual",
+        "UNUSUAL ACCESS to backups",
+        means=(
+            "a host or a user did something for the plan, or stored a snapshot of it, for the first time; a key that "
+            "was not there before opens its repository (one that a rotation put there is none); or its data was "
+            "brought back outside of a pause, a runbook or an incident. Not in a plan's first week; until somebody "
+            "acknowledges it, which answers for it for good"
+        ),
+        step=(
+            "ccdr ledger show   says who and from where; find out whether they should have; ccdr ack ACCESS_UNUSUAL "
+            '{plan} --until 30d --why "…"   once you know'
+        ),
+    )
+    COPY_FAILED = Row(
+        "copy_failed",
+        "copying FAILED",
+        means=(
+            "the newest copying to one of the plan's `copies:` failed, crashed or could not start, or some of it "
+            "could not be copied ([A second copy](../how-to/second-copy.md)); until one has gone well"
+        ),
+        step=(
+            "ccdr doctor {plan}   looks at the copy's repository, too; then ccdr copy {plan}   goes on from where it "
+            "was"
+        ),
+        replaced_by=("COPY_FAILED",),
+        severity="major",
+    )
+    COPY_LATE = Row(
+        "copy_late",
+        "copying OVERDUE",
+        means="copying came due twice since the last try, or since it became this host's to do",
+        step="ccdr copy {plan}   copies now; check that cron calls `ccdr run` here",
+        replaced_by=("COPY_FAILED",),
+    )
+    COPY_VANISHED = Row(
+        "copy_vanished",
+        "a snapshot VANISHED from a copy",
+        means=(
+            "when a copy was last filled, snapshots that had been there were gone, and no retention had removed "
+            "them; until the next copying finds all that it had left"
+        ),
+        step=(
+            "find out who removed it there, and who has the right to; then ccdr copy {plan}   copies it again, where "
+            "the plan's own repository has it"
+        ),
+    )
+    COPY_DAMAGED = Row(
+        "copy_damaged",
+        "a copy is DAMAGED",
+        means="a check found some of a copy's data damaged; until the same part is read and found clean",
+        step=(
+            "ccdr test {plan} --from COPY   shows whether its newest snapshots are whole; then read "
+            "docs/how-to/second-copy.md, A damaged copy"
+        ),
+        severity="major",
+    )
+    COPY_TEST_FAILED = Row(
+        "copy_test_failed",
+        "restore test of a copy FAILED",
+        means="a restore test that fetched from a copy failed; until one from there has passed",
+        step=(
+            "docs/how-to/second-copy.md, A damaged copy, tells a bad copy from a bad backup; then ccdr test {plan} "
+            "--from COPY   tests it again"
+        ),
+        severity="major",
+    )
+    COPY_UNTESTED = Row(
+        "copy_untested",
+        "a copy is not tested",
+        means=(
+            "an asset that a copy holds was never restored from there; or a restore test that fetched from there "
+            "broke; or the asset had more than twice as many tests as `test_every:` says since it was last restored "
+            "from there"
+        ),
+        step="ccdr doctor {plan}; then ccdr test {plan} --from COPY   restores from there",
+        replaced_by=("COPY_TEST_FAILED",),
+        run_fails=False,
+    )
+    COPY_UPKEEP = Row(
+        "copy_upkeep",
+        "a copy is not looked after",
+        means="the newest prune or check of a copy failed or broke, or is overdue",
+        step="ccdr doctor {plan}; then ccdr upkeep {plan} --from COPY   does it now",
+        run_fails=False,
+    )
+    FETCH_LIMIT = Row(
+        "fetch_limit",
+        "restore tests fetched most of a month's limit",
+        means=(
+            "restore tests have fetched 80 % or more of `limits: {fetch_per_month: …}`; until the month is over "
+            "(UTC). An acknowledgement from before the limit was reached ends when it is"
+        ),
+        step="test less often, or smaller snapshots; or raise `fetch_per_month` in the `limits:` of {plan}",
+        run_fails=False,
+    )
+    PAUSED = Row(
+        "paused",
+        "PAUSED",
+        means="somebody has paused the plan (`ccdr pause`): no finding, and what is due is let be until then",
+        step="ccdr pause {plan} --end   when it is to go on before that; it ends by itself",
+        exit=Exit.OK,
+        run_fails=False,
+    )
+    DUTIES = Row(
+        "duties",
+        "other work than before",
+        means=(
+            "what this host answers for has changed ([Who tells what](../how-to/tell-people.md#who-tells-what)); "
+            "told once"
+        ),
+        step="check the crontab (or timers) of this host; `ccdr run` without --only does all of the work",
+        no_ack=_PASSING,
+        run_fails=False,
+    )
+    ATTESTATION_STALE = Row(
+        "attestation_stale",
+        "an attestation is STALE",
+        means=(
+            "what somebody has attested held until a day that has passed; until it is attested anew, or ended "
+            "([Attest](../how-to/attest.md))"
+        ),
+        step="ccdr attest --list   shows it; have it attested anew: docs/how-to/attest.md",
+        run_fails=False,
+    )
+    ATTESTATION_ENDS = Row(
+        "attestation_ends",
+        "an attestation ends soon",
+        means="an attestation ends within a month; no finding",
+        step="ccdr attest --list   shows it; have it attested anew before then: docs/how-to/attest.md",
+        exit=Exit.OK,
+        run_fails=False,
+    )
+    INCIDENT_OVERDUE = Row(
+        "incident_overdue",
+        "a notification is OVERDUE",
+        means=(
+            "an incident has to be notified, the time for that has passed, and nobody has recorded that it was "
+            "filed; until somebody does, or says that it is not due ([Incidents](../how-to/incidents.md))"
+        ),
+        step="ccdr incident list {plan}   shows what is overdue; file it, then record that: docs/how-to/incidents.md",
+        no_ack=_FILED,
+    )
+    INCIDENT_DUE = Row(
+        "incident_due",
+        "a notification is due soon",
+        means="an incident has to be notified within a quarter of the time that there is for it; no finding",
+        step=(
+            "ccdr incident list {plan}   shows what is due; ccdr incident draft   writes a draft: "
+            "docs/how-to/incidents.md"
+        ),
+        exit=Exit.OK,
+        run_fails=False,
+    )
+    DEVIATION_OVERDUE = Row(
+        "deviation_overdue",
+        "a deviation is OVERDUE",
+        means=(
+            "something that went wrong, or that the plan promises no more, was to be over by a day, and that has "
+            "passed; until a retest ends it, somebody gives it another day, or its risk is accepted "
+            "([Deviations](../how-to/deviations.md))"
+        ),
+        step="ccdr deviation list {plan}   shows what is overdue, and who answers for it; docs/how-to/deviations.md",
+        run_fails=False,
+    )
+    MISSED = Row(
+        "missed",
+        "MISSED",
+        means="due times passed without a try; told once, and never over",
+        no_ack=_PASSING,
+        severity="major",
+        run_fails=False,
+    )
+    UNTOLD = Row(
+        "untold",
+        "an address took no message",
+        means="an address did not take a message ([When telling fails](../how-to/tell-people.md#when-telling-fails))",
+        step="ccdr notify test {plan}   tries every address",
+        no_ack=_PASSING,
+        run_fails=False,
+    )
+
+
+FAILED_TESTS = frozenset(Trouble[name] for name in _FAILED_TESTS)
+# Nor has a test anything to restore then: its failure says nothing of a backup.
+NOTHING_TO_TEST = tuple(Trouble[name] for name in (*_NO_BACKUP, "NEVER_SUCCEEDED", "SNAPSHOT_VANISHED"))
 
 
 @dataclass(frozen=True)
@@ -137,11 +963,11 @@ class Problem:
 
     @property
     def level(self) -> Level:
-        return self.as_bad_as or _LEVELS.get(self.trouble, Level.NOTE)
+        return self.as_bad_as or self.trouble.row.level
 
     @property
     def worse(self) -> Worse:
-        return _WORSE.get(self.trouble, Worse.ANY)
+        return self.trouble.row.worse
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -156,318 +982,12 @@ class Problem:
         }
 
 
-_LEVELS = {
-    Trouble.NEVER_SUCCEEDED: Level.LOST,
-    Trouble.TEST_FAILED: Level.LOST,
-    Trouble.LOG_FAILED: Level.LOST,
-    Trouble.REPOSITORY_AWAY: Level.LOST,
-    Trouble.CONTROL_PASSED: Level.UNPROVEN,
-    Trouble.NEVER_TESTED: Level.UNPROVEN,
-    Trouble.NOT_KNOWN_HERE: Level.UNPROVEN,
-    Trouble.TEST_LATE: Level.UNPROVEN,
-    Trouble.NO_LONGER_CHECKED: Level.UNPROVEN,
-    Trouble.RECORDS_UNKNOWN: Level.UNPROVEN,
-    Trouble.RECORDS_WRONG: Level.UNPROVEN,
-    Trouble.CATALOGUE_WRONG: Level.UNPROVEN,
-    Trouble.OTHER_CLUSTER: Level.UNPROVEN,
-    Trouble.REPOSITORY_DAMAGED: Level.UNPROVEN,
-    Trouble.REPOSITORY_NEAR: Level.NEAR,
-    Trouble.NEWER_FAILED: Level.LATE,
-    Trouble.SNAPSHOT_VANISHED: Level.LATE,
-    Trouble.SNAPSHOT_SUSPECT: Level.LATE,
-    Trouble.BREACH_RPO: Level.LATE,
-    Trouble.BREACH_RTO: Level.LATE,
-    Trouble.RTO_UNMEASURED: Level.LATE,
-}
-
-_WORSE = {
-    Trouble.BREACH_RPO: Worse.MORE,  # seconds
-    Trouble.BREACH_RTO: Worse.MORE,  # seconds
-    Trouble.FINDING: Worse.MORE,  # what its sentence says there is of something: acknowledged.harm
-    Trouble.TEST_FAILED: Worse.ANY,  # what its checks have counted: rows that match, files that do not
-    Trouble.LOG_FAILED: Worse.ANY,
-    Trouble.NEWER_FAILED: Worse.ANY,
-}
-
-_NO_BACKUP = (Trouble.SOURCE_AWAY, Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.BACKUP_FAILED)
-_NO_TEST = (Trouble.REPOSITORY_AWAY, Trouble.NOT_BEGUN, Trouble.TEST_INCONCLUSIVE)
-# What each may be but a consequence of, at the same asset: the first of these that there is.
-CAUSES: dict[Trouble, tuple[Trouble, ...]] = {
-    Trouble.BACKUP_FAILED: (Trouble.REPOSITORY_AWAY,),
-    Trouble.BACKUP_LATE: _NO_BACKUP,
-    Trouble.NEVER_SUCCEEDED: _NO_BACKUP,
-    Trouble.NEWER_FAILED: (*_NO_BACKUP, Trouble.SNAPSHOT_VANISHED),
-    Trouble.TEST_INCONCLUSIVE: (Trouble.REPOSITORY_AWAY,),
-    Trouble.TEST_LATE: _NO_TEST,
-    Trouble.NEVER_TESTED: (*_NO_TEST, Trouble.NEVER_SUCCEEDED),
-    Trouble.BREACH_RPO: (
-        Trouble.SOURCE_AWAY,
-        Trouble.REPOSITORY_AWAY,
-        Trouble.REPOSITORY_DAMAGED,
-        *_NO_BACKUP,
-        Trouble.TEST_FAILED,
-        Trouble.LOG_FAILED,
-        Trouble.LOG_LATE,
-        Trouble.LOG_GAP,
-        Trouble.SNAPSHOT_SUSPECT,
-        Trouble.SNAPSHOT_VANISHED,
-        Trouble.BACKUP_LATE,
-    ),
-}
-# Nor has a test anything to restore then: its failure says nothing of a backup.
-NOTHING_TO_TEST = (*_NO_BACKUP, Trouble.NEVER_SUCCEEDED, Trouble.SNAPSHOT_VANISHED)
-
-# What to do next; {plan} and {asset} are filled in, and {of_asset} where it is about one asset.
-_NEXT = {
-    Trouble.LEDGER_BROKEN: "ccdr ledger verify   lists all damage; keep the directory as evidence",
-    Trouble.LEDGER_LOST: "ccdr ledger recover   brings it back from a repository, as a read-only copy; "
-    'ccdr ack LEDGER_LOST --why "…"   records that it cannot come back',
-    Trouble.LEDGER_SPOILT: "keep a copy of the state directory as evidence, and find out who wrote there, or whether "
-    'the disk is bad; ccdr ack LEDGER_SPOILT --why "…"   records that the line is lost',
-    Trouble.LEDGER_CONTRADICTED: (
-        "ccdr ledger verify --repository   lists every contradiction; keep the state directory as evidence; "
-        "docs/explanation/evidence.md"
-    ),
-    Trouble.SUMMARY_WRONG: (
-        "find out who wrote to the state directory; ccdr run   builds the summary again from the ledger; until "
-        "then, `ccdr status` reads the ledger itself"
-    ),
-    Trouble.ANCHOR_OVERDUE: "ccdr ledger checkpoint   tries each anchor now, and says why not; "
-    "docs/how-to/checkpoints.md",
-    Trouble.RECORDS_UNKNOWN: "install on this host the ccdr that wrote them, or a later one: docs/how-to/upgrade.md",
-    Trouble.RECORDS_WRONG: "ccdr ledger verify   lists all damage; keep the directory as evidence, and find out who "
-    "wrote to it",
-    Trouble.CATALOGUE_WRONG: "find out who changed it, then remove it from STATE/catalogue/{plan}/{asset}: the next "
-    "restore test reads it from the repository again",
-    Trouble.PLAN_FILES_GONE: "find out who removed them, and put them back from the repository, which holds each "
-    "version: docs/explanation/evidence.md, A plan's files",
-    Trouble.PLAN_NOT_STORED: "ccdr backup {plan}   stores the plan with the backup, and says why it could not",
-    Trouble.PLAN_ELSEWHERE: "name with --state DIR a state directory of this plan alone, or ccdr backup {plan}   "
-    "begins in its own repository",
-    Trouble.PLAN_UNAPPROVED: "ccdr plan approve {plan}   says what is to be signed, and how; docs/how-to/approve.md",
-    Trouble.PLAN_REVIEW: "read the plan again, change what is not so any more, then ccdr plan approve {plan}   has it "
-    "signed; docs/how-to/approve.md",
-    Trouble.BREAK_GLASS: "somebody who may approve looks at why, then ccdr approval review {plan}   has it signed; "
-    "docs/how-to/approve.md",
-    Trouble.ACCESS_BROKEN: "attach to each role's user the policy that `ccdr access policies {plan}` prints, then "
-    "ccdr access test {plan}; docs/how-to/access.md",
-    Trouble.ACCESS_REVIEW: "ccdr access review {plan} --out FILE   asks the systems anew; look at it, then have it "
-    "recorded: docs/how-to/access.md",
-    Trouble.ACCESS_REVIEW_ENDS: "ccdr access review {plan} --out FILE   asks the systems anew; look at it, then have "
-    "it recorded before then: docs/how-to/access.md",
-    Trouble.PLAN_WRONG: "ccdr plan check   lists its mistakes",
-    Trouble.CONTROL_PASSED: (
-        "add the check `identical` to its restore test; then ccdr test {plan} --asset {asset} --negative-control   "
-        "does the same damage again, which must be found"
-    ),
-    Trouble.CONTROL_INCONCLUSIVE: "ccdr test {plan} --asset {asset}   must pass first; then ccdr test {plan} --asset "
-    "{asset} --negative-control",
-    Trouble.CONTROL_LATE: "ccdr test {plan} --asset {asset} --negative-control   does it now; check that cron calls "
-    "`ccdr run` here",
-    Trouble.TEST_FAILED: (
-        "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   tests an older one; a new backup "
-        "that passes its test ends this trouble"
-    ),
-    Trouble.LOG_FAILED: (
-        "ccdr backup {plan} --asset {asset}   takes a new base; when more log is stored after it, "
-        "ccdr test {plan} --asset {asset} --at latest"
-    ),
-    Trouble.NEWER_FAILED: "ccdr backup {plan} --asset {asset}   tries again now; the snapshot before it can be "
-    "restored",
-    Trouble.BACKUP_FAILED: "`ccdr doctor {plan}` looks for the cause; then `ccdr backup {plan} --asset {asset}`",
-    Trouble.REPOSITORY_DAMAGED: (
-        "ccdr test {plan}{of_asset} --snapshot latest   shows whether the newest snapshot is whole; then read "
-        "docs/how-to/recover.md, A damaged repository"
-    ),
-    Trouble.REPOSITORY_NEAR: "set `repository: url` in the plan to a place on another machine: docs/reference/plan.md",
-    Trouble.SNAPSHOT_VANISHED: (
-        "find out who removed it, and who has the right to: docs/how-to/recover.md, A snapshot that vanished; "
-        'ccdr ack SNAPSHOT_VANISHED {plan}{of_asset} --until 30d --why "…"   once you know'
-    ),
-    Trouble.SNAPSHOT_SUSPECT: (
-        "look at the source, and at who was there: docs/how-to/leaps-and-canaries.md; "
-        'ccdr ack SNAPSHOT_SUSPECT {plan}{of_asset} --until 30d --why "…"   if it is as it should be'
-    ),
-    Trouble.OTHER_CLUSTER: (
-        "find out why another server answers at the source's address: a wrong address in the plan is mended there; "
-        'ccdr ack OTHER_CLUSTER {plan}{of_asset} --until 30d --why "…"   if the plan means that server from now on'
-    ),
-    Trouble.SOURCE_AWAY: "ccdr runbook run {plan}   begins with whether it is really dead; if it is down for "
-    'work, ccdr pause {plan} --for 4h --why "…"',
-    Trouble.REPOSITORY_AWAY: "ccdr doctor {plan}   looks at the repository; then ccdr test {plan}",
-    Trouble.RTO_UNMEASURED: "ccdr test {plan} --asset {asset}   measures it",
-    Trouble.BREACH_RPO: "ccdr backup {plan} --asset {asset}   takes one now",
-    Trouble.BREACH_RTO: (
-        "restore faster (more processors, memory, a nearer repository), or set a realistic RTO; then "
-        "ccdr test {plan} --asset {asset}   measures it again, phase by phase"
-    ),
-    Trouble.NEVER_SUCCEEDED: "ccdr backup {plan} --asset {asset}   takes the first one now",
-    Trouble.NOT_BEGUN: "ccdr plan check {plan}; ccdr doctor {plan}",
-    Trouble.BACKUP_LATE: "ccdr run --dry-run   on its host shows what is due; check that cron calls `ccdr run` "
-    "often enough",
-    Trouble.TEST_LATE: "ccdr run --dry-run   on its host shows what is due; check that cron calls `ccdr run` often "
-    "enough",
-    Trouble.LOG_LATE: (
-        "ccdr ship {plan} --asset {asset}   on its host shows why; if the source is gone, read "
-        "docs/how-to/ship-logs.md, Restoring to a point"
-    ),
-    Trouble.LOG_GAP: "ccdr backup {plan} --asset {asset}   takes a new base; the log continues from there",
-    Trouble.FINDING: "ccdr status {plan}",
-    Trouble.GROUP_INCOMPLETE: "ccdr doctor {plan}   looks for the cause; then ccdr backup {plan}   captures the "
-    "whole group",
-    Trouble.TEST_INCONCLUSIVE: "ccdr doctor {plan}; ccdr test {plan} --asset {asset}   once doctor finds nothing wrong",
-    Trouble.NO_LONGER_CHECKED: (
-        "put the checks back into its restore test, then ccdr test {plan} --asset {asset}   tests it again"
-    ),
-    Trouble.NEVER_TESTED: "ccdr test {plan} --asset {asset}   tests it now; check that the plan has a "
-    "`restore_test:` for it",
-    Trouble.NOT_KNOWN_HERE: "ccdr ledger collect DIR   adds that host's ledger, from a copy of its state directory",
-    Trouble.RESTORE_CRASHED: (
-        "remove what it left, and do not use it; then ccdr restore {plan} --asset {asset} --to …   starts again"
-    ),
-    Trouble.ERASED_RETURNED: "erase them where it stands: docs/how-to/erase.md, Break the glass; then "
-    'ccdr erasure review {plan}{of_asset} --why "…"',
-    Trouble.RUNBOOK_STANDS: "ccdr runbook status {plan}   shows how far it is; ccdr runbook resume {plan}   goes on",
-    Trouble.RECOVERY_UNFINISHED: "ccdr recover --resume {plan}   goes on, and repeats nothing that is done",
-    Trouble.PRUNE_FAILED: "ccdr doctor {plan}; ccdr upkeep {plan} --prune",
-    Trouble.PRUNE_LATE: "ccdr upkeep {plan} --prune   does it now; check that cron calls `ccdr run` here",
-    Trouble.CHECK_INCONCLUSIVE: "ccdr doctor {plan}; ccdr upkeep {plan} --check",
-    Trouble.CHECK_LATE: "ccdr upkeep {plan} --check   does it now; check that cron calls `ccdr run` here",
-    Trouble.LOCK_SHORT: "ccdr doctor {plan}   looks at the bucket; then ccdr lock extend {plan}   on the host that has "
-    "its credential; docs/how-to/keys.md",
-    Trouble.OBJECTS_OVERWRITTEN: "find out who wrote there, and withdraw that credential; the oldest version is the "
-    "true one: docs/how-to/keys.md, Somebody wrote over it",
-    Trouble.ACCESS_UNUSUAL: "ccdr ledger show   says who and from where; find out whether they should have; "
-    'ccdr ack ACCESS_UNUSUAL {plan} --until 30d --why "…"   once you know',
-    Trouble.COPY_FAILED: "ccdr doctor {plan}   looks at the copy's repository, too; then ccdr copy {plan}   goes on "
-    "from where it was",
-    Trouble.COPY_LATE: "ccdr copy {plan}   copies now; check that cron calls `ccdr run` here",
-    Trouble.COPY_VANISHED: "find out who removed it there, and who has the right to; then ccdr copy {plan}   copies it "
-    "again, where the plan's own repository has it",
-    Trouble.COPY_DAMAGED: "ccdr test {plan} --from COPY   shows whether its newest snapshots are whole; then read "
-    "docs/how-to/second-copy.md, A damaged copy",
-    Trouble.COPY_TEST_FAILED: "docs/how-to/second-copy.md, A damaged copy, tells a bad copy from a bad backup; then "
-    "ccdr test {plan} --from COPY   tests it again",
-    Trouble.COPY_UNTESTED: "ccdr doctor {plan}; then ccdr test {plan} --from COPY   restores from there",
-    Trouble.COPY_UPKEEP: "ccdr doctor {plan}; then ccdr upkeep {plan} --from COPY   does it now",
-    Trouble.FETCH_LIMIT: "test less often, or smaller snapshots; or raise `fetch_per_month` in the `limits:` of {plan}",
-    Trouble.PAUSED: "ccdr pause {plan} --end   when it is to go on before that; it ends by itself",
-    Trouble.ATTESTATION_STALE: "ccdr attest --list   shows it; have it attested anew: docs/how-to/attest.md",
-    Trouble.ATTESTATION_ENDS: "ccdr attest --list   shows it; have it attested anew before then: docs/how-to/attest.md",
-    Trouble.INCIDENT_OVERDUE: "ccdr incident list {plan}   shows what is overdue; file it, then record that: "
-    "docs/how-to/incidents.md",
-    Trouble.INCIDENT_DUE: "ccdr incident list {plan}   shows what is due; ccdr incident draft   writes a draft: "
-    "docs/how-to/incidents.md",
-    Trouble.DEVIATION_OVERDUE: "ccdr deviation list {plan}   shows what is overdue, and who answers for it; "
-    "docs/how-to/deviations.md",
-    Trouble.DUTIES: "check the crontab (or timers) of this host; `ccdr run` without --only does all of the work",
-    Trouble.UNTOLD: "ccdr notify test {plan}   tries every address",
-}
-
-
 # After a test that failed, where no other snapshot may be good.
 _ALONE = "ccdr backup {plan} --asset {asset}   takes a new one: there is no other snapshot that may be good"
-_MEND = "docs/how-to/recover.md, A damaged repository, says how to repair it; another backup alone does not repair it"
-NO_OLDER = "there is no older snapshot that may be good: "
-# The advice of whoever finds a backup bad; to back up again is in what stands for it where there is no older one.
-_TAKE_AN_OLDER = re.compile(r"restore an older snapshot( meanwhile)?(, and back up again)?")
-
-
-def where_it_can_be_done(step: str, *, backs_up: bool) -> str:
-    """The same on a host that takes no backups, nor could: it has no sources, and no credentials for them."""
-    if backs_up or "ccdr backup" not in step:
-        return step
-    first, sign, then = step.partition(NO_OLDER)
-    there = "on the host that backs it up"
-    return f"{first}{sign}{there}, {then}" if sign else f"{there}: {step}"
-
-
-def no_older(plan: str, asset: str) -> str:
-    return f"{NO_OLDER}`ccdr backup {plan} --asset {asset}` takes a new one"
-
-
-def without_an_older(hint: str, plan: str, asset: str, *, damaged: bool = False) -> str:
-    """The hint of whoever found a backup bad, and could not know that there is no older one. In a `damaged` repository
-    another backup would stand on what is damaged: restic stores nothing that is there already."""
-    instead = f"{NO_OLDER}{_MEND}" if damaged else no_older(plan, asset)
-    return _TAKE_AN_OLDER.sub(lambda _: instead, hint)
-
-
-# A test of the newest snapshot has met the damage: another one would, too, until it is mended.
-_MEND_FIRST = (
-    "docs/how-to/recover.md, A damaged repository, says how to repair it; then ccdr test {plan}{of_asset}   shows "
-    "whether it is whole"
-)
-_WHO = "find out who removed it, and who has the right to: docs/how-to/recover.md, A snapshot that vanished"
-
-
-# What ships the log says why it does not: the same command would say the same.
-_SHIP_AGAIN = (
-    "ccdr doctor {plan}   on its host looks for the cause; then ccdr ship {plan} --asset {asset}; if the source is "
-    "gone, read "
-    "docs/how-to/ship-logs.md, Restoring to a point"
-)
-
-
-def ship_again(plan: str, asset: str) -> str:
-    return _SHIP_AGAIN.format(plan=plan, asset=asset)
-
-
-def mend_first(plan: str, asset: str) -> str:
-    return _MEND_FIRST.format(plan=plan, of_asset=f" --asset {asset}")
-
-
-def by_a_copy(plan: str, asset: str, copies: Sequence[str]) -> str | None:
-    """What leads on where the plan's own repository is away, and it has copies; else `next_step` does."""
-    away = next_step(Trouble.REPOSITORY_AWAY, plan, asset)
-    there = "; ".join(f"ccdr snapshots {plan} --from {name}   lists what the copy {name} holds" for name in copies)
-    return f"{away}; if it is lost: {there}" if copies else None
-
-
-def after_a_crash(plan: str, asset: str, left: str) -> str:
-    """What leads on from RESTORE_CRASHED, where it is known what to look for."""
-    what = f"remove {left}, if it is still there, and do not use it"
-    return f"{what}; then ccdr restore {plan} --asset {asset} --to …   starts again"
-
-
-def after_coming_apart(plan: str, asset: str, when: str) -> str:
-    """What leads on from TEST_FAILED, where the recovery of `when` brought two stores back apart."""
-    return (
-        f'ccdr ack TEST_FAILED {plan} --asset {asset} --until 14d --why "…"   once somebody has looked at which (`ccdr '
-        f"status {plan}` names the file): the recovery of {when} brought its stores back apart, and no backup mends "
-        "that; docs/how-to/recover.md, Stores that came back apart"
-    )
-
-
-def after_a_recovery(plan: str) -> str:
-    """What leads on from SOURCE_AWAY, where the plan was recovered just now: it is not dead once more."""
-    return (
-        f"start the new servers (`ccdr recover check {plan} --opened` says which do not answer), or write their new "
-        "addresses into `connection:`"
-    )
-
-
-class Missing(IntEnum):
-    """What of a snapshot that vanished is made up for."""
-
-    NOTHING = 0
-    STORED = 1  # there is a newer one
-    SHOWN = 2  # and one has passed a test
-
-
-def after_vanishing(plan: str, asset: str, made_up: Missing, *, retained: bool) -> str:
-    """What leads on from SNAPSHOT_VANISHED; `retained`: by a retention, which would let it go once."""
-    test = f"ccdr test {plan} --asset {asset}   shows whether the newest snapshot can be restored; {_WHO}"
-    if made_up is Missing.NOTHING:
-        return f"ccdr backup {plan} --asset {asset}   takes a new one; then {test}"
-    if made_up is Missing.STORED:
-        return test
-    itself = "; this trouble ends when retention would have removed the snapshot" if retained else ""
-    return f'{_WHO}; ccdr ack SNAPSHOT_VANISHED {plan} --asset {asset} --until 30d --why "…"   once you know{itself}'
 
 
 def next_step(trouble: Trouble, plan: str, asset: str | None, *, alone: bool = False) -> str | None:
     """`alone`: the asset has no other snapshot than the one that it is about."""
-    step = _ALONE if alone and trouble is Trouble.TEST_FAILED else _NEXT.get(trouble)
+    step = _ALONE if alone and trouble is Trouble.TEST_FAILED else trouble.row.step
     of_asset = f" --asset {asset}" if asset else ""
     return step and step.format(plan=plan, asset=asset or "ASSET", of_asset=of_asset)

@@ -8,9 +8,8 @@ from typing import Any, Literal, get_args
 from pydantic import Field
 
 from ccdr.model.schema import Duration, Strict
-from ccdr.model.trouble import Trouble
+from ccdr.model.trouble import Severity, Trouble
 
-Severity = Literal["critical", "major", "minor"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # the worst first
 LOOSENED = "LOOSENED"  # in a plan's rules: whatever a new version of a plan promises no more
 ERASURE_FAILED = "ERASURE_FAILED"  # a replay of the register of erasures did not end well
@@ -21,25 +20,11 @@ DeviationCode = Literal[
     "COPY_FAILED", "COPY_TEST_FAILED", "COPY_DAMAGED", "ERASURE_FAILED", "LOOSENED",
 ]  # fmt: skip
 
-_CRITICAL = (
-    Trouble.TEST_FAILED,
-    Trouble.LOG_FAILED,
-    Trouble.REPOSITORY_DAMAGED,
-    Trouble.CONTROL_PASSED,
-    Trouble.LEDGER_BROKEN,
-    Trouble.LEDGER_LOST,
-    Trouble.LEDGER_SPOILT,
-    Trouble.LEDGER_CONTRADICTED,
-    Trouble.SUMMARY_WRONG,
-)
-_MINOR = (Trouble.CHECK_INCONCLUSIVE, Trouble.PRUNE_FAILED)
-
-# What comes with ccdr: all else is major. A finding of the ledger is of no plan, and no plan's to weigh.
+# What comes with ccdr. A finding of the ledger is of no plan, and no plan's to weigh.
 SEVERITY: Mapping[str, Severity] = {
-    **dict.fromkeys(get_args(DeviationCode), "major"),
-    **{trouble.name: "critical" for trouble in _CRITICAL},
+    **{trouble.name: trouble.row.severity for trouble in Trouble if trouble.row.severity is not None},
     ERASURE_FAILED: "critical",
-    **{trouble.name: "minor" for trouble in _MINOR},
+    LOOSENED: "major",
 }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from syrupy.assertion import SnapshotAssertion
 from tests.support.judged import END
 
-from ccdr.model.trouble import Level, Problem, Trouble, next_step, where_it_can_be_done
+from ccdr.model.next_steps import where_it_can_be_done
+from ccdr.model.trouble import Level, Problem, Trouble, next_step
 
 
 def test_troubles_are_as_bad_as_what_they_keep_from_whoever_needs_it() -> None:
@@ -47,3 +48,21 @@ def test_steps_are_filled_in(wording: SnapshotAssertion) -> None:
     assert where_it_can_be_done("ccdr test p", backs_up=False) == where_it_can_be_done("ccdr test p", backs_up=True)
     assert where_it_can_be_done("ccdr backup p", backs_up=True) == "ccdr backup p"
     assert where_it_can_be_done("ccdr backup p", backs_up=False) == wording
+
+
+def test_the_rows_of_troubles_name_codes_that_there_are() -> None:
+    for trouble in Trouble:
+        row = trouble.row
+        assert row.code == trouble.value == trouble.name.lower() and row.heading and row.means
+        assert {*row.causes, *row.replaced_by, *filter(None, (row.at_copy,))} <= Trouble.__members__.keys(), trouble
+    assert len({trouble.row.heading for trouble in Trouble}) == len(Trouble)
+
+
+def test_nobody_takes_note_of_what_may_be_tampering_nor_of_tests_that_find_nothing() -> None:
+    assert {t.name for t in Trouble if t.tampering} == {
+        "LEDGER_BROKEN", "LEDGER_SPOILT", "LEDGER_CONTRADICTED", "SUMMARY_WRONG", "RECORDS_WRONG", "CATALOGUE_WRONG",
+    }  # fmt: skip
+    assert {t.name for t in Trouble if t.row.no_ack and not t.tampering} == {
+        "CONTROL_PASSED", "BREAK_GLASS", "ERASED_RETURNED", "INCIDENT_OVERDUE", "MISSED", "DUTIES", "PLAN_WRONG", "UNTOLD",
+    }  # fmt: skip
+    assert all(t.tampering or t.name in ("CONTROL_PASSED", "LEDGER_LOST") for t in Trouble if not t.row.acceptable)

@@ -14,7 +14,8 @@ from tests.support.judged import about, judged, well
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.log_standing import LogStanding
-from ccdr.model.trouble import Level, Missing, Problem, Trouble, after_vanishing, mend_first, next_step, ship_again
+from ccdr.model.next_steps import Missing, after_vanishing, mend_first, ship_again
+from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.plans.job import Job
 
 TEST, BACKUP = "ccdr test p --asset a", "ccdr backup p --asset a"

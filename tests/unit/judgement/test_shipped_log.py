@@ -13,7 +13,8 @@ from tests.support.judged import END, NOON, Told, about, codes, judged, step, to
 
 from ccdr.evidence.log_standing import LogStanding
 from ccdr.model.measure import Point
-from ccdr.model.trouble import Level, Trouble, ship_again
+from ccdr.model.next_steps import ship_again
+from ccdr.model.trouble import Level, Trouble
 from ccdr.model.values import Snapshot, to_the_second
 from ccdr.plans.job import Job
 

@@ -9,7 +9,7 @@ from tests.support.chronicle import Chronicle, digest
 from tests.support.judged import END, NEWER, RPO, RTO, codes, judged, step, told, well
 
 from ccdr.evidence.judgement.counting import why_not_counting
-from ccdr.model.trouble import CAUSES, NOTHING_TO_TEST, Level, Trouble
+from ccdr.model.trouble import NOTHING_TO_TEST, Level, Trouble
 from ccdr.plans.job import Job
 
 
@@ -112,10 +112,10 @@ def test_what_failed_its_test_was_backed_up_once(jobs: dict[str, Job], past: Chr
 def test_no_cause_follows_from_what_it_is_the_cause_of() -> None:
     def roots(code: Trouble, seen: tuple[Trouble, ...] = ()) -> None:
         assert code not in seen
-        for cause in CAUSES.get(code, ()):
+        for cause in code.causes:
             roots(cause, (*seen, code))
 
-    for code in (*CAUSES, *NOTHING_TO_TEST):
+    for code in (*Trouble, *NOTHING_TO_TEST):
         roots(code)
 
 

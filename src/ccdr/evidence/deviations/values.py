@@ -22,17 +22,7 @@ AHEAD = timedelta(minutes=5)  # that the clock of who wrote may be
 LONGEST = timedelta(days=366)  # that a risk is accepted, or a day put off: somebody looks at it again within a year
 
 # What may mean that evidence was changed, and tests that find nothing: no risk that anybody may accept.
-NEVER_ACCEPTED = frozenset(
-    trouble.name
-    for trouble in (
-        Trouble.LEDGER_BROKEN,
-        Trouble.LEDGER_LOST,
-        Trouble.LEDGER_SPOILT,
-        Trouble.LEDGER_CONTRADICTED,
-        Trouble.SUMMARY_WRONG,
-        Trouble.CONTROL_PASSED,
-    )
-)
+NEVER_ACCEPTED = frozenset(trouble.name for trouble in Trouble if not trouble.row.acceptable)
 
 
 class State(StrEnum):

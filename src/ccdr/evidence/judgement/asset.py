@@ -48,8 +48,9 @@ from ccdr.evidence.judgement.troubles import (
 )
 from ccdr.host.state import RESTORE_MARK
 from ccdr.model.leaps import WORDS, Sign
+from ccdr.model.next_steps import Missing, after_a_crash, after_a_recovery
 from ccdr.model.schedule import second_due
-from ccdr.model.trouble import Level, Missing, Problem, Trouble, after_a_crash, after_a_recovery, next_step
+from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.model.values import (
     Snapshot,
     Verb,

@@ -9,7 +9,7 @@ from datetime import datetime
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import RECOVER_END
 from ccdr.evidence.verdicts import Record
-from ccdr.model.trouble import after_coming_apart
+from ccdr.model.next_steps import after_coming_apart
 from ccdr.model.values import to_the_second, utc
 from ccdr.plans.job import Job
 from ccdr.plans.one_server import of_one_server

@@ -21,15 +21,6 @@ from ccdr.plans.copies import seen_from
 from ccdr.plans.model import Copy
 
 _NAMED = 3  # assets, or ids
-# How the care of a repository is told where it is a copy's.
-_OF_A_COPY = {
-    Trouble.REPOSITORY_DAMAGED: Trouble.COPY_DAMAGED,
-    Trouble.PRUNE_FAILED: Trouble.COPY_UPKEEP,
-    Trouble.PRUNE_LATE: Trouble.COPY_UPKEEP,
-    Trouble.CHECK_INCONCLUSIVE: Trouble.COPY_UPKEEP,
-    Trouble.CHECK_LATE: Trouble.COPY_UPKEEP,
-    Trouble.NOT_BEGUN: Trouble.COPY_UPKEEP,
-}
 
 
 def of_copies(loaded: LoadedPlan, histories: Histories, now: datetime, *, at_work: bool = False) -> tuple[Problem, ...]:
@@ -72,8 +63,8 @@ def _of_copy(
     if history.last_copy is None:
         return
     for p in judge_repository(view, there, now, at_work=at_work):
-        if p.trouble in _OF_A_COPY:
-            yield replace(p, trouble=_OF_A_COPY[p.trouble], about=f"{p.trouble} {p.about}".strip(), step=None)
+        if (code := p.trouble.row.at_copy) is not None:
+            yield replace(p, trouble=Trouble[code], about=f"{p.trouble} {p.about}".strip(), step=None)
     for asset in loaded.plan.assets:
         yield from _tests(loaded, name, copy, asset, histories)
 

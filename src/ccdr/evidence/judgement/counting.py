@@ -12,13 +12,8 @@ from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
 from ccdr.evidence.judgement.troubles import MOST_NAMED
 from ccdr.model import parents as chain
 from ccdr.model.measure import Point
-from ccdr.model.trouble import (
-    Level,
-    Missing,
-    Problem,
-    Trouble,
-    after_vanishing,
-)
+from ccdr.model.next_steps import Missing, after_vanishing
+from ccdr.model.trouble import Level, Problem, Trouble
 from ccdr.model.values import (
     Snapshot,
     Verdict,

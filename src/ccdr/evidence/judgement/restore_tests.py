@@ -11,12 +11,8 @@ from ccdr.evidence.judgement.came_apart import step_after_coming_apart
 from ccdr.evidence.judgement.coverage import conclusive
 from ccdr.evidence.judgement.troubles import findings_of
 from ccdr.evidence.verdicts import Record, blames_the_log, misfits
-from ccdr.model.trouble import (
-    Problem,
-    Trouble,
-    mend_first,
-    next_step,
-)
+from ccdr.model.next_steps import mend_first
+from ccdr.model.trouble import Problem, Trouble, next_step
 from ccdr.model.values import (
     Snapshot,
     Verb,

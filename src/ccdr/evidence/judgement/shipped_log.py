@@ -11,11 +11,8 @@ from ccdr.evidence.history.kinds import STOPPED
 from ccdr.evidence.judgement.asset_status import Seen
 from ccdr.evidence.judgement.troubles import findings_of
 from ccdr.evidence.log_standing import LogStanding
-from ccdr.model.trouble import (
-    Problem,
-    Trouble,
-    ship_again,
-)
+from ccdr.model.next_steps import ship_again
+from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import (
     Snapshot,
     Verb,

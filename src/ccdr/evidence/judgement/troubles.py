@@ -13,18 +13,8 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.ledger.lines import UNKNOWN, WRONG
 from ccdr.evidence.verdicts import Record
 from ccdr.host.nearby import WORDS as NEAR_WORDS
-from ccdr.model.trouble import (
-    CAUSES,
-    NOTHING_TO_TEST,
-    Level,
-    Missing,
-    Problem,
-    Trouble,
-    by_a_copy,
-    mend_first,
-    next_step,
-    where_it_can_be_done,
-)
+from ccdr.model.next_steps import Missing, by_a_copy, mend_first, where_it_can_be_done
+from ccdr.model.trouble import NOTHING_TO_TEST, Level, Problem, Trouble, next_step
 from ccdr.model.values import (
     TOLD_BY,
     Verb,
@@ -119,7 +109,7 @@ def by_their_causes(
         return q.trouble is not Trouble.REPOSITORY_DAMAGED or q.about == DOUBT
 
     def cause_of(p: Problem) -> Problem | None:
-        known = (p.because,) if p.because else CAUSES.get(p.trouble, ())
+        known = (p.because,) if p.because else p.trouble.causes
         tests, tested = (Trouble.TEST_FAILED, Trouble.TEST_INCONCLUSIVE), (history.last_test or {}).get("snapshot")
         if p.trouble in tests and not tested:
             known = NOTHING_TO_TEST

@@ -18,7 +18,7 @@ from ccdr.jobs.restore.ways import Held, Way
 from ccdr.jobs.services import BY_HAND, Services
 from ccdr.model.answers import FreeText, words_of
 from ccdr.model.errors import BackupBad, CcdrError, Exit, LogBad, LogStops, UsageProblem, failure_of
-from ccdr.model.trouble import without_an_older
+from ccdr.model.next_steps import without_an_older
 from ccdr.model.values import CheckResult, Verdict, details
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress

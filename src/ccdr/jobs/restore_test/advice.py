@@ -9,7 +9,7 @@ from ccdr.jobs.fetch import (
 )
 from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.jobs.shipping.recovery import recorded_target
-from ccdr.model.trouble import no_older, without_an_older
+from ccdr.model.next_steps import no_older, without_an_older
 from ccdr.model.values import Snapshot, Verdict
 
 

@@ -17,7 +17,7 @@ from ccdr.jobs.shipping.stored_until import logged
 from ccdr.model import measure
 from ccdr.model import parents as chain
 from ccdr.model.errors import CcdrError, CommandFailed, RepositoryDamaged, RepositoryMissing
-from ccdr.model.trouble import where_it_can_be_done
+from ccdr.model.next_steps import where_it_can_be_done
 from ccdr.model.values import LATEST, Achieved, Snapshot, Verdict, rfc3339
 from ccdr.ports.log import RecoveryTarget
 from ccdr.storage.catalogue import of_source

@@ -20,84 +20,6 @@ LONGEST_TEXT = 500  # characters of one concern
 LONGEST_WHY = 90  # characters of its reason, in a subject
 RECENT = timedelta(minutes=10)  # what began since then began now
 
-HEADLINES = {
-    Trouble.LEDGER_BROKEN: "ledger does NOT VERIFY",
-    Trouble.LEDGER_LOST: "ledger LOST",
-    Trouble.LEDGER_SPOILT: "a line of the ledger was CHANGED",
-    Trouble.LEDGER_CONTRADICTED: "ledger does NOT match the snapshots",
-    Trouble.SUMMARY_WRONG: "status did NOT match the ledger",
-    Trouble.ANCHOR_OVERDUE: "an anchor of the ledger is OVERDUE",
-    Trouble.RECORDS_UNKNOWN: "records of ANOTHER ccdr",
-    Trouble.RECORDS_WRONG: "records that NO ccdr wrote",
-    Trouble.CATALOGUE_WRONG: "the stored facts of a snapshot are NOT as recorded",
-    Trouble.PLAN_NOT_STORED: "the plan is NOT IN ITS REPOSITORY",
-    Trouble.PLAN_ELSEWHERE: "what is known of the plan is of ANOTHER REPOSITORY",
-    Trouble.PLAN_UNAPPROVED: "the plan is NOT APPROVED",
-    Trouble.BREAK_GLASS: "BREAK-GLASS: done without approval",
-    Trouble.PLAN_REVIEW: "the plan's review is OVERDUE",
-    Trouble.ACCESS_BROKEN: "a credential may do MORE than its role",
-    Trouble.ACCESS_REVIEW: "the review of access is OVERDUE",
-    Trouble.ACCESS_REVIEW_ENDS: "a review of access is due soon",
-    Trouble.PLAN_FILES_GONE: "a recorded version of the plan is MISSING",
-    Trouble.PLAN_WRONG: "another plan's file is WRONG",
-    Trouble.CONTROL_PASSED: "a DAMAGED copy PASSED its restore test",
-    Trouble.TEST_FAILED: "restore test FAILED",
-    Trouble.LOG_FAILED: "recovery by the log FAILED",
-    Trouble.NEWER_FAILED: "newest backup FAILED, the one before is good",
-    Trouble.BACKUP_FAILED: "backup FAILED",
-    Trouble.SOURCE_AWAY: "source GONE",
-    Trouble.REPOSITORY_AWAY: "repository NOT THERE",
-    Trouble.SNAPSHOT_VANISHED: "snapshot VANISHED",
-    Trouble.LOCK_SHORT: "locks of backups end TOO SOON",
-    Trouble.OBJECTS_OVERWRITTEN: "stored objects were OVERWRITTEN",
-    Trouble.ACCESS_UNUSUAL: "UNUSUAL ACCESS to backups",
-    Trouble.SNAPSHOT_SUSPECT: "a snapshot looks ENCRYPTED or EMPTIED",
-    Trouble.OTHER_CLUSTER: "ANOTHER SERVER at the source's address",
-    Trouble.REPOSITORY_DAMAGED: "repository DAMAGED",
-    Trouble.REPOSITORY_NEAR: "repository beside its source",
-    Trouble.BREACH_RPO: "RPO BREACHED",
-    Trouble.BREACH_RTO: "RTO BREACHED",
-    Trouble.RTO_UNMEASURED: "RTO not measured",
-    Trouble.NEVER_SUCCEEDED: "never backed up",
-    Trouble.NOT_BEGUN: "could not start",
-    Trouble.BACKUP_LATE: "backup OVERDUE",
-    Trouble.TEST_LATE: "restore test OVERDUE",
-    Trouble.LOG_LATE: "log NOT SHIPPED",
-    Trouble.LOG_GAP: "log has a GAP",
-    Trouble.FINDING: "finding",
-    Trouble.GROUP_INCOMPLETE: "group INCOMPLETE",
-    Trouble.TEST_INCONCLUSIVE: "restore test INCONCLUSIVE",
-    Trouble.NO_LONGER_CHECKED: "a check that FAILED is gone or weaker",
-    Trouble.NEVER_TESTED: "never tested",
-    Trouble.CONTROL_INCONCLUSIVE: "negative control INCONCLUSIVE",
-    Trouble.CONTROL_LATE: "negative control OVERDUE",
-    Trouble.NOT_KNOWN_HERE: "not known here",
-    Trouble.RESTORE_CRASHED: "restore CRASHED",
-    Trouble.ERASED_RETURNED: "erased people may be BACK",
-    Trouble.RECOVERY_UNFINISHED: "recovery NOT FINISHED",
-    Trouble.PRUNE_FAILED: "prune FAILED",
-    Trouble.PRUNE_LATE: "prune OVERDUE",
-    Trouble.CHECK_INCONCLUSIVE: "check INCONCLUSIVE",
-    Trouble.CHECK_LATE: "check OVERDUE",
-    Trouble.COPY_FAILED: "copying FAILED",
-    Trouble.COPY_LATE: "copying OVERDUE",
-    Trouble.COPY_VANISHED: "a snapshot VANISHED from a copy",
-    Trouble.COPY_DAMAGED: "a copy is DAMAGED",
-    Trouble.COPY_TEST_FAILED: "restore test of a copy FAILED",
-    Trouble.COPY_UNTESTED: "a copy is not tested",
-    Trouble.COPY_UPKEEP: "a copy is not looked after",
-    Trouble.RUNBOOK_STANDS: "runbook WAITS",
-    Trouble.FETCH_LIMIT: "restore tests fetched most of a month's limit",
-    Trouble.PAUSED: "PAUSED",
-    Trouble.ATTESTATION_STALE: "an attestation is STALE",
-    Trouble.ATTESTATION_ENDS: "an attestation ends soon",
-    Trouble.INCIDENT_OVERDUE: "a notification is OVERDUE",
-    Trouble.INCIDENT_DUE: "a notification is due soon",
-    Trouble.DEVIATION_OVERDUE: "a deviation is OVERDUE",
-    Trouble.DUTIES: "other work than before",
-    Trouble.MISSED: "MISSED",
-    Trouble.UNTOLD: "an address took no message",
-}
 AWAY = {
     "closed": "repository does NOT OPEN",
     "damaged": "repository does NOT OPEN",
@@ -194,10 +116,10 @@ def _cause(entry: Entry, known: Iterable[Entry]) -> Entry | None:
 
 def _titled(entry: Entry) -> str:
     if entry.trouble in (Trouble.MISSED, Trouble.NOT_BEGUN):
-        return f"{entry.about.split(' ')[0]} {HEADLINES[entry.trouble]}"
+        return f"{entry.about.split(' ')[0]} {entry.trouble.row.heading}"
     if entry.trouble is Trouble.REPOSITORY_AWAY:
-        return AWAY.get(entry.about, HEADLINES[entry.trouble])
-    return HEADLINES[entry.trouble]
+        return AWAY.get(entry.about, entry.trouble.row.heading)
+    return entry.trouble.row.heading
 
 
 def _since(entry: Entry, now: datetime) -> str:
@@ -284,7 +206,7 @@ def summary(assets: Sequence[AssetStatus], now: datetime) -> str:
             names.append(name)
     proven = sum(s.proven for s in assets)
     counts = f"ccdr: {len(assets)} asset{'s' if len(assets) != 1 else ''}, {proven} proven"
-    return "; ".join([counts, *(f"{len(n)} {HEADLINES[t]}: {_some(n)}" for t, n in wrong.items())])
+    return "; ".join([counts, *(f"{len(n)} {t.row.heading}: {_some(n)}" for t, n in wrong.items())])
 
 
 def _by_rank(concern: Concern) -> tuple[bool, int, str, str]:

@@ -27,26 +27,6 @@ FORMAT = 2
 OWED_FOR = timedelta(days=7)  # what is over by then is not told any more to an address that is down
 RETRY_FIRST, RETRY_LONGEST = timedelta(minutes=5), timedelta(hours=1)
 
-TESTS_FAILED = {Trouble.TEST_FAILED, Trouble.LOG_FAILED, Trouble.NEWER_FAILED}
-# One that is over only because something worse took its place is not "fixed".
-REPLACED_BY = {
-    Trouble.NEWER_FAILED: {Trouble.TEST_FAILED},
-    Trouble.TEST_INCONCLUSIVE: {*TESTS_FAILED, Trouble.TEST_INCONCLUSIVE},  # one that broke in another way among them
-    Trouble.NEVER_TESTED: {*TESTS_FAILED, Trouble.TEST_INCONCLUSIVE},
-    Trouble.CONTROL_INCONCLUSIVE: {Trouble.CONTROL_PASSED, Trouble.CONTROL_INCONCLUSIVE},
-    Trouble.CONTROL_LATE: {Trouble.CONTROL_PASSED, Trouble.CONTROL_INCONCLUSIVE},
-    Trouble.TEST_LATE: {*TESTS_FAILED, Trouble.TEST_INCONCLUSIVE},
-    Trouble.BACKUP_LATE: {Trouble.BACKUP_FAILED},
-    Trouble.PRUNE_LATE: {Trouble.PRUNE_FAILED},
-    Trouble.CHECK_LATE: {Trouble.CHECK_INCONCLUSIVE, Trouble.REPOSITORY_DAMAGED},
-    Trouble.GROUP_INCOMPLETE: {Trouble.BACKUP_FAILED},
-    Trouble.CHECK_INCONCLUSIVE: {Trouble.REPOSITORY_DAMAGED, Trouble.CHECK_INCONCLUSIVE},
-    Trouble.PRUNE_FAILED: {Trouble.PRUNE_FAILED},
-    Trouble.COPY_FAILED: {Trouble.COPY_FAILED},  # for another reason
-    Trouble.COPY_LATE: {Trouble.COPY_FAILED},
-    Trouble.COPY_UNTESTED: {Trouble.COPY_TEST_FAILED},
-    Trouble.LOG_LATE: {Trouble.LOG_LATE},
-}
 # What we know of ourselves, however little is known of the assets.
 OUR_OWN = (Trouble.UNTOLD,)
 
@@ -158,9 +138,9 @@ class NotificationState:
         self._drop_replaced()
 
     def _drop_replaced(self) -> None:
-        there = {(e.asset, e.trouble) for e in self.entries.values() if e.gone is None}
+        there = {(e.asset, e.trouble.name) for e in self.entries.values() if e.gone is None}
         for key, entry in list(self.entries.items()):
-            worse = REPLACED_BY.get(entry.trouble, set())
+            worse = entry.trouble.row.replaced_by
             if entry.gone is not None and any((entry.asset, w) in there for w in worse):
                 del self.entries[key]
 

@@ -33,58 +33,6 @@ from ccdr.telling.notify.targets import (
 )
 
 SOON = timedelta(minutes=1)
-# While one of these is open, a run has not gone well, whatever was due in it.
-NOT_WELL = frozenset(
-    {
-        Trouble.LEDGER_BROKEN,
-        Trouble.LEDGER_LOST,
-        Trouble.LEDGER_SPOILT,
-        Trouble.LEDGER_CONTRADICTED,
-        Trouble.SUMMARY_WRONG,
-        Trouble.RECORDS_UNKNOWN,
-        Trouble.RECORDS_WRONG,
-        Trouble.CATALOGUE_WRONG,
-        Trouble.PLAN_FILES_GONE,
-        Trouble.PLAN_ELSEWHERE,
-        Trouble.BREAK_GLASS,
-        Trouble.PLAN_WRONG,
-        Trouble.CONTROL_PASSED,
-        Trouble.TEST_FAILED,
-        Trouble.LOG_FAILED,
-        Trouble.NEWER_FAILED,
-        Trouble.NO_LONGER_CHECKED,
-        Trouble.BACKUP_FAILED,
-        Trouble.SOURCE_AWAY,
-        Trouble.REPOSITORY_AWAY,
-        Trouble.REPOSITORY_DAMAGED,
-        Trouble.SNAPSHOT_VANISHED,
-        Trouble.SNAPSHOT_SUSPECT,
-        Trouble.OTHER_CLUSTER,
-        Trouble.BREACH_RPO,
-        Trouble.BREACH_RTO,
-        Trouble.NEVER_SUCCEEDED,
-        Trouble.NOT_BEGUN,
-        Trouble.BACKUP_LATE,
-        Trouble.TEST_LATE,
-        Trouble.CONTROL_LATE,
-        Trouble.LOG_LATE,
-        Trouble.LOG_GAP,
-        Trouble.RUNBOOK_STANDS,
-        Trouble.ERASED_RETURNED,
-        Trouble.INCIDENT_OVERDUE,
-        Trouble.PRUNE_FAILED,
-        Trouble.PRUNE_LATE,
-        Trouble.CHECK_LATE,
-        Trouble.LOCK_SHORT,
-        Trouble.OBJECTS_OVERWRITTEN,
-        Trouble.ACCESS_UNUSUAL,
-        Trouble.COPY_FAILED,
-        Trouble.COPY_LATE,
-        Trouble.COPY_VANISHED,
-        Trouble.COPY_DAMAGED,
-        Trouble.COPY_TEST_FAILED,
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -293,7 +241,7 @@ def _begin(
     if targets is not None:  # those that are no longer named need not be reached any more
         known = {t.id for t in targets} | {URLS, PING}
         state.failures = {a: f for a, f in state.failures.items() if a in known}
-    trouble = any(e.trouble in NOT_WELL and e.gone is None for e in state.entries.values())
+    trouble = any(e.trouble.row.run_fails and e.gone is None for e in state.entries.values())
     return _Plan(loaded, state, targets, well=name not in failed and not trouble and whole)
 
 

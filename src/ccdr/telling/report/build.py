@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ccdr import __version__
-from ccdr.evidence.acknowledged import NO_FINDING, TAMPERING, UNDECIDED, acknowledged
+from ccdr.evidence.acknowledged import acknowledged
 from ccdr.evidence.attested import judge as judge_attested
 from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.history.asset_history import AssetHistory
@@ -79,7 +79,6 @@ from ccdr.telling.status import (
     upkeep_problems,
 )
 
-_UNDECIDED = frozenset(trouble.name for trouble in UNDECIDED)  # what nobody can tell here is no finding
 _NOTHING = PlanEvidence()  # of a plan without a record
 
 
@@ -135,7 +134,7 @@ class LedgerFacts:
     @property
     def unproven(self) -> int:
         """How many problems it has for which nothing that it holds proves anything."""
-        return len(self.verification.problems) + sum(p.trouble in TAMPERING for p in self.troubles)
+        return len(self.verification.problems) + sum(p.trouble.tampering for p in self.troubles)
 
 
 @dataclass(frozen=True)
@@ -171,11 +170,11 @@ class Report:
     def exit_code(self) -> Exit:
         """A repository beside its source is where the plan wants it: said, and no finding; nor is what is
         acknowledged, another host's to know, or a pause. Where no plan lies here nothing was judged."""
-        none = {trouble.name for trouble in NO_FINDING}
-        said = (f for f in self.findings if f.acknowledged is None and f.code not in none)
-        open_ = [f for f in said if f.level is not Level.NEAR]
-        codes = [Exit.NOT_CARRIED_OUT if f.code in _UNDECIDED else Exit.FINDING for f in open_]
-        return worst(codes or [Exit.OK if any(a.in_plan for a in self.assets) else Exit.NOT_CARRIED_OUT])
+        codes = [f.exit for f in self.findings if f.acknowledged is None and f.level is not Level.NEAR]
+        return worst(
+            [code for code in codes if code is not Exit.OK]
+            or [Exit.OK if any(a.in_plan for a in self.assets) else Exit.NOT_CARRIED_OUT]
+        )
 
 
 def make_report(
@@ -404,7 +403,7 @@ def _answer(
         ledger.unproven,
         until_now=period.until_now,
         lost=any(p.trouble is Trouble.LEDGER_LOST for p in ledger.troubles),
-        unknown=any(f.code in _UNDECIDED and f.acknowledged is None for f in findings),
+        unknown=any(f.exit is Exit.NOT_CARRIED_OUT and f.acknowledged is None for f in findings),
     )
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
+from ccdr.model.errors import Exit
 from ccdr.model.fetched import Fetched
-from ccdr.model.trouble import Level, Problem
+from ccdr.model.trouble import Level, Problem, Trouble
 from ccdr.model.values import (
     Achieved,
     Objectives,
@@ -37,6 +38,11 @@ class ReportedFinding:
         because = problem.because and problem.because.name
         of_problem = problem.step, problem.trouble.name, problem.acknowledged, because
         return cls(problem.level, problem.text, plan, asset, *of_problem)
+
+    @property
+    def exit(self) -> Exit:
+        """Which it makes the report's, unless it is acknowledged."""
+        return Exit.FINDING if self.code is None else Trouble[self.code].row.exit
 
     @property
     def about(self) -> str:

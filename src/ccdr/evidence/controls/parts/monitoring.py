@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from ccdr.evidence.acknowledged import TAMPERING
 from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, LOOKED_AT, PRESENT, elsewhere, first_of
 from ccdr.evidence.controls.values import Observed, RecordBehind, behind, by_problem
@@ -35,7 +34,7 @@ def ledger(known: Known) -> Iterator[Observed]:
     """The newest verification of the whole ledger."""
     last = known.lineage.verified
     records = () if last is None else (RecordBehind(last.seq, last.at, VERIFIED),)
-    if wrong := first_of(known.of_ledger, (*TAMPERING, Trouble.LEDGER_LOST)):
+    if wrong := first_of(known.of_ledger, [t for t in Trouble if t.tampering or t is Trouble.LEDGER_LOST]):
         yield Observed(FAILING, wrong.text, records=records, step=wrong.step)
     elif last is None:
         text, step = "it was never verified as a whole", "ccdr run   verifies it, once a day"
