@@ -72,7 +72,7 @@ def test_clock_set_back_never_passes_on_a_snapshot_from_the_future(site: Site, b
     done = outcome(site, ShiftedClock(-back))
     sane(done)
     assert done.verdict is Verdict.FAIL and int(done.exit_code) == 1
-    assert any("future" in said for said in done.findings), done.findings
+    assert any("future" in said for said in map(str, done.findings)), done.findings
     assert done.rpo and done.rpo.verdict is ObjectiveVerdict.BREACHED and done.rpo.as_json()["achieved_s"] is None
 
 
@@ -80,7 +80,7 @@ def test_a_snapshot_from_the_future_never_passes_when_it_is_named(site: Site) ->
     (snapshot,) = site.services().catalogue.snapshots("p", "recordings")
     done = outcome(site, ShiftedClock(-HOUR), snapshot.id)
     sane(done)
-    assert int(done.exit_code) == 1 and any("future" in said for said in done.findings)
+    assert int(done.exit_code) == 1 and any("future" in said for said in map(str, done.findings))
     assert done.rpo and done.rpo.verdict is ObjectiveVerdict.BREACHED
     assert done.verdict is Verdict.FAIL and "in the future" in str(done.reason)
 

@@ -14,7 +14,7 @@ from tests.support.copied import (
     restic_of,
     with_copies,
 )
-from tests.support.harness import Site
+from tests.support.harness import Site, texts
 from tests.support.stored import settled_file
 
 
@@ -59,7 +59,7 @@ def test_a_snapshot_that_claims_the_id_of_one_that_is_gone_does_not_count_and_is
         snapshot.unlink()
     done = site.run("copy", "p")
     assert (done.code, one(done)["there"]) == (1, {"recordings": 1}), done
-    assert "is not what was captured" in one(done)["findings"][0], done
+    assert "is not what was captured" in texts(one(done)["findings"])[0], done
     assert "COPY_FAILED" in {p["code"] for p in site.run("status").json["plans"][0]["troubles"]}
     assert site.run("test", "p", "--from", "offsite", "--snapshot", first).code == 2  # there is none such
     assert site.run("test", "p", "--from", "offsite", "--snapshot", second).json["verdict"] == "PASS"

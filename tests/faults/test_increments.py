@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import _image
 from tests.support.cluster import DATA, Cluster, cluster
 from tests.support.copied import add_copies, copied
-from tests.support.harness import SMALL, Quiet, Ran, Site, eventually
+from tests.support.harness import SMALL, Quiet, Ran, Site, eventually, texts
 from tests.support.pages import commands
 from tests.support.primary import Primary, primary
 from tests.support.shipping import SMALL as CALLS
@@ -230,7 +230,7 @@ def test_an_increment_whose_full_base_vanished_is_none(site: Site, server: Clust
     assert rpo(site)["verdict"] == "MET"
     restic_of(site.root, "forget", full["id"])
     found = site.run("snapshots", "p")
-    said = " ".join(found.json["findings"])
+    said = " ".join(texts(found.json["findings"]))
     assert found.code == 1 and f"depends on {full['id'][:8]}, which is not there" in said, found
     done = site.run("test", "p")
     assert (done.code, done.json["verdict"]) == (1, "FAIL") and "not there" in done.json["reason"], done
@@ -376,7 +376,9 @@ def test_without_summaries_of_its_log_every_base_is_a_full_one(tmp_path: Path) -
     with cluster(tmp_path / "server") as made:
         site.crm(prepared(made), "crm", INCREMENTAL, checks=CHECKS)
         done = backed_up(site)
-        assert done.code == 1 and builds_upon(done) == [] and "summarize_wal = on" in done.json["findings"][0], done
+        assert done.code == 1 and builds_upon(done) == [] and "summarize_wal = on" in texts(done.json["findings"])[0], (
+            done
+        )
         assert "keeps no summaries" in site.run("doctor", "p").stdout
         made.psql("alter system set summarize_wal = on; select pg_reload_conf()")
         assert backed_up(site).code == 0  # upon the first, where the server still had the log to summarize

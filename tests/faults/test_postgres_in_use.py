@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.support.cluster import cluster
-from tests.support.harness import Quiet, Ran, Site, Source, eventually, small_database
+from tests.support.harness import Quiet, Ran, Site, Source, eventually, small_database, texts
 from tests.support.inside import inside
 from tests.support.stored import LIMITS, again, pristine
 
@@ -388,7 +388,7 @@ def test_rows_that_break_a_foreign_key_at_the_source(crm: Site, source: Source, 
     try:
         done = crm.run("backup", "p")
         assert (done.code, done.json["result"]) == (1, "STORED"), done
-        (said,) = done.json["findings"]
+        (said,) = texts(done.json["findings"])
         assert "the source itself holds 2 rows" in said and "call_customer_id_fkey of public.call" in said
         done = crm.run("test", "p")
         assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
@@ -435,6 +435,6 @@ def test_rows_that_a_constraint_does_not_vouch_for_are_none_that_break_it(
         crm.backed_up()
         source.psql("update pg_constraint set convalidated = true where conname = 'old_customer'", dbname)
         done = crm.run("backup", "p")
-        assert done.code == 1 and "1 row against the foreign key" in done.json["findings"][0], done
+        assert done.code == 1 and "1 row against the foreign key" in texts(done.json["findings"])[0], done
     finally:
         source.psql("drop table old", dbname)

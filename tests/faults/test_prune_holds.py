@@ -22,6 +22,7 @@ from ccdr.jobs.backup.backup import backup
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.stored_batch import StoredBatch
 from ccdr.jobs.upkeep import prune
+from ccdr.model.finding import Finding, recorded
 from ccdr.model.values import Snapshot, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
@@ -77,14 +78,22 @@ def test_without_a_finding_what_no_rule_keeps_goes(site: Site) -> None:
 
 
 def test_a_finding_of_the_last_backup_holds_everything(site: Site) -> None:
-    says(site, "backup.end", {"result": "STORED", "snapshot": snapshot(site, 2), "findings": ["files are starved"]})
+    says(
+        site,
+        "backup.end",
+        {
+            "result": "STORED",
+            "snapshot": snapshot(site, 2),
+            "findings": recorded([Finding("files are starved", "starved")]),
+        },
+    )
     assert held(site) == "files are starved"
     says(site, "backup.end", {"result": "STORED", "snapshot": snapshot(site, 2)})
     assert held(site) == ""
 
 
 def test_a_finding_of_the_last_test_holds_everything(site: Site) -> None:
-    judged(site, 2, "PASS", findings=["one snapshot vanished"])
+    judged(site, 2, "PASS", findings=recorded([Finding("one snapshot vanished", "vanished")]))
     assert held(site) == "one snapshot vanished"
     judged(site, 2, "INCONCLUSIVE", findings=[])
     assert held(site) == "one snapshot vanished", "what proves nothing takes nothing back"
@@ -195,7 +204,7 @@ def test_the_newest_snapshot_that_vanished_is_told_until_a_newer_one_is_there(si
     for _ in range(2):
         done = prune(site.loaded(), later, Quiet())
         assert (lost.id in {s.id for s, _ in done.removed}) == newer
-        assert any(f"{lost.short} of" in said and "vanished" in said for said in done.findings)
+        assert any(f"{lost.short} of" in said and "vanished" in said for said in map(str, done.findings))
         if newer:
             break
     assert (lost.id in {s.id for s in site.services().catalogue.snapshots("p", "recordings")}) != newer
@@ -273,7 +282,7 @@ def test_what_a_finding_holds_for_longer_than_the_plan_allows_is_a_finding_itsel
     for days, overdue in ((0, 0), (80, 0), (100, 2)):
         done = prune(site.loaded(), site.services(ShiftedClock(timedelta(days=days))), Quiet())
         assert done.removed == [] and len(done.findings) == overdue, (days, done.findings)
-        assert all("should have gone on" in said for said in done.findings)
+        assert all("should have gone on" in said for said in map(str, done.findings))
 
 
 def bases_of_the_log(site: Site, loaded: LoadedPlan, ahead: timedelta = timedelta(0)) -> list[set[str]] | None:

@@ -15,6 +15,7 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.history.places import Histories
 from ccdr.evidence.records import written
+from ccdr.model.finding import Finding, recorded
 from ccdr.model.values import FileDigest, GroupRun, Manifest, Needed, Snapshot, rfc3339, source_digest, utc
 from ccdr.storage.catalogue import Catalogue
 from ccdr.storage.manifest import manifest_text, snapshot_of
@@ -56,6 +57,9 @@ class Chronicle:
         seq = len(self.records) + 1
         when = self.at(hours).isoformat(timespec="microseconds").replace("+00:00", "Z")
         head = {"seq": seq, "prev": NOUGHT, "time": when, "host": "h", "actor": "a"}
+        if "findings" in body and kind != "check.end":
+            body["findings"] = [Finding(one, one) if isinstance(one, str) else one for one in body["findings"]]
+            body["findings"] = recorded(body["findings"])
         said = written(kind, self.plan, own, run or f"r{seq}", body)
         self.records.append(head | json.loads(json.dumps(said)))  # as they are read
         return seq

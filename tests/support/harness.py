@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -176,6 +176,11 @@ class Ran:
 
     def __str__(self) -> str:
         return f"exit {self.code}\n{self.stdout}\n{self.stderr}"
+
+
+def texts(findings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What findings of a record, or of `--json`, say."""
+    return [str(one["text"]) for one in findings]
 
 
 @dataclass

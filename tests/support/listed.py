@@ -90,4 +90,4 @@ def known(catalogue: Catalogue, asset: str = "crm") -> list[str]:
 
 
 def sentences(told: Synchronised) -> list[str]:
-    return [sentence for _, sentence in told.findings]
+    return [str(finding) for _, finding in told.findings]

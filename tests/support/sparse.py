@@ -12,6 +12,7 @@ from msgspec import inspect
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records import KINDS, VERSIONS, Record
 from ccdr.evidence.records.built import fields_of
+from ccdr.model.finding import Finding
 from ccdr.model.values import RecordRef, rfc3339
 from ccdr.storage.entries import NO_ENTRY, read_head
 
@@ -74,6 +75,8 @@ def _filled(value: Any, info: inspect.Type) -> Any:
             if isinstance(value, str):
                 fit = [one for one in types if isinstance(one, inspect.StrType | inspect.Metadata)]
             return _filled(value, fit[0]) if fit and isinstance(value, list | dict | str) else value
+        case inspect.StructType(cls=cls) if cls is Finding and isinstance(value, str):
+            return msgspec.to_builtins(Finding(value, value))  # one that says so, and is of nothing more
         case inspect.StructType() if isinstance(value, Mapping):
             return _struct(value, info)
         case inspect.ListType(item_type=item) if isinstance(value, list):

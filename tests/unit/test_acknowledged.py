@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,10 +17,13 @@ from tests.support.harness import Ran, Site
 from tests.support.judged import acked
 
 from ccdr.cli.status_told import coded
+from ccdr.engines.base import LogShipping
+from ccdr.engines.mariadb.binlog import soon_gone
+from ccdr.engines.postgres.dump.references import MOST, Broken
+from ccdr.engines.postgres.slot import threats
 from ccdr.evidence.acknowledged import (
     BEGUN,
     ENDED,
-    LESS_IS_WORSE,
     LONGEST,
     Acknowledgements,
     acknowledged,
@@ -32,12 +36,13 @@ from ccdr.evidence.acknowledged import (
     why_of,
 )
 from ccdr.evidence.history.fold import read_history
-from ccdr.evidence.judgement.troubles import findings_of
+from ccdr.evidence.judgement.troubles import as_problem, findings_of
 from ccdr.evidence.payloads import CHANGED, keep_payload, payload
 from ccdr.host.who import who
 from ccdr.model.errors import UsageProblem
+from ccdr.model.finding import Finding, at_least, at_most, recorded
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import Verb, human_bytes, human_seconds, rfc3339
+from ccdr.model.values import Verb, human_seconds, rfc3339
 from ccdr.telling.acknowledge import StandingProblem, acknowledge, in_force
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -460,6 +465,7 @@ DIRECTIONS = {
     Trouble.BREACH_RPO: MORE,
     Trouble.BREACH_RTO: MORE | {(3.0, 3.2): True},
     Trouble.FINDING: MORE,
+    Trouble.COPY_FAILED: MORE,
     Trouble.TEST_FAILED: ANY,
     Trouble.LOG_FAILED: ANY,
     Trouble.NEWER_FAILED: ANY,
@@ -474,51 +480,62 @@ def test_which_way_a_number_is_worse_is_said_for_each_code(code: Trouble) -> Non
         assert acked(Problem(code, "-", values=(then,)), Problem(code, "-", values=(now,))) is expected, (then, now)
 
 
-KEPT = "the source keeps its log for {} only (binlog_expire_logs_seconds): what was not received by then is lost"
-BEHIND = "the source keeps {} of log for us and gives up at {}: then a new base backup is needed"
-OLD = "its newest good snapshot is {} old, more than its RPO"
-ROWS = "the source itself holds {} against the foreign key x: until that is mended it cannot be loaded"
+def behind(kept: float, limit: float) -> Finding:
+    (one,) = threats(int(limit), int(kept), LogShipping())
+    return one
+
+
+def old(seconds: float) -> Finding:
+    return Finding(f"its newest good snapshot is {human_seconds(seconds)} old", "old", (at_most(seconds),))
+
+
+def rows(count: int) -> Finding:
+    (one,) = Broken({"call_customer of call": count}).findings()
+    return one
 
 
 @pytest.mark.parametrize(
-    ("template", "then", "now", "covered"),
+    ("made", "then", "now", "covered"),
     [
-        (KEPT, (36000.0,), (36000.0,), True),
-        (KEPT, (36000.0,), (86400.0,), True),
-        (KEPT, (36000.0,), (3600.0,), False),
-        (KEPT, (36000.0,), (45.0,), False),
-        (BEHIND, (900, 2**31), (900, 2**31), True),
-        (BEHIND, (900 * 2**20, 2**31), (910 * 2**20, 2**31), True),  # a little more with each look
-        (BEHIND, (900 * 2**20, 2**31), (1900 * 2**20, 2**31), False),
-        (BEHIND, (900 * 2**20, 2**31), (900 * 2**20, 2**30), False),
-        (BEHIND, (900 * 2**20, 2**31), (2 * 2**30, 2**40), False),
-        (OLD, (3600.0,), (3700.0,), True),
-        (OLD, (3600.0,), (5 * 86400.0,), False),
-        (ROWS, ("3 rows",), ("2 rows",), True),
-        (ROWS, ("3 rows",), ("4 rows",), False),
-        (ROWS, ("3 rows",), ("1000 rows or more",), False),
+        (soon_gone, (36000.0,), (36000.0,), True),
+        (soon_gone, (36000.0,), (86400.0,), True),
+        (soon_gone, (36000.0,), (3600.0,), False),
+        (soon_gone, (36000.0,), (45.0,), False),
+        (behind, (1900 * 2**20, 2**31), (1900 * 2**20, 2**31), True),
+        (behind, (1900 * 2**20, 2**31), (1910 * 2**20, 2**31), True),  # a little more with each look
+        (behind, (1900 * 2**20, 2**31), (3900 * 2**20, 2**32), False),
+        (behind, (1900 * 2**20, 2**31), (1900 * 2**20, 2**30), False),
+        (behind, (1900 * 2**20, 2**31), (2**40, 2**40), False),
+        (old, (3600.0,), (3700.0,), True),
+        (old, (3600.0,), (5 * 86400.0,), False),
+        (rows, (3,), (2,), True),
+        (rows, (3,), (4,), False),
+        (rows, (3,), (MOST,), False),
     ],
 )
 def test_a_finding_is_covered_until_what_it_says_is_worse(
-    template: str, then: tuple[Any, ...], now: tuple[Any, ...], covered: bool
+    made: Callable[..., Finding], then: tuple[Any, ...], now: tuple[Any, ...], covered: bool
 ) -> None:
-    """Less is worse of what is kept, more of what is not as it should be."""
+    """Less is worse of what is kept, more of what is not as it should be; as it comes back from a record."""
 
     def found(values: tuple[Any, ...]) -> Problem:
-        write = human_seconds if template in (KEPT, OLD) else human_bytes if template is BEHIND else str
-        said = template.format(*(write(value) for value in values))
-        (problem,) = findings_of({"findings": [said]}, Verb.BACKUP)
+        (problem,) = findings_of({"findings": recorded([made(*values)])}, Verb.BACKUP)
         return problem
 
     assert acked(found(then), found(now)) is covered
 
 
-def test_the_sentences_whose_numbers_count_the_other_way_are_ours() -> None:
-    """They are known by their words, wherever these are written."""
-    source = Path(__file__).parents[2] / "src/ccdr/engines"
-    written = "".join(path.read_text("utf-8") for path in source.rglob("*.py"))
-    for words in LESS_IS_WORSE:
-        assert f"{words}{{human_" in written
+def test_another_snapshot_that_vanished_is_another_finding_whatever_its_sentence_says() -> None:
+    def found(cause: str, text: str) -> Problem:
+        return as_problem(Finding(text, "vanished", cause=cause), Verb.TEST)
+
+    assert acked(found("1a2b3c4d", "of 2026-11-24"), found("1a2b3c4d", "said in other words"))
+    assert not acked(found("1a2b3c4d", "of 2026-11-24"), found("1a2b3c4e", "of 2026-11-24"))
+
+
+def test_what_changes_with_each_look_is_worse_once_it_is_twice_as_much() -> None:
+    assert [at_most(n) for n in (0, 1, 3, 4, 5)] == [0, 1, 4, 4, 8]
+    assert [at_least(n) for n in (0, 1, 3, 4, 5)] == [0, -1, -2, -4, -4]
 
 
 def test_one_that_is_dated_ahead_holds_for_nothing() -> None:

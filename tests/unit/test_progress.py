@@ -15,6 +15,7 @@ from ccdr.cli import restore_test_told
 from ccdr.cli.progress import PACE, PlainProgress
 from ccdr.cli.settings import Settings
 from ccdr.jobs.restore_test import RestoreTest
+from ccdr.model.finding import Finding
 from ccdr.model.measure import judge
 from ccdr.model.values import Verdict
 
@@ -41,13 +42,22 @@ def test_tests_of_several_assets_end_in_a_table(
     monkeypatch.setattr(restore_test_told, "settings", Settings)
     jobs = [SimpleNamespace(asset=name) for name in ("crm", "calls", "odd", "noted", "slow", "held")]
     snapshot: Any = SimpleNamespace(short="1f3e9a2b")
-    measured, known = judge(3600, 60.0), frozenset(["known"])
+    measured, known = judge(3600, 60.0), frozenset([Finding("known", "known")])
     well = {"snapshot": snapshot, "rpo": measured, "rto": measured}
     done = [
         RestoreTest("p", "crm", "r1", "latest", Verdict.PASS, **well),
         RestoreTest("p", "calls", "r2", "latest", Verdict.FAIL, reason="it is bad"),
-        RestoreTest("p", "odd", "r3", "latest", Verdict.PASS, findings=["known", "one", "two"], noted=known, **well),
-        RestoreTest("p", "noted", "r4", "latest", Verdict.PASS, findings=["known"], noted=known, **well),
+        RestoreTest(
+            "p",
+            "odd",
+            "r3",
+            "latest",
+            Verdict.PASS,
+            findings=[Finding(one, one) for one in ("known", "one", "two")],
+            noted=known,
+            **well,
+        ),
+        RestoreTest("p", "noted", "r4", "latest", Verdict.PASS, findings=[*known], noted=known, **well),
         RestoreTest("p", "slow", "r5", "latest", Verdict.PASS, **{**well, "rto": judge(30, 60.0)}),
     ]
     restore_test_told.tell_all(done, jobs)  # type: ignore[arg-type]

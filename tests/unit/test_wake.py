@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ccdr.evidence.log_standing import LogStanding, directory, write_standing
 from ccdr.host.state import State
+from ccdr.model.finding import Finding
 from ccdr.model.schedule import advance, occurrences
 from ccdr.run.next_due import LONGEST, Log, asleep, calm_standing, fingerprint, sleep
 
@@ -198,7 +199,7 @@ def test_a_log_that_is_dated_in_the_future_wakes_it(shipped: Shipped) -> None:
     "news",
     [
         {"trouble": "the source does not answer", "troubled": CALM.point},
-        {"findings": ("its slot holds 3 GB",)},
+        {"findings": (Finding("its slot holds 3 GB", "slot"),)},
         {"gap": "log is missing between A and B"},
         {"since": "000000010000000000000009"},
         {"point": None},
@@ -211,7 +212,7 @@ def test_what_is_to_be_told_of_a_log_wakes_it(shipped: Shipped, news: dict[str, 
 
 
 def test_what_was_told_of_a_log_lets_it_sleep_but_never_a_log_that_is_not_shipped(shipped: Shipped) -> None:
-    shipped.stands(replace(CALM, findings=("its slot holds 3 GB",)))
+    shipped.stands(replace(CALM, findings=(Finding("its slot holds 3 GB", "slot"),)))
     shipped.follows()
     assert shipped.asleep()
     shipped.stands(replace(CALM, trouble="the source does not answer"))

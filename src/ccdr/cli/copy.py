@@ -87,7 +87,7 @@ def _tell(done: Copying, *, dry_run: bool) -> None:
         click.echo(f"  {asset}: {so_many(len(ids), 'snapshot')} could not be copied: {_some(ids)}")
     for asset, ids in done.vanished.items():
         click.echo(f"  finding: {asset}: {so_many(len(ids), 'snapshot')} vanished from the copy: {_some(ids)}")
-    for line in done.findings:
+    for line in map(str, done.findings):
         click.echo(f"  finding: {line}")
     for line in done.left_behind:
         click.echo(f"  {line}")

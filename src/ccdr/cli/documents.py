@@ -60,6 +60,7 @@ from ccdr.cli.report_documents import ReportDocument, ReportWritten, SignOffDocu
 from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
 from ccdr.evidence.records.schema import DIALECT
 from ccdr.evidence.records.values import about
+from ccdr.model.finding import Finding
 
 FORMAT = 2  # raised when a key changes its meaning or goes; a new key is no new format
 
@@ -442,7 +443,7 @@ class Snapshots(Doc):
     version: Version
     snapshots: list[SnapshotDocument]
     of_before: list[SnapshotOfBefore]
-    findings: list[str]
+    findings: list[Finding]
     ledger_troubles: list[ProblemDocument]
 
 

@@ -100,7 +100,7 @@ def _why(one: RestoreTest) -> str:
     if one.reason:
         return one.reason
     if findings := [finding for finding in one.findings if finding not in one.noted]:
-        return findings[0] + (f"; {len(findings) - 1} more above" if findings[1:] else "")
+        return str(findings[0]) + (f"; {len(findings) - 1} more above" if findings[1:] else "")
     measured = (("RPO", one.rpo), ("RTO", one.rto))
     bad = (ObjectiveVerdict.BREACHED, ObjectiveVerdict.NOT_MEASURED)
     return ", ".join(f"{name} {a.verdict}" for name, a in measured if a is not None and a.verdict in bad) or "-"

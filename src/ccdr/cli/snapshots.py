@@ -13,6 +13,7 @@ from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import assets_option, from_option, plan_argument, verb
 from ccdr.model.errors import Exit, worst
+from ccdr.model.finding import Finding, recorded
 from ccdr.model.values import human_bytes, human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
@@ -66,13 +67,13 @@ def snapshots(plan: str, assets: tuple[str, ...], site: str | None) -> Exit:
     synchronised = services.synchronise(loaded, repo, [j.asset for j in jobs])
     attest.learned(services, plan, synchronised, [j.asset for j in jobs])
     listed = _listed(loaded.plan, jobs, services, histories, {s.id for s in synchronised.vanished})
-    findings = [f"{name}: {finding}" for name, finding in synchronised.findings]
+    findings = [finding.within(name) for name, finding in synchronised.findings]
     noted = _acknowledged(jobs, services, histories, synchronised.vanished)
     newest = (services.catalogue.snapshots(plan, job.asset) for job in jobs)
     of_ledger = ledger_problems([loaded], services, histories, [s for some in newest for s in some[-1:]])
     of_before = [_of_before(s) for s in synchronised.of_before if not assets or s.tag("asset") in assets]
     if options.json:
-        document = {"plan": plan, "version": judged.as_json(), "snapshots": listed, "findings": findings}
+        document = {"plan": plan, "version": judged.as_json(), "snapshots": listed, "findings": recorded(findings)}
         document |= {"of_before": of_before}
         print_json(document | {"ledger_troubles": [p.as_json() for p in of_ledger]})
     else:
@@ -96,18 +97,18 @@ def _of_before(s: RepoSnapshot) -> dict[str, object]:
 
 def _acknowledged(
     jobs: Sequence[Job], services: Services, histories: Histories, vanished: Sequence[Snapshot]
-) -> set[str]:
+) -> set[Finding]:
     """The findings on what vanished that somebody has answered for."""
     from ccdr.evidence.history.asset_history import AssetHistory
     from ccdr.evidence.judgement.counting import answered_for
     from ccdr.storage.synchronised import vanished_finding
 
-    noted = set[str]()
+    noted = set[Finding]()
     for job in jobs:
         missed = [s for s in vanished if s.asset == job.asset]
         history = histories.get((job.plan, job.asset), AssetHistory())
         if missed and answered_for(missed, history, services.clock.now()):
-            noted |= {f"{job.asset}: {vanished_finding(s)}" for s in missed}
+            noted |= {vanished_finding(s).within(job.asset) for s in missed}
     return noted
 
 

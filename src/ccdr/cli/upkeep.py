@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -199,8 +199,8 @@ def _tell_capacity(capacity: Capacity) -> None:
     click.echo(f"  {', '.join(parts)}")
 
 
-def _tell_findings(findings: list[str], left_behind: list[str]) -> None:
+def _tell_findings(findings: Sequence[object], left_behind: list[str]) -> None:
     for line in left_behind:
         click.echo(f"  {line}")
-    for line in findings:
-        click.echo(f"  finding: {line}")
+    for finding in findings:
+        click.echo(f"  finding: {finding}")

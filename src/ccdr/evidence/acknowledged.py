@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
-from math import ceil, floor, log2
 from operator import gt, ne
 from typing import Any
 
@@ -32,16 +31,6 @@ AHEAD = timedelta(minutes=5)  # that the clock of who acknowledges may be; what 
 
 Record = Mapping[str, Any]
 _COUNTS = re.compile(r"(?<![\w.:#-])\d{1,15}(?![\w:%-]|[.]\d)")
-_UNITS = {"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40}
-_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_TIMES = ((1, "d"), (1, "h"), (1, "m"), (2, "h"), (2, "m"), (2, "s"))
-# As `human_seconds`, `human_bytes` and `so_many` write them.
-_QUANTITY = re.compile(
-    r"(?<![\w.:#-])(?:(?P<n1d>\d+)d (?P<n2h>\d+)h|(?P<n1h>\d+)h (?P<n2m>\d+)m|(?P<n1m>\d+)m (?P<n2s>\d+)s"
-    r"|(?P<seconds>\d+\.\d) s|(?P<size>\d+(?:\.\d)?) (?P<unit>B|[KMGT]iB))\b|(?P<count>" + _COUNTS.pattern + ")"
-)
-# What stands behind these words of ours (mariadb/binlog.py, postgres/wal.py): how long log is kept, up to how much.
-LESS_IS_WORSE = ("keeps its log for ", "gives up at ")
 _NUMBERS = re.compile(r"\b[0-9a-f]*\d[\w.,:-]*")  # counts, times, ids: they change though the trouble is the same
 
 
@@ -58,23 +47,6 @@ def as_bad_as_now(problem: Problem) -> list[float]:
 def counts(sentence: str) -> tuple[float, ...]:
     """How much a sentence of ours says there is of something."""
     return tuple(float(count) for count in _COUNTS.findall(sentence))
-
-
-def harm(sentence: str) -> tuple[float, ...]:
-    """The same, and how long and how much it says, by which the greater is the worse; of sizes and times (bytes,
-    seconds) so that only twice as much is worse: they change with each look. What there may not be less of is
-    negative."""
-    amounts = []
-    for quantity in _QUANTITY.finditer(sentence):
-        groups = quantity.groupdict()
-        sign = -1.0 if sentence[: quantity.start()].endswith(LESS_IS_WORSE) else 1.0
-        if groups["count"]:
-            amounts.append(sign * float(groups["count"]))
-            continue
-        size = float(groups["size"] or groups["seconds"] or 0) * _UNITS.get(groups["unit"] or "", 1.0)
-        size += sum(int(groups[f"n{n}{unit}"] or 0) * _SECONDS[unit] for n, unit in _TIMES)
-        amounts.append(sign * 2.0 ** (ceil(log2(size)) if sign > 0 else floor(log2(size))) if size else 0.0)
-    return tuple(amounts)
 
 
 def steady(sentence: object) -> str:

@@ -10,8 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from msgspec import convert
+
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
+from ccdr.model.finding import Finding, recorded
 from ccdr.model.forks import Fork, read, written
 from ccdr.model.measure import Point
 from ccdr.model.values import rfc3339, utc
@@ -34,7 +37,7 @@ class LogStanding:
     troubled: datetime | None = None
     away: bool = False  # and that is so since nobody answers where the source is to be
     pending: tuple[Point, ...] = ()  # what was stored since the last record of it
-    findings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     gap: str | None = None
     server: str | None = None
     anew: datetime | None = None
@@ -68,6 +71,7 @@ def write_standing(path: Path, standing: LogStanding) -> None:
     del body["claimed"]
     for key in ("point", "usable", "troubled", "anew"):
         body[key] = body[key] and rfc3339(body[key])
+    body["findings"] = recorded(standing.findings)
     body["forks"] = written(standing.forks)
     body["pending"] = [[rfc3339(point), rfc3339(usable)] for point, usable in standing.pending]
     write_durably(path / "standing.json", json.dumps(body) + "\n")
@@ -81,7 +85,7 @@ def read_standing(state: State, plan: str, asset: str) -> LogStanding | None:
             body[key] = body.get(key) and utc(body[key])
         body["pending"] = tuple(Point(utc(point), utc(usable)) for point, usable in body["pending"])
         body["forks"] = read(body.get("forks") or "")
-        body["findings"] = tuple(body["findings"])
+        body["findings"] = convert(body["findings"], tuple[Finding, ...])
         return LogStanding(**body)
     except (OSError, ValueError, KeyError, TypeError):
         return None

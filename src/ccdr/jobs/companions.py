@@ -22,6 +22,7 @@ from ccdr.jobs.fetch import candidates, fetch, newer_attempts, none_counts, prun
 from ccdr.jobs.job_run import JobRun
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken
+from ccdr.model.finding import Finding
 from ccdr.model.groups import counterpart
 from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, rfc3339, source_digest
 from ccdr.plans.job import Job
@@ -98,7 +99,7 @@ class Alongside:
         self._notes: IO[str] | None = None
         self._noted = self._compared = 0
         self.disposals: list[Disposal] = []
-        self.findings: list[str] = []
+        self.findings: list[Finding] = []
         self.private: dict[str, object] | None = None
 
     def __enter__(self) -> Self:
@@ -237,7 +238,7 @@ class Alongside:
             )
             companion.sandbox = {"image": image.name, "image_digest": image.id, **box.facts}
             if box.differs:
-                self.findings.append(isolation.not_shut_off(box.differs))
+                self.findings.append(isolation.found_open(box.differs))
                 raise TestBroken(isolation.not_shut_off(box.differs), hint=NOT_AS_ASKED)
             engine.start(box, companion.manifest)
         companion.context = CheckContext(

@@ -773,6 +773,7 @@ class Trouble(StrEnum):
             "ccdr doctor {plan}   looks at the copy's repository, too; then ccdr copy {plan}   goes on from where it "
             "was"
         ),
+        worse=Worse.MORE,
         replaced_by=("COPY_FAILED",),
         severity="major",
     )

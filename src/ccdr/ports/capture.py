@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ccdr.model.answers import NO_WORDS, FreeText
+from ccdr.model.finding import Finding
 from ccdr.model.tls import Tls
 from ccdr.model.values import FileDigest, Manifest, Needed, Snapshot
 from ccdr.ports.place import Clock, Digester, Progress, Pulse
@@ -114,7 +115,7 @@ class Capture:
     excluded: tuple[Path, ...] = ()
     notes: list[str] = field(default_factory=list)  # what a person should know of a good capture
     left_out: list[str] = field(default_factory=list)  # what is not in it since the plan says so: `view answered`
-    findings: list[str] = field(default_factory=list)  # what is not as the plan wants, though the capture is good
+    findings: list[Finding] = field(default_factory=list)  # what is not as the plan wants, though the capture is good
     parents: tuple[Needed, ...] = ()  # of an increment: all that it builds upon, the full one first
     words: FreeText = NO_WORDS  # what its programs said of a good capture
 

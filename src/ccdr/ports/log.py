@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ccdr.model.finding import Finding
 from ccdr.model.forks import Fork
 from ccdr.model.values import Manifest
 from ccdr.ports.place import Clock, Place, Source
@@ -99,8 +100,8 @@ class ShippedLog(Protocol):
     raise CommandFailed when a program fails.
     """
 
-    def ready(self, source: Source) -> Iterator[str]:
-        """Prepare the source where it must be (a slot, the canary's table); what threatens it, as sentences.
+    def ready(self, source: Source) -> Iterator[Finding]:
+        """Prepare the source where it must be (a slot, the canary's table); what threatens it.
         BackupFailed where its log cannot be shipped as it is."""
 
     def identity(self, source: Source) -> str:

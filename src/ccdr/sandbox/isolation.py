@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ccdr.model.finding import Finding
+
 NONE, ALL = "none", "ALL"
 # What a kernel may be unable to limit, by the daemon's word for being able to (`docker info`).
 LIMITS = {"memory_limit": "MemoryLimit", "memory_and_swap_limit": "SwapLimit", "pids_limit": "PidsLimit"}
@@ -65,6 +67,10 @@ def differences(wanted: Facts, there: Facts) -> list[Deviation]:
 
 def not_shut_off(differing: Sequence[Deviation]) -> str:
     return f"the sandbox is not shut off as it was asked for: {'; '.join(map(str, differing))}"
+
+
+def found_open(differing: Sequence[Deviation]) -> Finding:
+    return Finding(not_shut_off(differing), "sandbox not shut off", cause="; ".join(map(str, differing)))
 
 
 def _facts(

@@ -17,6 +17,7 @@ from ccdr.host.files import write_durably
 from ccdr.host.interrupts import threads
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, RepositoryDamaged, WrittenByNewer
+from ccdr.model.finding import Finding
 from ccdr.model.values import (
     Attestation,
     Manifest,
@@ -34,7 +35,7 @@ Captured = Callable[[str, str], str | None]  # by asset and id: the SHA-256 of i
 Wanted = Callable[[str, Sequence[RepoSnapshot]], Sequence[RepoSnapshot]]  # by asset, of those that are new here
 Reads = Callable[[int, int], None]  # how many manifests are read, and of how many
 LEARNED_AT_ONCE = 4
-Outcome = str | WrittenByNewer | None  # why a snapshot does not count, or cannot be read here
+Outcome = Finding | WrittenByNewer | None  # why a snapshot does not count, or cannot be read here
 STREAM = "stream"  # the kind of a snapshot that holds a backup's dump, and the tag by which the backup's own names it
 
 
@@ -211,12 +212,14 @@ class Catalogue:
                 vanished.append(snapshot)
                 findings.append((asset, vanished_finding(snapshot)))
             left = [s for s in learned.values() if s.id in listed]
-            findings += [(asset, finding) for s in left if (finding := chain.lacks(s, left))]
+            lacking = [(s, text) for s in left if (text := chain.lacks(s, left))]
+            findings += [(asset, Finding(text, "not whole", cause=s.short)) for s, text in lacking]
             for s in listed.values():
                 claimed = learned.get(s.id)
                 date = max(s.time, claimed.consistent_point) if claimed else s.time
                 if date > now + CLOCK_TOLERANCE:
-                    findings.append((asset, f"snapshot {s.id[:8]} {FUTURE}, {rfc3339(date)}; it is not used"))
+                    text = f"snapshot {s.id[:8]} {FUTURE}, {rfc3339(date)}; it is not used"
+                    findings.append((asset, Finding(text, FUTURE, cause=s.id[:8])))
         return replace(
             synchronised,
             vanished=tuple(vanished),
@@ -292,7 +295,8 @@ class Catalogue:
         except WrittenByNewer as error:
             return error
         except BackupBad as error:
-            return f"snapshot {listed.id[:8]} does not count: {error}"
+            text = f"snapshot {listed.id[:8]} does not count: {error}"
+            return Finding(text, f"does not count: {error}", cause=listed.id[:8])
         # restic's own date counts too: a snapshot from the future is not usable before then.
         usable = max(listed.time, listed.finished)
         learned = snapshot_of(manifest, text, listed.id, root, usable)

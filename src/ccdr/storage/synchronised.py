@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ccdr.model.errors import WrittenByNewer
+from ccdr.model.finding import Finding
 from ccdr.model.values import (
     Snapshot,
     rfc3339,
@@ -28,10 +29,10 @@ class FailureMark:
     ended: bool = False  # nothing that this run has stored counts
 
 
-def vanished_finding(snapshot: Snapshot) -> str:
+def vanished_finding(snapshot: Snapshot) -> Finding:
     """What is found where no retention has removed it."""
     sentence = f"snapshot {snapshot.short} of {rfc3339(snapshot.consistent_point)} vanished"
-    return f"{sentence}, and no prune removed it: {VANISHED}"
+    return Finding(f"{sentence}, and no prune removed it: {VANISHED}", "vanished", cause=snapshot.short)
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Synchronised:
 
     failed: tuple[FailureMark, ...] = ()
     vanished: tuple[Snapshot, ...] = ()
-    findings: tuple[tuple[str, str], ...] = ()  # asset, sentence
+    findings: tuple[tuple[str, Finding], ...] = ()  # asset, and what is found of it
     pruned: tuple[Snapshot, ...] = ()
     listed: tuple[RepoSnapshot, ...] = ()
     unread: tuple[RepoSnapshot, ...] = ()

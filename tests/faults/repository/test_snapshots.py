@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from tests.support.harness import Ran, Site
+from tests.support.harness import Ran, Site, texts
 from tests.support.repository_damage import flip, ids
 from tests.support.stored import assert_clean, restic_of, settled_file
 
@@ -27,7 +27,7 @@ def test_removed_newest_snapshot_is_a_finding_and_fails(twin: Site) -> None:
     done = twin.run("test", "p")
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
     assert newest[:8] in done.json["reason"] and "vanished" in done.json["reason"]
-    assert any(newest[:8] in f and "vanished" in f for f in done.json["findings"])
+    assert any(newest[:8] in f and "vanished" in f for f in texts(done.json["findings"]))
     assert (done.json["snapshot"]["id"], done.json["snapshot"]["verdict"]) == (older, "PASS")
     assert_clean(twin)
 
@@ -37,12 +37,12 @@ def test_removed_older_snapshot_is_a_finding(twin: Site) -> None:
     restic_of(twin.root, "forget", older)
     done = twin.run("test", "p")
     assert (done.code, done.json["verdict"]) == (1, "PASS"), done
-    assert any(older[:8] in f and "vanished" in f for f in done.json["findings"])
+    assert any(older[:8] in f and "vanished" in f for f in texts(done.json["findings"]))
     assert done.json["snapshot"]["id"] == newest
     shown = twin.run("snapshots", "p")
     listed = {s["id"]: (s["there"], s["counts"], s["why_not"]) for s in shown.json["snapshots"]}
     assert shown.code == 1 and listed == {older: (False, False, "vanished"), newest: (True, True, None)}
-    assert shown.json["findings"][0].endswith("recover.md, A snapshot that vanished")
+    assert texts(shown.json["findings"])[0].endswith("recover.md, A snapshot that vanished")
 
 
 def test_all_snapshots_removed_fails(twin: Site) -> None:
@@ -87,7 +87,7 @@ def test_snapshot_dated_in_the_future_is_a_finding_and_not_selected(
     done = twin.run("test", "p")
     assert (done.code, done.json["verdict"]) == (1, "PASS"), done
     assert done.json["snapshot"]["id"] == newest
-    assert any(fake[:8] in f and "future" in f for f in done.json["findings"])
+    assert any(fake[:8] in f and "future" in f for f in texts(done.json["findings"]))
     assert done.json["rpo"]["verdict"] == "MET", "exposure is told from snapshots that count"
 
 
@@ -96,14 +96,14 @@ def test_consistent_point_in_the_future_is_not_selected(twin: Site) -> None:
     fake = planted(twin, in_future)
     done = twin.run("test", "p")
     assert done.code == 1 and done.json["snapshot"]["id"] == newest, done
-    assert any(fake[:8] in f and "future" in f for f in done.json["findings"])
+    assert any(fake[:8] in f and "future" in f for f in texts(done.json["findings"]))
 
 
 def test_planted_snapshot_without_manifest_does_not_count(twin: Site) -> None:
     fake, newest = planted(twin, None), ids(twin)[-1]
     done = twin.run("test", "p")
     assert done.code == 1 and done.json["snapshot"]["id"] == newest, done
-    assert any(fake[:8] in f and "does not count" in f for f in done.json["findings"])
+    assert any(fake[:8] in f and "does not count" in f for f in texts(done.json["findings"]))
     assert done.json["verdict"] == "FAIL" and f"the newer snapshot {fake[:8]}" in done.json["reason"], (
         "it is what is wanted"
     )
@@ -134,7 +134,7 @@ def test_snapshot_whose_manifest_is_damaged_is_told_where_nothing_else_is_known(
     done = twin.run("test", "p")
     assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
     assert ("1 snapshot of p/recordings that cannot " in done.json["reason"]) is (manifest is not None)
-    assert any(newest[:8] in said and "does not count" in said for said in done.json["findings"]) is (
+    assert any(newest[:8] in said and "does not count" in said for said in texts(done.json["findings"])) is (
         manifest is not None
     )
     real = restored(twin)
@@ -146,7 +146,7 @@ def test_manifest_of_another_asset_does_not_count(twin: Site) -> None:
     fake, newest = planted(twin, lambda body: body.update(asset="crm")), ids(twin)[-1]
     done = twin.run("test", "p")
     assert done.code == 1 and done.json["snapshot"]["id"] == newest, done
-    assert any(fake[:8] in f and "p/crm" in f for f in done.json["findings"])
+    assert any(fake[:8] in f and "p/crm" in f for f in texts(done.json["findings"]))
     assert fake not in ids(twin)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import _image
-from tests.support.harness import Site
+from tests.support.harness import Site, texts
 from tests.support.primary import Primary, primary
 from tests.support.shipping import (
     SMALL,
@@ -221,7 +221,7 @@ def test_a_slot_that_the_source_gave_up_is_a_gap_until_the_next_base(site: Site,
         ship_once(site)
         (gap,) = archive_of(Job(site.loaded(), "crm"), log_repo(site)).gaps(WAL)
         assert stored.begins <= gap.after <= str(stored.open) < gap.before, (stored, gap)
-        assert standing(site)["gap"] and any("gave the slot" in f for f in standing(site)["findings"])
+        assert standing(site)["gap"] and any("gave the slot" in f for f in texts(standing(site)["findings"]))
         found = site.run("status")
         assert found.code == 1 and "base" in found.stdout
         done = recovered(site, "latest")
@@ -244,7 +244,7 @@ def test_log_that_vanished_is_told_by_test_and_by_status(shipped: Site, source: 
     archive = archive_of(Job(shipped.loaded(), "crm"), log_repo(shipped))
     storage.forget(log_repo(shipped), [b.id for b in (*archive.batches, *archive.spare)])
     done = shipped.run("test", "p")
-    assert done.code == 1 and any("has vanished" in said for said in done.json["findings"]), done
+    assert done.code == 1 and any("has vanished" in said for said in texts(done.json["findings"])), done
     assert recovered(shipped, "latest").json["verdict"] == "FAIL"
     note(source, "third")
     ship_once(shipped)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import _image
-from tests.support.harness import Quiet, Site, eventually
+from tests.support.harness import Quiet, Site, eventually, texts
 from tests.support.primary import Primary, primary
 from tests.support.shipping import SMALL, is_slept_through, note, plan, recovered, ship_once, shipping, standing
 from tests.support.stored import left
@@ -54,7 +54,7 @@ def test_a_source_that_keeps_all_of_its_log_for_us_is_told_of_before_its_disk_is
         plan(site, source, "{interval: 2s, spool_limit: 128MiB}")
         site.backed_up()
         ship_once(site)
-        (unset,) = standing(site)["findings"]
+        (unset,) = texts(standing(site)["findings"])
         assert "max_slot_wal_keep_size is not set" in unset
         looked = [c for c in site.run("doctor", "p").json["checks"] if c["what"] == "replication slots"]
         assert [(c["state"], "is not set" in c["found"]) for c in looked] == [("WARN", True)], looked
@@ -64,10 +64,10 @@ def test_a_source_that_keeps_all_of_its_log_for_us_is_told_of_before_its_disk_is
         looked = [c for c in site.run("doctor", "p").json["checks"] if c["what"] == "replication slots"]
         assert len(looked) == 2 and f"of log for {slot_name('p/crm')}" in looked[0]["found"], looked
         ship_once(site)
-        assert any("will until its disk is full" in said for said in standing(site)["findings"]), standing(site)
+        assert any("will until its disk is full" in said for said in texts(standing(site)["findings"])), standing(site)
         assert "will until its disk is full" in site.run("status").stdout
         ship_once(site)
-        assert standing(site)["findings"] == [unset], "it was fetched"
+        assert texts(standing(site)["findings"]) == [unset], "it was fetched"
 
 
 @contextlib.contextmanager

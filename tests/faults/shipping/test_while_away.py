@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import _image
-from tests.support.harness import Site, eventually
+from tests.support.harness import Site, eventually, texts
 from tests.support.primary import Primary, primary
 from tests.support.shipping import (
     SMALL,
@@ -67,7 +67,12 @@ def test_log_is_received_while_the_repository_is_away(site: Site, tmp_path: Path
                 for _ in range(8):
                     note(source, "kept at the source")
                     source.psql("select pg_switch_wal()")
-                told = lambda: any("of log for us and gives up at 192.0 MiB" in f for f in standing(site)["findings"])  # noqa: E731
+
+                def told():
+                    return any(
+                        "of log for us and gives up at 192.0 MiB" in f for f in texts(standing(site)["findings"])
+                    )
+
                 assert eventually(told, 90), standing(site)
                 assert "gives up at" in site.run("status").stdout
                 assert full.keys() <= spool(site).keys() and standing(site)["usable"] == usable

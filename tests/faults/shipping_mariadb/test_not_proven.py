@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.support.harness import Quiet, Site
+from tests.support.harness import Quiet, Site, texts
 from tests.support.mariadb_source import MariaSource, crm, mariadb_server, whole_server
 from tests.support.shipping import recovered, ship_once, standing
 from tests.support.shipping_mariadb import CHECKS, SMALL, back
@@ -195,7 +195,7 @@ def test_a_setting_of_the_source_that_makes_its_log_worth_less_is_told(
         site.backed_up()
         source.sql("insert into crm.calls (note) values ('a row'); update crm.calls set note = 'told' where id = 7")
         ship_once(site)
-        findings, status = " ".join(standing(site)["findings"]), " ".join(site.run("status").stdout.split())
+        findings, status = " ".join(texts(standing(site)["findings"])), " ".join(site.run("status").stdout.split())
         assert all(each in findings and each in status for each in told), (findings, status)
         done = recovered(site, "latest", "--keep")
         if "format" in setting:

@@ -16,6 +16,7 @@ from tests.support.told import DAY, HOUR, MINUTE, NOW, World
 from tests.support.wording import lines_with
 
 from ccdr.model.errors import CcdrError
+from ccdr.model.finding import Finding, recorded
 from ccdr.telling.notify import after_run, ledger_broken, missed
 from ccdr.telling.notify.concerns import RunAttempt
 
@@ -40,7 +41,11 @@ def test_the_first_failure_reaches_a_mailbox_once(world: World, mailbox: Mailbox
 def test_the_worst_comes_first_in_one_message(world: World, mailbox: Mailbox, wording: SnapshotAssertion) -> None:
     world.notify(mailbox.url())
     world.failed()
-    world.tested("FAIL", reason="3 of 5 files differ", findings=["the image is of another major version"])
+    world.tested(
+        "FAIL",
+        reason="3 of 5 files differ",
+        findings=recorded([Finding("the image is of another major version", "image")]),
+    )
     world.tell(after=2 * HOUR)
     (subject,) = mailbox.subjects
     assert "since 2026-11-24 12:20 UTC: 3 of 5 " in subject and subject == wording and len(mailbox.raw) == 1

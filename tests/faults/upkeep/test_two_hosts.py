@@ -6,7 +6,7 @@ import os
 import shutil
 from datetime import UTC, datetime, timedelta
 
-from tests.support.harness import ShiftedClock, Site
+from tests.support.harness import ShiftedClock, Site, texts
 from tests.support.stored import other_host, restic_of, settled_file
 from tests.support.upkeep import asked, known, pruned, retention
 
@@ -58,7 +58,7 @@ def test_a_planted_mark_does_not_hide_what_retention_would_have_kept(site: Site,
     plant(site, known(site)[:2])
     for host in (site, elsewhere):
         done = host.run("test", "p")
-        assert done.code == 1 and sum("vanished" in f for f in done.json["findings"]) == 2, done
+        assert done.code == 1 and sum("vanished" in f for f in texts(done.json["findings"])) == 2, done
 
 
 def test_a_planted_mark_does_not_hide_that_the_newest_is_gone(site: Site, elsewhere: Site) -> None:
@@ -81,7 +81,7 @@ def test_a_planted_mark_never_explains_the_last_one_however_old(site: Site) -> N
 
 def test_without_a_mark_what_is_gone_has_vanished(site: Site, elsewhere: Site) -> None:
     restic_of(site.root, "forget", known(site)[0])
-    assert "vanished" in elsewhere.run("test", "p").json["findings"][0]
+    assert "vanished" in texts(elsewhere.run("test", "p").json["findings"])[0]
 
 
 def test_a_damaged_mark_explains_nothing_and_stops_nothing(site: Site) -> None:
@@ -90,7 +90,7 @@ def test_a_damaged_mark_explains_nothing_and_stops_nothing(site: Site) -> None:
     restic_of(site.root, "backup", "--tag", "ccdr-3,kind=pruned,plan=p,run=x", str(mark))
     restic_of(site.root, "forget", known(site)[0])
     done = site.run("test", "p")
-    assert (done.code, done.json["verdict"]) == (1, "PASS") and "vanished" in done.json["findings"][0], done
+    assert (done.code, done.json["verdict"]) == (1, "PASS") and "vanished" in texts(done.json["findings"])[0], done
 
 
 def test_a_prune_on_another_host_while_a_test_fetches_is_no_bad_backup(site: Site) -> None:

@@ -132,7 +132,7 @@ def test_what_the_last_good_backup_and_the_last_test_found_is_noted(jobs: dict[s
     past.tested(-0.2, "s", findings=["two", "3"])
     found = judged(jobs["crm"], past)
     assert [(p.text, p.about, p.step) for p in found.wrong if p.trouble is Trouble.FINDING] == [
-        (text, about, None) for text, about in (("one of 2", "one of #"), ("two", "two"), ("3", "#"))
+        (text, about, None) for text, about in (("one of 2", "one of 2"), ("two", "two"), ("3", "3"))
     ]
     past.stored(-0.1, "t")
     past.tested(-0.1, "t")

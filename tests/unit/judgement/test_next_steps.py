@@ -14,6 +14,7 @@ from tests.support.judged import about, judged, well
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.log_standing import LogStanding
+from ccdr.model.finding import Finding
 from ccdr.model.next_steps import Missing, after_vanishing, mend_first, ship_again
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.plans.job import Job
@@ -165,8 +166,9 @@ def crm(jobs: dict[str, Job]) -> Followed:
     return Followed(jobs["crm"], well(about(jobs["crm"])))
 
 
-def found_gone(name: str) -> list[str]:
-    return [f"snapshot {digest(name)[:8]} of 2026-11-24T11:30:00Z vanished, and no prune removed it"]
+def found_gone(name: str) -> list[Finding]:
+    said = f"snapshot {digest(name)[:8]} of 2026-11-24T11:30:00Z vanished, and no prune removed it"
+    return [Finding(said, "vanished", cause=digest(name)[:8])]
 
 
 def test_a_snapshot_that_vanished_is_one_trouble_and_what_follows_from_it(crm: Followed) -> None:
@@ -222,7 +224,8 @@ def test_an_older_snapshot_that_vanished_is_made_up_for_already(crm: Followed) -
 @pytest.mark.parametrize("other", [False, True])
 def test_what_was_found_of_others_is_told_beside_what_vanished(crm: Followed, other: bool) -> None:
     named = f"{digest('other')[:8]} depends on {digest('new')[:8]}" if other else "2 files were in use"
-    crm.past.tested(-0.45, "new", findings=[named])
+    cause = f"{digest('other')[:8]} {digest('new')[:8]}" if other else ""
+    crm.past.tested(-0.45, "new", findings=[Finding(named, "not whole", cause=cause)])
     gone(crm.past, -0.4, "new")
     (found,) = (p for p in crm.now.troubles if p.trouble is Trouble.FINDING)
     assert found.text == named and (found.because is Trouble.SNAPSHOT_VANISHED) is other

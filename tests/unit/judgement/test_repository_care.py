@@ -12,6 +12,7 @@ from tests.support.judged import END, Told, about, nothing
 from ccdr.engines.base import PlanLimits
 from ccdr.evidence.acknowledged import known_by
 from ccdr.evidence.judgement.upkeep import judge_upkeep
+from ccdr.model.finding import Finding
 from ccdr.model.trouble import Level, Trouble, next_step
 from ccdr.model.values import Verb, rfc3339
 from ccdr.plans.job import Job
@@ -209,6 +210,6 @@ def test_what_a_prune_missed_is_told_by_its_asset_alone(jobs: dict[str, Job], pa
     past.wrote(-9, "ledger.compared", asset=None, result="AGREES", reason=None, snapshots=0, elsewhere=0, unattested=0,
                newest=0, problems=[], vanished={"crm": [digest("one")]})  # fmt: skip
     said = f"crm: snapshot {digest(named)[:8]} of 2026-11-24T01:00:00Z vanished, and no prune removed it"
-    past.pruned(-8, findings=[said, "slow"])
+    past.pruned(-8, findings=[Finding(said, "crm: vanished", cause=digest(named)[:8]), "slow"])
     told = [text for _, _, text, _ in cared(jobs["crm"], past)]
     assert told == (["slow"] if named == "one" else [said, "slow"])

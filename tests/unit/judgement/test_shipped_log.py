@@ -12,6 +12,7 @@ from tests.support.chronicle import Chronicle
 from tests.support.judged import END, NOON, Told, about, codes, judged, step, told, well
 
 from ccdr.evidence.log_standing import LogStanding
+from ccdr.model.finding import Finding
 from ccdr.model.measure import Point
 from ccdr.model.next_steps import ship_again
 from ccdr.model.trouble import Level, Trouble
@@ -92,7 +93,7 @@ def test_log_that_does_not_lead_on_from_the_newest_backup_is_a_gap(jobs: dict[st
     todo = step(Trouble.LOG_GAP, job)
     assert shipping(past, job, standing, leads=False) == [("LOG_GAP", Level.NOTE, text, todo)]
     text = f"log is missing since noon; {meanwhile}"
-    torn = replace(standing, gap="log is missing since noon", findings=("3 slots are lost",))
+    torn = replace(standing, gap="log is missing since noon", findings=(Finding("3 slots are lost", "slots"),))
     assert shipping(past, job, torn, leads=False) == [
         ("LOG_GAP", Level.NOTE, text, todo),
         ("FINDING", Level.NOTE, "3 slots are lost", None),

@@ -9,6 +9,7 @@ from tests.support.chronicle import Chronicle, digest
 from tests.support.judged import END, NEWER, RPO, RTO, codes, judged, step, told, well
 
 from ccdr.evidence.judgement.counting import why_not_counting
+from ccdr.model.finding import Finding
 from ccdr.model.trouble import NOTHING_TO_TEST, Level, Trouble
 from ccdr.plans.job import Job
 
@@ -129,9 +130,9 @@ def test_two_troubles_of_one_asset_that_are_called_alike_are_told_apart(jobs: di
     assert failed() == [("newest test", "a key is gone"), ("", "rows are gone")], "the one that was told keeps its name"
     past.tested(-0.1, "old", selected="oldest")
     assert failed() == [("", "rows are gone")]
-    past.stored(-0.05, "s", findings=["2 files were in use", "3 files were in use"])
+    past.stored(-0.05, "s", findings=[Finding(f"{n} files were in use", "in use", (n,)) for n in (2.0, 3.0)])
     found = [(p.about, p.text) for p in judged(jobs["crm"], past).wrong if "in use" in p.text]
-    assert found == [("# files were in use", "2 files were in use"), ("# files were in use (2)", "3 files were in use")]
+    assert found == [("in use", "2.0 files were in use"), ("in use (2)", "3.0 files were in use")]
 
 
 def test_what_was_made_good_and_has_measured_nothing_leaves_the_rto_unmeasured(

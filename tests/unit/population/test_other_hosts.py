@@ -28,6 +28,7 @@ from tests.support.population import (
 from ccdr.evidence.acknowledged import known_by
 from ccdr.host.state import State
 from ccdr.jobs.attest.beside import collect
+from ccdr.model.finding import Finding
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import ObjectiveVerdict
 
@@ -78,7 +79,7 @@ def test_what_another_host_could_not_read_is_told_as_its_own_word(pair: Pair, wh
     """Here the snapshot's manifest is known, and it counts; where it could not be read it is said as it is."""
     said = f"snapshot {digest('b-1')[:8]} does not count: its manifest cannot be read"
     pair.both()
-    pair.tests.tested(-0.05, "b-2", findings=[said])
+    pair.tests.tested(-0.05, "b-2", findings=[Finding(said, "does not count", cause=digest("b-1")[:8])])
     pair.ours(which)
     pair.collected()
     found = look(pair.site).found

@@ -30,6 +30,7 @@ from ccdr.jobs.shipping.receiving import Receiving
 from ccdr.jobs.shipping.shipment import Shipment
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed
+from ccdr.model.finding import Finding
 from ccdr.ports.log import LogMark
 from ccdr.ports.place import Output, Place, Session, Source
 
@@ -124,7 +125,7 @@ def test_log_that_piles_up_at_the_source_is_told_before_its_disk_is_full(
     """Where the server keeps all there is, the spool's limit (4 GiB) says how much is too much."""
     source = Source(cast("Place", Answering(f"f|replica|{SEGMENT_BYTES}|{keeps}|reserved|{behind}")), Path())
     found = list(WAL.ready(source))
-    assert len(found) == len(said) and all(words in text for words, text in zip(said, found, strict=True)), found
+    assert len(found) == len(said) and all(words in str(one) for words, one in zip(said, found, strict=True)), found
 
 
 def test_what_is_in_a_receivers_way_stays_until_it_is_stored(tmp_path: Path) -> None:
@@ -145,7 +146,11 @@ def test_a_standing_is_read_as_it_was_written(tmp_path: Path) -> None:
     state = State(tmp_path / "state")
     assert read_standing(state, "p", "crm") is None
     written = LogStanding(
-        since=segment(1), point=NOW, usable=NOW + timedelta(seconds=2), position="0/1", findings=("x",)
+        since=segment(1),
+        point=NOW,
+        usable=NOW + timedelta(seconds=2),
+        position="0/1",
+        findings=(Finding("x", "slot", (2.0, -1.0), "y"),),
     )
     write_standing(state.directory("shipping", "p", "crm"), written)
     assert read_standing(state, "p", "crm") == written and written.newest is not None

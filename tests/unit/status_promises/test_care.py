@@ -25,7 +25,7 @@ def care(centre: Centre) -> list[tuple[Trouble, str, datetime | None, str]]:
 
 def test_a_prune_that_failed_is_told_until_one_has_not(centre: Centre) -> None:
     failed = (Trouble.PRUNE_FAILED, "its last prune FAILED: locked", NOON, "")
-    found = (Trouble.FINDING, "2 snapshots are held", None, "# snapshots are held")
+    found = (Trouble.FINDING, "2 snapshots are held", None, "2 snapshots are held")
     findings = ["2 snapshots are held"]
     assert cared(centre, "prune.end", result="FAILED", reason="locked", findings=findings) == [failed, found]
     assert centre.whose("prune", None) == {Trouble.PRUNE_FAILED, Trouble.FINDING}

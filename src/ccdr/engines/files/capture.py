@@ -20,6 +20,7 @@ from ccdr.engines.files.listing import LISTING, RESTIC_TIMES, WAITING, TreeEntry
 from ccdr.engines.files.scan import gone, still_there, walk
 from ccdr.engines.files.stored import amend
 from ccdr.model.errors import BackupFailed
+from ccdr.model.finding import Finding
 from ccdr.model.values import FileDigest, human_seconds, so_many
 from ccdr.ports.capture import Capture, StoredNode, Tools
 
@@ -101,10 +102,13 @@ def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, 
         paths=tuple(paths),
         excluded=tuple(tally.unsettled),
         notes=list(_notes(tally)),
-        findings=[f"files that are always in use, so that no new snapshot holds them: {starved}; {STARVED_HINT}"]
-        if starved
-        else [],
+        findings=[_starved(starved)] if starved else [],
     )
+
+
+def _starved(count: int) -> Finding:
+    text = f"files that are always in use, so that no new snapshot holds them: {count}; {STARVED_HINT}"
+    return Finding(text, "files always in use", (float(count),))
 
 
 def _nothing_settled(empty: Sequence[str], listing: Path, now: float, settle: float) -> BackupFailed:

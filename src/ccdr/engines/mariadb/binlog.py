@@ -34,6 +34,7 @@ from ccdr.engines.mariadb.shipped import (
     until,
 )
 from ccdr.model.errors import BackupFailed, CommandFailed, UsageProblem
+from ccdr.model.finding import Finding, at_least
 from ccdr.model.forks import Fork
 from ccdr.model.measure import skew
 from ccdr.model.values import Manifest, human_seconds
@@ -60,7 +61,7 @@ class Binlog:
     shipping: LogShipping
     name: str
 
-    def ready(self, source: Source) -> Iterator[str]:
+    def ready(self, source: Source) -> Iterator[Finding]:
         login = self.connection.login(source.credentials)
         (settings,) = lines(source.place, login, FACTS, "asking the source for its log")
         logs, form, kept, image = settings.split("\t")
@@ -68,18 +69,18 @@ class Binlog:
             raise BackupFailed("the server writes no binary log", hint="set log_bin there, and restart it")
         origin = origin_of(source.place, login)
         if origin.lacks:  # a base is of use all the same
-            yield _not_whole(origin)
+            yield Finding(_not_whole(origin), "not every change", cause="; ".join(origin.lacks))
         if form != "ROW":
-            yield f"binlog_format is {form}: set it to ROW, so that what is applied again does the same again"
+            text = f"binlog_format is {form}: set it to ROW, so that what is applied again does the same again"
+            yield Finding(text, "binlog_format", cause=form)
         if image != "FULL" and form == "ROW":
-            yield f"binlog_row_image is {image}: set it to FULL, so that every change can be applied again"
+            text = f"binlog_row_image is {image}: set it to FULL, so that every change can be applied again"
+            yield Finding(text, "binlog_row_image", cause=image)
         if 0 < float(kept) < KEPT:
-            yield (
-                f"the source keeps its log for {human_seconds(float(kept))} only (binlog_expire_logs_seconds): what"
-                " was not received by then is lost"
-            )
+            yield soon_gone(float(kept))
         if self.shipping.canary is not None and origin.lag is not None:
-            yield "the server is a replica: no canary is kept there, since it would beat without its primary too"
+            text = "the server is a replica: no canary is kept there, since it would beat without its primary too"
+            yield Finding(text, "no canary")
         elif self.shipping.canary is not None:
             self._make_canary(source, login)
 
@@ -294,6 +295,16 @@ def head_at(place: Place, login: Login, name: str) -> str | None:
         return None
     when = datetime.strptime(f"{match['day']} {match['time']}", "%y%m%d %H:%M:%S").replace(tzinfo=UTC)
     return head(when, int(match["server"]))
+
+
+def soon_gone(kept: float) -> Finding:
+    """Of a log that is kept for so many seconds."""
+    return Finding(
+        f"the source keeps its log for {human_seconds(kept)} only (binlog_expire_logs_seconds): what was not received "
+        "by then is lost",
+        "binlog_expire_logs_seconds",
+        (at_least(kept),),
+    )
 
 
 def _not_whole(origin: Origin) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import PSQL
+from ccdr.model.finding import Finding, at_least, at_most
 from ccdr.model.values import human_bytes
 
 SLOT_LENGTH = 63
@@ -41,31 +42,37 @@ def slot_name(name: str) -> str:
     return f"{allowed[: SLOT_LENGTH - 1 - len(digest)]}_{digest}"
 
 
-def threats(keep: int, behind: int, shipping: LogShipping) -> Iterator[str]:
+def threats(keep: int, behind: int, shipping: LogShipping) -> Iterator[Finding]:
     """What the log that is kept for a slot may do to its source; `keep` as in `nearly`, `behind` in bytes."""
     if keep < 0:
-        yield (
+        yield Finding(
             "max_slot_wal_keep_size is not set: a slot whose log is not fetched fills the source's disk; set it to "
-            "what its disk can spare"
+            "what its disk can spare",
+            "max_slot_wal_keep_size",
         )
         if behind > nearly(keep, shipping):
-            yield (
+            yield Finding(
                 f"the source keeps {human_bytes(behind)} of log for us, and will until its disk is full: find"
-                " out why it is not received"
+                " out why it is not received",
+                "log kept for us",
+                (at_most(behind),),
             )
     elif behind > nearly(keep, shipping):
-        yield (
+        yield Finding(
             f"the source keeps {human_bytes(behind)} of log for us and gives up at {human_bytes(keep)}: "
-            "then a new base backup is needed"
+            "then a new base backup is needed",
+            "log kept for us, up to a limit",
+            (at_most(behind), at_least(keep)),
         )
 
 
-def with_slot(run: Callable[[list[str], str], None], slot: str, state: str) -> Iterator[str]:
-    """There is one then; what threatens it, as sentences. `run` has a program run, and is content where somebody else
+def with_slot(run: Callable[[list[str], str], None], slot: str, state: str) -> Iterator[Finding]:
+    """There is one then; what threatens it. `run` has a program run, and is content where somebody else
     has done its work (MEANWHILE); `state` is the slot's, none where it is not there."""
     if state == "lost":
         run([*_SQL, f"select from pg_drop_replication_slot('{slot}')"], "dropping the lost slot")
-        yield f"the source gave the slot {slot} up and removed log that was not received: a gap"
+        text = f"the source gave the slot {slot} up and removed log that was not received: a gap"
+        yield Finding(text, f"slot {slot} given up")
         state = ""
     if not state:
         # pg_receivewal's own --create-slot reserves nothing until it first receives.

@@ -40,6 +40,7 @@ from ccdr.engines.postgres.segments import (
 )
 from ccdr.engines.postgres.slot import MEANWHILE, STATE, slot_name, threats, with_slot
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed
+from ccdr.model.finding import Finding
 from ccdr.model.forks import Fork
 from ccdr.model.measure import skew
 from ccdr.model.values import Manifest, human_bytes
@@ -71,7 +72,7 @@ class Wal:
     def slot(self) -> str:
         return slot_name(self.name)
 
-    def ready(self, source: Source) -> Iterator[str]:
+    def ready(self, source: Source) -> Iterator[Finding]:
         state = STATE.format(slot=self.slot)
         standby, level, size, keep, status, behind = self._ask(source, state).split("|")
         if standby == "t":

@@ -15,6 +15,7 @@ from ccdr.engines.compared import named
 from ccdr.engines.sqlite.programs import ReaderAnswer
 from ccdr.model.answers import FreeText, lacking
 from ccdr.model.errors import TestBroken
+from ccdr.model.finding import Finding
 from ccdr.model.values import CheckResult, Manifest, Verdict, so_many
 from ccdr.ports.check import CheckContext
 
@@ -124,20 +125,21 @@ def _definitions(captured: Mapping[str, Any], restored: Mapping[str, Any]) -> Ch
 # --- what is wrong with it, however faithful ------------------------------------------------------------------
 
 
-def faults_of_the_source(contents: Mapping[str, Any]) -> list[str]:
-    """What a capture finds wrong in what it captured: faithfully copied, and for its owner to mend. Sentences."""
+def faults_of_the_source(contents: Mapping[str, Any]) -> list[Finding]:
+    """What a capture finds wrong in what it captured: faithfully copied, and for its owner to mend."""
     references, sequences = contents["references"], contents["sequences"]
     faults = []
     if broken := references["broken"]:
-        faults.append(
-            f"in the source, {_lead_nowhere(broken)}: mend the rows, then `PRAGMA foreign_key_check` is empty"
-        )
+        text = f"in the source, {_lead_nowhere(broken)}: mend the rows, then `PRAGMA foreign_key_check` is empty"
+        counts = tuple(float(count) for _, count in sorted(broken.items()))
+        faults.append(Finding(text, f"foreign keys that lead nowhere, of {', '.join(sorted(broken))}", counts))
     if unchecked := references["unchecked"]:
-        faults.append(f"in the source, foreign keys cannot be checked: {named(_pairs(unchecked))}")
+        text = f"in the source, foreign keys cannot be checked: {named(_pairs(unchecked))}"
+        faults.append(Finding(text, f"foreign keys that cannot be checked, of {', '.join(sorted(unchecked))}"))
     if behind := sequences["behind"]:
-        faults.append(f"in the source, {_forgotten(behind)}")
+        faults.append(Finding(f"in the source, {_forgotten(behind)}", f"sequences behind, of {', '.join(behind)}"))
     if spent := sequences["spent"]:
-        faults.append(f"in the source, {_spent(spent)}")
+        faults.append(Finding(f"in the source, {_spent(spent)}", f"sequences spent, of {', '.join(spent)}"))
     return faults
 
 

@@ -12,7 +12,7 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.copies import seen_from as history_at
 from ccdr.evidence.history.kinds import COPIED, COPY_START, DONE
 from ccdr.evidence.history.places import Histories
-from ccdr.evidence.judgement.troubles import distinct
+from ccdr.evidence.judgement.troubles import as_problem, distinct, findings_in
 from ccdr.evidence.judgement.upkeep import judge_repository, late_since
 from ccdr.model.trouble import Problem, Trouble, next_step
 from ccdr.model.values import Verb, at_copy, so_many, to_the_second, utc
@@ -97,8 +97,7 @@ def _copying(history: AssetHistory) -> Iterator[Problem]:
         which = ", ".join(f"{one[:8]} ({asset})" for one, asset in list(gone.items())[:_NAMED])
         text = f"{so_many(len(gone), 'snapshot')} had vanished when it was last asked: {which}"
         yield Problem(Trouble.COPY_VANISHED, text, utc(told["time"]), verb=Verb.COPY, cause=" ".join(sorted(gone)))
-    for finding in (told or {}).get("findings") or ():
-        yield Problem(Trouble.COPY_FAILED, str(finding), verb=Verb.COPY, about="finding", cause=steady(str(finding)))
+    yield from (as_problem(one, Verb.COPY, Trouble.COPY_FAILED) for one in findings_in(told))
 
 
 def _newest(told: object) -> str:

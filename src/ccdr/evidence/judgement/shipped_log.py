@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import STOPPED
 from ccdr.evidence.judgement.asset_status import Seen
-from ccdr.evidence.judgement.troubles import findings_of
+from ccdr.evidence.judgement.troubles import as_problem
 from ccdr.evidence.log_standing import LogStanding
 from ccdr.model.next_steps import ship_again
 from ccdr.model.trouble import Problem, Trouble
@@ -50,7 +50,7 @@ def log_problems(
     lets = _Lets(now - late, let_be >= now, let_be > now - late)
     yield from _not_up_to_date(job, seen, standing, usable[-1] if usable else None, lets, now)
     yield from _leads_on_from_nothing(seen, standing, usable)
-    yield from findings_of({"findings": standing.findings}, Verb.BACKUP)
+    yield from (as_problem(one, Verb.BACKUP) for one in standing.findings)
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from ccdr.evidence.acknowledged import acknowledged, harm
+from msgspec import convert
+
+from ccdr.evidence.acknowledged import acknowledged
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.ledger.lines import UNKNOWN, WRONG
 from ccdr.evidence.verdicts import Record
 from ccdr.host.nearby import WORDS as NEAR_WORDS
+from ccdr.model.finding import Finding
 from ccdr.model.next_steps import Missing, by_a_copy, mend_first, where_it_can_be_done
 from ccdr.model.trouble import NOTHING_TO_TEST, Level, Problem, Trouble, next_step
 from ccdr.model.values import (
@@ -155,13 +157,17 @@ def not_begun(history: AssetHistory, newest: Mapping[Verb, Record | None]) -> It
 
 
 def findings_of(record: Record | None, verb: Verb) -> Iterator[Problem]:
-    """Sentences of a record. Their numbers change from one run to the next, though it is the same finding. What another
-    host has found it says of what it could see there: here it may be known otherwise, and counts by that."""
+    """Those of a record. What another host has found it says of what it could see there: here it may be known
+    otherwise, and counts by that."""
     elsewhere = record is not None and TOLD_BY in record and of_another_host(record)
     where = f"on {record[TOLD_BY]['host']}, by its ledger: " if record is not None and elsewhere else ""
-    for text in map(str, (record or {}).get("findings") or ()):
-        named = " ".join(
-            re.findall(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,64}\b", text)
-        )  # snapshots, and what else has a digest
-        about = re.sub(r"\b\d[\w.,:-]*", "#", text)
-        yield Problem(Trouble.FINDING, f"{where}{text}", about=about, verb=verb, cause=named, values=harm(text))
+    for one in findings_in(record):
+        yield replace(as_problem(one, verb), text=f"{where}{one}")
+
+
+def findings_in(record: Record | None) -> list[Finding]:
+    return convert((record or {}).get("findings") or (), list[Finding])
+
+
+def as_problem(one: Finding, verb: Verb, trouble: Trouble = Trouble.FINDING) -> Problem:
+    return Problem(trouble, one.text, about=one.about, verb=verb, cause=one.cause, values=one.values)

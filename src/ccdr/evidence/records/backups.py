@@ -32,6 +32,7 @@ from ccdr.evidence.records.values import (
     about,
     no_such_record,
 )
+from ccdr.model.finding import Finding
 
 
 class BackupStart(Start, frozen=True, kw_only=True, gc=False):
@@ -118,7 +119,7 @@ class BackupEnd(End, frozen=True, kw_only=True, gc=False):
     ] = None
     notes: Sentences = []
     left_out: Annotated[list[str], about("what the plan leaves out of the capture, by its name in the plan")] = []
-    findings: Sentences = []
+    findings: list[Finding] = []
     left_behind: Sentences = []
 
     def __post_init__(self) -> None:
@@ -177,4 +178,4 @@ class LogShipped(End, frozen=True, kw_only=True, gc=False):
         bool, about("the source was recovered or promoted: it goes on by another branch of its log")
     ] = False
     trouble: Annotated[str | None, about("`stopped`, or why it does not go on, as a sentence of ours")] = None
-    findings: Sentences = []
+    findings: list[Finding] = []

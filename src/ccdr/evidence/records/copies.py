@@ -19,6 +19,7 @@ from ccdr.evidence.records.values import (
     Time,
     about,
 )
+from ccdr.model.finding import Finding
 
 
 class CopyStart(Start, frozen=True, kw_only=True, gc=False):
@@ -57,6 +58,6 @@ class CopyEnd(End, frozen=True, kw_only=True, gc=False):
     damaged: Annotated[bool, about("the plan's own repository could not give back what is lacking")] = False
     source: Repository = None
     repository: Repository = None
-    findings: Sentences = []
+    findings: list[Finding] = []
     seconds: Seconds = 0.0
     left_behind: Sentences = []

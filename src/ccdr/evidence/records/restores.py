@@ -29,6 +29,7 @@ from ccdr.evidence.records.values import (
     about,
     no_such_record,
 )
+from ccdr.model.finding import Finding
 
 Selected = Annotated[str, about("how the snapshot was chosen: latest, oldest, random, at (by the log), or by its id")]
 
@@ -236,7 +237,7 @@ class TestEnd(End, frozen=True, kw_only=True, gc=False):
     others: list[RestoredBeside] = []
     private: Private | None = None
     left_out: Annotated[list[str], about("what the plan leaves out of the snapshot: no test proves it")] = []
-    findings: Sentences = []
+    findings: list[Finding] = []
     scratch: Annotated[FetchedTo | None, about("where what was fetched lay; null: nothing was fetched")] = None
     sandbox: Sandbox
     disposal: SandboxDisposal

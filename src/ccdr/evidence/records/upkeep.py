@@ -30,6 +30,7 @@ from ccdr.evidence.records.values import (
     about,
     no_such_record,
 )
+from ccdr.model.finding import Finding
 
 
 class PruneStart(Start, frozen=True, kw_only=True, gc=False):
@@ -73,7 +74,7 @@ class PruneEnd(End, frozen=True, kw_only=True, gc=False):
     removed: list[Removed]
     kept: Annotated[dict[str, Count], about("how many snapshots stay, by asset")] = {}
     held: list[HeldBack] = []
-    findings: Sentences = []
+    findings: list[Finding] = []
     repository_bytes: Annotated[Bytes | None, about("what the repository takes; null where it could not be told")] = (
         None
     )

@@ -106,7 +106,7 @@ class BackupRun:
             if self._member is not None:
                 self._member.ready()
             if job.engine.shipping is not None:  # first: the log is to lead on from here
-                self._result.notes += log_of(job)[1].ready(source)
+                self._result.notes += map(str, log_of(job)[1].ready(source))
             self._result.canaries = digests_of(job, source)
             capture = job.engine.capture(source, self.into, tools)
             if self._apart:

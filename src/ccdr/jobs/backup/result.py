@@ -16,6 +16,7 @@ from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import (
     Exit,
 )
+from ccdr.model.finding import Finding
 from ccdr.model.leaps import Growth, Sign
 from ccdr.model.tls import Tls
 from ccdr.model.values import GroupRun, RecordRef, Snapshot, source_digest
@@ -62,7 +63,7 @@ class BackupResult:
     )
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)  # of the capture, as the plan says
-    findings: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     record: RecordRef | None = None
 

@@ -29,6 +29,7 @@ from ccdr.model.errors import (
     RepositoryMissing,
     failure_of,
 )
+from ccdr.model.finding import Finding
 from ccdr.model.values import Snapshot, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.copies import seen_from
@@ -155,7 +156,8 @@ class _Copying:
             ours = COPIED in begun.newest or begun.crashed(COPY_START) is not None
             self._held = self._there.synchronise(self._view, self._target, None, arriving=ours)
         self._result.vanished = _by_asset({s.id: s.asset for s in self._held.vanished})
-        self._result.findings += compare(self._there, plan, self._held.listed).problems
+        attested = compare(self._there, plan, self._held.listed).problems
+        self._result.findings += [Finding(problem, "attested", cause=problem) for problem in attested]
         self.wanted = wanted(self._view, self._own, self._there, self._here, self._held)
 
     def _never_there(self, error: RepositoryMissing) -> None:
@@ -237,14 +239,19 @@ class _Copying:
             self._held = there.synchronise(self._view, self._target, None, arriving=True)
         present = {s.id for s in self._held.listed} - {s.id for s in self._held.unread}
         result.findings += [
-            f"what is there of snapshot {s.id[:8]} ({s.tag('asset')}) cannot be read, or is not what was captured"
+            Finding(
+                f"what is there of snapshot {s.id[:8]} ({s.tag('asset')}) cannot be read, or is not what was captured",
+                "unreadable there",
+                cause=s.id[:8],
+            )
             for s in self._held.unread
         ]
         backups = self.wanted.backups
         result.copied = _counted({one: asset for one, asset in backups.items() if one in present})
         result.lacking = _by_asset({one: asset for one, asset in backups.items() if one not in present})
         if lacking and not result.lacking:  # a mark, a plan's version or the ledger
-            result.findings.append(f"{so_many(len(lacking), 'snapshot')} beside the backups could not be copied")
+            text = f"{so_many(len(lacking), 'snapshot')} beside the backups could not be copied"
+            result.findings.append(Finding(text, "not copied, beside the backups", (float(len(lacking)),)))
         result.there = {}
         for asset in self._loaded.plan.assets:
             usable = self._usable(asset)

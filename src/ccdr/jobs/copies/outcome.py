@@ -8,6 +8,7 @@ from datetime import datetime
 from ccdr.evidence.history.kinds import DONE, FAILED
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import Exit, worst
+from ccdr.model.finding import Finding, recorded
 from ccdr.model.values import RecordRef, rfc3339
 
 
@@ -38,7 +39,7 @@ class Copying:
     damaged: bool = False  # the plan's own repository could not give back what is lacking
     source: str | None = None
     repository: str | None = None
-    findings: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     seconds: float = 0.0
     left_behind: list[str] = field(default_factory=list)
     failure: Exit = Exit.NOT_CARRIED_OUT
@@ -72,7 +73,7 @@ class Copying:
             "damaged": self.damaged,
             "source": self.source,
             "repository": self.repository,
-            "findings": self.findings,
+            "findings": recorded(self.findings),
             "seconds": round(self.seconds, 3),
             "left_behind": self.left_behind,
         }

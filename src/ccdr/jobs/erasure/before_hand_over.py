@@ -100,7 +100,7 @@ class BeforeHandOver:
         with timed(order.services.clock, order.result.phases, "erase"):
             outcome = self._outcome(beside, at)
         order.result.checks.append(outcome.check)
-        order.result.notes += outcome.findings
+        order.result.notes += map(str, outcome.findings)
         glass = self._glass if outcome.reason is not None else None
         with interrupts.deferred():
             replaying.record(outcome, broken_glass=glass)

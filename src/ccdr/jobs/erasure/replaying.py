@@ -19,6 +19,7 @@ from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.erasure import UNSHOWN, EntryFound, EntryState, Replayed
 from ccdr.model.errors import CcdrError, Exit, TestBroken, failure_of
+from ccdr.model.finding import Finding
 from ccdr.model.values import CheckResult, Manifest, RecordRef, Snapshot, Verdict, rfc3339, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.copies import as_in_file
@@ -60,7 +61,7 @@ class Outcome:
     broken: bool = False  # it could not be carried out: nobody can tell
     seconds: float = 0.0
     point: datetime | None = None  # that what was restored is true for
-    findings: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     record: RecordRef | None = None
 
     def failed(self, reason: str, hint: str | None = None, *, broken: bool = False) -> None:
@@ -259,15 +260,17 @@ class Replaying:
     def _note(self, outcome: Outcome, replayed: Replayed, late: Sequence[str]) -> None:
         """Who was erased before the snapshot was taken was not to be in it; and a canary was to stay."""
         if gone := [one.id for one in replayed.entries if one.stays and one.after < one.before]:
-            outcome.findings.append(
+            text = (
                 f"the canary {_listed(gone)} of the register of erasures went with what another entry names: plant it "
                 "again before the next backup, whose restore test would not find it"
             )
+            outcome.findings.append(Finding(text, "erased canary", cause=" ".join(gone)))
         if late:
-            outcome.findings.append(
+            text = (
                 f"{_listed(late)} of the register of erasures was in the source when this snapshot was taken, after "
                 "the person was erased there: the source may hold them still, or their key was given to somebody else"
             )
+            outcome.findings.append(Finding(text, "erased, and in the source", cause=" ".join(late)))
 
     def record(self, outcome: Outcome, *, broken_glass: str | None = None) -> None:
         """`broken_glass`: why it is handed over all the same."""

@@ -127,7 +127,7 @@ class Examination:
         else:
             synchronised = request.told.synchronised
         self._listed = synchronised.listed
-        result.findings = [finding for asset, finding in synchronised.findings if asset == job.asset]
+        result.findings = [str(finding) for asset, finding in synchronised.findings if asset == job.asset]
         if request.at is not None or request.snapshot == "latest":
             synchronised.understood()
         snapshots = candidates(job, services, synchronised)

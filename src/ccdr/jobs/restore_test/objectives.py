@@ -17,6 +17,7 @@ from ccdr.jobs.shipping.stored_until import logged
 from ccdr.model import measure
 from ccdr.model import parents as chain
 from ccdr.model.errors import CcdrError, CommandFailed, RepositoryDamaged, RepositoryMissing
+from ccdr.model.finding import Finding
 from ccdr.model.next_steps import where_it_can_be_done
 from ccdr.model.values import LATEST, Achieved, Snapshot, Verdict, rfc3339
 from ccdr.ports.log import RecoveryTarget
@@ -91,12 +92,14 @@ def _logged(course: CourseOfTest, usable: list[Snapshot]) -> list[measure.Point]
         there = logged(job, services, usable, disproved, lambda: archive_of(job, repo))
     except (CcdrError, OSError) as error:
         if claimed or not isinstance(error, RepositoryMissing):  # nothing is shipped yet by another host
-            course.test.findings.append(f"ccdr could not ask for its log: {error}")
+            text = f"ccdr could not ask for its log: {error}"
+            course.test.findings.append(Finding(text, "its log not asked for", cause=type(error).__name__))
         return []
     if claimed and (not there or there[0].consistent < claimed[0].consistent):
         up_to = f"it is there up to {rfc3339(there[0].consistent)} only" if there else "what is there is of no use"
         loss = f"log that was stored up to {rfc3339(claimed[0].consistent)} has vanished: {up_to}"
-        course.test.findings.append(f"{loss}; back up again, and find out who removed it")
+        text = f"{loss}; back up again, and find out who removed it"
+        course.test.findings.append(Finding(text, "vanished log"))
     return there
 
 

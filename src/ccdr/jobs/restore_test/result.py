@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ccdr.jobs.erasure.replaying import Outcome
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import Exit, for_plan, worst
+from ccdr.model.finding import Finding, recorded
 from ccdr.model.values import (
     PHASES,
     Achieved,
@@ -67,8 +68,8 @@ class RestoreTest:
     disposal: dict[str, object] = field(default_factory=dict)
     look: str | None = None  # what a person types to look at what was kept: told, never recorded
     left_out: list[str] = field(default_factory=list)  # of the snapshot, as the plan said: no test proves it
-    findings: list[str] = field(default_factory=list)
-    noted: frozenset[str] = frozenset()  # of these: what somebody has acknowledged
+    findings: list[Finding] = field(default_factory=list)
+    noted: frozenset[Finding] = frozenset()  # of these: what somebody has acknowledged
     tools: dict[str, str] = field(default_factory=dict)
     record: RecordRef | None = None
     erasure: Outcome | None = None  # what came of replaying the register of erasures; it has a record of its own
@@ -121,7 +122,7 @@ class RestoreTest:
             "others": self.others,
             "private": self.private,
             **({"left_out": self.left_out} if self.left_out else {}),
-            "findings": self.findings,
+            "findings": recorded(self.findings),
             **({"scratch": self.scratch} if self.scratch else {}),
             "sandbox": self.sandbox,
             "disposal": self.disposal,

@@ -221,7 +221,7 @@ def _open(
         "memory_available": memory_available(),
     }
     if box.differs:
-        course.test.findings.append(isolation.not_shut_off(box.differs))
+        course.test.findings.append(isolation.found_open(box.differs))
         raise TestBroken(isolation.not_shut_off(box.differs), hint=NOT_AS_ASKED)
     return box
 

@@ -17,6 +17,7 @@ from ccdr.jobs.shipping.recovery import Recovery, the_base
 from ccdr.jobs.shipping.ship import SHIP
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, LogNotYet
+from ccdr.model.finding import Finding
 from ccdr.model.values import Snapshot, human_seconds
 from ccdr.ports.log import RecoveryTarget
 
@@ -27,7 +28,8 @@ def by_rule(course: CourseOfTest, selection: str) -> Snapshot:
     snapshots = course.candidates
     good = snapshots.good
     if snapshots.there[-1:] != snapshots.ours[-1:]:
-        test.findings.append("the newest snapshot is from another source than the plan names now")
+        text = "the newest snapshot is from another source than the plan names now"
+        test.findings.append(Finding(text, "another source"))
     if selection in ("latest", "oldest", "random") and not good:
         reason, first = none_counts(job, course.synchronised)
         raise BackupBad(reason, hint=f"{f'{first}, and ' if first else ''}run `ccdr backup {job.plan}`")

@@ -13,6 +13,7 @@ from ccdr.jobs.shipping.shipment import Shipment
 from ccdr.jobs.shipping.stored_batch import Gap, StoredBatch
 from ccdr.jobs.shipping.successor import is_successor
 from ccdr.model.errors import CcdrError, CommandFailed
+from ccdr.model.finding import Finding
 from ccdr.storage.restic import Restic
 from ccdr.storage.synchronised import FUTURE
 
@@ -29,7 +30,7 @@ class Continuity:
         self.server = shipment.standing.server  # whose log is stored
         self.answering: str | None = None  # which server the source is now
         self.skew: float | None = None  # as it was read last
-        self.ahead: tuple[str, ...] = ()  # what is told of the newest snapshot's date
+        self.ahead: tuple[Finding, ...] = ()  # what is told of the newest snapshot's date
         self._vanished: str | None = None  # what the log began with that is in the repository no more
 
     def recognise(self, stored: str | None) -> bool:
@@ -71,7 +72,8 @@ class Continuity:
         chain = archive.contiguous(self._log)
         self.skew = newest.skew
         if newest.dated_ahead(self._shipment.clock.now()):
-            self.ahead = (f"log snapshot {newest.id[:8]} {FUTURE}: a host's clock was wrong when it was stored",)
+            text = f"log snapshot {newest.id[:8]} {FUTURE}: a host's clock was wrong when it was stored"
+            self.ahead = (Finding(text, FUTURE, cause=newest.id[:8]),)
         self._journal.adopt(
             since=chain[0].begins,
             point=newest.point,

@@ -15,6 +15,7 @@ from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.stored_batch import Gap
 from ccdr.jobs.shipping.tally import Tally
 from ccdr.model.errors import CcdrError, failure_of
+from ccdr.model.finding import Finding, recorded
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
 
@@ -56,11 +57,11 @@ class Journal:
         self.step(sentence)
         self.update(since=gap.before, gap=sentence)
 
-    def threatened(self, findings: tuple[str, ...]) -> None:
+    def threatened(self, findings: tuple[Finding, ...]) -> None:
         """By these, told at once, and by `status` for as long as they last."""
         for finding in findings:
             if finding not in self.standing.findings:
-                self.step(finding)
+                self.step(str(finding))
         self.update(findings=findings)
 
     def troubled(self, error: Exception) -> None:
@@ -83,7 +84,7 @@ class Journal:
     def record(self, trouble: str | None) -> None:
         """What was stored since the last record."""
         whose = {"tenant": self._job.tenant, **self._job.loaded.plan.copy_facts}
-        body = {**self.tally.body(), **whose, "trouble": trouble, "findings": list(self.standing.findings)}
+        body = {**self.tally.body(), **whose, "trouble": trouble, "findings": recorded(self.standing.findings)}
         where = {"plan": self._job.plan, "asset": self._job.asset, "run": self._run.id}
         self._services.ledger.append(LOGS, **where, body=body)
         self._recorded = self._services.clock.now()

@@ -10,6 +10,7 @@ from ccdr.evidence.history.kinds import DAMAGED, FAILED, INCONCLUSIVE
 from ccdr.model import measure
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import Exit, worst
+from ccdr.model.finding import Finding, recorded
 from ccdr.model.retention import Decision
 from ccdr.model.values import RecordRef, Snapshot, rfc3339
 
@@ -54,8 +55,8 @@ class Prune:
     hint: str | None = None
     decisions: dict[str, list[Decision]] = field(default_factory=dict)
     removed: list[tuple[Snapshot, str]] = field(default_factory=list)
-    findings: list[str] = field(default_factory=list)
-    noted: frozenset[str] = frozenset()  # of these: what somebody has acknowledged
+    findings: list[Finding] = field(default_factory=list)
+    noted: frozenset[Finding] = frozenset()  # of these: what somebody has acknowledged
     capacity: Capacity = field(default_factory=Capacity)
     freed: int | None = None  # bytes
     log_removed: int = 0  # snapshots of shipped log that no kept base leads on to
@@ -90,7 +91,7 @@ class Prune:
             "removed": [shown(s.asset, s) | {"why": why} for s, why in self.removed],
             "kept": kept,
             "held": held,
-            "findings": self.findings,
+            "findings": recorded(self.findings),
             "repository_bytes": self.capacity.taken,
             "freed_bytes": self.freed,
             "log_snapshots_removed": self.log_removed,

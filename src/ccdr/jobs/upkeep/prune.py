@@ -30,6 +30,7 @@ from ccdr.jobs.upkeep.shared import capacity_of, failed, record_end, size, tenth
 from ccdr.model import measure
 from ccdr.model import parents as chain
 from ccdr.model.errors import CcdrError
+from ccdr.model.finding import Finding
 from ccdr.model.retention import AssetSnapshots, Decision, Policy, decide, expired, leapt
 from ccdr.model.values import Snapshot, human_seconds, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
@@ -155,7 +156,7 @@ class _Pruning:
         stored_here = {i for (p, _), h in self._histories.items() if p == self._plan for i in h.stored_here}
         self._synchronised = services.synchronise(self._loaded, self._repo, None, stored_here)
         self._synchronised.understood()  # what there is, and what builds upon what, is for a newer ccdr to tell
-        result.findings += [f"{asset}: {finding}" for asset, finding in self._synchronised.findings]
+        result.findings += [finding.within(asset) for asset, finding in self._synchronised.findings]
         result.noted = frozenset(self._acknowledged())
         assets = list(plan.assets)
         assets += [a for a in services.catalogue.assets(self._plan) if a not in plan.assets]
@@ -172,8 +173,12 @@ class _Pruning:
             result.decisions[asset] = decisions
             named = asset if asset in plan.assets else f"{asset} (no longer in the plan)"
             result.findings += [
-                f"{named}: snapshot {d.snapshot.short} of {rfc3339(d.snapshot.consistent_point)} should have gone on "
-                f"{d.held_since:%Y-%m-%d}, and is still held: {', '.join(d.why)}"
+                Finding(
+                    f"snapshot {d.snapshot.short} of {rfc3339(d.snapshot.consistent_point)} should have gone on "
+                    f"{d.held_since:%Y-%m-%d}, and is still held: {', '.join(d.why)}",
+                    "held too long",
+                    cause=d.snapshot.short,
+                ).within(named)
                 for d in decisions
                 if d.overdue and d.held_since is not None
             ]
@@ -192,13 +197,13 @@ class _Pruning:
 
         return [stays(one) for one in decisions]
 
-    def _acknowledged(self) -> Iterator[str]:
+    def _acknowledged(self) -> Iterator[Finding]:
         """The findings on what vanished that somebody has answered for."""
         for asset in self._loaded.plan.assets:
             gone = [s for s in self._synchronised.vanished if s.asset == asset]
             history = self._histories.get((self._plan, asset), AssetHistory())
             if gone and answered_for(gone, history, self._services.clock.now()):
-                yield from (f"{asset}: {vanished_finding(s)}" for s in gone)
+                yield from (vanished_finding(s).within(asset) for s in gone)
 
     def _standing(self, asset: str, policy: Policy) -> AssetSnapshots:
         """What there is of an asset in the repository: ours, and as the catalogue and our tags have it."""
@@ -279,7 +284,7 @@ class _Pruning:
         upkeep = self._histories.get((self._plan, None), AssetHistory())
         if any(result == DAMAGED for _, result in upkeep.read.values()):
             yield "a part of the repository was found damaged, and not found clean since"
-        yield from (finding for name, finding in self._synchronised.findings if name == asset and FUTURE in finding)
+        yield from (str(one) for name, one in self._synchronised.findings if name == asset and one.about == FUTURE)
         if asset not in self._loaded.plan.assets and not (history.stored or history.proven):
             yield "this host's plan does not name it, and its ledger knows nothing of it: it may be another host's"
         if not good or asset not in self._loaded.plan.assets:
@@ -290,7 +295,7 @@ class _Pruning:
             yield failed.text
         if elsewhere := [a for a in self._synchronised.failed if a.asset == asset and a.at > newest.usable_at]:
             yield f"a newer backup, run {elsewhere[-1].run} of {rfc3339(elsewhere[-1].at)}, failed"
-        yield from (history.last_good_backup or {}).get("findings") or ()
+        yield from (one["text"] for one in (history.last_good_backup or {}).get("findings") or ())
         last = history.last_conclusive_test
         if last is None or not any(history.proven.get(s.id) == "PASS" for s in good):
             yield "no restore test of what is there has passed"
@@ -300,7 +305,7 @@ class _Pruning:
             yield f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed"
         if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
             yield f"its recovery by the log of {failure['time']} is FAIL, and none that goes as far has passed"
-        yield from (last or {}).get("findings") or ()
+        yield from (one["text"] for one in (last or {}).get("findings") or ())
         if damage := history.damage_since(upkeep):
             yield damage
         if self._services.there is None:  # a copy lags behind by its schedule

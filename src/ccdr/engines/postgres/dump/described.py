@@ -15,6 +15,7 @@ from ccdr.engines.postgres.dump.recorded import as_recorded
 from ccdr.engines.postgres.dump.toc import TableFact
 from ccdr.engines.postgres.inventory import Inventory, conninfo, quote_ident
 from ccdr.model.answers import FreeText
+from ccdr.model.finding import Finding
 from ccdr.model.values import FileDigest, so_many
 from ccdr.ports.place import Place
 
@@ -86,19 +87,21 @@ def write_roles(
     return sorted(dropped)
 
 
-def left_out(inventory: Inventory) -> Iterator[str]:
+def left_out(inventory: Inventory) -> Iterator[Finding]:
     """What a restore will lack, as findings."""
     subscriptions = inventory.facts.get("subscriptions") or []
     if subscriptions and not inventory.superuser:
-        yield (
+        text = (
             f"the subscriptions {', '.join(subscriptions)} are not in the dump, and a restore test will miss them: "
             "pg_dump takes them for a superuser alone"
         )
+        yield Finding(text, f"subscriptions {', '.join(subscriptions)}")
     if detaching := inventory.facts.get("detaching"):
-        yield (
+        text = (
             f"the partitions {', '.join(detaching)} wait to be detached, and a restore has them whole in their table "
             "again: end it by `ALTER TABLE … DETACH PARTITION … FINALIZE`"
         )
+        yield Finding(text, f"partitions {', '.join(detaching)}")
 
 
 def dropped_since(dropped: list[str]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from typing import Any, cast
 from ccdr.host.interrupts import threads
 from ccdr.model.answers import at, names_in
 from ccdr.model.errors import BackupBad, CommandFailed
+from ccdr.model.finding import Finding
 from ccdr.model.values import so_many
 from ccdr.ports.place import Session
 
@@ -66,12 +67,13 @@ class Broken:
 
     rows: dict[str, int] = field(default_factory=dict)
 
-    def findings(self) -> Iterator[str]:
+    def findings(self) -> Iterator[Finding]:
         for name, count in sorted(self.rows.items()):
-            yield (
+            text = (
                 f"the source itself holds {_so_many(count)} against the foreign key {name}: until that is mended"
                 " there, no backup of it can be loaded"
             )
+            yield Finding(text, f"against the foreign key {name}", (float(count),))
 
 
 def _so_many(count: int) -> str:

@@ -12,14 +12,16 @@ from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.position import lsn, number
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed
+from ccdr.model.finding import Finding
 from ccdr.model.values import Needed
 from ccdr.ports.capture import Base
 
 FIRST_MAJOR = 17
 NEARLY = 0.98  # of its age: so that a weekly full one stays on its day, though no two backups begin on the same second
-OFF = (
+OFF = Finding(
     "the source keeps no summaries of its log, so every base is a full one: as a superuser, "
-    "ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();"
+    "ALTER SYSTEM SET summarize_wal = on; SELECT pg_reload_conf();",
+    "no summaries of its log",
 )
 # What must be the same of an increment and of what it builds upon, and what it is called.
 _SAME = {
@@ -61,7 +63,7 @@ class ParentChoice:
 
     base: Base | None = None
     notes: tuple[str, ...] = ()
-    findings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def parents(self) -> tuple[Needed, ...]:
