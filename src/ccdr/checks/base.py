@@ -90,9 +90,11 @@ class CheckConfig(Strict):
         """As `run`, of a check that says what is to be restored beside."""
         raise NotImplementedError
 
-    def result(self, passed: bool, expected: str, actual: str, detail: str | None = None) -> CheckResult:
+    def result(
+        self, passed: bool, expected: str, actual: str, detail: str | None = None, *, varies: bool = False
+    ) -> CheckResult:
         status = Verdict.PASS if passed else Verdict.FAIL
-        return CheckResult(self.kind_name, self.label, status, expected, actual, detail)
+        return CheckResult(self.kind_name, self.label, status, expected, actual, detail, varies)
 
 
 def run_check(check: CheckConfig, engine: Restored, context: CheckContext) -> list[CheckResult]:

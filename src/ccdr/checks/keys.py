@@ -79,4 +79,4 @@ class Keys(CheckConfig):
                 enough and (self.at_most is None or count <= self.at_most), " and ".join(expected), str(count)
             )
         if self.newest_within is not None:
-            yield self.result(*aged(context, newest, self.newest_within, "entry"))
+            yield self.result(*aged(context, newest, self.newest_within, "entry"), varies=True)

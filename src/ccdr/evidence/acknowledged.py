@@ -9,16 +9,15 @@ record and no report: what is acknowledged is shown as that, counted, and is no 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
-from operator import gt, ne
 from typing import Any
 
 from ccdr.evidence.until import until_of as moment_of
 from ccdr.model.errors import Exit, UsageProblem, worst
-from ccdr.model.trouble import Problem, Trouble, Worse
+from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import TOLD_BY, number_of, utc
 
 ACK = "ack"  # the record's kind
@@ -30,7 +29,6 @@ SAME = 1.0  # second
 AHEAD = timedelta(minutes=5)  # that the clock of who acknowledges may be; what is dated later holds for nothing
 
 Record = Mapping[str, Any]
-_COUNTS = re.compile(r"(?<![\w.:#-])\d{1,15}(?![\w:%-]|[.]\d)")
 _NUMBERS = re.compile(r"\b[0-9a-f]*\d[\w.,:-]*")  # counts, times, ids: they change though the trouble is the same
 
 
@@ -42,11 +40,6 @@ def known_by(problem: Problem) -> str:
 def as_bad_as_now(problem: Problem) -> list[float]:
     """Up to which it is the same that is acknowledged."""
     return [value * problem.trouble.row.jitter for value in problem.values]
-
-
-def counts(sentence: str) -> tuple[float, ...]:
-    """How much a sentence of ours says there is of something."""
-    return tuple(float(count) for count in _COUNTS.findall(sentence))
 
 
 def steady(sentence: object) -> str:
@@ -91,8 +84,7 @@ class Acknowledgement:
             return False
         if len(seen) != len(problem.values):
             return True
-        worse: Callable[[float, float], bool] = gt if problem.worse is Worse.MORE else ne
-        return any(worse(now, then) for now, then in zip(problem.values, seen, strict=True))
+        return any(now > then for now, then in zip(problem.values, seen, strict=True))
 
 
 @dataclass(frozen=True)

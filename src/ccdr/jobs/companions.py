@@ -209,7 +209,7 @@ class Alongside:
         for attempt in newer_attempts(other, snapshot, self._services, self._repo, synchronised, stored=stored):
             name = f"{check.label}: newest snapshot"
             expected = f"no newer backup of {other.asset} failed"
-            yield CheckResult(check.kind_name, name, Verdict.FAIL, expected, attempt.text)
+            yield CheckResult(check.kind_name, name, Verdict.FAIL, expected, attempt.text, varies=True)
             return
 
     def _open(self, companion: Companion) -> None:
@@ -276,4 +276,6 @@ class Alongside:
 
 def _not_compared(check: CheckConfig, other: Job, why: str, status: Verdict) -> CheckResult:
     actual = f"{other.asset} could not be compared: {why}"
-    return CheckResult(check.kind_name, check.label, status, f"{other.asset} restored with it", actual, why)
+    return CheckResult(
+        check.kind_name, check.label, status, f"{other.asset} restored with it", actual, why, varies=True
+    )

@@ -22,13 +22,6 @@ class Level(IntEnum):
     LOST = 5  # it cannot
 
 
-class Worse(StrEnum):
-    """Which way a problem has become worse, by its `values`."""
-
-    MORE = "more"  # one of them is greater
-    ANY = "any"  # one of them is another: which way is worse, only who found it knows
-
-
 class End(StrEnum):
     """How one ends that nobody may acknowledge for a while."""
 
@@ -59,7 +52,6 @@ class Row:
     means: str  # and until when: for the reference, in Markdown
     step: str | None = None  # what to do next: {plan}, {asset} are filled in, {of_asset} where it is about one asset
     level: Level = Level.NOTE
-    worse: Worse = Worse.ANY
     jitter: float = 1.0  # by which factor its values may grow, and it is no worse
     causes: tuple[str, ...] = ()  # what it may only follow from, at the same asset: the first of these that there is
     replaced_by: tuple[str, ...] = ()  # where one of these stands, it is not "fixed" though it is over
@@ -485,7 +477,6 @@ class Trouble(StrEnum):
         means="more of the newest data would be lost now than the objective allows",
         step="ccdr backup {plan} --asset {asset}   takes one now",
         level=Level.LATE,
-        worse=Worse.MORE,
         causes=(
             "SOURCE_AWAY",
             "REPOSITORY_AWAY",
@@ -510,7 +501,6 @@ class Trouble(StrEnum):
             "{plan} --asset {asset}   measures it again, phase by phase"
         ),
         level=Level.LATE,
-        worse=Worse.MORE,
         jitter=1.1,
         severity="major",
     )
@@ -578,7 +568,6 @@ class Trouble(StrEnum):
         "finding",
         means="what else `ccdr status` lists",
         step="ccdr status {plan}",
-        worse=Worse.MORE,
         run_fails=False,
     )
     GROUP_INCOMPLETE = Row(
@@ -773,7 +762,6 @@ class Trouble(StrEnum):
             "ccdr doctor {plan}   looks at the copy's repository, too; then ccdr copy {plan}   goes on from where it "
             "was"
         ),
-        worse=Worse.MORE,
         replaced_by=("COPY_FAILED",),
         severity="major",
     )
@@ -952,7 +940,7 @@ class Problem:
     as_bad_as: Level | None = None  # where this one is worse, or better, than others of its kind
     acknowledged: datetime | None = None  # until when, where a person has taken note of it
     cause: str = ""  # why, where it may stand for another cause later: who acknowledges the one has not seen the other
-    # How bad it is, by the code's `Worse`: who acknowledges it has seen no more than that.
+    # How bad it is, the greater the worse: who acknowledges it has seen no more than that.
     values: tuple[float, ...] = ()
     lasting: float | None = (
         None  # of what stands since then: it is the same one for as long as this is, though it grows
@@ -965,10 +953,6 @@ class Problem:
     @property
     def level(self) -> Level:
         return self.as_bad_as or self.trouble.row.level
-
-    @property
-    def worse(self) -> Worse:
-        return self.trouble.row.worse
 
     def as_json(self) -> dict[str, object]:
         return {

@@ -126,6 +126,7 @@ class CheckResult:
     expected: str
     actual: str
     detail: str | None = None
+    varies: bool = False  # `actual` is another at each look, as an age is, though nothing is worse
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -134,6 +135,7 @@ class CheckResult:
             "status": self.status.value,
             "expected": self.expected,
             "actual": self.actual,
+            **({"varies": True} if self.varies else {}),
         }
 
 

@@ -33,6 +33,8 @@ def of_code(found: AssetStatus, code: str) -> Problem:
         ("rows", "2999", "2999", True),
         ("rows", "2999", "0", False),
         ("rows", "2999", "9000000", False),  # it may have an upper bound
+        ("identical", "differs: call", "differs: customer", False),
+        ("freshness", "3h 10m before it", "27h 10m before it", True),  # an age, which grows with each look
     ],
 )
 def test_a_failed_check_is_acknowledged_as_bad_as_it_was(
@@ -40,6 +42,7 @@ def test_a_failed_check_is_acknowledged_as_bad_as_it_was(
 ) -> None:
     def failing(hours: float, name: str, actual: str) -> Problem:
         check = {"name": "the check", "kind": kind, "status": "FAIL", "expected": "-", "actual": actual}
+        check |= {"varies": True} if kind == "freshness" else {}
         past.stored(hours - 0.2, name, begun=True)
         past.tested(hours, name, "FAIL", begun=True, checks=[check], reason=actual)
         return of_code(judged(jobs["crm"], past), "TEST_FAILED")

@@ -157,7 +157,7 @@ class Reconcile(CheckConfig):
             far = "" if instants.skew <= self.within else f", more than {format_duration(self.within)}"
             return self._of("consistent points", True, "told; the rows judge", f"{actual}{far}")
         expected = f"at most {format_duration(self.within)} apart"
-        return self._of("consistent points", instants.skew <= self.within, expected, actual)
+        return replace(self._of("consistent points", instants.skew <= self.within, expected, actual), varies=True)
 
     def _between(self, instants: Instants, context: CheckContext, counterpart: Counterpart) -> str | None:
         """After a recovery: that rows which say no time may have been written since the files were captured, and what
@@ -260,8 +260,7 @@ class Reconcile(CheckConfig):
                 counterpart.note({"check": self.label, "what": f"{left} more, beside these {NOTED}"})
 
     def _of(self, what: str, passed: bool, expected: str, actual: str, detail: str | None = None) -> CheckResult:
-        result = self.result(passed, expected, actual, detail)
-        return CheckResult(result.kind, f"{self.label}: {what}", result.status, expected, actual, detail)
+        return replace(self.result(passed, expected, actual, detail), name=f"{self.label}: {what}")
 
 
 def _within(count: int, allowed: int | str) -> bool:

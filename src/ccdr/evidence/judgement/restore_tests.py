@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ccdr.evidence.acknowledged import counts, steady
+from ccdr.evidence.acknowledged import steady
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.came_apart import step_after_coming_apart
 from ccdr.evidence.judgement.coverage import conclusive
@@ -98,16 +98,15 @@ def _of_test(test: Record, trouble: Trouble, text: str, case: _Case, about: str 
         (c for c in test.get("checks") or () if c.get("status") == "FAIL"), key=lambda c: str(c.get("name"))
     )
     failed = [str(check.get("name")) for check in checks]
-    cause = " ".join(failed) or steady(test.get("reason"))
+    cause = "\n".join(map(_found, checks)) or steady(test.get("reason"))
     why = "; ".join(failed) or str(test.get("reason") or "")
-    values = tuple(value for check in checks for value in _how_bad(check))
     kind = {"verb": Verb.TEST, "step": step, "run": test["run"]}
-    return Problem(trouble, text, utc(test["time"]), about=about, cause=cause, why=why, values=values, **kind)
+    return Problem(trouble, text, utc(test["time"]), about=about, cause=cause, why=why, **kind)
 
 
-def _how_bad(check: Record) -> tuple[float, ...]:
-    """The numbers that a check which failed has found."""
-    return counts(str(check.get("actual") or ""))
+def _found(check: Record) -> str:
+    """What tells this failure of a check from another: all that it found, so far as that stays so while it lasts."""
+    return f"{check.get('name')}: {'' if check.get('varies') else check.get('actual')}"
 
 
 def _failed(test: Record) -> Trouble:

@@ -170,6 +170,7 @@ class RecordedCheckResult(Value, frozen=True, kw_only=True, gc=False):
     status: Literal["PASS", "FAIL", "INCONCLUSIVE", "SKIPPED"]
     expected: str
     actual: str
+    varies: Annotated[bool, about("what was found is another at each look, as an age is")] = False
 
 
 def misfits(value: Any, info: inspect.Type, at: str) -> Iterator[str]:
