@@ -10,7 +10,7 @@ import msgspec
 from msgspec import inspect
 
 from ccdr.evidence.records import KINDS, Record
-from ccdr.evidence.records.built import fields_of
+from ccdr.host.built import fields_of
 
 ENVELOPE = frozenset(Record.__struct_fields__)
 

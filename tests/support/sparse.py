@@ -11,7 +11,7 @@ from msgspec import inspect
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records import KINDS, VERSIONS, Record
-from ccdr.evidence.records.built import fields_of
+from ccdr.host.built import fields_of
 from ccdr.model.finding import Finding
 from ccdr.model.values import RecordRef, rfc3339
 from ccdr.storage.entries import NO_ENTRY, read_head

@@ -10,7 +10,7 @@ import pytest
 TWO_AT_ONCE = """
 import os, sys, threading, time
 import msgspec
-from ccdr.evidence.records.built import built
+from ccdr.host.built import built
 
 def slow(of):
     time.sleep(0.3)

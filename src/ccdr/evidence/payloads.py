@@ -6,14 +6,13 @@ since the salt went with them.
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from hashlib import sha256
 from pathlib import Path
 
-from ccdr.host.files import write_durably
 from ccdr.host.state import State
+from ccdr.host.state_files import StateDamaged, StateFile, read_state, write_state
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -24,11 +23,18 @@ GONE = "(not kept here any more)"
 CHANGED = "(changed since they were recorded: they do not fit their digest)"
 
 
+class Payload(StateFile, frozen=True):
+    """What somebody wrote, and the salt of its digest."""
+
+    salt: str
+    text: str
+
+
 def keep_payload(state: State, text: str) -> str:
     """Keep it in STATE/payloads, mode 0600; the digest by which a record knows it. CcdrError where the disk refuses."""
     salt = secrets.token_hex(16)
     digest = _digest(salt, text)
-    write_durably(_path(state, digest), json.dumps({"salt": salt, "text": text}, ensure_ascii=False) + "\n")
+    write_state(_path(state, digest), Payload(salt=salt, text=text))
     return digest
 
 
@@ -38,13 +44,12 @@ def payload(state: State, digest: str | None) -> str | None:
     if digest is None or not _DIGEST.fullmatch(digest):
         return None
     try:
-        body = json.loads(_path(state, digest).read_text("utf-8"))
-        salt, text = str(body["salt"]), str(body["text"])
-    except OSError:
-        return None
-    except (ValueError, KeyError, TypeError):
+        kept = read_state(_path(state, digest), Payload)
+    except StateDamaged:
         return CHANGED
-    return text if _digest(salt, text) == digest else CHANGED
+    if kept is None:
+        return None
+    return kept.text if _digest(kept.salt, kept.text) == digest else CHANGED
 
 
 def _digest(salt: str, text: str) -> str:

@@ -26,9 +26,9 @@ from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.places import BEGINNING, Mark
 from ccdr.evidence.lineage.values import VERIFIED
 from ccdr.evidence.population import Population, Unsound, merged
-from ccdr.evidence.records.built import built
 from ccdr.evidence.summing import Expected, Place, Summing, head_of
 from ccdr.evidence.verdicts import Record
+from ccdr.host.built import built
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 from ccdr.model.values import TOLD_BY

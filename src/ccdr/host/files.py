@@ -39,10 +39,11 @@ def sync_directory(path: Path) -> None:
 def write_durably(path: Path, contents: str | bytes | Iterable[bytes]) -> None:
     """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses. What comes in pieces is
     never held as a whole."""
-    for directory in reversed([p for p in path.parents if not p.exists()]):  # `parents=True` would open them to all
-        directory.mkdir(mode=0o700, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        for directory in reversed([p for p in path.parents if not p.exists()]):  # `parents=True` would open them to all
+            directory.mkdir(mode=0o700, exist_ok=True)
+            sync_directory(directory.parent)
         with temporary.open("wb") as file:
             if isinstance(contents, str):
                 contents = contents.encode("utf-8", "surrogateescape")

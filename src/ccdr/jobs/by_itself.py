@@ -7,23 +7,24 @@ once it has come EVENLY, which nobody types by chance. STATE/by-itself-maybe.jso
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-from ccdr.host.files import write_durably
 from ccdr.host.state import State
+from ccdr.host.state_files import state_or_none, write_state
 from ccdr.host.who import CRON, SYSTEMD, TERMINAL, Who
 from ccdr.jobs.services import Services
-from ccdr.model.values import rfc3339, utc
+from ccdr.model.instant import Instant
 
 NOT_YET = "no `ccdr run` has come by itself here yet, and what is due waits for one"
 EVENLY = 5  # runs, as far apart as each other: three are typed by somebody who looks every few minutes
 LEAST_APART = timedelta(minutes=1)
 ALIKE = 0.25  # of a distance: work that is done between makes the next one longer
+Known = dict[str, Instant]  # by-itself.json, by plan
+Seen = dict[str, list[Instant]]  # by-itself-maybe.json: the last `EVENLY`, by plan
 
 
 def by_itself(who: Who) -> bool:
@@ -42,20 +43,19 @@ def came(plans: Collection[str], who: Who, services: Services) -> None:
     new = [plan for plan in plans if plan not in known]
     if not new or not (by_itself(who) or maybe_by_itself(who)):
         return
-    now = rfc3339(services.clock.now())
+    now = services.clock.now()
     if not by_itself(who):
-        seen = _maybe(services.state)
+        path = services.state.root / "by-itself-maybe.json"
+        seen = state_or_none(path, Seen) or {}
         seen |= {plan: [*seen.get(plan, ()), now][-EVENLY:] for plan in new}
-        write_durably(services.state.root / "by-itself-maybe.json", json.dumps(seen, sort_keys=True) + "\n")
+        write_state(path, seen)
         new = [plan for plan in new if evenly(seen[plan])]
     if new:
-        body = {**known, **dict.fromkeys(new, now)}
-        write_durably(_path(services.state), json.dumps(body, sort_keys=True) + "\n")
+        write_state(_path(services.state), known | dict.fromkeys(new, now))
 
 
-def evenly(times: Sequence[str]) -> bool:
-    """Do these lie as far apart as a loop's runs do? ValueError for what is no time."""
-    moments = [utc(at) for at in times]
+def evenly(moments: Sequence[datetime]) -> bool:
+    """Do these lie as far apart as a loop's runs do?"""
     apart = [later - earlier for earlier, later in pairwise(moments)]
     return len(moments) >= EVENLY and min(apart) >= LEAST_APART and max(apart) <= min(apart) * (1 + ALIKE)
 
@@ -77,18 +77,5 @@ def _path(state: State) -> Path:
     return state.root / "by-itself.json"
 
 
-def _maybe(state: State) -> dict[str, list[str]]:
-    """What cannot be read was never there: the loop comes again."""
-    try:
-        body = json.loads((state.root / "by-itself-maybe.json").read_text("utf-8"))
-        return {str(plan): [rfc3339(utc(at)) for at in times] for plan, times in body.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _known(state: State) -> dict[str, str]:
-    try:
-        body = json.loads(_path(state).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {str(plan): str(at) for plan, at in body.items()} if isinstance(body, dict) else {}
+def _known(state: State) -> Known:
+    return state_or_none(_path(state), Known) or {}

@@ -10,12 +10,11 @@ log that was not stored yet stay; `ccdr doctor` says where they are.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from ccdr.host.files import write_durably
 from ccdr.host.state import State
+from ccdr.host.state_files import StateFile, state_or_none, write_state
 from ccdr.jobs.services import Services
 from ccdr.plans import LoadedPlan
 
@@ -24,11 +23,23 @@ KEPT = ("catalogue", "shipping")  # by plan and asset
 Name = tuple[str, str]  # plan and asset; no asset for what is of the whole plan
 
 
+class Retired(StateFile, frozen=True):
+    """The day that was counted last, and for how many each has not been seen. When lost, all is counted from now."""
+
+    day: str = ""
+    absent: tuple[tuple[str, str, int], ...] = ()
+
+    @property
+    def days(self) -> dict[Name, int]:
+        return {(plan, asset): days for plan, asset, days in self.absent}
+
+
 def let_go(plans: Sequence[LoadedPlan], stated: Collection[str], services: Services) -> list[Path]:
     """Count this day, and remove what is retired; what was removed. `stated` are plans that have a file: one that is
     wrong, or was not asked for, has all the assets that it ever had. CcdrError where it cannot be written."""
     state, today = services.state, services.clock.now().date().isoformat()
-    counted_on, absent = _read(state)
+    counted = _read(state)
+    absent = counted.days
     assets = {p.plan.plan: {"", *p.plan.assets} for p in plans}
 
     def present(name: Name) -> bool:
@@ -36,9 +47,9 @@ def let_go(plans: Sequence[LoadedPlan], stated: Collection[str], services: Servi
         return asset in assets[plan] if plan in assets else plan in stated
 
     seen = {name: days for name, days in absent.items() if not present(name)}
-    if counted_on == today:
+    if counted.day == today:
         if seen != absent:
-            _write(state, counted_on, seen)
+            _write(state, today, seen)
         return []
     seen = {name: absent.get(name, 0) + 1 for name in _held(state) if not present(name)}
     removed = [path for name, days in seen.items() if days >= DAYS for path in _remove(state, name)]
@@ -49,7 +60,7 @@ def let_go(plans: Sequence[LoadedPlan], stated: Collection[str], services: Servi
 
 def kept(plans: Collection[str], state: State) -> list[Path]:
     """Directories of plans that have been retired, which are a person's to remove."""
-    retired = {plan for (plan, _), days in _read(state)[1].items() if days >= DAYS and plan not in plans}
+    retired = {plan for (plan, _), days in _read(state).days.items() if days >= DAYS and plan not in plans}
     return [path for plan in sorted(retired) for path in (state.root / part / plan for part in KEPT) if path.is_dir()]
 
 
@@ -85,15 +96,9 @@ def _path(state: State) -> Path:
     return state.root / "retired.json"
 
 
-def _read(state: State) -> tuple[str, dict[Name, int]]:
-    """The day that was counted last, and for how many each has not been seen. When lost, all is counted from now."""
-    try:
-        body = json.loads(_path(state).read_text("utf-8"))
-        return str(body["day"]), {(plan, asset): int(days) for plan, asset, days in body["absent"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return "", {}
+def _read(state: State) -> Retired:
+    return state_or_none(_path(state), Retired) or Retired()
 
 
 def _write(state: State, day: str, absent: dict[Name, int]) -> None:
-    body = {"day": day, "absent": [[*name, days] for name, days in sorted(absent.items())]}
-    write_durably(_path(state), json.dumps(body) + "\n")
+    write_state(_path(state), Retired(day=day, absent=tuple((*name, days) for name, days in sorted(absent.items()))))

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
+from ccdr.model.instant import Instant
+
 # Clocks are corrected by seconds every day. A slot further ahead than this was stamped by a clock that was wrong.
 SET_BACK = timedelta(minutes=5)
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=5), timedelta(hours=6)
@@ -27,11 +29,11 @@ class Slot:
 
     cron: str
     timezone: str
-    settled: datetime
-    pending: datetime | None = None
+    settled: Instant
+    pending: Instant | None = None
     tries: int = 0
     failures: int = 0
-    retry_at: datetime | None = None
+    retry_at: Instant | None = None
 
     def ready(self, now: datetime) -> bool:
         """Is there something to be carried out now?"""

@@ -15,7 +15,6 @@ STATE/asked.json holds when each was asked for last; where it is lost, that coun
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,10 +25,11 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import DUTIES
 from ccdr.evidence.history.places import Histories
 from ccdr.evidence.lineage.own_records import installation
-from ccdr.host.files import write_durably
 from ccdr.host.state import State
+from ccdr.host.state_files import encoded, state_or_none, write_state
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
+from ccdr.model.instant import Instant
 from ccdr.model.schedule import second_due
 from ccdr.model.values import DUTIES as OF_A_HOST
 from ccdr.model.values import Snapshot, Verb, duty_of, ledger_of, of_another_host, rfc3339, utc
@@ -46,7 +46,7 @@ WORDS = {
     Verb.CHECK: "checks",
 }
 
-Stamps = dict[str, dict[str, datetime]]  # by plan and verb
+Stamps = dict[str, dict[Verb, Instant]]  # by plan and verb
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ver
 
 def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Verb]) -> Iterator[Change]:
     now, stamps, verbs = services.clock.now(), _read(services.state), frozenset(map(duty_of, verbs))
-    before = json.dumps(_text(stamps), sort_keys=True)
+    before = encoded(stamps)
     histories = services.histories()
     changes = []
     for loaded in plans:
@@ -145,8 +145,8 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
         services.ledger.append(DUTIES, **where, body=body)
         if news and (change.gained or change.lost):
             yield change
-    if json.dumps(text := _text(stamps), sort_keys=True) != before:
-        write_durably(_path(services.state), json.dumps(text) + "\n")
+    if encoded(stamps) != before:
+        write_state(_path(services.state), stamps)
 
 
 @dataclass(frozen=True)
@@ -236,12 +236,4 @@ def _path(state: State) -> Path:
 
 
 def _read(state: State) -> Stamps:
-    try:
-        body = json.loads(_path(state).read_text("utf-8"))
-        return {plan: {Verb(v): utc(at) for v, at in stamps.items()} for plan, stamps in body.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _text(stamps: Stamps) -> dict[str, dict[str, str]]:
-    return {plan: {verb: rfc3339(at) for verb, at in sorted(of_plan.items())} for plan, of_plan in stamps.items()}
+    return state_or_none(_path(state), Stamps) or {}

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
-from ccdr.host.files import write_durably
 from ccdr.host.state import State
+from ccdr.host.state_files import state_or_none, write_state
 from ccdr.model.schedule import Slot
-from ccdr.model.values import rfc3339, utc
 from ccdr.run.tasks import Task
 
 
@@ -29,19 +26,10 @@ class Slots:
 
     def read(self, task: Task) -> Slot | None:
         """None for a task that was never seen, or whose slot cannot be read: then it counts from now."""
-        try:
-            body = json.loads(self._path(task).read_text("utf-8"))
-            for key in ("settled", "pending", "retry_at"):
-                body[key] = body[key] and utc(body[key])
-            return Slot(**body)
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        return state_or_none(self._path(task), Slot)
 
     def write(self, task: Task, slot: Slot) -> None:
-        body = asdict(slot)
-        for key in ("settled", "pending", "retry_at"):
-            body[key] = body[key] and rfc3339(body[key])
-        write_durably(self._path(task), json.dumps(body) + "\n")
+        write_state(self._path(task), slot)
 
     def _path(self, task: Task) -> Path:
         return self._state.root / "schedule" / f"{self._name(task)}.json"

@@ -233,7 +233,7 @@ def test_a_full_disk_pauses_nothing(world: World, monkeypatch: pytest.MonkeyPatc
     def full(*_: object) -> None:
         raise CcdrError("no space left on device")
 
-    monkeypatch.setattr("ccdr.evidence.payloads.write_durably", full)
+    monkeypatch.setattr("ccdr.evidence.payloads.write_state", full)
     with pytest.raises(CcdrError, match="no space"):
         begin(world)
     assert world.site.records(PAUSE_BEGIN) == []

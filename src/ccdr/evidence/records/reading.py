@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from ccdr.evidence.records.built import built
 from ccdr.evidence.records.registry import KINDS, VERSIONS
 from ccdr.evidence.records.strict import strictly
 from ccdr.evidence.records.values import Record, Unread
+from ccdr.host.built import built
 from ccdr.model.values import utc
 
 _KIND = b'","kind":"'  # behind `actor`, a text; no text can hold it, since its quotes would be escaped

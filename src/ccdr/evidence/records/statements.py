@@ -16,7 +16,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import msgspec
 from msgspec import Meta, Struct, inspect
 
-from ccdr.evidence.records.built import built, fields_of
 from ccdr.evidence.records.values import (
     Count,
     Digest,
@@ -30,6 +29,7 @@ from ccdr.evidence.records.values import (
     about,
     misfits,
 )
+from ccdr.host.built import built, fields_of
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from ccdr.evidence.records.built import built, fields_of
 from ccdr.evidence.records.registry import KINDS, VERSIONS
 from ccdr.evidence.records.values import Record, misfits
+from ccdr.host.built import built, fields_of
 
 _AT = re.compile(r"at `(\$[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.lineage.values import DIFFERS, LedgerStanding
 from ccdr.evidence.population import Unsound
-from ccdr.host.files import write_durably
 from ccdr.host.state import State
+from ccdr.host.state_files import state_or_none, write_state
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import utc
 
@@ -30,13 +29,10 @@ def by_what_is_known(contradiction: str | None) -> tuple[Problem, ...]:
 def news(problems: Sequence[Problem], state: State) -> list[Problem]:
     """Those that no run has told of yet. CcdrError where that cannot be written down."""
     path = state.root / "told-ledger.json"
-    try:
-        announced = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        announced = []
+    announced = state_or_none(path, list[str]) or []
     keys = [f"{p.trouble.value} {p.about}" for p in problems]
     if announced != keys:
-        write_durably(path, json.dumps(keys) + "\n")
+        write_state(path, keys)
     return [p for p, key in zip(problems, keys, strict=True) if key not in announced]
 
 

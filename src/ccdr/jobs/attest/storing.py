@@ -8,15 +8,14 @@ little more than what is new. Where its plans are of more than one tenant only t
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from ccdr.evidence.lineage.comparing import read
 from ccdr.evidence.lineage.own_records import Lineage, installation
 from ccdr.evidence.lineage.values import LedgerStanding
-from ccdr.host.files import write_durably
+from ccdr.host.state_files import state_or_none, write_state
 from ccdr.jobs.attest.recovering import KIND, elsewhere, number
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, Locked
@@ -62,6 +61,9 @@ class LedgerCopy:
         return asdict(self)
 
 
+Places = dict[str, LedgerCopy]  # stored-ledger.json, by plan
+
+
 def tenants(plans: Sequence[LoadedPlan]) -> frozenset[str]:
     """Whose data these plans protect."""
     return frozenset(p.plan.tenant_of(asset) for p in plans for asset in (None, *p.plan.assets))
@@ -69,13 +71,7 @@ def tenants(plans: Sequence[LoadedPlan]) -> frozenset[str]:
 
 def places(services: Services) -> dict[str, LedgerCopy]:
     """By plan: how it stands with the ledger in its repository, as of the last try."""
-    by_plan: dict[str, LedgerCopy] = {}
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        body = json.loads((services.state.root / "stored-ledger.json").read_text("utf-8"))
-        for plan, fields in body.items():
-            with contextlib.suppress(TypeError):
-                by_plan[plan] = LedgerCopy(**fields)
-    return by_plan
+    return state_or_none(services.state.root / "stored-ledger.json", Places) or {}
 
 
 def store_due(
@@ -109,7 +105,7 @@ def store_due(
             known[loaded.plan.plan] = _stored(
                 loaded, services, before if before and before.of(lineage) else None, lineage.ledger, now
             )
-            write_durably(services.state.root / "stored-ledger.json", _text(known))
+            write_state(services.state.root / "stored-ledger.json", known)
 
 
 def homes(plans: Sequence[LoadedPlan], every: Sequence[LoadedPlan]) -> list[LoadedPlan]:
@@ -118,10 +114,6 @@ def homes(plans: Sequence[LoadedPlan], every: Sequence[LoadedPlan]) -> list[Load
     one_tenant = len(tenants(every)) == 1
     repositories = [elsewhere(p) or (p if one_tenant else None) for p in plans]
     return list({p.plan.repository.location: p for p in reversed(repositories) if p is not None}.values())[::-1]
-
-
-def _text(known: Mapping[str, LedgerCopy]) -> str:
-    return json.dumps({plan: place.as_json() for plan, place in known.items()}) + "\n"
 
 
 def _due(place: LedgerCopy | None, lineage: Lineage, now: datetime, *, first: bool) -> bool:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.lineage.values import AGREES, Compared
-from ccdr.host.files import write_durably
+from ccdr.host.state_files import state_or_none, write_state
 from ccdr.jobs.services import Services
+from ccdr.model.instant import Instant
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.values import rfc3339, utc
 
 EVERY, AFTER_A_FINDING = timedelta(days=1), timedelta(hours=1)
+Tried = dict[str, Instant]  # compared.json, by plan
 
 
 def recorded_within(interval: timedelta, at: str, now: datetime) -> bool:
@@ -24,10 +24,12 @@ def recorded_within(interval: timedelta, at: str, now: datetime) -> bool:
 def last_tried(services: Services, plan: str) -> str | None:
     """When its repository was last asked, whatever came of it: whether it is well, and when it is to be asked again,
     records alone tell. So that one which does not answer is not asked by each run."""
-    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
-        at = json.loads(_notes(services).read_text("utf-8"))[plan]
-        return rfc3339(utc(at))
-    return None
+    at = _tried(services).get(plan)
+    return None if at is None else rfc3339(at)
+
+
+def _tried(services: Services) -> Tried:
+    return state_or_none(_notes(services), Tried) or {}
 
 
 def _notes(services: Services) -> Path:
@@ -36,13 +38,8 @@ def _notes(services: Services) -> Path:
 
 def note_try(services: Services, plan: str) -> None:
     with services.state.turn("compared") as mine:
-        if not mine:
-            return
-        try:
-            every = dict(json.loads(_notes(services).read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
-            every = {}
-        write_durably(_notes(services), json.dumps({**every, plan: rfc3339(services.clock.now())}) + "\n")
+        if mine:
+            write_state(_notes(services), _tried(services) | {plan: services.clock.now()})
 
 
 def due(lineage: Lineage, last: Compared | None, tried: str | None, now: datetime) -> bool:

@@ -3,7 +3,6 @@ it is counted in a file, and no record."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from ccdr.evidence.lineage.anchored import ANCHORED, Anchoring
 from ccdr.evidence.lineage.anchored import ANCHORS as CONFIGURED
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.host.files import write_durably
+from ccdr.host.state_files import state_or_none, write_state
 from ccdr.jobs.checkpoints.kept import directory_of, newest_in, read_grown
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
@@ -175,11 +175,7 @@ def tries(services: Services, lineage: Lineage) -> Mapping[str, int]:
 
 
 def _tries(directory: Path) -> dict[str, int]:
-    try:
-        counted = json.loads((directory / TRIES).read_text("ascii"))
-        return {str(name): int(count) for name, count in counted.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+    return state_or_none(directory / TRIES, dict[str, int]) or {}
 
 
 def _count(directory: Path, outcomes: Iterable[Outcome]) -> None:
@@ -188,4 +184,4 @@ def _count(directory: Path, outcomes: Iterable[Outcome]) -> None:
     for one in outcomes:
         counted[one.name] = 0 if one.why is None else before.get(one.name, 0) + 1
     if counted != before:
-        write_durably(directory / TRIES, json.dumps(counted) + "\n")
+        write_state(directory / TRIES, counted)

@@ -24,8 +24,8 @@ from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.lines import PASSED_OVER, UNKNOWN, folded
 from ccdr.evidence.ledger.places import extent_of, lines
 from ccdr.evidence.ledger.verification import VerifiedPart
-from ccdr.evidence.records.built import built
 from ccdr.evidence.verdicts import Record
+from ccdr.host.built import built
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 from ccdr.jobs.services import Services

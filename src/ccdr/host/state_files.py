@@ -1,0 +1,104 @@
+"""What ccdr writes down for itself: one type a file, written one way and read one way.
+
+A file is JSON, made of its struct (or dataclass) and read back as that. It is whole or not there, whenever the machine
+stops. One whose layout has a number is a struct with `tag_field="format", tag=NUMBER`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
+
+import msgspec
+
+from ccdr.host.built import built
+from ccdr.host.files import write_durably
+from ccdr.model.errors import CcdrError, require_format
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+class StateDamaged(CcdrError):
+    """A file of ours cannot be read, or is not as ccdr wrote it."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path} {why}", hint="put it back from a copy of the state directory, or remove it")
+
+
+class StateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of the state directory."""
+
+
+class _Format(msgspec.Struct):
+    format: int
+
+
+def write_state(path: Path, what: object) -> None:
+    """Whole or not at all, mode 0600, and on disk when this returns. CcdrError where the disk refuses."""
+    write_durably(path, encoded(what))
+
+
+def read_state(path: Path, of: type[T]) -> T | None:
+    """None where it is not there. StateDamaged where it cannot be read or is none of these; WrittenByNewer or OfBefore
+    where another ccdr wrote it."""
+    try:
+        return decoded(path.read_bytes(), of, str(path))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateDamaged(path, f"cannot be read: {error.strerror}") from None
+    except ValueError:  # what it says may quote the file
+        raise StateDamaged(path, "is not as ccdr wrote it") from None
+
+
+def state_or_none(path: Path, of: type[T]) -> T | None:
+    """As `read_state`, of what is made anew when it is lost: what cannot be read was never there."""
+    with contextlib.suppress(CcdrError):
+        return read_state(path, of)
+    return None
+
+
+def encoded(what: object) -> bytes:
+    """As a line of JSON."""
+    try:
+        return _ENCODER.encode(what) + b"\n"
+    except UnicodeEncodeError:  # names of files, and what people type, need not be UTF-8
+        return json.dumps(plain(what)).encode() + b"\n"
+
+
+def decoded(text: str | bytes, of: type[T], what: str = "it") -> T:
+    """The inverse of `encoded`. ValueError where it is none; WrittenByNewer or OfBefore where its format is another's,
+    `what` being named so then."""
+
+    def read(as_: type[S]) -> S:
+        try:
+            return msgspec.json.decode(text, type=built(as_), dec_hook=_made)
+        except ValueError:
+            return msgspec.convert(json.loads(text), built(as_), dec_hook=_made)  # text that is not UTF-8
+
+    config = getattr(of, "__struct_config__", None)
+    try:
+        if config is not None and config.tag_field == "format":
+            require_format(what, read(_Format).format, config.tag)
+        return read(of)
+    except RecursionError:
+        raise ValueError("it is nested without end") from None
+
+
+def plain(what: object) -> Any:
+    """As JSON has it."""
+    return msgspec.to_builtins(what, enc_hook=_unmade)
+
+
+def _made(of: type, value: Any) -> Any:
+    return of.model_validate_json(json.dumps(value)) if hasattr(of, "model_validate_json") else of(value)
+
+
+def _unmade(what: Any) -> Any:
+    return str(what) if isinstance(what, PurePath) else what.model_dump(mode="json", exclude_none=True)
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_unmade, order="deterministic")

@@ -1,0 +1,190 @@
+"""Each file that ccdr writes down for itself is of one type, written one way and read one way."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccdr.evidence.payloads import Payload
+from ccdr.host import files
+from ccdr.host.state_files import StateDamaged, encoded, read_state, state_or_none, write_state
+from ccdr.jobs import by_itself, retired
+from ccdr.jobs.attest import storing, when_due
+from ccdr.model.errors import CcdrError, OfBefore, WrittenByNewer
+from ccdr.model.schedule import Slot
+from ccdr.model.values import Verb
+from ccdr.run import responsible
+
+AT = datetime(2026, 11, 24, 2, 30, 0, 250_000, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file of the state directory, and one example of what it holds, with a value in each field."""
+
+    name: str
+    of: Any
+    example: Any
+
+
+KEPT = [
+    Kept("by-itself.json", by_itself.Known, {"p": AT}),
+    Kept("by-itself-maybe.json", by_itself.Seen, {"p": [AT, AT]}),
+    Kept("retired.json", retired.Retired, retired.Retired(day="2026-11-24", absent=(("p", "", 3), ("p", "crm", 1)))),
+    Kept("compared.json", when_due.Tried, {"p": AT}),
+    Kept("told-ledger.json", list[str], ["LEDGER_LOST "]),
+    Kept("tries.json", dict[str, int], {"letterbox": 2}),
+    Kept("stored-ledger.json", storing.Places, {"p": storing.LedgerCopy("then", "then", 3, "why", "a1")}),
+    Kept("asked.json", responsible.Stamps, {"p": {Verb.BACKUP: AT}}),
+    Kept("schedule/p.a.backup.json", Slot, Slot("0 3 * * *", "UTC", AT, AT, 1, 2, AT)),
+    Kept("payloads/a1.json", Payload, Payload(salt="5a", text="wrong \udcff byte")),
+]
+each = pytest.mark.parametrize("kept", KEPT, ids=lambda kept: kept.name)
+
+
+@each
+def test_what_was_written_is_read_back(kept: Kept, tmp_path: Path) -> None:
+    path = tmp_path / kept.name
+    assert read_state(path, kept.of) is None
+    write_state(path, kept.example)
+    assert read_state(path, kept.of) == kept.example
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def damages(whole: bytes, of: Any) -> dict[str, bytes]:
+    end = len(whole) - 1
+    damaged = {f"cut at {at}": whole[:at] for at in {0, 1, end // 3, end // 2, end - 1}}
+    damaged |= {
+        "text": b"not JSON",
+        "nothing": b"null",
+        "a number": b"7",
+        "endless": b"[" * 100_000,
+        "endless {": b'{"a":' * 100_000,
+    }
+    damaged["another kind"] = b"{}" if of == list[str] else b"[[]]"
+    damaged["not UTF-8"] = whole.replace(b'"', b'"\xff', 1)
+    return damaged
+
+
+@each
+def test_a_damaged_file_gives_its_answer(kept: Kept, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for what, contents in damages(encoded(kept.example), kept.of).items():
+        path.write_bytes(contents)
+        with pytest.raises(StateDamaged) as told:
+            read_state(path, kept.of)
+        assert str(path) in str(told.value), what
+        assert state_or_none(path, kept.of) is None, what
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StateDamaged):
+        read_state(path, kept.of)
+
+
+@pytest.mark.parametrize("kept", [k for k in KEPT if getattr(getattr(k.of, "__struct_config__", None), "tag", None)])
+def test_a_file_of_another_format_is_refused(kept: Kept, tmp_path: Path) -> None:
+    path, whole = tmp_path / "file", encoded(kept.example)
+    ours = kept.of.__struct_config__.tag
+    for other, error in ((ours + 1, WrittenByNewer), (ours - 1, OfBefore), ("x", StateDamaged)):
+        path.write_bytes(whole.replace(f'"format":{ours}'.encode(), f'"format":{other!r}'.replace("'", '"').encode()))
+        with pytest.raises(error):
+            read_state(path, kept.of)
+    path.write_bytes(whole.replace(f'"format":{ours},'.encode(), b""))
+    with pytest.raises(StateDamaged):
+        read_state(path, kept.of)
+
+
+class Killed(BaseException):
+    """At once: nothing of ours runs after it."""
+
+
+@pytest.mark.parametrize("step", ["open", "writelines", "flush", "fsync", "chmod", "replace", "sync_directory", None])
+def test_a_crash_leaves_the_old_file_or_the_new_one(
+    step: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    write_state(path, {"a": "before"})
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        if step in ("writelines", "flush"):
+            real = Path.open
+
+            def open_(self: Path, *args: Any) -> Any:
+                file = real(self, *args)
+                raw = file.detach()
+
+                class Torn:
+                    def __enter__(self) -> Torn:
+                        return self
+
+                    def __exit__(self, *_: object) -> None:
+                        raw.close()
+
+                    def writelines(self, lines: list[bytes]) -> None:
+                        raw.write(lines[0][: len(lines[0]) // 2] if step == "writelines" else lines[0])
+                        if step == "writelines":
+                            raise Killed
+
+                    flush = killed
+
+                return Torn()
+
+            patch.setattr(Path, "open", open_)
+        elif step in ("open", "chmod", "replace"):
+            patch.setattr(Path, step, killed)
+        elif step == "fsync":
+            patch.setattr(files.os, "fsync", killed)
+        elif step is not None:
+            patch.setattr(files, step, killed)
+        if step is None:
+            write_state(path, {"a": "after"})
+        else:
+            with pytest.raises(Killed):
+                write_state(path, {"a": "after"})
+    expected = "after" if step in ("sync_directory", None) else "before"
+    assert read_state(path, dict[str, str]) == {"a": expected}
+    write_state(path, {"a": "again"})  # what it left is in nobody's way
+    assert read_state(path, dict[str, str]) == {"a": "again"}
+
+
+def test_a_file_is_on_disk_before_it_has_its_name_and_its_directory_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(handle: int) -> None:
+        done.append("directory" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    def named(self: Path, to: Path) -> Path:
+        done.append("name")
+        return replace(self, to)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", named)
+    write_state(tmp_path / "deep" / "file", {"a": 1})
+    assert done == ["directory", "file", "name", "directory"], "a new directory is on disk, too"
+    assert (tmp_path / "deep").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_disk_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(CcdrError, match="No space left"):
+        write_state(tmp_path / "file", {"a": 1})
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(CcdrError, match="cannot be written"):
+        write_state(tmp_path / "file" / "below", {"a": 1})
