@@ -11,17 +11,37 @@ from typing import Any
 
 import pytest
 
+from ccdr.evidence.checkpoints.checkpoint import checkpoint_of, origin_of
+from ccdr.evidence.checkpoints.found import Finding
+from ccdr.evidence.checkpoints.merkle import Tree
+from ccdr.evidence.checkpoints.notes import SigningKey
+from ccdr.evidence.checkpoints.published import Published, PublishedCheckpoint
+from ccdr.evidence.ledger.places import Mark
 from ccdr.evidence.payloads import Payload
 from ccdr.host import files
 from ccdr.host.state_files import StateDamaged, encoded, read_state, state_or_none, write_state
 from ccdr.jobs import by_itself, retired
 from ccdr.jobs.attest import storing, when_due
+from ccdr.jobs.checkpoints.kept import Grown
+from ccdr.jobs.checkpoints.publishing import Put
+from ccdr.jobs.daily_verification import KeptMark
+from ccdr.jobs.in_force import NewestVersion
+from ccdr.jobs.plan_in_repository.storing import StoredPlan
 from ccdr.model.errors import CcdrError, OfBefore, WrittenByNewer
 from ccdr.model.schedule import Slot
 from ccdr.model.values import Verb
 from ccdr.run import responsible
 
 AT = datetime(2026, 11, 24, 2, 30, 0, 250_000, tzinfo=UTC)
+MARK = Mark("000000000001.jsonl", 0, 200, 1, "cd")
+KEY = SigningKey.new("ccdr.host/db1")
+NOTE = checkpoint_of(origin_of("a1"), Tree(), KEY).contents.decode()
+PUBLISHED = Published(
+    "s3://bucket",
+    (PublishedCheckpoint("k", "v", AT, True, NOTE),),
+    frozenset(("v1", "v2")),
+    (Finding("FORK", "two of them", 3), Finding("REMOVED", "gone")),
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +61,12 @@ KEPT = [
     Kept("told-ledger.json", list[str], ["LEDGER_LOST "]),
     Kept("tries.json", dict[str, int], {"letterbox": 2}),
     Kept("stored-ledger.json", storing.Places, {"p": storing.LedgerCopy("then", "then", 3, "why", "a1")}),
+    Kept("verified.json", KeptMark, KeptMark(mark=MARK, prev="ab")),
+    Kept("checkpoints/a1/put/b1.json", Put, Put(until=7, plans=("c1",))),
+    Kept("checkpoints/a1/tree.json", Grown, Grown(Tree(3, [(1, b"a" * 32), (0, b"b" * 32)]), MARK, AT)),
+    Kept("checkpoints/a1/buckets/b1.json", Published, PUBLISHED),
+    Kept("plans/p/newest.json", NewestVersion, NewestVersion(seq=7, plans="/etc/ccdr/plans")),
+    Kept("plans/p/stored.json", StoredPlan, StoredPlan("d1", "s3:bucket", AT, AT)),
     Kept("asked.json", responsible.Stamps, {"p": {Verb.BACKUP: AT}}),
     Kept("schedule/p.a.backup.json", Slot, Slot("0 3 * * *", "UTC", AT, AT, 1, 2, AT)),
     Kept("payloads/a1.json", Payload, Payload(salt="5a", text="wrong \udcff byte")),

@@ -9,10 +9,9 @@ day; `ccdr ledger verify` compares whenever somebody asks. Nobody reads a summar
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -29,8 +28,8 @@ from ccdr.evidence.lineage.values import VERIFIED
 from ccdr.evidence.reading import another_walk, meanwhile
 from ccdr.evidence.summary import HOLDS, forget_older, keep_summary, kept, sum_up
 from ccdr.evidence.summing import Place
-from ccdr.host.files import write_durably
 from ccdr.host.state import State
+from ccdr.host.state_files import StateFile, state_or_none, write_state
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.schedule import SET_BACK
@@ -44,6 +43,13 @@ BROKEN = "BROKEN"
 EQUAL, DIFFERS, NONE = "EQUAL", "DIFFERS", "NONE"  # the summary that was kept
 EVERY, SOON = timedelta(days=1), timedelta(hours=1)
 MOST_RECORDED = 5  # problems that a record spells out
+
+
+class KeptMark(StateFile, frozen=True):
+    """verified.json: where the record of the last verification stands, and the hash of the one before it."""
+
+    mark: Mark
+    prev: str | None = None
 
 
 @dataclass(frozen=True)
@@ -153,14 +159,11 @@ def _wrong(passed_over: Mapping[Place, Sequence[int]]) -> list[str]:
 
 def _kept_mark(services: Services) -> list[str]:
     """Is the record of the last verification still there? It is not where the ledger was begun anew, which says so."""
-    try:
-        fields = dict(json.loads(_path(services.state).read_text("utf-8")))
-        prev = fields.pop("prev", None)
-        mark = Mark(**fields)
-    except (OSError, ValueError, TypeError):
+    kept = state_or_none(_path(services.state), KeptMark)
+    if kept is None:
         return []
-    lineage, ledger = services.lineage(), services.ledger
-    if ledger.at(mark) is not None or lineage.lost or lineage.past or lineage.excuses(ledger, mark.seq, prev):
+    lineage, ledger, mark = services.lineage(), services.ledger, kept.mark
+    if ledger.at(mark) is not None or lineage.lost or lineage.past or lineage.excuses(ledger, mark.seq, kept.prev):
         return []
     return [f"record {mark.seq}, of the last verification, is not in the ledger any more: it was cut off or rewritten"]
 
@@ -246,8 +249,8 @@ def _record(services: Services, comparison: Comparison, index: dict[str, str]) -
     ref = services.ledger.append(VERIFIED, plan=None, asset=None, run=None, body=body)
     mark = services.ledger.mark_of(ref)
     if mark is not None:
-        fields = asdict(mark) | {"prev": (services.ledger.at(mark) or {}).get("prev")}
-        write_durably(_path(services.state), json.dumps(fields) + "\n")
+        prev = (services.ledger.at(mark) or {}).get("prev")
+        write_state(_path(services.state), KeptMark(mark=mark, prev=prev))
 
 
 def _path(state: State) -> Path:

@@ -13,16 +13,15 @@ version was recorded since, the ledger has the say.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from ccdr.engines.base import AssetObjectives
 from ccdr.evidence.history.places import Histories
 from ccdr.host.files import write_durably
+from ccdr.host.state_files import StateFile, state_or_none, write_state
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.plans import LoadedPlan, load_plan
@@ -41,6 +40,13 @@ from ccdr.plans.versions import (
 
 MOST_VERSIONS = 10  # of a plan, the newest ones, whose files are looked at by whoever wants an answer at once
 _TRIES = 500  # of a fiftieth of a second: another process records it meanwhile
+
+
+class NewestVersion(StateFile, frozen=True):
+    """newest.json: the number of the record of it, and the directory in which its file lay."""
+
+    seq: int = 0
+    plans: str = ""
 
 
 def record(loaded: LoadedPlan, services: Services) -> None:
@@ -131,8 +137,8 @@ def unstated(stated: Collection[str], directory: Path, services: Services, histo
     here = str(directory.absolute())
 
     def elsewhere(plan: str) -> bool:
-        noted = _noted(services, plan).get("plans")  # None: nobody knows any more from where it was
-        return isinstance(noted, str) and noted != here and (Path(noted) / f"{plan}.yaml").is_file()
+        noted = _noted(services, plan).plans  # empty: nobody knows any more from where it was
+        return noted not in ("", here) and (Path(noted) / f"{plan}.yaml").is_file()
 
     known = {plan for plan, _ in histories if plan is not None and "@" not in plan and plan not in stated}
     return {plan for plan in known if not elsewhere(plan)}
@@ -170,7 +176,7 @@ def withdraw(stated: Collection[str], directory: Path, services: Services) -> No
     """`ccdr run` sees the directory: record of plans that have no file there any more that they are gone. What was due
     until then stays so. CcdrError where that cannot be read or written."""
     for version in lost(stated, directory, services):
-        if _noted(services, version.plan).get("plans") != str(directory.absolute()):
+        if _noted(services, version.plan).plans != str(directory.absolute()):
             continue  # it may lie elsewhere: it stays what is judged, until somebody acts by it
         with services.state.turn(f"plan.{version.plan}") as mine:
             if mine and newest(version.plan, services) == version:
@@ -196,15 +202,15 @@ def _stands(loaded: LoadedPlan, services: Services) -> bool:
     none came after it the records say."""
     plan, noted = loaded.plan.plan, _noted(services, loaded.plan.plan)
     try:
-        version_record = services.ledger.numbered(int(noted["seq"]))
-    except (ValueError, TypeError, KeyError, CcdrError):
+        version_record = services.ledger.numbered(noted.seq)
+    except CcdrError:
         return False
     known = (
         version_of(version_record)
         if version_record and (version_record["kind"], version_record["plan"]) == (PLAN_VERSION, plan)
         else None
     )
-    if known is None or changed(loaded, known) or noted.get("plans") != str(loaded.path.parent.absolute()):
+    if known is None or changed(loaded, known) or noted.plans != str(loaded.path.parent.absolute()):
         return False
     with contextlib.suppress(CcdrError):  # of a ledger that is damaged somewhere the note is all there is
         last = newest(plan, services)
@@ -253,17 +259,14 @@ def kept_texts(services: Services, plan: str, digest: str) -> dict[str, bytes] |
     return None
 
 
-def _noted(services: Services, plan: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(_note(services, plan).read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
+def _noted(services: Services, plan: str) -> NewestVersion:
+    return state_or_none(_note(services, plan), NewestVersion) or NewestVersion()
 
 
 def _write_note(services: Services, plan: str, seq: int, directory: Path) -> None:
     """It only saves time: a full disk is told of by what is written next."""
     with contextlib.suppress(CcdrError):
-        write_durably(_note(services, plan), json.dumps({"seq": seq, "plans": str(directory.absolute())}) + "\n")
+        write_state(_note(services, plan), NewestVersion(seq=seq, plans=str(directory.absolute())))
 
 
 def _note(services: Services, plan: str) -> Path:

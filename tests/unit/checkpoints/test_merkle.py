@@ -118,9 +118,9 @@ def test_a_subtree_that_cannot_follow_is_refused() -> None:
 def test_a_tree_is_kept_and_goes_on(size: int) -> None:
     lines = lines_of(size + 7)
     kept = over(lines[:size])
-    again = Tree.of(kept.size, [digest for _, digest in kept.subtrees])
+    again = Tree(kept.size, list(kept.subtrees))
     for line in lines[size:]:
         again.append(leaf_hash(line))
     assert again.root() == over(lines).root()
     with pytest.raises(ValueError):
-        Tree.of(size, [b"x" * 32, *(digest for _, digest in kept.subtrees)])
+        Tree(size, [(63, b"x" * 32), *kept.subtrees])

@@ -146,7 +146,14 @@ def test_the_newest_verification_counts_whatever_is_kept_of_where_it_stands(worl
         line = next(iter((world.site.state / "ledger").glob("*.jsonl"))).read_bytes().splitlines(keepends=True)[0]
         from hashlib import sha256
 
-        path.write_text(json.dumps({**good, "start": 0, "end": len(line), "seq": 1, "hash": sha256(line).hexdigest()}))
+        path.write_text(
+            json.dumps(
+                {
+                    **good,
+                    "mark": {**good["mark"], "start": 0, "end": len(line), "seq": 1, "hash": sha256(line).hexdigest()},
+                }
+            )
+        )
     else:
         path.write_text(text)
     found = newest(world.services.lineage())

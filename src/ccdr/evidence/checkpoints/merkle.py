@@ -29,6 +29,16 @@ class Tree:
     size: int = 0
     subtrees: list[tuple[int, bytes]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """ValueError where these are not the subtrees of a tree of this size."""
+        heights = [height for height in reversed(range(self.size.bit_length())) if self.size >> height & 1]
+        if (
+            self.size < 0
+            or any(len(one) != HASH for _, one in self.subtrees)
+            or heights != [h for h, _ in self.subtrees]
+        ):
+            raise ValueError("these are no subtrees of a tree of this size")
+
     def append(self, digest: bytes, height: int = 0) -> None:
         """One more leaf's hash; or, with a `height`, that of a perfect subtree of 2^height leaves. ValueError where
         one of this height cannot follow here."""
@@ -51,14 +61,6 @@ class Tree:
 
     def copy(self) -> Tree:
         return Tree(self.size, list(self.subtrees))
-
-    @classmethod
-    def of(cls, size: int, hashes: Sequence[bytes]) -> Tree:
-        """As it was kept: the subtrees' hashes from the left. ValueError where they are not those of such a tree."""
-        heights = [height for height in reversed(range(size.bit_length())) if size >> height & 1]
-        if size < 0 or len(heights) != len(hashes) or any(len(one) != HASH for one in hashes):
-            raise ValueError("these are no subtrees of a tree of this size")
-        return cls(size, list(zip(heights, hashes, strict=True)))
 
 
 @dataclass

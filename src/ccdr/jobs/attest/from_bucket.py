@@ -6,7 +6,6 @@ read before are fetched. What was found is kept beside the ledger's checkpoints:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,6 +20,7 @@ from ccdr.evidence.checkpoints.published import Published, PublishedCheckpoint
 from ccdr.evidence.lineage.beside import id_in, lies_at, reader
 from ccdr.evidence.lineage.comparing import read as read_lineage
 from ccdr.host.files import write_durably
+from ccdr.host.state_files import write_state
 from ccdr.jobs.attest.assembling import Assembly
 from ccdr.jobs.attest.beside import collect
 from ccdr.jobs.attest.taking_in import Taken
@@ -281,4 +281,4 @@ def _keep(services: Services, ledger: str, published: Published) -> None:
         path = directory / checkpoint_name(_size(one))
         if not path.exists():
             write_durably(path, one.note)
-    write_durably(published_at(services.state, ledger, published.url), json.dumps(published.as_json(), indent=1) + "\n")
+    write_state(published_at(services.state, ledger, published.url), published)

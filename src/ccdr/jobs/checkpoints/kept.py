@@ -5,11 +5,8 @@ Beside them `tree.json`, what the tree over the ledger had come to; when lost, i
 
 from __future__ import annotations
 
-import base64
-import json
 import re
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +14,10 @@ from typing import TYPE_CHECKING
 from ccdr.evidence.checkpoints.merkle import Tree
 from ccdr.evidence.checkpoints.names import CHECKPOINTS, checkpoint_name
 from ccdr.evidence.ledger.places import Mark
-from ccdr.host.files import write_durably
 from ccdr.host.state import State
+from ccdr.host.state_files import StateFile, state_or_none, write_state
 from ccdr.model.errors import LedgerBroken
-from ccdr.model.values import rfc3339, utc
+from ccdr.model.instant import Instant
 
 if TYPE_CHECKING:
     from ccdr.evidence.checkpoints.checkpoint import Checkpoint
@@ -75,34 +72,21 @@ def newest_in(directory: Path) -> Checkpoint | None:
     return None
 
 
-@dataclass(frozen=True)
-class Grown:
-    """The tree up to `mark`, and when the last checkpoint was made of it."""
+class Grown(StateFile, frozen=True):
+    """tree.json: the tree up to `mark`, and when the last checkpoint was made of it."""
 
     tree: Tree
     mark: Mark
-    made: datetime | None
+    made: Instant | None
 
 
 def read_grown(directory: Path) -> Grown | None:
-    try:
-        body = json.loads((directory / "tree.json").read_text("ascii"))
-        tree = Tree.of(int(body["size"]), [base64.b64decode(one, validate=True) for one in body["subtrees"]])
-        made = utc(body["made"]) if body["made"] else None
-        return Grown(tree, Mark(**body["mark"]), made)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return state_or_none(directory / "tree.json", Grown)
 
 
 def write_grown(directory: Path, grown: Grown) -> None:
     """CcdrError where the disk refuses."""
-    body = {
-        "size": grown.tree.size,
-        "subtrees": [base64.b64encode(digest).decode() for _, digest in grown.tree.subtrees],
-        "mark": asdict(grown.mark),
-        "made": grown.made and rfc3339(grown.made),
-    }
-    write_durably(directory / "tree.json", json.dumps(body) + "\n")
+    write_state(directory / "tree.json", grown)
 
 
 def published_at(state: State, ledger: str, url: str) -> Path:
@@ -128,7 +112,4 @@ def all_published(state: State, ledger: str) -> list[Published]:
 def _published(path: Path) -> Published | None:
     from ccdr.evidence.checkpoints.published import Published
 
-    try:
-        return Published.of(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+    return state_or_none(path, Published)

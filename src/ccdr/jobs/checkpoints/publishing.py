@@ -3,7 +3,6 @@ the checkpoint; the plans, where that is asked for. What was put twice, as a cra
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,13 +10,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ccdr.evidence.checkpoints.anchors import RFC3161
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, ledger_of_origin
 from ccdr.evidence.checkpoints.names import ANCHORS, checkpoint_name
 from ccdr.evidence.checkpoints.receipts import name_of as receipt_of
 from ccdr.evidence.ledger.places import forwards, holding, line_as_record, segments_in, telling
 from ccdr.evidence.lineage.anchored import ANCHORED
-from ccdr.host.files import write_durably
+from ccdr.host.state_files import StateFile, state_or_none, write_state
 from ccdr.jobs.checkpoints.kept import directory_of
 from ccdr.jobs.in_force import kept_texts
 from ccdr.jobs.services import Services
@@ -80,6 +81,13 @@ def stretches(directory: Path, since: int, size: int, at_once: int = AT_ONCE) ->
             yield Lines(path, first, seq, start, end)
 
 
+class Put(StateFile, frozen=True):
+    """What a bucket took so far: the lines of records up to `until`, and versions of plans, by their digests."""
+
+    until: int = 0
+    plans: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Published:
     """What the bucket took: the checkpoint, and so many objects of lines before it."""
@@ -140,8 +148,7 @@ class Publishing:
 
     def _put_plans(self, ledger: str, origin: str, now: datetime, go_on: Callable[[], bool]) -> None:
         """The files of each plan's newest version, as they were kept; those that there is no time for the next time."""
-        there = self._noted(ledger).get("plans")
-        done = [str(one) for one in there] if isinstance(there, list) else []
+        done = self._noted(ledger).plans
         for (plan, asset), history in self.services.histories().items():
             record = history.newest.get(PLAN_VERSION) if asset is None and plan is not None else None
             version = version_of(record) if record is not None else None
@@ -150,18 +157,15 @@ class Publishing:
             if texts := kept_texts(self.services, version.plan, version.digest):
                 for name, text in texts.items():
                     self.store.put(plan_key(origin, version.digest, name), text, now)
-                done.append(version.digest)
+                done = (*done, version.digest)
                 self._note(ledger, plans=done)
 
     def _note(self, ledger: str, **what: object) -> None:
-        write_durably(self._kept(ledger), json.dumps({**self._noted(ledger), **what}) + "\n")
+        write_state(self._kept(ledger), msgspec.structs.replace(self._noted(ledger), **what))
 
-    def _noted(self, ledger: str) -> dict[str, Any]:
+    def _noted(self, ledger: str) -> Put:
         """From the beginning where nobody knows any more."""
-        try:
-            return dict(json.loads(self._kept(ledger).read_text("ascii")))
-        except (OSError, ValueError, TypeError):
-            return {}
+        return state_or_none(self._kept(ledger), Put) or Put()
 
     def _kept(self, ledger: str) -> Path:
         there = sha256(self.store.url.encode()).hexdigest()[:12]
@@ -169,5 +173,4 @@ class Publishing:
 
     def _until(self, ledger: str) -> int:
         """Up to which record it has them."""
-        until = self._noted(ledger).get("until")
-        return until if isinstance(until, int) else 0
+        return self._noted(ledger).until

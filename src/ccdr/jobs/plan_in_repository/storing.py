@@ -4,19 +4,18 @@ again. No version is ever removed there: no prune and no retention knows of them
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from ccdr import __version__
-from ccdr.host.files import write_durably
+from ccdr.host.state_files import StateFile, state_or_none, write_state
 from ccdr.jobs import in_force
 from ccdr.jobs.plan_in_repository.stored_versions import PLAN, listed
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError
-from ccdr.model.values import Verb, rfc3339, utc
+from ccdr.model.instant import Instant
+from ccdr.model.values import Verb
 from ccdr.plans import LoadedPlan
 from ccdr.plans.access import Role
 from ccdr.plans.roles import as_role
@@ -29,22 +28,19 @@ AGAIN = timedelta(hours=1)  # after a try in vain
 LOOK = timedelta(days=1)  # how often the repository is asked whether what was stored is still there
 
 
-@dataclass(frozen=True)
-class _Note:
+class StoredPlan(StateFile, frozen=True):
     """How it stood when it was last looked at; when it is lost, the repository is asked."""
 
     digest: str | None = None
     repository: str | None = None
-    seen: str | None = None  # when the repository held it
-    tried: str | None = None
+    seen: Instant | None = None  # when the repository held it
+    tried: Instant | None = None
 
     def holds(self, digest: str, repository: str) -> bool:
         return (self.digest, self.repository) == (digest, repository)
 
-    def within(self, at: str | None, wait: timedelta, now: datetime) -> bool:
-        with contextlib.suppress(ValueError):
-            return at is not None and now - wait < utc(at) <= now + wait
-        return False
+    def within(self, at: datetime | None, wait: timedelta, now: datetime) -> bool:
+        return at is not None and now - wait < at <= now + wait
 
 
 def store(plans: Sequence[LoadedPlan], services: Services) -> list[str]:
@@ -83,14 +79,14 @@ def _store(loaded: LoadedPlan, services: Services) -> None:
     held = note.holds(digest, where)
     if held and note.within(note.seen, LOOK, now):
         return
-    _write_note(loaded, services, _Note(note.digest, note.repository, note.seen, rfc3339(now)))
+    _write_note(loaded, services, StoredPlan(note.digest, note.repository, note.seen, now))
     repo = services.repository(as_role(loaded, Role.BACKUP), limits_of(loaded), gentle=True)
     with services.state.reading(repo.location):
         if not (held and _there(repo, loaded.plan.plan, digest, now)):
             snapshot = _stored(loaded, services, repo, digest)
             body = {"digest": digest, "snapshot": snapshot, "repository": where}
             services.ledger.append(PLAN_STORED, plan=loaded.plan.plan, asset=None, run=None, body=body)
-    _write_note(loaded, services, _Note(digest, where, rfc3339(now), None))
+    _write_note(loaded, services, StoredPlan(digest, where, now, None))
 
 
 def _stored(loaded: LoadedPlan, services: Services, repo: Restic, digest: str) -> str:
@@ -123,12 +119,10 @@ def _note(loaded: LoadedPlan, services: Services) -> Path:
     return services.state.root / "plans" / loaded.plan.plan / "stored.json"
 
 
-def _noted(loaded: LoadedPlan, services: Services) -> _Note:
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        return _Note(**json.loads(_note(loaded, services).read_text("utf-8")))
-    return _Note()
+def _noted(loaded: LoadedPlan, services: Services) -> StoredPlan:
+    return state_or_none(_note(loaded, services), StoredPlan) or StoredPlan()
 
 
-def _write_note(loaded: LoadedPlan, services: Services, note: _Note) -> None:
+def _write_note(loaded: LoadedPlan, services: Services, note: StoredPlan) -> None:
     with contextlib.suppress(CcdrError):  # it only saves time
-        write_durably(_note(loaded, services), json.dumps(asdict(note)) + "\n")
+        write_state(_note(loaded, services), note)
