@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from dataclasses import dataclass
@@ -17,6 +18,11 @@ from ccdr.evidence.checkpoints.merkle import Tree
 from ccdr.evidence.checkpoints.notes import SigningKey
 from ccdr.evidence.checkpoints.published import Published, PublishedCheckpoint
 from ccdr.evidence.ledger.places import Mark
+from ccdr.evidence.lineage.anchored import AnchorChange, Anchoring, ConfiguredAnchor, LastAnchored
+from ccdr.evidence.lineage.kept import KeptLineage
+from ccdr.evidence.lineage.own_records import Lineage
+from ccdr.evidence.lineage.values import Compared, LedgerBeside, Lost, RecordedVerification, Spoilt
+from ccdr.evidence.log_standing import LogStanding
 from ccdr.evidence.payloads import Payload
 from ccdr.host import files
 from ccdr.host.state_files import StateDamaged, encoded, read_state, state_or_none, write_state
@@ -28,9 +34,12 @@ from ccdr.jobs.daily_verification import KeptMark
 from ccdr.jobs.in_force import NewestVersion
 from ccdr.jobs.plan_in_repository.storing import StoredPlan
 from ccdr.model.errors import CcdrError, OfBefore, WrittenByNewer
+from ccdr.model.forks import Fork
+from ccdr.model.measure import Point
 from ccdr.model.schedule import Slot
 from ccdr.model.values import Verb
 from ccdr.run import responsible
+from ccdr.run.next_due import Log, Wake
 
 AT = datetime(2026, 11, 24, 2, 30, 0, 250_000, tzinfo=UTC)
 MARK = Mark("000000000001.jsonl", 0, 200, 1, "cd")
@@ -42,6 +51,47 @@ PUBLISHED = Published(
     frozenset(("v1", "v2")),
     (Finding("FORK", "two of them", 3), Finding("REMOVED", "gone")),
 )
+LOST = Lost("b2", 7, "cd", "then")
+LINEAGE = Lineage(
+    ledger="a1",
+    begun="then",
+    since=1,
+    installation="i1",
+    lost=(LOST,),
+    past=((LOST, "later", "ledger.acknowledged"),),
+    linked=("c3",),
+    beside={"d4": LedgerBeside("d4", 9, "ef", "then", ("p",), linked=True)},
+    compared={"p": Compared("then", "AGREES", 2, 1, 4, ("odd",), {"crm": ("s1",)}, whole=True, wholly="then")},
+    verified=RecordedVerification("then", 7, "HOLDS", "EQUAL", (), 8, {"summary": "ab"}),
+    answers={"b2": 9},
+    spoilt=(Spoilt(3, "then", "aside", 4, "later"),),
+    anchoring=Anchoring(
+        {"key": "k"},
+        (ConfiguredAnchor("tsa", "rfc3161", "ab", 3600.0),),
+        "then",
+        5,
+        {"tsa": LastAnchored("tsa", "rfc3161", 7, "then", 8, "ab")},
+        (AnchorChange(5, "then", ("old",), (), ("moved",)),),
+    ),
+)
+STANDING = LogStanding(
+    since="000000010000000000000001",
+    point=AT,
+    usable=AT,
+    position="0/1",
+    trouble="the source does not answer",
+    troubled=AT,
+    away=True,
+    pending=(Point(AT, AT),),
+    findings=("a gap",),
+    gap="x",
+    server="s",
+    anew=AT,
+    branch=2,
+    forks=(Fork(2, 1, "0/1", AT), Fork(3, 2, "0/2")),
+    running=True,
+)
+LOG = Log("p", "crm", "ship", 66.0, (STANDING.since, None, ("a gap",), 2, AT))
 
 
 @dataclass(frozen=True)
@@ -67,6 +117,9 @@ KEPT = [
     Kept("checkpoints/a1/buckets/b1.json", Published, PUBLISHED),
     Kept("plans/p/newest.json", NewestVersion, NewestVersion(seq=7, plans="/etc/ccdr/plans")),
     Kept("plans/p/stored.json", StoredPlan, StoredPlan("d1", "s3:bucket", AT, AT)),
+    Kept("chain.json", KeptLineage, KeptLineage(MARK, LINEAGE, "ab")),
+    Kept("shipping/p/crm/standing.json", LogStanding, STANDING),
+    Kept("schedule/wake-1.json", Wake, Wake(1.5, 2.5, ["/p", ["a", 1]], ["a1", "1.jsonl"], (LOG,))),
     Kept("asked.json", responsible.Stamps, {"p": {Verb.BACKUP: AT}}),
     Kept("schedule/p.a.backup.json", Slot, Slot("0 3 * * *", "UTC", AT, AT, 1, 2, AT)),
     Kept("payloads/a1.json", Payload, Payload(salt="5a", text="wrong \udcff byte")),
@@ -94,6 +147,9 @@ def damages(whole: bytes, of: Any) -> dict[str, bytes]:
         "endless {": b'{"a":' * 100_000,
     }
     damaged["another kind"] = b"{}" if of == list[str] else b"[[]]"
+    if isinstance(body := json.loads(whole), dict) and hasattr(of, "__match_args__"):
+        damaged |= {f"without {key}": json.dumps({k: v for k, v in body.items() if k != key}).encode() for key in body}
+        damaged["with a key more"] = json.dumps(body | {"more": 1}).encode()
     damaged["not UTF-8"] = whole.replace(b'"', b'"\xff', 1)
     return damaged
 

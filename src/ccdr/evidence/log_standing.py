@@ -5,19 +5,16 @@ The ledger is told of it each hour: what this says of any later time, no host of
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from msgspec import convert
-
-from ccdr.host.files import write_durably
 from ccdr.host.state import State
-from ccdr.model.finding import Finding, recorded
-from ccdr.model.forks import Fork, read, written
+from ccdr.host.state_files import state_or_none, write_state
+from ccdr.model.finding import Finding
+from ccdr.model.forks import Fork
+from ccdr.model.instant import Instant
 from ccdr.model.measure import Point
-from ccdr.model.values import rfc3339, utc
 
 UNRECORDED = timedelta(hours=2)  # that log may have been stored before a record tells of it
 
@@ -30,21 +27,21 @@ class LogStanding:
     before then are of another history."""
 
     since: str | None = None
-    point: datetime | None = None
-    usable: datetime | None = None
+    point: Instant | None = None
+    usable: Instant | None = None
     position: str | None = None
     trouble: str | None = None
-    troubled: datetime | None = None
+    troubled: Instant | None = None
     away: bool = False  # and that is so since nobody answers where the source is to be
     pending: tuple[Point, ...] = ()  # what was stored since the last record of it
     findings: tuple[Finding, ...] = ()
     gap: str | None = None
     server: str | None = None
-    anew: datetime | None = None
+    anew: Instant | None = None
     branch: int | None = None  # of the log, that `position` is of
     forks: tuple[Fork, ...] = ()  # where those began that are known
     running: bool = False  # a process ships it, which has not ended as it should
-    claimed: datetime | None = None  # up to when it says that it is stored, where that is not believed; never written
+    claimed: Instant | None = None  # up to when it says that it is stored, where that is not believed; never written
 
     @property
     def newest(self) -> Point | None:
@@ -67,25 +64,9 @@ def directory(state: State, plan: str, asset: str) -> Path:
 
 
 def write_standing(path: Path, standing: LogStanding) -> None:
-    body = asdict(standing)
-    del body["claimed"]
-    for key in ("point", "usable", "troubled", "anew"):
-        body[key] = body[key] and rfc3339(body[key])
-    body["findings"] = recorded(standing.findings)
-    body["forks"] = written(standing.forks)
-    body["pending"] = [[rfc3339(point), rfc3339(usable)] for point, usable in standing.pending]
-    write_durably(path / "standing.json", json.dumps(body) + "\n")
+    write_state(path / "standing.json", replace(standing, claimed=None))
 
 
 def read_standing(state: State, plan: str, asset: str) -> LogStanding | None:
     """None where this host has never shipped it, or what it wrote cannot be read."""
-    try:
-        body = json.loads(Path(f"{state.root}/shipping/{plan}/{asset}/standing.json").read_text("utf-8"))
-        for key in ("point", "usable", "troubled", "anew"):
-            body[key] = body.get(key) and utc(body[key])
-        body["pending"] = tuple(Point(utc(point), utc(usable)) for point, usable in body["pending"])
-        body["forks"] = read(body.get("forks") or "")
-        body["findings"] = convert(body["findings"], tuple[Finding, ...])
-        return LogStanding(**body)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return state_or_none(Path(f"{state.root}/shipping/{plan}/{asset}/standing.json"), LogStanding)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import fields, is_dataclass
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
@@ -45,7 +46,12 @@ def read_state(path: Path, of: type[T]) -> T | None:
     """None where it is not there. StateDamaged where it cannot be read or is none of these; WrittenByNewer or OfBefore
     where another ccdr wrote it."""
     try:
-        return decoded(path.read_bytes(), of, str(path))
+        text = path.read_bytes()
+        found, body = decoded(text, of, str(path)), json.loads(text)
+        names = {one.name for one in fields(found)} if is_dataclass(found) else plain(found)
+        if isinstance(body, dict) and body.keys() != set(names):  # all are written, whatever they hold
+            raise ValueError("a key is missing, or is none of these")
+        return found
     except FileNotFoundError:
         return None
     except OSError as error:

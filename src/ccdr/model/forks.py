@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 
+from ccdr.model.instant import Instant
 from ccdr.model.values import rfc3339, utc
 
 
@@ -17,7 +17,7 @@ class Fork:
     branch: int
     parent: int
     position: str
-    at: datetime | None = None
+    at: Instant | None = None
 
 
 def written(forks: Iterable[Fork]) -> str:

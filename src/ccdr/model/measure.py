@@ -10,14 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
+from ccdr.model.instant import Instant
 from ccdr.model.values import Achieved, ObjectiveVerdict
 
 
 class Point(NamedTuple):
     """A backup's consistent point and when it could first have been restored."""
 
-    consistent: datetime
-    usable: datetime
+    consistent: Instant
+    usable: Instant
 
 
 def skew(asked: datetime, answered: datetime, answer: float) -> float:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from ccdr.evidence.log_standing import LogStanding, read_standing
 from ccdr.host.state import State
+from ccdr.host.state_files import StateFile, state_or_none, write_state
 from ccdr.model.errors import CcdrError
-from ccdr.model.values import utc
+from ccdr.model.instant import Instant
 
+Calm = tuple[str | None, str | None, tuple[str, ...], int | None, Instant | None]
 LONGEST = 3600.0  # seconds; what is told of objectives and metrics is never older
 
 
@@ -28,18 +30,29 @@ class Log:
     asset: str
     verb: str
     late: float
-    standing: list[object] | None
+    standing: Calm | None
 
 
-def calm_standing(state: State, plan: str, asset: str) -> list[object] | None:
+class Wake(StateFile, frozen=True):
+    """From `since` to `until` (seconds since the epoch) there is nothing to do while `files`, `ledger` and `logs` are
+    so."""
+
+    since: float
+    until: float
+    files: list[Any]
+    ledger: list[str] | None
+    logs: tuple[Log, ...]
+
+
+def calm_standing(state: State, plan: str, asset: str) -> Calm | None:
     """What people are told of a shipped log by its standing; None where something is wrong now, or nothing is known."""
-    try:
-        standing = _standing(state, plan, asset)
-        return (
-            None if standing["trouble"] else [standing[key] for key in ("since", "gap", "findings", "branch", "anew")]
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+    return _calm(read_standing(state, plan, asset))
+
+
+def _calm(stands: LogStanding | None) -> Calm | None:
+    if stands is None or stands.trouble:
         return None
+    return stands.since, stands.gap, stands.findings, stands.branch, stands.anew
 
 
 def fingerprint(watched: Sequence[Path]) -> list[object]:
@@ -60,29 +73,20 @@ def fingerprint(watched: Sequence[Path]) -> list[object]:
 def asleep(state: Path, key: str, files: list[object], now: float) -> bool:
     """Is there nothing to do at `now` (seconds since the epoch) for the run that `key` names, `files` being the plans'
     fingerprint?"""
-    try:
-        kept = json.loads(_path(state, key).read_text("utf-8"))
-        if not (kept["since"] <= now < kept["until"] and kept["files"] == files):
-            return False
-        if kept["ledger"] != _which_ledger(state):  # lost, or begun anew: that is told at once
-            return False
-        return all(_goes_on(Log(**log), State(state), now) for log in kept["logs"])
-    except (CcdrError, OSError, ValueError, KeyError, TypeError):
+    kept = state_or_none(_path(state, key), Wake)
+    if kept is None or not kept.since <= now < kept.until or kept.files != files:
         return False
+    if kept.ledger != _which_ledger(state):  # lost, or begun anew: that is told at once
+        return False
+    with contextlib.suppress(CcdrError, OSError):
+        return all(_goes_on(log, State(state), now) for log in kept.logs)
+    return False
 
 
 def sleep(state: Path, key: str, files: list[object], now: float, until: float, logs: Sequence[Log] = ()) -> None:
     """Remember that there is nothing to do before `until`, as long as all of `logs` go on; `files` is how the plans
     were when that was found."""
-    body = {"since": now, "until": min(until, now + LONGEST), "files": files, "logs": [asdict(log) for log in logs]}
-    body["ledger"] = _which_ledger(state)
-    path = _path(state, key)
-    new = path.with_suffix(f".{os.getpid()}.new")
-    try:
-        new.write_text(json.dumps(body), "utf-8")
-        new.replace(path)
-    except OSError as error:
-        raise CcdrError(f"{path} cannot be written: {error.strerror}", hint="free space there") from None
+    write_state(_path(state, key), Wake(now, min(until, now + LONGEST), files, _which_ledger(state), tuple(logs)))
 
 
 def _which_ledger(state: Path) -> list[str] | None:
@@ -94,15 +98,10 @@ def _which_ledger(state: Path) -> list[str] | None:
 
 
 def _goes_on(log: Log, state: State, now: float) -> bool:
-    if log.standing is None or calm_standing(state, log.plan, log.asset) != log.standing:
+    stands = read_standing(state, log.plan, log.asset)
+    if stands is None or stands.point is None or log.standing is None or _calm(stands) != log.standing:
         return False
-    away = abs(now - utc(_standing(state, log.plan, log.asset)["point"]).timestamp())
-    return away < log.late and state.held(log.plan, log.asset, log.verb)
-
-
-def _standing(state: State, plan: str, asset: str) -> dict[str, Any]:
-    """As `shipping/standing.py` has written it: read here, as that would bring half of the program with it."""
-    return dict(json.loads((state.root / "shipping" / plan / asset / "standing.json").read_text("utf-8")))
+    return abs(now - stands.point.timestamp()) < log.late and state.held(log.plan, log.asset, log.verb)
 
 
 def _path(state: Path, key: str) -> Path:

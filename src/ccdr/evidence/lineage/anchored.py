@@ -99,21 +99,6 @@ class Anchoring:
             loosened=(*self.loosened, change) if change.sentences else self.loosened,
         )
 
-    @classmethod
-    def of(cls, fields: Mapping[str, Any]) -> Anchoring:
-        """As it was kept. KeyError, TypeError where it was not."""
-        return cls(
-            key=fields["key"],
-            configured=tuple(ConfiguredAnchor(**one) for one in fields["configured"]),
-            configured_since=fields["configured_since"],
-            configured_by=fields["configured_by"],
-            last={name: LastAnchored(**one) for name, one in fields["last"].items()},
-            loosened=tuple(
-                AnchorChange(one["seq"], one["at"], *(tuple(one[key]) for key in ("gone", "rarer", "elsewhere")))
-                for one in fields["loosened"]
-            ),
-        )
-
 
 def compared(
     before: tuple[ConfiguredAnchor, ...], now: tuple[ConfiguredAnchor, ...], seq: int, at: str
