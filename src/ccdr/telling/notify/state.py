@@ -9,21 +9,19 @@ A file that is lost or damaged makes everything news again: rather told twice th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-from ccdr.host.files import write_durably
-from ccdr.model.errors import require_format
+import msgspec
+
+from ccdr.host.state_files import StateDamaged, StateFile, read_state, write_state
+from ccdr.model.instant import Instant
 from ccdr.model.trouble import Trouble
-from ccdr.model.values import rfc3339, utc
 from ccdr.telling.notify.concerns import Concern, Key
 
-FORMAT = 2
 OWED_FOR = timedelta(days=7)  # what is over by then is not told any more to an address that is down
 RETRY_FIRST, RETRY_LONGEST = timedelta(minutes=5), timedelta(hours=1)
 
@@ -58,13 +56,13 @@ class Entry:
     trouble: Trouble
     about: str
     text: str
-    since: datetime
+    since: Instant
     passing: bool = False
     step: str | None = None
-    noted: datetime | None = None  # until when it is acknowledged: seen anew by each run, never kept
-    gone: datetime | None = None
+    noted: Instant | None = None  # until when it is acknowledged: seen anew by each run, never kept
+    gone: Instant | None = None
     returns: int = 0
-    by_address: dict[str, tuple[As, datetime]] = field(default_factory=dict)
+    by_address: dict[str, tuple[As, Instant]] = field(default_factory=dict)
     private: tuple[str, ...] = ()
     why: str = ""
     because: Trouble | None = None
@@ -86,8 +84,8 @@ class Failure:
 
     name: str
     reason: str
-    since: datetime
-    last: datetime
+    since: Instant
+    last: Instant
     tries: int = 1
 
     def retry_at(self) -> datetime:
@@ -257,69 +255,33 @@ def _rank(entry: Entry) -> tuple[bool, int, bool, str, str]:
 # --- the file ------------------------------------------------------------------------------------------------
 
 
+class PlanTold(msgspec.Struct, frozen=True):
+    """What one plan's people were told, as it is kept."""
+
+    entries: tuple[Entry, ...]
+    failures: dict[str, Failure]
+
+
+class AllTold(StateFile, frozen=True, tag_field="format", tag=2):
+    """told.json, by plan."""
+
+    plans: dict[str, PlanTold]
+
+
 def load(path: Path) -> tuple[dict[str, NotificationState], str | None]:
     """By plan; and a sentence where the file could not be read. CcdrError where another ccdr has written it."""
     try:
-        body = json.loads(path.read_text("utf-8"))
-        require_format(str(path), body["format"], FORMAT)
-        return {plan: _state(b) for plan, b in body["plans"].items()}, None
-    except FileNotFoundError:
-        return {}, None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return {}, f"{path} could not be read, so ccdr sends every open problem again: {type(error).__name__}"
+        kept = read_state(path, AllTold) or AllTold({})
+    except StateDamaged as error:
+        return {}, f"{error}, so ccdr sends every open problem again"
+    return {p: NotificationState({e.key: e for e in one.entries}, one.failures) for p, one in kept.plans.items()}, None
 
 
 def save(path: Path, states: dict[str, NotificationState]) -> None:
     """CcdrError where the disk refuses."""
-    plans = {plan: _body(state) for plan, state in states.items()}
-    write_durably(path, json.dumps({"format": FORMAT, "plans": plans}, indent=1, ensure_ascii=False) + "\n")
 
+    def kept(state: NotificationState) -> PlanTold:
+        entries = (replace(one, noted=None, private=(), why="") for one in state.entries.values())
+        return PlanTold(tuple(entries), state.failures)
 
-def _body(state: NotificationState) -> dict[str, object]:
-    entries = [
-        {
-            "asset": e.asset,
-            "trouble": e.trouble.value,
-            "about": e.about,
-            "text": e.text,
-            "since": rfc3339(e.since),
-            "passing": e.passing,
-            "step": e.step,
-            "because": e.because and e.because.value,
-            "gone": e.gone and rfc3339(e.gone),
-            "returns": e.returns,
-            "told": {a: [knows.value, rfc3339(at)] for a, (knows, at) in e.by_address.items()},
-        }
-        for e in state.entries.values()
-    ]
-    failures = {
-        a: {"name": f.name, "reason": f.reason, "since": rfc3339(f.since), "last": rfc3339(f.last), "tries": f.tries}
-        for a, f in state.failures.items()
-    }
-    return {"entries": entries, "failures": failures}
-
-
-def _state(body: dict[str, Any]) -> NotificationState:
-    state = NotificationState()
-    for e in body["entries"]:
-        by_address = {str(a): (As(knows), utc(at)) for a, (knows, at) in e["told"].items()}
-        gone = None if e["gone"] is None else utc(e["gone"])
-        entry = Entry(
-            asset=None if e["asset"] is None else str(e["asset"]),
-            trouble=Trouble(e["trouble"]),
-            about=str(e["about"]),
-            text=str(e["text"]),
-            since=utc(e["since"]),
-            passing=bool(e["passing"]),
-            step=None if e.get("step") is None else str(e["step"]),
-            gone=gone,
-            returns=int(e["returns"]),
-            by_address=by_address,
-            because=Trouble(e["because"]) if e.get("because") else None,
-        )
-        state.entries[entry.key] = entry
-    for a, f in body["failures"].items():
-        state.failures[str(a)] = Failure(
-            str(f["name"]), str(f["reason"]), utc(f["since"]), utc(f["last"]), int(f["tries"])
-        )
-    return state
+    write_state(path, AllTold({plan: kept(state) for plan, state in states.items()}))
