@@ -33,13 +33,18 @@ from ccdr.jobs.checkpoints.publishing import Put
 from ccdr.jobs.daily_verification import KeptMark
 from ccdr.jobs.in_force import NewestVersion
 from ccdr.jobs.plan_in_repository.storing import StoredPlan
+from ccdr.jobs.restore import left_server
 from ccdr.model.errors import CcdrError, OfBefore, WrittenByNewer
 from ccdr.model.forks import Fork
 from ccdr.model.measure import Point
 from ccdr.model.schedule import Slot
-from ccdr.model.values import Verb
+from ccdr.model.trouble import Trouble
+from ccdr.model.values import CheckResult, Verb, Verdict
+from ccdr.ports.log import Reached
+from ccdr.ports.new_server import Owner, StartLines
 from ccdr.run import responsible
 from ccdr.run.next_due import Log, Wake
+from ccdr.telling.notify import state as told
 
 AT = datetime(2026, 11, 24, 2, 30, 0, 250_000, tzinfo=UTC)
 MARK = Mark("000000000001.jsonl", 0, 200, 1, "cd")
@@ -92,6 +97,37 @@ STANDING = LogStanding(
     running=True,
 )
 LOG = Log("p", "crm", "ship", 66.0, (STANDING.since, None, ("a gap",), 2, AT))
+ENTRY = told.Entry(
+    "crm",
+    Trouble.TEST_FAILED,
+    "check 1",
+    "ț failed",
+    AT,
+    step="look",
+    gone=AT,
+    returns=2,
+    by_address={"mail": (told.As.OPEN, AT)},
+    because=Trouble.BACKUP_FAILED,
+)
+FAILURE = told.Failure("mail", "does not answer", AT, AT, 3)
+CHECK = CheckResult("log", "shipped log", Verdict.PASS, "3 segments", "3 segments")
+LOADED = left_server.Loaded("s1", "image", Reached("0/1", AT, None, {"crm.calls": 2}), (CHECK,))
+LEFT = left_server.LeftServer(
+    plan="p",
+    asset="crm",
+    run="r",
+    snapshot="s",
+    mark="m",
+    home=Path("/srv/crm"),
+    address="127.0.0.1",
+    port=5432,
+    sockets=Path("/srv/crm/run"),
+    owner=Owner(999, 999, "postgres"),
+    image="i",
+    lines=StartLines(("debian",), ("docker",), ("then",), ("look",), "docker exec"),
+    sums={"a": "b"},
+    extent=(3, 4096),
+)
 
 
 @dataclass(frozen=True)
@@ -120,6 +156,9 @@ KEPT = [
     Kept("chain.json", KeptLineage, KeptLineage(MARK, LINEAGE, "ab")),
     Kept("shipping/p/crm/standing.json", LogStanding, STANDING),
     Kept("schedule/wake-1.json", Wake, Wake(1.5, 2.5, ["/p", ["a", 1]], ["a1", "1.jsonl"], (LOG,))),
+    Kept("told.json", told.AllTold, told.AllTold({"p": told.PlanTold((ENTRY,), {"mail": FAILURE})})),
+    Kept("crm.new/ccdr-loaded.json", left_server.Loaded, LOADED),
+    Kept("crm/ccdr-server.json", left_server.LeftServer, LEFT),
     Kept("asked.json", responsible.Stamps, {"p": {Verb.BACKUP: AT}}),
     Kept("schedule/p.a.backup.json", Slot, Slot("0 3 * * *", "UTC", AT, AT, 1, 2, AT)),
     Kept("payloads/a1.json", Payload, Payload(salt="5a", text="wrong \udcff byte")),
@@ -174,10 +213,10 @@ def test_a_file_of_another_format_is_refused(kept: Kept, tmp_path: Path) -> None
     path, whole = tmp_path / "file", encoded(kept.example)
     ours = kept.of.__struct_config__.tag
     for other, error in ((ours + 1, WrittenByNewer), (ours - 1, OfBefore), ("x", StateDamaged)):
-        path.write_bytes(whole.replace(f'"format":{ours}'.encode(), f'"format":{other!r}'.replace("'", '"').encode()))
+        path.write_bytes(whole.replace(f'"format": {ours}'.encode(), f'"format": {other!r}'.replace("'", '"').encode()))
         with pytest.raises(error):
             read_state(path, kept.of)
-    path.write_bytes(whole.replace(f'"format":{ours},'.encode(), b""))
+    path.write_bytes(whole.replace(f'"format": {ours},'.encode(), b""))
     with pytest.raises(StateDamaged):
         read_state(path, kept.of)
 

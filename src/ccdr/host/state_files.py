@@ -68,11 +68,11 @@ def state_or_none(path: Path, of: type[T]) -> T | None:
 
 
 def encoded(what: object) -> bytes:
-    """As a line of JSON."""
+    """As JSON that people can read, too."""
     try:
-        return _ENCODER.encode(what) + b"\n"
+        return msgspec.json.format(_ENCODER.encode(what), indent=1) + b"\n"
     except UnicodeEncodeError:  # names of files, and what people type, need not be UTF-8
-        return json.dumps(plain(what)).encode() + b"\n"
+        return json.dumps(plain(what), indent=1).encode() + b"\n"
 
 
 def decoded(text: str | bytes, of: type[T], what: str = "it") -> T:

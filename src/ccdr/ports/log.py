@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ccdr.model.finding import Finding
 from ccdr.model.forks import Fork
+from ccdr.model.instant import Instant
 from ccdr.model.values import Manifest
 from ccdr.ports.place import Clock, Place, Source
 
@@ -73,8 +74,8 @@ class Reached:
     one that is unlogged (0)."""
 
     position: str
-    at: datetime | None
-    last_commit: datetime | None
+    at: Instant | None
+    last_commit: Instant | None
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 

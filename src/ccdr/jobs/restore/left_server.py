@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccdr.host.files import extent, write_durably
+import msgspec
+
+from ccdr.host.files import extent
+from ccdr.host.state_files import StateDamaged, StateFile, read_state, state_or_none, write_state
 from ccdr.model.errors import CcdrError
-from ccdr.model.values import CheckResult, Verdict, rfc3339, utc
+from ccdr.model.values import CheckResult
 from ccdr.ports.log import Reached
 from ccdr.ports.new_server import Owner, ServerMaker, Site, StartLines
 from ccdr.sandbox.docker import Image
@@ -27,9 +28,9 @@ OWN = (LEFT,)
 CHANGED = f"{LEFT} was changed since, so that the lines by which it is started are not shown"
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """Written once the load of `snapshot` has ended, and its files are on disk. `checks` are those of the log."""
+class Loaded(StateFile, frozen=True):
+    """Written once the load of `snapshot` has ended, and its files are on disk. `checks` are those of the log, without
+    what is never kept of them."""
 
     snapshot: str
     image: str
@@ -38,42 +39,18 @@ class Loaded:
 
     @classmethod
     def of(cls, snapshot: str, image: Image, reached: Reached | None, checks: list[CheckResult]) -> Loaded:
-        return cls(snapshot, image.id, reached, tuple(checks))
+        return cls(snapshot, image.id, reached, tuple(replace(one, detail=None) for one in checks))
 
     def write(self, root: Path) -> None:
-        reached = self.reached and {
-            "position": self.reached.position,
-            "at": _time(self.reached.at),
-            "last_commit": _time(self.reached.last_commit),
-            "left_out": dict(self.reached.left_out),
-        }
-        checks = [check.as_json() for check in self.checks]
-        document = {"snapshot": self.snapshot, "image": self.image, "reached": reached, "checks": checks}
-        write_durably(root / LOADED, json.dumps(document, indent=1))
+        write_state(root / LOADED, self)
 
     @classmethod
     def read(cls, root: Path) -> Loaded | None:
         """None where no load has ended there."""
-        try:
-            document: dict[str, Any] = json.loads((root / LOADED).read_text("utf-8"))
-            reached = document["reached"]
-            checks = [
-                CheckResult(c["kind"], c["name"], Verdict(c["status"]), c["expected"], c["actual"])
-                for c in document["checks"]
-            ]
-            return cls(
-                str(document["snapshot"]),
-                str(document["image"]),
-                reached
-                and Reached(reached["position"], _at(reached["at"]), _at(reached["last_commit"]), reached["left_out"]),
-                tuple(checks),
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        return state_or_none(root / LOADED, cls)
 
 
-@dataclass(frozen=True)
-class LeftServer:
+class LeftServer(StateFile, frozen=True):
     """A new server as it was left under its final name, before anybody has started it. `sums` are of the files that
     change with that."""
 
@@ -88,7 +65,7 @@ class LeftServer:
     sockets: Path
     owner: Owner
     image: str
-    lines: StartLines
+    lines: StartLines = msgspec.field(name="start")
     sums: dict[str, str]
     extent: tuple[int, int] = (0, 0)  # how many files, and how many bytes, but for ccdr's own
 
@@ -112,56 +89,18 @@ class LeftServer:
         )
 
     def write(self, tree: Path) -> None:
-        document = {
-            "plan": self.plan,
-            "asset": self.asset,
-            "run": self.run,
-            "snapshot": self.snapshot,
-            "mark": self.mark,
-            "home": str(self.home),
-            "address": self.address,
-            "port": self.port,
-            "sockets": str(self.sockets),
-            "owner": {"uid": self.owner.uid, "gid": self.owner.gid, "name": self.owner.name},
-            "image": self.image,
-            "start": self.lines.as_json(),
-            "sums": self.sums,
-            "files": self.extent[0],
-            "bytes": self.extent[1],
-        }
-        write_durably(tree / LEFT, json.dumps(document, indent=1))
+        write_state(tree / LEFT, self)
 
     @classmethod
     def read(cls, home: Path) -> LeftServer:
         """CcdrError where none was left there."""
         try:
-            d: dict[str, Any] = json.loads((home / LEFT).read_text("utf-8"))
-            return cls(
-                plan=d["plan"],
-                asset=d["asset"],
-                run=d["run"],
-                snapshot=d["snapshot"],
-                mark=d["mark"],
-                home=Path(d["home"]),
-                address=d["address"],
-                port=int(d["port"]),
-                sockets=Path(d["sockets"]),
-                owner=Owner(**d["owner"]),
-                image=d["image"],
-                lines=StartLines(
-                    tuple(d["start"]["debian"]),
-                    tuple(d["start"]["docker"]),
-                    tuple(d["start"].get("then", ())),
-                    tuple(d["start"].get("look", ())),
-                    d["start"].get("inside"),
-                ),
-                sums=dict(d["sums"]),
-                extent=(int(d["files"]), int(d["bytes"])),
-            )
-        except OSError as error:
-            raise CcdrError(f"{home} holds no server that ccdr made ready: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError):
-            raise CcdrError(f"{home / LEFT} is not as ccdr writes it", hint="start the server by hand") from None
+            left = read_state(home / LEFT, cls)
+        except StateDamaged as why:
+            raise CcdrError(str(why), hint="start the server by hand") from None
+        if left is None:
+            raise CcdrError(f"{home} holds no server that ccdr made ready")
+        return left
 
     @property
     def file(self) -> Path:
@@ -193,11 +132,3 @@ def digest_of(tree: Path) -> str:
 def sums_of(tree: Path, names: Any) -> dict[str, str]:
     """Small files alone."""
     return {name: sha256((tree / name).read_bytes()).hexdigest() for name in names}
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(at)
-
-
-def _at(text: str | None) -> datetime | None:
-    return utc(text) if text else None
