@@ -40,6 +40,7 @@ from ccdr.model.measure import Point
 from ccdr.model.schedule import Slot
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import CheckResult, Verb, Verdict
+from ccdr.plans import trust
 from ccdr.ports.log import Reached
 from ccdr.ports.new_server import Owner, StartLines
 from ccdr.run import responsible
@@ -128,6 +129,8 @@ LEFT = left_server.LeftServer(
     sums={"a": "b"},
     extent=(3, 4096),
 )
+ORIGIN = trust.Origin("p", "v1", {"plans/p.yaml": "ab"}, 2, "0.3.0", made=True, confirmed=frozenset(("c1", "c2")))
+TRUSTED = trust.Mark("then", trust.Given("s3:b", Path("/key"), Path("/env")), {"p": ORIGIN})
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ KEPT = [
     Kept("told.json", told.AllTold, told.AllTold({"p": told.PlanTold((ENTRY,), {"mail": FAILURE})})),
     Kept("crm.new/ccdr-loaded.json", left_server.Loaded, LOADED),
     Kept("crm/ccdr-server.json", left_server.LeftServer, LEFT),
+    Kept(trust.MARK, trust.Mark, TRUSTED),
     Kept("asked.json", responsible.Stamps, {"p": {Verb.BACKUP: AT}}),
     Kept("schedule/p.a.backup.json", Slot, Slot("0 3 * * *", "UTC", AT, AT, 1, 2, AT)),
     Kept("payloads/a1.json", Payload, Payload(salt="5a", text="wrong \udcff byte")),

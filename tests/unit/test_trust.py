@@ -11,6 +11,7 @@ from tests.support.harness import Site
 
 from ccdr.host.processes import Daemon, Host
 from ccdr.host.secrets import env_file, password
+from ccdr.host.state_files import write_state
 from ccdr.model.errors import OfBefore, PlanUnconfirmed, UsageProblem, WrittenByNewer
 from ccdr.plans.model import Copy
 from ccdr.plans.trust import MARK, Command, Given, Mark, Origin, commands_of, confirm, confirmed, require_confirmed
@@ -34,7 +35,7 @@ def site(tmp_path: Path) -> Site:
 def marked(site: Site, **more: object) -> None:
     given = Given(str(site.repo), site.root / "plans/key")
     mark = Mark("2026-11-24T02:30:00Z", given, {"p": Origin("p", "0" * 64, {}, **{"plan_format": 2, **more})})  # type: ignore[arg-type]
-    site.write(f"plans/{MARK}", mark.text())
+    write_state(site.root / "plans" / MARK, mark)
 
 
 def run_password(site: Site) -> None:

@@ -271,8 +271,8 @@ def load_named(name: str, plans: Path, restore_tests: Path | None) -> LoadedPlan
             return as_taken(load_plan(plans / f"{name}.yaml", restore_tests))
         except PlanInvalid as error:
             mark = read_mark(plans)
-            if mark is not None and name in mark.origins:
-                refuse_newer(mark.origins[name], error)
+            if mark is not None and name in mark.plans:
+                refuse_newer(mark.plans[name], error)
             raise
     if meant := did_you_mean(name, names):
         hint = f"did you mean {meant}? there are {listed(names, 'and')}"

@@ -17,14 +17,16 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
+
+import msgspec
 
 from ccdr import __version__
-from ccdr.host.files import write_durably
-from ccdr.model.errors import PlanInvalid, PlanNewer, PlanUnconfirmed, UsageProblem, require_format
+from ccdr.host.state_files import StateDamaged, StateFile, read_state, write_state
+from ccdr.model.errors import PlanInvalid, PlanNewer, PlanUnconfirmed, UsageProblem
 from ccdr.model.schema import FileOfTakenPlan, Strict, UnconfirmedCommand
 
 if TYPE_CHECKING:
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from ccdr.plans.targets import Target
 
 MARK = ".ccdr-bootstrap.json"  # in the directory of the plans
-FORMAT = 2
-_LARGEST = 4 << 20  # bytes of a mark
 _COMMANDS = ("start", "command", "argv")  # fields that hold a command, beside those that end in _command
 _SECRETS = ("password_file", "env_file")  # fields that name a file of secrets
 _CAME_ALONG = ("plans", "restore_tests", "recovered", "other", "versions")  # what bootstrap, and a recovery, write
@@ -71,13 +71,6 @@ class Given:
     password_file: Path
     env_file: Path | None = None
 
-    def as_json(self) -> dict[str, object]:
-        return {
-            "url": self.url,
-            "password_file": str(self.password_file),
-            "env_file": str(self.env_file) if self.env_file else None,
-        }
-
 
 @dataclass(frozen=True)
 class Origin:
@@ -92,84 +85,32 @@ class Origin:
     made: bool = False
     confirmed: frozenset[str] = frozenset()
 
-    def as_json(self) -> dict[str, object]:
-        return {
-            "version": self.version,
-            "files": dict(self.files),
-            "plan_format": self.plan_format,
-            "ccdr": self.ccdr,
-            "made": self.made,
-            "confirmed": sorted(self.confirmed),
-        }
 
+class Mark(StateFile, frozen=True, tag_field="format", tag=2):
+    """What lies beside plans that came from a repository. `taken`: when, RFC 3339."""
 
-@dataclass(frozen=True)
-class Mark:
-    """What lies beside plans that came from a repository."""
-
-    taken: str  # when, RFC 3339
-    given: Given
-    origins: Mapping[str, Origin] = field(default_factory=dict)
-
-    def text(self) -> str:
-        body = {
-            "format": FORMAT,
-            "taken": self.taken,
-            "repository": self.given.as_json(),
-            "plans": {name: origin.as_json() for name, origin in sorted(self.origins.items())},
-        }
-        return json.dumps(body, indent=1) + "\n"
+    taken: str
+    repository: Given
+    plans: dict[str, Origin]
 
 
 def read_mark(plans: Path) -> Mark | None:
     """The mark of a directory of plans; None where it has none. UsageProblem where it cannot be read: then nobody can
     tell which commands were confirmed."""
-    path = plans / MARK
     try:
-        with path.open("rb") as file:
-            raw = file.read(_LARGEST + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _unreadable(path, error.strerror or "") from None
-    try:
-        if len(raw) > _LARGEST:
-            raise ValueError("it is too long")
-        body = json.loads(raw)
-        require_format(str(path), body["format"], FORMAT)
-        given = body["repository"]
-        env = given["env_file"]
-        opened = Given(str(given["url"]), Path(given["password_file"]), None if env is None else Path(env))
-        origins = {str(name): _origin(str(name), one) for name, one in body["plans"].items()}
-        return Mark(str(body["taken"]), opened, origins)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise _unreadable(path, "it is not as ccdr writes it") from None
-
-
-def _origin(name: str, body: Mapping[str, Any]) -> Origin:
-    return Origin(
-        plan=name,
-        version=str(body["version"]),
-        files={str(file): str(digest) for file, digest in body["files"].items()},
-        plan_format=int(body["plan_format"]),
-        ccdr=None if body["ccdr"] is None else str(body["ccdr"]),
-        made=bool(body["made"]),
-        confirmed=frozenset(map(str, body["confirmed"])),
-    )
-
-
-def _unreadable(path: Path, why: str) -> UsageProblem:
-    return UsageProblem(
-        f"{path} cannot be read: {why}",
-        hint="it says that these plans came from a repository, and which of their commands were confirmed: "
-        "`ccdr bootstrap` into another directory writes it again",
-    )
+        return read_state(plans / MARK, Mark)
+    except StateDamaged as why:
+        raise UsageProblem(
+            str(why),
+            hint="it says that these plans came from a repository, and which of their commands were confirmed: "
+            "`ccdr bootstrap` into another directory writes it again",
+        ) from None
 
 
 def origin_of(loaded: LoadedPlan) -> Origin | None:
     """Where the plan came from; None where a person wrote it here."""
     mark = read_mark(loaded.path.parent)
-    return mark.origins.get(loaded.plan.plan) if mark is not None else None
+    return mark.plans.get(loaded.plan.plan) if mark is not None else None
 
 
 def commands_of(plan: Plan | Target, *where: str) -> list[Command]:
@@ -230,13 +171,13 @@ def confirm(loaded: LoadedPlan, commands: Iterable[Command]) -> None:
     """A person has seen these, and lets them run from now on. CcdrError where that cannot be written."""
     plans, name = loaded.path.parent, loaded.plan.plan
     mark = read_mark(plans)
-    if mark is None or (origin := mark.origins.get(name)) is None:
+    if mark is None or (origin := mark.plans.get(name)) is None:
         return
     more = origin.confirmed | {command.digest for command in commands}
     if more == origin.confirmed:
         return
-    origins = {**mark.origins, name: replace(origin, confirmed=frozenset(more))}
-    write_durably(plans / MARK, replace(mark, origins=origins).text())
+    trusted = {**mark.plans, name: replace(origin, confirmed=frozenset(more))}
+    write_state(plans / MARK, msgspec.structs.replace(mark, plans=trusted))
 
 
 def refuse_newer(origin: Origin, wrong: PlanInvalid | None = None) -> None:
@@ -260,10 +201,10 @@ def as_taken(loaded: LoadedPlan) -> LoadedPlan:
     commands marked until they are confirmed, so that none runs by oversight. One that was written here is as it is.
     PlanNewer where a newer ccdr wrote it in a way that this one would misread."""
     mark = read_mark(loaded.path.parent)
-    if mark is None or (origin := mark.origins.get(loaded.plan.plan)) is None:
+    if mark is None or (origin := mark.plans.get(loaded.plan.plan)) is None:
         return loaded
     refuse_newer(origin)
-    plan, given = loaded.plan, mark.given
+    plan, given = loaded.plan, mark.repository
     if os.access(given.password_file, os.R_OK):
         opened: dict[str, object] = {"url": given.url, "password_file": given.password_file, "password_command": None}
         opened["env_file"] = given.env_file

@@ -392,7 +392,7 @@ def test_a_planted_command_never_runs_before_somebody_has_seen_it(with_runbook: 
     mark = {
         "format": 2, "taken": "2026-11-24T12:00:00Z",
         "repository": {"url": str(site.repo), "password_file": str(site.root / "plans/key"), "env_file": None},
-        "plans": {"p": {"version": "0" * 64, "files": {}, "plan_format": 2, "ccdr": None, "made": False, "confirmed": []}},
+        "plans": {"p": {"plan": "p", "version": "0" * 64, "files": {}, "plan_format": 2, "ccdr": None, "made": False, "confirmed": []}},
     }  # fmt: skip
     site.write("plans/.ccdr-bootstrap.json", json.dumps(mark))
     done = site.run("runbook", "run", "p")

@@ -19,6 +19,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ccdr import __version__
+from ccdr.host.state_files import encoded
 from ccdr.jobs.plan_in_repository.directory import as_target, finish, staged, write
 from ccdr.jobs.plan_in_repository.made import MADE_FORMAT, made_plan, unstored_plans
 from ccdr.jobs.plan_in_repository.needed import Secret, secrets_of
@@ -216,7 +217,7 @@ def _take_all(work: _Work) -> None:
         )
     for directory, origins in work.marks.items():
         mark = Mark(rfc3339(work.services.clock.now()), work.given, origins)
-        write(work.staging, f"{directory}{MARK}", mark.text().encode())
+        write(work.staging, f"{directory}{MARK}", encoded(mark))
 
 
 def _take_newest(work: _Work, candidates: Sequence[StoredVersion]) -> StoredVersion | None:

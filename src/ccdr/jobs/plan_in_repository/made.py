@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from ccdr.checks.integrity import Integrity
 from ccdr.engines import AnyEngine, EngineConfig
 from ccdr.engines.servers.connection import NOWHERE
+from ccdr.host.state_files import plain
 from ccdr.jobs.plan_in_repository.stored_versions import Planted, in_the_future
 from ccdr.jobs.shipping.stored_batch import LOG
 from ccdr.model.errors import CcdrError, RepositoryMissing
@@ -92,7 +93,7 @@ def made_plan(plan: str, there: Sequence[RepoSnapshot], repo: Restic, given: Giv
     body = {
         "plan": plan,
         "recovery_only": True,
-        "repository": {key: value for key, value in given.as_json().items() if value is not None},
+        "repository": {key: value for key, value in plain(given).items() if value is not None},
         "assets": assets,
     }
     head = _HEAD.format(now=rfc3339(now)[:19] + "Z", lacks=", ".join(LACKS), nowhere=NOWHERE)
