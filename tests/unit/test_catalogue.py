@@ -80,7 +80,7 @@ def test_a_manifest_survives_its_file(tmp_path_factory: pytest.TempPathFactory, 
         manifest_text(a_manifest()).replace('"format":3', '"format":"3"'),
         manifest_text(a_manifest()).replace('"format":3', '"format":2'),  # of before the first release
         json.dumps({**json.loads(manifest_text(a_manifest())), "colour": "red"}),
-        json.dumps({**json.loads(manifest_text(a_manifest())), "attested": None}),
+        json.dumps({**json.loads(manifest_text(a_manifest())), "attested": {}}),
         manifest_text(a_manifest()).replace("Z", ""),  # a time without a zone
         manifest_text(a_manifest()).replace('"plan"', '"plane"'),
         manifest_text(a_manifest()).replace('"sha256"', '"md5"'),

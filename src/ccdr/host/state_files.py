@@ -1,7 +1,8 @@
 """What ccdr writes down for itself: one type a file, written one way and read one way.
 
 A file is JSON, made of its struct (or dataclass) and read back as that. It is whole or not there, whenever the machine
-stops. One whose layout has a number is a struct with `tag_field="format", tag=NUMBER`.
+stops. One whose layout has a number is a struct with `tag_field="format", tag=NUMBER`
+(or a dataclass that has it as the default of its `format`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from ccdr.host.files import write_durably
 from ccdr.model.errors import CcdrError, require_format
 
 T = TypeVar("T")
-S = TypeVar("S")
 
 
 class StateDamaged(CcdrError):
@@ -46,12 +46,7 @@ def read_state(path: Path, of: type[T]) -> T | None:
     """None where it is not there. StateDamaged where it cannot be read or is none of these; WrittenByNewer or OfBefore
     where another ccdr wrote it."""
     try:
-        text = path.read_bytes()
-        found, body = decoded(text, of, str(path)), json.loads(text)
-        names = {one.name for one in fields(found)} if is_dataclass(found) else plain(found)
-        if isinstance(body, dict) and body.keys() != set(names):  # all are written, whatever they hold
-            raise ValueError("a key is missing, or is none of these")
-        return found
+        return decoded(path.read_bytes(), of, str(path))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -78,20 +73,24 @@ def encoded(what: object) -> bytes:
 def decoded(text: str | bytes, of: type[T], what: str = "it") -> T:
     """The inverse of `encoded`. ValueError where it is none; WrittenByNewer or OfBefore where its format is another's,
     `what` being named so then."""
-
-    def read(as_: type[S]) -> S:
-        try:
-            return msgspec.json.decode(text, type=built(as_), dec_hook=_made)
-        except ValueError:
-            return msgspec.convert(json.loads(text), built(as_), dec_hook=_made)  # text that is not UTF-8
-
-    config = getattr(of, "__struct_config__", None)
     try:
-        if config is not None and config.tag_field == "format":
-            require_format(what, read(_Format).format, config.tag)
-        return read(of)
+        body = json.loads(text)  # msgspec knows no text that is not UTF-8, and takes a great number for another
+        if (known := _format_of(of)) is not None:
+            require_format(what, msgspec.convert(body, built(_Format)).format, known)
+        found = msgspec.convert(body, built(of), dec_hook=_made)
+        names = {one.name for one in fields(found)} if is_dataclass(found) else plain(found)
+        if isinstance(body, dict) and (wrong := body.keys() ^ set(names)):  # all are written, whatever they hold
+            raise ValueError(f"the key {min(wrong)[:40]!a} is missing, or of no ccdr")
+        return found
     except RecursionError:
         raise ValueError("it is nested without end") from None
+
+
+def _format_of(of: Any) -> int | None:
+    if is_dataclass(of):
+        return getattr(of, "format", None)
+    config = getattr(of, "__struct_config__", None)
+    return config.tag if config is not None and config.tag_field == "format" else None
 
 
 def plain(what: object) -> Any:
@@ -100,7 +99,9 @@ def plain(what: object) -> Any:
 
 
 def _made(of: type, value: Any) -> Any:
-    return of.model_validate_json(json.dumps(value)) if hasattr(of, "model_validate_json") else of(value)
+    if hasattr(of, "model_validate_json"):
+        return of.model_validate_json(json.dumps(value))
+    return value if of is object else of(value)
 
 
 def _unmade(what: Any) -> Any:

@@ -244,6 +244,10 @@ class Attestation:
     installation: str
     prev: str | None = None
 
+    def __post_init__(self) -> None:
+        if min(self.seq, self.start) < 0:
+            raise ValueError("what it attests of its ledger is no number of a record")
+
     def as_tags(self) -> list[str]:
         return [f"{key}={value}" for key, value in self.flat().items()]
 

@@ -7,7 +7,6 @@ so both are asked here. A lost catalogue loses nothing: `synchronise` reads it b
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from ccdr.host.files import write_durably
 from ccdr.host.interrupts import threads
+from ccdr.host.state_files import StateDamaged, read_state
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, RepositoryDamaged, WrittenByNewer
 from ccdr.model.finding import Finding
@@ -24,7 +24,7 @@ from ccdr.model.values import (
     Snapshot,
     rfc3339,
 )
-from ccdr.storage.entries import BY_TIME, NO_ENTRY, SUFFIX, entry_files, entry_text, read_head
+from ccdr.storage.entries import BY_TIME, NO_ENTRY, SUFFIX, Entry, entry_files, entry_text, read_head
 from ccdr.storage.listing import OF_BEFORE, OURS, RepoSnapshot
 from ccdr.storage.manifest import CAPTURED, MANIFEST, parse_manifest, snapshot_of, text_digest
 from ccdr.storage.removals import CLOCK_TOLERANCE, NOTHING_KNOWN, Expired, LedgerOfRemovals, explained_by_retention
@@ -79,12 +79,14 @@ class Catalogue:
     def manifest(self, snapshot: Snapshot) -> Manifest:
         """BackupBad where it is damaged."""
         try:
-            text = json.loads(self._path(snapshot).read_text("utf-8"))["manifest"]
-            if text_digest(text) != snapshot.manifest_sha256:
-                raise BackupBad(f"the catalogue's manifest of {snapshot.short} was changed")
-            return parse_manifest(text)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BackupBad(f"the catalogue's entry of {snapshot.short} cannot be read: {error}") from None
+            entry = read_state(self._path(snapshot), Entry)
+        except StateDamaged as why:
+            raise BackupBad(f"the catalogue's entry of {snapshot.short} cannot be read: {why}") from None
+        if entry is None:
+            raise BackupBad(f"the catalogue's entry of {snapshot.short} is gone")
+        if text_digest(entry.manifest) != snapshot.manifest_sha256:
+            raise BackupBad(f"the catalogue's manifest of {snapshot.short} was changed")
+        return parse_manifest(entry.manifest)
 
     def knows(self, plan: str) -> bool:
         """Was anything of this plan ever backed up, as far as we know?"""

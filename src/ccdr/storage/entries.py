@@ -6,16 +6,16 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC
 from operator import attrgetter
 from pathlib import Path
 
 import msgspec
 
+from ccdr.host.state_files import StateFile, plain
 from ccdr.model.values import (
     Snapshot,
-    rfc3339,
 )
 
 SUFFIX = ".json"  # of an entry
@@ -25,25 +25,16 @@ HEAD = 8192  # bytes; an entry's snapshot is nearly always shorter
 NO_ENTRY = (OSError, ValueError, KeyError, TypeError, RecursionError)  # what reading one that is none may raise
 
 
+class Entry(StateFile, frozen=True, tag_field="format", tag=FORMAT):
+    """A whole one: the snapshot, and its manifest's text."""
+
+    snapshot: Snapshot
+    manifest: str
+
+
 def entry_text(snapshot: Snapshot, text: str) -> str:
     """The entry of a snapshot with this manifest."""
-    body = asdict(snapshot) | {
-        "consistent_point": rfc3339(snapshot.consistent_point),
-        "usable_at": rfc3339(snapshot.usable_at),
-    }
-    if snapshot.group is None:
-        del body["group"]
-    if not snapshot.upon:
-        del body["upon"]
-    if snapshot.arrived is None:
-        del body["arrived"]
-    else:
-        body["arrived"] = rfc3339(snapshot.arrived)
-    if snapshot.attested is None:
-        del body["attested"]
-    elif snapshot.attested.prev is None:
-        del body["attested"]["prev"]
-    return json.dumps({"format": FORMAT, "snapshot": body, "manifest": text}) + "\n"
+    return json.dumps(plain(Entry(snapshot, text))) + "\n"
 
 
 def entry_files(directory: str) -> Iterator[os.DirEntry[str]]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import Any, cast
 
 import pytest
 from tests.support.listed import HOUR, NOW, ROOT, Repository, an_id, known, synchronised
 
 from ccdr.model.errors import BackupBad, Exit, WrittenByNewer
-from ccdr.model.values import Attestation, GroupRun, Manifest, Needed, Snapshot
+from ccdr.model.values import Attestation, Manifest, Snapshot
 from ccdr.storage.catalogue import Catalogue, of_source, stream_of
-from ccdr.storage.manifest import MANIFEST, manifest_text, parse_manifest, snapshot_of, text_digest
+from ccdr.storage.manifest import manifest_text, parse_manifest, snapshot_of
 from ccdr.storage.removals import Removal, removals, removals_text
 from ccdr.storage.restic import Restic
 
@@ -90,11 +88,11 @@ def test_what_a_manifest_attests_is_read_back_and_half_of_it_is_damage() -> None
     said = Attestation("a" * 32, 17, "b" * 64, 16, "c" * 12)
     made = Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {}, {}, {}, attested=said)
     text = manifest_text(made)
-    assert parse_manifest(text) == made and '"ledger_seq":17' in text
+    assert parse_manifest(text) == made and '"seq":17' in text
     assert Attestation.of(dict(tag.split("=") for tag in said.as_tags())) == said
-    for wrong in ('"ledger_seq":-1', '"ledger_seq":true', '"ledger_seq":null'):
+    for wrong in ('"seq":-1', '"seq":"x"', '"seq":true', '"seq":null', '"sequence":17'):
         with pytest.raises(BackupBad):
-            parse_manifest(text.replace('"ledger_seq":17', wrong))
+            parse_manifest(text.replace('"seq":17', wrong))
 
 
 def test_a_snapshot_is_of_the_source_that_the_plan_names() -> None:
@@ -138,15 +136,3 @@ def test_all_assets_are_those_of_backups_and_come_in_order(catalogue: Catalogue,
     assert catalogue.assets("p") == ["archive", "crm", "dialler", "queues", "switchboard"]
     (catalogue.directory / "p" / "lost+found.txt").touch()
     assert "lost+found.txt" not in catalogue.assets("p")
-
-
-def test_an_entry_says_nothing_of_what_there_is_none_of(catalogue: Catalogue, repo: Repository) -> None:
-    """So that an older ccdr reads it."""
-    first = repo.backup(1, NOW - HOUR)
-    text = repo.files[first.id, PurePosixPath(ROOT) / MANIFEST]
-    repo.backup(2, group=GroupRun("calls", "g1", ("crm",)), upon=(Needed(first.id, text_digest(text)),))
-    synchronised(catalogue, repo)
-    bare, full = (
-        json.loads((catalogue.directory / "p" / "crm" / f"{an_id(n)}.json").read_text())["snapshot"] for n in (1, 2)
-    )
-    assert full.keys() - bare.keys() == {"group", "upon"}
