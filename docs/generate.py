@@ -15,6 +15,7 @@ from wrap import wrapped
 
 from ccdr.cli import main
 from ccdr.evidence.records.schema import envelope_schema, schemas
+from ccdr.evidence.records.statements import TABLE
 
 TARGET = Path(__file__).parent / "reference/cli.md"
 HEAD = """\
@@ -62,10 +63,28 @@ is not as its definition says was written by no ccdr, and is a finding.
 """
 
 
+STATEMENTS = """
+## Statements
+
+What may be said of what. A record that this table does not have is not written, and not read.
+
+| says | about | its text is to | has | signed | for the namespace |
+|---|---|---|---|---|---|
+"""
+
+
 def records() -> str:
     """The whole page, wrapped as all are."""
     envelope, kinds = _envelope(), ("".join(_kind(kind, found)) for kind, found in schemas().items())
-    return wrapped(RECORDS_HEAD + envelope + "".join(kinds))
+    return wrapped(RECORDS_HEAD + envelope + "".join(kinds) + STATEMENTS + "".join(_statements()))
+
+
+def _statements() -> Iterator[str]:
+    for row in TABLE.values():
+        signed = "yes" if row.signed else "may be"
+        has = ", ".join(f"`{name}`" for name in row.needs) or "-"
+        by = f"`{row.namespace}`" + (f"; who asks `{row.asked}`" if row.asked else "")
+        yield f"| `{row.says}` | *{row.about.__name__}* | {row.to} | {has} | {signed} | {by} |\n"
 
 
 def _envelope() -> str:

@@ -27,6 +27,7 @@ from ccdr.evidence.checkpoints.names import ANCHORS
 from ccdr.evidence.checkpoints.receipts import name_of, noted
 from ccdr.evidence.ledger import ledger
 from ccdr.evidence.lineage.anchored import ANCHORED
+from ccdr.evidence.records.statements import STATEMENT
 from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.host import who
 from ccdr.host.state import State
@@ -46,7 +47,7 @@ from ccdr.telling.signing_off import to_sign_off
 from ccdr.telling.status import status
 from tests.support.clocks import Clock
 from tests.support.harness import Site
-from tests.support.records import body_of
+from tests.support.records import body_of, record_kind
 from tests.support.signed import SecurityKey
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -119,7 +120,7 @@ class Lived:
         full, spare = body_of(kind), body_of(kind, full=False)
         more = {key: full[key] | value if isinstance(value, dict) else value for key, value in body.items()}
         whole = spare | more | ({"tenant": TENANT} if "tenant" in full else {})
-        self.services.ledger.append(kind, plan="p", asset=asset, run=run, body=whole)
+        self.services.ledger.append(record_kind(kind), plan="p", asset=asset, run=run, body=whole)
 
     def _backed_up(self, number: int) -> None:
         self.add("backup.start", f"b{number}")
@@ -200,7 +201,7 @@ class Lived:
         period = Period(NOW - timedelta(days=3), self.clock.at, until_now=False)
         report = make_report([self.site.loaded()], self.services, period, command="ccdr report")
         given = to_sign_off(report, self.services)
-        signature = {"name": "ana", "signature": by.signed(given.text(), namespace=given.NAMESPACE)}
+        signature = {"name": "ana", "signature": by.signed(given.text(), namespace=given.row.namespace)}
         body = body_of(SIGNED_OFF)
         body |= {**given.body(), "by": body["by"] | signature}
-        self.services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body=body)
+        self.services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=body)

@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from msgspec import Struct, convert, inspect
+from msgspec import Struct, inspect
 
 from ccdr.cli.documents import _WITHIN, OUTPUTS, Error, _parts
 from ccdr.evidence.checkpoints.keys import statement
 from ccdr.evidence.checkpoints.notes import VerifierKey
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records import KINDS
-from ccdr.evidence.statements import SIGNED
+from ccdr.evidence.records.statements import STATEMENT, TABLE
 from ccdr.plans import plan_schema, restore_test_schema
 from tests.corpus.host import NOW, TENANT, Lived, fix
 from tests.support.clocks import Clock
-from tests.support.records import body_of, some
+from tests.support.records import body_of, record_kind, some
 
 HERE = Path(__file__).absolute().parent
 
@@ -38,10 +38,10 @@ Files = Iterator[tuple[str, bytes]]
 
 def records() -> Files:
     """One line of each kind, the first of a ledger, every key with a value."""
-    for kind in KINDS:
+    for kind in [kind for kind in KINDS if kind != STATEMENT] + list(TABLE):
         with tempfile.TemporaryDirectory() as made:
             ledger = Ledger(Path(made) / "ledger", Clock(NOW), host="db1", actor="alice")
-            ledger.append(kind, plan="plan", asset="asset", run="run", body=body_of(kind))
+            ledger.append(record_kind(kind), plan="plan", asset="asset", run="run", body=body_of(kind))
             yield f"{kind}.jsonl", next(ledger.directory.glob("*.jsonl")).read_bytes()
 
 
@@ -76,9 +76,9 @@ def as_printed(document: object) -> bytes:
 
 def signed() -> Files:
     """Each text that is signed, but for checkpoints and statements of tests, which lie in the package."""
-    for of, _ in SIGNED.values():
-        one = convert(some(inspect.type_info(of)), of)
-        yield f"{one.TO.replace(' ', '-')}.txt", one.text().encode()
+    for kind, row in TABLE.items():
+        one = row.recorded({"plan": "plan", **body_of(kind)})
+        yield f"{row.to.replace(' ', '-')}.txt", one.text().encode()
     new, old = (VerifierKey("db1", bytes([number]) * 32) for number in (1, 2))
     yield "ledger-key.txt", statement("ledger", new, old).encode()
 

@@ -21,6 +21,7 @@ from ccdr.storage.catalogue import Catalogue
 from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.report.evidence import Evidence
 from ccdr.telling.report.period import Period
+from tests.support.records import record_kind
 
 HOUR = timedelta(hours=1)
 NOUGHT = "0" * 64
@@ -60,7 +61,7 @@ class Chronicle:
         if "findings" in body and kind != "check.end":
             body["findings"] = [Finding(one, one) if isinstance(one, str) else one for one in body["findings"]]
             body["findings"] = recorded(body["findings"])
-        said = written(kind, self.plan, own, run or f"r{seq}", body)
+        said = written(record_kind(kind), self.plan, own, run or f"r{seq}", body)
         self.records.append(head | json.loads(json.dumps(said)))  # as they are read
         return seq
 

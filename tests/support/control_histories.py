@@ -7,10 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ccdr.evidence.approvals import APPROVAL_USED, GLASS_REVIEWED, PLAN_APPROVED
+from ccdr.evidence.attested import ATTESTATION
 from ccdr.evidence.controls.values import ControlState
+from ccdr.evidence.history.kinds import ACCESS_REVIEWED
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339
 from tests.support.chronicle import DISPOSED, NOUGHT, PASSED, Chronicle
+from tests.support.records import body_of
 
 DAY = 24.0
 YEAR = 366 * DAY
@@ -205,11 +209,16 @@ SIGNED = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n
 BY = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "user_verified": True, "signature": SIGNED}
 
 
+def stated(past: Chronicle, hours: float, kind: str, about: dict[str, Any], **more: Any) -> None:
+    """As `body_of` has it, of now."""
+    whole = body_of(kind)
+    body = whole | {"about": whole["about"] | about, "made": rfc3339(past.at(hours)), "by": BY, "nonce": NOUGHT[:32]}
+    past.wrote(hours, kind, asset=None, **body | more)
+
+
 def approval_used(past: Chronicle, hours: float) -> None:
-    by = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "signature": SIGNED}
-    times = {"made": rfc3339(past.at(hours)), "expires": rfc3339(past.at(hours + 1))}
-    past.wrote(hours, "approval.used", asset=None, operation="prune", digest=NOUGHT, repository=NOUGHT, on="h",
-               request_sha256=NOUGHT, nonce=NOUGHT[:32], requested_by="Ion", key=by["key"], requested=by | {"name": "Ion"}, approved=by, **times)  # fmt: skip
+    about = {"operation": "prune", "digest": NOUGHT, "repository": NOUGHT, "requested_by": "Ion", "key": BY["key"]}
+    stated(past, hours, APPROVAL_USED, about, until=rfc3339(past.at(hours + 1)), requested=BY | {"name": "Ion"})
 
 
 def glass_broken(past: Chronicle, hours: float, operation: str = "prune") -> None:
@@ -218,8 +227,7 @@ def glass_broken(past: Chronicle, hours: float, operation: str = "prune") -> Non
 
 
 def glass_reviewed(past: Chronicle, hours: float) -> None:
-    past.wrote(hours, "approval.reviewed", asset=None, of=NOUGHT[:32], why_sha256=NOUGHT, nonce="1" * 32, by=BY,
-               made=rfc3339(past.at(hours)))  # fmt: skip
+    stated(past, hours, GLASS_REVIEWED, {"glass": NOUGHT[:32]}, nonce="1" * 32)
 
 
 HELD = {"asset": "crm", "id": NOUGHT, "since": "2026-01-01T00:00:00Z", "why": ["it is under a hold"]}
@@ -246,11 +254,12 @@ def roles_tried(
                roles={"verify": state}, promises=promises, **more)  # fmt: skip
 
 
-def access_reviewed(past: Chronicle, hours: float, result: str = "in_order", unread: int = 0, **more: Any) -> None:
-    times = {"exported": rfc3339(past.at(hours)), "made": rfc3339(past.at(hours))}
-    until = rfc3339(past.at(hours + 92 * DAY))
-    past.wrote(hours, "access.reviewed", asset=None, export_sha256=NOUGHT, entries=9, unread=unread, result=result,
-               found_sha256=NOUGHT, valid_until=until, nonce=NOUGHT[:32], **times, **more)  # fmt: skip
+def access_reviewed(
+    past: Chronicle, hours: float, result: str = "in_order", unread: int = 0, by: Any = None, **about: Any
+) -> None:
+    about = {"exported": rfc3339(past.at(hours)), "entries": 9, "unread": unread, "result": result, **about}
+    about = {"not_read": [], "elsewhere_sha256": None} | about
+    stated(past, hours, ACCESS_REVIEWED, about, until=rfc3339(past.at(hours + 92 * DAY)), by=by)
 
 
 def _register(entries: int) -> dict[str, Any]:
@@ -292,19 +301,8 @@ def answered_for(past: Chronicle, hours: float) -> None:
 
 
 def approved(past: Chronicle, hours: float, digest: str = NOUGHT, *, verified: bool | None = True) -> None:
-    by = {"name": "Ana", "key": f"SHA256:{NOUGHT[:43]}", "user_verified": verified, "signature": SIGNED}
-    review, made = (rfc3339(past.at(hours + days * DAY)) for days in (900, 0))
-    past.wrote(
-        hours,
-        "plan.approved",
-        asset=None,
-        digest=digest,
-        asks=True,
-        review_by=review,
-        made=made,
-        nonce=NOUGHT[:32],
-        by=by,
-    )
+    review = rfc3339(past.at(hours + 900 * DAY))
+    stated(past, hours, PLAN_APPROVED, {"digest": digest}, until=review, by=BY | {"user_verified": verified})
 
 
 def controlled(past: Chronicle, hours: float, result: str) -> None:
@@ -353,11 +351,16 @@ def fetched(past: Chronicle, scratch: dict[str, Any] | None, **more: Any) -> Non
 
 
 def attested(
-    past: Chronicle, hours: float, item: str, until: float, act: str = "made", scope: str | None = None, **more: Any
+    past: Chronicle,
+    hours: float,
+    item: str,
+    until: float,
+    kind: str = ATTESTATION,
+    scope: str | None = None,
+    by: Any = None,
 ) -> None:
-    times = {"valid_until": rfc3339(past.at(until)), "made": rfc3339(past.at(hours))}
-    digests = {"statement_sha256": NOUGHT, "evidence_sha256": NOUGHT, "nonce": NOUGHT[:32]}
-    past.wrote(hours, "attestation", asset=None, act=act, item=item, scope=scope, **times, **digests, **more)
+    lasts = {"until": rfc3339(past.at(until))} if kind == ATTESTATION else {}
+    stated(past, hours, kind, {"item": item, "scope": scope}, by=by, **lasts)
     past.records[-1]["plan"] = None  # it is of this host
 
 

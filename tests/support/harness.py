@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.verification import verify
+from ccdr.evidence.records.statements import kind_of
 from ccdr.host.clock import SystemClock
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.jobs.services import Services
@@ -323,7 +324,7 @@ class Site:
 
     def records(self, kind: str | None = None) -> list[dict[str, Any]]:
         found = [dict(r) for r in Ledger(self.state / "ledger", SystemClock()).records()]
-        return [r for r in found if kind in (None, r["kind"])]
+        return [r for r in found if kind in (None, kind_of(r))]
 
     def ledger_holds(self) -> None:
         """And every record in it is as its published schema says."""

@@ -7,23 +7,37 @@ import re
 from typing import Any
 
 import msgspec
+from ccdr.evidence.records.built import fields_of
 from msgspec import inspect
 
 from ccdr.evidence.records import KINDS, Record
+from ccdr.evidence.records.statements import APPROVE_PLAN, STATEMENT, TABLE
 from ccdr.host.built import fields_of
 
 ENVELOPE = frozenset(Record.__struct_fields__)
 
 
 def body_of(kind: str, *, full: bool = True) -> dict[str, Any]:
-    """A body that the kind's definition holds, every key with a value; not `full`: only what it cannot do without."""
-    info = fields_of(KINDS[kind])
+    """A body that the kind's definition holds, every key with a value; not `full`: only what it cannot do without. Of a
+    statement by what is said of what."""
+    info, row = fields_of(KINDS[record_kind(kind)]), TABLE.get(APPROVE_PLAN.kind if kind == STATEMENT else kind)
     made = {
         f.encode_name: some(f.type, full) for f in info.fields if f.encode_name not in ENVELOPE and (full or f.required)
     }
+    if row is not None:
+        spare = {"until": None, "words_sha256": None, "files": [], "requested": None} if full else {}
+        whole = {f.encode_name: some(f.type) for f in info.fields if f.encode_name not in ENVELOPE}
+        needed = (*row.needs, *(["by"] if row.signed else []), *(["requested"] if row.asked else []))
+        made |= spare | {name: whole[name] for name in needed}
+        made |= {"says": row.says, "about": {"of": row.of} | some(fields_of(row.about), full)}
     if made.get("result") == "CAUGHT":  # which its two copies must have come to, too
         made["result"] = "INCONCLUSIVE"
     return made | ({"copy": "primary"} if "copy" in made else {})  # of the plan's own repository
+
+
+def record_kind(kind: str) -> str:
+    """Of the record that holds it."""
+    return STATEMENT if kind in TABLE else kind
 
 
 def some(info: inspect.Type, full: bool = True) -> Any:

@@ -21,6 +21,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 KNOWN = frozenset((
     "$schema", "$id", "$defs", "$ref", "title", "description", "examples", "default", "type", "properties", "required", "additionalProperties",
     "items", "prefixItems", "minItems", "maxItems", "anyOf", "enum", "const", "pattern", "format", "minLength", "maxLength", "minimum", "maximum",
+    "discriminator",
 ))  # fmt: skip
 _schema = cache(schema_of)
 _PADDED = re.compile(r"(?=.{64}$)[a-z0-9-]+0{40,}")  # a name where a digest is to be: see sparse.py

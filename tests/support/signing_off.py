@@ -69,7 +69,7 @@ class SignOffRoom(Past):
         return listed
 
     def records(self) -> list[dict[str, Any]]:
-        return self.site.records("period.signed_off")
+        return self.site.records("period.population")
 
     def services(self) -> Services:
         return self.site.services()

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import pkgutil
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from difflib import unified_diff
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.corpus.make import ANSWERED, DIGESTS, HERE, PARTS, answered, kept, printed
 
-from ccdr import evidence
 from ccdr.cli.documents import OUTPUTS
 from ccdr.evidence.records import KINDS
+from ccdr.evidence.records.statements import STATEMENT, TABLE
 from ccdr.telling.metrics import METRICS
 
 
@@ -99,21 +96,15 @@ def test_one_of_each_is_there() -> None:
     """By the registries, and by the types themselves: what is not made of them cannot be left out either."""
     there = kept()
     of = {part.__name__: {name for name in there if name.startswith(f"{part.__name__}/")} for part in PARTS}
-    assert of["records"] == {f"records/{kind}.jsonl" for kind in KINDS}
+    kinds = (KINDS.keys() - {STATEMENT}) | TABLE.keys()
+    assert of["records"] == {f"records/{kind}.jsonl" for kind in kinds}
     names = [f"documents/{one.__name__}.json" for one in printed()]
     assert of["documents"] == {"documents/commands.json", "documents/codes.txt", *names} and len({*names}) == len(names)
     assert json.loads(there["documents/commands.json"]).keys() == OUTPUTS.keys()
     assert OUTPUTS.keys() - answered() == ELSEWHERE and len(of["answers"]) == len(ANSWERED)
-    texts = {f"signed/{one.TO.replace(' ', '-')}.txt": one for one in to_be_signed()}
+    texts = {f"signed/{one.to.replace(' ', '-')}.txt": one for one in TABLE.values()}
     assert of["signed"] == {"signed/ledger-key.txt", *texts}
     assert all(one.read(there[name].decode()).text().encode() == there[name] for name, one in texts.items())
     numbers = there["metrics/ccdr.prom"].decode()
     assert re.findall("(?m)^# TYPE ([a-z_]+) ", numbers) == list(METRICS)
     assert all(re.search(f"(?m)^{name}[ {{]", numbers) for name in METRICS), "each has a value"
-
-
-def to_be_signed() -> Iterator[Any]:
-    """The types of texts that a person signs."""
-    for found in pkgutil.walk_packages(evidence.__path__, f"{evidence.__name__}."):
-        module = importlib.import_module(found.name)
-        yield from (one for one in vars(module).values() if isinstance(one, type) and hasattr(one, "TO"))

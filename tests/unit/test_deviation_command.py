@@ -233,9 +233,10 @@ def test_a_record_that_somebody_wrote_into_the_ledger_accepts_nothing(site: Site
     name = only(site)["deviation"]
     services, until = site.services(), rfc3339(datetime.now(UTC).replace(microsecond=0) + timedelta(days=9))
     by = {"name": "ana@x", "key": f"SHA256:{'a' * 43}", "user_verified": None, "signature": signed("x", keys["ana"])}
-    of = {"deviation": name, "code": "TEST_FAILED", "about_asset": "crm", "until": until, "made": until}
-    body = of | {"reason_sha256": "0" * 64, "nonce": "0" * 32, "by": by}
-    services.ledger.append("deviation.accepted", plan="p", asset=None, run=None, body=body)
+    of = {"of": "finding", "deviation": name, "code": "TEST_FAILED", "asset": "crm"}
+    said = {"says": "accept", "about": of, "until": until, "made": until}
+    body = said | {"words_sha256": "0" * 64, "nonce": "0" * 32, "by": by}
+    services.ledger.append("statement", plan="p", asset=None, run=None, body=body)
     assert only(site)["state"] == "open"
     assert "DEVIATION_OVERDUE" in codes(site)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.harness import Ran, Site
-from tests.support.records import body_of
+from tests.support.records import body_of, record_kind
 from tests.support.signed import PRESENT, VERIFIED, SecurityKey, signers
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records.registry import KINDS
-from ccdr.evidence.records.statements import PeriodSignOff
-from ccdr.evidence.statements import SIGNED, signatures_of
+from ccdr.evidence.records.statements import SIGN_PERIOD, STATEMENT, TABLE
+from ccdr.evidence.statements import signatures_of
 from ccdr.host.clock import SystemClock
 from ccdr.host.processes import Host
 from ccdr.host.signatures import verify
@@ -42,17 +42,15 @@ class Room:
     def signed(self, kind: str, *, by: SecurityKey | None = None, flags: int = PRESENT | VERIFIED) -> dict[str, Any]:
         """A body of this kind that Ana has signed, and where two have to, Dan; or this key in their names."""
         body = body_of(kind)
-        whole = {"plan": "p", "asset": None, "kind": kind, **body}
-        for claimed in [body[name] for name in ("by", "requested", "approved") if name in body]:
+        whole = {"plan": "p", "asset": None, "kind": STATEMENT, **body}
+        for claimed in [body[name] for name in ("by", "requested") if body[name]]:
             claimed["name"] = "dan@x" if claimed is body.get("requested") else "ana@x"
             claimed["key"] = self.fingerprint(by or self.keys[claimed["name"]])
             claimed["user_verified"] = True
         for one in signatures_of(whole):
             key = by or self.keys[one.by["name"]]
             signature = key.signed(one.text, namespace=one.namespace, flags=flags)
-            next(c for c in (body.get("by"), body.get("requested"), body.get("approved")) if c == one.by)[
-                "signature"
-            ] = signature
+            next(c for c in (body["by"], body["requested"]) if c == one.by)["signature"] = signature
         return body
 
     def fingerprint(self, key: SecurityKey) -> str:
@@ -60,7 +58,7 @@ class Room:
         return verify(text, key.signed(text, namespace="n"), own, "n", Host()).key
 
     def record(self, kind: str, body: dict[str, Any]) -> int:
-        return self.ledger.append(kind, plan="p", asset=None, run=None, body=body).seq
+        return self.ledger.append(record_kind(kind), plan="p", asset=None, run=None, body=body).seq
 
     def verified(self, *words: str) -> Ran:
         return self.site.run("ledger", "verify", str(self.ledger.directory), *words)
@@ -74,34 +72,31 @@ def room(tmp_path: Path) -> Room:
     return Room(tmp_path)
 
 
-def of_signatures(kind: str) -> Iterator[str]:
-    return (name for name, of in KINDS[kind].__annotations__.items() if "SignedBy" in str(of))
-
-
-def test_every_kind_that_has_a_signature_is_verified() -> None:
-    assert {kind for kind in KINDS if any(of_signatures(kind))} == set(SIGNED)
+def test_a_statement_alone_has_signatures() -> None:
+    with_one = {kind for kind, of in KINDS.items() if "SignedBy" in str(of.__annotations__)}
+    assert with_one == {STATEMENT} and len({row.to for row in TABLE.values()}) == len(TABLE)
 
 
 def test_without_a_file_of_who_may_sign_nobody_s_statements_are_verified(room: Room) -> None:
     assert (twin := room.verified("--signers", str(room.file))).code == 2, twin  # no ledger yet
-    room.record("plan.approved", room.signed("plan.approved"))
+    room.record("approve.plan", room.signed("approve.plan"))
     done = room.verified()
     assert (done.code, done.json["says"], len(done.json["not_judged"])) == (3, "internally consistent", 1), done
     assert done.json["statements"] == {"signed": 1, "held": [], "refused": []}
 
 
-@pytest.mark.parametrize("kind", SIGNED)
+@pytest.mark.parametrize("kind", TABLE)
 def test_what_they_signed_is_theirs_by_the_verifier_s_file(room: Room, kind: str) -> None:
     room.record(kind, room.signed(kind))
     done = room.by_file()
     assert (done.code, done.json["ok"]) == (0, True), done
-    by = sorted("dan@x" if name == "requested" else "ana@x" for name in of_signatures(kind))
+    by = ["ana@x", *(["dan@x"] if TABLE[kind].asked else [])]
     assert [(one["kind"], one["by"], one["count"]) for one in done.json["statements"]["held"]] == [
         (kind, name, 1) for name in by
     ]
 
 
-@pytest.mark.parametrize("kind", SIGNED)
+@pytest.mark.parametrize("kind", TABLE)
 def test_a_key_that_the_verifier_does_not_know_signs_in_nobody_s_name(room: Room, kind: str) -> None:
     """Root writes the record, and signs it by a key of its own."""
     room.record(kind, room.signed(kind))
@@ -112,20 +107,27 @@ def test_a_key_that_the_verifier_does_not_know_signs_in_nobody_s_name(room: Room
     assert {one["count"] for one in done.json["statements"]["held"]} == {1}
 
 
+def about(**other: object) -> Change:
+    return lambda body: body["about"].update(other)
+
+
 FORGED: dict[str, tuple[str, Change]] = {
-    "a name of another": ("plan.approved", lambda body: body["by"].update(name="dan@x")),
-    "a key of another": ("plan.approved", lambda body: body["by"].update(key=f"SHA256:{'A' * 43}")),
-    "a second factor that was not": ("plan.approved", lambda body: body["by"].update(user_verified=None)),
-    "another version": ("plan.approved", lambda body: body.update(digest=OTHER)),
-    "a later day": ("plan.approved", lambda body: body.update(review_by="2099-01-01T00:00:00Z")),
-    "another file": ("attestation", lambda body: body.update(evidence_sha256=OTHER)),
-    "other words": ("attestation", lambda body: body.update(statement_sha256=OTHER)),
-    "another period": ("period.signed_off", lambda body: body.update(ends="2099-01-01T00:00:00Z")),
-    "other rows": ("period.signed_off", lambda body: body.update(population_sha256=OTHER)),
-    "another snapshot": ("approval.used", lambda body: body.update(snapshots=[OTHER])),
-    "another export": ("access.reviewed", lambda body: body.update(export_sha256=OTHER)),
-    "another deviation": ("deviation.accepted", lambda body: body.update(deviation="0" * 8)),
-    "another glass": ("approval.reviewed", lambda body: body.update(of="0" * 32)),
+    "a name of another": ("approve.plan", lambda body: body["by"].update(name="dan@x")),
+    "a key of another": ("approve.plan", lambda body: body["by"].update(key=f"SHA256:{'A' * 43}")),
+    "a second factor that was not": ("approve.plan", lambda body: body["by"].update(user_verified=None)),
+    "another version": ("approve.plan", about(digest=OTHER)),
+    "a later day": ("approve.plan", lambda body: body.update(until="2099-01-01T00:00:00Z")),
+    "another file": ("declare.part", lambda body: body.update(files=[OTHER])),
+    "a file more": ("declare.part", lambda body: body["files"].append(OTHER)),
+    "other words": ("declare.part", lambda body: body.update(words_sha256=OTHER)),
+    "words of another review": ("review.glass", lambda body: body.update(words_sha256=OTHER)),
+    "its end": ("declare.part", lambda body: body.update(says="end", until=None, files=[])),
+    "another period": ("period.population", about(ends="2099-01-01T00:00:00Z")),
+    "other rows": ("period.population", about(population_sha256=OTHER)),
+    "another snapshot": ("approve.operation", about(snapshots=[OTHER])),
+    "another export": ("review.access", about(export_sha256=OTHER)),
+    "another deviation": ("accept.finding", about(deviation="0" * 8)),
+    "another glass": ("review.glass", about(glass="0" * 32)),
 }
 
 
@@ -140,12 +142,12 @@ def test_what_was_not_signed_is_refused_by_its_number(room: Room, forged: str) -
 
 
 def test_a_key_that_did_not_know_its_user_is_no_second_factor(room: Room) -> None:
-    wrong = room.record("plan.approved", room.signed("plan.approved", flags=PRESENT))
+    wrong = room.record("approve.plan", room.signed("approve.plan", flags=PRESENT))
     assert room.by_file().json["statements"]["refused"] == [wrong]
 
 
 def test_a_key_holds_for_the_time_that_the_verifier_says(room: Room) -> None:
-    room.record("plan.approved", room.signed("plan.approved"))
+    room.record("approve.plan", room.signed("approve.plan"))
     ana = {"ana@x": room.keys["ana@x"].public}
     signers(room.file, ana, options='valid-before="20200101"')
     assert room.by_file().code == 1
@@ -154,7 +156,7 @@ def test_a_key_holds_for_the_time_that_the_verifier_says(room: Room) -> None:
 
 
 def test_who_has_not_signed_makes_no_statement_of_theirs(room: Room) -> None:
-    room.record("attestation", body_of("attestation") | {"by": None})
+    room.record("declare.part", body_of("declare.part") | {"by": None})
     done = room.verified()
     assert (done.code, done.json["statements"]["signed"]) == (0, 0), done
 
@@ -162,17 +164,17 @@ def test_who_has_not_signed_makes_no_statement_of_theirs(room: Room) -> None:
 @pytest.mark.parametrize(
     ("kind", "line", "other"),
     [
-        ("attestation", "evidence-sha256: ", None),
-        ("attestation", "scope: ", "scope: -"),
-        ("attestation", "scope: ", f"scope: {'a' * 64}"),
-        ("access.reviewed", "not-read: ", "not-read: /etc/shadow"),
-        ("access.reviewed", "not-read: ", "\n".join(["not-read: a role"] * 41)),
-        ("deviation.accepted", "code: ", f"code: {'A' * 129}"),
-        ("plan.approved", "digest: ", f"digest: {'x' * 64}"),
+        ("declare.part", "files: ", None),
+        ("declare.part", "scope: ", "scope: -"),
+        ("declare.part", "scope: ", f"scope: {'a' * 64}"),
+        ("review.access", "not-read: ", "not-read: /etc/shadow"),
+        ("review.access", "not-read: ", "\n".join(["not-read: a role"] * 41)),
+        ("accept.finding", "code: ", f"code: {'A' * 129}"),
+        ("approve.plan", "digest: ", f"digest: {'x' * 64}"),
     ],
 )
 def test_a_text_that_ccdr_would_not_write_is_none(kind: str, line: str, other: str | None) -> None:
-    of, _ = SIGNED[kind]
+    of = TABLE[kind]
     text = of.recorded({"plan": "p", **body_of(kind)}).text()
     assert of.read(text).text() == text, "the twin"
     before = next(one for one in text.splitlines() if one.startswith(line))
@@ -183,7 +185,25 @@ def test_a_text_that_ccdr_would_not_write_is_none(kind: str, line: str, other: s
 @given(st.text(max_size=40), st.dictionaries(st.text(max_size=20), st.integers(0, 9), max_size=3))
 def test_no_two_statements_make_the_same_text(host: str, accounts: dict[str, int]) -> None:
     """Also where another hand's record holds line ends: it takes no line that was signed for a value of its own."""
-    of = PeriodSignOff.recorded(body_of("period.signed_off") | {"on": host, "accounts": accounts})
+    body = body_of(SIGN_PERIOD.kind)
+    of = SIGN_PERIOD.recorded(body | {"about": body["about"] | {"on": host, "accounts": accounts}})
     keys = [line.partition(": ")[0] for line in of.text().split("\n")[1:-1]]
     assert keys.count("findings") == 1 and keys.count("accounts") == len(accounts)
-    assert PeriodSignOff.read(of.text()) == of
+    assert SIGN_PERIOD.read(of.text()) == of
+
+
+NEEDED = {"until": "2026-11-24T02:30:00Z", "words_sha256": OTHER, "files": [OTHER]}
+
+
+@pytest.mark.parametrize("kind", TABLE)
+def test_a_record_that_the_table_does_not_have_is_not_written(room: Room, kind: str) -> None:
+    """Nor read: without a signature where it has to have one, without an end, words or a file, or with one too many."""
+    row, body = TABLE[kind], body_of(kind)
+    room.record(kind, body)  # the twin
+    wrong = [{name: None if body[name] and name != "files" else NEEDED[name] * (not body[name])} for name in NEEDED]
+    wrong += [{"says": "approve" if row.says != "approve" else "accept"}]
+    wrong += [{"by": None}] if row.signed else []
+    wrong += [{"requested": None if row.asked else body_of("approve.operation")["requested"]}]
+    for change in wrong:
+        with pytest.raises(ValueError, match="statement"):
+            room.record(kind, body | change)

@@ -84,7 +84,7 @@ def request(
     asked, signature = ask(Wanted(Operation(operation), loaded, about), services, key, span, snapshots, host)
     _write(out.with_name(f"{out.name}.requested"), signature)
     code = write_to_sign(
-        out, asked.text(), asked.NAMESPACE, f"{_carried_out(operation, plan, about or '-')} --approval {out}"
+        out, asked.text(), asked.row.namespace, f"{_carried_out(operation, plan, about or '-')} --approval {out}"
     )
     if not options.json and operation == Operation.PRUNE:
         click.echo(f"  it names {so_many(len(snapshots), 'snapshot')} that would go", err=True)
@@ -132,7 +132,7 @@ def review(
       ccdr approval review outbound --record 412 --found "the disk was full, OPS-77" --key ~/.ssh/id_ed25519
     """
     from ccdr.evidence.acknowledged import words_of
-    from ccdr.evidence.records.statements import GlassReview
+    from ccdr.evidence.records.statements import REVIEW_GLASS
     from ccdr.host.signatures import sign
     from ccdr.jobs.approvals import reviewed, to_be_reviewed, to_review
 
@@ -141,21 +141,21 @@ def review(
     waiting = to_be_reviewed(services, [plan])
     if all(one is None for one in (record, found, key, into, signed)):
         return _list(waiting, plan)
-    if found is None and into is None:
-        raise UsageProblem("--found is missing: what did the review find?", hint='--found "…"')
     one_way(key, into, signed, f"ccdr approval review {plan}")
     if signed is not None:
+        if (record, found) != (None, None):
+            raise UsageProblem("--signed takes neither --record nor --found: both stand in FILE", hint="leave them out")
         text, signature = signed_text(signed)
+    elif found is None:
+        raise UsageProblem("--found is missing: what did the review find?", hint='--found "…"')
     else:
         broken = _one_of(waiting, record, plan)
-        text = to_review(plan, broken, services).text()
+        text = to_review(plan, broken, services, words_of(found, "--found")).text()
         if into is not None:
-            return write_to_sign(
-                into, text, GlassReview.NAMESPACE, f'ccdr approval review {plan} --found "…" --signed {into}'
-            )
+            return write_to_sign(into, text, REVIEW_GLASS.namespace, f"ccdr approval review {plan} --signed {into}")
         assert key is not None
-        signature = sign(text, key, GlassReview.NAMESPACE, services.host)
-    signer = reviewed(loaded, services, text, signature, words_of(found or "", "--found"))
+        signature = sign(text, key, REVIEW_GLASS.namespace, services.host)
+    signer = reviewed(loaded, services, text, signature)
     if options.json:
         print_json({"reviewed": {"plan": plan, "by": signer.name, "key": signer.key}})
     else:

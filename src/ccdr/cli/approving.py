@@ -173,7 +173,7 @@ def approve(plan: str, key: Path | None, into: Path | None, signed: Path | None)
       ccdr plan approve outbound --write outbound.txt     then: ssh-keygen -Y sign -n ccdr-approval -f KEY outbound.txt
       ccdr plan approve outbound --signed outbound.txt    reads outbound.txt.sig, too
     """
-    from ccdr.evidence.records.statements import PlanApproval
+    from ccdr.evidence.records.statements import APPROVE_PLAN
     from ccdr.host.signatures import sign
     from ccdr.jobs.approvals import approve as record
     from ccdr.jobs.approvals import to_approve
@@ -188,9 +188,9 @@ def approve(plan: str, key: Path | None, into: Path | None, signed: Path | None)
         return _tell(record(loaded, services, *signed_text(signed)))
     text = to_approve(loaded, services).text()
     if into is not None:
-        return write_to_sign(into, text, PlanApproval.NAMESPACE, f"ccdr plan approve {plan} --signed {into}")
+        return write_to_sign(into, text, APPROVE_PLAN.namespace, f"ccdr plan approve {plan} --signed {into}")
     assert key is not None
-    return _tell(record(loaded, services, text, sign(text, key, PlanApproval.NAMESPACE, services.host)))
+    return _tell(record(loaded, services, text, sign(text, key, APPROVE_PLAN.namespace, services.host)))
 
 
 def _preview(shown: ToBeApproved) -> Exit:

@@ -17,7 +17,7 @@ from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import rfc3339
 
 if TYPE_CHECKING:
-    from ccdr.evidence.records.statements import Declaration
+    from ccdr.evidence.records.statements import MeasurePart, Statement
     from ccdr.jobs.attesting import Attested
     from ccdr.jobs.services import Services
 
@@ -93,12 +93,12 @@ def attest(stated: _Stated, signing: _Signing, listing: bool, ending: bool) -> E
     if signing.into is not None or signing.key is not None:
         one_way(signing.key, signing.into, None, f"ccdr attest {item}")
     if signing.into is not None:
-        return write_to_sign(signing.into, given.text(), given.NAMESPACE, f"ccdr attest --signed {signing.into}")
-    signature = sign(given.text(), signing.key, given.NAMESPACE, services.host) if signing.key is not None else None
+        return write_to_sign(signing.into, given.text(), given.row.namespace, f"ccdr attest --signed {signing.into}")
+    signature = sign(given.text(), signing.key, given.row.namespace, services.host) if signing.key is not None else None
     return _tell(record(given, services, signature, signers), "attested")
 
 
-def _given(item: str, scope: str | None, stated: _Stated, services: Services) -> Declaration:
+def _given(item: str, scope: str | None, stated: _Stated, services: Services) -> Statement[MeasurePart]:
     from ccdr.evidence.acknowledged import words_of
     from ccdr.evidence.attested import ATTESTABLE, until_of
     from ccdr.jobs.attesting import to_attest
@@ -115,14 +115,14 @@ def _given(item: str, scope: str | None, stated: _Stated, services: Services) ->
 
 
 def _signed_elsewhere(stated: _Stated, signing: _Signing, services: Services, signers: Path) -> Exit:
-    from ccdr.evidence.records.statements import Declaration
+    from ccdr.evidence.records.statements import DECLARE_PART
     from ccdr.jobs.attesting import attest as record
 
     assert signing.signed is not None
     if stated.item is not None or not stated.empty or signing.key is not None or signing.into is not None:
         raise UsageProblem("--signed takes nothing else: all of it stands in FILE", hint="ccdr attest --signed FILE")
     text, signature = signed_text(signing.signed)
-    return _tell(record(Declaration.read(text), services, signature, signers), "attested")
+    return _tell(record(DECLARE_PART.read(text), services, signature, signers), "attested")
 
 
 def _end(item: str, scope: str | None, stated: _Stated, services: Services) -> Exit:

@@ -21,7 +21,7 @@ from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import rfc3339
 
 if TYPE_CHECKING:
-    from ccdr.evidence.records.statements import PeriodSignOff
+    from ccdr.evidence.records.statements import PeriodPopulation, Statement
     from ccdr.jobs.services import Services
     from ccdr.telling.report import Period, Report
 
@@ -101,15 +101,16 @@ def sign_off(asked: _Asked, signing: _Signing, listing: bool) -> Exit:
         return _signed_elsewhere(asked, signing, services)
     made = _report(asked.period(services), asked.plan, services, signing)
     given = to_sign_off(made, services)
-    command = shlex.join(["ccdr", "sign-off", "--from", rfc3339(given.begins), "--to", rfc3339(given.ends)])
-    command += "".join(f" --plan {shlex.quote(name)}" for name in given.plans)
+    of = given.about
+    command = shlex.join(["ccdr", "sign-off", "--from", rfc3339(of.begins), "--to", rfc3339(of.ends)])
+    command += "".join(f" --plan {shlex.quote(name)}" for name in of.plans)
     if signing.key is None and signing.into is None:
         return _shown(given, command)
     one_way(signing.key, signing.into, None, command)
     if signing.into is not None:
-        return write_to_sign(signing.into, given.text(), given.NAMESPACE, f"ccdr sign-off --signed {signing.into}")
+        return write_to_sign(signing.into, given.text(), given.row.namespace, f"ccdr sign-off --signed {signing.into}")
     assert signing.key is not None
-    return _record(given, made, services, sign(given.text(), signing.key, given.NAMESPACE, services.host), signing)
+    return _record(given, made, services, sign(given.text(), signing.key, given.row.namespace, services.host), signing)
 
 
 def _report(
@@ -135,7 +136,7 @@ def _report(
     )
 
 
-def _shown(given: PeriodSignOff, command: str) -> Exit:
+def _shown(given: Statement[PeriodPopulation], command: str) -> Exit:
     steps = [f"{command} --key KEY", f"{command} --write FILE"]
     if settings().json:
         print_json({"would_sign": given.text(), "next": steps})
@@ -146,46 +147,51 @@ def _shown(given: PeriodSignOff, command: str) -> Exit:
 
 
 def _signed_elsewhere(asked: _Asked, signing: _Signing, services: Services) -> Exit:
-    from ccdr.evidence.records.statements import PeriodSignOff
+    from ccdr.evidence.records.statements import SIGN_PERIOD
     from ccdr.telling.report.period import past_period
 
     assert signing.signed is not None
     if not asked.empty or signing.key is not None or signing.into is not None:
         raise UsageProblem("--signed takes nothing else: all of it stands in FILE", hint="ccdr sign-off --signed FILE")
     text, signature = signed_text(signing.signed)
-    given = PeriodSignOff.read(text)
-    made = _report(past_period(given.begins, given.ends), given.plans, services, signing)
+    given = SIGN_PERIOD.read(text)
+    of = given.about
+    made = _report(past_period(of.begins, of.ends), of.plans, services, signing)
     return _record(given, made, services, signature, signing)
 
 
-def _record(given: PeriodSignOff, made: Report, services: Services, signature: str, signing: _Signing) -> Exit:
+def _record(
+    given: Statement[PeriodPopulation], made: Report, services: Services, signature: str, signing: _Signing
+) -> Exit:
     from ccdr.evidence.sign_offs import told_of_not_known
     from ccdr.telling.signing_off import sign_off as record
 
     seq, signer = record(given, made, services, signature, signing.file)
-    again = _report(made.period, given.plans, services, signing, whole=False)
-    (done,) = (one for one in again.sign_offs if one.record == seq and one.given == given)
+    again = _report(made.period, given.about.plans, services, signing, whole=False)
+    (done,) = (one for one in again.sign_offs if one.record == seq and one.given == given.about)
     if settings().json:
         print_json({"signed_off": done.as_json()})
         return Exit.OK
-    click.echo(f"signed off  {done.about}: {given.rows} rows, by {signer}; record {seq}")
-    if told := told_of_not_known(given):
+    click.echo(f"signed off  {done.about}: {given.about.rows} rows, by {signer}; record {seq}")
+    if told := told_of_not_known(given.about):
         click.echo(f"  {told}")
     return Exit.OK
 
 
 def _list(services: Services, signing: _Signing) -> Exit:
     """What signs nothing off is a finding, until the same was signed again."""
-    from ccdr.evidence.records.statements import PeriodSignOff
+    from ccdr.evidence.records.statements import SIGN_PERIOD, STATEMENT, PeriodPopulation, kind_of
     from ccdr.evidence.sign_offs import SIGNED_OFF
     from ccdr.telling.report.period import past_period
     from ccdr.telling.report.sign_offs import findings_of
 
-    there = list[PeriodSignOff]()
+    there = list[PeriodPopulation]()
     ledgers = [services.ledger, *(chain.reader for chain in services.population().chains if chain.ours)]
-    for record in (record for ledger in ledgers for record in ledger.newest(SIGNED_OFF)):
+    for record in (record for ledger in ledgers for record in ledger.newest(STATEMENT)):
+        if kind_of(record) != SIGNED_OFF:
+            continue
         with suppress(UsageProblem):  # the verification tells of what is none
-            there.append(PeriodSignOff.recorded(record))
+            there.append(SIGN_PERIOD.recorded(record).about)
     made = None
     if there:
         period = past_period(min(one.begins for one in there), max(one.ends for one in there))

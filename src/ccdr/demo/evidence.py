@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ccdr.demo.switchboard import CALLER, NOBODY
 from ccdr.evidence.approvals import Operation
-from ccdr.evidence.records.statements import PlanApproval
+from ccdr.evidence.records.statements import APPROVE_PLAN
 from ccdr.host.processes import Host
 from ccdr.host.signatures import sign, trusted_signers
 from ccdr.jobs.approvals import NOTHING, Given, Wanted, approve, request, to_approve
@@ -78,8 +78,8 @@ def approved(loaded: LoadedPlan, own: Services, by: Approver | None) -> None:
     signature = None
     if by is not None:
         text = to_approve(loaded, own).text()
-        approve(loaded, own, text, sign(text, by.key, PlanApproval.NAMESPACE, own.host))
-        signature = sign(given.text(), by.key, given.NAMESPACE, own.host)
+        approve(loaded, own, text, sign(text, by.key, APPROVE_PLAN.namespace, own.host))
+        signature = sign(given.text(), by.key, given.row.namespace, own.host)
     attest(given, own, signature, by.signers if by is not None else Path("/nonexistent"))
 
 
@@ -95,7 +95,7 @@ def erased(loaded: LoadedPlan, own: Services, planted: datetime, by: Approver | 
 
 def _given(wanted: Wanted, own: Services, by: Approver) -> Given:
     asked, requested = request(wanted, own, by.requester, HOUR, ())
-    return Given(asked.text(), requested, sign(asked.text(), by.key, asked.NAMESPACE, own.host))
+    return Given(asked.text(), requested, sign(asked.text(), by.key, asked.row.namespace, own.host))
 
 
 def looked_after(loaded: LoadedPlan, own: Services, progress: Progress) -> Iterator[str]:

@@ -32,11 +32,11 @@ class Review:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Review:
-        by, at = record.get("by") or {}, utc(record["time"])
-        until = min(utc(record["valid_until"]), utc(record["exported"]) + HOLDS, at + HOLDS)  # whoever wrote it
-        name, counts = str(by.get("name") or record["actor"]), (int(record["entries"]), int(record["unread"]))
-        seen = tuple(map(str, record.get("not_read") or ())), record.get("elsewhere_sha256") is not None
-        return cls(at, until, name, by.get("key"), *counts, record["result"] == IN_ORDER, number_of(record), *seen)
+        by, at, of = record.get("by") or {}, utc(record["time"]), record["about"]
+        until = min(utc(record["until"]), utc(of["exported"]) + HOLDS, at + HOLDS)  # whoever wrote it
+        name, counts = str(by.get("name") or record["actor"]), (int(of["entries"]), int(of["unread"]))
+        seen = tuple(map(str, of.get("not_read") or ())), of.get("elsewhere_sha256") is not None
+        return cls(at, until, name, by.get("key"), *counts, of["result"] == IN_ORDER, number_of(record), *seen)
 
     @property
     def unseen(self) -> bool:

@@ -7,7 +7,9 @@ import secrets
 from datetime import timedelta
 from enum import StrEnum
 
-PLAN_APPROVED = "plan.approved"  # the record's kind
+from ccdr.evidence.records.statements import APPROVE_OPERATION, APPROVE_PLAN, REVIEW_GLASS
+
+PLAN_APPROVED = APPROVE_PLAN.kind
 AHEAD = timedelta(minutes=5)  # that the clock of who wrote a text may be
 WORD = re.compile(r"[A-Za-z0-9_.+:-]{1,128}")
 
@@ -17,8 +19,8 @@ def nonce() -> str:
     return secrets.token_hex(16)
 
 
-APPROVAL_USED, APPROVAL_REFUSED = "approval.used", "approval.refused"  # kinds of records
-GLASS_BROKEN, GLASS_REVIEWED = "approval.glass", "approval.reviewed"
+APPROVAL_USED, APPROVAL_REFUSED = APPROVE_OPERATION.kind, "approval.refused"
+GLASS_BROKEN, GLASS_REVIEWED = "approval.glass", REVIEW_GLASS.kind
 LONGEST = timedelta(days=7)  # that a request may wait: what it names changes meanwhile
 MOST_NONCES = 1000  # of a plan, the newest: those of requests that may still be carried out are among them
 

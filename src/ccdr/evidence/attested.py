@@ -13,14 +13,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.approvals import AHEAD
+from ccdr.evidence.records.statements import DECLARE_PART, END_PART, kind_of
 from ccdr.evidence.until import refuse_past
 from ccdr.evidence.until import until_of as moment_of
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import number_of, rfc3339, to_the_second, utc
 
-ATTESTATION = "attestation"  # the record's kind
-MADE, ENDED = "made", "ended"  # what it did
+ATTESTATION, ENDED = DECLARE_PART.kind, END_PART.kind
 TOLD_BEFORE = timedelta(days=30)
 SCOPE = re.compile(r"[A-Za-z0-9_.+-]{1,63}")
 _YEAR = timedelta(days=366)
@@ -84,20 +84,20 @@ class Attestation:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Attestation:
-        by, known = record.get("by") or {}, ATTESTABLE.get(str(record["item"]))
-        at, until = utc(record["time"]), utc(record["valid_until"])
+        by, of = record.get("by") or {}, record["about"]
+        known, at, until = ATTESTABLE.get(str(of["item"])), utc(record["time"]), utc(record["until"])
         if known is not None:
             until = min(until, at + known.longest)  # whoever wrote it
         return cls(
-            str(record["item"]),
-            record.get("scope"),
+            str(of["item"]),
+            of.get("scope"),
             at,
             until,
             str(by.get("name") or record["actor"]),
             by.get("key"),
             by.get("user_verified"),
-            str(record["statement_sha256"]),
-            str(record["evidence_sha256"]),
+            str(record["words_sha256"]),
+            str(record["files"][0]),
             number_of(record),
         )
 
@@ -117,15 +117,15 @@ class Attestation:
         return "valid" if self.holds(now) else "STALE"
 
 
-def key_of(record: Mapping[str, Any]) -> str:
-    """By which a later one takes its place."""
-    return f"{record['item']} {record.get('scope') or ''}"
+def key_of(part: Mapping[str, Any]) -> str:
+    """By which a later one of the same part takes its place."""
+    return f"{part['item']} {part.get('scope') or ''}"
 
 
 def standing(newest: Mapping[str, Mapping[str, Any]]) -> list[Attestation]:
     """Those that nobody has ended, stale ones among them; `newest` are the newest records of each, as history has
     them."""
-    return [Attestation.of(record) for _, record in sorted(newest.items()) if record["act"] == MADE]
+    return [Attestation.of(record) for _, record in sorted(newest.items()) if kind_of(record) == ATTESTATION]
 
 
 def judge(newest: Mapping[str, Mapping[str, Any]], now: datetime) -> Iterator[Problem]:

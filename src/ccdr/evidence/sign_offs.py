@@ -6,20 +6,20 @@ says what it comes to: a person reads it before they sign. Whoever has the same 
 
 from __future__ import annotations
 
-from ccdr.evidence.records.statements import PeriodSignOff
+from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation
 
-SIGNED_OFF = "period.signed_off"  # the record's kind
+SIGNED_OFF = SIGN_PERIOD.kind
 ROOT = "root"
 UNREADABLE = "(not a name)"  # another hand's record may hold anything, and this goes into what somebody signs
 MOST = 1000  # accounts, plans or ledgers that one text names
 
 
-def not_known(given: PeriodSignOff) -> int:
+def not_known(given: PeriodPopulation) -> int:
     """How many tests were begun by a command of an account that says nothing of a person."""
     return sum(count for name, count in given.accounts.items() if not names_somebody(name))
 
 
-def told_of_not_known(given: PeriodSignOff) -> str:
+def told_of_not_known(given: PeriodPopulation) -> str:
     """The same for people; empty where each names somebody."""
     if not (many := not_known(given)):
         return ""

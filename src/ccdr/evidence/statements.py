@@ -13,21 +13,9 @@ from typing import Any
 
 import msgspec
 
-from ccdr.evidence import approvals, attested, sign_offs
-from ccdr.evidence.deviations.values import ACCEPTED
-from ccdr.evidence.history.kinds import ACCESS_REVIEWED
 from ccdr.evidence.ledger.places import extent_of, lines
-from ccdr.evidence.records import Unread, decode
-from ccdr.evidence.records.statements import (
-    AccessReview,
-    ApprovalRequest,
-    Declaration,
-    GlassReview,
-    PeriodSignOff,
-    PlanApproval,
-    RiskAcceptance,
-    Statement,
-)
+from ccdr.evidence.records import decode
+from ccdr.evidence.records.statements import TABLE, StatementRecord, kind_of
 from ccdr.evidence.verdicts import Record
 
 SIGNATURE = b"-----BEGIN SSH SIGNATURE-----"  # a line without it is of no signed record
@@ -42,25 +30,12 @@ class Signed:
     by: Mapping[str, Any]
 
 
-SIGNED: Mapping[str, tuple[type[Statement], Mapping[str, str]]] = {
-    approvals.PLAN_APPROVED: (PlanApproval, {"by": PlanApproval.NAMESPACE}),
-    approvals.APPROVAL_USED: (
-        ApprovalRequest,
-        {"requested": ApprovalRequest.REQUESTED, "approved": ApprovalRequest.NAMESPACE},
-    ),
-    approvals.GLASS_REVIEWED: (GlassReview, {"by": GlassReview.NAMESPACE}),
-    attested.ATTESTATION: (Declaration, {"by": Declaration.NAMESPACE}),
-    ACCESS_REVIEWED: (AccessReview, {"by": AccessReview.NAMESPACE}),
-    ACCEPTED: (RiskAcceptance, {"by": RiskAcceptance.NAMESPACE}),
-    sign_offs.SIGNED_OFF: (PeriodSignOff, {"by": PeriodSignOff.NAMESPACE}),
-}
-
-
 def signatures_of(record: Record) -> list[Signed]:
-    """Those of a record of such a kind, none where nobody has signed it."""
-    of, by = SIGNED[record["kind"]]
-    there = {name: namespace for name, namespace in by.items() if record.get(name)}
-    text = of.recorded(record).text() if there else ""
+    """Those of a statement's record, none where nobody has signed it."""
+    row = TABLE[kind_of(record)]
+    by = {"requested": row.asked, "by": row.namespace}
+    there = {name: namespace for name, namespace in by.items() if namespace and record.get(name)}
+    text = row.recorded(record).text() if there else ""
     return [Signed(text, namespace, record[name]) for name, namespace in there.items()]
 
 
@@ -78,7 +53,7 @@ def signed_record(line: bytes) -> Record | None:
         record = decode(line)
     except ValueError:
         return None
-    if isinstance(record, Unread) or record.kind not in SIGNED:
+    if not isinstance(record, StatementRecord):
         return None
     whole: Record = msgspec.to_builtins(record)
     return whole

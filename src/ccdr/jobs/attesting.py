@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import file_digest
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from ccdr.evidence.approvals import AHEAD, nonce
 from ccdr.evidence.attested import (
     ATTESTABLE,
     ATTESTATION,
-    ENDED,
-    MADE,
     Attestation,
     key_of,
     refuse_until,
@@ -21,12 +21,11 @@ from ccdr.evidence.attested import (
 )
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.payloads import keep_payload, payload
-from ccdr.evidence.records.statements import Declaration
-from ccdr.host.signatures import Signer, trusted_signers, verify
-from ccdr.host.who import who
+from ccdr.evidence.records.statements import DECLARE_PART, MeasurePart, Says, Statement, kind_of
+from ccdr.host.signatures import trusted_signers, verify
 from ccdr.jobs.approvals.plans import signed_by
-from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
+from ccdr.jobs.statement_records import record_statement, refuse_ahead
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339, utc
 
@@ -66,66 +65,58 @@ def attested(services: Services) -> list[Attested]:
 
 def to_attest(
     item: str, scope: str | None, statement: str, evidence: Path, until: datetime, services: Services
-) -> Declaration:
+) -> Statement[MeasurePart]:
     """What is to be signed or recorded: the words are kept from now on. UsageProblem where the evidence cannot be
     read."""
-    digest, now = _digest_of(evidence), services.clock.now()
-    return Declaration(
-        item=item,  # type: ignore[arg-type]  # the CLI knows those that there are
-        scope=scope,
-        statement_sha256=keep_payload(services.state, statement),
-        evidence_sha256=digest,
-        valid_until=until,
-        made=now,
-        nonce=nonce(),
-    )
+    return _stated("declare", item, scope, statement, services, until=until, files=(_digest_of(evidence),))
+
+
+def _stated(
+    says: Says, item: str, scope: str | None, words: str, services: Services, **more: Any
+) -> Statement[MeasurePart]:
+    part, kept = msgspec.convert({"item": item, "scope": scope}, MeasurePart), keep_payload(services.state, words)
+    return Statement(says=says, about=part, words_sha256=kept, made=services.clock.now(), nonce=nonce(), **more)
 
 
 def attest(
-    given: Declaration, services: Services, signature: str | None, signers: Path, signed: str | None = None
+    given: Statement[MeasurePart], services: Services, signature: str | None, signers: Path, signed: str | None = None
 ) -> Attested:
     """Record it; `signed` is the text of the signature where that was made elsewhere. UsageProblem where it was not
     signed by who may, or holds for too long: then nothing is recorded."""
     now = services.clock.now()
-    if given.made > now + AHEAD:
-        raise UsageProblem(f"it was written at {rfc3339(given.made)}, which is ahead of this host's clock")
-    refuse_until(given.valid_until, given.item, min(given.made, now))
-    refuse_until(given.valid_until, given.item, now)
+    refuse_ahead(given, now)
+    for when in (min(given.made, now), now):
+        refuse_until(given.expiry, given.about.item, when)
     _refuse_replayed(given, services)
     by = None
     if signature is not None:
         text = signed if signed is not None else given.text()
         by = signed_by(
-            verify(text, signature, trusted_signers(signers), Declaration.NAMESPACE, services.host), signature
+            verify(text, signature, trusted_signers(signers), DECLARE_PART.namespace, services.host), signature
         )
-    body = {
-        **given.body(),
-        "act": MADE,
-        "by": by,
-        "who": who().body(),
-    }
-    return _recorded(services, body)
+    seq = record_statement(given, services, by)
+    return next(one for one in attested(services) if one.attestation.seq == seq)
 
 
-def _refuse_replayed(given: Declaration, services: Services) -> None:
+def _refuse_replayed(given: Statement[MeasurePart], services: Services) -> None:
     """What was signed once, and has been ended or attested anew since, does not hold again by the same signature; nor
     does the report of what happened once hold for longer than was said of it."""
     known = services.histories().get((None, None), AssetHistory()).attested
-    newest = known.get(key_of({"item": given.item, "scope": given.scope}))
+    item, newest = given.about.item, known.get(key_of(msgspec.to_builtins(given.about)))
     if newest is None:
         return
-    same = newest["act"] == MADE and newest["evidence_sha256"] == given.evidence_sha256
-    if ATTESTABLE[given.item].happened and same and given.valid_until > utc(newest["valid_until"]):
+    same = kind_of(newest) == ATTESTATION and tuple(newest["files"]) == given.files
+    if ATTESTABLE[item].happened and same and given.expiry > utc(newest["until"]):
         raise UsageProblem(
-            f"this evidence was attested already (record {newest['seq']}), until {newest['valid_until']}: it shows no "
-            f"newer {given.item}",
+            f"this evidence was attested already (record {newest['seq']}), until {newest['until']}: it shows no "
+            f"newer {item}",
             hint="give the report of the newer one; or --until that day at most",
         )
     if utc(newest["made"]) > services.clock.now() + AHEAD:  # by a clock that was wrong
         return
     if given.made <= utc(newest["made"]):
         raise UsageProblem(
-            f"this was written before what is recorded of {given.item} (record {newest['seq']}), or is that itself",
+            f"this was written before what is recorded of {item} (record {newest['seq']}), or is that itself",
             hint="write it anew with --write, and have that signed",
         )
 
@@ -136,35 +127,9 @@ def end(item: str, scope: str | None, why: str, services: Services) -> Attested:
     if not there:
         named = f"{item} of {scope}" if scope else item
         raise UsageProblem(f"there is no attestation {named}", hint="`ccdr attest --list` shows those that there are")
-    now, one = services.clock.now(), there[0].attestation
-    body = {
-        "act": ENDED,
-        "item": item,
-        "scope": scope,
-        "statement_sha256": keep_payload(services.state, why),
-        "valid_until": rfc3339(now),
-        "made": rfc3339(now),
-        "nonce": nonce(),
-        "who": who().body(),
-    }
-    services.ledger.append(ATTESTATION, plan=None, asset=None, run=None, body=body)
-    wake(services)
-    return Attested(replace(one, valid_until=now), why, "ended")
-
-
-def _recorded(services: Services, body: Mapping[str, object]) -> Attested:
-    seq = services.ledger.append(ATTESTATION, plan=None, asset=None, run=None, body=body).seq
-    wake(services)
-    return next(one for one in attested(services) if one.attestation.seq == seq)
-
-
-def holds(record: dict[str, object], signers: Path, services: Services) -> Signer | None:
-    """Ask again whether a record's signature is one; None where nobody signed it. SignatureRefused where it is not."""
-    by = record.get("by")
-    if not isinstance(by, dict):
-        return None
-    text = Declaration.recorded(record).text()
-    return verify(text, str(by["signature"]), trusted_signers(signers), Declaration.NAMESPACE, services.host)
+    ended = _stated("end", item, scope, why, services)
+    record_statement(ended, services)
+    return Attested(replace(there[0].attestation, valid_until=ended.made), why, "ended")
 
 
 def _digest_of(path: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ccdr.evidence import attested
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED
+from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.statements import signatures_of
 from ccdr.evidence.verdicts import Record
 from ccdr.host.signatures import SignatureRefused, names_of, trusted_signers
@@ -38,7 +39,7 @@ def attestations_again(loaded: LoadedPlan, services: Services) -> dict[str, str]
     if loaded.plan.approval is None:
         return {}
     newest = services.histories().get((None, None), AssetHistory()).attested
-    signed = [one for one in newest.values() if one["act"] == attested.MADE and one.get("by")]
+    signed = [one for one in newest.values() if kind_of(one) == attested.ATTESTATION and one.get("by")]
     places = dict.fromkeys((loaded.plan.approval.signers, SIGNERS))
     return {str(one["seq"]): _again(one, places, services) for one in signed}
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ccdr.evidence.checkpoints.found import Finding
+from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.statements import Signed, signatures_of
 from ccdr.evidence.verdicts import Record
 from ccdr.host.processes import Host
@@ -61,9 +62,9 @@ def verified_by(records: Iterable[Record], signers: str | None) -> Statements:
             names = [signer_of(one, record, signers, host).name for one in signatures_of(record)]
         except SignatureRefused as why:
             number = number_of(record)
-            refused.append(Finding(REFUSED, f"record {number}, {record['kind']}: {why}", number))
+            refused.append(Finding(REFUSED, f"record {number}, {kind_of(record)}: {why}", number))
         else:
-            held.update((record["kind"], name) for name in names)
+            held.update((kind_of(record), name) for name in names)
     return Statements(len(of), held, tuple(refused))
 
 

@@ -14,9 +14,10 @@ from ccdr.evidence.log_standing import LogStanding, read_standing
 from ccdr.host.state import State
 from ccdr.host.state_files import StateFile, state_or_none, write_state
 from ccdr.model.errors import CcdrError
+from ccdr.model.finding import Finding
 from ccdr.model.instant import Instant
 
-Calm = tuple[str | None, str | None, tuple[str, ...], int | None, Instant | None]
+Calm = tuple[str | None, str | None, tuple[Finding, ...], int | None, Instant | None]
 LONGEST = 3600.0  # seconds; what is told of objectives and metrics is never older
 
 

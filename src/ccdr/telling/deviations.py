@@ -88,7 +88,7 @@ class Told:
         kinds = (("assigned", one.assigned), ("cause", one.cause), ("action", one.action), ("note", one.notes))
         every = [(said, what) for what, each in kinds for said in each]
         every += [
-            (Said(a.number, a.at, str(a.record.get("actor") or ""), str(a.record["reason_sha256"])), "accepted")
+            (Said(a.number, a.at, str(a.record.get("actor") or ""), str(a.record["words_sha256"])), "accepted")
             for a in one.accepted
         ]
         return sorted(every, key=lambda pair: pair[0].record)

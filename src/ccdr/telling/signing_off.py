@@ -9,14 +9,14 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ccdr.evidence.approvals import AHEAD, WORD, nonce
-from ccdr.evidence.records.statements import PeriodSignOff, SignedWith
-from ccdr.evidence.sign_offs import ROOT, SIGNED_OFF, names_somebody, person
+from ccdr.evidence.approvals import WORD, nonce
+from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation, SignedWith, Statement
+from ccdr.evidence.sign_offs import ROOT, names_somebody, person
 from ccdr.host.signatures import SignatureRefused, Signer, key_of, names_of, trusted_signers, verify
-from ccdr.host.who import who
 from ccdr.jobs.approvals.plans import signed_by
 from ccdr.jobs.own_keys import SSH, account_of, host_key
 from ccdr.jobs.services import Services
+from ccdr.jobs.statement_records import record_statement, refuse_ahead
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339, so_many
 from ccdr.telling.report.build import Report
@@ -26,10 +26,10 @@ from ccdr.telling.report.runs import MISSED, RUNBOOK, RUNNING
 from ccdr.telling.report.sign_offs import PAGE
 
 # What is as of when the text was written, and not of the period.
-_OF_THE_TEXT = ("records", "head", "problems", "ccdr", "made", "nonce")
+_OF_THE_TEXT = ("records", "head", "problems", "ccdr")
 
 
-def to_sign_off(report: Report, services: Services) -> PeriodSignOff:
+def to_sign_off(report: Report, services: Services) -> Statement[PeriodPopulation]:
     """What is to be signed. UsageProblem where the period has not ended, where something of it has not, where there is
     nothing, or where the ledger does not verify."""
     verified, period = report.ledger.verification, report.period
@@ -68,7 +68,7 @@ def to_sign_off(report: Report, services: Services) -> PeriodSignOff:
     tests, accounts = tests_by_command(report.runs, services.ledger.host)
     there = [finding for asset in report.assets for finding in asset.findings]
     there += [finding for plan in report.plans for finding in plan.findings]
-    return PeriodSignOff(
+    of = PeriodPopulation(
         ledger=ledger,
         on=services.ledger.host,
         begins=period.start,
@@ -94,13 +94,12 @@ def to_sign_off(report: Report, services: Services) -> PeriodSignOff:
         head=verified.head,
         problems=len(report.ledger.problems),
         ccdr=report.version,
-        made=services.clock.now().replace(microsecond=0),
-        nonce=nonce(),
     )
+    return Statement(says="period", about=of, made=services.clock.now().replace(microsecond=0), nonce=nonce())
 
 
 def sign_off(
-    given: PeriodSignOff,
+    given: Statement[PeriodPopulation],
     report: Report,
     services: Services,
     signature: str,
@@ -112,13 +111,13 @@ def sign_off(
     UsageProblem where the text is not of what there is now, or was not signed by who may: then nothing is recorded."""
     now = to_sign_off(report, services)
     _refuse_other(given, now, services)
-    if any(one.given.nonce == given.nonce for one in report.sign_offs):
+    if any(one.nonce == given.nonce for one in report.sign_offs):
         raise UsageProblem(
             "this text is recorded already, with its signature",
             hint="`ccdr sign-off --list` shows it; another person signs a text of their own: --write FILE",
         )
     there = trusted_signers(signers)
-    signer = verify(given.text(), signature, there, PeriodSignOff.NAMESPACE, services.host)
+    signer = verify(given.text(), signature, there, SIGN_PERIOD.namespace, services.host)
     key = key_of(signature)
     if (place := host_key(signer.key, services, ssh)) is not None:
         raise SignatureRefused(
@@ -127,38 +126,32 @@ def sign_off(
             hint=f"a person signs by a key of their own, best a security key: {PAGE}, Who may sign",
         )
     _refuse_tester(given, signer, (signer.name, *names_of(signature, there)), key)
-    body = {
-        **given.body(),
-        "by": signed_by(signer, signature),
-        "signers_sha256": sha256(there.encode()).hexdigest(),
-        "who": who().body(),
-    }
-    return services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body=body).seq, signer
+    digest = sha256(there.encode()).hexdigest()
+    return record_statement(given, services, signed_by(signer, signature), signers_sha256=digest), signer
 
 
-def _refuse_other(given: PeriodSignOff, now: PeriodSignOff, services: Services) -> None:
+def _refuse_other(given: Statement[PeriodPopulation], now: Statement[PeriodPopulation], services: Services) -> None:
     """What somebody signs is what this host says of the period, word for word."""
-    same = {name: getattr(now, name) for name in _OF_THE_TEXT}
-    if replace(given, **same) != now:
+    of, same = given.about, {name: getattr(now.about, name) for name in _OF_THE_TEXT}
+    if replace(of, **same) != now.about:
         raise UsageProblem(
             "this text is not what this ledger says of the period now: records of it were added or found since, or the "
             "text is of another host",
             hint="write it anew with --write, and have that signed",
         )
-    if given.made > services.clock.now() + AHEAD:
-        raise UsageProblem(f"it was written at {rfc3339(given.made)}, which is ahead of this host's clock")
-    if given.made < given.ends:
+    refuse_ahead(given, services.clock.now())
+    if given.made < of.ends:
         raise UsageProblem(f"it was written at {rfc3339(given.made)}, before its period ended", hint="write it anew")
-    if services.ledger.hash_of(given.records) != given.head:
+    if services.ledger.hash_of(of.records) != of.head:
         raise UsageProblem(
-            f"record {given.records} of this ledger is not the one that the text names: it is of another ledger",
+            f"record {of.records} of this ledger is not the one that the text names: it is of another ledger",
             hint="write it anew with --write; `ccdr ledger verify` says whether this ledger holds",
         )
 
 
-def _refuse_tester(given: PeriodSignOff, signer: Signer, names: Collection[str], key: str) -> None:
+def _refuse_tester(given: Statement[PeriodPopulation], signer: Signer, names: Collection[str], key: str) -> None:
     """Whoever ran a test of the period by hand does not sign it off."""
-    accounts = list(given.accounts)
+    accounts = list(given.about.accounts)
     persons = {person(name) for name in names}
     by_name = next((name for name in accounts if person(name) in persons), None)
     by_key = by_name or account_of(key, [name for name in accounts if names_somebody(name)])

@@ -19,10 +19,12 @@ from tests.support.signed import NAMESPACE, SecurityKey, key, signed, signers
 from ccdr.evidence.acknowledged import exit_of
 from ccdr.evidence.attested import ATTESTABLE, judge
 from ccdr.evidence.records.schema import schema_of
-from ccdr.evidence.records.statements import Declaration
+from ccdr.evidence.records.statements import DECLARE_PART
+from ccdr.evidence.statements import signatures_of
 from ccdr.host.clock import SystemClock
 from ccdr.host.signatures import SignatureRefused
-from ccdr.jobs.attesting import attest, holds
+from ccdr.jobs.attesting import attest
+from ccdr.jobs.statements import signer_of
 from ccdr.model.errors import UsageProblem
 from ccdr.run.ending import end_run
 from ccdr.run.tasks import RunResult
@@ -73,14 +75,14 @@ def test_what_is_attested_holds_until_its_day_and_is_told_a_month_before(room: R
 def test_an_empty_file_is_no_evidence(room: Room) -> None:
     room.evidence.write_bytes(b"")
     refused = room.attest("--key", str(room.ana))
-    assert refused.code == 2 and "is empty" in refused.json["error"] and not room.site.records("attestation")
+    assert refused.code == 2 and "is empty" in refused.json["error"] and not room.site.records("declare.part")
     room.evidence.write_bytes(b"%PDF")
     assert room.attest("--key", str(room.ana)).code == 0
 
 
 def test_only_what_is_stale_is_a_finding(room: Room) -> None:
     room.attest()
-    (record,) = room.site.records("attestation")
+    (record,) = room.site.records("declare.part")
     newest = {"x": record}
     ends, stale = (list(judge(newest, SystemClock().now() + timedelta(days=days))) for days in (340, 370))
     assert exit_of(ends) == 0 and exit_of(stale) == 1 and "STALE" in stale[0].text
@@ -183,7 +185,7 @@ def test_what_is_not_as_it_should_be_attests_nothing(room: Room, how: str) -> No
         until = {"too long": "367d", "past": "2020-01-01"}.get(how, "30d")
         done = room.attest(until=until, item="no-such-thing" if how == "no item" else "siem")
     assert (done.code == 2 and done.json["hint"] is not None) or how == "no evidence", done
-    assert done.code == 2 and room.site.records("attestation") == []
+    assert done.code == 2 and room.site.records("declare.part") == []
 
 
 @pytest.mark.parametrize(("item", "until"), [("host-patching", "31d"), ("joiners-leavers", "92d"), ("siem", "366d")])
@@ -198,12 +200,12 @@ def test_what_is_suggested_would_be_taken(room: Room, item: str, until: str, wor
 
 def test_a_record_alone_has_signed_nothing(room: Room) -> None:
     room.attest("--key", str(room.ana))
-    (record,) = room.site.records("attestation")
-    services = room.site.services()
-    signer = holds(record, room.signers, services)
-    assert signer is not None and signer.name == "ana@x"
+    (record,) = room.site.records("declare.part")
+    (made,), who_may, host = signatures_of(record), room.signers.read_text(), room.site.services().host
+    assert signer_of(made, record, who_may, host).name == "ana@x"
+    (other,) = signatures_of({**record, "files": ["0" * 64]})
     with pytest.raises(SignatureRefused):
-        holds({**record, "evidence_sha256": "0" * 64}, room.signers, services)
+        signer_of(other, record, who_may, host)
 
 
 def test_what_was_ended_or_attested_anew_does_not_hold_again_by_the_old_signature(room: Room) -> None:
@@ -219,7 +221,7 @@ def test_what_was_ended_or_attested_anew_does_not_hold_again_by_the_old_signatur
         assert room.site.run("attest", "staff-training", "--end", "--statement", "it was not so").code == 0
         assert room.states() == []
         assert room.attest().code == 0, "the twin: it is attested anew"
-    made = Declaration.read(text.read_text())
+    made = DECLARE_PART.read(text.read_text())
     services = room.site.services(Ticking(made.made + timedelta(days=1)))
     given = replace(made, made=made.made - timedelta(hours=1), nonce="0" * 32)
     with pytest.raises(UsageProblem, match="before what is recorded"):
@@ -227,7 +229,7 @@ def test_what_was_ended_or_attested_anew_does_not_hold_again_by_the_old_signatur
 
 
 def test_every_item_that_there_is_may_be_recorded() -> None:
-    assert set(schema_of("attestation")["properties"]["item"]["enum"]) == set(ATTESTABLE)
+    assert set(schema_of("statement")["$defs"]["MeasurePart"]["properties"]["item"]["enum"]) == set(ATTESTABLE)
     page = (Path(__file__).parents[3] / "docs/how-to/attest.md").read_text("utf-8")
     for item, of in ATTESTABLE.items():
         assert f"| `{item}` | {of.what} | {of.measure} | {of.longest.days} days |" in page, item
@@ -236,11 +238,11 @@ def test_every_item_that_there_is_may_be_recorded() -> None:
 def test_openssh_itself_verifies_what_was_recorded(room: Room) -> None:
     """As an auditor does: from the record's values and the file of signers."""
     room.attest("--key", str(room.ana))
-    (record,) = room.site.records("attestation")
+    (record,) = room.site.records("declare.part")
     sig = room.site.root / "sig"
     sig.write_text(record["by"]["signature"])
     argv = ["ssh-keygen", "-Y", "verify", "-f", room.signers, "-I", "ana@x", "-n", "ccdr-attestation", "-s", sig]
-    subprocess.run(argv, input=Declaration.recorded(record).text(), text=True, check=True, capture_output=True)
+    subprocess.run(argv, input=DECLARE_PART.recorded(record).text(), text=True, check=True, capture_output=True)
 
 
 def test_a_report_that_was_attested_is_no_newer_penetration_test(room: Room) -> None:

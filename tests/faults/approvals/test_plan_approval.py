@@ -70,9 +70,9 @@ def test_a_plan_is_unapproved_until_somebody_who_may_signs_it(room: Room) -> Non
     done = room.approve()
     assert done.code == 0 and done.json["by"] == "ana@x", done
     assert room.codes() == set()
-    (record,) = room.site.records("plan.approved")
-    assert record["digest"] == room.site.records("plan.version")[-1]["digest"]
-    assert record["by"]["name"] == "ana@x" and record["by"]["user_verified"] is None and record["asks"] is True
+    (record,) = room.site.records("approve.plan")
+    assert record["about"]["digest"] == room.site.records("plan.version")[-1]["digest"]
+    assert record["by"]["name"] == "ana@x" and record["by"]["user_verified"] is None and record["about"]["asks"] is True
     room.site.ledger_holds()
 
 
@@ -107,7 +107,7 @@ def test_to_take_the_block_out_is_to_be_approved_as_well(room: Room) -> None:
     assert room.approve("--key", str(room.mallory)).code == 2
     assert room.codes() == {"PLAN_UNAPPROVED"}
     assert room.approve().code == 0
-    assert room.codes() == set() and room.site.records("plan.approved")[-1]["asks"] is False
+    assert room.codes() == set() and room.site.records("approve.plan")[-1]["about"]["asks"] is False
     room.plan(rest="retention: {keep_within: 2d}\n", block=False)
     room.site.run("backup", "p")
     assert room.codes() == set(), "and then it is a plan like any other"
@@ -131,7 +131,7 @@ REFUSED: dict[str, tuple[Callable[[Room, Path], None], str]] = {
         "was changed since",
     ),
     "it would hold for longer": (
-        lambda room, text: again(room, text, "review-by: 2", "review-by: 3"),
+        lambda room, text: again(room, text, "until: 2", "until: 3"),
         "does not allow that",
     ),
     "it is of another plan": (lambda room, text: again(room, text, "plan: p", "plan: q"), "of q"),
@@ -171,7 +171,7 @@ def test_what_is_not_signed_as_it_should_be_approves_nothing(room: Room, how: st
     damage(room, text)
     done = room.approve("--signed", str(text))
     assert done.code == 2 and says in done.json["error"], done
-    assert room.site.records("plan.approved") == []
+    assert room.site.records("approve.plan") == []
 
 
 def test_a_second_factor_is_asked_for_where_the_plan_asks(room: Room) -> None:
@@ -201,16 +201,16 @@ def test_the_period_that_is_signed_is_that_of_the_text_which_is_approved(room: R
     room.plan(", review: 30d")
     assert room.approve().code == 0
     first, second = (SystemClock().now() + timedelta(days=days) for days in (29, 31))
-    assert first < utc(room.site.records("plan.approved")[-1]["review_by"]) < second
+    assert first < utc(room.site.records("approve.plan")[-1]["until"]) < second
     assert room.codes_in(29) == set() and room.codes_in(31) == {"PLAN_REVIEW"}
 
 
 def test_without_an_option_it_shows_what_would_be_signed_and_what_differs(room: Room) -> None:
     shown = room.approve("--json")
     assert shown.code == 0 and shown.json["approved_before"] is None and shown.json["changed_keys"] is None
-    assert "nobody has approved" in shown.json["why"] and room.site.records("plan.approved") == []
+    assert "nobody has approved" in shown.json["why"] and room.site.records("approve.plan") == []
     assert room.approve().code == 0
-    first = room.site.records("plan.approved")[0]["digest"]
+    first = room.site.records("approve.plan")[0]["about"]["digest"]
     assert shown.json["version"] == first and room.approve("--json").json["why"] is None
     room.plan(", review: 30d", rest="site: Cluj\n")
     shown = room.approve("--json")
@@ -220,7 +220,7 @@ def test_without_an_option_it_shows_what_would_be_signed_and_what_differs(room: 
     out, err = process.communicate()
     assert process.returncode == 0 and f"changed since version {first[:8]}" in out and "site (new)" in out
     assert shown.json["version"] in out and "→ ccdr plan approve p --key KEY" in err
-    digest = room.site.records("plan.approved")[0]["digest"]
+    digest = room.site.records("approve.plan")[0]["about"]["digest"]
     for path in (room.site.state / "plans/p" / digest).rglob("*.yaml"):
         path.chmod(0o600)
         path.write_text("changed")
@@ -234,13 +234,13 @@ def test_who_has_not_signed_cannot_have_approved_by_a_record_alone(room: Room) -
     from ccdr.jobs.approvals.plans import holds
 
     room.approve()
-    (record,) = room.site.records("plan.approved")
+    (record,) = room.site.records("approve.plan")
     block = room.site.loaded().plan.approval
     assert block is not None
     services = room.site.services()
     assert holds(record, block, services).name == "ana@x"
     with pytest.raises(SignatureRefused):
-        holds({**record, "digest": "0" * 64}, block, services)
+        holds({**record, "about": {**record["about"], "digest": "0" * 64}}, block, services)
     signers(room.signers, {"dan@x": room.mallory})
     with pytest.raises(SignatureRefused):
         holds(record, block, services)
@@ -279,7 +279,7 @@ def test_who_changes_the_rules_is_held_to_those_that_were_approved(room: Room) -
     room.plan(", recover: false")
     for by in (room.mallory, room.ana):
         refused = room.approve("--key", str(by))
-        assert refused.code == 2 and len(room.site.records("plan.approved")) == 1, refused
+        assert refused.code == 2 and len(room.site.records("approve.plan")) == 1, refused
     block = block_of(room.site.loaded(), room.site.services())
     assert block is not None and block.recover and block.second_factor and block.signers == ours
     again_ = room.text("again")
@@ -292,7 +292,7 @@ def test_who_changes_the_rules_is_held_to_those_that_were_approved(room: Room) -
 def test_a_plan_that_asks_for_more_is_approved_by_more(room: Room) -> None:
     assert room.approve().code == 0
     room.plan(", second_factor: true")
-    assert room.approve().code == 2 and len(room.site.records("plan.approved")) == 1
+    assert room.approve().code == 2 and len(room.site.records("approve.plan")) == 1
 
 
 def test_what_was_signed_for_an_older_version_does_not_bring_it_back(room: Room) -> None:

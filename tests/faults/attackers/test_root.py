@@ -92,7 +92,7 @@ def test_who_may_write_the_file_of_signers_approves_by_a_key_of_their_own_and_it
     with may.open("a") as file:
         file.write(f"bob@x {theirs.with_name('theirs.pub').read_text()}")
     assert site.run(*approve).code == 0
-    (record,) = site.records("plan.approved")
+    (record,) = site.records("approve.plan")
     argv = ["ssh-keygen", "-lf", f"{theirs}.pub"]
     shown = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()[1]
     assert record["by"]["name"] == "bob@x" and record["by"]["key"] == shown

@@ -12,6 +12,8 @@ from tests.support.harness import Ran, Site
 from tests.support.signed import key, signed, signers
 from tests.support.stored import copy_of, settled_file
 
+from ccdr.evidence.records.statements import kind_of
+
 FIRST, SECOND = ("asset: recordings\nfiles: ['1.wav']\n", "asset: recordings\nfiles: ['2.wav']\n")
 
 
@@ -92,10 +94,10 @@ def test_an_edit_of_the_register_takes_what_another_has_signed_about_that_entry(
     assert room.withdraw("e-000001", *third).code == 0
     assert room.standing == ["e-000002"]
     site = room.site
-    assert [r["about"] for r in site.records("approval.used")] == ["first", about, "e-000001"]
+    assert [r["about"]["about"] for r in site.records("approve.operation")] == ["first", about, "e-000001"]
     assert {r["why"] for r in site.records("approval.refused")} == {"missing", "another_operation"}
-    kinds = [r["kind"] for r in site.records()]
-    assert kinds.index("approval.used") < kinds.index("erasure.add"), "recorded before anything is done"
+    kinds = [kind_of(r) for r in site.records()]
+    assert kinds.index("approve.operation") < kinds.index("erasure.add"), "recorded before anything is done"
     site.ledger_holds()
 
 
@@ -109,7 +111,7 @@ def test_that_nobody_is_to_be_found_by_an_entry_takes_it_too(room: Room) -> None
     assert room.nobody("e-000001", *withdrawal).code == 2, "it is signed to withdraw it"
     assert room.nobody("e-000002", *given).code == 2 and room.site.records("erasure.nobody") == []
     assert room.nobody("e-000001", *given).code == 0
-    assert [r["about"] for r in room.site.records("approval.used")] == ["nobody.e-000001"]
+    assert [r["about"]["about"] for r in room.site.records("approve.operation")] == ["nobody.e-000001"]
     assert room.nobody("e-000002", "--break-glass", "nobody answers, OPS-9").code == 0
     assert [r["entry"] for r in room.site.records("erasure.nobody")] == ["e-000001", "e-000002"]
     room.site.ledger_holds()

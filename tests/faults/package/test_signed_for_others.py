@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.packages import Exporting, made
 
-from ccdr.evidence.records.statements import PeriodSignOff
-from ccdr.evidence.sign_offs import SIGNED_OFF
+from ccdr.evidence.records.statements import STATEMENT, PeriodPopulation, Statement
 from ccdr.jobs.checkpoints.making import make
 
 
@@ -21,15 +20,16 @@ def exporting(tmp_path: Path) -> Exporting:
 
 
 def signed_off(exporting: Exporting, rows: int, digest: str, start: datetime, end: datetime) -> None:
-    given = PeriodSignOff(
+    of = PeriodPopulation(
         ledger=str(exporting.services.lineage().ledger), on="h", begins=start, ends=end, plans=(), rows=rows, population_sha256=digest,
         outcomes={}, due=0, due_in_part=False, missed=0, findings=0, acknowledged=0, tests_by_command=0, accounts={}, read_with=(),
-        records=1, head="0" * 64, problems=0, ccdr="1", made=end, nonce=digest[:32],
+        records=1, head="0" * 64, problems=0, ccdr="1",
     )  # fmt: skip
+    given = Statement(says="period", about=of, made=end, nonce=digest[:32])
     signature = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
     by = {"name": "eva@x", "key": "SHA256:" + "A" * 43, "user_verified": None, "signature": signature}
     body = {**given.body(), "by": by, "signers_sha256": "0" * 64, "who": None}
-    exporting.services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body=body)
+    exporting.services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=body)
     exporting.anchor.write_bytes(make(exporting.services).checkpoint.contents)
 
 

@@ -34,8 +34,8 @@ def test_a_recovery_is_refused_without_an_approval_and_carried_out_once_with_one
     file.with_name("go.txt.sig").write_text(signed(file.read_text(), dan))
     done = site.run("recover", "p", *given, "--approval", str(file))
     assert done.code == 0 and done.json["state"] == "done", done
-    (used,) = site.records("approval.used")
-    assert used["operation"] == "recover" and used["snapshots"] == []
+    (used,) = site.records("approve.operation")
+    assert used["about"]["operation"] == "recover" and used["about"]["snapshots"] == []
 
 
 def test_by_breaking_the_glass_it_is_carried_out_where_there_are_no_signers(asking: tuple[Site, Path, Path]) -> None:
@@ -67,5 +67,5 @@ def test_a_step_of_a_runbook_recovers_with_the_approval_that_it_is_handed(asking
     assert site.run("approval", "request", "p", "recover", "--key", str(ana), "--out", str(file)).code == 0
     file.with_name("go.txt.sig").write_text(signed(file.read_text(), dan))
     done = site.run("runbook", "retry", "p", "bring", "--approval", str(file))
-    assert (done.code, done.json["state"]) == (0, "done") and len(site.records("approval.used")) == 1, done
+    assert (done.code, done.json["state"]) == (0, "done") and len(site.records("approve.operation")) == 1, done
     assert {path.name for path in back.iterdir()} == {"recordings", "cdr"}

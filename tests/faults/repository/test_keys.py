@@ -230,8 +230,8 @@ def test_where_the_plan_is_to_be_approved_a_key_goes_by_four_eyes_alone(site: Si
     requested = (site.root / "remove.txt.requested").read_text()
     given = Given(file.read_text(), requested, (site.root / "remove.txt.sig").read_text())
     assert rotated(site, given=given).removed == {"p: primary": [old]}
-    (used,) = site.records("approval.used")
-    assert (used["operation"], used["about"]) == ("key-remove", old)
+    (used,) = site.records("approve.operation")
+    assert (used["about"]["operation"], used["about"]["about"]) == ("key-remove", old)
     (new,) = keys(site)
     other = add_key_cheaply(site.repo, (site.root / "plans/key").read_text().strip(), OTHER)
     refused = site.run("repository", "key", "remove", "p", other, "--approval", str(file))

@@ -20,7 +20,8 @@ from tests.support.signed import SecurityKey, key, signed, signers
 from tests.support.stored import again, settled_file
 from tests.support.upkeep import known, there
 
-from ccdr.evidence.records.statements import ApprovalRequest
+from ccdr.evidence.payloads import payload
+from ccdr.evidence.records.statements import APPROVE_OPERATION, kind_of
 from ccdr.host.signatures import verify
 from ccdr.jobs.approvals import NotApproved
 from ccdr.jobs.copies import from_site
@@ -98,15 +99,15 @@ def test_a_prune_that_another_has_approved_removes_what_it_names_and_is_for_once
     before = known(room.site)
     room.asked()
     room.signed()
-    assert ApprovalRequest.read(room.file.read_text()).snapshots == tuple(sorted(before[:-1]))
+    assert APPROVE_OPERATION.read(room.file.read_text()).about.snapshots == tuple(sorted(before[:-1]))
     done = room.pruned()
     assert done.code == 0, done
     assert there(room.site) == before[-1:]
-    (used,) = room.site.records("approval.used")
-    assert (used["requested"]["name"], used["approved"]["name"]) == ("ana@x", "dan@x")
-    assert used["snapshots"] == sorted(before[:-1]) and used["operation"] == "prune"
-    kinds = [r["kind"] for r in room.site.records()]
-    assert kinds.index("approval.used") < kinds.index("prune.start"), "recorded before anything is done"
+    (used,) = room.site.records("approve.operation")
+    assert (used["requested"]["name"], used["by"]["name"]) == ("ana@x", "dan@x")
+    assert used["about"]["snapshots"] == sorted(before[:-1]) and used["about"]["operation"] == "prune"
+    kinds = [kind_of(r) for r in room.site.records()]
+    assert kinds.index("approve.operation") < kinds.index("prune.start"), "recorded before anything is done"
     once_more = room.pruned()
     assert once_more.code == 2 and "carried out already" in once_more.json["prune"]["reason"]
     assert room.site.records("approval.refused")[-1]["why"] == "used"
@@ -171,7 +172,7 @@ BAD: dict[str, tuple[Callable[[Room], object], str]] = {
     "for something else": (lambda room: room.again("operation: prune", "operation: recover"), "another_operation"),
     "of another plan": (lambda room: room.again("plan: p", "plan: q"), "another_version"),
     "of another repository": (
-        lambda room: room.again(f"repository: {ApprovalRequest.read(room.file.read_text()).repository}", f"repository: {'0' * 64}"),
+        lambda room: room.again(f"repository: {APPROVE_OPERATION.read(room.file.read_text()).about.repository}", f"repository: {'0' * 64}"),
         "another_repository",
     ),
     "of another version": (_changed_plan, "another_version"),
@@ -205,7 +206,7 @@ def test_what_is_no_approval_of_this_removes_nothing(ready: Room, how: str) -> N
     done = room.pruned()
     assert done.code == 2 and len(there(room.site)) == 4, done
     assert [r["why"] for r in room.site.records("approval.refused")] == [why]
-    assert room.site.records("approval.used") == [] and room.site.records("prune.start") == []
+    assert room.site.records("approve.operation") == [] and room.site.records("prune.start") == []
 
 
 def test_it_expires(room: Room) -> None:
@@ -253,7 +254,7 @@ def test_a_second_factor_is_asked_for_where_the_plan_asks(room: Room) -> None:
     assert room.site.records("approval.refused")[-1]["why"] == "second_factor"
     room.sig(device.signed(room.file.read_text()))
     assert room.pruned().code == 0
-    assert room.site.records("approval.used")[0]["approved"]["user_verified"] is True
+    assert room.site.records("approve.operation")[0]["by"]["user_verified"] is True
 
 
 # --- by schedule --------------------------------------------------------------------------------------
@@ -320,13 +321,28 @@ def test_who_broke_the_glass_does_not_review_it(room: Room) -> None:
         assert ("BREAK_GLASS" in room.codes()) == (by == "dan")
 
 
+def test_what_a_review_found_is_signed_with_it(room: Room) -> None:
+    """Else whoever writes the ledger puts other words below that signature."""
+    room.approved()
+    assert room.pruned("--break-glass", REASON).code == 0
+    text, review = room.site.root / "review.txt", ("approval", "review", "p")
+    assert room.site.run(*review, "--write", str(text)).code == 2, "what it found is missing"
+    assert room.site.run(*review, "--found", "so it was", "--write", str(text)).code == 0
+    text.with_name("review.txt.sig").write_text(signed(text.read_text(), room.keys["dan"]))
+    assert room.site.run(*review, "--found", "all is well", "--signed", str(text)).code == 2, "it is signed already"
+    assert room.site.run(*review, "--signed", str(text)).code == 0
+    (record,) = room.site.records("review.glass")
+    assert f"words-sha256: {record['words_sha256']}\n" in text.read_text()
+    assert payload(room.site.services().state, record["words_sha256"]) == "so it was"
+
+
 def test_two_that_carry_one_request_out_at_once_use_it_once(ready: Room) -> None:
     room = ready
     argv = ("upkeep", "p", "--prune", "--approval", str(room.file), "--json")
     both = [room.site.start(*argv) for _ in range(4)]
     codes = sorted(process.wait(120) for process in both)
     assert codes[0] == 0 and set(codes[1:]) <= {2, 5}, codes
-    assert len(room.site.records("approval.used")) == 1 == len(room.site.records("prune.start"))
+    assert len(room.site.records("approve.operation")) == 1 == len(room.site.records("prune.start"))
 
 
 def test_it_is_recorded_before_anything_is_done_and_goes_on_though_nobody_can_be_told(room: Room) -> None:
@@ -336,7 +352,7 @@ def test_it_is_recorded_before_anything_is_done_and_goes_on_though_nobody_can_be
     room.approved()
     done = room.pruned("--break-glass", REASON)
     assert done.code == 0 and len(there(room.site)) == 1, done
-    kinds = [r["kind"] for r in room.site.records()]
+    kinds = [kind_of(r) for r in room.site.records()]
     assert kinds.index("approval.glass") < kinds.index("prune.start")
 
 
@@ -355,9 +371,9 @@ def test_both_signatures_can_be_verified_from_the_record(room: Room) -> None:
     room.signed()
     text = room.file.read_text()
     room.pruned()
-    (used,) = room.site.records("approval.used")
+    (used,) = room.site.records("approve.operation")
     services, there_ = room.site.services(), room.signers.read_text()
-    for whose, space in (("requested", "ccdr-request"), ("approved", "ccdr-approval")):
+    for whose, space in (("requested", "ccdr-request"), ("by", "ccdr-approval")):
         assert verify(text, used[whose]["signature"], there_, space, services.host).name == used[whose]["name"]
 
 

@@ -281,7 +281,7 @@ def test_a_second_factor_of_an_older_version_is_none_of_this_one(job: Job) -> No
     past, part = about(job), "access-control/second-factor"
     version(past, -9)
     approved(past, -8)
-    past.records[-1]["asks"] = False
+    past.records[-1]["about"]["asks"] = False
     assert state_of(job, past, part) is PRESENT, "the twin"
     version(past, -7)
     past.records[-1]["digest"] = "1" * 64

@@ -28,7 +28,7 @@ from tests.support.control_histories import (
 from tests.support.controls import known_of, measure_of, part_of
 from tests.support.judged import about
 
-from ccdr.evidence.attested import ATTESTABLE
+from ccdr.evidence.attested import ATTESTABLE, ENDED
 from ccdr.evidence.controls.judged import exit_of_measures, judge_measures
 from ccdr.evidence.controls.registry import ATTESTED, EVERY, MEASURES, NAMES, PARTS
 from ccdr.evidence.controls.values import ControlState, worst_state
@@ -126,7 +126,7 @@ def test_what_only_people_can_say_is_shown_by_an_attestation_until_that_ends(
     attested(past, -20, item, -10, scope="cluj")
     assert part_of(known_of(job, past), name).state is ControlState.STALE, "the worst wins"
     for scope in (None, "cluj"):
-        attested(past, -1, item, 300, "ended", scope)
+        attested(past, -1, item, 300, ENDED, scope)
     assert part_of(known_of(job, past), name).state is ControlState.NOT_COVERED
 
 

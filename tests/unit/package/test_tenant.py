@@ -10,8 +10,7 @@ from tests.support.packages import Exporting, made
 from tests.support.sparse import append_sparse
 
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.records.statements import PeriodSignOff
-from ccdr.evidence.sign_offs import SIGNED_OFF
+from ccdr.evidence.records.statements import STATEMENT, PeriodPopulation, Statement
 from ccdr.jobs.checkpoints.making import make
 
 CANARIES = (b"bolt", b"Bolt", b"ledgerdemain", b"quetzal", b"jackdaw", b"ocelot", b"narwhal")
@@ -95,8 +94,8 @@ def of_two(exporting: Exporting) -> None:
             run=f"pr{n}",
             body={"result": "DONE", "removed": []},
         )
-    exporting.services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body=signed_off(exporting, []))
-    exporting.services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body=signed_off(exporting, ["p"]))
+    exporting.services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=signed_off(exporting, []))
+    exporting.services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=signed_off(exporting, ["p"]))
     make(exporting.services)
     exporting.anchor.write_bytes(make(exporting.services).checkpoint.contents)
 
@@ -104,12 +103,12 @@ def of_two(exporting: Exporting) -> None:
 def signed_off(exporting: Exporting, plans: list[str]) -> dict[str, object]:
     """Of the last days; one of all plans counts the tests by the accounts of all."""
     now = exporting.world.clock.now()
-    given = PeriodSignOff(
+    of = PeriodPopulation(
         ledger=str(exporting.services.lineage().ledger), on="h", begins=now - timedelta(days=30), ends=now, plans=tuple(plans),
         rows=1, population_sha256="0" * 64, outcomes={}, due=0, due_in_part=False, missed=0, findings=0, acknowledged=0, tests_by_command=1,
         accounts={"ann" if plans else "ocelot": 1}, read_with=(), records=1, head="0" * 64, problems=0, ccdr="1",
-        made=now, nonce=("1" if plans else "2") * 32,
     )  # fmt: skip
+    given = Statement(says="period", about=of, made=now, nonce=("1" if plans else "2") * 32)
     signature = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
     by = {"name": "eva@x", "key": "SHA256:" + "A" * 43, "user_verified": None, "signature": signature}
     return {**given.body(), "by": by, "signers_sha256": "0" * 64, "who": None}
@@ -134,7 +133,7 @@ def test_nothing_of_another_tenant_is_in_any_file(two: Exporting) -> None:
             assert canary not in contents and canary.decode() not in name, (name, canary)
     assert two.by_pin() == (0, "verified", [])
     assert done.json["statements"] == 4
-    assert b"period.signed_off" in next(two.package.glob("data/ledgers/*/lines.jsonl")).read_bytes(), "its own"
+    assert b'"says":"period"' in next(two.package.glob("data/ledgers/*/lines.jsonl")).read_bytes(), "its own"
     limits = (two.package / "data/LIMITS.txt").read_text()
     assert "ompleteness among them is unproven" in limits
 

@@ -49,7 +49,7 @@ def test_what_another_hosts_ledger_tells_makes_it_another_population(room: SignO
     assert room.sign(room.dan).code == 0
     assert [one["fits"] for one in room.sign_offs] == [False, True]
     (_, record) = room.records()
-    assert [len(record["read_with"]), record["accounts"]] == [1, {actor: 1}]
+    assert [len(record["about"]["read_with"]), record["about"]["accounts"]] == [1, {actor: 1}]
     room.site.ledger_holds()
 
 

@@ -13,7 +13,7 @@ from tests.support.signed import PRESENT, SecurityKey, key, signed, signers
 from tests.support.signing_off import NAMESPACE, SignOffRoom
 
 from ccdr.evidence.package.sign_offs import files_of
-from ccdr.evidence.records.statements import PeriodSignOff
+from ccdr.evidence.records.statements import SIGN_PERIOD
 from ccdr.host.signatures import SignatureRefused
 from ccdr.model.errors import UsageProblem
 from ccdr.telling.signing_off import sign_off, to_sign_off
@@ -45,8 +45,8 @@ def test_what_is_signed_is_the_population_as_the_report_has_it(room: SignOffRoom
     assert one["outcomes"] == {"PASS": 1, "STORED": 1} and one["plans"] == []
     (record,) = room.records()
     assert record["signers_sha256"] == sha256(room.signers.read_bytes()).hexdigest()
-    given = PeriodSignOff.recorded(record)
-    assert PeriodSignOff.read(given.text()) == given, "what a person reads is what was recorded"
+    given = SIGN_PERIOD.recorded(record)
+    assert SIGN_PERIOD.read(given.text()) == given, "what a person reads is what was recorded"
     room.site.ledger_holds()
 
 
@@ -217,8 +217,8 @@ def test_whose_hand_was_roots_is_said_and_keeps_root_alone_from_signing(room: Si
     one = done.json["signed_off"]
     assert (one["tests_by_command"], one["by_whom_not_known"]) == (3, 2)
     (record,) = room.records()
-    assert record["accounts"] == {"dan": 1, "root": 2}
-    assert "accounts: root 2\n" in PeriodSignOff.recorded(record).text(), "who signs reads it"
+    assert record["about"]["accounts"] == {"dan": 1, "root": 2}
+    assert "accounts: root 2\n" in SIGN_PERIOD.recorded(record).text(), "who signs reads it"
     signers(room.signers, {"root@x": room.dan})
     assert "anybody who has its rights" in str(room.sign(room.dan).json["error"])
 
@@ -269,14 +269,14 @@ def test_a_key_that_lies_in_the_state_signs_nothing(room: SignOffRoom, how: str)
 def test_a_text_that_is_not_what_there_is_signs_nothing(room: SignOffRoom, how: str) -> None:
     text = room.root / "text"
     room.asked(*room.period, "--write", str(text))
-    given = PeriodSignOff.read(text.read_text())
+    given = SIGN_PERIOD.read(text.read_text())
     changed = {
         "rows": ("rows: 1\n", "rows: 2\n"),
-        "findings": (f"findings: {given.findings}\n", f"findings: {given.findings + 1}\n"),
+        "findings": (f"findings: {given.about.findings}\n", f"findings: {given.about.findings + 1}\n"),
         "tests": ("tests-by-command: 0\n", "tests-by-command: 1\n"),
-        "another record": (f"head: {given.head}", f"head: {'0' * 64}"),
+        "another record": (f"head: {given.about.head}", f"head: {'0' * 64}"),
         "of the future": (f"made: {given.made:%Y}", f"made: {given.made.year + 1}"),
-        "another period": (f"begins: {given.begins:%Y-%m-%dT%H}", f"begins: {given.begins:%Y-%m-%dT}02"),
+        "another period": (f"begins: {given.about.begins:%Y-%m-%dT%H}", f"begins: {given.about.begins:%Y-%m-%dT}02"),
     }[how]
     assert changed[0] in text.read_text()
     whole = text.read_text()
@@ -314,7 +314,7 @@ def test_the_list_takes_nothing_else(room: SignOffRoom) -> None:
     assert room.asked("--list").json == {"sign_offs": []} and room.asked("--list").code == 0
     assert room.asked("--list", "--from", "2026-01-01").code == 2
     with pytest.raises(UsageProblem):
-        PeriodSignOff.read("ccdr, to be signed, format 3\nto: sign a period off\n")
+        SIGN_PERIOD.read("ccdr, to be signed, format 3\nto: sign a period off\n")
 
 
 def test_the_key_of_the_ledgers_checkpoints_signs_nothing(room: SignOffRoom) -> None:

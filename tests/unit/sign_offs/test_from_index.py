@@ -10,6 +10,7 @@ from tests.support.years import Centre
 from tests.unit.test_index import both, lived, verified
 from tests.unit.test_one_judgement import END
 
+from ccdr.evidence.records.statements import STATEMENT
 from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.model.values import rfc3339
 from ccdr.telling.report import Period, make_report
@@ -27,7 +28,7 @@ def test_the_sign_offs_of_a_period_are_behind_what_the_index_keeps(tmp_path: Pat
         period = Period(END - first * DAY, END - last * DAY, until_now=False)
         given = to_sign_off(make_report(plans, services, period, command="x"), services)
         body = {**body_of(SIGNED_OFF), **given.body()}
-        services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body=body)
+        services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=body)
     verified(services)
     for first, last, fits in (
         (40, 2, [True, True]),

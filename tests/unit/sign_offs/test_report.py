@@ -7,6 +7,7 @@ import subprocess
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.support.past import DAY, HOUR, written
@@ -15,7 +16,7 @@ from tests.support.signed import key, signed, signers
 from tests.support.signing_off import NAMESPACE, SignOffRoom
 from tests.support.wording import lines_with
 
-from ccdr.evidence.records.statements import PeriodSignOff
+from ccdr.evidence.records.statements import SIGN_PERIOD, STATEMENT
 from ccdr.evidence.sign_offs import SIGNED_OFF, not_known
 from ccdr.telling.report import Report, html, json_lines
 from ccdr.telling.report.sign_offs import findings_of
@@ -39,7 +40,7 @@ def forged(room: SignOffRoom, signature_of: Path, fingerprint: str = "SHA256:" +
     by = {"name": "ana@x", "key": fingerprint, "user_verified": None}
     by["signature"] = signed(given.text(), signature_of, NAMESPACE)
     body = {**given.body(), "by": by, "signers_sha256": "0" * 64}
-    services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body=body)
+    services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=body)
 
 
 def test_nobody_has_signed_and_it_is_said(room: SignOffRoom) -> None:
@@ -118,9 +119,8 @@ def test_what_the_text_says_is_what_was_signed(room: SignOffRoom) -> None:
     (record,) = room.records()
     body = {key: value for key, value in record.items() if key not in ENVELOPE}
     services = room.services()
-    services.ledger.append(
-        SIGNED_OFF, plan=None, asset=None, run=None, body={**body, "findings": 0 if body["findings"] else 1}
-    )
+    body["about"] = {**body["about"], "findings": 0 if body["about"]["findings"] else 1}
+    services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=body)
     assert [one.signature for one in room.made().sign_offs] == ["holds", "refused"]
 
 
@@ -159,8 +159,8 @@ def test_whose_hand_it_was_nobody_knows_and_the_page_says_so(room: SignOffRoom, 
 def test_names_of_another_hand_change_nothing_in_the_text(room: SignOffRoom) -> None:
     room.tested("x 1\nfindings: 0")
     given = to_sign_off(room.made(), room.services())
-    assert PeriodSignOff.read(given.text()) == given and given.text().count("findings: ") == 1
-    assert given.accounts == {"(not a name)": 1} and not_known(given) == 1
+    assert SIGN_PERIOD.read(given.text()) == given and given.text().count("findings: ") == 1
+    assert given.about.accounts == {"(not a name)": 1} and not_known(given.about) == 1
 
 
 def test_it_is_told_of_in_the_period_in_which_it_was_recorded(room: SignOffRoom) -> None:
@@ -190,6 +190,7 @@ def test_a_record_whose_names_hold_line_ends_is_told_as_wrong(room: SignOffRoom)
     given = to_sign_off(room.made(), services)
     by = {"name": "ana@x", "key": "SHA256:" + "A" * 43, "user_verified": None}
     by["signature"] = signed(given.text(), room.ana, NAMESPACE)
-    body = {**given.body(), "accounts": {"x 1\nfindings: 0": 1}, "by": by, "signers_sha256": "0" * 64}
-    services.ledger.append(SIGNED_OFF, plan=None, asset=None, run=None, body=body)
+    about = {**msgspec.to_builtins(given.about), "accounts": {"x 1\nfindings: 0": 1}}
+    body = {**given.body(), "about": about, "by": by, "signers_sha256": "0" * 64}
+    services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=body)
     assert [one.signature for one in room.made().sign_offs] == ["refused"]

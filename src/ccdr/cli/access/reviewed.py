@@ -123,7 +123,7 @@ def _write(out: Path, text: bytes) -> None:
 
 def _record(plan: str, loaded: list[LoadedPlan], look: _Look, signing: Signing, services: Services) -> Exit:
     from ccdr.evidence.acknowledged import words_of
-    from ccdr.evidence.records.statements import AccessReview
+    from ccdr.evidence.records.statements import REVIEW_ACCESS
     from ccdr.host.signatures import sign
     from ccdr.jobs.access import looked_at, record_review
 
@@ -132,7 +132,7 @@ def _record(plan: str, loaded: list[LoadedPlan], look: _Look, signing: Signing, 
             hint = "ccdr access review PLAN --signed FILE"
             raise UsageProblem("--signed takes nothing else: all of it stands in FILE", hint=hint)
         text, signature = signed_text(signing.signed)
-        return _told([record_review(loaded[0], AccessReview.read(text), services, signature, text)])
+        return _told([record_review(loaded[0], REVIEW_ACCESS.read(text), services, signature, text)])
     if look.found is None or look.looked_at is None:
         hint = f'ccdr access review {plan} --looked-at FILE --found "as agreed in May"'
         raise UsageProblem("--found is missing: what did whoever looked at it find?", hint=hint)
@@ -148,10 +148,10 @@ def _record(plan: str, loaded: list[LoadedPlan], look: _Look, signing: Signing, 
     ]
     if signing.into is not None:
         return write_to_sign(
-            signing.into, given[0].text(), AccessReview.NAMESPACE, f"ccdr access review {plan} --signed {signing.into}"
+            signing.into, given[0].text(), REVIEW_ACCESS.namespace, f"ccdr access review {plan} --signed {signing.into}"
         )
     for one, what in zip(loaded, given, strict=True):
-        by = sign(what.text(), signing.key, what.NAMESPACE, services.host) if signing.key is not None else None
+        by = sign(what.text(), signing.key, REVIEW_ACCESS.namespace, services.host) if signing.key is not None else None
         done.append(record_review(one, what, services, by))
     return _told(done)
 

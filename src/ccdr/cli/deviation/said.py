@@ -135,7 +135,7 @@ def _by_a_retest(one: Deviation, accepting: _Accepting, signing: Signing, servic
 
 def _accepted(one: Deviation, accepting: _Accepting, signing: Signing, services: Services, command: str) -> Exit:
     from ccdr.evidence.acknowledged import why_of
-    from ccdr.evidence.records.statements import RiskAcceptance
+    from ccdr.evidence.records.statements import ACCEPT_FINDING
     from ccdr.evidence.until import until_of
     from ccdr.host.signatures import sign
     from ccdr.jobs.deviations import accept, to_accept
@@ -148,8 +148,8 @@ def _accepted(one: Deviation, accepting: _Accepting, signing: Signing, services:
         until = until_of(accepting.until, services.clock.now(), "90d")
         text = to_accept(one, services, until, why_of(accepting.why)).text()
         if signing.into is not None:
-            return write_to_sign(signing.into, text, RiskAcceptance.NAMESPACE, f"{command} --signed {signing.into}")
+            return write_to_sign(signing.into, text, ACCEPT_FINDING.namespace, f"{command} --signed {signing.into}")
         assert signing.key is not None
-        signature = sign(text, signing.key, RiskAcceptance.NAMESPACE, services.host)
+        signature = sign(text, signing.key, ACCEPT_FINDING.namespace, services.host)
     accept(one, services, text, signature, signers_for(one, plans), tenant_of(one, plans))
     return tell(found(one.id, services, plans), services)

@@ -252,11 +252,12 @@ def _told(report: Report | None, period: Period, services: Services, tenancy: Te
 
 def _sign_offs(report: Report, services: Services) -> Iterator[int]:
     """Their records in our ledger: they come after the period that they are of."""
+    from ccdr.evidence.records.statements import kind_of
     from ccdr.evidence.sign_offs import SIGNED_OFF
 
     for one in report.sign_offs:
         record = services.ledger.numbered(one.record)
-        if record is not None and record["kind"] == SIGNED_OFF and record.get("nonce") == one.given.nonce:
+        if record is not None and kind_of(record) == SIGNED_OFF and record["nonce"] == one.nonce:
             yield one.record
 
 

@@ -35,12 +35,15 @@ def show(plan: str | None, asset: str | None, kind: str | None, which: str | Non
       ccdr ledger show --plan outbound --kind restore_test.end --json
       ccdr ledger show --ledger 3f2a    one that was collected, or brought back
     """
+    from ccdr.evidence.records.statements import kind_of
+
     options = settings()
-    wanted = {"plan": plan, "asset": asset, "kind": kind}
+    wanted = {"plan": plan, "asset": asset}
     kept: deque[Mapping[str, Any]] = deque(maxlen=last)
     matching = 0
     for record in _ledger(options.services(), which).records():
-        if all(value is None or record.get(key) == value for key, value in wanted.items()):
+        right = kind is None or kind in (record["kind"], kind_of(record))
+        if right and all(value is None or record.get(key) == value for key, value in wanted.items()):
             kept.append(record)
             matching += 1
     if options.json:
@@ -51,7 +54,7 @@ def show(plan: str | None, asset: str | None, kind: str | None, which: str | Non
             str(r["seq"]),
             str(r["time"])[:19] + "Z",
             str(r.get("actor") or ""),
-            str(r["kind"]),
+            kind_of(r),
             "/".join(str(r[of]) for of in ("plan", "asset") if r.get(of)),
             word(str(r.get("verdict") or r.get("result") or "")),
             str(r.get("reason") or ""),

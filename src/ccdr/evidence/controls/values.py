@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.verdicts import Record
 from ccdr.model.trouble import Problem
 from ccdr.model.values import ledger_of, number_of, rfc3339
@@ -46,7 +47,7 @@ class RecordBehind:
 
     @classmethod
     def of(cls, record: Record) -> RecordBehind:
-        return cls(int(number_of(record)), str(record["time"]), str(record["kind"]), ledger_of(record))
+        return cls(int(number_of(record)), str(record["time"]), kind_of(record), ledger_of(record))
 
     def as_json(self) -> dict[str, object]:
         return {"seq": self.seq, "hash": self.digest, "time": self.time, "kind": self.kind, "ledger": self.ledger}

@@ -9,25 +9,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from ccdr.evidence.deviations.values import ACCEPTED, ASSIGNED, Entry
+from ccdr.evidence.records.statements import kind_of
 from ccdr.model.values import number_of
 
 MOST = 500  # deviations of a plan that somebody said something of: the newest
 MOST_SAID = 40  # of one, of each kind: the newest
 
 _KEPT = (
-    "seq", "time", "actor", "plan", "about_asset", "code", "deviation", "until", "made", "nonce", "reason_sha256", "by",
+    "seq", "time", "actor", "plan", "says", "about", "until", "words_sha256", "made", "nonce", "by",
 )  # fmt: skip
 
 
 def take_entry(entries: dict[str, Entry], record: Mapping[str, Any]) -> None:
-    name = str(record["deviation"])
+    kind = kind_of(record)
+    name = str((record["about"] if kind == ACCEPTED else record)["deviation"])
     entry = entries.pop(name, None) or {"assigned": [], "cause": [], "action": [], "note": [], "accepted": []}
     entries[name] = entry
     said = [number_of(record), str(record["time"]), str(record["actor"])]
-    if record["kind"] == ASSIGNED:
+    if kind == ASSIGNED:
         due = record.get("due")
         _add(entry, "assigned", [*said, str(record["owner"]), None if due is None else str(due)])
-    elif record["kind"] == ACCEPTED:
+    elif kind == ACCEPTED:
         _add(entry, "accepted", {key: record.get(key) for key in _KEPT})
     else:
         _add(entry, str(record["what"]), [*said, record.get("words_sha256")])

@@ -9,7 +9,7 @@ from typing import Any
 
 from ccdr.evidence.acknowledged import ACK
 from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, PLAN_APPROVED
-from ccdr.evidence.attested import ATTESTATION
+from ccdr.evidence.attested import ATTESTATION, ENDED
 from ccdr.evidence.deviations import derive
 from ccdr.evidence.deviations.values import KINDS as DEVIATIONS
 from ccdr.evidence.history.accesses import ACCESSES, take_access, take_strangers
@@ -53,6 +53,7 @@ from ccdr.evidence.history.understanding import understood
 from ccdr.evidence.incident_entries import KINDS as INCIDENTS
 from ccdr.evidence.ledger.lines import PASSED_OVER, WRONG
 from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END
+from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.verdicts import (
     Record,
     does_not_open,
@@ -66,14 +67,14 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 57  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 58  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, CONTROLLED, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
     RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
-    PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, EXAMINED,
+    PLAN_APPROVED, ATTESTATION, ENDED, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, EXAMINED,
     ACCESS_TESTED, ACCESS_REVIEWED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED, MADE_BY_CCDR, LOCK_EXTENDED, *ERASURES,
     *RUNBOOKS, *INCIDENTS, *DEVIATIONS,
 }  # fmt: skip
@@ -81,7 +82,7 @@ _OF_THE_LEDGER = frozenset((RECOVERED, ANSWERED, COMPARED))
 _FOR_REAL = frozenset((RECOVER_START, RUNBOOK_START, RESTORE_START, RESTORE_END))
 # Of which only this host's own count here.
 _OWN = frozenset((
-    DUTIES, EXAMINED, ACK, PLAN_VERSION, PLAN_STORED, PLAN_APPROVED, ATTESTATION, APPROVAL_USED, GLASS_BROKEN,
+    DUTIES, EXAMINED, ACK, PLAN_VERSION, PLAN_STORED, PLAN_APPROVED, ATTESTATION, ENDED, APPROVAL_USED, GLASS_BROKEN,
     GLASS_REVIEWED, LOGS, PAUSE_BEGIN, PAUSE_END, MADE_BY_CCDR, *ERASURES, *RUNBOOKS,
     *INCIDENTS, *DEVIATIONS,
 ))  # fmt: skip
@@ -139,7 +140,7 @@ def _follow(history: Histories, record: Record) -> bool:
     if why := record.get(PASSED_OVER):
         _pass_over(history, str(why), record)
         return False
-    kind = record["kind"]
+    kind = kind_of(record)
     if kind not in _WANTED:
         return True
     if kind in _OF_THE_LEDGER:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ccdr.evidence.acknowledged import ACK, BEGUN, known_by
 from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, MOST_NONCES, Operation
-from ccdr.evidence.attested import ATTESTATION, key_of
+from ccdr.evidence.attested import ATTESTATION, ENDED, key_of
 from ccdr.evidence.deviations.entries import take_entry
 from ccdr.evidence.deviations.spans import Kept
 from ccdr.evidence.deviations.values import KINDS as DEVIATIONS
@@ -58,6 +58,7 @@ from ccdr.evidence.history.kinds import (
 from ccdr.evidence.incident_entries import KINDS as INCIDENTS
 from ccdr.evidence.incident_entries import Entry, take_incident, take_recovery, told_of
 from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END, take_pause
+from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.verdicts import (
     Record,
     as_strict,
@@ -93,8 +94,8 @@ MOST_RETURNED = 50  # hand-overs that wait for a review
 MOST_BROKEN = 50  # breaks of the glass, and prunes by one, of a plan: the newest
 MOST_KEYS = 100  # passwords of a plan's repositories of which it is known that they came or went: the newest
 _OF_NO_END = frozenset((
-    NOT_BEGUN, GROUP, ACK, ATTESTATION, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, *ERASURES, KEY_ADDED, KEY_REMOVED,
-    MADE_BY_CCDR, LOCK_EXTENDED, *INCIDENTS, *DEVIATIONS, LOGS, *RUNBOOKS, PAUSE_BEGIN, PAUSE_END,
+    NOT_BEGUN, GROUP, ACK, ATTESTATION, ENDED, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, *ERASURES, KEY_ADDED,
+    KEY_REMOVED, MADE_BY_CCDR, LOCK_EXTENDED, *INCIDENTS, *DEVIATIONS, LOGS, *RUNBOOKS, PAUSE_BEGIN, PAUSE_END,
 ))  # fmt: skip
 BY_HAND = "by_hand"  # the purpose of a replay on what stands somewhere
 MOST_SIZES = 400  # days of a repository's size that are kept
@@ -249,7 +250,7 @@ class FoldedRecords:
 
     def take(self, record: Record, checks: list[Any] | None = None) -> None:
         """`checks`: of a test, by the plan's version in force, as its record has them; None where none is known."""
-        kind, run = record["kind"], str(record["run"])
+        kind, run = kind_of(record), str(record["run"])
         if self.first is None or record["time"] < self.first:  # a clock may have been ahead
             self.first = record["time"]
         if kind in STARTS:
@@ -267,8 +268,8 @@ class FoldedRecords:
             self.acks[record["code"]] = record
             self._take_answer(record)
             answer_access(self, record)
-        elif kind == ATTESTATION:
-            self.attested[key_of(record)] = record
+        elif kind in (ATTESTATION, ENDED):
+            self.attested[key_of(record["about"])] = record
         elif kind in (APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED):
             self._take_approval(kind, record)
         elif kind in ERASURES:
@@ -369,10 +370,10 @@ class FoldedRecords:
             self.broken = [*self.broken, one][-MOST_BROKEN:]
             self.glass_to_prune = self.glass_to_prune or record["operation"] == Operation.PRUNE.value
         else:
-            self.glass.pop(str(record["of"]), None)
+            self.glass.pop(str(of := record["about"]["glass"]), None)
             self.newest[kind] = record
             by = [record["by"]["name"], record["seq"]]
-            self.broken = [[*one[:4], *by] if one[0] == record["of"] else one for one in self.broken]
+            self.broken = [[*one[:4], *by] if one[0] == of else one for one in self.broken]
 
     def _take_prune(self, record: Record) -> None:
         """What a prune by a broken glass left to be counted, the next one that ends well counts."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from ccdr.evidence.records.statements import REVIEW_ACCESS
+
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
 TEST_START, TEST_END = "restore_test.start", "restore_test.end"
 CONTROL_START, CONTROLLED = "negative_control.start", "negative_control.end"
@@ -22,7 +24,8 @@ GROUP = "group"  # several assets captured together; of the plan
 PRUNE_START, CHECK_START = "prune.start", "check.start"
 COPY_START, COPIED = "copy.start", "copy.end"  # of a plan's copies
 EXAMINED = "plan.examined"  # how a plan's secrets and repositories are protected, on this host
-ACCESS_TESTED, ACCESS_REVIEWED = "access.tested", "access.reviewed"  # by whom a plan's store is reached, on this host
+ACCESS_TESTED = "access.tested"  # by whom a plan's store is reached, on this host
+ACCESS_REVIEWED = REVIEW_ACCESS.kind
 ACCESS_EXPORTED = "access.exported"  # what may be reviewed
 KEY_ADDED, KEY_REMOVED, KEY_SWITCHED = "repository.key.added", "repository.key.removed", "repository.key.switched"
 MADE_BY_CCDR = "repository.password.made"  # by ccdr, of random bits

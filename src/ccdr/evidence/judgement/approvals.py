@@ -22,7 +22,7 @@ def approval_of(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> Ite
     last: to take it out is a change like any other."""
     yield from _broken_glass(history)
     approved, block = history.newest.get(PLAN_APPROVED), loaded.plan.approval
-    if block is None and not (approved or {}).get("asks"):
+    if block is None and not (approved and approved["about"]["asks"]):
         return
     if why := unapproved(loaded, history, now):
         version = history.newest.get(PLAN_VERSION)
@@ -60,9 +60,9 @@ def unapproved(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> str 
     which = f"version {digest[:8]} of the plan"
     if approved is None:
         return f"nobody has approved {which}, and it is to be approved (`approval:`)"
-    if approved["digest"] != digest:
+    if (before := str(approved["about"]["digest"])) != digest:
         gone = "; it has no `approval:` any more, which that one had" if loaded.plan.approval is None else ""
-        then = f"{approved['by']['name']} has approved version {str(approved['digest'])[:8]}"
+        then = f"{approved['by']['name']} has approved version {before[:8]}"
         return f"nobody has approved {which}: {then}, at {to_the_second(str(approved['time']))}{gone}"
     if utc(approved["time"]) > now + AHEAD:
         return f"the approval of {which} is dated in the future: {to_the_second(str(approved['time']))}"
@@ -86,5 +86,5 @@ def _by_whom(found: str, which: str, at: str) -> str | None:
 
 def review_by(loaded: LoadedPlan, approved: Record) -> datetime:
     """No later than the plan says, whatever was signed."""
-    signed, block = utc(approved["review_by"]), loaded.plan.approval
+    signed, block = utc(approved["until"]), loaded.plan.approval
     return signed if block is None else min(signed, block.review_by(utc(approved["time"])))

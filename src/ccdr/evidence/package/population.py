@@ -16,6 +16,7 @@ from ccdr.evidence.checkpoints.found import Finding
 from ccdr.evidence.history.kinds import LOGS, NOT_BEGUN, outcome_of_not_begun
 from ccdr.evidence.ledger.lines import PASSED_OVER, UNKNOWN
 from ccdr.evidence.mappings import whole
+from ccdr.evidence.records.statements import kind_of
 
 NAME = "population.csv"
 WRONG = "POPULATION_WRONG"
@@ -127,7 +128,7 @@ class Held:
     _lacking: dict[int, str] = field(default_factory=dict)
 
     def take(self, record: Record, time: datetime) -> None:
-        kind, seq = str(record["kind"]), int(record["seq"])
+        kind, seq = kind_of(record), int(record["seq"])
         verb, _, edge = kind.rpartition(".") if kind != "pause.end" else (kind, "", "")
         verb = "test" if verb == "restore_test" else verb
         names = tuple(_cell(record.get(key)) for key in ("plan", "asset", "run"))
@@ -182,7 +183,7 @@ class Held:
             self._same(ended, (*run, *_as_ended(run[0], record)), seq)
 
     def _single(self, record: Record, begun: int, names: tuple[str, ...], seq: int) -> None:
-        kind = record["kind"]
+        kind = kind_of(record)
         outcome, what = "NOTED", kind
         if kind in _SINGLE:
             outcome, what = _SINGLE[kind], str(record.get("verb"))

@@ -24,6 +24,7 @@ from ccdr.evidence.package.hidden import LINES, TREE, leaves_of
 from ccdr.evidence.package.sign_offs import readable_files_of
 from ccdr.evidence.package.statements import Tests
 from ccdr.evidence.records import LedgerAcknowledged, LedgerRecovered, Unread, decode
+from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.evidence.statements import SIGNATURE, signed_record
 from ccdr.model.errors import LedgerBroken
@@ -127,7 +128,7 @@ class Shown:
     def _take(self, record: Record, digest: str) -> None:
         if made := self._tests.take(record, digest):
             self.statements[made[0]] = made[1]
-        if record["kind"] == SIGNED_OFF and PASSED_OVER not in record:
+        if kind_of(record) == SIGNED_OFF and PASSED_OVER not in record:
             self.sign_offs |= readable_files_of(record)
         if record["kind"] == PLAN_VERSION and PASSED_OVER not in record and _are_of_its_digest(record):
             self.versions[str(record["plan"]), record["digest"]] = record["files"]

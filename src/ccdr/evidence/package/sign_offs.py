@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.records.statements import PeriodSignOff
+from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation
 from ccdr.host.signatures import key_of
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import utc
@@ -23,9 +23,9 @@ def files_of(record: Mapping[str, Any]) -> dict[str, str]:
 
     ssh-keygen -Y verify -f NAME.allowed_signers -I WHO -n ccdr-sign-off -s NAME.txt.sig < NAME.txt
     """
-    given, by = PeriodSignOff.recorded(record), record["by"]
-    name = f"sign-off-{given.begins:%Y%m%d}-{given.ends:%Y%m%d}-{given.nonce[:8]}"
-    line = f'{by["name"]} namespaces="{PeriodSignOff.NAMESPACE}" {key_of(str(by["signature"]))}\n'
+    given, by = SIGN_PERIOD.recorded(record), record["by"]
+    name = f"sign-off-{given.about.begins:%Y%m%d}-{given.about.ends:%Y%m%d}-{given.nonce[:8]}"
+    line = f'{by["name"]} namespaces="{SIGN_PERIOD.namespace}" {key_of(str(by["signature"]))}\n'
     return {
         f"{name}.txt": given.text(),
         f"{name}.txt.sig": str(by["signature"]),
@@ -41,7 +41,7 @@ def readable_files_of(record: Mapping[str, Any]) -> dict[str, str]:
         return {}
 
 
-def fit(population: Path, given: Sequence[PeriodSignOff]) -> list[bool]:
+def fit(population: Path, given: Sequence[PeriodPopulation]) -> list[bool]:
     """Of each: are the rows of its period, and of its plans, in a package's population.csv those that were signed? The
     file is one that `population.read` takes. OSError where it cannot be read."""
     with population.open("rb") as file:

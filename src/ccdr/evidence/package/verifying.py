@@ -29,7 +29,7 @@ from ccdr.evidence.package import bag, population, sign_offs, statements
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
 from ccdr.evidence.package.hidden import LINES, TREE
 from ccdr.evidence.package.shown import Record, Shown
-from ccdr.evidence.records.statements import PeriodSignOff
+from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation, kind_of
 from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import so_many, utc
@@ -347,12 +347,12 @@ def _signed_for(at: _Open, shown: Shown) -> None:
     path = at.package.root / DATA / population.NAME
     if start is None or end is None or at.rows is None:
         return
-    newest: dict[tuple[object, ...], tuple[int, PeriodSignOff]] = {}
+    newest: dict[tuple[object, ...], tuple[int, PeriodPopulation]] = {}
     for record in shown.signed:
-        if record["kind"] != SIGNED_OFF:
+        if kind_of(record) != SIGNED_OFF:
             continue
         with suppress(UsageProblem):
-            given = PeriodSignOff.recorded(record)
+            given = SIGN_PERIOD.recorded(record).about
             if (shown.whole or start <= given.begins) and given.ends <= end:
                 newest[given.begins, given.ends, given.plans] = int(record["seq"]), given
     right = sign_offs.fit(path, [given for _, given in newest.values()])

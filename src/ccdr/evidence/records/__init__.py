@@ -24,15 +24,7 @@ from ccdr.evidence.records.recovery import RecoverEnd, RecoverStart
 from ccdr.evidence.records.registry import ALL, FIRST, KINDS, VERSIONS
 from ccdr.evidence.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
 from ccdr.evidence.records.runbook import RunbookEnd, RunbookStart, RunbookStep
-from ccdr.evidence.records.statements import (
-    AccessReviewed,
-    ApprovalUsed,
-    AttestationRecord,
-    DeviationAccepted,
-    GlassReviewed,
-    PeriodSignedOff,
-    PlanApproved,
-)
+from ccdr.evidence.records.statements import StatementRecord
 from ccdr.evidence.records.strict import strictly
 from ccdr.evidence.records.upkeep import (
     Ack,
@@ -57,19 +49,15 @@ __all__ = [
     "KINDS",
     "VERSIONS",
     "AccessExported",
-    "AccessReviewed",
     "AccessTested",
     "Ack",
     "ApprovalRefused",
-    "ApprovalUsed",
-    "AttestationRecord",
     "BackupEnd",
     "BackupStart",
     "CheckEnd",
     "CheckStart",
     "CopyEnd",
     "CopyStart",
-    "DeviationAccepted",
     "DeviationAssigned",
     "DeviationNoted",
     "Duties",
@@ -78,7 +66,6 @@ __all__ = [
     "ErasureReplay",
     "ErasureReview",
     "GlassBroken",
-    "GlassReviewed",
     "Group",
     "IncidentClosed",
     "IncidentFiled",
@@ -99,8 +86,6 @@ __all__ = [
     "NegativeControlEnd",
     "NegativeControlStart",
     "NotBegun",
-    "PeriodSignedOff",
-    "PlanApproved",
     "PlanStored",
     "PlanVersion",
     "PruneEnd",
@@ -115,6 +100,7 @@ __all__ = [
     "RunbookStep",
     "SandboxReap",
     "StateMigrated",
+    "StatementRecord",
     "TestEnd",
     "TestStart",
     "Unread",

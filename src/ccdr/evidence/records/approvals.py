@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from ccdr.evidence.records.statements import About, Nonce, OfRepository, OfVersion, OperationCode
+from ccdr.evidence.records.statements import AboutWord, Nonce, OfRepository, OfVersion, OperationCode
 from ccdr.evidence.records.values import Digest, OfPlan, Record, RecordedUser, Tenant, about
 
 
@@ -15,7 +15,7 @@ class ApprovalRefused(Record, frozen=True, kw_only=True, gc=False):
     plan: OfPlan
     version: Literal[4] = 4
     operation: OperationCode
-    about: About = None
+    about: AboutWord = None
     why: Annotated[
         Literal[
             "missing",
@@ -46,7 +46,7 @@ class GlassBroken(Record, frozen=True, kw_only=True, gc=False):
     plan: OfPlan
     version: Literal[4] = 4
     operation: OperationCode
-    about: About = None
+    about: AboutWord = None
     digest: OfVersion
     repository: OfRepository
     why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]

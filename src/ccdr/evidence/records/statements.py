@@ -1,4 +1,4 @@
-"""What people sign: of each kind the values, the text that these make, and the record that holds them.
+"""What a person states: one record, one text to be signed, one table of what may be said of what.
 
 A value has one name: in the statement, in a line of its text, in the record. The text has one form only, so that it can
 be made again from the record, and so that what was signed is what is read: a first line, then `key: value` lines in the
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, inspect
@@ -19,7 +19,6 @@ from msgspec import Meta, Struct, inspect
 from ccdr.evidence.records.values import (
     Count,
     Digest,
-    OfPlan,
     Record,
     RecordedUser,
     Tenant,
@@ -28,12 +27,14 @@ from ccdr.evidence.records.values import (
     Word,
     about,
     misfits,
+    no_such_record,
 )
 from ccdr.host.built import built, fields_of
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339
 
-HEAD = "ccdr, to be signed, format 3"
+HEAD = "ccdr, to be signed, format 4"
+STATEMENT = "statement"  # the record's kind
 Nonce = Annotated[
     str,
     Meta(
@@ -80,55 +81,211 @@ class SignedBy(Value, frozen=True, kw_only=True, gc=False):
     signature: Signature
 
 
-class Statement(Value, frozen=True, kw_only=True, gc=False):
-    """What somebody signs. A key may be restricted to its `NAMESPACE` in allowed_signers; `TO` says what it does."""
+class About(Value, tag_field="of", frozen=True, kw_only=True, gc=False):
+    """What a statement is about: a reference, and the digest of what was seen."""
 
-    TO: ClassVar[str]
-    NAMESPACE: ClassVar[str]
+
+# --- approvals ----------------------------------------------------------------------------------------------------
+
+OperationCode = Annotated[
+    Literal["prune", "key-remove", "register", "recover"],
+    about("what it is for: a prune outside its schedule, a repository's key, the register of erasures"),
+]
+AboutWord = Annotated[OneWord | None, about("what of it, an id; null where there is no more to say")]
+OfRepository = Annotated[Digest, about("SHA-256 of the repository's address")]
+OfVersion = Annotated[Digest, about("the plan's version, as `plan.version` has it")]
+
+
+class VersionOfPlan(About, tag="plan", frozen=True, kw_only=True, gc=False):
+    """One version of a plan."""
+
+    digest: OfVersion
+    asks: Annotated[bool, about("that version has an `approval:` block: the next one needs an approval, too")]
+
+
+class RequestedOperation(About, tag="operation", frozen=True, kw_only=True, gc=False):
+    """What somebody wants to do, once, on one host."""
+
+    operation: OperationCode
+    digest: OfVersion
+    repository: OfRepository
+    on: Annotated[str, about("the host that it is for")]
+    about: AboutWord = None
+    requested_by: Annotated[str, about("who asks, as the file of signers has them")]
+    key: Annotated[str, about("the fingerprint of their key")]
+    snapshots: Annotated[tuple[Digest, ...], about("what may be removed, by id")] = ()
+
+
+class GlassBreak(About, tag="glass", frozen=True, kw_only=True, gc=False):
+    """That somebody went on without an approval."""
+
+    glass: Annotated[Nonce, about("the nonce of the record `approval.glass`")]
+
+
+# --- what no tool can test ----------------------------------------------------------------------------------------
+
+
+Scope = Annotated[Word, Meta(max_length=63, extra_json_schema={"pattern": r"^(?!-$)[A-Za-z0-9_.+-]+$"})]
+
+
+class MeasurePart(About, tag="part", frozen=True, kw_only=True, gc=False):
+    """A part of a measure that no tool can test."""
+
+    item: Annotated[
+        Literal[
+            "staff-training",
+            "instructions",
+            "emergency-mode",
+            "criticality-analysis",
+            "documents-kept",
+            "joiners-leavers",
+            "disk-encryption",
+            "siem",
+            "data-centre",
+            "restore-segregation",
+            "host-patching",
+            "firewall-ids",
+            "processing-record",
+            "processor-agreements",
+            "assistance",
+            "card-data",
+            "penetration-test",
+            "incident-filings",
+            "password-policy",
+        ],
+        about("which"),
+    ]
+    scope: Annotated[Scope | None, about("what of it, where there are several: a host, a site, a tenant")] = None
+
+
+MOST_NAMED = 40  # of what could not be read
+UNREAD = r"^[\w .,()'-]{1,100}$"  # the name of one of them; no path: that stays in the export
+Unread = Annotated[str, Meta(max_length=100, extra_json_schema={"pattern": UNREAD, "examples": ["a role"]})]
+
+
+class ExportOfAccess(About, tag="access", frozen=True, kw_only=True, gc=False):
+    """An export of who may do what, and what somebody found in it."""
+
+    export_sha256: Annotated[Digest, about("SHA-256 of the export, which stays where it is")]
+    exported: Annotated[Time, about("when the systems were asked")]
+    entries: Annotated[Count, about("lines of the export: a role, a key, a file, a grant")]
+    unread: Annotated[Count, about("what could not be read, and so was not looked at")]
+    not_read: Annotated[
+        tuple[Unread, ...],
+        Meta(max_length=MOST_NAMED),
+        about("what that was, by its name: accounts of an asset, keys of a repository, a bucket's policy"),
+    ] = ()
+    result: Annotated[
+        Literal["in_order", "to_be_changed"], about("whether everybody has what they should have, and nobody more")
+    ]
+    elsewhere_sha256: Annotated[
+        Digest | None,
+        about("of a salt, a newline and the words, kept apart: who looked at what could not be read; null: nobody did"),
+    ] = None
+
+
+DeviationId = Annotated[
+    str,
+    Meta(
+        min_length=8,
+        max_length=8,
+        extra_json_schema={
+            "pattern": "^[0-9a-f]{8}$",
+            "examples": ["3f9a2c1b"],
+            "description": "the deviation's id: `ccdr deviation show` tells of it",
+        },
+    ),
+]
+OfCode = Annotated[OneWord, about("what the deviation is of: TEST_FAILED, or what a plan promises no more")]
+
+
+class FindingRef(About, tag="finding", frozen=True, kw_only=True, gc=False):
+    """A deviation."""
+
+    deviation: DeviationId
+    asset: Annotated[str | None, about("its asset; null: it is about none alone")] = None
+    code: OfCode
+
+
+# --- a period -----------------------------------------------------------------------------------------------------
+
+
+class SignedWith(Value, frozen=True, kw_only=True, gc=False):
+    """Another ledger whose records are in the population: how many, and the hash of its last one."""
+
+    ledger: Word
+    records: Count
+    head: Digest
+
+
+class PeriodPopulation(About, tag="population", frozen=True, kw_only=True, gc=False):
+    """A period's population, from when it begins up to, and without, its end, with what it comes to."""
+
+    ledger: Annotated[OneWord, about("which ledger it is of, by its id")]
+    on: Annotated[str, about("the host of that ledger")]
+    begins: Annotated[Time, about("when the period begins")]
+    ends: Annotated[Time, about("when it ends: what began then is not in it")]
+    plans: Annotated[tuple[str, ...], about("names of plans that it is of; none: all")] = ()
+    rows: Annotated[Count, about("of the population")]
+    population_sha256: Annotated[Digest, about("of the population's heading and rows, as CSV")]
+    outcomes: Annotated[dict[str, Count], about("how many runs had each outcome; each missed run is one")]
+    due: Annotated[Count, about("runs that came due by the schedules")]
+    due_in_part: Annotated[bool, about("more may have been due than is known")]
+    missed: Annotated[Count, about("… that did not take place")]
+    findings: Annotated[Count, about("of plans and assets, at the period's end, that nobody had acknowledged")]
+    acknowledged: Annotated[Count, about("… that somebody had")]
+    tests_by_command: Annotated[Count, about("restore tests and negative controls that no schedule began")]
+    accounts: Annotated[dict[str, Count], about("… by account; `root`: whose hand it was is not known")]
+    read_with: tuple[SignedWith, ...] = ()
+    records: Annotated[Count, about("how many records the ledger had when the text was written")]
+    head: Annotated[Digest, about("… and the hash of the last one")]
+    problems: Annotated[Count, about("… and how much was wrong with it, by what is known beside it")]
+    ccdr: Annotated[OneWord, about("the version that wrote the text")]
+
+
+# --- the statement ------------------------------------------------------------------------------------------------
+
+Says = Literal["approve", "review", "declare", "end", "accept", "period"]
+A = TypeVar("A", bound=About, covariant=True)
+_SET = ("until", "words_sha256", "files")
+Until = Annotated[Time | None, about("until when it holds; null: it is of no such kind")]
+Words = Annotated[Digest | None, about("of a salt, a newline and the words, kept apart; null where there are none")]
+Files = Annotated[tuple[Digest, ...], about("SHA-256 of each file that shows it, which stays where it is")]
+
+
+class Statement(Value, Generic[A], frozen=True, kw_only=True, gc=False):
+    """What somebody signs. ValueError where the table has no such statement."""
+
+    plan: str | None = None
+    says: Says
+    about: A
+    until: Time | None = None
+    words_sha256: Digest | None = None
+    files: tuple[Digest, ...] = ()
+    made: Made
+    nonce: Nonce
+
+    def __post_init__(self) -> None:
+        _require(self)
+
+    @property
+    def row(self) -> Row[A]:
+        return TABLE[_kind(self)]
+
+    @property
+    def expiry(self) -> datetime:
+        assert self.until is not None, "a statement of no such kind"
+        return self.until
 
     def text(self) -> str:
-        return f"{HEAD}\nto: {self.TO}\n" + "".join(f"{key}: {value}\n" for key, value in self._lines())
+        return f"{HEAD}\nto: {self.row.to}\n" + "".join(f"{key}: {value}\n" for key, value in self._lines())
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         for name in self.__struct_fields__:
-            for value in _told(getattr(self, name)):
-                yield name.replace("_", "-"), value.translate(_ESCAPED)
-
-    @classmethod
-    def read(cls, text: str) -> Self:
-        """UsageProblem where it is not such a text, byte for byte."""
-        head, *rest = text.split("\n")
-        lines = [(key, value) for key, colon, value in (line.partition(": ") for line in rest[:-1]) if colon]
-        if head != HEAD or not lines:
-            raise _misfit("a text that ccdr wrote to be signed")
-        if lines[0] != ("to", cls.TO):
-            raise UsageProblem(
-                f"this text is to {lines[0][1][:40]!a}, expected one to {cls.TO!a}", hint="name the other file"
-            )
-        told: dict[str, list[str]] = {}
-        for key, value in lines[1:]:
-            told.setdefault(key.replace("-", "_"), []).append(
-                _ESCAPE.sub(lambda m: "\n" if m[0] == r"\n" else "\\", value)
-            )
-        type_ = fields_of(cls)
-        each = {field.name: _value(field.type, told.get(field.name, [])) for field in type_.fields}
-        values = {name: value for name, value in each.items() if value is not None}
-        try:
-            made = msgspec.convert(values, cls, strict=False)
-        except msgspec.ValidationError:
-            raise _misfit("a text that ccdr wrote to be signed") from None
-        if made.text() != text or any(misfits(made, type_, "$")):
-            raise _misfit("a text that ccdr wrote to be signed")
-        return made
-
-    @classmethod
-    def recorded(cls, record: Mapping[str, Any]) -> Self:
-        """What the signature of a record is of. UsageProblem where it is no whole record of this kind."""
-        values = {name: record[name] for name in cls.__struct_fields__ if name in record}
-        try:
-            return msgspec.convert(values, built(cls))
-        except msgspec.ValidationError:
-            raise _misfit("a record of what somebody signed") from None
+            if name == "about":
+                yield from _lines_of(self.about)
+            elif name != "says":
+                yield from _line_of(name, getattr(self, name))
 
     def body(self) -> dict[str, object]:
         """For a record, which has the plan in its envelope."""
@@ -136,10 +293,152 @@ class Statement(Value, frozen=True, kw_only=True, gc=False):
         values.pop("plan", None)
         return values
 
-    @property
-    def digest_of_text(self) -> str:
-        return sha256(self.text().encode()).hexdigest()
 
+def _lines_of(of: Struct) -> Iterator[tuple[str, str]]:
+    for name in of.__struct_fields__:
+        yield from _line_of(name, getattr(of, name))
+
+
+def _line_of(name: str, value: object) -> Iterator[tuple[str, str]]:
+    for one in _told(value):
+        yield name.replace("_", "-"), one.translate(_ESCAPED)
+
+
+@dataclass(frozen=True)
+class Row(Generic[A]):
+    """One kind of statement. `to` says in its text what it does; a key may be restricted to its `namespace` in
+    allowed_signers, and is to `asked` for who asks. `needs`: which of `until`, `words_sha256` and `files` it has."""
+
+    says: Says
+    about: type[A]
+    to: str
+    namespace: str
+    needs: tuple[str, ...]
+    signed: bool = True  # always; else it may be
+    asked: str | None = None
+
+    @property
+    def of(self) -> str:
+        return str(self.about.__struct_config__.tag)
+
+    @property
+    def kind(self) -> str:
+        return f"{self.says}.{self.of}"
+
+    def read(self, text: str) -> Statement[A]:
+        """UsageProblem where it is not such a text, byte for byte."""
+        head, *rest = text.split("\n")
+        lines = [(key, value) for key, colon, value in (line.partition(": ") for line in rest[:-1]) if colon]
+        if head != HEAD or not lines:
+            raise _misfit("a text that ccdr wrote to be signed")
+        if lines[0] != ("to", self.to):
+            raise UsageProblem(
+                f"this text is to {lines[0][1][:40]!a}, expected one to {self.to!a}", hint="name the other file"
+            )
+        told: dict[str, list[str]] = {}
+        for key, value in lines[1:]:
+            told.setdefault(key.replace("-", "_"), []).append(
+                _ESCAPE.sub(lambda m: "\n" if m[0] == r"\n" else "\\", value)
+            )
+        values = _values(self._statement, told) | {"says": self.says, "about": _values(self.about, told)}
+        made = self._made(values, "a text that ccdr wrote to be signed", strict=False)
+        if made.text() != text or any(misfits(made, fields_of(self._statement), "$")):
+            raise _misfit("a text that ccdr wrote to be signed")
+        return made
+
+    def recorded(self, record: Mapping[str, Any]) -> Statement[A]:
+        """What the signature of a record is of. UsageProblem where it is no whole record of this kind."""
+        values = {name: record[name] for name in Statement.__struct_fields__ if name in record}
+        return self._made(values, "a record of what somebody signed", strict=True)
+
+    @property
+    def _statement(self) -> type[Statement[A]]:
+        of: Any = Statement
+        made: type[Statement[A]] = of[self.about]
+        return made
+
+    def _made(self, values: Mapping[str, Any], what: str, *, strict: bool) -> Statement[A]:
+        try:
+            return msgspec.convert(values, built(self._statement), strict=strict)
+        except msgspec.ValidationError:
+            raise _misfit(what) from None
+
+
+def _values(of: type[Struct], told: Mapping[str, list[str]]) -> dict[str, object]:
+    each = {field.name: _value(field.type, told.get(field.name, [])) for field in fields_of(of).fields}
+    return {name: value for name, value in each.items() if value is not None}
+
+
+_APPROVAL = "ccdr-approval"
+APPROVE_PLAN = Row("approve", VersionOfPlan, "approve a plan", _APPROVAL, ("until",))
+APPROVE_OPERATION = Row("approve", RequestedOperation, "approve a request", _APPROVAL, ("until",), asked="ccdr-request")
+REVIEW_GLASS = Row("review", GlassBreak, "say that a broken glass was reviewed", _APPROVAL, ("words_sha256",))
+DECLARE_PART = Row("declare", MeasurePart, "attest", "ccdr-attestation", _SET, signed=False)
+END_PART = Row("end", MeasurePart, "end what was attested", "ccdr-attestation", ("words_sha256",), signed=False)
+REVIEW_ACCESS = Row(
+    "review", ExportOfAccess, "review access", "ccdr-access-review", ("until", "words_sha256"), signed=False
+)
+ACCEPT_FINDING = Row(
+    "accept", FindingRef, "accept the risk of a deviation", "ccdr-deviation", ("until", "words_sha256")
+)
+SIGN_PERIOD = Row("period", PeriodPopulation, "sign a period off", "ccdr-sign-off", ())
+_ROWS: tuple[Row[Any], ...] = (
+    APPROVE_PLAN, APPROVE_OPERATION, REVIEW_GLASS, DECLARE_PART, END_PART, REVIEW_ACCESS, ACCEPT_FINDING, SIGN_PERIOD,
+)  # fmt: skip
+TABLE: Mapping[str, Row[Any]] = {row.kind: row for row in _ROWS}
+
+
+class StatementRecord(Record, frozen=True, kw_only=True, gc=False):
+    """Somebody states something: what they say of what, until when, and whose word it is. Which may be said of what,
+    and has to be signed, stands in the table of statements."""
+
+    kind: Literal["statement"] = "statement"
+    version: Literal[4] = 4
+    says: Says
+    about: (
+        VersionOfPlan | RequestedOperation | GlassBreak | MeasurePart | ExportOfAccess | FindingRef | PeriodPopulation
+    )
+    until: Until = None
+    words_sha256: Words = None
+    files: Files = ()
+    made: Made
+    nonce: Nonce
+    by: Annotated[SignedBy | None, about("null: nobody signed it; `actor` says whose account recorded it")] = None
+    requested: Annotated[SignedBy | None, about("who asked for it, and signed the same text for that")] = None
+    signers_sha256: Annotated[Digest | None, about("of the file of who may sign, as it was then")] = None
+    tenant: Tenant = "default"
+    who: RecordedUser | None = None
+
+    def __post_init__(self) -> None:
+        row = _require(self)
+        if (row.signed and self.by is None) or (row.asked is None) != (self.requested is None):
+            raise no_such_record("nobody has signed it")
+
+
+def _kind(one: Statement[Any] | StatementRecord) -> str:
+    return f"{one.says}.{one.about.__struct_config__.tag}"
+
+
+def _require(one: Statement[Any] | StatementRecord) -> Row[Any]:
+    row = TABLE.get(_kind(one))
+    if row is None or tuple(name for name in _SET if getattr(one, name)) != row.needs:
+        raise no_such_record("no such thing is stated of it")
+    return row
+
+
+def kind_of(record: Mapping[str, Any]) -> str:
+    """What a record tells: its kind; of a statement what is said of what, as the table has it. Of one that cannot be
+    read, `statement`."""
+    kind: str = record["kind"]
+    if kind == STATEMENT:
+        try:
+            return f"{record['says']}.{record['about']['of']}"
+        except (KeyError, TypeError):
+            pass
+    return kind
+
+
+# --- its text -----------------------------------------------------------------------------------------------------
 
 # No two statements make the same text, whatever another hand's record may hold: a line end is no line end in it.
 _ESCAPED = str.maketrans({"\\": r"\\", "\n": r"\n"})
@@ -186,301 +485,3 @@ def _misfit(of: str) -> UsageProblem:
         f"this is not {of}, or it was changed since",
         hint="have it written again, and leave it as it is: a line end more is another text",
     )
-
-
-# --- approvals ----------------------------------------------------------------------------------------------------
-
-OperationCode = Annotated[
-    Literal["prune", "key-remove", "register", "recover"],
-    about("what it is for: a prune outside its schedule, a repository's key, the register of erasures"),
-]
-About = Annotated[OneWord | None, about("what of it, an id; null where there is no more to say")]
-OfRepository = Annotated[Digest, about("SHA-256 of the repository's address")]
-OfVersion = Annotated[Digest, about("the plan's version, as `plan.version` has it")]
-
-
-class PlanApproval(Statement, frozen=True, kw_only=True, gc=False):
-    """One version of a plan, until when it is to be looked at again."""
-
-    TO: ClassVar[str] = "approve a plan"
-    NAMESPACE: ClassVar[str] = "ccdr-approval"
-
-    plan: OfPlan
-    digest: OfVersion
-    review_by: Annotated[Time, about("when somebody is to look at it again")]
-    made: Made
-    nonce: Nonce
-
-
-class ApprovalRequest(Statement, frozen=True, kw_only=True, gc=False):
-    """What somebody wants to do, once, on one host: they sign it, and so does who approves it."""
-
-    TO: ClassVar[str] = "approve a request"
-    NAMESPACE: ClassVar[str] = "ccdr-approval"
-    REQUESTED: ClassVar[str] = "ccdr-request"  # what its requester signs for
-
-    operation: OperationCode
-    plan: OfPlan
-    digest: OfVersion
-    repository: OfRepository
-    on: Annotated[str, about("the host that it is for")]
-    about: About = None
-    requested_by: Annotated[str, about("who asks, as the file of signers has them")]
-    key: Annotated[str, about("the fingerprint of their key")]
-    made: Made
-    expires: Time
-    nonce: Nonce
-    snapshots: Annotated[tuple[Digest, ...], about("what may be removed, by id")] = ()
-
-
-class GlassReview(Statement, frozen=True, kw_only=True, gc=False):
-    """That the glass was broken, and that somebody has looked at why."""
-
-    TO: ClassVar[str] = "say that a broken glass was reviewed"
-    NAMESPACE: ClassVar[str] = "ccdr-approval"
-
-    plan: OfPlan
-    of: Annotated[Nonce, about("the nonce of the record `approval.glass`")]
-    made: Made
-    nonce: Nonce
-
-
-# --- what no tool can test ----------------------------------------------------------------------------------------
-
-
-Scope = Annotated[Word, Meta(max_length=63, extra_json_schema={"pattern": r"^(?!-$)[A-Za-z0-9_.+-]+$"})]
-
-
-class Declaration(Statement, frozen=True, kw_only=True, gc=False):
-    """What somebody states of a part of a measure, on which evidence, until when."""
-
-    TO: ClassVar[str] = "attest"
-    NAMESPACE: ClassVar[str] = "ccdr-attestation"
-
-    item: Annotated[
-        Literal[
-            "staff-training",
-            "instructions",
-            "emergency-mode",
-            "criticality-analysis",
-            "documents-kept",
-            "joiners-leavers",
-            "disk-encryption",
-            "siem",
-            "data-centre",
-            "restore-segregation",
-            "host-patching",
-            "firewall-ids",
-            "processing-record",
-            "processor-agreements",
-            "assistance",
-            "card-data",
-            "penetration-test",
-            "incident-filings",
-            "password-policy",
-        ],
-        about("what is attested"),
-    ]
-    scope: Annotated[Scope | None, about("what of it, where there are several: a host, a site, a tenant")] = None
-    statement_sha256: Annotated[
-        Digest, about("of a salt, a newline and the words, kept apart; where it is ended, of the reason")
-    ]
-    evidence_sha256: Annotated[Digest, about("SHA-256 of the evidence, which stays where it is")]
-    valid_until: Time
-    made: Made
-    nonce: Nonce
-
-
-MOST_NAMED = 40  # of what could not be read
-UNREAD = r"^[\w .,()'-]{1,100}$"  # the name of one of them; no path: that stays in the export
-Unread = Annotated[str, Meta(max_length=100, extra_json_schema={"pattern": UNREAD, "examples": ["a role"]})]
-
-
-class AccessReview(Statement, frozen=True, kw_only=True, gc=False):
-    """That somebody has looked at an export of who may do what."""
-
-    TO: ClassVar[str] = "review access"
-    NAMESPACE: ClassVar[str] = "ccdr-access-review"
-
-    plan: OfPlan
-    export_sha256: Annotated[Digest, about("SHA-256 of the export, which stays where it is")]
-    exported: Annotated[Time, about("when the systems were asked")]
-    entries: Annotated[Count, about("lines of the export: a role, a key, a file, a grant")]
-    unread: Annotated[Count, about("what could not be read, and so was not looked at")]
-    not_read: Annotated[
-        tuple[Unread, ...],
-        Meta(max_length=MOST_NAMED),
-        about("what that was, by its name: accounts of an asset, keys of a repository, a bucket's policy"),
-    ] = ()
-    result: Annotated[
-        Literal["in_order", "to_be_changed"], about("whether everybody has what they should have, and nobody more")
-    ]
-    found_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart: what they found")]
-    elsewhere_sha256: Annotated[
-        Digest | None,
-        about("of a salt, a newline and the words, kept apart: who looked at what could not be read; null: nobody did"),
-    ] = None
-    valid_until: Time
-    made: Made
-    nonce: Nonce
-
-
-DeviationId = Annotated[
-    str,
-    Meta(
-        min_length=8,
-        max_length=8,
-        extra_json_schema={
-            "pattern": "^[0-9a-f]{8}$",
-            "examples": ["3f9a2c1b"],
-            "description": "the deviation's id: `ccdr deviation show` tells of it",
-        },
-    ),
-]
-OfCode = Annotated[OneWord, about("what the deviation is of: TEST_FAILED, or what a plan promises no more")]
-
-
-class RiskAcceptance(Statement, frozen=True, kw_only=True, gc=False):
-    """That somebody accepts the risk of a deviation until a day."""
-
-    TO: ClassVar[str] = "accept the risk of a deviation"
-    NAMESPACE: ClassVar[str] = "ccdr-deviation"
-
-    deviation: DeviationId
-    plan: str | None
-    about_asset: Annotated[str | None, about("the asset of the deviation; null: it is about none alone")] = None
-    code: OfCode
-    until: Time
-    reason_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart: why it can stay so")]
-    made: Made
-    nonce: Nonce
-
-
-# --- a period -----------------------------------------------------------------------------------------------------
-
-
-class SignedWith(Value, frozen=True, kw_only=True, gc=False):
-    """Another ledger whose records are in the population: how many, and the hash of its last one."""
-
-    ledger: Word
-    records: Count
-    head: Digest
-
-
-class PeriodSignOff(Statement, frozen=True, kw_only=True, gc=False):
-    """A period's population, from when it begins up to, and without, its end, with what it comes to."""
-
-    TO: ClassVar[str] = "sign a period off"
-    NAMESPACE: ClassVar[str] = "ccdr-sign-off"
-
-    ledger: Annotated[OneWord, about("which ledger it is of, by its id")]
-    on: Annotated[str, about("the host of that ledger")]
-    begins: Annotated[Time, about("when the period begins")]
-    ends: Annotated[Time, about("when it ends: what began then is not in it")]
-    plans: Annotated[tuple[str, ...], about("names of plans that it is of; none: all")] = ()
-    rows: Annotated[Count, about("of the population")]
-    population_sha256: Annotated[Digest, about("of the population's heading and rows, as CSV")]
-    outcomes: Annotated[dict[str, Count], about("how many runs had each outcome; each missed run is one")]
-    due: Annotated[Count, about("runs that came due by the schedules")]
-    due_in_part: Annotated[bool, about("more may have been due than is known")]
-    missed: Annotated[Count, about("… that did not take place")]
-    findings: Annotated[Count, about("of plans and assets, at the period's end, that nobody had acknowledged")]
-    acknowledged: Annotated[Count, about("… that somebody had")]
-    tests_by_command: Annotated[Count, about("restore tests and negative controls that no schedule began")]
-    accounts: Annotated[dict[str, Count], about("… by account; `root`: whose hand it was is not known")]
-    read_with: tuple[SignedWith, ...] = ()
-    records: Annotated[Count, about("how many records the ledger had when the text was written")]
-    head: Annotated[Digest, about("… and the hash of the last one")]
-    problems: Annotated[Count, about("… and how much was wrong with it, by what is known beside it")]
-    ccdr: Annotated[OneWord, about("the version that wrote the text")]
-    made: Made
-    nonce: Nonce
-
-
-# --- their records ------------------------------------------------------------------------------------------------
-
-
-def _record(name: str, kind: str, of: type[Statement], told: str, **more: Any) -> type[Record]:
-    """The definition of a record that holds such a statement's values, and `more`: types, with a default in a pair."""
-    held = {f.name: f.type if f.required else (f.type, f.default) for f in msgspec.structs.fields(of)}
-    beside = [(key, *one) if isinstance(one, tuple) else (key, one) for key, one in (held | more).items()]
-    fields: list[Any] = [("kind", Literal[kind], kind), ("version", Literal[4], 4), *beside]
-    made: type[Any] = msgspec.defstruct(
-        name,
-        [*fields, ("who", RecordedUser | None, None)],
-        bases=(Record,),
-        module=__name__,
-        namespace={"__doc__": told},
-        frozen=True,
-        kw_only=True,
-        gc=False,
-        forbid_unknown_fields=True,
-    )
-    return made
-
-
-_MAY_BE = (Annotated[SignedBy | None, about("null: nobody signed it; `actor` says whose account recorded it")], None)
-_TENANT = (Tenant, "default")
-
-PlanApproved = _record(
-    "PlanApproved",
-    "plan.approved",
-    PlanApproval,
-    "Somebody has approved one version of a plan.",
-    asks=Annotated[bool, about("that version has an `approval:` block: the next one needs an approval, too")],
-    by=SignedBy,
-    tenant=_TENANT,
-)
-ApprovalUsed = _record(
-    "ApprovalUsed",
-    "approval.used",
-    ApprovalRequest,
-    "A request that another person had signed was carried out, from here on: it cannot be used again. Both have signed "
-    "the same text.",
-    request_sha256=Annotated[Digest, about("of the text")],
-    requested=SignedBy,
-    approved=SignedBy,
-    tenant=_TENANT,
-)
-GlassReviewed = _record(
-    "GlassReviewed",
-    "approval.reviewed",
-    GlassReview,
-    "Somebody who may approve has looked at why the glass was broken.",
-    why_sha256=Annotated[Digest, about("what they found: of a salt, a newline and the words, kept apart")],
-    by=SignedBy,
-    tenant=_TENANT,
-)
-AttestationRecord = _record(
-    "AttestationRecord",
-    "attestation",
-    Declaration,
-    "Somebody states what no tool can test, until a time, or has ended that.",
-    evidence_sha256=(Annotated[Digest | None, about("SHA-256 of the evidence; null: where it is ended")], None),
-    act=Literal["made", "ended"],
-    by=_MAY_BE,
-)
-AccessReviewed = _record(
-    "AccessReviewed",
-    "access.reviewed",
-    AccessReview,
-    "Somebody has looked at an export of who may do what.",
-    by=_MAY_BE,
-    tenant=_TENANT,
-)
-DeviationAccepted = _record(
-    "DeviationAccepted",
-    "deviation.accepted",
-    RiskAcceptance,
-    "Somebody who may approve accepts the risk of a deviation until a day. It mends nothing, and ends by itself.",
-    by=SignedBy,
-    tenant=_TENANT,
-)
-PeriodSignedOff = _record(
-    "PeriodSignedOff",
-    "period.signed_off",
-    PeriodSignOff,
-    "Somebody has signed a period off: its population, as the report has it as CSV.",
-    by=SignedBy,
-    signers_sha256=Annotated[Digest, about("of the file of who may sign, as it was then")],
-)

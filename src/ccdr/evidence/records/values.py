@@ -185,7 +185,7 @@ def misfits(value: Any, info: inspect.Type, at: str) -> Iterator[str]:
         case inspect.UnionType(types=types) if value is not None and value is not msgspec.UNSET:
             for member in types:
                 yield from misfits(value, member, at)
-        case inspect.StructType(cls=cls, fields=fields) if isinstance(value, cls):
+        case inspect.StructType(cls=cls, fields=fields) if isinstance(value, getattr(cls, "__origin__", cls)):
             for field in fields:
                 yield from misfits(getattr(value, field.name), field.type, f"{at}.{field.encode_name}")
         case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item) if isinstance(value, list | tuple):

@@ -17,16 +17,16 @@ from ccdr.evidence.approvals import AHEAD, nonce
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_EXPORTED, ACCESS_REVIEWED, ACCESS_TESTED
 from ccdr.evidence.payloads import keep_payload
-from ccdr.evidence.records.statements import MOST_NAMED, UNREAD, AccessReview
+from ccdr.evidence.records.statements import MOST_NAMED, REVIEW_ACCESS, UNREAD, ExportOfAccess, Statement
 from ccdr.host.signatures import trusted_signers, verify
 from ccdr.host.who import who
 from ccdr.jobs.access.files import files_of, signers_of
 from ccdr.jobs.access.host_accounts import of_this_host
 from ccdr.jobs.access.store import store_of
 from ccdr.jobs.approvals.plans import signed_by
-from ccdr.jobs.pausing import wake
 from ccdr.jobs.repository_keys.opened import log_below, stated_in
 from ccdr.jobs.services import Services, limits_of
+from ccdr.jobs.statement_records import record_statement
 from ccdr.model.errors import CcdrError, RepositoryMissing, UsageProblem, require_format
 from ccdr.model.values import PRIMARY, rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -224,7 +224,7 @@ def looked_at(
     *,
     in_order: bool,
     elsewhere: str | None = None,
-) -> AccessReview:
+) -> Statement[ExportOfAccess]:
     """What is to be signed or recorded: the words are kept from now on; `elsewhere` says who looked at what could not
     be read. UsageProblem where the file is no export of this plan's that this host has made, or too old."""
     plan, now = loaded.plan.plan, services.clock.now().replace(microsecond=0)
@@ -236,20 +236,16 @@ def looked_at(
     words = keep_payload(services.state, found)
     seen = keep_payload(services.state, elsewhere) if elsewhere and counts[1] else None
     names = _not_read(told["unread"])
-    return AccessReview(
-        plan=plan,
+    of = ExportOfAccess(
         export_sha256=digest,
         exported=exported,
         entries=counts[0],
         unread=counts[1],
         not_read=names,
         result="in_order" if in_order else "to_be_changed",
-        found_sha256=words,
         elsewhere_sha256=seen,
-        valid_until=until,
-        made=now,
-        nonce=nonce(),
     )
+    return Statement(plan=plan, says="review", about=of, until=until, words_sha256=words, made=now, nonce=nonce())
 
 
 def _not_read(unread: Sequence[object]) -> tuple[str, ...]:
@@ -262,19 +258,21 @@ def _not_read(unread: Sequence[object]) -> tuple[str, ...]:
 
 def record_review(
     loaded: LoadedPlan,
-    given: AccessReview,
+    given: Statement[ExportOfAccess],
     services: Services,
     signature: str | None,
     signed: str | None = None,
 ) -> Reviewed:
     """Record it; `signed` is the text of the signature where that was made elsewhere. UsageProblem where it is of
     another plan, too old, or not signed by who may: then nothing is recorded."""
-    plan, now = loaded.plan.plan, services.clock.now()
+    plan, now, of = loaded.plan.plan, services.clock.now(), given.about
     if given.plan != plan:
-        raise UsageProblem(f"this is a review of {given.plan[:63]}, not of {plan}", hint="name the plan that it is of")
-    _in_time(given.exported, now, plan)
-    _require_as_exported(plan, given.export_sha256, (given.entries, given.unread), services)
-    if given.made > now + AHEAD or not now < given.valid_until <= given.exported + HOLDS:
+        raise UsageProblem(
+            f"this is a review of {str(given.plan)[:63]}, not of {plan}", hint="name the plan that it is of"
+        )
+    _in_time(of.exported, now, plan)
+    _require_as_exported(plan, of.export_sha256, (of.entries, of.unread), services)
+    if given.made > now + AHEAD or not now < given.expiry <= of.exported + HOLDS:
         raise UsageProblem(
             f"this review, written at {rfc3339(given.made)}, is for a time that is past, or for more than three months",
             hint=f"ccdr access review {plan} --out FILE   asks the systems anew",
@@ -283,18 +281,11 @@ def record_review(
     if signature is not None:
         text = signed if signed is not None else given.text()
         signers = (loaded.plan.approval or Approval()).signers
-        space = AccessReview.NAMESPACE
+        space = REVIEW_ACCESS.namespace
         by = signed_by(verify(text, signature, trusted_signers(signers), space, services.host), signature)
-    body = {
-        **given.body(),
-        "by": by,
-        "tenant": loaded.plan.tenant_of(None),
-        "who": who().body(),
-    }
-    services.ledger.append(ACCESS_REVIEWED, plan=plan, asset=None, run=None, body=body)
-    wake(services)
+    record_statement(given, services, by, tenant=loaded.plan.tenant_of(None))
     newest = services.histories()[plan, None].newest[ACCESS_REVIEWED]
-    return Reviewed(plan, Review.of(newest), given.export_sha256)
+    return Reviewed(plan, Review.of(newest), of.export_sha256)
 
 
 def _in_time(exported: datetime, now: datetime, plan: str) -> datetime:

@@ -16,14 +16,13 @@ from pathlib import Path
 from ccdr.evidence.approvals import (
     AHEAD,
     APPROVAL_REFUSED,
-    APPROVAL_USED,
     LONGEST,
     PLAN_APPROVED,
     Operation,
     nonce,
 )
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.records.statements import ApprovalRequest
+from ccdr.evidence.records.statements import APPROVE_OPERATION, RequestedOperation, Statement
 from ccdr.host.signatures import SignatureRefused, Signer, sign, trusted_signers, verify
 from ccdr.jobs import in_force
 from ccdr.jobs.approvals.glass import break_glass
@@ -39,12 +38,14 @@ from ccdr.jobs.approvals.wanted import (
     whose,
 )
 from ccdr.jobs.services import Services
+from ccdr.jobs.statement_records import record_statement
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.model import Approval
 from ccdr.plans.versions import digest_of, files_of
 
+Request = Statement[RequestedOperation]
 _TRIES = 500  # of a fiftieth of a second: another request is carried out meanwhile
 
 
@@ -53,7 +54,7 @@ _TRIES = 500  # of a fiftieth of a second: another request is carried out meanwh
 
 def request(
     wanted: Wanted, services: Services, key: Path, lasts: timedelta, snapshots: Sequence[str], host: str | None = None
-) -> tuple[ApprovalRequest, str]:
+) -> tuple[Request, str]:
     """A request, and its requester's signature. UsageProblem where none is needed, or its requester is not among the
     signers."""
     block = block_of(wanted.loaded, services)
@@ -63,23 +64,20 @@ def request(
         )
     if not timedelta(0) < lasts <= LONGEST:
         raise UsageProblem(f"a request lasts for {LONGEST.days} days at most", hint="write --for 4h")
-    signers, probe, requested = trusted_signers(block.signers), nonce(), ApprovalRequest.REQUESTED
+    signers, probe, requested = trusted_signers(block.signers), nonce(), str(APPROVE_OPERATION.asked)
     requester = verify(probe, sign(probe, key, requested, services.host), signers, requested, services.host)
     now = services.clock.now().replace(microsecond=0)
-    asked = ApprovalRequest(
+    of = RequestedOperation(
         operation=wanted.operation.value,
-        plan=wanted.plan,
         digest=wanted.version,
         repository=wanted.repository,
         on=host or socket.gethostname(),
         about=wanted.about,
         requested_by=requester.name,
         key=requester.key,
-        made=now,
-        expires=now + lasts,
-        nonce=nonce(),
         snapshots=tuple(sorted(set(snapshots))),
     )
+    asked = Statement(plan=wanted.plan, says="approve", about=of, until=now + lasts, made=now, nonce=nonce())
     return asked, sign(asked.text(), key, requested, services.host)
 
 
@@ -95,7 +93,7 @@ def scheduled(loaded: LoadedPlan, services: Services) -> Allowed:
     plan, digest = loaded.plan.plan, digest_of(files_of(loaded))
     approved = services.histories().get((plan, None), AssetHistory()).newest.get(PLAN_APPROVED)
     hint = f"ccdr plan approve {plan}; until then nothing is removed: {PAGE}"
-    if approved is None or approved["digest"] != digest:
+    if approved is None or approved["about"]["digest"] != digest:
         raise NotApproved(f"nobody has approved version {digest[:8]} of the plan {plan}: nothing is pruned", hint=hint)
     try:
         holds(approved, block, services)
@@ -135,7 +133,7 @@ def _by_request(wanted: Wanted, services: Services, given: Given, block: Approva
             f"an emergency, --break-glass: {PAGE}, Four eyes",
         )
     try:
-        asked = ApprovalRequest.read(given.text)
+        asked = APPROVE_OPERATION.read(given.text)
     except UsageProblem as error:
         raise ApprovalRefused("not_as_written", str(error), hint=error.hint) from None
     _fits(asked, wanted, services)
@@ -147,51 +145,51 @@ def _by_request(wanted: Wanted, services: Services, given: Given, block: Approva
         if asked.nonce in services.histories().get((wanted.plan, None), AssetHistory()).nonces:
             raise ApprovalRefused("used", "this request was carried out already", hint=_ANEW.format(wanted.plan))
         _record_use(wanted, services, asked, given, requester, approver)
-    return Allowed(frozenset(asked.snapshots), str(approver))
+    return Allowed(frozenset(asked.about.snapshots), str(approver))
 
 
 _ANEW = "an approval is for once: `ccdr approval request {}` asks anew"
 
 
-def _fits(asked: ApprovalRequest, wanted: Wanted, services: Services) -> None:
+def _fits(asked: Request, wanted: Wanted, services: Services) -> None:
     """Is it for this, here and now?"""
-    now, plan = services.clock.now(), wanted.plan
+    now, plan, of = services.clock.now(), wanted.plan, asked.about
     here = socket.gethostname()
     cases = (
-        ("another_operation", asked.operation == wanted.operation.value, f"it is for {asked.operation}"),
+        ("another_operation", of.operation == wanted.operation.value, f"it is for {of.operation}"),
         (
             "another_operation",
-            asked.about == wanted.about,
-            f"it is about {asked.about or '-'}, and not {wanted.about or '-'}",
+            of.about == wanted.about,
+            f"it is about {of.about or '-'}, and not {wanted.about or '-'}",
         ),
-        ("another_version", asked.plan == plan, f"it is of the plan {asked.plan[:63]}"),
-        ("another_version", asked.digest == wanted.version, f"it is of version {asked.digest[:8]} of the plan"),
-        ("another_repository", asked.repository == wanted.repository, "it is of another repository"),
-        ("another_host", asked.on == here, f"it is for the host {asked.on[:63]}, and this is {here}"),
+        ("another_version", asked.plan == plan, f"it is of the plan {str(asked.plan)[:63]}"),
+        ("another_version", of.digest == wanted.version, f"it is of version {of.digest[:8]} of the plan"),
+        ("another_repository", of.repository == wanted.repository, "it is of another repository"),
+        ("another_host", of.on == here, f"it is for the host {of.on[:63]}, and this is {here}"),
         ("expired", asked.made <= now + AHEAD, "it is dated in the future"),
-        ("expired", now < asked.expires <= asked.made + LONGEST, f"it held until {rfc3339(asked.expires)}"),
+        ("expired", now < asked.expiry <= asked.made + LONGEST, f"it held until {rfc3339(asked.expiry)}"),
     )
     for code, fits, why in cases:
         if not fits:
             raise ApprovalRefused(code, f"this request does not allow it: {why}", hint=_ANEW.format(plan))
 
 
-def _both(asked: ApprovalRequest, given: Given, block: Approval, services: Services) -> tuple[Signer, Signer]:
+def _both(asked: Request, given: Given, block: Approval, services: Services) -> tuple[Signer, Signer]:
     """Who asked and who approved: two people, by two keys, as the file of signers has them."""
     text = asked.text()
     try:
         signers = trusted_signers(block.signers)
-        requester = verify(text, given.requested, signers, ApprovalRequest.REQUESTED, services.host)
+        requester = verify(text, given.requested, signers, str(APPROVE_OPERATION.asked), services.host)
         approver = verified(text, given.approved, block, services)
     except SignatureRefused as error:
         code = "second_factor" if error.code == "second_factor" else "signature"
         raise ApprovalRefused(code, str(error), hint=error.hint) from None
     except UsageProblem as error:
         raise ApprovalRefused("signers", str(error), hint=error.hint) from None
-    if (requester.name, requester.key) != (asked.requested_by, asked.key):
+    if (requester.name, requester.key) != (asked.about.requested_by, asked.about.key):
         raise ApprovalRefused(
             "signature",
-            f"the request says that {asked.requested_by} asks, and {requester.name} has signed that",
+            f"the request says that {asked.about.requested_by} asks, and {requester.name} has signed that",
             hint=_ANEW.format(asked.plan),
         )
     if requester.name == approver.name or requester.key == approver.key:
@@ -204,16 +202,15 @@ def _both(asked: ApprovalRequest, given: Given, block: Approval, services: Servi
 
 
 def _record_use(
-    wanted: Wanted, services: Services, asked: ApprovalRequest, given: Given, requester: Signer, approver: Signer
+    wanted: Wanted,
+    services: Services,
+    asked: Request,
+    given: Given,
+    requester: Signer,
+    approver: Signer,
 ) -> None:
-    body = {
-        **asked.body(),
-        "request_sha256": asked.digest_of_text,
-        "requested": signed_by(requester, given.requested),
-        "approved": signed_by(approver, given.approved),
-        **whose(wanted.loaded),
-    }
-    services.ledger.append(APPROVAL_USED, plan=wanted.plan, asset=None, run=None, body=body)
+    requested, by = signed_by(requester, given.requested), signed_by(approver, given.approved)
+    record_statement(asked, services, by, requested=requested, **whose(wanted.loaded))
 
 
 def _record_refusal(wanted: Wanted, services: Services, given: Given, error: UsageProblem) -> None:

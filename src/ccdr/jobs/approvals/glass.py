@@ -7,9 +7,9 @@ import pwd
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from ccdr.evidence.approvals import AHEAD, GLASS_BROKEN, GLASS_REVIEWED, nonce
+from ccdr.evidence.approvals import GLASS_BROKEN, nonce
 from ccdr.evidence.payloads import keep_payload, payload
-from ccdr.evidence.records.statements import GlassReview
+from ccdr.evidence.records.statements import REVIEW_GLASS, GlassBreak, Statement
 from ccdr.evidence.verdicts import Record
 from ccdr.host.signatures import Signer
 from ccdr.jobs import in_force
@@ -17,6 +17,7 @@ from ccdr.jobs.approvals.plans import PAGE, block_of, signed_by, verified
 from ccdr.jobs.approvals.wanted import FREELY, Allowed, Given, Wanted, whose
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
+from ccdr.jobs.statement_records import record_statement, refuse_ahead
 from ccdr.model.errors import UsageProblem
 from ccdr.plans import LoadedPlan
 
@@ -87,38 +88,31 @@ def _accounts(record: Record) -> Iterator[str]:
     return (name for name in names if name and name != "root")
 
 
-def to_review(plan: str, broken: BrokenGlass, services: Services) -> GlassReview:
-    """What is to be signed."""
-    now = services.clock.now().replace(microsecond=0)
-    return GlassReview(plan=plan, of=broken.nonce, made=now, nonce=nonce())
+def to_review(plan: str, broken: BrokenGlass, services: Services, found: str) -> Statement[GlassBreak]:
+    """What is to be signed: the words are kept from now on."""
+    now, words = services.clock.now().replace(microsecond=0), keep_payload(services.state, found)
+    glass = GlassBreak(glass=broken.nonce)
+    return Statement(plan=plan, says="review", about=glass, words_sha256=words, made=now, nonce=nonce())
 
 
-def reviewed(loaded: LoadedPlan, services: Services, text: str, signature: str, found: str) -> Signer:
+def reviewed(loaded: LoadedPlan, services: Services, text: str, signature: str) -> Signer:
     """Record that somebody who may approve has looked at it, and it was not them. UsageProblem where there is none
     such, or they may not."""
-    given, plan = GlassReview.read(text), loaded.plan.plan
+    given, plan = REVIEW_GLASS.read(text), loaded.plan.plan
     block = block_of(loaded, services)
     if block is None:
         raise UsageProblem(
             f"{plan} has no `approval:` any more: who may review it, nobody says", hint="put the block back"
         )
-    broken = next((one for one in to_be_reviewed(services, [plan]) if one.nonce == given.of), None)
+    broken = next((one for one in to_be_reviewed(services, [plan]) if one.nonce == given.about.glass), None)
     if given.plan != plan or broken is None:
         raise UsageProblem(f"nothing of {plan} waits for that review", hint=f"`ccdr approval review {plan}` lists it")
-    if given.made > services.clock.now() + AHEAD:
-        raise UsageProblem("it is dated in the future", hint=f"`ccdr approval review {plan}` writes it anew")
+    refuse_ahead(given, services.clock.now())
     signer = verified(text, signature, block, services)
     if {signer.name, signer.name.partition("@")[0]} & broken.accounts:
         raise UsageProblem(
             f"{signer.name} went on without an approval, by the account of that name: somebody else reviews it",
             hint=f"have another person sign it: {PAGE}, Without an approval",
         )
-    body = {
-        **given.body(),
-        "why_sha256": keep_payload(services.state, found),
-        "by": signed_by(signer, signature),
-        **whose(loaded),
-    }
-    services.ledger.append(GLASS_REVIEWED, plan=plan, asset=None, run=None, body=body)
-    wake(services)
+    record_statement(given, services, signed_by(signer, signature), **whose(loaded))
     return signer

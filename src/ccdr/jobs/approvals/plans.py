@@ -8,12 +8,12 @@ from datetime import datetime
 from ccdr.evidence.approvals import AHEAD, PLAN_APPROVED, nonce
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.lineage.comparing import read
-from ccdr.evidence.records.statements import PlanApproval
+from ccdr.evidence.records.statements import APPROVE_PLAN, Statement, VersionOfPlan
 from ccdr.evidence.verdicts import Record
 from ccdr.host.signatures import SignatureRefused, Signer, trusted_signers, verify
-from ccdr.host.who import who
 from ccdr.jobs import in_force
 from ccdr.jobs.services import Services
+from ccdr.jobs.statement_records import record_statement
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -47,29 +47,31 @@ class ApprovedPlan:
         }
 
 
-def to_approve(loaded: LoadedPlan, services: Services) -> PlanApproval:
+def to_approve(loaded: LoadedPlan, services: Services) -> Statement[VersionOfPlan]:
     """What is to be signed. UsageProblem where the plan is not to be approved."""
     block, now = _asked(loaded, services), services.clock.now()
     review_by = _reviewed_as(loaded, block).review_by(now.replace(microsecond=0))
-    digest = digest_of(files_of(loaded))
-    return PlanApproval(plan=loaded.plan.plan, digest=digest, review_by=review_by, made=now, nonce=nonce())
+    version = VersionOfPlan(digest=digest_of(files_of(loaded)), asks=loaded.plan.approval is not None)
+    plan = loaded.plan.plan
+    return Statement(plan=plan, says="approve", about=version, until=review_by, made=now, nonce=nonce())
 
 
 def approve(loaded: LoadedPlan, services: Services, text: str, signature: str) -> ApprovedPlan:
     """Verify it, and record it. UsageProblem where it is of another version, holds for longer than the plan says, or
     is not signed by who may: then nothing is recorded."""
     block, plan, now = _asked(loaded, services), loaded.plan.plan, services.clock.now()
-    given = PlanApproval.read(text)
+    given = APPROVE_PLAN.read(text)
     digest = digest_of(files_of(loaded))
-    if (given.plan, given.digest) != (plan, digest):
+    if (given.plan, given.about.digest) != (plan, digest):
         raise UsageProblem(
-            f"this approves version {given.digest[:8]} of {given.plan[:63]}, and {plan} is at version {digest[:8]}",
+            f"this approves version {given.about.digest[:8]} of {str(given.plan)[:63]}, and {plan} is at version "
+            f"{digest[:8]}",
             hint=f"`ccdr plan approve {plan} --write FILE` writes what is to be signed now",
         )
     review = _reviewed_as(loaded, block)
-    if given.made > now + AHEAD or not now < given.review_by <= review.review_by(given.made):
+    if given.made > now + AHEAD or not now < given.expiry <= review.review_by(given.made):
         raise UsageProblem(
-            f"this approves {plan} until {rfc3339(given.review_by)}, and was made at {rfc3339(given.made)}: the plan's "
+            f"this approves {plan} until {rfc3339(given.expiry)}, and was made at {rfc3339(given.made)}: the plan's "
             f"`review: {review.review}` does not allow that now",
             hint=f"`ccdr plan approve {plan} --write FILE` writes what is to be signed now",
         )
@@ -78,16 +80,9 @@ def approve(loaded: LoadedPlan, services: Services, text: str, signature: str) -
     if loaded.plan.approval is not None:  # it may ask for more than the version before it
         _factors(signer, loaded.plan.approval)
     in_force.record(loaded, services)
-    body = {
-        **given.body(),
-        "asks": loaded.plan.approval is not None,
-        "by": signed_by(signer, signature),
-        "tenant": loaded.plan.tenant_of(None),
-        "who": who().body(),
-    }
     unknown = not_here(plan, services)
-    seq = services.ledger.append(PLAN_APPROVED, plan=plan, asset=None, run=None, body=body).seq
-    return ApprovedPlan(plan, digest, signer, given.review_by, seq, unknown)
+    seq = record_statement(given, services, signed_by(signer, signature), tenant=loaded.plan.tenant_of(None))
+    return ApprovedPlan(plan, digest, signer, given.expiry, seq, unknown)
 
 
 def not_here(plan: str, services: Services) -> tuple[str, ...]:
@@ -116,7 +111,7 @@ def _reviewed_as(loaded: LoadedPlan, block: Approval) -> Approval:
     return loaded.plan.approval or block
 
 
-def _refuse_replayed(given: PlanApproval, services: Services) -> None:
+def _refuse_replayed(given: Statement[VersionOfPlan], services: Services) -> None:
     """A ledger holds each signature, and the text can be had again from its record: whoever reads that could bring an
     older version back into force by what was signed for it then."""
     newest = services.histories().get((given.plan, None), AssetHistory()).newest.get(PLAN_APPROVED)
@@ -132,7 +127,7 @@ def _refuse_replayed(given: PlanApproval, services: Services) -> None:
 def holds(record: Record, block: Approval, services: Services) -> Signer:
     """Ask again whether the signature of a recorded approval is one, by who may approve now. SignatureRefused where it
     is not: whoever can write a ledger could write such a record, and cannot sign it."""
-    text, at = PlanApproval.recorded(record).text(), utc(record["time"])
+    text, at = APPROVE_PLAN.recorded(record).text(), utc(record["time"])
     return verified(text, str(record["by"]["signature"]), block, services, at=at)
 
 
@@ -141,12 +136,13 @@ def block_of(loaded: LoadedPlan, services: Services) -> Approval | None:
     changes the rules is held to them; else its own. UsageProblem where those cannot be read any more."""
     approved = services.histories().get((loaded.plan.plan, None), AssetHistory()).newest.get(PLAN_APPROVED)
     own = loaded.plan.approval
-    if approved is None or approved.get("asks") is not True or approved["digest"] == digest_of(files_of(loaded)):
+    version = {} if approved is None else approved["about"]
+    if version.get("asks") is not True or version["digest"] == digest_of(files_of(loaded)):
         return own
-    before = _version(str(approved["digest"]), loaded, services)
+    before = _version(str(version["digest"]), loaded, services)
     if before is None or before.plan.approval is None:
         raise UsageProblem(
-            f"who may approve the plan {loaded.plan.plan} stands in version {str(approved['digest'])[:8]}, which was "
+            f"who may approve the plan {loaded.plan.plan} stands in version {str(version['digest'])[:8]}, which was "
             "approved last, and its files are gone",
             hint="put them back from the repository, which holds each version: "
             "docs/explanation/evidence.md, A plan's files",
@@ -168,7 +164,7 @@ def _version(digest: str, loaded: LoadedPlan, services: Services) -> LoadedPlan 
 
 def verified(text: str, signature: str, block: Approval, services: Services, *, at: datetime | None = None) -> Signer:
     """By who may approve under these rules. UsageProblem where it is not."""
-    signer = verify(text, signature, trusted_signers(block.signers), PlanApproval.NAMESPACE, services.host, at=at)
+    signer = verify(text, signature, trusted_signers(block.signers), APPROVE_PLAN.namespace, services.host, at=at)
     _factors(signer, block)
     return signer
 

@@ -56,9 +56,9 @@ def to_be_approved(loaded: LoadedPlan, services: Services) -> ToBeApproved:
     text, plan = to_approve(loaded, services), loaded.plan.plan
     history = services.histories().get((plan, None), AssetHistory())
     approved = history.newest.get(PLAN_APPROVED)
-    before = None if approved is None else str(approved["digest"])
+    before = None if approved is None else str(approved["about"]["digest"])
     texts = None if before is None else kept_texts(services, plan, before)
     keys = None if texts is None else changed_keys(texts, loaded.texts)
     why = unapproved(loaded, history, services.clock.now())
     elsewhere = not_here(plan, services)
-    return ToBeApproved(plan, text.digest, text.review_by, files_of(loaded), before, keys, why, elsewhere)
+    return ToBeApproved(plan, text.about.digest, text.expiry, files_of(loaded), before, keys, why, elsewhere)

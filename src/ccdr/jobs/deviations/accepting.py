@@ -5,50 +5,42 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from ccdr.evidence.approvals import AHEAD, nonce
-from ccdr.evidence.deviations.values import ACCEPTED, LONGEST, NEVER_ACCEPTED, Acceptance, Deviation, State
+from ccdr.evidence.approvals import nonce
+from ccdr.evidence.deviations.values import LONGEST, NEVER_ACCEPTED, Acceptance, Deviation, State
 from ccdr.evidence.payloads import keep_payload
-from ccdr.evidence.records.statements import RiskAcceptance
+from ccdr.evidence.records.statements import ACCEPT_FINDING, FindingRef, Statement
 from ccdr.evidence.until import refuse_past
 from ccdr.jobs.approvals.plans import signed_by
 from ccdr.jobs.deviations.known import verified
-from ccdr.jobs.deviations.saying import recorded
 from ccdr.jobs.services import Services
+from ccdr.jobs.statement_records import record_statement, refuse_ahead
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339
 
 
-def to_accept(one: Deviation, services: Services, until: datetime, why: str) -> RiskAcceptance:
+def to_accept(one: Deviation, services: Services, until: datetime, why: str) -> Statement[FindingRef]:
     """What is to be signed: the words are kept from now on. UsageProblem where it cannot be accepted."""
     _refuse(one, services)
     refuse_until(until, services.clock.now())
-    reason = keep_payload(services.state, why)
+    words = keep_payload(services.state, why)
     made = services.clock.now().replace(microsecond=0)
-    return RiskAcceptance(
-        deviation=one.id,
-        plan=one.plan,
-        about_asset=one.asset,
-        code=one.code,
-        until=until,
-        reason_sha256=reason,
-        made=made,
-        nonce=nonce(),
-    )
+    of = FindingRef(deviation=one.id, asset=one.asset, code=one.code)
+    return Statement(plan=one.plan, says="accept", about=of, until=until, words_sha256=words, made=made, nonce=nonce())
 
 
 def accept(one: Deviation, services: Services, text: str, signature: str, signers: Path, tenant: str) -> Acceptance:
     """Verify it, and record it. UsageProblem where it is of another deviation, too long, or not signed by who may:
     then nothing is recorded."""
     _refuse(one, services)
-    given, now = RiskAcceptance.read(text), services.clock.now()
-    if (given.deviation, given.plan, given.about_asset, given.code) != (one.id, one.plan, one.asset, one.code):
+    given, now = ACCEPT_FINDING.read(text), services.clock.now()
+    of = given.about
+    if (of.deviation, given.plan, of.asset, of.code) != (one.id, one.plan, one.asset, one.code):
         raise UsageProblem(
-            f"this accepts the deviation {given.deviation} ({given.code[:40]}), and not {one.id}", hint="name the other"
+            f"this accepts the deviation {of.deviation} ({of.code[:40]}), and not {one.id}", hint="name the other"
         )
-    if given.made > now + AHEAD:
-        raise UsageProblem(f"it was written at {rfc3339(given.made)}, which is ahead of this host's clock")
-    refuse_until(given.until, now)
-    refuse_until(given.until, given.made)
+    refuse_ahead(given, now)
+    refuse_until(given.expiry, now)
+    refuse_until(given.expiry, given.made)
     if any(before.record.get("nonce") == given.nonce for before in one.accepted):
         raise UsageProblem("this was recorded already", hint="write it anew, and have that signed")
     if one.accepted and given.made <= max(before.at for before in one.accepted):
@@ -57,9 +49,9 @@ def accept(one: Deviation, services: Services, text: str, signature: str, signer
             hint="write it anew, and have that signed",
         )
     signer = verified(text, signature, services, signers)
-    body = {**given.body(), "by": signed_by(signer, signature)}
-    seq = recorded(one, services, ACCEPTED, body, tenant)
-    return Acceptance({**body, "seq": seq, "time": rfc3339(now)})
+    by = signed_by(signer, signature)
+    seq = record_statement(given, services, by, tenant=tenant)
+    return Acceptance({**given.body(), "by": by, "seq": seq, "time": rfc3339(now)})
 
 
 def refuse_until(until: datetime, now: datetime) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr.evidence.deviations.values import Acceptance, Deviation, State
-from ccdr.evidence.records.statements import RiskAcceptance
+from ccdr.evidence.records.statements import ACCEPT_FINDING
 from ccdr.host.signatures import SignatureRefused, Signer, trusted_signers, verify
 from ccdr.jobs.own_keys import host_key
 from ccdr.jobs.services import Services
@@ -47,8 +47,9 @@ def _checked(one: Deviation, services: Services, signers: Path, now: datetime) -
 
 def holds(one: Deviation, accepted: Acceptance, services: Services, signers: Path) -> Signer:
     """SignatureRefused where it is not signed by who may approve, of this deviation."""
-    by, given = accepted.record["by"], RiskAcceptance.recorded(accepted.record)
-    if (given.deviation, given.plan, given.about_asset, given.code) != (one.id, one.plan, one.asset, one.code):
+    by, given = accepted.record["by"], ACCEPT_FINDING.recorded(accepted.record)
+    of = given.about
+    if (of.deviation, given.plan, of.asset, of.code) != (one.id, one.plan, one.asset, one.code):
         raise SignatureRefused("other", "it is of another deviation")
     signed = verified(given.text(), str(by["signature"]), services, signers, at=utc(accepted.record["time"]))
     if (signed.name, signed.key) != (by["name"], by["key"]):
@@ -58,7 +59,7 @@ def holds(one: Deviation, accepted: Acceptance, services: Services, signers: Pat
 
 def verified(text: str, signature: str, services: Services, signers: Path, *, at: datetime | None = None) -> Signer:
     """By who may approve, and by no key of this host's own. SignatureRefused or UsageProblem where it is not."""
-    signer = verify(text, signature, trusted_signers(signers), RiskAcceptance.NAMESPACE, services.host, at=at)
+    signer = verify(text, signature, trusted_signers(signers), ACCEPT_FINDING.namespace, services.host, at=at)
     if (where := host_key(signer.key, services)) is not None:
         raise SignatureRefused(
             "host",

@@ -32,7 +32,8 @@ def assign(one: Deviation, services: Services, owner: str, due: datetime | None,
         )
     if due is not None:
         _refuse_late(one, due, services.clock.now())
-    return recorded(one, services, ASSIGNED, {"owner": owner, "due": due and rfc3339(due)}, tenant)
+    said = {"deviation": one.id, "code": one.code, "owner": owner, "due": due and rfc3339(due)}
+    return recorded(one, services, ASSIGNED, said, tenant)
 
 
 def _refuse_late(one: Deviation, due: datetime, now: datetime) -> None:
@@ -51,14 +52,13 @@ def _refuse_late(one: Deviation, due: datetime, now: datetime) -> None:
 
 def note(one: Deviation, services: Services, said: Mapping[str, str], tenant: str) -> list[int]:
     """Words, each by what they are of (`cause`, `action`, `note`); of one that is closed, too. The records' numbers."""
-    return [
-        recorded(one, services, NOTED, {"what": what, "words_sha256": keep_payload(services.state, words)}, tenant)
-        for what, words in said.items()
-    ]
+    of = {"deviation": one.id, "code": one.code}
+    bodies = [{**of, "what": what, "words_sha256": keep_payload(services.state, words)} for what, words in said.items()]
+    return [recorded(one, services, NOTED, body, tenant) for body in bodies]
 
 
 def recorded(one: Deviation, services: Services, kind: str, body: Mapping[str, object], tenant: str) -> int:
-    of = {"deviation": one.id, "code": one.code, **body, "tenant": tenant, "who": who().body()}
+    of = {**body, "tenant": tenant, "who": who().body()}
     seq = services.ledger.append(kind, plan=one.plan, asset=None, run=None, body=of).seq
     wake(services)
     return seq

@@ -28,6 +28,7 @@ from ccdr.evidence.package.sign_offs import FOLDER as SIGN_OFFS
 from ccdr.evidence.package.sign_offs import readable_files_of
 from ccdr.evidence.package.statements import FOLDER, Tests, envelope
 from ccdr.evidence.records.schema import schemas
+from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.host.files import remove_tree
 from ccdr.jobs.checkpoints.kept import checkpoints_in
@@ -44,7 +45,7 @@ from ccdr.ports.place import Progress
 
 _EXAMINED = b'"kind":"plan.examined"'
 _ANCHORED = b'"kind":"ledger.anchored"'
-_LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', b'"kind":"period.signed_off"')
+_LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', b'"kind":"statement"')
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,7 @@ class _Writing:
             return  # the verification tells of it
         if record["kind"] == "plan.version":
             self.versions[str(record["plan"]), str(record.get("digest"))] = None
-        if record["kind"] == SIGNED_OFF and PASSED_OVER not in record:
+        if kind_of(record) == SIGNED_OFF and PASSED_OVER not in record:
             self._sign_off(record)
         if (made := tests.take(record, sha256(line).hexdigest())) is not None:
             (self._directory(FOLDER) / made[0]).write_bytes(envelope(made[1], signing))

@@ -106,7 +106,7 @@ def _host_told_to(reader: Reader, evidence: Evidence) -> AssetHistory:
     def told(scope: object) -> bool:
         return scope is None or scope in hosts or reader.may_hear(str(scope))
 
-    return AssetHistory(attested={key: one for key, one in known.attested.items() if told(one.get("scope"))})
+    return AssetHistory(attested={key: one for key, one in known.attested.items() if told(one["about"].get("scope"))})
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ def _sign_offs(
     places = dict.fromkeys((signers, *(p.plan.approval.signers for p in plans if p.plan.approval is not None)))
     again = partial(sign_off_again, places=places, services=services)
     ours = services.lineage().ledger, services.ledger.host
-    known = [one for one in evidence.sign_offs if reader is None or reader.may_know(one["plans"])]
+    known = [one for one in evidence.sign_offs if reader is None or reader.may_know(one["about"]["plans"])]
     return sign_offs_in(known, evidence.runs, evidence.period, named, *ours, again)
 
 

@@ -18,6 +18,7 @@ from ccdr.evidence.history.places import Histories
 from ccdr.evidence.ledger.lines import PASSED_OVER, UNKNOWN
 from ccdr.evidence.mappings import listing, mapping, moment_of, plan_and_asset, text, whole
 from ccdr.evidence.pauses import ALL, PAUSE_BEGIN, PAUSE_END, PAUSED, Entry, take_pause
+from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.evidence.verdicts import Record
 from ccdr.jobs.shipping.stored_batch import rank
@@ -116,7 +117,7 @@ class Evidence:
         if time >= self._next:
             self.reach(time)
         plan = record["plan"]
-        if plan is None and record["kind"] == SIGNED_OFF and PASSED_OVER not in record and not of_another_host(record):
+        if plan is None and kind_of(record) == SIGNED_OFF and PASSED_OVER not in record and not of_another_host(record):
             self.sign_offs.append(record)
         if self.wanted is not None:
             self.plans_seen.add(plan)
@@ -127,7 +128,7 @@ class Evidence:
         if PASSED_OVER in record:
             self._pass_over(record, time)
             return
-        kind = record["kind"]
+        kind = kind_of(record)
         verb, edge = self._kinds.get(kind) or self._kind(kind)
         counts = time < self.period.end
         if edge == "start":
@@ -263,7 +264,7 @@ class Evidence:
 
     def _single(self, record: Record, time: datetime) -> None:
         """A record that stands for itself: `missed`, or something that is only worth noting."""
-        kind = record["kind"]
+        kind = kind_of(record)
         run = begun_as(kind, record, time)
         run.ended, run.until, run.outcome, run.reason = time, record["time"], NOTED, text(record.get("reason"))
         if kind in ("missed", kinds.SKIPPED):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ccdr.evidence.records.statements import PeriodSignOff
+from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation
 from ccdr.evidence.sign_offs import not_known, person, told_of_not_known
 from ccdr.evidence.verdicts import Record
 from ccdr.jobs.signed_again import HOLDS, HOST_KEY, REFUSED
@@ -27,7 +27,8 @@ class SignOff:
     same period comes to today, None where this report does not hold all of it; `tested` names the account by which who
     signed began a test of the period. `again`: the same was signed later, and that holds."""
 
-    given: PeriodSignOff
+    given: PeriodPopulation
+    nonce: str
     record: int
     at: datetime
     by: str
@@ -120,7 +121,8 @@ def sign_offs_in(
     known: dict[tuple[object, ...], tuple[PopulationDigest, tuple[str, ...]]] = {}
     found: list[SignOff] = []
     for record in records:
-        given = PeriodSignOff.recorded(record)
+        signed = SIGN_PERIOD.recorded(record)
+        given = signed.about
         if given.begins >= period.end or given.ends <= period.start:
             continue
         if wanted and given.plans and not {*wanted} & {*given.plans}:
@@ -140,6 +142,7 @@ def sign_offs_in(
         found.append(
             SignOff(
                 given=given,
+                nonce=signed.nonce,
                 record=number_of(record),
                 at=utc(record["time"]),
                 by=str(by["name"]),
@@ -154,7 +157,7 @@ def sign_offs_in(
     return tuple(_with_later(found))
 
 
-def part_of(runs: Iterable[RecordedRun], given: PeriodSignOff) -> list[RecordedRun]:
+def part_of(runs: Iterable[RecordedRun], given: PeriodPopulation) -> list[RecordedRun]:
     """Of a longer period's population, that of this one: a run belongs to where it began."""
     return [
         run for run in runs if given.begins <= run.started < given.ends and (not given.plans or run.plan in given.plans)

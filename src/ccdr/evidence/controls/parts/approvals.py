@@ -64,7 +64,9 @@ def four_eyes(known: Known) -> Iterator[Observed]:
         else:
             used, approved = history.newest.get(APPROVAL_USED), history.newest.get(PLAN_APPROVED)
             what = (
-                f"used last for {used['operation']} on {to_the_second(used['time'])}" if used else "none was needed yet"
+                f"used last for {used['about']['operation']} on {to_the_second(used['time'])}"
+                if used
+                else "none was needed yet"
             )
             text = f"another person approves what removes backups out of turn: {what}"
             yield Observed(PRESENT, text, plan.name, None, behind(approved, used))
