@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.approving import FILE, one_way, signed_text, signing_options, write_to_sign
+from ccdr.cli.approving import FILE, one_way, sign_or_write, signed_text, signing_options, write_to_sign
 from ccdr.cli.output import print_json, table
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
@@ -83,9 +83,7 @@ def request(
         snapshots = [d.snapshot.id for _, d in planned.each() if not d.keep]
     asked, signature = ask(Wanted(Operation(operation), loaded, about), services, key, span, snapshots, host)
     _write(out.with_name(f"{out.name}.requested"), signature)
-    code = write_to_sign(
-        out, asked.text(), asked.row.namespace, f"{_carried_out(operation, plan, about or '-')} --approval {out}"
-    )
+    code = write_to_sign(out, asked, f"{_carried_out(operation, plan, about or '-')} --approval {out}")
     if not options.json and operation == Operation.PRUNE:
         click.echo(f"  it names {so_many(len(snapshots), 'snapshot')} that would go", err=True)
     return code
@@ -132,8 +130,6 @@ def review(
       ccdr approval review outbound --record 412 --found "the disk was full, OPS-77" --key ~/.ssh/id_ed25519
     """
     from ccdr.evidence.acknowledged import words_of
-    from ccdr.evidence.records.statements import REVIEW_GLASS
-    from ccdr.host.signatures import sign
     from ccdr.jobs.approvals import reviewed, to_be_reviewed, to_review
 
     options = settings()
@@ -150,11 +146,10 @@ def review(
         raise UsageProblem("--found is missing: what did the review find?", hint='--found "…"')
     else:
         broken = _one_of(waiting, record, plan)
-        text = to_review(plan, broken, services, words_of(found, "--found")).text()
-        if into is not None:
-            return write_to_sign(into, text, REVIEW_GLASS.namespace, f"ccdr approval review {plan} --signed {into}")
-        assert key is not None
-        signature = sign(text, key, REVIEW_GLASS.namespace, services.host)
+        given = to_review(plan, broken, services, words_of(found, "--found"))
+        text, signature = given.text(), sign_or_write(given, key, into, f"ccdr approval review {plan}", services)
+        if not signature:
+            return Exit.OK
     signer = reviewed(loaded, services, text, signature)
     if options.json:
         print_json({"reviewed": {"plan": plan, "by": signer.name, "key": signer.key}})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ccdr.cli.settings import F
+    from ccdr.evidence.records.statements import Statement
     from ccdr.jobs.approvals import ApprovedPlan, Given
     from ccdr.jobs.approvals.preview import ToBeApproved
     from ccdr.jobs.services import Services
@@ -125,8 +126,25 @@ def _read(path: Path) -> str:
         raise UsageProblem(f"{path} is no text of ccdr's") from None
 
 
-def write_to_sign(path: Path, text: str, namespace: str, then: str) -> Exit:
-    """For who signs elsewhere. Nothing is written over: a signature lies beside the text."""
+def sign(given: Statement[Any], key: Path, services: Services) -> str:
+    """The signature, by a key that is here."""
+    from ccdr.host import signatures
+
+    return signatures.sign(given.text(), key, given.row.namespace, services.host)
+
+
+def sign_or_write(given: Statement[Any], key: Path | None, into: Path | None, then: str, services: Services) -> str:
+    """The signature; empty where the text was written, for who signs elsewhere: `then` takes it."""
+    if into is not None:
+        write_to_sign(into, given, f"{then} --signed {into}")
+        return ""
+    assert key is not None
+    return sign(given, key, services)
+
+
+def write_to_sign(path: Path, given: Statement[Any], then: str) -> Exit:
+    """Nothing is written over: a signature lies beside the text."""
+    text, namespace = given.text(), given.row.namespace
     try:
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
@@ -173,8 +191,6 @@ def approve(plan: str, key: Path | None, into: Path | None, signed: Path | None)
       ccdr plan approve outbound --write outbound.txt     then: ssh-keygen -Y sign -n ccdr-approval -f KEY outbound.txt
       ccdr plan approve outbound --signed outbound.txt    reads outbound.txt.sig, too
     """
-    from ccdr.evidence.records.statements import APPROVE_PLAN
-    from ccdr.host.signatures import sign
     from ccdr.jobs.approvals import approve as record
     from ccdr.jobs.approvals import to_approve
     from ccdr.jobs.approvals.preview import to_be_approved
@@ -186,11 +202,9 @@ def approve(plan: str, key: Path | None, into: Path | None, signed: Path | None)
     one_way(key, into, signed, f"ccdr plan approve {plan}")
     if signed is not None:
         return _tell(record(loaded, services, *signed_text(signed)))
-    text = to_approve(loaded, services).text()
-    if into is not None:
-        return write_to_sign(into, text, APPROVE_PLAN.namespace, f"ccdr plan approve {plan} --signed {into}")
-    assert key is not None
-    return _tell(record(loaded, services, text, sign(text, key, APPROVE_PLAN.namespace, services.host)))
+    given = to_approve(loaded, services)
+    signature = sign_or_write(given, key, into, f"ccdr plan approve {plan}", services)
+    return _tell(record(loaded, services, given.text(), signature)) if signature else Exit.OK
 
 
 def _preview(shown: ToBeApproved) -> Exit:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.approving import FILE, Signing, one_way, signed_text, signing_options, write_to_sign
+from ccdr.cli.approving import FILE, Signing, one_way, sign, signed_text, signing_options, write_to_sign
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import as_one, verb
@@ -73,7 +73,6 @@ def attest(stated: _Stated, signing: _Signing, listing: bool, ending: bool) -> E
       ccdr attest disk-encryption --of db1 --end --statement "the disk was replaced"
     """
     from ccdr.evidence.attested import item_of, scope_of
-    from ccdr.host.signatures import sign
     from ccdr.jobs.attesting import attest as record
     from ccdr.jobs.attesting import attested
     from ccdr.plans.model import SIGNERS
@@ -93,8 +92,8 @@ def attest(stated: _Stated, signing: _Signing, listing: bool, ending: bool) -> E
     if signing.into is not None or signing.key is not None:
         one_way(signing.key, signing.into, None, f"ccdr attest {item}")
     if signing.into is not None:
-        return write_to_sign(signing.into, given.text(), given.row.namespace, f"ccdr attest --signed {signing.into}")
-    signature = sign(given.text(), signing.key, given.row.namespace, services.host) if signing.key is not None else None
+        return write_to_sign(signing.into, given, f"ccdr attest --signed {signing.into}")
+    signature = sign(given, signing.key, services) if signing.key is not None else None
     return _tell(record(given, services, signature, signers), "attested")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.approving import FILE, Signing, one_way, signed_text, signing_options, write_to_sign
+from ccdr.cli.approving import FILE, Signing, one_way, sign_or_write, signed_text, signing_options
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.report import plans_of
 from ccdr.cli.settings import settings
@@ -89,7 +89,6 @@ def sign_off(asked: _Asked, signing: _Signing, listing: bool) -> Exit:
       ccdr sign-off --signed q3.txt                                            reads q3.txt.sig, too
       ccdr sign-off --list
     """
-    from ccdr.host.signatures import sign
     from ccdr.telling.signing_off import to_sign_off
 
     services = settings().services()
@@ -107,10 +106,8 @@ def sign_off(asked: _Asked, signing: _Signing, listing: bool) -> Exit:
     if signing.key is None and signing.into is None:
         return _shown(given, command)
     one_way(signing.key, signing.into, None, command)
-    if signing.into is not None:
-        return write_to_sign(signing.into, given.text(), given.row.namespace, f"ccdr sign-off --signed {signing.into}")
-    assert signing.key is not None
-    return _record(given, made, services, sign(given.text(), signing.key, given.row.namespace, services.host), signing)
+    signature = sign_or_write(given, signing.key, signing.into, "ccdr sign-off", services)
+    return _record(given, made, services, signature, signing) if signature else Exit.OK
 
 
 def _report(

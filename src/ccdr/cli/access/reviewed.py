@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from ccdr.cli.approving import FILE, Signing, one_way, signed_text, signing_options, write_to_sign
+from ccdr.cli.approving import FILE, Signing, one_way, sign, signed_text, signing_options, write_to_sign
 from ccdr.cli.output import print_json, table
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
@@ -124,7 +124,6 @@ def _write(out: Path, text: bytes) -> None:
 def _record(plan: str, loaded: list[LoadedPlan], look: _Look, signing: Signing, services: Services) -> Exit:
     from ccdr.evidence.acknowledged import words_of
     from ccdr.evidence.records.statements import REVIEW_ACCESS
-    from ccdr.host.signatures import sign
     from ccdr.jobs.access import looked_at, record_review
 
     if signing.signed is not None:
@@ -147,11 +146,9 @@ def _record(plan: str, loaded: list[LoadedPlan], look: _Look, signing: Signing, 
         for one in loaded
     ]
     if signing.into is not None:
-        return write_to_sign(
-            signing.into, given[0].text(), REVIEW_ACCESS.namespace, f"ccdr access review {plan} --signed {signing.into}"
-        )
+        return write_to_sign(signing.into, given[0], f"ccdr access review {plan} --signed {signing.into}")
     for one, what in zip(loaded, given, strict=True):
-        by = sign(what.text(), signing.key, REVIEW_ACCESS.namespace, services.host) if signing.key is not None else None
+        by = sign(what, signing.key, services) if signing.key is not None else None
         done.append(record_review(one, what, services, by))
     return _told(done)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.approving import Signing, one_way, signed_text, signing_options, write_to_sign
+from ccdr.cli.approving import Signing, one_way, sign_or_write, signed_text, signing_options
 from ccdr.cli.deviation.shared import deviation_argument, found, plans_there, signers_for, tell, tenant_of
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import as_one, verb
@@ -135,9 +135,7 @@ def _by_a_retest(one: Deviation, accepting: _Accepting, signing: Signing, servic
 
 def _accepted(one: Deviation, accepting: _Accepting, signing: Signing, services: Services, command: str) -> Exit:
     from ccdr.evidence.acknowledged import why_of
-    from ccdr.evidence.records.statements import ACCEPT_FINDING
     from ccdr.evidence.until import until_of
-    from ccdr.host.signatures import sign
     from ccdr.jobs.deviations import accept, to_accept
 
     plans = plans_there()
@@ -146,10 +144,9 @@ def _accepted(one: Deviation, accepting: _Accepting, signing: Signing, services:
     else:
         assert accepting.until is not None and accepting.why is not None
         until = until_of(accepting.until, services.clock.now(), "90d")
-        text = to_accept(one, services, until, why_of(accepting.why)).text()
-        if signing.into is not None:
-            return write_to_sign(signing.into, text, ACCEPT_FINDING.namespace, f"{command} --signed {signing.into}")
-        assert signing.key is not None
-        signature = sign(text, signing.key, ACCEPT_FINDING.namespace, services.host)
+        given = to_accept(one, services, until, why_of(accepting.why))
+        text, signature = given.text(), sign_or_write(given, signing.key, signing.into, command, services)
+        if not signature:
+            return Exit.OK
     accept(one, services, text, signature, signers_for(one, plans), tenant_of(one, plans))
     return tell(found(one.id, services, plans), services)

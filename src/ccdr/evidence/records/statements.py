@@ -278,14 +278,7 @@ class Statement(Value, Generic[A], frozen=True, kw_only=True, gc=False):
         return self.until
 
     def text(self) -> str:
-        return f"{HEAD}\nto: {self.row.to}\n" + "".join(f"{key}: {value}\n" for key, value in self._lines())
-
-    def _lines(self) -> Iterator[tuple[str, str]]:
-        for name in self.__struct_fields__:
-            if name == "about":
-                yield from _lines_of(self.about)
-            elif name != "says":
-                yield from _line_of(name, getattr(self, name))
+        return f"{HEAD}\nto: {self.row.to}\n" + "".join(_lines(self))
 
     def body(self) -> dict[str, object]:
         """For a record, which has the plan in its envelope."""
@@ -294,14 +287,13 @@ class Statement(Value, Generic[A], frozen=True, kw_only=True, gc=False):
         return values
 
 
-def _lines_of(of: Struct) -> Iterator[tuple[str, str]]:
+def _lines(of: Struct) -> Iterator[str]:
     for name in of.__struct_fields__:
-        yield from _line_of(name, getattr(of, name))
-
-
-def _line_of(name: str, value: object) -> Iterator[tuple[str, str]]:
-    for one in _told(value):
-        yield name.replace("_", "-"), one.translate(_ESCAPED)
+        value = getattr(of, name)
+        if isinstance(value, About):
+            yield from _lines(value)
+        elif name != "says":
+            yield from (f"{name.replace('_', '-')}: {one.translate(_ESCAPED)}\n" for one in _told(value))
 
 
 @dataclass(frozen=True)
