@@ -22,7 +22,7 @@ pytestmark = pytest.mark.long
 
 SHOWN = {
     "restore-tests", "objectives", "backups", "repositories", "isolation", "versions", "plan-versions", "approval",
-    "four-eyes", "ledger", "comparisons", "runs", "retention", "erasures", "card-data", "secrets",
+    "four-eyes", "ledger", "comparisons", "runs", "retention", "erasures", "secrets",
 }  # fmt: skip
 ASSETS = ("crm", "recordings", "crm-server", "dialler", "queues", "cdr", "configuration")
 
@@ -144,11 +144,13 @@ def test_it_ends_with_a_package_that_an_auditor_verifies(demo: Demo) -> None:
 def test_each_measure_has_evidence_or_says_who_must_attest_it(demo: Demo) -> None:
     """Of records that it made itself; what it cannot show is nobody's fault, and is not called shown."""
     found = demo.site.run("controls").json["measures"]
-    assert len(found) == 12 and {one["state"] for one in found} <= {"evidence_present", "not_covered"}
+    assert len(found) == 12
+    wrong = [one["counts"]["contradicted"] + one["counts"]["expired"] for one in found]
+    assert not any(wrong) and sum(one["counts"]["shown"] for one in found) >= len(SHOWN), found
     parts = {part["id"]: part for one in found for part in one["parts"]}
-    shown = {name for name, part in parts.items() if part["state"] == "evidence_present"}
+    shown = {name for name, part in parts.items() if part["state"] == "shown"}
     assert shown >= SHOWN, SHOWN - shown
-    assert all(part["who_must_attest"] for part in parts.values() if part["state"] == "not_covered")
+    assert all(part["who_must_attest"] for part in parts.values() if part["state"] == "nothing")
 
 
 def test_an_erased_caller_is_erased_again_in_what_is_restored(demo: Demo) -> None:
@@ -254,18 +256,18 @@ def check_failed(site: Site) -> None:
 
 # By measure: a part of it that the demo shows, how that is broken, and as what it is told then.
 BROKEN: dict[str, tuple[str, Callable[[Site], None], str]] = {
-    "policies-and-training": ("approval", signer_gone, "failing"),
-    "access-control": ("four-eyes", signer_gone, "failing"),
-    "workplace-hygiene": ("secrets", secret_open, "failing"),
-    "updates": ("versions", floor_raised, "failing"),
-    "encryption": ("repositories", password_too_old, "stale"),
-    "legal-compliance": ("erasures", another_erased, "stale"),
-    "threats": ("leaps", canary_touched, "failing"),
-    "security-testing": ("negative-controls", checks_blinded, "failing"),
-    "backup-and-recovery": ("restore-tests", check_failed, "failing"),
-    "incident-reporting": ("incidents", nobody_notified, "failing"),
-    "physical-security": ("sites", all_at_one_site, "failing"),
-    "monitoring-and-audit": ("ledger", record_changed, "failing"),
+    "policies-and-training": ("approval", signer_gone, "contradicted"),
+    "access-control": ("four-eyes", signer_gone, "contradicted"),
+    "workplace-hygiene": ("secrets", secret_open, "contradicted"),
+    "updates": ("versions", floor_raised, "contradicted"),
+    "encryption": ("repositories", password_too_old, "expired"),
+    "legal-compliance": ("erasures", another_erased, "expired"),
+    "threats": ("leaps", canary_touched, "contradicted"),
+    "security-testing": ("negative-controls", checks_blinded, "contradicted"),
+    "backup-and-recovery": ("restore-tests", check_failed, "contradicted"),
+    "incident-reporting": ("incidents", nobody_notified, "contradicted"),
+    "physical-security": ("sites", all_at_one_site, "contradicted"),
+    "monitoring-and-audit": ("ledger", record_changed, "contradicted"),
 }
 
 
@@ -285,10 +287,10 @@ def test_kept_it_can_be_tried(demo: Demo) -> None:
     assert eventually(lambda: any("ship outbound" in command for command in demo.at_work()))
 
 
-def test_what_is_attested_no_more_is_not_covered(demo: Demo) -> None:
-    assert part_of(demo.site, "legal-compliance", "card-data") == "evidence_present"
+def test_what_is_stated_no_more_is_nothing(demo: Demo) -> None:
+    assert part_of(demo.site, "legal-compliance", "card-data") == "stated"
     attestation_ended(demo.site)
-    assert part_of(demo.site, "legal-compliance", "card-data") == "not_covered"
+    assert part_of(demo.site, "legal-compliance", "card-data") == "nothing"
 
 
 @pytest.mark.parametrize("measure", BROKEN)
@@ -297,7 +299,7 @@ def test_each_measure_that_it_shows_turns_when_that_is_broken(demo: Demo, measur
     part, broken, then = BROKEN[measure]
     if measure != "access-control":  # the same signer
         not_shown = part in ("leaps", "negative-controls", "incidents", "sites")  # or of one asset alone
-        assert part_of(demo.site, measure, part) == ("not_covered" if not_shown else "evidence_present")
+        assert part_of(demo.site, measure, part) == ("nothing" if not_shown else "shown")
     broken(demo.site)
     assert part_of(demo.site, measure, part) == then
 

@@ -245,14 +245,14 @@ def test_a_canary_that_no_backup_finds_is_no_evidence_and_one_that_it_finds_is(t
 
     site.recordings(tree, f"canaries: {{front: {{path: {tree}/00-canary}}}}")
     site.backed_up()
-    assert seen()[0] == "not_covered", "a name that was mistyped guards nothing"
+    assert seen()[0] == "nothing", "a name that was mistyped guards nothing"
     (tree / "00-canary").write_text("nobody opens this")
     settle(tree / "00-canary")
     site.backed_up()
-    assert seen()[0] == "evidence_present" and "1 canary as" in seen()[1]
+    assert seen()[0] == "shown" and "1 canary as" in seen()[1]
     site.recordings(tree)
     site.backed_up()
-    assert seen()[0] == "not_covered", seen()
+    assert seen()[0] == "nothing", seen()
 
 
 def test_what_is_suspect_is_so_at_a_copy_of_it(tmp_path: Path) -> None:

@@ -319,10 +319,10 @@ def controlled(past: Chronicle, hours: float, result: str) -> None:
 def approvals(lacking: list[History]) -> dict[ControlState, list[History]]:
     here = "approved"
     return {
-        ControlState.EVIDENCE_PRESENT: [History(lambda p: (version(p, -2), approved(p, -1)), (2,), plan=here)],
-        ControlState.NOT_COVERED: [History(nothing), *lacking],
-        ControlState.FAILING: [History(lambda p: (approved(p, -3, "1" * 64), version(p, -2)), (1,), plan=here)],
-        ControlState.STALE: [History(lambda p: (version(p, -2), approved(p, -1)), (2,), at=91 * DAY, plan=here)],
+        ControlState.SHOWN: [History(lambda p: (version(p, -2), approved(p, -1)), (2,), plan=here)],
+        ControlState.NOTHING: [History(nothing), *lacking],
+        ControlState.CONTRADICTED: [History(lambda p: (approved(p, -3, "1" * 64), version(p, -2)), (1,), plan=here)],
+        ControlState.EXPIRED: [History(lambda p: (version(p, -2), approved(p, -1)), (2,), at=91 * DAY, plan=here)],
     }
 
 
@@ -364,69 +364,70 @@ def attested(
     past.records[-1]["plan"] = None  # it is of this host
 
 
-PRESENT, FAILING = ControlState.EVIDENCE_PRESENT, ControlState.FAILING
-STALE, LACKING = ControlState.STALE, ControlState.NOT_COVERED
+CONTRADICTED, EXPIRED, SHOWN, STATED, NOTHING = ControlState
 
 HISTORIES: dict[str, dict[ControlState, list[History]]] = {
     "backup-and-recovery/backups": {
-        PRESENT: [History(well, (3,))],
-        LACKING: [History(nothing)],
-        FAILING: [History(then(well, lambda p: p.failed(-0.1)), (3, 4))],
-        STALE: [History(well, (3,), at=9)],
+        SHOWN: [History(well, (3,))],
+        NOTHING: [History(nothing)],
+        CONTRADICTED: [History(then(well, lambda p: p.failed(-0.1)), (3, 4))],
+        EXPIRED: [History(well, (3,), at=9)],
     },
     "backup-and-recovery/restore-tests": {
-        PRESENT: [
+        SHOWN: [
             History(well, (2,)),
             History(then(well, lambda p: p.tested(-0.1, "new", "INCONCLUSIVE")), (2,)),
         ],
-        LACKING: [
+        NOTHING: [
             History(lambda p: p.stored(-0.5, "new")),
             History(lambda p: (p.stored(-0.5, "new"), p.tested(-0.1, "new", "INCONCLUSIVE")), (2,)),
         ],
-        FAILING: [History(then(well, lambda p: p.tested(-0.1, "new", "FAIL")), (4,))],
-        STALE: [History(well, (2,), at=3 * DAY)],
+        CONTRADICTED: [History(then(well, lambda p: p.tested(-0.1, "new", "FAIL")), (4,))],
+        EXPIRED: [History(well, (2,), at=3 * DAY)],
     },
     "backup-and-recovery/objectives": {
-        PRESENT: [History(well, (2, 3))],
-        LACKING: [History(lambda p: p.stored(-0.5, "new"), (1,))],
-        FAILING: [
+        SHOWN: [History(well, (2, 3))],
+        NOTHING: [History(lambda p: p.stored(-0.5, "new"), (1,))],
+        CONTRADICTED: [
             History(well, (2, 3), at=0.9),
             History(lambda p: (p.stored(-0.5, "new"), p.tested(-0.2, "new", took=3600.0)), (1, 2)),
         ],
-        STALE: [History(lambda p: (p.stored(-5, "a"), p.tested(-4, "a"), p.stored(71.5, "b")), (2, 3), at=72)],
+        EXPIRED: [History(lambda p: (p.stored(-5, "a"), p.tested(-4, "a"), p.stored(71.5, "b")), (2, 3), at=72)],
     },
     "backup-and-recovery/checks": {
-        PRESENT: [History(lambda p: (p.checked(-2, parts=2), p.checked(-1, part=2, parts=2)), (2,))],
-        LACKING: [History(nothing), History(lambda p: p.checked(-1, parts=2), (1,)), History(lambda p: p.checked(-1, "INCONCLUSIVE", parts=2), (1,))],
-        FAILING: [History(lambda p: (p.checked(-3, "DAMAGED", parts=2), p.checked(-2, part=2, parts=2)), (1, 2))],
-        STALE: [History(lambda p: p.checked(-1, parts=2), (1,), at=3 * DAY)],
+        SHOWN: [History(lambda p: (p.checked(-2, parts=2), p.checked(-1, part=2, parts=2)), (2,))],
+        NOTHING: [History(nothing), History(lambda p: p.checked(-1, parts=2), (1,)), History(lambda p: p.checked(-1, "INCONCLUSIVE", parts=2), (1,))],
+        CONTRADICTED: [History(lambda p: (p.checked(-3, "DAMAGED", parts=2), p.checked(-2, part=2, parts=2)), (1, 2))],
+        EXPIRED: [History(lambda p: p.checked(-1, parts=2), (1,), at=3 * DAY)],
     },
     "backup-and-recovery/recoveries": {
-        PRESENT: [History(lambda p: recovered(p, -1), (1,))],
-        LACKING: [History(nothing)],
-        FAILING: [
+        SHOWN: [History(lambda p: recovered(p, -1), (1,))],
+        NOTHING: [History(nothing)],
+        CONTRADICTED: [
             History(lambda p: recovered(p, -1, "failed"), (1,)),
             History(lambda p: recovered(p, -30 * DAY, "paused_by_failed_step"), (1,)),
             History(lambda p: recovered(p, -1, verdict="BREACHED"), (1,)),
             History(lambda p: (recovered(p, -99 * DAY), recovery_crashed(p)), (2,)),
         ],
-        STALE: [History(lambda p: recovered(p, -YEAR - 1), (1,))],
+        EXPIRED: [History(lambda p: recovered(p, -YEAR - 1), (1,))],
     },
     "policies-and-training/plan-versions": {
-        PRESENT: [History(lambda p: (version(p, -2), kept(p, -1)), (1, 2))],
-        LACKING: [History(nothing)],
-        FAILING: [History(lambda p: version(p, -2), (1,), wrong=(Trouble.PLAN_FILES_GONE,))],
-        STALE: [History(lambda p: (version(p, -9), p.stored(-1, "new")), (1,))],
+        SHOWN: [History(lambda p: (version(p, -2), kept(p, -1)), (1, 2))],
+        NOTHING: [History(nothing)],
+        CONTRADICTED: [History(lambda p: version(p, -2), (1,), wrong=(Trouble.PLAN_FILES_GONE,))],
+        EXPIRED: [History(lambda p: (version(p, -9), p.stored(-1, "new")), (1,))],
     },
     "encryption/sandbox-storage": {
-        PRESENT: [
+        SHOWN: [
             History(lambda p: fetched(p, {"kept": "memory", "filesystem": "tmpfs", "device": "0:30"}), (2,)),
             History(lambda p: fetched(p, PLAIN | {"kept": "encrypted"}), (2,)),
+        ],
+        STATED: [
             History(lambda p: (fetched(p, PLAIN), attested(p, -0.1, "disk-encryption", 300)), (2, 3)),
             History(lambda p: (fetched(p, PLAIN, storage="disk"), attested(p, -0.1, "disk-encryption", 300, scope="h")), (2, 3)),
         ],
-        STALE: [History(lambda p: fetched(p, PLAIN), (2,), at=3 * DAY)],
-        LACKING: [
+        EXPIRED: [History(lambda p: fetched(p, PLAIN), (2,), at=3 * DAY)],
+        NOTHING: [
             History(nothing),
             History(well, (2,)),
             History(lambda p: fetched(p, None), (2,)),
@@ -436,103 +437,103 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
             History(lambda p: (fetched(p, PLAIN), attested(p, -0.1, "disk-encryption", 300, scope="another")), (2,)),
             History(lambda p: (fetched(p, PLAIN), attested(p, -0.3, "disk-encryption", 0.05)), (2,)),
         ],
-        FAILING: [History(lambda p: boxed(p, left=("a volume",)), (2,))],
+        CONTRADICTED: [History(lambda p: boxed(p, left=("a volume",)), (2,))],
     },
     "security-testing/isolation": {
-        PRESENT: [History(boxed, (2,)), History(well, (2,))],
-        STALE: [History(boxed, (2,), at=3 * DAY), History(well, (2,), at=3 * DAY)],
-        LACKING: [History(nothing), History(lambda p: boxed(p, network=None), (2,))],
-        FAILING: [
+        SHOWN: [History(boxed, (2,)), History(well, (2,))],
+        EXPIRED: [History(boxed, (2,), at=3 * DAY), History(well, (2,), at=3 * DAY)],
+        NOTHING: [History(nothing), History(lambda p: boxed(p, network=None), (2,))],
+        CONTRADICTED: [
             History(lambda p: boxed(p, network="bridge"), (2,)),
             History(lambda p: boxed(p, differs=[{"fact": "root", "asked": "read-only", "observed": "writable"}]), (2,)),
         ],
     },
     "monitoring-and-audit/ledger": {
-        PRESENT: [History(lambda p: verified(p, -3), (1,))],
-        LACKING: [History(nothing)],
-        FAILING: [
+        SHOWN: [History(lambda p: verified(p, -3), (1,))],
+        NOTHING: [History(nothing)],
+        CONTRADICTED: [
             History(lambda p: verified(p, -3, "BROKEN"), (1,)),
             History(lambda p: verified(p, -3, summary="DIFFERS"), (1,)),
             History(lambda p: verified(p, -3), (1,), wrong=(Trouble.LEDGER_SPOILT,)),
             History(lambda p: verified(p, -3), (1,), wrong=(Trouble.LEDGER_LOST,)),
         ],
-        STALE: [History(lambda p: verified(p, -2 * DAY - 1), (1,))],
+        EXPIRED: [History(lambda p: verified(p, -2 * DAY - 1), (1,))],
     },
     "monitoring-and-audit/comparisons": {
-        PRESENT: [History(lambda p: compared(p, -3), (1,))],
-        LACKING: [History(nothing)],
-        FAILING: [
+        SHOWN: [History(lambda p: compared(p, -3), (1,))],
+        NOTHING: [History(nothing)],
+        CONTRADICTED: [
             History(lambda p: compared(p, -3, "DIFFERS"), (1,)),
             History(then(well, lambda p: p.gone(-0.2, "old")), (4,)),
             History(lambda p: (compared(p, -3), copied(p, -2, vanished={"crm": [NOUGHT]})), (1,)),
         ],
-        STALE: [History(lambda p: compared(p, -2 * DAY - 1), (1,))],
+        EXPIRED: [History(lambda p: compared(p, -2 * DAY - 1), (1,))],
     },
     "monitoring-and-audit/runs": {
-        PRESENT: [History(well, (3,)), History(then(lambda p: missed(p, -8 * DAY), tended, well), (1, 10))],
-        LACKING: [History(nothing)],
-        FAILING: [History(then(well, lambda p: missed(p, -0.2)), (4,)), History(then(well, lambda p: not_begun(p, -0.2)), (4,))],
-        STALE: [History(well, (3,), at=9)],
+        SHOWN: [History(well, (3,)), History(then(lambda p: missed(p, -8 * DAY), tended, well), (1, 10))],
+        NOTHING: [History(nothing)],
+        CONTRADICTED: [History(then(well, lambda p: missed(p, -0.2)), (4,)), History(then(well, lambda p: not_begun(p, -0.2)), (4,))],
+        EXPIRED: [History(well, (3,), at=9)],
     },
     "monitoring-and-audit/access": {
-        PRESENT: [
+        SHOWN: [
             History(then(lambda p: begun_from(p, -30 * DAY), examined), (3,)),
             History(then(lambda p: begun_from(p, -30 * DAY), examined, begun_from), (3,)),
         ],
-        LACKING: [
+        NOTHING: [
             History(nothing),
             History(examined, (1,)),
             History(then(lambda p: begun_from(p, -6 * DAY), examined), (3,)),
             History(lambda p: examined(p, repositories={"primary": OPENED, "far": UNOPENED}), (1,)),
         ],
-        FAILING: [
+        CONTRADICTED: [
             History(then(lambda p: begun_from(p, -30 * DAY), examined, lambda p: begun_from(p, -1, "h2")), (3,)),
             History(then(lambda p: begun_from(p, -30 * DAY), *(lambda p, k=k: examined(p, repository=OPENED | {"key_ids": k}) for k in ([NOUGHT], [NOUGHT, "1" * 64]))), (4,)),
         ],
-        STALE: [History(examined, (1,), at=3 * DAY)],
+        EXPIRED: [History(examined, (1,), at=3 * DAY)],
     },
     "threats/object-locks": {
-        PRESENT: [History(lambda p: extended(p, -3), (1,), plan="locked")],
-        LACKING: [
+        SHOWN: [History(lambda p: extended(p, -3), (1,), plan="locked")],
+        NOTHING: [
             History(nothing),
             History(nothing, plan="locked"),
             History(lambda p: (extended(p, -3), extended(p, -2, objects=0)), (2,), plan="locked"),
         ],
-        FAILING: [
+        CONTRADICTED: [
             History(lambda p: (extended(p, -3), extended(p, -2, "FAILED", reason="refused")), (2,), plan="locked"),
             History(lambda p: extended(p, -3, overwritten=1), (1,), plan="locked"),
             History(lambda p: extended(p, -3), (1,), at=9 * DAY, plan="locked"),
         ],
-        STALE: [History(lambda p: extended(p, -3), (1,), at=3 * DAY, plan="locked")],
+        EXPIRED: [History(lambda p: extended(p, -3), (1,), at=3 * DAY, plan="locked")],
     },
     "physical-security/copies": {
-        PRESENT: [History(lambda p: copied(p, -2), (1, 4))],
-        LACKING: [
+        SHOWN: [History(lambda p: copied(p, -2), (1, 4))],
+        NOTHING: [
             History(lambda p: p.stored(-0.5, "new")),
             History(lambda p: (well(p), copied(p, -2, tested=False)), (4, 5)),
         ],
-        FAILING: [
+        CONTRADICTED: [
             History(lambda p: (copied(p, -9), copied(p, -2, "FAILED", there=None)), (4, 5, 8)),
             History(lambda p: copied(p, -2, vanished={"crm": [NOUGHT]}), (1, 4)),
         ],
-        STALE: [History(lambda p: copied(p, -2), (1, 4), at=3 * DAY)],
+        EXPIRED: [History(lambda p: copied(p, -2), (1, 4), at=3 * DAY)],
     },
     "legal-compliance/retention": {
-        PRESENT: [
+        SHOWN: [
             History(lambda p: p.pruned(-3, kept={"crm": 5}), (1,)),
             History(lambda p: (p.stored(-9, "old"), p.pruned(-3, "DONE", "old")), (2,)),
             History(lambda p: (glass_broken(p, -99 * DAY), p.stored(-99 * DAY, "old"), p.pruned(-98 * DAY, "DONE", "old"), p.pruned(-3, kept={"crm": 5})), (4,)),
             History(lambda p: (glass_broken(p, -9, "register"), p.pruned(-3, kept={"crm": 5})), (2,)),
         ],
-        LACKING: [
+        NOTHING: [
             History(nothing),
             History(lambda p: p.pruned(-3), (1,)),
             History(lambda p: p.pruned(-3, kept={"crm": 1}, held=[HELD]), (1,)),
             History(lambda p: (p.stored(-9, "good"), glass_broken(p, -8), p.pruned(-7, "DONE", "good"), glass_reviewed(p, -6), p.pruned(-3, kept={"crm": 5})), (3, 5)),
             History(lambda p: (p.stored(-9, "good"), glass_broken(p, -8), p.pruned(-7, "FAILED", reason="no disk"), p.pruned(-3, "DONE", "good")), (4,)),
         ],
-        FAILING: [History(lambda p: (p.pruned(-3), p.pruned(-2, "FAILED", reason="no disk")), (2,))],
-        STALE: [History(lambda p: p.pruned(-3), (1,), at=3 * DAY)],
+        CONTRADICTED: [History(lambda p: (p.pruned(-3), p.pruned(-2, "FAILED", reason="no disk")), (2,))],
+        EXPIRED: [History(lambda p: p.pruned(-3), (1,), at=3 * DAY)],
     },
     "policies-and-training/approval": approvals([]),
     "backup-and-recovery/approval": approvals([]),
@@ -540,113 +541,113 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
         [History(lambda p: (version(p, -2), approved(p, -1, verified=None)), (2,), plan="approved")]
     ),
     "security-testing/negative-controls": {
-        PRESENT: [History(lambda p: controlled(p, -3, "CAUGHT"), (1,))],
-        LACKING: [History(nothing)],
-        FAILING: [History(lambda p: (controlled(p, -3, "CAUGHT"), controlled(p, -2, "PASSED")), (2,))],
-        STALE: [History(lambda p: (version(p, -4), controlled(p, -3, "CAUGHT")), (2,), at=3 * DAY)],
+        SHOWN: [History(lambda p: controlled(p, -3, "CAUGHT"), (1,))],
+        NOTHING: [History(nothing)],
+        CONTRADICTED: [History(lambda p: (controlled(p, -3, "CAUGHT"), controlled(p, -2, "PASSED")), (2,))],
+        EXPIRED: [History(lambda p: (version(p, -4), controlled(p, -3, "CAUGHT")), (2,), at=3 * DAY)],
     },
     "updates/versions": {
-        PRESENT: [History(lambda p: versioned(p, "0.18.0"), (1, 2))],
-        LACKING: [History(well)],
-        FAILING: [History(lambda p: versioned(p, "0.9.6"), (2,))],
-        STALE: [History(lambda p: versioned(p, "0.18.0"), (1, 2), at=32 * DAY)],
+        SHOWN: [History(lambda p: versioned(p, "0.18.0"), (1, 2))],
+        NOTHING: [History(well)],
+        CONTRADICTED: [History(lambda p: versioned(p, "0.9.6"), (2,))],
+        EXPIRED: [History(lambda p: versioned(p, "0.18.0"), (1, 2), at=32 * DAY)],
     },
     "updates/images": {
-        PRESENT: [History(lambda p: boxed(p, image_created=rfc3339(p.at(-99 * DAY))), (2,))],
-        LACKING: [History(boxed, (2,)), History(nothing)],
-        FAILING: [History(lambda p: boxed(p, image_created=rfc3339(p.at(99 * DAY))), (2,))],
-        STALE: [History(lambda p: boxed(p, image_created=rfc3339(p.at(-181 * DAY))), (2,))],
+        SHOWN: [History(lambda p: boxed(p, image_created=rfc3339(p.at(-99 * DAY))), (2,))],
+        NOTHING: [History(boxed, (2,)), History(nothing)],
+        CONTRADICTED: [History(lambda p: boxed(p, image_created=rfc3339(p.at(99 * DAY))), (2,))],
+        EXPIRED: [History(lambda p: boxed(p, image_created=rfc3339(p.at(-181 * DAY))), (2,))],
     },
     "encryption/repositories": {
-        PRESENT: [History(examined, (1,))],
-        LACKING: [History(nothing), History(lambda p: examined(p, repository={"way": "tls"}), (1,))],
-        FAILING: [History(lambda p: examined(p, repository=OPENED | {"way": "plain"}), (1,))],
-        STALE: [
+        SHOWN: [History(examined, (1,))],
+        NOTHING: [History(nothing), History(lambda p: examined(p, repository={"way": "tls"}), (1,))],
+        CONTRADICTED: [History(lambda p: examined(p, repository=OPENED | {"way": "plain"}), (1,))],
+        EXPIRED: [
             History(examined, (1,), at=3 * DAY),
             History(lambda p: examined(p, repository=OPENED | {"oldest_key": "2024-01-01T00:00:00Z"}), (1,)),
         ],
     },
     "encryption/sources": {
-        PRESENT: [History(examined, (1,)), History(lambda p: examined(p, sources={"crm": "tls"}), (1,))],
-        LACKING: [History(nothing)],
-        FAILING: [History(lambda p: examined(p, sources={"crm": "plain"}), (1,))],
-        STALE: [History(examined, (1,), at=3 * DAY)],
+        SHOWN: [History(examined, (1,)), History(lambda p: examined(p, sources={"crm": "tls"}), (1,))],
+        NOTHING: [History(nothing)],
+        CONTRADICTED: [History(lambda p: examined(p, sources={"crm": "plain"}), (1,))],
+        EXPIRED: [History(examined, (1,), at=3 * DAY)],
     },
     "encryption/tls": {
-        PRESENT: [
+        SHOWN: [
             History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN}), (1,)),
             History(lambda p: (examined(p, repository=OPENED | {"way": "this_host"}), p.stored(-2, "s", tls=SPOKEN)), (2,)),
             History(lambda p: (examined(p, repository=OPENED | {"tls": SPOKEN}), p.stored(-2, "s", tls=SPOKEN)), (1, 2)),
         ],
-        LACKING: [
+        NOTHING: [
             History(nothing),
             History(examined, (1,)),
             History(lambda p: examined(p, repository=OPENED | {"way": "this_host"}), (1,)),
         ],
-        FAILING: [
+        CONTRADICTED: [
             History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN | {"version": "TLSv1.1"}}), (1,)),
             History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN | {"verified": False}}), (1,)),
             History(lambda p: (examined(p, repository=OPENED | {"tls": SPOKEN}), p.stored(-2, "s", tls=SPOKEN | {"version": "TLSv1"})), (1, 2)),
         ],
-        STALE: [History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN}), (1,), at=3 * DAY)],
+        EXPIRED: [History(lambda p: examined(p, repository=OPENED | {"tls": SPOKEN}), (1,), at=3 * DAY)],
     },
     "physical-security/sites": {
-        PRESENT: [
+        SHOWN: [
             History(examined, (1,)),
             History(lambda p: examined(p, repositories={"primary": AT_THE_SOURCE, "far": OPENED}), (1,)),
         ],
-        LACKING: [
+        NOTHING: [
             History(nothing),
             History(lambda p: examined(p, site=None), (1,)),
             History(lambda p: examined(p, repository=OPENED | {"site": None}), (1,)),
             History(lambda p: examined(p, repository=OPENED | {"beside_source": "loopback"}), (1,)),
         ],
-        FAILING: [
+        CONTRADICTED: [
             History(lambda p: examined(p, repository=OPENED | {"site": "Iasi"}), (1,)),
             History(lambda p: examined(p, repository=OPENED | {"beside_source": "path"}), (1,)),
             History(lambda p: examined(p, repository=AT_THE_SOURCE), (1,)),
             History(lambda p: examined(p, repositories={"primary": AT_THE_SOURCE, "ledger_repository": OPENED}), (1,)),
         ],
-        STALE: [History(examined, (1,), at=3 * DAY)],
+        EXPIRED: [History(examined, (1,), at=3 * DAY)],
     },
     "workplace-hygiene/secrets": {
-        PRESENT: [History(examined, (1,))],
-        LACKING: [
+        SHOWN: [History(examined, (1,))],
+        NOTHING: [
             History(nothing),
             History(lambda p: examined(p, secrets=[]), (1,)),
             History(lambda p: examined(p, secrets=[SECRET | {"there": False}]), (1,)),
         ],
-        FAILING: [
+        CONTRADICTED: [
             History(lambda p: examined(p, secrets=[SECRET | {"open_to_others": True}]), (1,)),
             History(lambda p: examined(p, secrets=[SECRET | {"weak": True}]), (1,)),
             History(lambda p: examined(p, secrets=[SECRET, SECRET | {"also_in": ["q"]}]), (1,)),
         ],
-        STALE: [
+        EXPIRED: [
             History(examined, (1,), at=3 * DAY),
             History(lambda p: examined(p, secrets=[SECRET | {"changed": "2024-01-01T00:00:00Z"}]), (1,)),
         ],
     },
     "access-control/four-eyes": approvals([]) | {
-        PRESENT: [
+        SHOWN: [
             History(lambda p: (version(p, -2), approved(p, -1)), (2,), plan="approved"),
             History(lambda p: (version(p, -2), approved(p, -1), approval_used(p, -0.5)), (2, 3), plan="approved"),
             History(lambda p: (glass_broken(p, -99 * DAY), glass_reviewed(p, -98 * DAY), version(p, -2), approved(p, -1)), (4,), plan="approved"),
         ],
-        LACKING: [
+        NOTHING: [
             History(nothing),
             History(lambda p: (version(p, -2), approved(p, -1), glass_broken(p, -0.5), glass_reviewed(p, -0.4)), (3,), plan="approved"),
         ],
-        FAILING: [
+        CONTRADICTED: [
             History(lambda p: (approved(p, -3, "1" * 64), version(p, -2)), (1,), plan="approved"),
             History(lambda p: (version(p, -2), approved(p, -1), glass_broken(p, -0.5)), (3,), plan="approved"),
         ],
     },
     "access-control/roles": {
-        PRESENT: [
+        SHOWN: [
             History(lambda p: roles_tried(p, -3), (1,)),
             History(lambda p: (roles_tried(p, -3, "BROKEN"), roles_tried(p, -2)), (2,)),
         ],
-        LACKING: [
+        NOTHING: [
             History(nothing),
             History(lambda p: roles_tried(p, -3, "NOT_SHOWN"), (1,)),
             History(lambda p: roles_tried(p, -3, "CANNOT_SEPARATE"), (1,)),
@@ -654,59 +655,59 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
             History(lambda p: (roles_tried(p, -9, "BROKEN", repository="1" * 64), roles_tried(p, -3, "NOT_SHOWN")), (2,)),
             History(lambda p: (roles_tried(p, -9, "BROKEN"), roles_tried(p, -3, "NOT_SHOWN", state="not_named")), (2,)),
         ],
-        FAILING: [
+        CONTRADICTED: [
             History(lambda p: (roles_tried(p, -3), roles_tried(p, -2, "BROKEN")), (2,)),
             History(lambda p: (roles_tried(p, -3, "BROKEN"), roles_tried(p, -2, "NOT_SHOWN")), (1, 2)),
         ],
-        STALE: [History(lambda p: roles_tried(p, -93 * DAY), (1,))],
+        EXPIRED: [History(lambda p: roles_tried(p, -93 * DAY), (1,))],
     },
     "access-control/access-review": {
-        PRESENT: [
+        STATED: [
             History(lambda p: access_reviewed(p, -3), (1,)),
             History(lambda p: access_reviewed(p, -3, unread=2, elsewhere_sha256=NOUGHT, by=BY), (1,), plan="approved"),
             History(lambda p: (access_reviewed(p, -9, "to_be_changed"), access_reviewed(p, -3)), (2,)),
             History(lambda p: access_reviewed(p, -3, unread=2, elsewhere_sha256=NOUGHT), (1,)),
         ],
-        LACKING: [
+        NOTHING: [
             History(nothing),
             History(lambda p: access_reviewed(p, -3), (1,), plan="approved"),
             History(lambda p: access_reviewed(p, -3, unread=2, elsewhere_sha256=NOUGHT), (1,), plan="approved"),
             History(lambda p: access_reviewed(p, -3, unread=2), (1,)),
             History(lambda p: access_reviewed(p, -3, unread=2, not_read=["accounts of crm"]), (1,)),
         ],
-        FAILING: [History(lambda p: access_reviewed(p, -3, "to_be_changed"), (1,))],
-        STALE: [History(lambda p: access_reviewed(p, -93 * DAY), (1,))],
+        CONTRADICTED: [History(lambda p: access_reviewed(p, -3, "to_be_changed"), (1,))],
+        EXPIRED: [History(lambda p: access_reviewed(p, -93 * DAY), (1,))],
     },
     "threats/leaps": {
-        PRESENT: [History(grown, (4,)), History(lambda p: p.stored(-0.5, "a", canaries={"door": NOUGHT}), (1,))],
-        LACKING: [History(nothing), History(well, (3,))],
-        FAILING: [History(lambda p: (grown(p), p.stored(-0.2, "z", suspect=["incompressible"], growth=GROWTH)), (5,))],
-        STALE: [History(grown, (4,), at=9)],
+        SHOWN: [History(grown, (4,)), History(lambda p: p.stored(-0.5, "a", canaries={"door": NOUGHT}), (1,))],
+        NOTHING: [History(nothing), History(well, (3,))],
+        CONTRADICTED: [History(lambda p: (grown(p), p.stored(-0.2, "z", suspect=["incompressible"], growth=GROWTH)), (5,))],
+        EXPIRED: [History(grown, (4,), at=9)],
     },
     "incident-reporting/incidents": {
-        PRESENT: [
+        SHOWN: [
             History(lambda p: opened(p, -5), (1,)),
             History(lambda p: (opened(p, -80), filed(p, -30)), (1,)),
             History(lambda p: (begun(p, -5, "r-1"), opened(p, -4.9, run="r-1")), (2,)),
             History(lambda p: (opened(p, -80), closed(p, -30)), (1,)),
         ],
-        LACKING: [History(nothing)],
-        FAILING: [
+        NOTHING: [History(nothing)],
+        CONTRADICTED: [
             History(lambda p: opened(p, -80), (1,)),
             History(lambda p: begun(p, -5, "r-1"), (1,)),
             History(lambda p: (opened(p, -6, run="r-0"), begun(p, -5, "r-1")), (2,)),
         ],
-        STALE: [
+        EXPIRED: [
             History(lambda p: (opened(p, -80), closed(p, -30)), (1,), at=YEAR),
             History(lambda p: (opened(p, -100), filed(p, -90)), (1,), at=91 * DAY),
         ],
     },
     "legal-compliance/erasures": {
-        PRESENT: [
+        SHOWN: [
             History(lambda p: (erased(p, -5), replayed(p, -4)), (1, 2)),
-            History(lambda p: (erased(p, -5), nobody_found(p, -4), answered_for(p, -3)), (1, 2, 3)),
         ],
-        LACKING: [
+        STATED: [History(lambda p: (erased(p, -5), nobody_found(p, -4), answered_for(p, -3)), (1, 2, 3))],
+        NOTHING: [
             History(nothing),
             History(lambda p: erased(p, -5), (1,)),
             History(lambda p: (erased(p, -5), replayed(p, -4, "ERASED")), (1, 2)),
@@ -714,12 +715,12 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
             History(lambda p: (erased(p, -5), nobody_found(p, -4, missing=())), (1, 2)),
             History(lambda p: (erased(p, -5), replayed(p, -4, found=[PLANTED])), (1, 2)),
         ],
-        FAILING: [
+        CONTRADICTED: [
             History(lambda p: (erased(p, -5), replayed(p, -4), replayed(p, -3, "FAILED")), (1, 3)),
             History(lambda p: (erased(p, -5), replayed(p, -4, "ERASED", canaries=1, found=[PERSON | {"late": True}], point=rfc3339(p.at(-4)))), (1, 2)),
             History(lambda p: (erased(p, -5), replayed(p, -4, "FAILED", handed_over=True), replayed(p, -3)), (1, 3)),
         ],
-        STALE: [
+        EXPIRED: [
             History(lambda p: (erased(p, -5), replayed(p, -4), erased(p, -3, entries=2)), (2, 3)),
             History(lambda p: (well(p), erased(p, -5), replayed(p, -4)), (4, 5), at=3 * DAY),
         ],

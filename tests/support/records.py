@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 import msgspec
-from ccdr.evidence.records.built import fields_of
 from msgspec import inspect
 
 from ccdr.evidence.records import KINDS, Record

@@ -19,7 +19,28 @@ class RecordBehindDocument(Doc):
     ledger: Text
 
 
-ControlState = Literal["evidence_present", "failing", "stale", "not_covered"]
+ControlState = Literal["contradicted", "expired", "shown", "stated", "nothing"]
+
+
+class CountsDocument(Doc):
+    """How many parts are in each state."""
+
+    contradicted: int
+    expired: int
+    shown: int
+    stated: int
+    nothing: int
+
+
+class StatedDocument(Doc):
+    """Whose word it rests on: a statement never counts as shown."""
+
+    by: str
+    until: Annotated[Text, about("null: what they stated has no end")]
+    signature: Annotated[
+        Literal["verified", "not verified", "unsigned"],
+        about("`verified` by the signers of this host, on the last daily look; otherwise `by` is a claim"),
+    ]
 
 
 class ObservedDocument(Doc):
@@ -32,31 +53,34 @@ class ObservedDocument(Doc):
     records: list[RecordBehindDocument]
     next_step: Text
     acknowledged: Annotated[Text, about("until when, where a person has taken note of it")]
+    stated: Annotated[StatedDocument | None, about("null: it does not rest on a person's word")]
 
 
 class PartDocument(Doc):
+    """Its state is the worst that was observed: contradicted, expired, nothing, stated, shown."""
+
     id: str
     title: str
     state: ControlState
-    who_must_attest: Annotated[Text, about("who, where something of it is not covered")]
+    who_must_attest: Annotated[Text, about("who, where nothing shows something of it")]
     observed: list[ObservedDocument]
 
 
 class MeasureDocument(Doc):
-    """One of the twelve. `state` is the worst of its parts': failing, stale, not_covered, evidence_present."""
+    """One of the twelve. Its parts that are contradicted come first, then those that are expired."""
 
     id: str
     title: str
-    state: ControlState
+    counts: CountsDocument
     evidence: Annotated[list[RecordBehindDocument], about("all records behind it, each once")]
     parts: list[PartDocument]
 
 
 class RequirementDocument(Doc):
-    """What one article or control asks for; the worst of its `measures` is its state."""
+    """What one article or control asks for; `counts` is of the parts of its `measures`, each once."""
 
     id: str
-    state: ControlState
+    counts: CountsDocument
     quote: Annotated[Text, about("a law's own words")]
     words: Annotated[Text, about("what it asks for, in other words than a standard's own")]
     measures: Annotated[list[str], about("measures, or parts of one as measure/part")]

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from ccdr.evidence.controls.frameworks import FrameworkState
     from ccdr.evidence.controls.values import MeasureState, Observed, PartState
     from ccdr.plans.own_file import OwnFile
+    from ccdr.telling.controls import Controls
 
-PRESENT = "evidence_present"
-MOST_LISTED, FEW = 10, 5  # places, of what is not well; of what is
-NO_JUDGEMENT = f"{PRESENT} says that records show it, not that any law is kept: that is for people to say"
+SHOWN = "shown"
+MOST_LISTED, FEW = 10, 5  # places, of what is not shown; of what is
+NO_JUDGEMENT = f"{SHOWN} says that records show it, not that any law is kept: that is for people to say"
 
 
 @verb(short_help="Which evidence there is for the twelve measures.")
@@ -43,14 +44,15 @@ def controls(
 ) -> Exit:
     """Tell which evidence there is for the twelve measures by which a contact centre protects its data.
 
-    Each measure, and each part of it, is `evidence_present`, `failing`, `stale` or `not_covered`; the worst part wins.
-    Behind each stand the records that it rests on, by their numbers in the ledger. What no record shows is
-    `not_covered`, with who must attest it. ccdr shows evidence; whether that is enough is for people to say.
+    Each part of a measure is `contradicted`, `expired`, `shown` by records, `stated` by a person until a day, or
+    `nothing`, with who must state it or have it done. The first two come first. A measure tells how many of its parts
+    are in which state; a statement never counts as shown. Behind each part stand the records that it rests on, by their
+    numbers in the ledger. ccdr shows evidence; whether that is enough is for people to say.
 
     A map says which measures answer what laws and standards ask for: FILE, or controls.yaml beside the directory of
     plans, or the one that comes with ccdr. So do floors.yaml there, or ccdr's own, say which versions are asked for.
 
-    Exits with 1 where a measure is failing or stale and nobody has acknowledged it.
+    Exits with 1 where a part is contradicted or expired and nobody has acknowledged it.
 
     \b
     Examples:
@@ -89,7 +91,7 @@ def controls(
         shown = [one for one in found.frameworks if not wanted or one.name in wanted]
         print_json(replace(found, frameworks=shown).as_json())
     else:
-        _tell(found.measures)
+        _tell(found)
         _tell_frameworks(found.frameworks, wanted)
         click.echo(f"\n{NO_JUDGEMENT}")
         click.echo(f"laws and standards by {_used(found.map)}\nversions by {_used(found.floors)}")
@@ -102,13 +104,21 @@ def _used(file: OwnFile[Any]) -> str:
     return f"{told['file'] or 'the file that comes with ccdr'} (SHA-256 {told['sha256']})"
 
 
-def _tell(measures: Sequence[MeasureState]) -> None:
-    rows = [(m.measure.title, word(m.state.value), _newest(m)) for m in measures]
-    table(("measure", "state", "newest record behind it"), rows)
-    for measure in measures:
-        click.echo(f"\n{measure.measure.title}: {word(measure.state.value)}")
+def _tell(found: Controls) -> None:
+    """What is contradicted or expired first, of whichever measure; then each measure with its other parts."""
+    for measure, part in found.wrong:
+        _tell_part(part, f"{measure.measure.title}, {part.part.title}")
+    if found.wrong:
+        click.echo()
+    table(
+        ("measure", "its parts", "newest record behind it"),
+        [(m.measure.title, m.words, _newest(m)) for m in found.measures],
+    )
+    for measure in found.measures:
+        click.echo(f"\n{measure.measure.title}: {measure.words}")
         for part in measure.parts:
-            _tell_part(part)
+            if not part.is_wrong:
+                _tell_part(part, f"  {part.part.title}")
 
 
 def _newest(measure: MeasureState) -> str:
@@ -116,15 +126,15 @@ def _newest(measure: MeasureState) -> str:
     return "-" if newest is None else f"{to_the_second(newest.time)}, {so_many(len(measure.evidence), 'record')} in all"
 
 
-def _tell_part(part: PartState) -> None:
+def _tell_part(part: PartState, title: str) -> None:
     """What shows it is told in one line for each place, and all of it up to a point: --verbose, and --json, tell the
     rest."""
-    click.echo(f"  {part.part.title}: {word(part.state.value)}")
+    click.echo(f"{title}: {word(part.state.value)}")
     if part.owner is not None:
-        click.echo(f"    to be attested, or shown, by: {part.owner}")
+        click.echo(f"    to be stated, or shown, by: {part.owner}")
     whole = settings().verbose
-    well = [one for one in part.observed if one.state.value == PRESENT]
-    wrong = [one for one in part.observed if one.state.value != PRESENT]
+    well = [one for one in part.observed if one.state.value == SHOWN]
+    wrong = [one for one in part.observed if one.state.value != SHOWN]
     step = None
     for one in wrong if whole else wrong[:MOST_LISTED]:
         click.echo(f"    {_line(one)}")
@@ -137,7 +147,7 @@ def _tell_part(part: PartState) -> None:
     for one in there if whole else there[:FEW]:
         click.echo(f"    {_line(one)}")
     if not whole and len(there) > FEW:
-        click.echo(f"    {PRESENT}: {len(there) - FEW} more like these: --verbose tells all")
+        click.echo(f"    {SHOWN}: {len(there) - FEW} more like these: --verbose tells all")
 
 
 def _by_place(well: Sequence[Observed]) -> Iterator[Observed]:
@@ -159,17 +169,16 @@ def _line(one: Observed) -> str:
 
 
 def _tell_frameworks(frameworks: Sequence[FrameworkState], wanted: Collection[str]) -> None:
-    """How many of its requirements are in which state; of those that are asked for, each."""
+    """How many of the parts that answer it are in which state; of those that are asked for, of each requirement."""
     from ccdr.evidence.controls.values import ControlState
 
     click.echo()
-    states = tuple(ControlState)
-    rows = [(one.name, one.framework.title, *(str(one.count(s)) for s in states)) for one in frameworks]
-    table(("framework", "title", *(s.value for s in states)), rows)
+    rows = [(one.name, one.framework.title, *(str(count) for count in one.counts.values())) for one in frameworks]
+    table(("framework", "title", *(state.value for state in ControlState)), rows)
     for one in frameworks:
         if one.name in wanted:
             click.echo(f"\n{one.framework.title}, {one.framework.source}")
             for asked in one.requirements:
                 says = f"“{asked.requirement.quote}”" if asked.requirement.quote else asked.requirement.words
-                click.echo(f"  {asked.number}: {word(asked.state.value)}: {says}")
+                click.echo(f"  {asked.number}: {asked.words}: {says}")
                 click.echo(f"    asked of {', '.join(asked.requirement.measures)}")

@@ -10,7 +10,7 @@ from ccdr.evidence.controls.frameworks import FrameworkState, judge_frameworks
 from ccdr.evidence.controls.judged import judge_measures
 from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.registry import NAMES
-from ccdr.evidence.controls.values import MeasureState, with_digests
+from ccdr.evidence.controls.values import WORST_FIRST, MeasureState, PartState, with_digests
 from ccdr.evidence.history.places import Histories
 from ccdr.jobs.services import Services
 from ccdr.plans import LoadedPlan, floors
@@ -62,6 +62,12 @@ class Controls:
     frameworks: Sequence[FrameworkState]
     map: LoadedMap
     floors: LoadedFloors
+
+    @property
+    def wrong(self) -> list[tuple[MeasureState, PartState]]:
+        """What is contradicted, then what is expired, of whichever measure."""
+        there = [(measure, part) for measure in self.measures for part in measure.parts if part.is_wrong]
+        return sorted(there, key=lambda one: WORST_FIRST.index(one[1].state))
 
     def as_json(self) -> dict[str, object]:
         return {

@@ -83,14 +83,14 @@ def test_what_was_broken_stands_until_somebody_could_try_it_again(swapped: Site,
     """To take the credential away, or to try on another host, shows nothing of what it may do."""
     path = swapped.write("plans/verify.env", server.env("swapped", Role.BACKUP), mode=0o600)
     assert results(swapped.run("access", "test", "p"))["verify_cannot_write"] == "BROKEN"
-    assert roles(swapped)["state"] == "failing"
+    assert roles(swapped)["state"] == "contradicted"
     path.unlink()
     assert results(swapped.run("access", "test", "p"))["verify_cannot_write"] == "NOT_SHOWN"
     part = roles(swapped)
-    assert part["state"] == "failing" and "verify can write" in part["observed"][0]["text"]
+    assert part["state"] == "contradicted" and "verify can write" in part["observed"][0]["text"]
     swapped.write("plans/verify.env", server.env("swapped", Role.VERIFY), mode=0o600)
     assert results(swapped.run("access", "test", "p")) == ALL
-    assert roles(swapped)["state"] == "evidence_present"
+    assert roles(swapped)["state"] == "shown"
 
 
 @pytest.mark.parametrize("away", [Role.PRUNE, Role.BACKUP])
@@ -162,7 +162,7 @@ def test_without_a_bucket_nothing_can_be_separated(site: Site, tmp_path: Path) -
     done = site.run("access", "test", "p")
     assert (done.code, set(results(done).values())) == (0, {"CANNOT_SEPARATE"}), done
     part = roles(site)
-    assert (part["state"], part["who_must_attest"]) == ("not_covered", "whoever runs the hosts")
+    assert (part["state"], part["who_must_attest"]) == ("nothing", "whoever runs the hosts")
     site.ledger_holds()
     (tmp_path / "other").mkdir()
     other = Site(tmp_path / "other", bare=True)

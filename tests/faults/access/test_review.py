@@ -150,13 +150,13 @@ def reviewing(site: Site, export: Path) -> Reviewing:
 
 
 def test_that_somebody_looked_is_recorded_and_told_a_month_before_it_ends(reviewing: Reviewing) -> None:
-    assert reviewing.part()[0] == "not_covered"
+    assert reviewing.part()[0] == "nothing"
     done = reviewing.record("--key", str(reviewing.site.root / "ana"), "--elsewhere", "Ion Popa, by hand")
     assert done.code == 0, done
     (told,) = done.json["reviewed"]
     digest = sha256(reviewing.export.read_bytes()).hexdigest()
     assert (told["by"], told["export_sha256"], told["in_order"]) == ("ana@x", digest, True)
-    assert reviewing.part() == ("evidence_present", None)
+    assert reviewing.part() == ("stated", None)
     assert reviewing.told(0) == reviewing.told(61) == set()
     assert reviewing.told(63) == reviewing.told(91) == {"ACCESS_REVIEW_ENDS"}, "no finding"
     assert reviewing.told(93) == {"ACCESS_REVIEW"}
@@ -167,9 +167,9 @@ def test_that_somebody_looked_is_recorded_and_told_a_month_before_it_ends(review
 
 def test_what_is_to_be_changed_is_failing_until_it_is_reviewed_anew(reviewing: Reviewing) -> None:
     assert reviewing.record("--to-be-changed").code == 0
-    assert reviewing.part()[0] == "failing" and reviewing.told(0) == {"ACCESS_REVIEW"}
+    assert reviewing.part()[0] == "contradicted" and reviewing.told(0) == {"ACCESS_REVIEW"}
     assert reviewing.record().json["reviewed"][0]["key"] is None, "nobody signed it"
-    assert reviewing.part()[0] == "not_covered", "not failing any more"
+    assert reviewing.part()[0] == "nothing", "not failing any more"
 
 
 def test_what_could_not_be_read_is_not_covered_until_somebody_states_who_looked_there(
@@ -180,12 +180,12 @@ def test_what_could_not_be_read_is_not_covered_until_somebody_states_who_looked_
     assert not told["elsewhere"] and len(told["not_read"]) == told["unread"] == len(unread) > 0
     assert lines_with(told["not_read"], "credential") == wording
     assert not any("/" in one for one in told["not_read"]), "no path"
-    assert reviewing.part() == ("not_covered", "the plan's owner")
+    assert reviewing.part() == ("nothing", "the plan's owner")
     assert reviewing.record("--elsewhere", "Ion, the DBA, by hand").json["reviewed"][0]["elsewhere"]
-    assert reviewing.part()[0] == "not_covered", "nobody signed it"
+    assert reviewing.part()[0] == "nothing", "nobody signed it"
     signed_by = ("--key", str(reviewing.site.root / "ana"))
     assert reviewing.record(*signed_by, "--elsewhere", "Ion, the DBA, by hand").code == 0
-    assert reviewing.part() == ("evidence_present", None)
+    assert reviewing.part() == ("stated", None)
 
 
 def test_signed_elsewhere_it_is_the_same(reviewing: Reviewing) -> None:

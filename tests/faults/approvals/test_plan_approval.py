@@ -323,13 +323,13 @@ def test_who_may_not_approve_any_more_has_not_approved(room: Room) -> None:
         return part["state"], room.codes(), room.site.records("plan.examined")[-1]["approval"]
 
     room.approve()
-    assert looks() == ("evidence_present", set(), "holds")
+    assert looks() == ("shown", set(), "holds")
     signers(room.signers, {"dan@x": room.mallory})
-    assert looks() == ("failing", {"PLAN_UNAPPROVED"}, "refused")
+    assert looks() == ("contradicted", {"PLAN_UNAPPROVED"}, "refused")
     room.signers.chmod(0o666)
-    assert looks() == ("failing", {"PLAN_UNAPPROVED"}, "unreadable")
+    assert looks() == ("contradicted", {"PLAN_UNAPPROVED"}, "unreadable")
     signers(room.signers, {"ana@x": room.ana})
-    assert looks() == ("evidence_present", set(), "holds"), "it holds again by who may"
+    assert looks() == ("shown", set(), "holds"), "it holds again by who may"
     assert room.approve().code == 0 and room.codes() == set()
     room.site.ledger_holds()
 
@@ -376,11 +376,11 @@ def test_what_somebody_signed_who_may_not_sign_any_more_shows_nothing(room: Room
         parts = {p["id"]: p["state"] for m in measures for p in m["parts"]}
         return {name: parts[name] for name in ("penetration-test", "access-review")}
 
-    assert set(states().values()) == {"evidence_present"}, "the twin"
+    assert set(states().values()) == {"stated"}, "the twin"
     signers(room.signers, {"dan@x": room.mallory})
-    assert set(states().values()) == {"failing"}
+    assert set(states().values()) == {"contradicted"}
     room.signers.chmod(0o666)
-    assert set(states().values()) == {"failing"}, "who may sign cannot be read"
+    assert set(states().values()) == {"contradicted"}, "who may sign cannot be read"
     signers(room.signers, {"ana@x": room.ana})
-    assert set(states().values()) == {"evidence_present"}, "they hold again by who may"
+    assert set(states().values()) == {"stated"}, "they hold again by who may"
     room.site.ledger_holds()

@@ -88,7 +88,7 @@ def test_who_is_found_is_proven_erased(site: Site, wording: SnapshotAssertion) -
     assert (replay["result"], replay["missing"], replay["not_shown"]) == ("PROVEN", [], [])
     assert listed(site) == {"e-000001": ("canary", 1), "e-000002": ("found", 1)}
     state, text = control(site)
-    assert state == "evidence_present" and text.partition("Z: ")[2] == wording, text
+    assert state == "shown" and text.partition("Z: ")[2] == wording, text
     assert proven(site, "--entry", "e-000002") == (0, {"e-000002": (1, 0, "found")})
 
 
@@ -97,7 +97,7 @@ def test_a_key_that_is_mistyped_proves_nothing(missed: Site) -> None:
     assert (replay["result"], replay["missing"], replay["not_shown"]) == ("ERASED", ["e-000002"], ["e-000002"])
     assert listed(missed)["e-000002"] == ("never_found", 0)
     state, text = control(missed)
-    assert state == "not_covered" and "e-000002" in text and "e-000003" not in text, text
+    assert state == "nothing" and "e-000002" in text and "e-000003" not in text, text
     code, entries = proven(missed)
     assert (code, entries["e-000002"], entries["e-000003"]) == (1, (0, 0, "never_found"), (1, 0, "found"))
     shown, _ = missed.start("erasure", "list", "p").communicate(timeout=60)
@@ -107,14 +107,14 @@ def test_a_key_that_is_mistyped_proves_nothing(missed: Site) -> None:
 
 def test_withdrawn_it_is_over(missed: Site) -> None:
     assert missed.run("erasure", "withdraw", "p", "e-000002", "--why", "mistyped").code == 0
-    assert tested(missed)["result"] == "PROVEN" and control(missed)[0] == "evidence_present"
+    assert tested(missed)["result"] == "PROVEN" and control(missed)[0] == "shown"
 
 
 def test_a_person_may_answer_for_it_that_nobody_is_to_be_found(missed: Site) -> None:
     """And who was found once need not be in a later snapshot."""
     assert stated(missed, "e-000002").code == 0
     state, text = control(missed)
-    assert state == "evidence_present" and "e-000002" in text and "as a person states" in text
+    assert state == "stated" and "e-000002" in text and "as a person states" in text
     later(missed)
     assert tested(missed)["result"] == "PROVEN"
     assert listed(missed) == {"e-000001": ("canary", 1), "e-000002": ("stated", 0), "e-000003": ("found", 1)}
@@ -136,10 +136,10 @@ def test_who_was_erased_before_the_oldest_snapshot_is_not_to_be_found(site: Site
     replay = tested(site)
     assert (replay["result"], replay["missing"], replay["not_shown"]) == ("PROVEN", [], [])
     state, text = control(site)
-    assert state == "not_covered" and text == wording, text
+    assert state == "nothing" and text == wording, text
     assert proven(site) == (0, {"e-000001": (1, 0, "canary"), "e-000002": (0, 0, "not_due")})
     assert stated(site, "e-000002").code == 0, "until a person answers for it"
-    assert control(site)[0] == "evidence_present" and listed(site)["e-000002"] == ("stated", 0)
+    assert control(site)[0] == "stated" and listed(site)["e-000002"] == ("stated", 0)
 
 
 def test_who_is_still_there_after_the_erasure_is_not_called_erased(site: Site) -> None:
@@ -149,13 +149,13 @@ def test_who_is_still_there_after_the_erasure_is_not_called_erased(site: Site) -
     (one,) = [one for one in replay["found"] if not one["canary"]]
     assert (replay["result"], one["late"]) == ("ERASED", True)
     state, text = control(site)
-    assert state == "failing" and "e-000002" in text and "the source may hold them still" in text, text
+    assert state == "contradicted" and "e-000002" in text and "the source may hold them still" in text, text
     code, entries = proven(site, "--entry", "e-000002")
     assert (code, entries) == (1, {"e-000002": (1, 0, "late")})
     (held,) = [one for one in site.run("erasure", "list", "p").json["entries"] if one["entry"] == "e-000002"]
     assert held["copies"][0]["snapshots"] == 1, "the snapshot in which they were seen holds them"
     later(site)
-    assert tested(site)["result"] == "PROVEN" and control(site)[0] == "evidence_present"
+    assert tested(site)["result"] == "PROVEN" and control(site)[0] == "shown"
     (held,) = [one for one in site.run("erasure", "list", "p").json["entries"] if one["entry"] == "e-000002"]
     assert held["copies"][0]["snapshots"] == 1 and held["state"] == "found"
 
@@ -167,11 +167,11 @@ def test_who_was_looked_for_only_in_later_snapshots_is_looked_for_in_an_earlier_
     replay = tested(site)
     assert (replay["result"], replay["missing"]) == ("ERASED", [])
     assert replay["not_shown"] == ["e-000002", "e-000003"]
-    assert control(site)[0] == "not_covered" and listed(site)["e-000002"] == ("not_looked_for", 0)
+    assert control(site)[0] == "nothing" and listed(site)["e-000002"] == ("not_looked_for", 0)
     assert proven(site, "--entry", "e-000002") == (0, {"e-000002": (1, 0, "found")})
     assert listed(site)["e-000003"] == ("never_found", 0), "the same replay has looked for both"
     assert proven(site, "--entry", "e-000003")[0] == 1
-    assert control(site)[0] == "not_covered"
+    assert control(site)[0] == "nothing"
 
 
 def test_entries_of_one_person_are_told_and_proven_together(site: Site) -> None:

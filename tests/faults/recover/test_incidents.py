@@ -37,7 +37,7 @@ def part(site: Site) -> dict[str, object]:
 
 
 def test_a_recovery_opens_one_and_the_next_is_noted_in_it(centre: Site) -> None:
-    assert part(centre)["state"] == "not_covered"
+    assert part(centre)["state"] == "nothing"
     first = recover(centre)
     assert first.code == 0 and first.json["incident"]["next_due"]["clock"] == "gdpr-33", first
     second = recover(centre, "again")
@@ -47,7 +47,7 @@ def test_a_recovery_opens_one_and_the_next_is_noted_in_it(centre: Site) -> None:
     assert [opened["recovery"], noted["recovery"]] == runs and opened["by"] == "recover"
     (one,) = incidents(centre)
     assert one["recoveries"] == runs and one["state"] == "open"
-    assert part(centre)["state"] == "evidence_present"
+    assert part(centre)["state"] == "shown"
     centre.ledger_holds()
 
 
@@ -78,10 +78,10 @@ def test_a_restore_for_real_opens_one_and_one_that_was_refused_does_not(centre: 
     full = centre.write("full/file", "here").parent
     refused = centre.run("restore", "p", "--asset", "cdr", "--to", str(full), "--yes-i-mean", "full")
     assert refused.code == 2 and incidents(centre) == [], refused
-    assert part(centre)["state"] == "not_covered", "nothing was done, and nothing is missing"
+    assert part(centre)["state"] == "nothing", "nothing was done, and nothing is missing"
     done = centre.run("restore", "p", "--asset", "cdr", "--to", str(centre.root / "new"), "--yes-i-mean", "new")
     assert done.code == 0 and done.json["incident"]["opened_by"] == "restore", done
-    assert part(centre)["state"] == "evidence_present"
+    assert part(centre)["state"] == "shown"
 
 
 def test_a_recovery_that_is_killed_has_its_incident(centre: Site) -> None:
@@ -94,7 +94,7 @@ def test_a_recovery_that_is_killed_has_its_incident(centre: Site) -> None:
     process.stdout.close(), process.stderr.close()
     (start,), (opened,) = centre.records("recover.start"), centre.records("incident.opened")
     assert opened["recovery"] == start["run"]
-    assert part(centre)["state"] == "evidence_present"
+    assert part(centre)["state"] == "shown"
     if not centre.records("recover.end"):
         assert centre.run("recover", "--resume", "p").code == 0
         assert [r["what"] for r in centre.records("incident.noted")] == ["recovery"]
@@ -114,12 +114,12 @@ def test_an_incident_that_cannot_be_recorded_hinders_no_recovery_and_is_told(cen
     assert "no incident could be recorded" in done.stdout, done.stdout
     assert (centre.root / "back/cdr/cdr.db").exists()
     missing = part(centre)
-    assert missing["state"] == "failing"
+    assert missing["state"] == "contradicted"
     step = missing["observed"][0]["next_step"]  # type: ignore[index]
     run_id = centre.records("recover.start")[0]["run"]
     assert step.endswith(f"--recovery {run_id}")
     assert centre.run(*BY_HAND, "--recovery", run_id).code == 0
-    assert part(centre)["state"] == "evidence_present", "the twin"
+    assert part(centre)["state"] == "shown", "the twin"
 
 
 def test_a_wrong_file_of_clocks_hinders_no_recovery_and_is_named_with_its_line(centre: Site) -> None:
@@ -142,7 +142,7 @@ def test_what_is_overdue_turns_status_red_and_what_was_filed_does_not(centre: Si
     assert opened.code == 1 and opened.json["overdue"]
     red = centre.run("status")
     assert red.code == 1 and "INCIDENT_OVERDUE" in codes(red), red
-    assert part(centre)["state"] == "failing"
+    assert part(centre)["state"] == "contradicted"
     page = centre.root / "report.html"
     assert centre.run("report", "--format", "html", "--out", str(page)).code == 1
     text = page.read_text("utf-8")
@@ -154,7 +154,7 @@ def test_what_is_overdue_turns_status_red_and_what_was_filed_does_not(centre: Si
     assert filed.code == 0 and not filed.json["overdue"], filed
     green = centre.run("status")
     assert green.code == before.code and "INCIDENT_OVERDUE" not in codes(green)
-    assert part(centre)["state"] == "evidence_present"
+    assert part(centre)["state"] == "shown"
 
 
 @pytest.mark.parametrize("to", ["authority", "customers"])

@@ -60,7 +60,7 @@ def hygiene(site: Site, plan: str = "p") -> tuple[str, str]:
 
 
 def test_what_is_seen_of_a_repository_is_recorded_and_no_secret(site: Site) -> None:
-    assert hygiene(site)[0] == "evidence_present"
+    assert hygiene(site)[0] == "shown"
     seen = site.records("plan.examined")[0]
     repository = seen["repositories"]["primary"]
     assert (repository["way"], repository["format"], repository["keys"]) == ("this_host", 2, 1)
@@ -74,27 +74,27 @@ def test_what_is_seen_of_a_repository_is_recorded_and_no_secret(site: Site) -> N
 
 def test_a_secret_that_others_may_read_is_failing(site: Site, wording: SnapshotAssertion) -> None:
     (site.root / "plans/key").chmod(0o644)
-    assert hygiene(site) == ("failing", wording)
+    assert hygiene(site) == ("contradicted", wording)
 
 
 def test_a_weak_password_is_failing(site: Site, wording: SnapshotAssertion) -> None:
     (site.root / "plans/other").write_text("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n")
-    assert hygiene(site, "q") == ("failing", wording)
-    assert hygiene(site)[0] == "evidence_present", "the other plan's is none of its own"
+    assert hygiene(site, "q") == ("contradicted", wording)
+    assert hygiene(site)[0] == "shown", "the other plan's is none of its own"
 
 
 def test_a_password_that_another_plan_has_too_is_failing(site: Site, wording: SnapshotAssertion) -> None:
     (site.root / "plans/other").write_text(PASSWORD + "\n")
-    assert hygiene(site) == ("failing", wording)
+    assert hygiene(site) == ("contradicted", wording)
     path = site.root / "plans/q.yaml"
     path.write_text(path.read_text().replace("../q", site.loaded().plan.repository.location))
-    assert hygiene(site)[0] == "evidence_present", "the same repository has the same password"
+    assert hygiene(site)[0] == "shown", "the same repository has the same password"
 
 
 def test_a_secret_that_was_never_changed_for_years_is_stale(site: Site) -> None:
     then = time.time() - 1000 * 86400
     os.utime(site.root / "plans/key", (then, then))
-    assert hygiene(site)[0] == "stale"
+    assert hygiene(site)[0] == "expired"
 
 
 def test_a_repository_that_is_not_there_is_not_known(site: Site) -> None:
@@ -252,5 +252,5 @@ def test_a_site_that_the_repositorys_own_place_contradicts_is_not_believed(site:
     assert there != text
     plan.write_text(f"site: Iasi\n{there}", "utf-8")
     state, told = where(site)
-    assert state == "failing" and "said to lie at Cluj" in told and "lies on a disk of the machine" in told, told
+    assert state == "contradicted" and "said to lie at Cluj" in told and "lies on a disk of the machine" in told, told
     site.ledger_holds()

@@ -34,8 +34,8 @@ from ccdr.evidence.judgement.approvals import unapproved
 from ccdr.model.values import rfc3339
 from ccdr.plans.job import Job
 
-PRESENT, FAILING = ControlState.EVIDENCE_PRESENT, ControlState.FAILING
-STALE, LACKING = ControlState.STALE, ControlState.NOT_COVERED
+SHOWN, CONTRADICTED = ControlState.SHOWN, ControlState.CONTRADICTED
+EXPIRED, NOTHING = ControlState.EXPIRED, ControlState.NOTHING
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +69,13 @@ def state_of(job: Job, past: Chronicle, part: str = "backup-and-recovery/recover
 def test_a_recovery_of_some_assets_is_none_of_the_plan(two: Job) -> None:
     past = planned(two)
     came_back(past, -9, "queues")
-    assert state_of(two, past) is LACKING
+    assert state_of(two, past) is NOTHING
     came_back(past, -8, "crm", "queues")
-    assert state_of(two, past) is PRESENT, "the twin"
+    assert state_of(two, past) is SHOWN, "the twin"
     came_back(past, -7, "queues")
     found = part_of(known_of(two, past), "backup-and-recovery/recoveries")
-    assert found.state is PRESENT and [r.seq for r in found.observed[0].records] == [3], "it was whole before"
-    assert state_of(two, past, at=YEAR) is STALE
+    assert found.state is SHOWN and [r.seq for r in found.observed[0].records] == [3], "it was whole before"
+    assert state_of(two, past, at=YEAR) is EXPIRED
 
 
 def test_an_asset_that_did_not_come_back_is_failing_until_it_does(two: Job) -> None:
@@ -84,19 +84,19 @@ def test_an_asset_that_did_not_come_back_is_failing_until_it_does(two: Job) -> N
     came_back(past, -9, "crm", lost=("queues",))
     came_back(past, -8, "crm")
     found = part_of(known_of(two, past), "backup-and-recovery/recoveries")
-    assert found.state is FAILING and "queues did not come back" in found.observed[0].text
+    assert found.state is CONTRADICTED and "queues did not come back" in found.observed[0].text
     assert [r.seq for r in found.observed[0].records] == [3]
     came_back(past, -7, "queues")
-    assert state_of(two, past) is PRESENT, "each came back since, and all of them together before"
+    assert state_of(two, past) is SHOWN, "each came back since, and all of them together before"
 
 
 def test_a_breach_of_the_whole_is_not_over_by_a_quick_part(two: Job) -> None:
     past = planned(two)
     came_back(past, -9, "crm", "queues", verdict="BREACHED")
     came_back(past, -8, "queues")
-    assert state_of(two, past) is FAILING
+    assert state_of(two, past) is CONTRADICTED
     came_back(past, -7, "crm", "queues")
-    assert state_of(two, past) is PRESENT
+    assert state_of(two, past) is SHOWN
 
 
 TAKEN_OUT: dict[str, Callable[[Chronicle], object]] = {
@@ -118,7 +118,7 @@ def test_a_failure_does_not_go_with_the_asset_that_is_taken_out_of_the_plan(job:
     def of_gone(at: float) -> list[ControlState]:
         return [one.state for one in part_of(known_of(job, past, at), part).observed if one.asset == "gone"]
 
-    assert of_gone(0.1) == of_gone(80 * DAY) == [FAILING] and of_gone(91 * DAY) == []
+    assert of_gone(0.1) == of_gone(80 * DAY) == [CONTRADICTED] and of_gone(91 * DAY) == []
     (seen,) = [one for one in part_of(known_of(job, past), part).observed if one.asset == "gone"]
     assert "no plan names it any more" in seen.text and seen.records
 
@@ -139,7 +139,7 @@ def test_somebody_else_may_answer_for_taking_it_out(to_be_approved: Job) -> None
     past.tested(-4, "old", "FAIL")
     past.asset = to_be_approved.asset
     version(past, -2)
-    assert FAILING in {one.state for one in part_of(known_of(to_be_approved, past), part).observed}
+    assert CONTRADICTED in {one.state for one in part_of(known_of(to_be_approved, past), part).observed}
     approved(past, -1)
     assert not [one for one in part_of(known_of(to_be_approved, past), part).observed if one.asset == "gone"]
 
@@ -152,7 +152,7 @@ def test_a_plan_without_a_file_leaves_its_failures_behind(job: Job) -> None:
     past.tested(-4, "old", "FAIL")
 
     def told() -> list[str]:
-        return [str(one.plan) for one in part_of(known_of(job, past), part).observed if one.state is FAILING]
+        return [str(one.plan) for one in part_of(known_of(job, past), part).observed if one.state is CONTRADICTED]
 
     assert told() == []
     version(past, -3)
@@ -171,9 +171,9 @@ def test_what_was_seen_of_an_older_version_shows_nothing_of_this_one(job: Job, p
     past = about(job)
     version(past, -9)
     examined(past)
-    assert state_of(job, past, part) is PRESENT, "the twin"
+    assert state_of(job, past, part) is SHOWN, "the twin"
     version(past, -2)
-    assert state_of(job, past, part) is LACKING
+    assert state_of(job, past, part) is NOTHING
 
 
 def test_what_is_dated_in_the_future_shows_nothing_of_now(job: Job) -> None:
@@ -189,9 +189,9 @@ def test_what_is_dated_in_the_future_shows_nothing_of_now(job: Job) -> None:
         found = {one.part.id: one.state for m in parts for one in measure_of(known, m).parts}
         return {name: found[name] for names in parts.values() for name in names}
 
-    assert set(states(0.1).values()) == {PRESENT}, "the twin"
+    assert set(states(0.1).values()) == {SHOWN}, "the twin"
     back = states(-30 * DAY)
-    assert back["ledger"] is back["comparisons"] is FAILING and PRESENT not in back.values(), back
+    assert back["ledger"] is back["comparisons"] is CONTRADICTED and SHOWN not in back.values(), back
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_an_approval_holds_as_long_as_who_signed_it_may_approve(
     known = known_of(to_be_approved, past)
     why = unapproved(to_be_approved.loaded, known.history("p"), known.now)
     assert (why is None) == (says is None) and (says or "") in (why or "")
-    expected = PRESENT if says is None else FAILING
+    expected = SHOWN if says is None else CONTRADICTED
     for part in ("policies-and-training/approval", "access-control/four-eyes", "access-control/second-factor"):
         assert part_of(known, part).state is expected, part
     approved(past, -1)
@@ -230,17 +230,17 @@ def test_a_replay_that_failed_is_not_hidden_by_one_of_an_older_snapshot(job: Job
         past = past_of(**failed)
         replayed(past, -4, snapshot=digest("old"), point=rfc3339(past.at(-9)))
         (seen,) = part_of(known_of(job, past), part).observed
-        assert seen.state is FAILING and [r.seq for r in seen.records] == [2, 4], seen
+        assert seen.state is CONTRADICTED and [r.seq for r in seen.records] == [2, 4], seen
         replayed(past, -3.5, "FAILED", found=[], snapshot=digest("old"), point=rfc3339(past.at(-9)))
         if not failed:
             replayed(past, -3.2, snapshot=digest("old"), point=rfc3339(past.at(-9)))
         replayed(past, -3, snapshot=digest("new"), point=None, purpose="by_hand")
-        assert state_of(job, past, part) is FAILING, "of what stands somewhere nothing tells the time"
+        assert state_of(job, past, part) is CONTRADICTED, "of what stands somewhere nothing tells the time"
         replayed(past, -2, snapshot=digest("new"), point=rfc3339(past.at(-6)))
-        assert state_of(job, past, part) is PRESENT, "the same passed since"
+        assert state_of(job, past, part) is SHOWN, "the same passed since"
     past = past_of(purpose="by_hand", point=None)
     replayed(past, -3, purpose="by_hand", snapshot=digest("old"), point=None)
-    assert state_of(job, past, part) is PRESENT, "it was looked at again by hand"
+    assert state_of(job, past, part) is SHOWN, "it was looked at again by hand"
 
 
 def test_each_damage_that_was_missed_stands_until_that_one_is_caught(job: Job) -> None:
@@ -254,13 +254,13 @@ def test_each_damage_that_was_missed_stands_until_that_one_is_caught(job: Job) -
     damaged(-9, "PASSED", 7)
     damaged(-8, "PASSED", 8)
     (seen,) = part_of(known_of(job, past), part).observed
-    assert seen.state is FAILING and [r.seq for r in seen.records] == [1, 2], seen
+    assert seen.state is CONTRADICTED and [r.seq for r in seen.records] == [1, 2], seen
     damaged(-7, "CAUGHT", 8)
     (seen,) = part_of(known_of(job, past), part).observed
-    assert seen.state is FAILING and [r.seq for r in seen.records] == [1], seen
+    assert seen.state is CONTRADICTED and [r.seq for r in seen.records] == [1], seen
     assert past.histories["p", "crm"].not_caught["file_truncated"]["damage"]["seed"] == 7, "it is done again next"
     damaged(-6, "CAUGHT", 7)
-    assert state_of(job, past, part) is PRESENT
+    assert state_of(job, past, part) is SHOWN
     damaged(-5, "PASSED", 7)
     damaged(-4, "PASSED", 8)
     damaged(-3, "CAUGHT", 7)
@@ -271,9 +271,9 @@ def test_a_control_of_what_its_engine_does_not_have_shows_nothing(job: Job) -> N
     """The asset was of another engine then."""
     past, part = about(job), "security-testing/negative-controls"
     controlled(past, -9, "CAUGHT")
-    assert state_of(job, past, part) is PRESENT, "the twin"
+    assert state_of(job, past, part) is SHOWN, "the twin"
     past.records[-1]["damage"] = {"kind": "row_changed", "table": "t", "seed": 7}
-    assert state_of(job, past, part) is LACKING
+    assert state_of(job, past, part) is NOTHING
 
 
 def test_a_second_factor_of_an_older_version_is_none_of_this_one(job: Job) -> None:
@@ -282,20 +282,20 @@ def test_a_second_factor_of_an_older_version_is_none_of_this_one(job: Job) -> No
     version(past, -9)
     approved(past, -8)
     past.records[-1]["about"]["asks"] = False
-    assert state_of(job, past, part) is PRESENT, "the twin"
+    assert state_of(job, past, part) is SHOWN, "the twin"
     version(past, -7)
     past.records[-1]["digest"] = "1" * 64
-    assert state_of(job, past, part) is LACKING
+    assert state_of(job, past, part) is NOTHING
 
 
 def test_what_a_later_test_without_a_verdict_left_behind_is_not_hidden(job: Job) -> None:
     past, part = about(job), "encryption/sandbox-storage"
     fetched(past, {"kept": "memory", "filesystem": "tmpfs", "device": "0:30"})
     past.tested(-0.15, "old", "INCONCLUSIVE")
-    assert state_of(job, past, part) is PRESENT, "the twin"
+    assert state_of(job, past, part) is SHOWN, "the twin"
     past.tested(-0.1, "old", "INCONCLUSIVE", disposal={"left_behind": ["a volume"]})
     (seen,) = part_of(known_of(job, past), part).observed
-    assert seen.state is FAILING and [r.seq for r in seen.records] == [4], seen
+    assert seen.state is CONTRADICTED and [r.seq for r in seen.records] == [4], seen
 
 
 def test_a_sandbox_that_was_not_shut_off_is_not_hidden_by_an_older_test(job: Job) -> None:
@@ -303,10 +303,10 @@ def test_a_sandbox_that_was_not_shut_off_is_not_hidden_by_an_older_test(job: Job
     past, part = about(job), "security-testing/isolation"
     boxed(past)
     past.tested(-0.15, "old", "INCONCLUSIVE", sandbox={})
-    assert state_of(job, past, part) is PRESENT, "the twin"
+    assert state_of(job, past, part) is SHOWN, "the twin"
     open_ = BOX | {"network": "bridge", "differs": [{"fact": "network", "asked": "none", "observed": "bridge"}]}
     past.tested(-0.1, "old", "INCONCLUSIVE", sandbox=open_)
     (seen,) = part_of(known_of(job, past), part).observed
-    assert seen.state is FAILING and [r.seq for r in seen.records] == [4], seen
+    assert seen.state is CONTRADICTED and [r.seq for r in seen.records] == [4], seen
     past.tested(-0.05, "old", sandbox=BOX)
-    assert state_of(job, past, part) is PRESENT
+    assert state_of(job, past, part) is SHOWN

@@ -14,7 +14,6 @@ from tests.support.judged import about
 from ccdr.evidence.controls.frameworks import judge_frameworks
 from ccdr.evidence.controls.judged import judge_measures
 from ccdr.evidence.controls.registry import ATTESTED, NAMES
-from ccdr.evidence.controls.values import ControlState
 from ccdr.model.errors import PlanInvalid, UsageProblem
 from ccdr.plans.control_map import load_map, map_schema
 from ccdr.plans.job import Job
@@ -126,7 +125,7 @@ def test_the_map_beside_the_plans_takes_the_place_of_ours_and_one_that_is_named_
     assert set(map_beside(plans, other).value.frameworks) == FRAMEWORKS
 
 
-def test_a_requirement_is_in_the_state_of_the_worst_that_answers_it(job: Job, tmp_path: Path) -> None:
+def test_a_requirement_tells_of_each_part_that_answers_it(job: Job, tmp_path: Path) -> None:
     past: Chronicle = about(job)
     well(past)
     recovered(past, -0.4)
@@ -134,15 +133,16 @@ def test_a_requirement_is_in_the_state_of_the_worst_that_answers_it(job: Job, tm
     one = load_map(written(tmp_path, text), NAMES)
     other = load_map(written(tmp_path, GOOD), NAMES)
 
-    def state(loaded: object, at: float = 0.1) -> ControlState:
+    def told(loaded: object, at: float = 0.1) -> str:
         (framework,) = judge_frameworks(loaded, judge_measures(known_of(job, past, at)))  # type: ignore[arg-type]
-        return framework.requirements[0].state
+        assert framework.counts == framework.requirements[0].counts
+        return framework.requirements[0].words
 
-    assert state(one) is ControlState.EVIDENCE_PRESENT
-    assert state(other) is ControlState.NOT_COVERED
-    assert state(one, 367 * 24) is ControlState.STALE
+    assert told(one) == "1 of 1 part shown"
+    assert told(other) == "2 of 4 parts shown, 2 nothing"
+    assert told(one, 367 * 24) == "0 of 1 part shown, 1 expired"
     recovered(past, -0.1, "failed")
-    assert state(one) is ControlState.FAILING
+    assert told(one) == "0 of 1 part shown, 1 contradicted"
 
 
 def test_editors_have_a_schema() -> None:

@@ -26,8 +26,7 @@ from ccdr.evidence.controls.values import ControlState, PartState
 from ccdr.model.values import rfc3339
 from ccdr.plans.job import Job
 
-PRESENT, FAILING = ControlState.EVIDENCE_PRESENT, ControlState.FAILING
-STALE, LACKING = ControlState.STALE, ControlState.NOT_COVERED
+CONTRADICTED, EXPIRED, SHOWN, STATED, NOTHING = ControlState
 ERASURES = "legal-compliance/erasures"
 ISOLATION, IMAGES = "security-testing/isolation", "updates/images"
 
@@ -49,16 +48,16 @@ def test_once_the_only_entry_is_withdrawn_nobody_is_asked_for_until_another_is_a
         replayed(past, -8, result, found=[])
         withdrawn(past, -7, "e-000001", 2)
         (seen,) = shown(job, past, ERASURES).observed
-        assert (seen.state, seen.asset) == (LACKING, None), seen
+        assert (seen.state, seen.asset) == (NOTHING, None), seen
         erased(past, -6, 3)
         (seen,) = shown(job, past, ERASURES).observed
-        assert (seen.state, seen.asset) == ({"PROVEN": STALE, "FAILED": FAILING}[result], "crm"), seen
+        assert (seen.state, seen.asset) == ({"PROVEN": EXPIRED, "FAILED": CONTRADICTED}[result], "crm"), seen
     past = about(job)
     erased(past, -9)
     erased(past, -8, 2)
     replayed(past, -7, head={"register": "r", "entries": 2, "hash": NOUGHT}, entries=2)
     withdrawn(past, -6, "e-000001", 3)
-    assert shown(job, past, ERASURES).state is STALE, "another one stands"
+    assert shown(job, past, ERASURES).state is EXPIRED, "another one stands"
 
 
 def test_a_register_that_is_gone_fails_though_nobody_stands_in_it(job: Job) -> None:
@@ -66,14 +65,14 @@ def test_a_register_that_is_gone_fails_though_nobody_stands_in_it(job: Job) -> N
     erased(past, -9)
     withdrawn(past, -7, "e-000001", 2)
     replayed(past, -6, "FAILED", head=None, entries=0, found=[])
-    assert shown(job, past, ERASURES).state is FAILING
+    assert shown(job, past, ERASURES).state is CONTRADICTED
 
 
 def test_who_was_added_on_another_host_is_asked_for_where_it_is_replayed(job: Job) -> None:
     past = about(job)
     replayed(past, -4, "ERASED")
     (seen,) = shown(job, past, ERASURES).observed
-    assert (seen.state, seen.asset) == (LACKING, "crm") and "no canary" in seen.text, seen
+    assert (seen.state, seen.asset) == (NOTHING, "crm") and "no canary" in seen.text, seen
 
 
 def test_a_test_that_came_to_no_sandbox_shows_nothing_of_one(job: Job) -> None:
@@ -82,7 +81,7 @@ def test_a_test_that_came_to_no_sandbox_shows_nothing_of_one(job: Job) -> None:
     past.stored(-5, "old")
     past.tested(-0.2, "old", "FAIL", sandbox={"image": None})
     for part in (ISOLATION, IMAGES):
-        assert shown(job, past, part).state is LACKING, part
+        assert shown(job, past, part).state is NOTHING, part
 
 
 def test_sandboxes_beside_a_test_are_asked_too(job: Job) -> None:
@@ -96,37 +95,37 @@ def test_sandboxes_beside_a_test_are_asked_too(job: Job) -> None:
         return {"asset": "queues", "snapshot": snapshot, "skew_s": 1.0, "phases": {}, "sandbox": box | more}
 
     past.tested(-0.3, "old", sandbox=box, others=[beside()])
-    assert shown(job, past, ISOLATION).state is shown(job, past, IMAGES).state is PRESENT, "the twin"
+    assert shown(job, past, ISOLATION).state is shown(job, past, IMAGES).state is SHOWN, "the twin"
     past.tested(-0.2, "old", sandbox=box, others=[beside(network="bridge", image_created=old)])
-    assert shown(job, past, ISOLATION).state is FAILING
-    assert shown(job, past, IMAGES).state is STALE
+    assert shown(job, past, ISOLATION).state is CONTRADICTED
+    assert shown(job, past, IMAGES).state is EXPIRED
     past.tested(-0.1, "old", sandbox={}, others=[beside(network="bridge", image_created=old)])
-    assert shown(job, past, ISOLATION).state is FAILING, "it needed none itself"
-    assert shown(job, past, IMAGES).state is STALE
+    assert shown(job, past, ISOLATION).state is CONTRADICTED, "it needed none itself"
+    assert shown(job, past, IMAGES).state is EXPIRED
 
 
 def test_a_repository_without_a_snapshot_attests_nothing(job: Job) -> None:
     past = about(job)
     compared(past, -3)
-    assert shown(job, past, "monitoring-and-audit/comparisons").state is PRESENT, "the twin"
+    assert shown(job, past, "monitoring-and-audit/comparisons").state is SHOWN, "the twin"
     compared(past, -2)
     past.records[-1] |= {"snapshots": 0, "newest": 0}
-    assert shown(job, past, "monitoring-and-audit/comparisons").state is LACKING
+    assert shown(job, past, "monitoring-and-audit/comparisons").state is NOTHING
 
 
 def test_an_empty_copy_is_no_copy(job: Job) -> None:
     past = about(job)
     copied(past, -2)
-    assert shown(job, past, "physical-security/copies").state is PRESENT, "the twin"
+    assert shown(job, past, "physical-security/copies").state is SHOWN, "the twin"
     copied(past, -1, there={"crm": 0}, newest={})
-    assert shown(job, past, "physical-security/copies").state is LACKING
+    assert shown(job, past, "physical-security/copies").state is NOTHING
 
 
 def test_what_was_never_restored_from_a_copy_is_not_shown_by_who_cannot_know(bare_copy: Job) -> None:
     """An asset without a schedule for restore tests is restored from nowhere."""
     past = about(bare_copy)
     copied(past, -2, tested=False)
-    assert shown(bare_copy, past, "physical-security/copies").state is LACKING
+    assert shown(bare_copy, past, "physical-security/copies").state is NOTHING
 
 
 def test_a_source_that_is_reached_by_tls_of_which_no_backup_tells_is_not_covered(job: Job) -> None:
@@ -134,19 +133,19 @@ def test_a_source_that_is_reached_by_tls_of_which_no_backup_tells_is_not_covered
     past = about(job)
     past.stored(-4, "s", tls=SPOKEN)
     examined(past, sources={"crm": "tls"}, repository=OPENED | {"tls": SPOKEN})
-    assert shown(job, past, "encryption/tls").state is PRESENT, "the twin"
+    assert shown(job, past, "encryption/tls").state is SHOWN, "the twin"
     past.stored(-2, "t")
     (seen,) = [one for one in shown(job, past, "encryption/tls").observed if one.asset]
-    assert seen.state is LACKING and "nobody saw which TLS" in seen.text, seen
+    assert seen.state is NOTHING and "nobody saw which TLS" in seen.text, seen
 
 
 def test_a_version_that_no_record_tells_is_not_covered(job: Job) -> None:
     past = about(job)
     past.stored(-5, "old", tools={"source": "1", "ccdr": "0.1.0"})
     (seen,) = shown(job, past, "updates/versions").observed
-    assert seen.state is LACKING and "restic" in seen.text, seen
+    assert seen.state is NOTHING and "restic" in seen.text, seen
     past.tested(-4, "old", tools={"restic": "0.18.0", "ccdr": "0.1.0"})
-    assert shown(job, past, "updates/versions").state is PRESENT, "the twin"
+    assert shown(job, past, "updates/versions").state is SHOWN, "the twin"
 
 
 ROLES = "access-control/roles"
@@ -158,18 +157,18 @@ def test_a_trial_of_other_credentials_shows_nothing_of_these(roles: Job) -> None
     place = {"place": "access.verify.env_file", "there": True, "changed": rfc3339(past.at(-5))}
     roles_tried(past, -4)
     examined(past, secrets=[place])
-    assert shown(roles, past, ROLES).state is PRESENT, "an older record does not tell by which"
+    assert shown(roles, past, ROLES).state is SHOWN, "an older record does not tell by which"
     named = roles.loaded.plan.access.digest
     roles_tried(past, -3, named_sha256=named)
-    assert shown(roles, past, ROLES).state is PRESENT, "the twin"
+    assert shown(roles, past, ROLES).state is SHOWN, "the twin"
     examined(past, secrets=[place | {"changed": rfc3339(past.at(-2))}])
     (seen,) = shown(roles, past, ROLES).observed
-    assert seen.state is LACKING and "access.verify.env_file was changed" in seen.text, seen
+    assert seen.state is NOTHING and "access.verify.env_file was changed" in seen.text, seen
     roles_tried(past, -1, named_sha256=named)
-    assert shown(roles, past, ROLES).state is PRESENT
+    assert shown(roles, past, ROLES).state is SHOWN
     roles_tried(past, -0.5, named_sha256="1" * 64)
     (seen,) = shown(roles, past, ROLES).observed
-    assert seen.state is LACKING and "names other credentials" in seen.text, seen
+    assert seen.state is NOTHING and "names other credentials" in seen.text, seen
 
 
 def test_an_asset_of_the_same_server_of_which_nobody_is_registered_is_not_covered(twice: Job) -> None:
@@ -185,25 +184,25 @@ def test_an_asset_of_the_same_server_of_which_nobody_is_registered_is_not_covere
         asked = replace(known, plans=[replace(plan, statuses=each)], histories=past.histories)
         return {one.asset: one.state for one in part_of(asked, ERASURES).observed}
 
-    assert states() == {"crm": PRESENT, "whole": LACKING}
+    assert states() == {"crm": SHOWN, "whole": NOTHING}
     past.asset = "whole"
     erased(past, -3, 3)
-    assert states() == {"crm": PRESENT, "whole": LACKING}
+    assert states() == {"crm": SHOWN, "whole": NOTHING}
     replayed(past, -2, head={"register": "r", "entries": 3, "hash": NOUGHT})
-    assert states() == {"crm": PRESENT, "whole": PRESENT}
+    assert states() == {"crm": SHOWN, "whole": SHOWN}
 
 
 def test_an_agreement_with_one_client_is_none_with_another(tenants: Job) -> None:
     past, part = about(tenants), "legal-compliance/processor-agreements"
     attested(past, -30, "processor-agreements", 300, scope="acme")
     found = shown(tenants, past, part)
-    assert found.state is LACKING and found.observed[-1].text == "nobody attests it of beta"
+    assert found.state is NOTHING and found.observed[-1].text == "nobody states it of beta"
     assert (found.observed[-1].step or "").endswith(" --of beta")
     attested(past, -20, "processor-agreements", 300, scope="beta")
-    assert shown(tenants, past, part).state is PRESENT
+    assert shown(tenants, past, part).state is STATED
     by_one_word = about(tenants)
     attested(by_one_word, -30, "processor-agreements", 300)
-    assert shown(tenants, by_one_word, part).state is PRESENT
+    assert shown(tenants, by_one_word, part).state is STATED
 
 
 def test_an_encrypted_disk_of_another_host_is_none_of_those_that_tested(job: Job) -> None:
@@ -211,6 +210,6 @@ def test_an_encrypted_disk_of_another_host_is_none_of_those_that_tested(job: Job
     well(past)
     attested(past, -30, "disk-encryption", 300, scope="another")
     found = shown(job, past, part)
-    assert found.state is LACKING and found.observed[-1].text == "nobody attests it of h"
+    assert found.state is NOTHING and found.observed[-1].text == "nobody states it of h"
     attested(past, -20, "disk-encryption", 300, scope="h")
-    assert shown(job, past, part).state is PRESENT
+    assert shown(job, past, part).state is STATED

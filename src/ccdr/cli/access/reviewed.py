@@ -161,10 +161,10 @@ def _told(done: list[Reviewed]) -> Exit:
         signed = "" if one.review.key else " (not signed)"
         click.echo(f"reviewed  {one.plan}  until {rfc3339(one.review.valid_until)}, by {one.review.by}{signed}")
         if not one.review.in_order:
-            click.echo("  something is to be changed: `ccdr controls` is failing until it is reviewed anew")
+            click.echo("  something is to be changed: `ccdr controls` says contradicted until it is reviewed anew")
         elif one.review.unseen:
             click.echo(
-                f"  {so_many(one.review.unread, 'thing')} could not be read: `ccdr controls` says not_covered until "
+                f"  {so_many(one.review.unread, 'thing')} could not be read: `ccdr controls` says nothing until "
                 "--elsewhere states who looked there"
             )
     return Exit.OK

@@ -1,26 +1,34 @@
-"""What laws and standards ask for, each requirement in the state of the measures that answer it."""
+"""What laws and standards ask for, each requirement with the parts of measures that answer it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ccdr.evidence.controls.values import ControlState, MeasureState, worst_state
+from ccdr.evidence.controls.values import Counts, MeasureState, PartState, counted, in_words
 from ccdr.plans.control_map import Framework, LoadedMap, Requirement
 
 
 @dataclass(frozen=True)
 class RequirementState:
-    """One article, or control; the worst of its measures wins."""
+    """One article, or control, and the parts of measures that answer it."""
 
     number: str
     requirement: Requirement
-    state: ControlState
+    parts: tuple[PartState, ...]
+
+    @property
+    def counts(self) -> Counts:
+        return counted(self.parts)
+
+    @property
+    def words(self) -> str:
+        return in_words(self.counts)
 
     def as_json(self) -> dict[str, object]:
         return {
             "id": self.number,
-            "state": self.state.value,
+            "counts": self.counts,
             "quote": self.requirement.quote,
             "words": self.requirement.words,
             "measures": list(self.requirement.measures),
@@ -35,8 +43,10 @@ class FrameworkState:
     framework: Framework
     requirements: tuple[RequirementState, ...]
 
-    def count(self, state: ControlState) -> int:
-        return sum(one.state is state for one in self.requirements)
+    @property
+    def counts(self) -> Counts:
+        """Of all parts that its requirements ask for, each once."""
+        return counted(_each_once(part for one in self.requirements for part in one.parts))
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -50,18 +60,19 @@ class FrameworkState:
 
 def judge_frameworks(loaded: LoadedMap, measures: Sequence[MeasureState]) -> list[FrameworkState]:
     """By a map that names only measures and parts that there are."""
-    states = dict(_states(measures))
+    named = {measure.measure.id: measure.parts for measure in measures}
+    named |= {f"{measure}/{part.part.id}": (part,) for measure, parts in [*named.items()] for part in parts}
     return [
-        FrameworkState(name, one, tuple(_judged(number, asked, states) for number, asked in one.requirements.items()))
+        FrameworkState(name, one, tuple(_judged(number, asked, named) for number, asked in one.requirements.items()))
         for name, one in loaded.value.frameworks.items()
     ]
 
 
-def _states(measures: Sequence[MeasureState]) -> Iterator[tuple[str, ControlState]]:
-    for measure in measures:
-        yield measure.measure.id, measure.state
-        yield from ((f"{measure.measure.id}/{part.part.id}", part.state) for part in measure.parts)
+def _judged(number: str, requirement: Requirement, named: Mapping[str, tuple[PartState, ...]]) -> RequirementState:
+    return RequirementState(
+        number, requirement, _each_once(part for one in requirement.measures for part in named[one])
+    )
 
 
-def _judged(number: str, requirement: Requirement, states: Mapping[str, ControlState]) -> RequirementState:
-    return RequirementState(number, requirement, worst_state(states[named] for named in requirement.measures))
+def _each_once(parts: Iterable[PartState]) -> tuple[PartState, ...]:
+    return tuple({(one.part.measure, one.part.id): one for one in parts}.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -11,28 +11,39 @@ from typing import TYPE_CHECKING
 from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.verdicts import Record
 from ccdr.model.trouble import Problem
-from ccdr.model.values import ledger_of, number_of, rfc3339
+from ccdr.model.values import ledger_of, number_of, rfc3339, so_many
 
 if TYPE_CHECKING:
     from ccdr.evidence.controls.known import Known
 
 
 class ControlState(StrEnum):
-    """How it stands with a measure, or a part of it. There is no word for more than evidence."""
+    """What is known of a part of a measure, in the order of telling. There is no word for more than evidence."""
 
-    EVIDENCE_PRESENT = "evidence_present"
-    NOT_COVERED = "not_covered"  # nothing here shows it: somebody must attest it, or have it done
-    STALE = "stale"  # it was shown, too long ago
-    FAILING = "failing"
-
-
-_WORSE = tuple(ControlState)
-FINDINGS = (ControlState.FAILING, ControlState.STALE)
+    CONTRADICTED = "contradicted"
+    EXPIRED = "expired"  # it was shown, or stated, until a time that is past
+    SHOWN = "shown"  # by records of what was done
+    STATED = "stated"  # by a person; no record of what was done shows it
+    NOTHING = "nothing"  # somebody must state it, or have it done
 
 
-def worst_state(states: Iterable[ControlState]) -> ControlState:
-    """Of none: nothing shows it."""
-    return max(states, key=_WORSE.index, default=ControlState.NOT_COVERED)
+FINDINGS = (ControlState.CONTRADICTED, ControlState.EXPIRED)
+WORST_FIRST = (*FINDINGS, ControlState.NOTHING, ControlState.STATED, ControlState.SHOWN)
+
+Counts = Mapping[str, int]
+
+
+def counted(parts: Iterable[PartState]) -> Counts:
+    """How many of these are in each state."""
+    states = [part.state for part in parts]
+    return {state.value: states.count(state) for state in ControlState}
+
+
+def in_words(counts: Counts) -> str:
+    """`3 of 5 parts shown, 1 stated, 1 nothing`."""
+    shown = f"{counts[ControlState.SHOWN]} of {so_many(sum(counts.values()), 'part')} shown"
+    others = (f"{count} {state}" for state, count in counts.items() if count and state != ControlState.SHOWN)
+    return ", ".join((shown, *others))
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,28 @@ class RecordBehind:
         return {"seq": self.seq, "hash": self.digest, "time": self.time, "kind": self.kind, "ledger": self.ledger}
 
 
+class SignatureState(StrEnum):
+    VERIFIED = "verified"  # by the signers of this host, since it was recorded
+    NOT_VERIFIED = "not verified"  # whose it is, the record claims
+    UNSIGNED = "unsigned"
+
+
+@dataclass(frozen=True)
+class StatedBy:
+    """Whose word a part rests on, until when; None: what they stated has no end."""
+
+    name: str
+    until: datetime | None
+    signature: SignatureState
+
+    def __str__(self) -> str:
+        until = f" until {self.until:%Y-%m-%d}" if self.until else ""
+        return f"stated by {self.name}{until} ({self.signature})"
+
+    def as_json(self) -> dict[str, object]:
+        return {"by": self.name, "until": self.until and rfc3339(self.until), "signature": self.signature.value}
+
+
 @dataclass(frozen=True)
 class Observed:
     """What one part shows of one place: a plan, one of its assets, or this host. `step`: what to do about it."""
@@ -64,6 +97,7 @@ class Observed:
     records: tuple[RecordBehind, ...] = ()
     step: str | None = None
     acknowledged: datetime | None = None  # until when, where a person has taken note of it
+    stated: StatedBy | None = None
 
     @property
     def where(self) -> str:
@@ -82,6 +116,7 @@ class Observed:
             "records": [one.as_json() for one in self.records],
             "next_step": self.step,
             "acknowledged": self.acknowledged and rfc3339(self.acknowledged),
+            "stated": self.stated and self.stated.as_json(),
         }
 
 
@@ -103,7 +138,7 @@ Query = Callable[["Known"], Iterator[Observed]]
 
 @dataclass(frozen=True)
 class Part:
-    """One thing that belongs to a measure. `shows` asks for it; `owner` says who must attest, or have done, what
+    """One thing that belongs to a measure. `shows` asks for it; `owner` says who must state, or have done, what
     nothing shows."""
 
     id: str
@@ -121,14 +156,18 @@ class Measure:
 
 @dataclass(frozen=True)
 class PartState:
-    """A part, and what was found of it; the worst wins."""
+    """A part, and what was found of it: the worst of that is its state, where nothing was found nothing."""
 
     part: Part
     observed: tuple[Observed, ...]
 
     @property
     def state(self) -> ControlState:
-        return worst_state(one.state for one in self.observed)
+        return min((one.state for one in self.observed), key=WORST_FIRST.index, default=ControlState.NOTHING)
+
+    @property
+    def is_wrong(self) -> bool:
+        return self.state in FINDINGS
 
     @property
     def finding(self) -> bool:
@@ -136,8 +175,8 @@ class PartState:
 
     @property
     def owner(self) -> str | None:
-        """Who must attest it, where something of it is not covered."""
-        lacking = not self.observed or any(one.state is ControlState.NOT_COVERED for one in self.observed)
+        """Who must state it, where nothing shows something of it."""
+        lacking = not self.observed or any(one.state is ControlState.NOTHING for one in self.observed)
         return self.part.owner if lacking else None
 
     def as_json(self) -> dict[str, object]:
@@ -152,14 +191,18 @@ class PartState:
 
 @dataclass(frozen=True)
 class MeasureState:
-    """A measure, and how it stands with each of its parts; the worst wins."""
+    """A measure, and how it stands with each of its parts: no part speaks for another."""
 
     measure: Measure
     parts: tuple[PartState, ...]
 
     @property
-    def state(self) -> ControlState:
-        return worst_state(part.state for part in self.parts)
+    def counts(self) -> Counts:
+        return counted(self.parts)
+
+    @property
+    def words(self) -> str:
+        return in_words(self.counts)
 
     @property
     def finding(self) -> bool:
@@ -175,7 +218,7 @@ class MeasureState:
         return {
             "id": self.measure.id,
             "title": self.measure.title,
-            "state": self.state.value,
+            "counts": self.counts,
             "evidence": [one.as_json() for one in self.evidence],
             "parts": [part.as_json() for part in self.parts],
         }

@@ -6,8 +6,18 @@ from collections.abc import Iterator
 
 from ccdr.evidence.access import Review
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, NOT_SIGNED, PRESENT, elsewhere, first_of
-from ccdr.evidence.controls.values import Observed, behind, by_problem
+from ccdr.evidence.controls.parts.shared import (
+    CONTRADICTED,
+    EXPIRED,
+    HOLDS,
+    NOT_SIGNED,
+    NOTHING,
+    SHOWN,
+    STATED,
+    elsewhere,
+    first_of,
+)
+from ccdr.evidence.controls.values import Observed, SignatureState, StatedBy, behind, by_problem
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED, EXAMINED
 from ccdr.evidence.judgement.access import broken, too_old, tried
 from ccdr.evidence.verdicts import Record
@@ -26,28 +36,28 @@ def _roles(known: Known, plan: PlanKnown) -> Iterator[Observed]:
     last, step = tried(plan.loaded, known.history(plan.name)), f"ccdr access test {plan.name}   tries them"
     if last is None:
         text = "nobody has tried the credentials of its roles at the store of its repository"
-        yield Observed(LACKING, text, plan.name, step=f"{step}; docs/how-to/access.md")
+        yield Observed(NOTHING, text, plan.name, step=f"{step}; docs/how-to/access.md")
         return
     if wrong := first_of(plan.care, (Trouble.ACCESS_BROKEN,)):
         behind_it = broken(plan.loaded, known.history(plan.name)).values()
-        yield by_problem(FAILING, wrong, plan.name, None, last, *behind_it)
+        yield by_problem(CONTRADICTED, wrong, plan.name, None, last, *behind_it)
         return
     at = to_the_second(str(last["time"]))
     if too_old(last, known.now):
-        yield Observed(LATE, f"the roles' credentials were last tried on {at}", plan.name, None, behind(last), step)
+        yield Observed(EXPIRED, f"the roles' credentials were last tried on {at}", plan.name, None, behind(last), step)
         return
     if (other := _others(known, plan, last)) is not None:
-        yield Observed(LACKING, f"{other} the trial on {at}", plan.name, None, behind(last), step)
+        yield Observed(NOTHING, f"{other} the trial on {at}", plan.name, None, behind(last), step)
         return
     open_ = [one for one in last["promises"] if one["result"] != Held.HELD.value]
     for one in open_:
         what = SAYS[Promise(one["promise"])]
         here = "cannot be separated here" if one["result"] == Held.CANNOT_SEPARATE.value else "was not shown"
-        yield Observed(LACKING, f"that {what} {here}: {one['why']}", plan.name, None, behind(last), step)
+        yield Observed(NOTHING, f"that {what} {here}: {one['why']}", plan.name, None, behind(last), step)
     if not open_:
         count = so_many(len(last["promises"]), "promise")
         yield Observed(
-            PRESENT, f"{count} of the roles' credentials held when tried on {at}", plan.name, None, behind(last)
+            SHOWN, f"{count} of the roles' credentials held when tried on {at}", plan.name, None, behind(last)
         )
 
 
@@ -73,40 +83,49 @@ def reviews(known: Known) -> Iterator[Observed]:
         record = known.history(plan.name).newest.get(ACCESS_REVIEWED)
         step = f"ccdr access review {plan.name} --out FILE   asks the systems; docs/how-to/access.md"
         if record is None:
-            yield Observed(LACKING, "nobody has looked at who has access", plan.name, step=step)
+            yield Observed(NOTHING, "nobody has looked at who has access", plan.name, step=step)
         elif wrong := first_of(plan.care, (Trouble.ACCESS_REVIEW,)):
-            yield by_problem(LATE if Review.of(record).in_order else FAILING, wrong, plan.name, None, record)
+            yield by_problem(EXPIRED if Review.of(record).in_order else CONTRADICTED, wrong, plan.name, None, record)
         elif (refused := _refused(known, plan, record)) is not None:
             text = f"{Review.of(record).by} has looked at who has access, and {refused}"
-            yield Observed(FAILING, text, plan.name, None, behind(record), step)
+            yield Observed(CONTRADICTED, text, plan.name, None, behind(record), step)
         elif (moved := elsewhere(known, plan.name, PRIMARY, record, step)) is not None:
             yield moved
         else:
-            yield _review(Review.of(record), record, plan)
+            yield _review(Review.of(record), record, plan, known)
 
 
 def _refused(known: Known, plan: PlanKnown, record: Record) -> str | None:
     """That a review's signature was verified again since, and does not hold."""
+    return NOT_SIGNED.get(_looked(known, plan, record))
+
+
+def _looked(known: Known, plan: PlanKnown, record: Record) -> str:
+    """What the plan's last look since then found of the review's signature; empty: there was none."""
     looked = known.history(plan.name).newest.get(EXAMINED)
-    if looked is None or looked["seq"] < record["seq"]:
-        return None
-    return NOT_SIGNED.get(str(looked.get("review")))
+    return "" if looked is None or looked["seq"] < record["seq"] else str(looked.get("review"))
 
 
-def _review(review: Review, record: Record, of: PlanKnown) -> Observed:
-    plan, signed = of.name, "" if review.key else ", and not signed"
-    lines, until = so_many(review.entries, "line"), f"{review.valid_until:%Y-%m-%d}"
-    text = f"{review.by} has looked at {lines} of who has access{signed}, until {until}"
+def _review(review: Review, record: Record, of: PlanKnown, known: Known) -> Observed:
+    plan, lines = of.name, so_many(review.entries, "line")
+    by = StatedBy(review.by, review.valid_until, _signature(review, _looked(known, of, record)))
+    text = f"that {lines} of who has access are in order is {by}"
     things = so_many(review.unread, "thing")
     if review.unseen:
         named = f": {', '.join(review.not_read)}" if review.not_read else ""
         text += f"; {things} could not be read, and nobody says who looked there{named}"
         step = f'ccdr access review {plan} --looked-at FILE --found "…" --elsewhere "WHO looked there, and when"'
-        return Observed(LACKING, text, plan, None, behind(record), step)
+        return Observed(NOTHING, text, plan, None, behind(record), step)
     if review.unread:
-        text += f"; {things} could not be read, and it is stated{signed} who looked there"
+        text += f"; {things} could not be read, and it is stated who looked there"
     if review.key is None and of.loaded.plan.approval is not None:
         step = f'ccdr access review {plan} --looked-at FILE --found "…" --key KEY'
-        text += ": where a plan is to be approved, whoever looks signs"
-        return Observed(LACKING, text, plan, None, behind(record), step)
-    return Observed(PRESENT, text, plan, None, behind(record))
+        text += "; where a plan is to be approved, whoever looks signs"
+        return Observed(NOTHING, text, plan, None, behind(record), step)
+    return Observed(STATED, text, plan, None, behind(record), stated=by)
+
+
+def _signature(review: Review, looked: str) -> SignatureState:
+    if review.key is None:
+        return SignatureState.UNSIGNED
+    return SignatureState.VERIFIED if looked == HOLDS else SignatureState.NOT_VERIFIED

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, PLAN_APPROVED
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, TOLD_FOR, first_of
+from ccdr.evidence.controls.parts.shared import CONTRADICTED, EXPIRED, NOTHING, SHOWN, TOLD_FOR, first_of
 from ccdr.evidence.controls.values import Observed, RecordBehind, behind, by_problem
 from ccdr.evidence.judgement.approvals import review_by, unapproved
 from ccdr.evidence.verdicts import Record
@@ -28,9 +28,9 @@ def _trouble(known: Known, plan: PlanKnown) -> Observed | None:
     """What is wrong with its approval, as the judgement has it."""
     approved = known.history(plan.name).newest.get(PLAN_APPROVED)
     if wrong := first_of(plan.care, (Trouble.PLAN_UNAPPROVED,)):
-        return by_problem(FAILING, wrong, plan.name, None, approved)
+        return by_problem(CONTRADICTED, wrong, plan.name, None, approved)
     if due := first_of(plan.care, (Trouble.PLAN_REVIEW,)):
-        return by_problem(LATE, due, plan.name, None, approved)
+        return by_problem(EXPIRED, due, plan.name, None, approved)
     return None
 
 
@@ -38,14 +38,14 @@ def _approved(known: Known, plan: PlanKnown) -> Observed:
     history = known.history(plan.name)
     approved = history.newest.get(PLAN_APPROVED)
     if approved is None or unapproved(plan.loaded, history, known.now) is not None:
-        return Observed(LACKING, "nobody has approved the version in force", plan.name, step=_BLOCK)
+        return Observed(NOTHING, "nobody has approved the version in force", plan.name, step=_BLOCK)
     until = review_by(plan.loaded, approved)
     if until <= known.now:
-        return Observed(LATE, f"its review was due on {until:%Y-%m-%d}", plan.name, None, behind(approved))
+        return Observed(EXPIRED, f"its review was due on {until:%Y-%m-%d}", plan.name, None, behind(approved))
     text = (
         f"approved by {approved['by']['name']} on {to_the_second(approved['time'])}, to be reviewed by {until:%Y-%m-%d}"
     )
-    return Observed(PRESENT, text, plan.name, None, behind(approved))
+    return Observed(SHOWN, text, plan.name, None, behind(approved))
 
 
 def four_eyes(known: Known) -> Iterator[Observed]:
@@ -56,7 +56,7 @@ def four_eyes(known: Known) -> Iterator[Observed]:
             yield _waiting(broken, plan.name, *history.glass.values())
         elif plan.loaded.plan.approval is None:
             text = "its plan asks for nobody's approval, so one person alone may remove backups"
-            yield Observed(LACKING, text, plan.name, step=_BLOCK)
+            yield Observed(NOTHING, text, plan.name, step=_BLOCK)
         elif (wrong := _trouble(known, plan)) is not None:
             yield wrong
         elif (alone := _alone(known, plan)) is not None:
@@ -69,11 +69,11 @@ def four_eyes(known: Known) -> Iterator[Observed]:
                 else "none was needed yet"
             )
             text = f"another person approves what removes backups out of turn: {what}"
-            yield Observed(PRESENT, text, plan.name, None, behind(approved, used))
+            yield Observed(SHOWN, text, plan.name, None, behind(approved, used))
 
 
 def _waiting(broken: Problem, plan: str, *glass: Record) -> Observed:
-    found = by_problem(FAILING, broken, plan, None, *glass)
+    found = by_problem(CONTRADICTED, broken, plan, None, *glass)
     return replace(found, text=f"{found.text}; {len(glass)} wait for a review") if len(glass) > 1 else found
 
 
@@ -88,7 +88,7 @@ def _alone(known: Known, plan: PlanKnown) -> Observed | None:
     reviewers = ", ".join(sorted({str(one[4]) for one in lately if one[4]})) or "nobody"
     text = f"{len(lately)} without a second person in the last {TOLD_FOR.days} days ({what}), reviewed by {reviewers}"
     records = [RecordBehind(int(seq), str(time), GLASS_BROKEN) for _, _, time, seq, *_ in lately]
-    return Observed(LACKING, text, plan.name, None, tuple(records))
+    return Observed(NOTHING, text, plan.name, None, tuple(records))
 
 
 def second_factors(known: Known) -> Iterator[Observed]:
@@ -96,16 +96,16 @@ def second_factors(known: Known) -> Iterator[Observed]:
     for plan in known.plans:
         approved = known.history(plan.name).newest.get(PLAN_APPROVED)
         if approved is None:
-            yield Observed(LACKING, "nobody has approved it", plan.name, step=_BLOCK)
+            yield Observed(NOTHING, "nobody has approved it", plan.name, step=_BLOCK)
         elif (wrong := _trouble(known, plan)) is not None:
             yield wrong
         elif unapproved(plan.loaded, known.history(plan.name), known.now) is not None:
             text = "nobody has approved the version in force"
-            yield Observed(LACKING, text, plan.name, None, behind(approved), step=_BLOCK)
+            yield Observed(NOTHING, text, plan.name, None, behind(approved), step=_BLOCK)
         elif approved["by"].get("user_verified") is True:
             text = f"{approved['by']['name']} signed by a security key that knew its user"
-            yield Observed(PRESENT, text, plan.name, None, behind(approved))
+            yield Observed(SHOWN, text, plan.name, None, behind(approved))
         else:
             text = f"{approved['by']['name']} signed, and no second factor is told of"
             step = "set `second_factor: true` in the plan's `approval:`, and sign by a security key"
-            yield Observed(LACKING, text, plan.name, None, behind(approved), step)
+            yield Observed(NOTHING, text, plan.name, None, behind(approved), step)

@@ -1,4 +1,4 @@
-"""What only people can say: a statement with its evidence, good until a day."""
+"""What only people can say: a declaration with its files, good until a day. It never counts as shown."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from ccdr.evidence.attested import ATTESTABLE, ATTESTATION, Attestation, standing
 from ccdr.evidence.controls.known import Known
-from ccdr.evidence.controls.parts.shared import FAILING, HOLDS, LACKING, LATE, NOT_SIGNED, PRESENT
-from ccdr.evidence.controls.values import Observed, Query, RecordBehind
+from ccdr.evidence.controls.parts.shared import CONTRADICTED, EXPIRED, HOLDS, NOT_SIGNED, NOTHING, STATED
+from ccdr.evidence.controls.values import Observed, Query, RecordBehind, SignatureState, StatedBy
 from ccdr.evidence.history.kinds import EXAMINED
 from ccdr.model.values import rfc3339
 
 
 def attested(item: str) -> Query:
-    """Each attestation of this item that nobody has ended."""
+    """Each declaration of this item that nobody has ended."""
 
     def shown(known: Known) -> Iterator[Observed]:
         step = f'ccdr attest {item} --statement "…" --evidence FILE --until {ATTESTABLE[item].until}'
@@ -21,22 +21,23 @@ def attested(item: str) -> Query:
         noted = {p.about: p.acknowledged for p in known.of_people}
         for one in mine:
             records = (RecordBehind(one.seq, rfc3339(one.made), ATTESTATION),)
-            said = _said(one)
+            by = stated_by(one, known)
+            said = f"{one.name}: {by}"
             if one.holds(known.now) and (refused := _refused(one, known)) is not None:
-                yield Observed(FAILING, f"{said}: {refused}", records=records, step=f"{step} --key KEY")
+                yield Observed(CONTRADICTED, f"{said}: {refused}", records=records, step=f"{step} --key KEY")
             elif one.holds(known.now) and not _counts(one, known):
-                text = f"{said}: where plans are to be approved, whoever attests signs"
-                yield Observed(LACKING, text, records=records, step=f"{step} --key KEY")
+                text = f"{said}; where plans are to be approved, whoever states it signs"
+                yield Observed(NOTHING, text, records=records, step=f"{step} --key KEY")
             elif one.holds(known.now):
-                yield Observed(PRESENT, f"{said}, until {one.valid_until:%Y-%m-%d}", records=records)
+                yield Observed(STATED, said, records=records, stated=by)
             else:
-                text = f"{said}, until {one.valid_until:%Y-%m-%d} and no longer"
-                yield Observed(LATE, text, records=records, step=step, acknowledged=noted.get(one.name))
+                noted_until = noted.get(one.name)
+                yield Observed(EXPIRED, f"{said}, and no longer", None, None, records, step, noted_until, by)
         if not mine:
-            yield Observed(LACKING, f"nobody attests that {ATTESTABLE[item].what}", step=step)
+            yield Observed(NOTHING, f"nobody states that {ATTESTABLE[item].what}", step=step)
         elif lacking := sorted(name for name in _WANTED.get(item, _none)(known) if attests(item, known, name) is None):
-            text = f"nobody attests it of {', '.join(lacking)}"
-            yield Observed(LACKING, text, step=f"{step} --of {lacking[0]}")
+            text = f"nobody states it of {', '.join(lacking)}"
+            yield Observed(NOTHING, text, step=f"{step} --of {lacking[0]}")
 
     return shown
 
@@ -61,13 +62,17 @@ _WANTED = {"disk-encryption": _hosts, "processor-agreements": _tenants}  # of ea
 
 
 def attests(item: str, known: Known, of: str) -> Attestation | None:
-    """Who attests this of the host, or the tenant, `of`, or of all; None where nobody does whose word counts now."""
+    """Who states this of the host, or the tenant, `of`, or of all; None where nobody does whose word counts now."""
     mine = [one for one in standing(known.history(None).attested) if one.item == item and one.scope in (None, of)]
     return next((o for o in mine if o.holds(known.now) and _counts(o, known) and _refused(o, known) is None), None)
 
 
-def _said(one: Attestation) -> str:
-    return f"{one.name}: attested by {one.by}{'' if one.key else ', and not signed'}"
+def stated_by(one: Attestation, known: Known) -> StatedBy:
+    if one.key is None:
+        signature = SignatureState.UNSIGNED
+    else:
+        signature = SignatureState.VERIFIED if HOLDS in _looks(one, known) else SignatureState.NOT_VERIFIED
+    return StatedBy(one.by, one.valid_until, signature)
 
 
 def _counts(one: Attestation, known: Known) -> bool:
@@ -77,6 +82,11 @@ def _counts(one: Attestation, known: Known) -> bool:
 
 def _refused(one: Attestation, known: Known) -> str | None:
     """That its signature was verified again since, and did not hold by anybody's signers."""
-    looks = [known.history(plan.name).newest.get(EXAMINED) or {} for plan in known.plans]
-    found = {state for look in looks if (state := (look.get("attestations") or {}).get(str(one.seq))) is not None}
+    found = _looks(one, known)
     return None if HOLDS in found else next((NOT_SIGNED[state] for state in NOT_SIGNED if state in found), None)
+
+
+def _looks(one: Attestation, known: Known) -> set[str]:
+    """What each plan's last look found of its signature."""
+    looks = [known.history(plan.name).newest.get(EXAMINED) or {} for plan in known.plans]
+    return {state for look in looks if (state := (look.get("attestations") or {}).get(str(one.seq))) is not None}

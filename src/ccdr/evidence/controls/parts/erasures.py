@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, first_of
-from ccdr.evidence.controls.values import Observed, behind, by_problem
+from ccdr.evidence.controls.parts.shared import CONTRADICTED, EXPIRED, NOTHING, SHOWN, STATED, first_of
+from ccdr.evidence.controls.values import Observed, SignatureState, StatedBy, behind, by_problem
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ERASURE_ADD, ERASURE_NOBODY, ERASURE_REPLAY
 from ccdr.evidence.judgement.asset_status import AssetStatus
@@ -32,7 +32,7 @@ def erasures(known: Known) -> Iterator[Observed]:
         yield from _in_another(plan, {str(one.asset) for one in of_plan})
         if not of_plan:
             text, step = "nobody is in its register of erasures", f"ccdr erasure add {plan.name}   if somebody asked"
-            yield Observed(LACKING, text, plan.name, step=step)
+            yield Observed(NOTHING, text, plan.name, step=step)
 
 
 def _in_another(plan: PlanKnown, of: Collection[str]) -> Iterator[Observed]:
@@ -41,7 +41,7 @@ def _in_another(plan: PlanKnown, of: Collection[str]) -> Iterator[Observed]:
         if same := sharing(plan.loaded.plan.assets, asset, of):
             text = f"people were erased of {', '.join(same)}, of the same server, and nobody of this one"
             step = f"ccdr erasure add {plan.name}   for each of them: one entry is one person in one asset"
-            yield Observed(LACKING, text, plan.name, asset, (), step)
+            yield Observed(NOTHING, text, plan.name, asset, (), step)
 
 
 def _of(known: Known, plan: str, status: AssetStatus) -> Iterator[Observed]:
@@ -50,36 +50,39 @@ def _of(known: Known, plan: str, status: AssetStatus) -> Iterator[Observed]:
     newest = history.newest
     added, replayed = newest.get(ERASURE_ADD), newest.get(ERASURE_REPLAY)
     if returned := first_of(status.troubles, (Trouble.ERASED_RETURNED,)):
-        yield by_problem(FAILING, returned, *where, added, replayed)
+        yield by_problem(CONTRADICTED, returned, *where, added, replayed)
     elif _nobody(history, added, replayed):
         return  # nobody of it was erased, or only by mistake
     elif (failed := history.replay_failed) is not None:
         text = f"the register was replayed on {to_the_second(failed['time'])}, and somebody may still be there"
-        yield Observed(FAILING, text, *where, behind(added, failed), f"ccdr erasure prove {plan} --asset {asset}")
+        yield Observed(CONTRADICTED, text, *where, behind(added, failed), f"ccdr erasure prove {plan} --asset {asset}")
     elif late := [one for one in history.looked_for if history.looked(one).still]:
         text = f"{_listed(late)} was in a snapshot taken after the person was erased: the source may hold them still"
-        yield Observed(FAILING, text, *where, behind(added, replayed), _AT_THE_SOURCE.format(plan=plan, asset=asset))
+        yield Observed(
+            CONTRADICTED, text, *where, behind(added, replayed), _AT_THE_SOURCE.format(plan=plan, asset=asset)
+        )
     elif replayed is None:
         text = "nothing restored of it was cleared of erased people yet"
-        yield Observed(LACKING, text, *where, behind(added), f"ccdr test {plan} --asset {asset}")
+        yield Observed(NOTHING, text, *where, behind(added), f"ccdr test {plan} --asset {asset}")
     elif status.coverage == STALE or _far(replayed) < _far(added):
         at = to_the_second(replayed["time"])
         text = f"the register was last replayed on {at}: before its newest entry, or too long ago"
-        yield Observed(LATE, text, *where, behind(added, replayed), f"ccdr test {plan} --asset {asset}")
+        yield Observed(EXPIRED, text, *where, behind(added, replayed), f"ccdr test {plan} --asset {asset}")
     elif unshown := _unshown(history, replayed):
-        yield Observed(LACKING, _nobody_found(unshown), *where, behind(added, replayed), _look(plan, unshown[0].id))
+        yield Observed(NOTHING, _nobody_found(unshown), *where, behind(added, replayed), _look(plan, unshown[0].id))
     elif not replayed["canaries"]:
         text = "erased people were looked for and not found; no canary shows that the probe finds anybody"
-        yield Observed(LACKING, text, *where, behind(added, replayed))
+        yield Observed(NOTHING, text, *where, behind(added, replayed))
     elif never := _never_there(history, replayed):
         text = (
             f"{so_many(never, 'entry', 'entries')} of its register found nobody, and no snapshot is from before the "
             "erasure: nothing shows that key and date are right"
         )
-        yield Observed(LACKING, text, *where, behind(added, replayed), _ANSWER.format(plan=plan))
+        yield Observed(NOTHING, text, *where, behind(added, replayed), _ANSWER.format(plan=plan))
     else:
         text, stated = _erased(history, replayed), newest.get(ERASURE_NOBODY)
-        yield Observed(PRESENT, text, *where, behind(added, replayed, stated))
+        by = StatedBy(str(stated["actor"]), None, SignatureState.UNSIGNED) if stated and _stated(history) else None
+        yield Observed(STATED if by else SHOWN, text, *where, behind(added, replayed, stated), stated=by)
 
 
 def _nobody(history: AssetHistory, added: Record | None, replayed: Record | None) -> bool:

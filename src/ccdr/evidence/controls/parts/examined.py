@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, LOOKED_AT, PRESENT
+from ccdr.evidence.controls.parts.shared import CONTRADICTED, EXPIRED, LOOKED_AT, NOTHING, SHOWN
 from ccdr.evidence.controls.values import ControlState, Observed, Query, behind
 from ccdr.evidence.history.kinds import EXAMINED
 from ccdr.evidence.verdicts import Record
@@ -53,20 +53,20 @@ def _asked(look: _Look) -> Query:
 def _of(known: Known, plan: PlanKnown, look: _Look) -> Iterator[Observed]:
     last = known.history(plan.name).newest.get(EXAMINED)
     if last is None:
-        yield Observed(LACKING, "nobody has looked yet", plan.name, step=_LOOK)
+        yield Observed(NOTHING, "nobody has looked yet", plan.name, step=_LOOK)
         return
     found = list(look(last, known))
-    if all(one[0] is PRESENT for one in found) and known.now - utc(last["time"]) > LOOKED_AT:
+    if all(one[0] is SHOWN for one in found) and known.now - utc(last["time"]) > LOOKED_AT:
         text = f"it was last looked at on {to_the_second(last['time'])}"
-        found = [(LATE, text)]
+        found = [(EXPIRED, text)]
     changed = known.history(plan.name).newest.get(PLAN_VERSION)
-    if all(one[0] is PRESENT for one in found) and changed is not None and changed["seq"] > last["seq"]:
+    if all(one[0] is SHOWN for one in found) and changed is not None and changed["seq"] > last["seq"]:
         text = "the plan was changed since it was last looked at"
-        yield Observed(LACKING, text, plan.name, None, behind(last, changed), _LOOK)
+        yield Observed(NOTHING, text, plan.name, None, behind(last, changed), _LOOK)
         return
     for one in found:
         step = one[2].format(plan.name) if len(one) == 3 else _LOOK
-        yield Observed(one[0], one[1], plan.name, None, behind(last), None if one[0] is PRESENT else step)
+        yield Observed(one[0], one[1], plan.name, None, behind(last), None if one[0] is SHOWN else step)
 
 
 def _repositories(record: Record, known: Known) -> Iterator[Seen]:
@@ -74,16 +74,16 @@ def _repositories(record: Record, known: Known) -> Iterator[Seen]:
     for name, of in record["repositories"].items():
         where, key = f"repository {name}", of.get("oldest_key")
         if of["way"] == "plain":
-            yield FAILING, f"{where} is reached in plain text", _PLAIN
+            yield CONTRADICTED, f"{where} is reached in plain text", _PLAIN
         elif of.get("format") is None:
-            yield LACKING, f"{where} could not be opened, so nobody knows its format"
+            yield NOTHING, f"{where} could not be opened, so nobody knows its format"
         elif key is not None and known.now - utc(key) > limit:
             text = f"a password of {where} was set on {to_the_second(key)}: older than {limit.days} days"
-            yield LATE, text, _ROTATE
+            yield EXPIRED, text, _ROTATE
         else:
             keys = so_many(int(of.get("keys") or 0), "password")
             keys += f", {so_many(fast, 'fast key')}" if (fast := int(of["fast_keys"])) else ""
-            yield PRESENT, f"{where}: encrypted (restic's format {of['format']}), {keys}, {_WAYS[of['way']]}"
+            yield SHOWN, f"{where}: encrypted (restic's format {of['format']}), {keys}, {_WAYS[of['way']]}"
 
 
 _LESS = "raise it there; `ccdr controls --print floors` prints what is in force"
@@ -96,7 +96,7 @@ def tls(known: Known) -> Iterator[Observed]:
     if known.lowered.get(TLS):
         for plan in known.plans:
             yield Observed(
-                LACKING, f"floors.yaml asks for less than ccdr's own: {known.lowered[TLS]}", plan.name, step=_LESS
+                NOTHING, f"floors.yaml asks for less than ccdr's own: {known.lowered[TLS]}", plan.name, step=_LESS
             )
     for plan in known.plans:
         sources = any(_tls_of_source(known, plan.name, one.asset)[1] for one in plan.statuses)
@@ -105,11 +105,11 @@ def tls(known: Known) -> Iterator[Observed]:
         last, seen = _tls_of_source(known, plan.name, asset.asset)
         if seen is not None:
             spoken = _spoken(seen, known, "the source", beyond=False)
-            step = None if spoken[0] is PRESENT else _FLOOR.format(plan.name)
+            step = None if spoken[0] is SHOWN else _FLOOR.format(plan.name)
             yield Observed(spoken[0], spoken[1], plan.name, asset.asset, behind(last), step)
         elif (looked := known.history(plan.name).newest.get(EXAMINED)) and _by_tls(looked, asset.asset):
             text, step = "nobody saw which TLS the source speaks: its newest backup does not tell", "ccdr backup {}"
-            yield Observed(LACKING, text, plan.name, asset.asset, behind(looked, last), step.format(plan.name))
+            yield Observed(NOTHING, text, plan.name, asset.asset, behind(looked, last), step.format(plan.name))
 
 
 def _by_tls(looked: Record, asset: str) -> bool:
@@ -130,10 +130,10 @@ def _tls_of_repositories(record: Record, known: Known, *, sources: bool) -> Iter
         if isinstance(of.get("tls"), dict):
             yield _spoken(of["tls"], known, f"repository {name}", beyond=True)
         else:
-            yield LACKING, f"nobody saw which TLS repository {name} speaks: it did not answer this host directly"
+            yield NOTHING, f"nobody saw which TLS repository {name} speaks: it did not answer this host directly"
     if not there and not sources:
         ways = ", ".join(f"{name} {_WAYS[of['way']]}" for name, of in record["repositories"].items())
-        yield LACKING, f"nothing to show: no repository of it is reached by TLS ({ways})"
+        yield NOTHING, f"nothing to show: no repository of it is reached by TLS ({ways})"
 
 
 def _spoken(seen: Mapping[str, Any], known: Known, what: str, *, beyond: bool) -> Seen:
@@ -141,18 +141,22 @@ def _spoken(seen: Mapping[str, Any], known: Known, what: str, *, beyond: bool) -
     version, by = seen.get("version"), f", by the CAs {str(seen['ca_sha256'])[:8]}" if seen.get("ca_sha256") else ""
     spoken = Tls(version, seen.get("cipher"), seen["verified"] is True)
     if beyond and not spoken.verified:
-        return FAILING, f"{what} is reached by {version or 'TLS'}, and its certificate does not verify", _CERTIFICATE
+        return (
+            CONTRADICTED,
+            f"{what} is reached by {version or 'TLS'}, and its certificate does not verify",
+            _CERTIFICATE,
+        )
     if below_tls(known.floors, spoken):
-        return FAILING, f"{what} speaks {version}: below the floor, TLS {known.floors.tls}", _FLOOR_OF_STORE
+        return CONTRADICTED, f"{what} speaks {version}: below the floor, TLS {known.floors.tls}", _FLOOR_OF_STORE
     verified = f"verified{by}" if spoken.verified else "on this host"
-    return PRESENT, f"{what} speaks {version or 'TLS'}, {verified}"
+    return SHOWN, f"{what} speaks {version or 'TLS'}, {verified}"
 
 
 def _sources(record: Record, _: Known) -> Iterator[Seen]:
     for name, way in record["sources"].items():
-        yield FAILING if way == "plain" else PRESENT, f"the source of {name} is reached {_WAYS[way]}", _PLAIN
+        yield CONTRADICTED if way == "plain" else SHOWN, f"the source of {name} is reached {_WAYS[way]}", _PLAIN
     if not record["sources"]:
-        yield PRESENT, "its sources are files of this host"
+        yield SHOWN, "its sources are files of this host"
 
 
 def _sites(record: Record, _: Known) -> Iterator[Seen]:
@@ -167,13 +171,13 @@ def _sites(record: Record, _: Known) -> Iterator[Seen]:
     if wrong and not believed - {source}:
         return
     if source is None or not known:
-        yield LACKING, f"the plan does not say where all of it lies ({table})", _SITE
+        yield NOTHING, f"the plan does not say where all of it lies ({table})", _SITE
     elif believed - {source}:
-        yield PRESENT, f"not all lies at one site ({table})"
+        yield SHOWN, f"not all lies at one site ({table})"
     elif None in of_backups.values():
-        yield LACKING, f"nothing is known to lie elsewhere ({table})", _SITE
+        yield NOTHING, f"nothing is known to lie elsewhere ({table})", _SITE
     else:
-        yield FAILING, f"source and backups share one site, so one failure destroys both ({table})", _ELSEWHERE
+        yield CONTRADICTED, f"source and backups share one site, so one failure destroys both ({table})", _ELSEWHERE
 
 
 def _contradicted(name: str, of: Mapping[str, Any], source: str | None) -> Seen | None:
@@ -183,9 +187,9 @@ def _contradicted(name: str, of: Mapping[str, Any], source: str | None) -> Seen 
         return None
     text = f"{name} is said to lie at {site}, the source at {source}, and "
     if seen == "path":
-        return FAILING, f"{text}it lies on a disk of the machine where the source stands", _CORRECT
+        return CONTRADICTED, f"{text}it lies on a disk of the machine where the source stands", _CORRECT
     return (
-        LACKING,
+        NOTHING,
         f"{text}it is reached by the loopback of the machine where the source stands: nothing shows that "
         "it lies elsewhere",
         _CORRECT,
@@ -197,26 +201,26 @@ def _secrets(record: Record, known: Known) -> Iterator[Seen]:
     wrong = [seen for secret in record["secrets"] if (seen := _wrong(secret, known, limit))]
     yield from wrong
     if not record["secrets"]:
-        yield LACKING, "its secrets come from commands, which ccdr does not look into"
+        yield NOTHING, "its secrets come from commands, which ccdr does not look into"
     elif not wrong:
         count = so_many(len(record["secrets"]), "file")
-        yield PRESENT, f"{count}, readable by the owner alone, none is weak, old, or another plan's too"
+        yield SHOWN, f"{count}, readable by the owner alone, none is weak, old, or another plan's too"
 
 
 def _wrong(secret: Mapping[str, Any], known: Known, limit: timedelta) -> Seen | None:
     place, changed = secret["place"], secret.get("changed")
     named, another = f"stands at {place} of the plan", f"{_another(place)}; {_THEN}"
     if not secret["there"]:
-        return LACKING, f"{place} is not on this host", f"put FILE, which {named}, where it is to be; {_THEN}"
+        return NOTHING, f"{place} is not on this host", f"put FILE, which {named}, where it is to be; {_THEN}"
     if secret.get("open_to_others"):
-        return FAILING, f"{place} can be read by others than its owner", f"chmod 600 FILE, which {named}; {_THEN}"
+        return CONTRADICTED, f"{place} can be read by others than its owner", f"chmod 600 FILE, which {named}; {_THEN}"
     if secret.get("weak"):
-        return FAILING, f"{place} holds a password that may be guessed", another
+        return CONTRADICTED, f"{place} holds a password that may be guessed", another
     if secret.get("also_in"):
         text = f"{place} holds the password that {', '.join(secret['also_in'])} has for something else"
-        return FAILING, text, another
+        return CONTRADICTED, text, another
     if changed is not None and known.now - utc(changed) > limit:
-        return LATE, f"{place} was last changed on {to_the_second(changed)}: older than {limit.days} days", another
+        return EXPIRED, f"{place} was last changed on {to_the_second(changed)}: older than {limit.days} days", another
     return None
 
 

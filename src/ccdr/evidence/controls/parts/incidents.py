@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from ccdr.evidence.controls.known import Known
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, YEARLY
+from ccdr.evidence.controls.parts.shared import CONTRADICTED, EXPIRED, NOTHING, SHOWN, YEARLY
 from ccdr.evidence.controls.values import Observed, RecordBehind
 from ccdr.evidence.incident_entries import OPENED
 from ccdr.evidence.incident_risk import unmet
@@ -25,19 +25,19 @@ def incidents(known: Known) -> Iterator[Observed]:
         if overdue := [one for one in plan.care if one.trouble is Trouble.INCIDENT_OVERDUE]:
             for one in overdue:  # each notification that is: they go to different people
                 records = tuple(_record(of) for of in there if (one.about or "").split(" ")[0] == of.name)
-                yield Observed(FAILING, one.text, plan.name, None, records, one.step)
+                yield Observed(CONTRADICTED, one.text, plan.name, None, records, one.step)
         elif left := [(of, lack) for of in there for lack in unmet(of)]:
             for of, lack in left:
-                yield Observed(FAILING, lack.text, plan.name, None, (_record(of),), lack.step)
+                yield Observed(CONTRADICTED, lack.text, plan.name, None, (_record(of),), lack.step)
         elif without := [one for one in history.without_incident if known.now - utc(one[2]) <= YEARLY]:
             run, seq, time, kind = without[-1]
             text = f"{so_many(len(without), 'recovery', 'recoveries')} without an incident, the last one of {time[:10]}"
             step = f'ccdr incident open {plan.name} --kind availability --why "…" --recovery {run}'
-            yield Observed(FAILING, text, plan.name, None, (RecordBehind(seq, time, kind),), step)
+            yield Observed(CONTRADICTED, text, plan.name, None, (RecordBehind(seq, time, kind),), step)
         elif not there:
             text = "no incident was ever opened: neither a recovery nor a rehearsal of one has shown that it is"
             step = f"ccdr recover {plan.name} --under DIR   rehearses it; docs/how-to/incidents.md"
-            yield Observed(LACKING, text, plan.name, step=step)
+            yield Observed(NOTHING, text, plan.name, step=step)
         else:
             yield _of(plan.name, there, known.now)
 
@@ -50,13 +50,13 @@ def _of(plan: str, there: list[Incident], now: datetime) -> Observed:
             f"{forgotten[0].name} is open since {forgotten[0].opened_at:%Y-%m-%d}, and nothing is left to be notified"
         )
         step = f"ccdr incident close {forgotten[0].name}   with its cause, its effects and the remedy"
-        return Observed(LATE, text, plan, None, (_record(forgotten[0]),), step)
+        return Observed(EXPIRED, text, plan, None, (_record(forgotten[0]),), step)
     if not open_ and now - last.opened_at > YEARLY:
         text = f"the last incident, or rehearsal of one, is more than a year old: {last.opened_at:%Y-%m-%d}"
-        return Observed(LATE, text, plan, None, (_record(last),), f"ccdr recover {plan} --under DIR   rehearses one")
+        return Observed(EXPIRED, text, plan, None, (_record(last),), f"ccdr recover {plan} --under DIR   rehearses one")
     how = f"{so_many(len(open_), 'incident')} open, none overdue" if open_ else "all closed"
     text = f"{so_many(len(there), 'incident')}, the last of {to_the_second(last.opened_at)}: {how}{_notified(there)}"
-    return Observed(PRESENT, text, plan, None, tuple(_record(one) for one in (open_ or [last])))
+    return Observed(SHOWN, text, plan, None, tuple(_record(one) for one in (open_ or [last])))
 
 
 def _notified(there: list[Incident]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, elsewhere, first_of
+from ccdr.evidence.controls.parts.shared import CONTRADICTED, EXPIRED, NOTHING, SHOWN, elsewhere, first_of
 from ccdr.evidence.controls.values import Observed, behind, by_problem
 from ccdr.evidence.history.kinds import COPIED
 from ccdr.model.trouble import Trouble
@@ -22,7 +22,7 @@ def copies(known: Known) -> Iterator[Observed]:
             yield _copy(known, plan, name)
         if not plan.loaded.plan.copies:
             step = "docs/how-to/second-copy.md   tells how to have a second one"
-            yield Observed(LACKING, "its backups lie in one repository alone", plan.name, step=step)
+            yield Observed(NOTHING, "its backups lie in one repository alone", plan.name, step=step)
 
 
 def _copy(known: Known, plan: PlanKnown, name: str) -> Observed:
@@ -30,16 +30,16 @@ def _copy(known: Known, plan: PlanKnown, name: str) -> Observed:
     last, told = history.newest.get(COPIED), history.last_copy
     own = [p for p in plan.care if p.about.partition(" ")[0] == name]
     if wrong := first_of(own, _BAD):
-        return by_problem(FAILING, wrong, plan.name, None, last, told)
+        return by_problem(CONTRADICTED, wrong, plan.name, None, last, told)
     if late := first_of(own, _OLD):
-        return by_problem(LATE, late, plan.name, None, last, told)
+        return by_problem(EXPIRED, late, plan.name, None, last, told)
     if untested := first_of(own, (Trouble.COPY_UNTESTED,)):
         place = at_copy(plan.name, name)
         ever = any(known.history(place, asset).last_test for asset in plan.loaded.plan.assets)
-        return by_problem(LATE if ever else LACKING, untested, plan.name, None, last, told)
+        return by_problem(EXPIRED if ever else NOTHING, untested, plan.name, None, last, told)
     if told is None:
         text = f"nothing was copied to {name} yet"
-        return Observed(LACKING, text, plan.name, None, behind(last), f"ccdr copy {plan.name}")
+        return Observed(NOTHING, text, plan.name, None, behind(last), f"ccdr copy {plan.name}")
     if (moved := elsewhere(known, plan.name, name, told, f"ccdr copy {plan.name}")) is not None:
         return moved
     site = plan.loaded.plan.copies[name].site
@@ -48,11 +48,9 @@ def _copy(known: Known, plan: PlanKnown, name: str) -> Observed:
     held = so_many(count, "snapshot")
     if not count:
         text = f"{where} holds no snapshot that is known, as of {to_the_second(told['time'])}"
-        return Observed(LACKING, text, plan.name, None, behind(told), f"ccdr copy {plan.name}")
+        return Observed(NOTHING, text, plan.name, None, behind(told), f"ccdr copy {plan.name}")
     tests = [known.history(at_copy(plan.name, name), asset).last_test for asset in plan.loaded.plan.assets]
     if all(one is None or elsewhere(known, plan.name, name, one) for one in tests):
         text = f"{where} holds {held}, and nothing was restored from there, as far as is known here"
-        return Observed(LACKING, text, plan.name, None, behind(told), f"ccdr test {plan.name} --from {name}")
-    return Observed(
-        PRESENT, f"{where} holds {held}, filled {to_the_second(told['time'])}", plan.name, None, behind(told)
-    )
+        return Observed(NOTHING, text, plan.name, None, behind(told), f"ccdr test {plan.name} --from {name}")
+    return Observed(SHOWN, f"{where} holds {held}, filled {to_the_second(told['time'])}", plan.name, None, behind(told))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT, TOLD_FOR, elsewhere, first_of
+from ccdr.evidence.controls.parts.shared import CONTRADICTED, EXPIRED, NOTHING, SHOWN, TOLD_FOR, elsewhere, first_of
 from ccdr.evidence.controls.values import Observed, RecordBehind, behind, by_problem
 from ccdr.evidence.history.kinds import PRUNED
 from ccdr.evidence.verdicts import Record
@@ -20,15 +20,15 @@ def versions(known: Known) -> Iterator[Observed]:
         newest = known.history(plan.name).newest
         version, stored = newest.get(PLAN_VERSION), newest.get(PLAN_STORED)
         if gone := first_of(plan.care, (Trouble.PLAN_FILES_GONE,)):
-            yield by_problem(FAILING, gone, plan.name, None, version)
+            yield by_problem(CONTRADICTED, gone, plan.name, None, version)
         elif version is None:
             text, step = "no version of it is recorded: nobody has acted by it", f"ccdr backup {plan.name}"
-            yield Observed(LACKING, text, plan.name, step=step)
+            yield Observed(NOTHING, text, plan.name, step=step)
         elif old := first_of(plan.care, (Trouble.PLAN_NOT_STORED,)):
-            yield by_problem(LATE, old, plan.name, None, version, stored)
+            yield by_problem(EXPIRED, old, plan.name, None, version, stored)
         else:
             text = f"version {str(version['digest'])[:12]} is in force since {to_the_second(version['time'])}"
-            yield Observed(PRESENT, text, plan.name, None, behind(version, stored))
+            yield Observed(SHOWN, text, plan.name, None, behind(version, stored))
 
 
 def retention(known: Known) -> Iterator[Observed]:
@@ -38,14 +38,14 @@ def retention(known: Known) -> Iterator[Observed]:
         last, done = history.newest.get(PRUNED), history.last_done_prune
         if plan.loaded.plan.retention is None:
             step = "add retention: {keep_within: 35d}, or longer, to the plan"
-            yield Observed(LACKING, "its plan keeps everything for ever", plan.name, step=step)
+            yield Observed(NOTHING, "its plan keeps everything for ever", plan.name, step=step)
         elif failed := first_of(plan.care, (Trouble.PRUNE_FAILED,)):
-            yield by_problem(FAILING, failed, plan.name, None, last)
+            yield by_problem(CONTRADICTED, failed, plan.name, None, last)
         elif done is None:
             text, step = "what is past its retention was never removed here", f"ccdr upkeep {plan.name} --prune"
-            yield Observed(LACKING, text, plan.name, None, behind(last), step)
+            yield Observed(NOTHING, text, plan.name, None, behind(last), step)
         elif late := first_of(plan.care, (Trouble.PRUNE_LATE,)):
-            yield by_problem(LATE, late, plan.name, None, done)
+            yield by_problem(EXPIRED, late, plan.name, None, done)
         else:
             yield _by_one_alone(known, plan, done) or _before(known, plan, done) or _removed(plan, done)
 
@@ -61,7 +61,7 @@ def _by_one_alone(known: Known, plan: PlanKnown, done: Record) -> Observed | Non
         "break-glass: nothing shows that the approved retention let them go"
     )
     records = [RecordBehind(int(seq), str(time), PRUNED) for _, time, seq in lately]
-    return Observed(LACKING, text, plan.name, None, tuple(dict.fromkeys((*records, *behind(done)))))
+    return Observed(NOTHING, text, plan.name, None, tuple(dict.fromkeys((*records, *behind(done)))))
 
 
 def _before(known: Known, plan: PlanKnown, done: Record) -> Observed | None:
@@ -70,7 +70,7 @@ def _before(known: Known, plan: PlanKnown, done: Record) -> Observed | None:
     if len(said) > 1 and utc(since := str(said[-1][0])) > utc(done["time"]):
         at = to_the_second(done["time"])
         text = f"its retention was changed on {to_the_second(since)}, and the last prune was on {at}"
-        return Observed(LACKING, text, plan.name, None, behind(done), step)
+        return Observed(NOTHING, text, plan.name, None, behind(done), step)
     return elsewhere(known, plan.name, PRIMARY, done, step)
 
 
@@ -84,6 +84,6 @@ def _removed(plan: PlanKnown, done: Record) -> Observed:
         text = f"nothing was past its retention on {at}: {so_many(kept - held, 'snapshot')} within it"
     else:
         text = f"nothing to show: the prune of {at} found no snapshot within its retention, and removed none"
-        return Observed(LACKING, text, plan.name, None, behind(done))
+        return Observed(NOTHING, text, plan.name, None, behind(done))
     text += f"; {so_many(held, 'snapshot')} past it held back" if held else ""
-    return Observed(PRESENT, text, plan.name, None, behind(done))
+    return Observed(SHOWN, text, plan.name, None, behind(done))

@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator
 
 from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.parts.shared import (
-    FAILING,
-    LACKING,
-    LATE,
-    PRESENT,
+    CONTRADICTED,
+    EXPIRED,
+    NOTHING,
+    SHOWN,
     YEARLY,
     failed_before,
     first_of,
@@ -52,14 +52,14 @@ def _backup(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed:
     last, good = asset.last_backup, known.history(plan.name, asset.asset).last_good_backup
     own = [p for p in asset.troubles if p.verb in (None, "backup")]
     if wrong := first_of(own, _NOT_BACKED_UP):
-        return by_problem(FAILING, wrong, plan.name, asset.asset, last, good)
+        return by_problem(CONTRADICTED, wrong, plan.name, asset.asset, last, good)
     if late := first_of(own, (Trouble.BACKUP_LATE, Trouble.LOG_LATE)):
-        return by_problem(LATE, late, plan.name, asset.asset, last, good)
+        return by_problem(EXPIRED, late, plan.name, asset.asset, last, good)
     if asset.good is None:
         text = "no backup of it counts, or none is known here"
-        return Observed(LACKING, text, plan.name, asset.asset, behind(last), f"ccdr backup {plan.name}")
+        return Observed(NOTHING, text, plan.name, asset.asset, behind(last), f"ccdr backup {plan.name}")
     point = to_the_second(asset.good.consistent_point)
-    return Observed(PRESENT, f"backed up as of {point}", plan.name, asset.asset, behind(good))
+    return Observed(SHOWN, f"backed up as of {point}", plan.name, asset.asset, behind(good))
 
 
 def restore_tests(known: Known) -> Iterator[Observed]:
@@ -74,17 +74,17 @@ def _restore_test(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed
     name, history = asset.asset, known.history(plan.name, asset.asset)
     last, conclusive = asset.last_test, history.last_conclusive_test
     if failed := first_of(asset.troubles, _NOT_RESTORED):
-        return by_problem(FAILING, failed, plan.name, name, conclusive, history.failure, history.log_failure)
+        return by_problem(CONTRADICTED, failed, plan.name, name, conclusive, history.failure, history.log_failure)
     if late := first_of(asset.troubles, (Trouble.TEST_LATE,)):
-        return by_problem(LATE, late, plan.name, name, conclusive)
+        return by_problem(EXPIRED, late, plan.name, name, conclusive)
     if asset.coverage == UNTESTED or conclusive is None:
         never = first_of(asset.troubles, (Trouble.NEVER_TESTED, Trouble.NOT_KNOWN_HERE))
         text = never.text if never else "no restore test of it has a verdict"
         step = (never and never.step) or f"ccdr test {plan.name} --asset {name}"
-        return Observed(LACKING, text, plan.name, name, behind(last), step)
+        return Observed(NOTHING, text, plan.name, name, behind(last), step)
     if asset.coverage == STALE:  # another host's, as far as its ledger tells
-        return Observed(LATE, "its restore test is overdue", plan.name, name, behind(conclusive))
-    return Observed(PRESENT, _restored(conclusive, last), plan.name, name, behind(conclusive))
+        return Observed(EXPIRED, "its restore test is overdue", plan.name, name, behind(conclusive))
+    return Observed(SHOWN, _restored(conclusive, last), plan.name, name, behind(conclusive))
 
 
 def _restored(test: Record, last: Record | None) -> str:
@@ -119,17 +119,17 @@ def _objective(
     if achieved.verdict is ObjectiveVerdict.BREACHED:
         text, breach = f"{which} breached: {got} of {wanted}", first_of(asset.breaches, troubles)
         if breach is not None:
-            return by_problem(FAILING, breach, plan.name, asset.asset, record)
-        return Observed(FAILING, text, plan.name, asset.asset, behind(record))
+            return by_problem(CONTRADICTED, breach, plan.name, asset.asset, record)
+        return Observed(CONTRADICTED, text, plan.name, asset.asset, behind(record))
     if achieved.verdict is not ObjectiveVerdict.MET:
         word = achieved.verdict.value.lower().replace("_", " ")
         text, step = f"{which} {word}: the objective is {wanted}", f"ccdr test {plan.name} --asset {asset.asset}"
-        return Observed(LACKING, text, plan.name, asset.asset, behind(record), step)
+        return Observed(NOTHING, text, plan.name, asset.asset, behind(record), step)
     if stale:
         text = f"{which} of {got} was measured by a test that is too old by now"
-        return Observed(LATE, text, plan.name, asset.asset, behind(record))
+        return Observed(EXPIRED, text, plan.name, asset.asset, behind(record))
     text = f"{which} achieved {got}, objective {wanted}"
-    return Observed(PRESENT, text, plan.name, asset.asset, behind(record))
+    return Observed(SHOWN, text, plan.name, asset.asset, behind(record))
 
 
 def checks(known: Known) -> Iterator[Observed]:
@@ -138,12 +138,12 @@ def checks(known: Known) -> Iterator[Observed]:
         history = known.history(plan.name)
         last, read = history.newest.get(CHECKED), history.read
         if damaged := first_of(plan.care, (Trouble.REPOSITORY_DAMAGED,)):
-            yield by_problem(FAILING, damaged, plan.name, None, history.last_damage, last)
+            yield by_problem(CONTRADICTED, damaged, plan.name, None, history.last_damage, last)
         elif read and (late := first_of(plan.care, (Trouble.CHECK_LATE,))):
-            yield by_problem(LATE, late, plan.name, None, last)
+            yield by_problem(EXPIRED, late, plan.name, None, last)
         elif not read:
             text = "none of its repository's data was ever checked, or that is not known here"
-            yield Observed(LACKING, text, plan.name, None, behind(last), f"ccdr upkeep {plan.name} --check")
+            yield Observed(NOTHING, text, plan.name, None, behind(last), f"ccdr upkeep {plan.name} --check")
         else:
             moved = history.moved.get(PRIMARY)
             times = [at for at, _ in read.values() if moved is None or utc(at) > utc(moved[0])]
@@ -152,7 +152,7 @@ def checks(known: Known) -> Iterator[Observed]:
                 continue
             text = f"its repository lies elsewhere since {to_the_second(moved[0] if moved else '')}: none of its data"
             step = f"ccdr upkeep {plan.name} --check --all-data"
-            yield Observed(LACKING, f"{text} was checked there", plan.name, None, behind(last), step)
+            yield Observed(NOTHING, f"{text} was checked there", plan.name, None, behind(last), step)
 
 
 def _read(plan: PlanKnown, read: int, parts: int, newest: str, last: Record | None) -> Observed:
@@ -160,8 +160,8 @@ def _read(plan: PlanKnown, read: int, parts: int, newest: str, last: Record | No
     text = f"{read} of {so_many(parts, 'part')} of its data were read and found clean, up to {to_the_second(newest)}"
     if read < parts:
         text, step = f"{text}: never all of it yet", f"ccdr upkeep {plan.name} --check --all-data"
-        return Observed(LACKING, text, plan.name, None, behind(last), step)
-    return Observed(PRESENT, text, plan.name, None, behind(last))
+        return Observed(NOTHING, text, plan.name, None, behind(last), step)
+    return Observed(SHOWN, text, plan.name, None, behind(last))
 
 
 def recoveries(known: Known) -> Iterator[Observed]:
@@ -174,21 +174,21 @@ def _recovery(known: Known, plan: PlanKnown) -> Observed:
     history = known.history(plan.name)
     end, crashed = history.newest.get(RECOVER_END), history.crashed(RECOVER_START)
     if unfinished := first_of(plan.care, (Trouble.RECOVERY_UNFINISHED,)):
-        return by_problem(FAILING, unfinished, plan.name, None, crashed, end)
+        return by_problem(CONTRADICTED, unfinished, plan.name, None, crashed, end)
     if crashed is not None and (end is None or crashed["seq"] > end["seq"]):
         text = f"the recovery of {to_the_second(crashed['time'])} crashed, and none was carried out since"
-        return Observed(FAILING, text, plan.name, None, behind(crashed))
+        return Observed(CONTRADICTED, text, plan.name, None, behind(crashed))
     if end is None:
-        return Observed(LACKING, "it was never recovered as a whole", plan.name, None, (), _all_of_it(plan))
+        return Observed(NOTHING, "it was never recovered as a whole", plan.name, None, (), _all_of_it(plan))
     at, assets = to_the_second(end["time"]), plan.loaded.plan.assets
     if lost := {asset: record for asset, record in history.not_recovered.items() if asset in assets}:
         text = f"{', '.join(lost)} did not come back in the newest recovery of {'it' if len(lost) == 1 else 'them'}"
-        return Observed(FAILING, text, plan.name, None, behind(*lost.values()))
+        return Observed(CONTRADICTED, text, plan.name, None, behind(*lost.values()))
     if end["state"] != "done":
-        return Observed(FAILING, f"the recovery of {at} came to no good end", plan.name, None, behind(end))
+        return Observed(CONTRADICTED, f"the recovery of {at} came to no good end", plan.name, None, behind(end))
     if (slow := next((one for one in (end, history.whole_recovery) if one and _breached(one)), None)) is not None:
         text = f"the recovery of {to_the_second(slow['time'])} took {_took(slow)}"
-        return Observed(FAILING, text, plan.name, None, behind(slow))
+        return Observed(CONTRADICTED, text, plan.name, None, behind(slow))
     return _whole(known, plan, history.whole_recovery, end)
 
 
@@ -198,13 +198,13 @@ def _whole(known: Known, plan: PlanKnown, whole: Record | None, newest: Record) 
     if missing := [asset for asset in plan.loaded.plan.assets if asset not in done]:
         text = "it was never recovered as a whole" if whole is None else "it has other assets now than were recovered"
         text += f"; never with the others: {', '.join(missing)}" if whole is not None else ""
-        return Observed(LACKING, text, plan.name, None, behind(whole or newest), _all_of_it(plan))
+        return Observed(NOTHING, text, plan.name, None, behind(whole or newest), _all_of_it(plan))
     assert whole is not None
     at = to_the_second(whole["time"])
     if known.now - utc(whole["time"]) > YEARLY:  # DORA 11(6): tests at least yearly
-        return Observed(LATE, f"the last recovery is more than a year old: {at}", plan.name, None, behind(whole))
+        return Observed(EXPIRED, f"the last recovery is more than a year old: {at}", plan.name, None, behind(whole))
     text = f"{so_many(len(whole['assets']), 'asset')} recovered on {at}, in {_took(whole)}"
-    return Observed(PRESENT, text, plan.name, None, behind(whole))
+    return Observed(SHOWN, text, plan.name, None, behind(whole))
 
 
 def _breached(end: Record) -> bool:

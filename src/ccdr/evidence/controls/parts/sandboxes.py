@@ -7,8 +7,8 @@ from typing import Any
 
 from ccdr.evidence.attested import ATTESTATION
 from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.parts.attested import attests
-from ccdr.evidence.controls.parts.shared import FAILING, LACKING, LATE, PRESENT
+from ccdr.evidence.controls.parts.attested import attests, stated_by
+from ccdr.evidence.controls.parts.shared import CONTRADICTED, EXPIRED, NOTHING, SHOWN, STATED
 from ccdr.evidence.controls.values import Observed, RecordBehind, behind
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.judgement.coverage import STALE
@@ -51,11 +51,11 @@ def storage(known: Known) -> Iterator[Observed]:
         where, last = (plan.name, asset.asset, behind(test)), asset.last_test
         if left := [one for one in (last, test) if one and (one.get("disposal") or {}).get("left_behind")]:
             text = "its last restore test left data behind"
-            yield Observed(FAILING, text, plan.name, asset.asset, behind(left[0]), "ccdr sandbox reap")
+            yield Observed(CONTRADICTED, text, plan.name, asset.asset, behind(left[0]), "ccdr sandbox reap")
         elif test is None:
-            yield Observed(LACKING, "no restore test tells where its data lay", *where)
+            yield Observed(NOTHING, "no restore test tells where its data lay", *where)
         elif asset.coverage == STALE:
-            yield Observed(LATE, "its last restore test is too old to tell", *where)
+            yield Observed(EXPIRED, "its last restore test is too old to tell", *where)
         else:
             yield _lay(known, plan, asset, test, box)
 
@@ -65,7 +65,7 @@ def _lay(known: Known, plan: PlanKnown, asset: AssetStatus, test: Record, box: M
     where, scratch = (plan.name, asset.asset), test.get("scratch")
     if not scratch:
         text, step = "its last restore test does not tell where what it fetched lay", _AGAIN.format(*where)
-        return Observed(LACKING, text, *where, behind(test), step)
+        return Observed(NOTHING, text, *where, behind(test), step)
     others = [one.get("sandbox") or {} for one in test.get("others") or ()]
     boxes = {one["storage"] for one in (box, *others) if one.get("storage") is not None}
     on, device = scratch.get("filesystem") or "a file system that this host does not tell of", scratch.get("device")
@@ -73,13 +73,12 @@ def _lay(known: Known, plan: PlanKnown, asset: AssetStatus, test: Record, box: M
     fetched = f"{_FETCHED[scratch['kept']]} ({on})"
     text = f"{fetched}; restored {_RESTORED[min(boxes, default='')]}; and removed, on {to_the_second(test['time'])}"
     if scratch["kept"] in _SAFE and "disk" not in boxes:
-        return Observed(PRESENT, text, *where, behind(test))
+        return Observed(SHOWN, text, *where, behind(test))
     if (said := attests("disk-encryption", known, str(test["host"]))) is not None:
-        signed = "" if said.key else ", and not signed"
-        text += f"; {said.by} attests that it is encrypted below, where this host cannot see it{signed}"
-        by = RecordBehind(said.seq, rfc3339(said.made), ATTESTATION)
-        return Observed(PRESENT, text, *where, (by, *behind(test)))
-    return Observed(LACKING, text, *where, behind(test), _ENCRYPT)
+        text += f"; that it is encrypted below, where this host cannot see it, is {(by := stated_by(said, known))}"
+        record = RecordBehind(said.seq, rfc3339(said.made), ATTESTATION)
+        return Observed(STATED, text, *where, (record, *behind(test)), stated=by)
+    return Observed(NOTHING, text, *where, behind(test), _ENCRYPT)
 
 
 def isolation(known: Known) -> Iterator[Observed]:
@@ -90,17 +89,17 @@ def isolation(known: Known) -> Iterator[Observed]:
         if (last := next((one for one in (asset.last_test, test) if _open(one)), None)) is not None:
             facts = dict.fromkeys(str(one.get("fact")) for of in _open(last) for one in of.get("differs") or ())
             text = f"its sandbox was not shut off as it was asked for: {', '.join(facts) or 'network'}"
-            yield Observed(FAILING, text, plan.name, asset.asset, behind(last))
+            yield Observed(CONTRADICTED, text, plan.name, asset.asset, behind(last))
         elif test is None or any(one.get("network") is None for one in boxes):
-            yield Observed(LACKING, "no restore test tells of its sandbox", *where)
+            yield Observed(NOTHING, "no restore test tells of its sandbox", *where)
         elif asset.coverage == STALE:
-            yield Observed(LATE, "its last restore test is too old to tell", *where)
+            yield Observed(EXPIRED, "its last restore test is too old to tell", *where)
         elif not boxes and test["verdict"] != "PASS":
-            yield Observed(LACKING, "its last restore test ended before there was a sandbox, if it needs one", *where)
+            yield Observed(NOTHING, "its last restore test ended before there was a sandbox, if it needs one", *where)
         elif box.get("image") is None:
-            yield Observed(PRESENT, "its restore test needed no sandbox: nothing of what was restored was run", *where)
+            yield Observed(SHOWN, "its restore test needed no sandbox: nothing of what was restored was run", *where)
         else:
             limits = so_many(len(box.get("unlimited") or ()), "limit")
             more = f"; this kernel lacks {limits}" if box.get("unlimited") else ""
             text = f"no network, {box.get('root')} root, capabilities: {box.get('capabilities')}{more}"
-            yield Observed(PRESENT, text, *where)
+            yield Observed(SHOWN, text, *where)

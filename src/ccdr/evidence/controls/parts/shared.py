@@ -15,12 +15,7 @@ from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import PRIMARY, of_another_host, to_the_second, utc
 from ccdr.plans.versions import PLAN_VERSION
 
-PRESENT, FAILING, LATE, LACKING = (
-    ControlState.EVIDENCE_PRESENT,
-    ControlState.FAILING,
-    ControlState.STALE,
-    ControlState.NOT_COVERED,
-)
+CONTRADICTED, EXPIRED, SHOWN, STATED, NOTHING = ControlState
 # What became of a signature that was verified again (`plan.examined`), in words that end a sentence.
 HOLDS = "holds"
 NOT_SIGNED = {
@@ -46,7 +41,7 @@ def elsewhere(known: Known, plan: str, name: str, done: Record | None, step: str
         return None
     where = "its repository lies" if name == PRIMARY else f"{name} lies"
     text = f"{where} elsewhere since {to_the_second(str(time))}, and nothing of this was done there since"
-    return Observed(LACKING, text, plan, None, behind(done), step)
+    return Observed(NOTHING, text, plan, None, behind(done), step)
 
 
 def taken_out(known: Known) -> Iterator[tuple[str, str, AssetHistory]]:
@@ -79,4 +74,4 @@ def failed_before(known: Known, plan: str, asset: str, failed: Record | None, wh
     if failed is not None and not of_another_host(failed) and known.now - utc(failed["time"]) < TAKEN_OUT:
         text = f"{what} on {to_the_second(failed['time'])}, and no plan names it any more"
         step = f"put it back into the plan; else it is told for {TAKEN_OUT.days} days"
-        yield Observed(ControlState.FAILING, text, plan, asset, behind(failed), step)
+        yield Observed(ControlState.CONTRADICTED, text, plan, asset, behind(failed), step)

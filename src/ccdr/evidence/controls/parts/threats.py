@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.parts.shared import (
-    FAILING,
-    LACKING,
-    LATE,
+    CONTRADICTED,
+    EXPIRED,
     LOOKED_AT,
-    PRESENT,
+    NOTHING,
+    SHOWN,
     elsewhere,
     failed_before,
     first_of,
@@ -36,7 +36,7 @@ def object_locks(known: Known) -> Iterator[Observed]:
         if not there:
             step = "add `lock:` to a repository in a bucket: docs/how-to/keys.md"
             yield Observed(
-                LACKING, "nothing keeps what is in use locked (`lock:` of a repository)", plan.name, step=step
+                NOTHING, "nothing keeps what is in use locked (`lock:` of a repository)", plan.name, step=step
             )
 
 
@@ -44,25 +44,25 @@ def _locked(known: Known, plan: PlanKnown, name: str) -> Observed:
     newest, done = (known.history(plan.name).newest.get(f"{LOCK_EXTENDED}.{name}{end}") for end in ("", ".done"))
     wrong = [p for p in plan.care if p.about == name]
     if short := first_of(wrong, (Trouble.OBJECTS_OVERWRITTEN, Trouble.LOCK_SHORT)):
-        return by_problem(FAILING, short, plan.name, None, newest)
+        return by_problem(CONTRADICTED, short, plan.name, None, newest)
     if done is None:
         text = f"nobody has pushed the locks of {name} forward"
-        return Observed(LACKING, text, plan.name, None, behind(newest), _EXTEND.format(plan.name))
+        return Observed(NOTHING, text, plan.name, None, behind(newest), _EXTEND.format(plan.name))
     at = to_the_second(done["time"])
     if known.now - utc(done["time"]) > LOOKED_AT:
         text = f"the locks of {name} were last pushed forward on {at}"
-        return Observed(LATE, text, plan.name, None, behind(done), _EXTEND.format(plan.name))
+        return Observed(EXPIRED, text, plan.name, None, behind(done), _EXTEND.format(plan.name))
     if (moved := elsewhere(known, plan.name, name, done, _EXTEND.format(plan.name))) is not None:
         return moved
     what_is_there = f"ccdr snapshots {plan.name}   says what is there"
     if not done["objects"]:
         text = f"nothing of {name} was in use on {at}: it is empty, or all of it is hidden by deletes"
-        return Observed(LACKING, text, plan.name, None, behind(done), what_is_there)
+        return Observed(NOTHING, text, plan.name, None, behind(done), what_is_there)
     in_use = f"{name}: {so_many(done['objects'], 'object')} in use"
     if done.get("holds_until") is None:
-        return Observed(LACKING, f"{in_use}, locked nobody knows until when", plan.name, None, behind(done))
+        return Observed(NOTHING, f"{in_use}, locked nobody knows until when", plan.name, None, behind(done))
     text = f"{in_use}, locked until {to_the_second(done['holds_until'])} at least"
-    return Observed(PRESENT, text, plan.name, None, behind(done))
+    return Observed(SHOWN, text, plan.name, None, behind(done))
 
 
 def leaps(known: Known) -> Iterator[Observed]:
@@ -77,7 +77,7 @@ def _leap(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed:
     history, where = known.history(plan.name, asset.asset), (plan.name, asset.asset)
     good = history.last_good_backup
     if suspect := first_of(asset.troubles, (Trouble.SNAPSHOT_SUSPECT,)):
-        return by_problem(FAILING, suspect, *where, history.suspect)
+        return by_problem(CONTRADICTED, suspect, *where, history.suspect)
     seen = (good or {}).get("canaries") or {}
     there = [name for name, digest in seen.items() if digest]
     compared = len(history.grown) > LEARNING and (good or {}).get("growth") is not None
@@ -85,14 +85,14 @@ def _leap(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed:
         text = f"it has no canary, and fewer than {LEARNING} backups before the newest to compare that one with"
         if len(history.grown) > LEARNING:
             text = "it has no canary, and restic counts nothing of what its newest backup is made of"
-        return Observed(LACKING, text, *where, behind(good))
+        return Observed(NOTHING, text, *where, behind(good))
     named = plan.loaded.plan.assets[asset.asset].canaries
     if absent := [name for name in named if name not in there]:
         text = f"no backup has found the canary {', '.join(absent)}: nothing is compared with it"
-        return Observed(LACKING, text, *where, behind(good), "look at its path, or its query, in the plan")
+        return Observed(NOTHING, text, *where, behind(good), "look at its path, or its query, in the plan")
     if late := first_of(asset.troubles, (Trouble.BACKUP_LATE,)):
-        return by_problem(LATE, late, *where, good)
+        return by_problem(EXPIRED, late, *where, good)
     canaries = so_many(len(there), "canary", "canaries")
     leaps_ = "does not leap" if compared else "has nothing to be compared with"
     text = f"the backup of {to_the_second(good['time'])} {leaps_}; {canaries} as they are to be"
-    return Observed(PRESENT, text, *where, behind(good))
+    return Observed(SHOWN, text, *where, behind(good))
