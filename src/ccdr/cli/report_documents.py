@@ -271,18 +271,23 @@ class ReportLoosening(Doc):
 
 
 class ReportChange(Doc):
-    """A version of a plan that took another's place, and what it does not promise any more."""
+    """A version of a plan that took another's place, and what it does not promise any more; or one that was in force
+    and not approved."""
 
     plan: str
     at: Time
     seq: int
     by: str
-    before: ReportVersionOf
+    before: Annotated[ReportVersionOf | None, about("null: it is the first one")]
     after: ReportVersionOf
     changed_keys: Annotated[
         list[str] | None, about("names of keys that differ; null: the files of a version are not at hand")
     ]
     loosenings: list[ReportLoosening]
+    unapproved_s: Annotated[
+        float | None,
+        about("for how many seconds of the period it was in force unapproved; null: nobody is to approve it"),
+    ]
 
 
 class ReportGap(Doc, rename={"from_": "from"}):

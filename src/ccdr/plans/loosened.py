@@ -6,11 +6,10 @@ two is less (another query, another source), the change itself is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import pairwise
 
 from ccdr.plans.deviation_rules import SEVERITIES, due_within, severity_of
 from ccdr.plans.due_times import how_often, same_times
@@ -98,22 +97,33 @@ class Loosening:
 
 @dataclass(frozen=True)
 class PlanChange:
-    """One version that took another's place, and what it does not promise any more. `keys` names what differs; None
-    where a version's files are not at hand."""
+    """One version, which one it took the place of, and what it does not promise any more. `keys` names what differs;
+    None where a version's files are not at hand. `unapproved_s`: for how long it was in force within the period
+    and nobody had approved it; None where nobody is to."""
 
-    before: PlanRevision
+    before: PlanRevision | None
     after: PlanRevision
     loosenings: tuple[Loosening, ...]
     keys: tuple[str, ...] | None = None
+    unapproved_s: float | None = None
 
 
-def changes(versions: Sequence[PlanRevision], start: datetime, end: datetime) -> list[PlanChange]:
-    """Those of one plan within a period, in order; what loosened nothing is among them."""
-    return [
-        PlanChange(before, after, tuple(loosened(before.facts, after.facts)))
-        for before, after in pairwise(versions)
-        if start <= after.at < end
-    ]
+def changes(
+    versions: Sequence[PlanRevision],
+    start: datetime,
+    end: datetime,
+    unapproved: Callable[[PlanRevision, datetime, datetime], float | None],
+) -> list[PlanChange]:
+    """Of one plan's versions those that took another's place within a period, in order, what loosened nothing among
+    them; and whichever was in force unapproved within it: for how long, from when to when, says `unapproved`."""
+    found = []
+    for before, after, then in zip((None, *versions), versions, (*versions[1:], None), strict=False):
+        since, until = max(start, after.at), end if then is None else min(end, then.at)
+        seconds = unapproved(after, since, until) if since < until else None
+        if seconds or (before is not None and start <= after.at < end):
+            less = () if before is None else tuple(loosened(before.facts, after.facts))
+            found.append(PlanChange(before, after, less, unapproved_s=seconds))
+    return found
 
 
 def loosened(before: PlanFacts, after: PlanFacts) -> list[Loosening]:

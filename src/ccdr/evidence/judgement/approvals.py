@@ -4,8 +4,10 @@ signature holds is asked when it is recorded, again each day (`plan.examined`), 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate, pairwise
 
 from ccdr.evidence.approvals import AHEAD, PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
@@ -14,7 +16,7 @@ from ccdr.evidence.verdicts import Record
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import rfc3339, to_the_second, utc
 from ccdr.plans import LoadedPlan
-from ccdr.plans.versions import PLAN_VERSION, digest_of, files_of
+from ccdr.plans.versions import PLAN_VERSION, PlanRevision, digest_of, files_of
 
 
 def approval_of(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> Iterator[Problem]:
@@ -73,6 +75,40 @@ def unapproved(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> str 
     if looked is not None and looked["seq"] > approved["seq"]:
         return _by_whom(str(looked.get("approval")), f"{which}, by {approved['by']['name']},", str(looked["time"]))
     return None
+
+
+@dataclass(frozen=True)
+class ApprovalGiven:
+    """What counts of a plan's approval for how long its versions were in force without one."""
+
+    at: datetime
+    digest: str
+    asks: bool  # the version that it was given to has an `approval:` block
+    second_factor: bool
+
+    @classmethod
+    def of(cls, record: Record, at: datetime) -> ApprovalGiven:
+        second_factor = record["by"].get("user_verified") is True
+        return cls(at, str(record["digest"]), record["asks"] is True, second_factor)
+
+    def approves(self, version: PlanRevision) -> bool:
+        block = version.facts.approval
+        return self.digest == version.digest and (self.second_factor or block is None or not block.second_factor)
+
+
+def seconds_unapproved(
+    given: Sequence[ApprovalGiven], version: PlanRevision, since: datetime, until: datetime
+) -> float | None:
+    """Of the time from `since` to `until`, in which it was in force: for how long the newest approval was of another
+    one, or there was none. None: nobody was to approve it. By records alone, as above: whether a signature held is not
+    asked."""
+    block, asked, seconds = version.facts.approval, False, 0.0
+    starts = accumulate((min(max(one.at, since), until) for one in given), max, initial=since)
+    for newest, (at, then) in zip((None, *given), pairwise((*starts, until)), strict=True):
+        if then > at and (block is not None or (newest is not None and newest.asks)):
+            asked = True
+            seconds += 0.0 if newest is not None and newest.approves(version) else (then - at).total_seconds()
+    return seconds if asked and not version.gone else None
 
 
 def _by_whom(found: str, which: str, at: str) -> str | None:

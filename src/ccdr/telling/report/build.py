@@ -272,6 +272,8 @@ def _with_keys(promised: PlanPromises, services: Services) -> PlanPromises:
     """Which keys each change is of, where the files of both versions are kept here."""
 
     def of(change: PlanChange) -> PlanChange:
+        if change.before is None:
+            return change
         plan, digests = change.after.plan, (change.before.digest, change.after.digest)
         before, after = (kept_texts(services, plan, digest) for digest in digests)
         return change if before is None or after is None else replace(change, keys=changed_keys(before, after))

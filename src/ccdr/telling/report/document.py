@@ -229,10 +229,11 @@ def _change(change: PlanChange) -> dict[str, object]:
         "at": rfc3339(after.at),
         "seq": after.number,
         "by": after.actor,
-        "before": {"digest": before.digest, "seq": before.number},
+        "before": before and {"digest": before.digest, "seq": before.number},
         "after": {"digest": after.digest},
         "changed_keys": None if change.keys is None else list(change.keys),
         "loosenings": [{**loosening.as_json(), "text": sentence(loosening)} for loosening in change.loosenings],
+        "unapproved_s": change.unapproved_s,
     }
 
 

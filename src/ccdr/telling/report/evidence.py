@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from ccdr.evidence.approvals import PLAN_APPROVED
 from ccdr.evidence.deviations.spans import forget_ended
 from ccdr.evidence.due_gaps import asked_for
 from ccdr.evidence.history import kinds
@@ -15,6 +16,7 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import follow, may_have_ended
 from ccdr.evidence.history.kinds import DUTIES, LOGS, STOPPED
 from ccdr.evidence.history.places import Histories
+from ccdr.evidence.judgement.approvals import ApprovalGiven
 from ccdr.evidence.ledger.lines import PASSED_OVER, UNKNOWN
 from ccdr.evidence.mappings import listing, mapping, moment_of, plan_and_asset, text, whole
 from ccdr.evidence.pauses import ALL, PAUSE_BEGIN, PAUSE_END, PAUSED, Entry, take_pause
@@ -61,6 +63,7 @@ class OtherHost:
     until: datetime
     asked: list[RequestedRuns] = field(default_factory=list)
     versions: list[PlanRevision] = field(default_factory=list)
+    approvals: list[ApprovalGiven] = field(default_factory=list)
     pauses: list[Entry] = field(default_factory=list)
 
 
@@ -78,6 +81,7 @@ class PlanEvidence:
     asked: list[RequestedRuns] = field(default_factory=list)  # what runs here were asked for, change by change
     lost: dict[str, datetime] = field(default_factory=dict)  # when ledgers of this host's end that were lost, by id
     versions: list[PlanRevision] = field(default_factory=list)  # of the plan, as they were recorded
+    approvals: list[ApprovalGiven] = field(default_factory=list)
     others: dict[str, OtherHost] = field(default_factory=dict)  # by the ledgers that lie beside ours
     pauses: list[Entry] = field(default_factory=list)  # of the plan, on this host
 
@@ -288,6 +292,9 @@ class Evidence:
             self._pause(self.plans[run.plan], record)
         elif kind == PLAN_VERSION and run.plan is not None and (version := version_of(record)):
             self._version(self.plans[run.plan], replace(version, at=time), record)
+        elif kind == PLAN_APPROVED and run.plan is not None:
+            plan = self.plans[run.plan]
+            (self._other(plan, record) or plan).approvals.append(ApprovalGiven.of(record, time))
         self._conclude(run, record)
 
     def _duties(self, plan: PlanEvidence, record: Record, time: datetime) -> None:

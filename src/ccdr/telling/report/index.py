@@ -37,7 +37,7 @@ from ccdr.telling.report.evidence import Evidence, PlanEvidence
 from ccdr.telling.report.period import LONG_AGO, NEVER, Period, month_of
 from ccdr.telling.report.runs import RunKey
 
-FORMAT = 11  # of the files; raised when the fold (evidence.py) comes to something else, or keeps it otherwise
+FORMAT = 12  # of the files; raised when the fold (evidence.py) comes to something else, or keeps it otherwise
 MONTHS = timedelta(days=100)  # so far back: a report on the last 90 days begins behind the oldest
 SUFFIX = ".state"
 

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
+from ccdr.evidence.judgement.approvals import seconds_unapproved
 from ccdr.evidence.mappings import listing, mapping
 from ccdr.evidence.pauses import PAUSED, windows
 from ccdr.model.values import Verb, utc
@@ -46,8 +48,8 @@ def promises(evidence: Evidence) -> list[PlanPromises]:
     begun = _begun([*evidence.before, *evidence.runs])
     promised = []
     for name, plan in sorted(evidence.plans.items()):
-        versions = plan.versions or next((o.versions for o in plan.others.values() if o.versions), [])
-        if not versions:
+        tells = plan if plan.versions else next((one for one in plan.others.values() if one.versions), plan)
+        if not (versions := tells.versions):
             continue
         others = [
             Other(other.versions, other.asked, begun.get((ledger, name), {}), other.until, windows(other.pauses))
@@ -56,7 +58,8 @@ def promises(evidence: Evidence) -> list[PlanPromises]:
         starts, paused = begun.get((None, name), {}), windows(plan.pauses)
         due = tallies(plan.versions, _asked(plan), starts, period.start, period.end, others, paused)
         since = versions[0].at if versions[0].at > period.start else None
-        in_period = tuple(changes(versions, period.start, period.end))
+        unapproved = partial(seconds_unapproved, tells.approvals)
+        in_period = tuple(changes(versions, period.start, period.end, unapproved))
         promised.append(PlanPromises(name, since, tuple(due), in_period))
     return promised
 
