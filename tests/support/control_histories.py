@@ -149,11 +149,11 @@ def tended(past: Chronicle) -> None:
     copied(past, -2)
 
 
-def version(past: Chronicle, hours: float) -> None:
+def version(past: Chronicle, hours: float, **more: Any) -> None:
     facts = {
         "format": 1, "timezone": "UTC", "mtd": None, "retention": None, "prune": "0 5 * * *", "check": "0 6 * * *",
         "parts": 2, "assets": {},
-    }  # fmt: skip
+    } | more  # fmt: skip
     files = {"plans/p.yaml": NOUGHT}
     past.wrote(hours, "plan.version", asset=None, digest=NOUGHT, predecessor=None, files=files, facts=facts)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support.chronicle import Chronicle
+from tests.support.control_histories import version
 from tests.support.harness import Site
 from tests.support.schema import document_misfits
 from tests.support.signed import key, signed, signers
@@ -37,6 +38,7 @@ def began(site: Site, *, failed: float = -3 * DAY, mended: bool = False) -> Chro
     """A ledger whose test failed so many hours ago, and passed since, or did not."""
     now = datetime.now(UTC).replace(microsecond=0)
     past = Chronicle(now, "/spool")
+    version(past, failed - 2, owner="ana@x")
     past.stored(failed - 1, "old")
     past.tested(failed, "old", "FAIL")
     if mended:
@@ -70,8 +72,8 @@ def test_where_nothing_went_wrong_there_is_none(site: Site) -> None:
 def test_an_open_one_is_listed_and_a_closed_one_with_all(site: Site) -> None:
     began(site)
     one = only(site)
-    assert (one["state"], one["severity"], one["owner"]) == ("open", "critical", "ops@example.test")
-    assert (one["opened_by_record"], one["asset"], one["overdue"], one["retest"]) == (2, "crm", False, None)
+    assert (one["state"], one["severity"], one["owner"]) == ("open", "critical", "ana@x")
+    assert (one["opened_by_record"], one["asset"], one["overdue"], one["retest"]) == (3, "crm", False, None)
     assert site.run("deviation", "list").code == 0
     shown = site.run("deviation", "show", one["deviation"])
     assert (shown.code, shown.json) == (0, one)
@@ -81,7 +83,7 @@ def test_one_that_a_retest_ended_says_by_which_record(site: Site) -> None:
     began(site, mended=True)
     assert not [one for one in site.run("deviation", "list").json["deviations"] if one["code"] == "TEST_FAILED"]
     one = only(site, "--all")
-    assert (one["state"], one["retest"]["record"]) == ("closed", 4)
+    assert (one["state"], one["retest"]["record"]) == ("closed", 5)
     assert site.run("deviation", "close", one["deviation"]).code == 0
     assert only(site, "--all", "--from", "30d") == one
 
@@ -172,7 +174,7 @@ def test_a_risk_that_was_accepted_is_not_overdue_until_its_day(site: Site, keys:
     later = datetime.now(UTC) + timedelta(days=31)
     from ccdr.evidence.deviations.standing import deviations_of
 
-    (one,) = [d for d in deviations_of(site.services().histories(), {}) if d.code == "TEST_FAILED"]
+    (one,) = [d for d in deviations_of(site.services().histories()) if d.code == "TEST_FAILED"]
     assert one.acceptance(later) is None and one.overdue(later)
 
 
@@ -203,7 +205,7 @@ def test_a_key_of_the_hosts_own_accepts_nothing(
 
     began(site)
     services = site.services()
-    (one,) = [d for d in deviations_of(services.histories(), {}) if d.code == "TEST_FAILED"]
+    (one,) = [d for d in deviations_of(services.histories()) if d.code == "TEST_FAILED"]
     text = to_accept(one, services, services.clock.now() + timedelta(days=3), "x").text()
     signature = signed(text, keys["ana"], NAMESPACE)
     (tmp_path / "ssh").mkdir()

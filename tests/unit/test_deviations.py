@@ -37,17 +37,17 @@ def version(past: Chronicle, hours: float, *, checks: Sequence[dict[str, Any]] =
         "settings": "throwaway", "backup": "0 * * * *", "test": {"schedule": "0 3 * * *", "rules": ["latest"]},
         "checks": list(checks), "settle": 0.0, "image": "",
     }  # fmt: skip
-    of_plan = {key: more.pop(key) for key in ("assets", "deviations", "retention", "mtd") if key in more}
+    of_plan = {key: more.pop(key) for key in ("assets", "deviations", "retention", "mtd", "owner") if key in more}
     facts = {
         "format": 2, "timezone": "UTC", "mtd": None, "retention": None, "prune": "0 5 * * 0", "check": "0 6 * * *",
-        "parts": 1, "assets": {past.asset: asset | more},
+        "parts": 1, "assets": {past.asset: asset | more}, "owner": "ops@callcentre.example",
     }  # fmt: skip
     body = {"digest": NOUGHT, "predecessor": None, "files": {}, "facts": facts | of_plan}
     return past.wrote(hours, "plan.version", asset=None, **body)
 
 
 def found(past: Chronicle) -> list[Deviation]:
-    return deviations_of(past.histories, {past.plan: "ops@callcentre.example"})
+    return deviations_of(past.histories)
 
 
 def told(past: Chronicle) -> list[tuple[str, int | None, int | None]]:
@@ -80,6 +80,39 @@ def test_a_failed_test_opens_one_and_a_good_one_ends_it(past: Chronicle) -> None
     past.stored(2, "newer")
     good = past.tested(3, "newer")
     assert told(past) == [("TEST_FAILED", bad, good)]
+
+
+def test_its_owner_is_the_one_of_the_version_in_force_when_it_began(past: Chronicle) -> None:
+    """Whoever is named since answers for what begins since; a hand-over is a statement."""
+    well(past)
+    version(past, 0.5, owner="ana@x")
+    past.tested(1, "new", "FAIL")
+    version(past, 2, owner="ion@x")
+    past.failed(3)
+    owners = {one.code: one.owner for one in found(past)}
+    assert owners == {"TEST_FAILED": "ana@x", "BACKUP_FAILED": "ion@x"}
+    past.wrote(
+        3.5, "missed", verb="check", asset=None, due=rfc3339(past.at(1.5)), first_due=rfc3339(past.at(1.5)), count=1
+    )
+    assert {one.owner for one in found(past) if one.code == "MISSED"} == {"ana@x"}, "told of later than it began"
+    version(past, 4, owner="dan@x", mtd=5.0)
+    version(past, 5, owner="eve@x", mtd=9.0)
+    assert {one.owner for one in found(past) if one.code == "MTD_LONGER"} == {"dan@x"}, "not who made it easier"
+    failed = next(one for one in found(past) if one.code == "TEST_FAILED")
+    past.wrote(6, "deviation.assigned", asset=None, deviation=failed.id, code="TEST_FAILED", owner="mia@x", due=None)
+    version(past, 7, owner=None)
+    assert {one.code: one.owner for one in found(past)} == owners | {
+        "TEST_FAILED": "mia@x", "MISSED": "ana@x", "MTD_LONGER": "dan@x",
+    }  # fmt: skip
+    past.wrote(8, "not_begun", asset=None, verb="prune", due=rfc3339(past.at(8)), reason="x")
+    assert {one.owner for one in found(past) if one.code == "PRUNE_FAILED"} == {None}, "that version names nobody"
+
+
+def test_what_began_before_any_version_is_nobodys(past: Chronicle) -> None:
+    past.stored(-0.5, "new")
+    past.tested(1, "new", "FAIL")
+    version(past, 2)
+    assert [one.owner for one in found(past)] == [None]
 
 
 def test_twenty_bad_nights_are_one(past: Chronicle) -> None:
@@ -524,4 +557,4 @@ def test_the_fold_kept_and_gone_on_with_is_the_fold_of_all(past: Chronicle) -> N
     past.stored(5, "x")
     for n in range(len(past.records)):
         known = read_history(past.records[:n])
-        assert deviations_of(read_history(past.records[n:], known), {}) == deviations_of(past.histories, {})
+        assert deviations_of(read_history(past.records[n:], known)) == deviations_of(past.histories)

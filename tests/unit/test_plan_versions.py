@@ -27,6 +27,7 @@ from ccdr.plans.facts import (
     RestoreTestFacts,
     check_facts,
     facts_from,
+    facts_of,
     mended,
 )
 from ccdr.plans.loosened import Code, Loosening, loosened
@@ -127,6 +128,8 @@ def test_a_record_of_a_version_holds_nothing_that_a_person_wrote_freely(loaded):
         "secrets",
     ):
         assert secret not in text, secret
+    assert loaded.facts.owner is None, "a record holds one word"
+    assert facts_of(loaded.plan.model_copy(update={"owner": "ops@x"}), loaded.checks).owner == "ops@x"
 
 
 def test_facts_of_a_newer_format_are_not_guessed_at(loaded):

@@ -227,6 +227,12 @@ def test_durations_come_back_as_the_same_number_of_seconds(count: int, unit: str
     ("right", "wrong", "said"),
     [
         (
+            "owner: ops@callcentre.example",
+            "owner: Ana Pop, IT",
+            "outbound.yaml:3: owner: is more than one word, which no record holds, so what goes wrong has no owner: write"
+            " a login, or an address like dba@example.com",
+        ),
+        (
             "*/30 * * * *",
             "0 */2 * * *",
             "outbound.yaml:16: assets.crm.backup.schedule: leaves up to 2h 00m between backups, so the RPO of"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -11,6 +12,7 @@ from ccdr.model.schema import Duration, Strict
 from ccdr.model.trouble import Severity, Trouble
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # the worst first
+OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{0,127}")  # one word, so that a record may hold it
 LOOSENED = "LOOSENED"  # in a plan's rules: whatever a new version of a plan promises no more
 ERASURE_FAILED = "ERASURE_FAILED"  # a replay of the register of erasures did not end well
 

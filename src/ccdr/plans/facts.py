@@ -15,7 +15,8 @@ from typing import Any
 
 from ccdr.checks import AnyCheck
 from ccdr.model.values import Objectives, source_digest
-from ccdr.plans.model import Approval, Copy, Plan, Repository, Retention
+from ccdr.plans.deviation_rules import OWNER
+from ccdr.plans.model import NOBODY, Approval, Copy, Plan, Repository, Retention
 
 FORMAT = 2  # of the facts; raised when a key changes its meaning
 
@@ -130,8 +131,9 @@ class PlanFacts:
     `check` are schedules, `parts` how many checks it takes to read all of the repository. `told` has, by each way in
     which people or programs are told, a digest of the file's name that holds the addresses. These two are None where an
     older record does not say; `copies`, by name, are none then. `clocks` are what an incident has to be notified by,
-    each with its seconds; None where an older record does not say. `deviations` is what the plan states of how bad they
-    are and by when they are to be over; None where an older record does not say."""
+    each with its seconds; None where an older record does not say. `owner` answers for it, None where that is more than
+    one word: a record holds no free text. `deviations` is what the plan states of how bad they are and by when they are
+    to be over; None where an older record does not say."""
 
     timezone: str
     mtd: float | None
@@ -146,6 +148,7 @@ class PlanFacts:
     approval: ApprovalFacts | None = None
     clocks: Bounds | None = None
     deviations: DeviationFacts | None = None
+    owner: str | None = None
 
     def objectives(self, asset: str) -> Objectives:
         """KeyError where it has no such asset."""
@@ -179,6 +182,7 @@ def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]], clocks: Bound
             for way in ("urls_file", "ping_file")
             if (path := getattr(plan.notify, way)) is not None
         },
+        owner=plan.owner if plan.owner != NOBODY and OWNER.fullmatch(plan.owner) else None,
     )
 
 
@@ -201,6 +205,7 @@ def facts_from(body: Mapping[str, Any]) -> PlanFacts:
             approval=_approval_from(body.get("approval")),
             clocks=None if (clocks := body.get("clocks")) is None else _bounds(clocks),
             deviations=_deviations_from(body.get("deviations")),
+            owner=None if (owner := body.get("owner")) is None else _text(owner),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"these are no facts of a plan: {type(error).__name__}") from None

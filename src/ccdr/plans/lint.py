@@ -17,6 +17,7 @@ from ccdr.host.nearby import DISK, near
 from ccdr.model.schema import Strict, zone_of
 from ccdr.model.values import human_seconds
 from ccdr.plans.access import RoleCredential
+from ccdr.plans.deviation_rules import OWNER
 from ccdr.plans.model import NOBODY, Plan, Repository
 from ccdr.plans.repository_url import bucket_of
 from ccdr.plans.yamlfile import Where, YamlProblem
@@ -53,6 +54,12 @@ def _plan(plan: Plan) -> Iterator[tuple[Where, str]]:
         return  # that its repository grows, or lies near, is of plans that take backups
     if plan.owner == NOBODY:
         yield ("owner",), "names nobody: write who answers for the service, a name or an address of work"
+    elif not OWNER.fullmatch(plan.owner):
+        yield (
+            ("owner",),
+            "is more than one word, which no record holds, so what goes wrong has no owner: write a login, or an "
+            "address like dba@example.com",
+        )
     if plan.retention is None:
         yield (
             ("repository",),

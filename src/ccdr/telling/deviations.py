@@ -121,7 +121,5 @@ def every(
     names: Collection[str | None] | None = None,
 ) -> list[Deviation]:
     """At that time. `names`: of these plans only, None is the ledger's own."""
-    owners = {p.plan.plan: p.plan.owner for p in plans}
-    recorded = deviations_of(histories, owners, names)
-    found = [*recorded, *unrecorded(judged, histories, owners, now)]
+    found = [*deviations_of(histories, names), *unrecorded(judged, histories, now)]
     return checked(sorted(found, key=lambda one: one.opened_at), services, signers_of(plans), now)

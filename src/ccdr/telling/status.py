@@ -166,7 +166,7 @@ def overdue_deviations(
 ) -> Iterator[Problem]:
     """Of one plan, at that time. Only where one would count does anybody ask whether an acceptance is signed."""
     plan = loaded.plan.plan
-    due = [d for d in deviations_of(histories, {plan: loaded.plan.owner}, [plan], ended=False) if now > d.due]
+    due = [d for d in deviations_of(histories, [plan], ended=False) if now > d.due]
     yield from judge_deviations(checked(due, services, signers_of([loaded]), now), now)
 
 
@@ -175,7 +175,7 @@ def left_overdue(
 ) -> Iterator[tuple[str, Problem]]:
     """The same of plans that have no file, with their names: that one was removed, or renamed, ends no deviation of
     what this host recorded."""
-    there = deviations_of(histories, {}, plans, ended=False) if plans else []
+    there = deviations_of(histories, plans, ended=False) if plans else []
     due = checked((d for d in there if now > d.due and d.ledger is None), services, {}, now)
     for one in due:
         yield from ((str(one.plan), problem) for problem in judge_deviations([one], now))

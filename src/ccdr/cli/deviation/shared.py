@@ -31,7 +31,7 @@ def deviation_argument(function: F) -> F:
 def _open(histories: Histories) -> Iterable[str]:
     from ccdr.evidence.deviations.standing import deviations_of
 
-    return (one.id for one in deviations_of(histories, {}, ended=False))
+    return (one.id for one in deviations_of(histories, ended=False))
 
 
 def plans_there() -> list[LoadedPlan]:

@@ -109,6 +109,7 @@ def _rules(version: Record | None) -> Mapping[str, Any]:
 def _version(histories: Histories, record: Record, was: Before) -> None:
     plan = record["plan"]
     of_plan = history_at(histories, (plan, None))
+    of_plan.deviations.owners.append([str(record["time"]), record["facts"].get("owner")])
     if was.version is None:
         return
     rules = _rules(was.version)  # who makes them easier is held to those before

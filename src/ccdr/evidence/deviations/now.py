@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.deviations.spans import Kept
-from ccdr.evidence.deviations.standing import Owners, deviation
+from ccdr.evidence.deviations.standing import deviation
 from ccdr.evidence.deviations.values import Deviation
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import BACKUP_START, CONTROL_START, TEST_START
@@ -25,9 +25,7 @@ _LATE = {
 }  # in the order in which `ccdr run` will tell of them
 
 
-def unrecorded(
-    assets: Iterable[AssetStatus], histories: Histories, owners: Owners, now: datetime
-) -> Iterator[Deviation]:
+def unrecorded(assets: Iterable[AssetStatus], histories: Histories, now: datetime) -> Iterator[Deviation]:
     """Of these assets, as they were judged. Each is known by what its record will know it by, once there is one."""
     for one in assets:
         own = histories.get((one.plan, one.asset), AssetHistory()).deviations
@@ -41,7 +39,7 @@ def unrecorded(
                 "opened": since, "last": rfc3339(now), "times": 1, "severity": severity,
                 "within": due_within(severity, rules.get("due") or {}), "retest": None, "unchecked": None,
             }  # fmt: skip
-            yield deviation(span, one.plan, one.asset, None, of_plan.deviations.said, owners.get(one.plan))
+            yield deviation(span, one.plan, one.asset, None, of_plan.deviations)
 
 
 def _standing(one: AssetStatus, own: Kept) -> Iterator[tuple[str, list[Any], datetime | None]]:

@@ -34,6 +34,11 @@ class Kept:
     point: list[Any] = field(default_factory=list)
     promised: dict[str, Any] = field(default_factory=dict)  # of a plan: facts of versions that spans are measured by
     said: dict[str, Entry] = field(default_factory=dict)  # of a plan: what people have said, by the deviation's id
+    owners: list[list[Any]] = field(default_factory=list)  # of a plan: since when its versions name which owner
+
+    def owner_at(self, began: datetime) -> str | None:
+        """Of what began then: whom the plan's version in force before it names; None where none does, or did then."""
+        return next((owner for since, owner in reversed(self.owners) if utc(since) < began), None)
 
 
 def base_of(record: Record) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,18 +13,17 @@ from ccdr.evidence.history.places import Histories
 from ccdr.model.values import utc
 
 _NOTHING = AssetHistory()
-Owners = Mapping[str, str]  # by plan, as it is now
 
 
 def deviations_of(
-    histories: Histories, owners: Owners, plans: Collection[str | None] | None = None, *, ended: bool = True
+    histories: Histories, plans: Collection[str | None] | None = None, *, ended: bool = True
 ) -> list[Deviation]:
     """In the order in which they were opened. `plans`: of these only, None is the ledger's own; `ended`: those that
     ended, too, as far as history has kept them."""
     found = (
         one
         for (place, asset), history in histories.items()
-        for one in _of_place(place, asset, history.deviations, histories, owners, ended=ended)
+        for one in _of_place(place, asset, history.deviations, histories, ended=ended)
         if plans is None or one.plan in plans
     )
     return sorted(found, key=lambda one: (one.opened_at, one.number or 0, one.id))
@@ -36,24 +35,22 @@ def within(deviations: list[Deviation], start: datetime, end: datetime) -> list[
 
 
 def _of_place(
-    place: str | None, asset: str | None, kept: Kept, histories: Histories, owners: Owners, *, ended: bool
+    place: str | None, asset: str | None, kept: Kept, histories: Histories, *, ended: bool
 ) -> Iterator[Deviation]:
     plan, _, copy = (place or "").partition("@")
     of_plan = histories.get((plan or None, None), _NOTHING).deviations
-    owner = owners.get(plan)
     for span in (*kept.spans, *(kept.ended if ended else ())):
-        yield deviation(span, plan or None, asset or span["asset"], copy or None, of_plan.said, owner)
+        yield deviation(span, plan or None, asset or span["asset"], copy or None, of_plan)
 
 
-def deviation(
-    span: Span, plan: str | None, asset: str | None, copy: str | None, said: Mapping[str, Entry], owner: str | None
-) -> Deviation:
+def deviation(span: Span, plan: str | None, asset: str | None, copy: str | None, of_plan: Kept) -> Deviation:
+    """Its owner is whom somebody assigned last; else whom the plan's version in force when it began names."""
     place = f"{plan}@{copy}" if copy else plan
     name = identity(place, asset, span["code"], span["base"])
-    entry = said.get(name) or {}
+    entry = of_plan.said.get(name) or {}
     assigned = entry.get("assigned") or []
     dues = [min(utc(due), utc(at) + LONGEST) for _, at, _, _, due in assigned if due is not None]
-    opened = utc(span["opened"])
+    opened, since = utc(span["opened"]), utc(span["since"])
     return Deviation(
         id=name,
         plan=plan,
@@ -62,13 +59,13 @@ def deviation(
         code=span["code"],
         number=span["seq"],
         ledger=span["ledger"],
-        since=utc(span["since"]),
+        since=since,
         opened_at=opened,
         last=utc(span["last"]),
         times=span["times"],
         severity=span["severity"],
         due_by_rule=opened + timedelta(seconds=span["within"]),
-        owner=assigned[-1][3] if assigned else owner,
+        owner=assigned[-1][3] if assigned else of_plan.owner_at(since),
         retest=_record(span["retest"]),
         unchecked=_record(span["unchecked"]),
         due_assigned=dues[-1] if dues else None,

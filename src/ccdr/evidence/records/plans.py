@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from ccdr.evidence.records.deviations import Owner
 from ccdr.evidence.records.values import Count, Digest, Record, Seconds, Value, Word, about
 
 Schedule = Annotated[str, about("five cron fields, in the plan's zone")]
@@ -115,6 +116,7 @@ class RecordedPlanFacts(Value, frozen=True, kw_only=True, gc=False):
         about("what an incident has to be notified by: seconds, by the clock's name; null: not known"),
     ] = None
     deviations: Annotated[RecordedDeviationFacts | None, about("null: not known")] = None
+    owner: Annotated[Owner | None, about("who answers for it; null: nobody, or more than one word")] = None
 
 
 class Predecessor(Value, frozen=True, kw_only=True, gc=False):

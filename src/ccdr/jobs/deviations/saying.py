@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -13,8 +12,8 @@ from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339
+from ccdr.plans.deviation_rules import OWNER
 
-OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{0,127}")
 CAUSE, ACTION, NOTE = "cause", "action", "note"
 
 
