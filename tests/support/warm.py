@@ -86,7 +86,7 @@ class Started(subprocess.Popen[str]):
         if self.returncode is None:
             if not select.select([self._told], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
-            self.returncode = int(self._words.readline())
+            self.returncode = int(self._words.readline() or -signal.SIGKILL)  # nothing: who has begun it is gone, too
             self._words.close()
             self._told.close()
         return self.returncode
