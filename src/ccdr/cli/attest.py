@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ccdr.evidence.records.statements import MeasurePart, Statement
     from ccdr.jobs.attesting import Attested
     from ccdr.jobs.services import Services
+    from ccdr.plans import LoadedPlan
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,19 @@ def attest(stated: _Stated, signing: _Signing, listing: bool, ending: bool) -> E
     if signing.into is not None:
         return write_to_sign(signing.into, given, f"ccdr attest --signed {signing.into}")
     signature = sign(given, signing.key, services) if signing.key is not None else None
-    return _tell(record(given, services, signature, signers), "attested")
+    return _tell(record(given, services, signature, signers, _plans(signing)), "attested")
+
+
+def _plans(signing: _Signing) -> list[LoadedPlan]:
+    """All of this host's: whom they name is known only where each can be read."""
+    plans, wrong = settings().load_all(())
+    if wrong:
+        raise wrong[0]
+    asked = {plan.plan.approval.signers for plan in plans if plan.plan.approval is not None}
+    if asked and signing.signers not in (None, *asked):
+        told = ", ".join(map(str, sorted(asked)))
+        raise UsageProblem(f"who may sign stands in {told}, as the plans say", hint="leave --signers out")
+    return plans
 
 
 def _given(item: str, scope: str | None, stated: _Stated, services: Services) -> Statement[MeasurePart]:
@@ -121,7 +134,7 @@ def _signed_elsewhere(stated: _Stated, signing: _Signing, services: Services, si
     if stated.item is not None or not stated.empty or signing.key is not None or signing.into is not None:
         raise UsageProblem("--signed takes nothing else: all of it stands in FILE", hint="ccdr attest --signed FILE")
     text, signature = signed_text(signing.signed)
-    return _tell(record(DECLARE_PART.read(text), services, signature, signers), "attested")
+    return _tell(record(DECLARE_PART.read(text), services, signature, signers, _plans(signing)), "attested")
 
 
 def _end(item: str, scope: str | None, stated: _Stated, services: Services) -> Exit:

@@ -80,7 +80,7 @@ def approved(loaded: LoadedPlan, own: Services, by: Approver | None) -> None:
         text = to_approve(loaded, own).text()
         approve(loaded, own, text, sign(text, by.key, APPROVE_PLAN.namespace, own.host))
         signature = sign(given.text(), by.key, given.row.namespace, own.host)
-    attest(given, own, signature, by.signers if by is not None else Path("/nonexistent"))
+    attest(given, own, signature, by.signers if by is not None else Path("/nonexistent"), [loaded])
 
 
 def erased(loaded: LoadedPlan, own: Services, planted: datetime, by: Approver | None) -> None:

@@ -7,10 +7,10 @@ attestation is stale, which is never read as if it still held.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ccdr.evidence.approvals import AHEAD
 from ccdr.evidence.records.statements import DECLARE_PART, END_PART, kind_of
@@ -19,6 +19,9 @@ from ccdr.evidence.until import until_of as moment_of
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import number_of, rfc3339, to_the_second, utc
+
+if TYPE_CHECKING:
+    from ccdr.plans import LoadedPlan
 
 ATTESTATION, ENDED = DECLARE_PART.kind, END_PART.kind
 TOLD_BEFORE = timedelta(days=30)
@@ -145,6 +148,12 @@ def _again(one: Attestation) -> str:
     until = ATTESTABLE[one.item].until if one.item in ATTESTABLE else "D"
     command = f'ccdr attest {one.item}{of} --statement "…" --evidence FILE --until {until}'
     return f"{command}   attests it anew; docs/how-to/attest.md"
+
+
+def named_for(item: str, plans: Iterable[LoadedPlan]) -> list[str]:
+    """Whom these plans name for it, in order; none: nobody in particular."""
+    said = ((what, name) for one in plans for what, names in one.plan.declarations.items() for name in names)
+    return sorted({name for what, name in said if what == item})
 
 
 def item_of(text: str) -> str:

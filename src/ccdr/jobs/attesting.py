@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import file_digest
@@ -16,6 +17,7 @@ from ccdr.evidence.attested import (
     ATTESTATION,
     Attestation,
     key_of,
+    named_for,
     refuse_until,
     standing,
 )
@@ -23,11 +25,12 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.payloads import keep_payload, payload
 from ccdr.evidence.records.statements import DECLARE_PART, MeasurePart, Says, Statement, kind_of
 from ccdr.host.signatures import trusted_signers, verify
-from ccdr.jobs.approvals.plans import signed_by
+from ccdr.jobs.approvals.plans import block_of, signed_by
 from ccdr.jobs.services import Services
 from ccdr.jobs.statement_records import record_statement, refuse_ahead
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339, utc
+from ccdr.plans import LoadedPlan
 
 
 @dataclass(frozen=True)
@@ -79,23 +82,55 @@ def _stated(
 
 
 def attest(
-    given: Statement[MeasurePart], services: Services, signature: str | None, signers: Path, signed: str | None = None
+    given: Statement[MeasurePart],
+    services: Services,
+    signature: str | None,
+    signers: Path,
+    plans: Sequence[LoadedPlan] = (),
 ) -> Attested:
-    """Record it; `signed` is the text of the signature where that was made elsewhere. UsageProblem where it was not
-    signed by who may, or holds for too long: then nothing is recorded."""
+    """Record it. `plans` are all of this host's, `signers` who may sign where none of these has `approval:`.
+    UsageProblem where it is not of whom they name, or holds for too long: then nothing is recorded."""
     now = services.clock.now()
     refuse_ahead(given, now)
     for when in (min(given.made, now), now):
         refuse_until(given.expiry, given.about.item, when)
     _refuse_replayed(given, services)
-    by = None
-    if signature is not None:
-        text = signed if signed is not None else given.text()
-        by = signed_by(
-            verify(text, signature, trusted_signers(signers), DECLARE_PART.namespace, services.host), signature
+    by, item = _signed(given, signature, signers, plans, services), given.about.item
+    name = str(by["name"]) if by else services.ledger.actor
+    if (named := named_for(item, plans)) and name not in named:
+        raise UsageProblem(
+            f"{name} may not state {item}: for that the plans name {', '.join(named)}",
+            hint="have one of these sign it; or name them in the plan: `declarations:`, docs/how-to/attest.md",
         )
     seq = record_statement(given, services, by)
     return next(one for one in attested(services) if one.attestation.seq == seq)
+
+
+def _signed(
+    given: Statement[MeasurePart],
+    signature: str | None,
+    signers: Path,
+    plans: Sequence[LoadedPlan],
+    services: Services,
+) -> dict[str, object] | None:
+    """Who has signed it: by the plans' own files of signers, where any has `approval:`; then it is to be signed."""
+    places = [block.signers for plan in plans if (block := block_of(plan, services)) is not None]
+    if signature is None:
+        if places:
+            raise UsageProblem(
+                "where a plan is to be approved, whoever states something signs it",
+                hint=f"ccdr attest {given.about.item} … --key KEY; docs/how-to/attest.md",
+            )
+        return None
+    refused = list[UsageProblem]()
+    for place in dict.fromkeys(places or [signers]):
+        try:
+            signer = verify(given.text(), signature, trusted_signers(place), DECLARE_PART.namespace, services.host)
+        except UsageProblem as error:
+            refused.append(error)
+        else:
+            return signed_by(signer, signature)
+    raise refused[0]
 
 
 def _refuse_replayed(given: Statement[MeasurePart], services: Services) -> None:

@@ -19,7 +19,7 @@ from ccdr.jobs.services import Services
 from ccdr.jobs.statements import signer_of
 from ccdr.model.errors import UsageProblem
 from ccdr.plans import LoadedPlan
-from ccdr.plans.model import SIGNERS, Approval
+from ccdr.plans.model import Approval
 
 HOLDS, REFUSED, UNREADABLE = "holds", "refused", "unreadable"
 HOST_KEY = "host_key"  # it holds, and is no person's
@@ -35,13 +35,12 @@ def review_again(loaded: LoadedPlan, services: Services) -> str | None:
 
 def attestations_again(loaded: LoadedPlan, services: Services) -> dict[str, str]:
     """Of each signed attestation, by the number of its record; none where the plan names nobody who may sign. By the
-    plan's signers, or those of this host."""
+    plan's own signers."""
     if loaded.plan.approval is None:
         return {}
     newest = services.histories().get((None, None), AssetHistory()).attested
     signed = [one for one in newest.values() if kind_of(one) == attested.ATTESTATION and one.get("by")]
-    places = dict.fromkeys((loaded.plan.approval.signers, SIGNERS))
-    return {str(one["seq"]): _again(one, places, services) for one in signed}
+    return {str(one["seq"]): _again(one, [loaded.plan.approval.signers], services) for one in signed}
 
 
 def sign_off_again(record: Record, places: Collection[Path], services: Services) -> tuple[str, tuple[str, ...]]:

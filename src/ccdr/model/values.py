@@ -12,13 +12,37 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 from ccdr.model.erasure import RegisterHead
 
 LATEST = "latest"  # a rule; and the target of a recovery to the log's end
 AT = "at"  # how a base that a recovery chose was selected
 RULES = (LATEST, "random", "oldest", AT)  # how a test's snapshot is selected, unless by its id
+
+
+# What no tool can test, and a person declares.
+DeclaredItem = Literal[
+    "staff-training",
+    "instructions",
+    "emergency-mode",
+    "criticality-analysis",
+    "documents-kept",
+    "joiners-leavers",
+    "disk-encryption",
+    "siem",
+    "data-centre",
+    "restore-segregation",
+    "host-patching",
+    "firewall-ids",
+    "processing-record",
+    "processor-agreements",
+    "assistance",
+    "card-data",
+    "penetration-test",
+    "incident-filings",
+    "password-policy",
+]
 
 
 class Verb(StrEnum):

@@ -15,6 +15,7 @@ from ccdr.engines import AnyEngine
 from ccdr.engines.base import ControlSettings, PlanLimits
 from ccdr.model import values as model
 from ccdr.model.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, parse_duration, zone_of
+from ccdr.model.values import DeclaredItem
 from ccdr.plans.access import Access
 from ccdr.plans.deviation_rules import Deviations
 from ccdr.plans.incident_clocks import PlanIncidents
@@ -254,6 +255,11 @@ class Plan(Strict):
     access: Access = Field(Access(), description="the credential of each role at the store of the repository")
     incidents: PlanIncidents = Field(
         PlanIncidents(), description="what has to be notified after an incident, and as what"
+    )
+    declarations: dict[DeclaredItem, Annotated[tuple[Text, ...], Field(min_length=1)]] = Field(
+        {},
+        description="who may state what no tool can test, by item: names as the file of signers has them. Of an item "
+        "that it does not name, whoever may approve the plan, where it has `approval:`",
     )
     deviations: Deviations = Field(
         Deviations(), description="how bad what went wrong is, and by when it is to be over; reports tell of it"

@@ -259,3 +259,59 @@ def test_a_report_that_was_attested_is_no_newer_penetration_test(room: Room) -> 
     room.evidence.write_bytes(b"%PDF")
     assert room.attest("--key", str(room.ana), until="100d").code == 0
     assert room.attest("--key", str(room.ana), until="300d").code == 0, "the twin: a policy is the same as last year"
+
+
+def named(room: Room, extra: str) -> None:
+    """The plan anew, with this beside it."""
+    plan = room.site.root / "plans/p.yaml"
+    kept = [line for line in plan.read_text().splitlines() if not line.startswith(("approval:", "declarations:"))]
+    plan.write_text("\n".join(kept).replace("assets:", f"{extra}assets:", 1) + "\n")
+
+
+def part(room: Room, item: str) -> dict[str, object]:
+    measures = room.site.run("controls").json["measures"]
+    (found,) = [one for measure in measures for one in measure["parts"] if one["id"] == item]
+    return dict(found)
+
+
+def test_whom_the_plan_does_not_name_states_nothing(room: Room) -> None:
+    """Not by their key, nor by a record that somebody wrote into the ledger."""
+    ion = key(room.site.root, "ion")
+    signers(room.signers, {"ana@x": room.ana, "ion@x": ion})
+    assert room.attest("--key", str(ion)).code == 0 and part(room, "staff-training")["state"] == "stated"
+    named(room, "declarations: {staff-training: [ana@x]}\n")
+    seen = part(room, "staff-training")
+    assert seen["state"] == "nothing" and "the plans name ana@x" in str(seen["observed"]), seen
+    for by in (("--key", str(ion)), ()):
+        refused = room.attest(*by)
+        assert refused.code == 2 and "the plans name ana@x" in refused.json["error"], refused
+    assert len(room.site.records("statement")) == 1
+    assert room.attest("--key", str(room.ana)).code == 0, "the twin"
+    assert part(room, "staff-training")["state"] == "stated"
+    assert room.attest("--key", str(ion), item="siem").code == 0, "of that item it names nobody"
+
+
+def test_where_a_plan_is_to_be_approved_its_own_signers_state(room: Room) -> None:
+    """Neither nobody's word, nor that of who stands in another file."""
+    ion = key(room.site.root, "ion")
+    others = signers(room.site.root / "others", {"ion@x": ion})
+    assert room.attest().code == 0, "the twin: unsigned is taken where nobody is to approve"
+    named(room, f"approval: {{signers: {room.signers}}}\n")
+    refused = [
+        room.attest(),
+        room.attest("--key", str(ion)),
+        room.attest("--key", str(ion), "--signers", str(others)),
+    ]
+    assert [one.code for one in refused] == [2, 2, 2] and len(room.site.records("statement")) == 1, refused
+    assert room.attest("--key", str(room.ana)).code == 0
+    assert part(room, "staff-training")["observed"][0]["stated"]["signature"] == "not verified"  # type: ignore[index]
+    broken = room.site.root / "plans/q.yaml"
+    broken.write_text("plan: q\n")
+    assert room.attest("--key", str(room.ana)).code == 2, "whom it names is not known"
+
+
+def test_a_plan_names_only_items_that_there_are(room: Room) -> None:
+    named(room, "declarations: {staff-trainings: [ana@x]}\n")
+    assert room.site.run("plan", "check").code == 2
+    named(room, "declarations: {staff-training: []}\n")
+    assert room.site.run("plan", "check").code == 2

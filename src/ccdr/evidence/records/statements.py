@@ -31,7 +31,7 @@ from ccdr.evidence.records.values import (
 )
 from ccdr.host.built import built, fields_of
 from ccdr.model.errors import UsageProblem
-from ccdr.model.values import rfc3339
+from ccdr.model.values import DeclaredItem, rfc3339
 
 HEAD = "ccdr, to be signed, format 4"
 STATEMENT = "statement"  # the record's kind
@@ -131,30 +131,7 @@ Scope = Annotated[Word, Meta(max_length=63, extra_json_schema={"pattern": r"^(?!
 class MeasurePart(About, tag="part", frozen=True, kw_only=True, gc=False):
     """A part of a measure that no tool can test."""
 
-    item: Annotated[
-        Literal[
-            "staff-training",
-            "instructions",
-            "emergency-mode",
-            "criticality-analysis",
-            "documents-kept",
-            "joiners-leavers",
-            "disk-encryption",
-            "siem",
-            "data-centre",
-            "restore-segregation",
-            "host-patching",
-            "firewall-ids",
-            "processing-record",
-            "processor-agreements",
-            "assistance",
-            "card-data",
-            "penetration-test",
-            "incident-filings",
-            "password-policy",
-        ],
-        about("which"),
-    ]
+    item: Annotated[DeclaredItem, about("which")]
     scope: Annotated[Scope | None, about("what of it, where there are several: a host, a site, a tenant")] = None
 
 

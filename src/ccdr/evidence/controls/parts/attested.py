@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ccdr.evidence.attested import ATTESTABLE, ATTESTATION, Attestation, standing
+from ccdr.evidence.attested import ATTESTABLE, ATTESTATION, Attestation, named_for, standing
 from ccdr.evidence.controls.known import Known
 from ccdr.evidence.controls.parts.shared import CONTRADICTED, EXPIRED, HOLDS, NOT_SIGNED, NOTHING, STATED
 from ccdr.evidence.controls.values import Observed, Query, RecordBehind, SignatureState, StatedBy
@@ -25,9 +25,8 @@ def attested(item: str) -> Query:
             said = f"{one.name}: {by}"
             if one.holds(known.now) and (refused := _refused(one, known)) is not None:
                 yield Observed(CONTRADICTED, f"{said}: {refused}", records=records, step=f"{step} --key KEY")
-            elif one.holds(known.now) and not _counts(one, known):
-                text = f"{said}; where plans are to be approved, whoever states it signs"
-                yield Observed(NOTHING, text, records=records, step=f"{step} --key KEY")
+            elif one.holds(known.now) and (lack := _lack(one, known)) is not None:
+                yield Observed(NOTHING, f"{said}; {lack}", records=records, step=f"{step} --key KEY")
             elif one.holds(known.now):
                 yield Observed(STATED, said, records=records, stated=by)
             else:
@@ -64,7 +63,8 @@ _WANTED = {"disk-encryption": _hosts, "processor-agreements": _tenants}  # of ea
 def attests(item: str, known: Known, of: str) -> Attestation | None:
     """Who states this of the host, or the tenant, `of`, or of all; None where nobody does whose word counts now."""
     mine = [one for one in standing(known.history(None).attested) if one.item == item and one.scope in (None, of)]
-    return next((o for o in mine if o.holds(known.now) and _counts(o, known) and _refused(o, known) is None), None)
+    counts = (one for one in mine if (_lack(one, known) or _refused(one, known)) is None)
+    return next((one for one in counts if one.holds(known.now)), None)
 
 
 def stated_by(one: Attestation, known: Known) -> StatedBy:
@@ -75,9 +75,15 @@ def stated_by(one: Attestation, known: Known) -> StatedBy:
     return StatedBy(one.by, one.valid_until, signature)
 
 
-def _counts(one: Attestation, known: Known) -> bool:
-    """Where plans name who may sign, a word that nobody has signed shows nothing."""
-    return one.key is not None or all(plan.loaded.plan.approval is None for plan in known.plans)
+def _lack(one: Attestation, known: Known) -> str | None:
+    """Why it does not count, in words that end a sentence: where plans name who may state it, nobody else's word
+    does."""
+    plans = [plan.loaded for plan in known.plans]
+    if one.key is None and any(plan.plan.approval is not None for plan in plans):
+        return "where plans are to be approved, whoever states it signs"
+    if (named := named_for(one.item, plans)) and one.by not in named:
+        return f"for that the plans name {', '.join(named)}, so it does not count"
+    return None
 
 
 def _refused(one: Attestation, known: Known) -> str | None:
