@@ -30,12 +30,12 @@ class _Stated:
     item: str | None
     scope: str | None
     statement: str | None
-    evidence: Path | None
+    evidence: tuple[Path, ...]
     until: str | None
 
     @property
     def empty(self) -> bool:
-        return all(one is None for one in (self.scope, self.statement, self.evidence, self.until))
+        return not self.evidence and all(one is None for one in (self.scope, self.statement, self.until))
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,13 @@ class _Signing(Signing):
 @click.argument("item", required=False)
 @click.option("--of", "scope", metavar="NAME", help="Of which host, site or tenant, where there are several.")
 @click.option("--statement", metavar="TEXT", help="What is so: at most 500 characters.")
-@click.option("--evidence", type=FILE, metavar="FILE", help="What shows it: its SHA-256 is recorded, it stays here.")
+@click.option(
+    "--evidence",
+    type=FILE,
+    metavar="FILE",
+    multiple=True,
+    help="What shows it: its SHA-256 is recorded, it stays here. May be given several times.",
+)
 @click.option("--until", metavar="D", help="For how long (365d), to which date, or to which time.")
 @signing_options
 @click.option("--signers", type=FILE, metavar="FILE", help="Who may sign (/etc/ccdr/allowed_signers).")
@@ -115,13 +121,13 @@ def _given(item: str, scope: str | None, stated: _Stated, services: Services) ->
     from ccdr.evidence.attested import ATTESTABLE, until_of
     from ccdr.jobs.attesting import to_attest
 
-    wanted = {"--statement": stated.statement, "--evidence": stated.evidence, "--until": stated.until}
+    wanted = {"--statement": stated.statement, "--evidence": stated.evidence or None, "--until": stated.until}
     if missing := [name for name, one in wanted.items() if one is None]:
         raise UsageProblem(
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing",
             hint=f'ccdr attest {item} --statement "…" --evidence FILE --until {ATTESTABLE[item].until}',
         )
-    assert stated.statement is not None and stated.evidence is not None and stated.until is not None
+    assert stated.statement is not None and stated.until is not None
     words, until = words_of(stated.statement, "--statement"), until_of(stated.until, item, services.clock.now())
     return to_attest(item, scope, words, stated.evidence, until, services)
 
@@ -141,7 +147,7 @@ def _end(item: str, scope: str | None, stated: _Stated, services: Services) -> E
     from ccdr.evidence.acknowledged import words_of
     from ccdr.jobs.attesting import end
 
-    if stated.statement is None or stated.evidence is not None or stated.until is not None:
+    if stated.statement is None or stated.evidence or stated.until is not None:
         raise UsageProblem(
             "--end takes a --statement, why it does not hold any more, and nothing else",
             hint=f'ccdr attest {item} --end --statement "…"',
@@ -155,6 +161,8 @@ def _tell(done: Attested, what: str) -> Exit:
         print_json({what: done.as_json()})
     else:
         click.echo(f"{what}  {one.name}, until {rfc3339(one.valid_until)}, by {one.by}")
+        if done.same_files:
+            click.echo(f"  a file of it stands for {', '.join(done.same_files)}, too: `ccdr controls` says so")
     return Exit.OK
 
 
@@ -179,7 +187,8 @@ def _list(there: Sequence[Attested]) -> Exit:
                 rfc3339(one.attestation.valid_until)[:10],
                 f"{one.attestation.by}{'' if one.attestation.key else ' (not signed)'}",
                 one.statement or GONE,
-                f"{one.attestation.evidence[:16]}…",
+                ", ".join(f"{digest[:16]}…" for digest in one.attestation.evidence)
+                + (f" (the same for {', '.join(one.same_files)})" if one.same_files else ""),
             )
             for one in there
         ]

@@ -329,7 +329,8 @@ class AttestationDocument(Doc):
     measure: Text
     state: str
     statement: Text
-    evidence_sha256: str
+    files: Annotated[list[str], about("SHA-256 of each")]
+    same_files: Annotated[list[str], about("other items that one of these files stands for as well")]
     by: str
     key: Annotated[Text, about("the fingerprint of their key; null: nobody signed it")]
     user_verified: bool | None

@@ -74,7 +74,7 @@ def approved(loaded: LoadedPlan, own: Services, by: Approver | None) -> None:
     """The plan's version, where it is to be; and what is true of the sample is attested."""
     evidence = Path(__file__).parent / "data.sql"
     until = own.clock.now().replace(microsecond=0) + HOLDS
-    given = to_attest("card-data", None, SAYS, evidence, until, own)
+    given = to_attest("card-data", None, SAYS, [evidence], until, own)
     signature = None
     if by is not None:
         text = to_approve(loaded, own).text()

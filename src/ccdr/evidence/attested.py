@@ -7,7 +7,7 @@ attestation is stale, which is never read as if it still held.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -82,7 +82,7 @@ class Attestation:
     key: str | None
     user_verified: bool | None
     statement: str
-    evidence: str
+    evidence: tuple[str, ...]  # SHA-256 of each file
     seq: int
 
     @classmethod
@@ -100,7 +100,7 @@ class Attestation:
             by.get("key"),
             by.get("user_verified"),
             str(record["words_sha256"]),
-            str(record["files"][0]),
+            tuple(map(str, record["files"])),
             number_of(record),
         )
 
@@ -129,6 +129,16 @@ def standing(newest: Mapping[str, Mapping[str, Any]]) -> list[Attestation]:
     """Those that nobody has ended, stale ones among them; `newest` are the newest records of each, as history has
     them."""
     return [Attestation.of(record) for _, record in sorted(newest.items()) if kind_of(record) == ATTESTATION]
+
+
+def same_files(there: Collection[Attestation]) -> dict[int, list[str]]:
+    """By the record's number: other items that one of its files stands for as well. One list of names may show two
+    things; that it is said to is for people to know."""
+    return {
+        one.seq: names
+        for one in there
+        if (names := sorted({o.name for o in there if o.item != one.item and {*o.evidence} & {*one.evidence}}))
+    }
 
 
 def judge(newest: Mapping[str, Mapping[str, Any]], now: datetime) -> Iterator[Problem]:

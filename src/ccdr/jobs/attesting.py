@@ -19,6 +19,7 @@ from ccdr.evidence.attested import (
     key_of,
     named_for,
     refuse_until,
+    same_files,
     standing,
 )
 from ccdr.evidence.history.asset_history import AssetHistory
@@ -35,11 +36,13 @@ from ccdr.plans import LoadedPlan
 
 @dataclass(frozen=True)
 class Attested:
-    """An attestation, the words that were written for it (None where they were taken back), and how it stands."""
+    """A declaration, the words that were written for it (None where they were taken back), how it stands, and which
+    other items one of its files stands for."""
 
     attestation: Attestation
     statement: str | None
     state: str
+    same_files: Sequence[str] = ()
 
     def as_json(self) -> dict[str, object]:
         one = self.attestation
@@ -49,7 +52,8 @@ class Attested:
             "measure": ATTESTABLE[one.item].measure if one.item in ATTESTABLE else None,
             "state": self.state,
             "statement": self.statement,
-            "evidence_sha256": one.evidence,
+            "files": list(one.evidence),
+            "same_files": list(self.same_files),
             "by": one.by,
             "key": one.key,
             "user_verified": one.user_verified,
@@ -63,15 +67,20 @@ def attested(services: Services) -> list[Attested]:
     """All that nobody has ended, stale ones among them."""
     now = services.clock.now()
     newest = services.histories().get((None, None), AssetHistory()).attested
-    return [Attested(one, payload(services.state, one.statement), one.state(now)) for one in standing(newest)]
+    there = standing(newest)
+    same = same_files(there)
+    return [
+        Attested(one, payload(services.state, one.statement), one.state(now), same.get(one.seq, ())) for one in there
+    ]
 
 
 def to_attest(
-    item: str, scope: str | None, statement: str, evidence: Path, until: datetime, services: Services
+    item: str, scope: str | None, statement: str, evidence: Sequence[Path], until: datetime, services: Services
 ) -> Statement[MeasurePart]:
     """What is to be signed or recorded: the words are kept from now on. UsageProblem where the evidence cannot be
     read."""
-    return _stated("declare", item, scope, statement, services, until=until, files=(_digest_of(evidence),))
+    digests = tuple(dict.fromkeys(map(_digest_of, evidence)))
+    return _stated("declare", item, scope, statement, services, until=until, files=digests)
 
 
 def _stated(
@@ -140,7 +149,7 @@ def _refuse_replayed(given: Statement[MeasurePart], services: Services) -> None:
     item, newest = given.about.item, known.get(key_of(msgspec.to_builtins(given.about)))
     if newest is None:
         return
-    same = kind_of(newest) == ATTESTATION and tuple(newest["files"]) == given.files
+    same = kind_of(newest) == ATTESTATION and {*given.files} <= {*newest["files"]}
     if ATTESTABLE[item].happened and same and given.expiry > utc(newest["until"]):
         raise UsageProblem(
             f"this evidence was attested already (record {newest['seq']}), until {newest['until']}: it shows no "
@@ -171,7 +180,7 @@ def _digest_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
             if not path.is_file():
-                raise UsageProblem(f"{path} is no file: the evidence is one file", hint="make an archive of several")
+                raise UsageProblem(f"{path} is no file", hint="name each file: --evidence A --evidence B")
             if not file.peek(1):
                 raise UsageProblem(f"{path}, the evidence, is empty: it shows nothing")
             return file_digest(file, "sha256").hexdigest()

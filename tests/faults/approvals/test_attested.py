@@ -112,7 +112,7 @@ def test_status_tells_what_is_stale_and_acknowledges_it(room: Room) -> None:
     from ccdr.jobs.attesting import attest, to_attest
 
     until = past.clock.now() + timedelta(days=20)
-    attest(to_attest("siem", None, "looked at", room.evidence, until, past), past, None, room.signers)
+    attest(to_attest("siem", None, "looked at", [room.evidence], until, past), past, None, room.signers)
     status = room.site.run("status")
     assert [t["code"] for t in status.json["attestations"]] == ["ATTESTATION_STALE"]
     assert room.states() == ["STALE"] and room.site.run("attest", "--list").code == 1
@@ -285,7 +285,7 @@ def test_whom_the_plan_does_not_name_states_nothing(room: Room) -> None:
     for by in (("--key", str(ion)), ()):
         refused = room.attest(*by)
         assert refused.code == 2 and "the plans name ana@x" in refused.json["error"], refused
-    assert len(room.site.records("statement")) == 1
+    assert len(room.site.records("declare.part")) == 1
     assert room.attest("--key", str(room.ana)).code == 0, "the twin"
     assert part(room, "staff-training")["state"] == "stated"
     assert room.attest("--key", str(ion), item="siem").code == 0, "of that item it names nobody"
@@ -302,7 +302,7 @@ def test_where_a_plan_is_to_be_approved_its_own_signers_state(room: Room) -> Non
         room.attest("--key", str(ion)),
         room.attest("--key", str(ion), "--signers", str(others)),
     ]
-    assert [one.code for one in refused] == [2, 2, 2] and len(room.site.records("statement")) == 1, refused
+    assert [one.code for one in refused] == [2, 2, 2] and len(room.site.records("declare.part")) == 1, refused
     assert room.attest("--key", str(room.ana)).code == 0
     assert part(room, "staff-training")["observed"][0]["stated"]["signature"] == "not verified"  # type: ignore[index]
     broken = room.site.root / "plans/q.yaml"
@@ -315,3 +315,39 @@ def test_a_plan_names_only_items_that_there_are(room: Room) -> None:
     assert room.site.run("plan", "check").code == 2
     named(room, "declarations: {staff-training: []}\n")
     assert room.site.run("plan", "check").code == 2
+
+
+def test_each_file_is_held_by_its_digest_and_signed(room: Room) -> None:
+    """Left out of a record afterwards, or swapped, it is not what was signed."""
+    more = room.site.write("more.txt", "more")
+    done = room.attest("--key", str(room.ana), "--evidence", str(more), "--evidence", str(more))
+    digests = [sha256(b"%PDF").hexdigest(), sha256(b"more").hexdigest()]
+    assert done.code == 0 and done.json["attested"]["files"] == digests, done
+    (record,) = room.site.records("declare.part")
+    text = DECLARE_PART.recorded(record).text()
+    assert record["files"] == digests and all(one in text for one in digests)
+    assert DECLARE_PART.read(text).files == tuple(digests)
+    signed_by, host = room.signers.read_text(), room.site.services().host
+    assert signer_of(signatures_of(record)[0], record, signed_by, host).name == "ana@x"
+    for changed in (digests[:1], digests[::-1], [digests[0], "0" * 64]):
+        other = {**record, "files": changed}
+        with pytest.raises(SignatureRefused):
+            signer_of(signatures_of(other)[0], other, signed_by, host)
+    room.site.write("empty", "")
+    assert room.attest("--key", str(room.ana), "--evidence", str(room.site.root / "empty")).code == 2
+    assert len(room.site.records("declare.part")) == 1
+
+
+def test_one_file_for_several_parts_is_told(room: Room) -> None:
+    """Nineteen by the same two bytes do not pass for evidence."""
+    alone = room.attest(item="siem")
+    assert alone.json["attested"]["same_files"] == [] and "stands for" not in str(part(room, "siem"))
+    assert room.attest(item="firewall-ids").json["attested"]["same_files"] == ["siem"]
+    room.evidence.write_bytes(b"another")
+    assert room.attest(item="password-policy").json["attested"]["same_files"] == [], "the twin"
+    listed = {one["item"]: one["same_files"] for one in room.site.run("attest", "--list").json["attestations"]}
+    assert listed == {"siem": ["firewall-ids"], "firewall-ids": ["siem"], "password-policy": []}
+    seen = str(part(room, "siem")["observed"])
+    assert "by a file that stands for firewall-ids, too" in seen and part(room, "siem")["state"] == "stated"
+    page, _ = room.site.start("report").communicate()
+    assert "by a file that stands for firewall-ids, too" in page

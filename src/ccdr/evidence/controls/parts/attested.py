@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ccdr.evidence.attested import ATTESTABLE, ATTESTATION, Attestation, named_for, standing
+from ccdr.evidence.attested import ATTESTABLE, ATTESTATION, Attestation, named_for, same_files, standing
 from ccdr.evidence.controls.known import Known
 from ccdr.evidence.controls.parts.shared import CONTRADICTED, EXPIRED, HOLDS, NOT_SIGNED, NOTHING, STATED
 from ccdr.evidence.controls.values import Observed, Query, RecordBehind, SignatureState, StatedBy
@@ -17,12 +17,15 @@ def attested(item: str) -> Query:
 
     def shown(known: Known) -> Iterator[Observed]:
         step = f'ccdr attest {item} --statement "…" --evidence FILE --until {ATTESTABLE[item].until}'
-        mine = [one for one in standing(known.history(None).attested) if one.item == item]
+        there = standing(known.history(None).attested)
+        mine, same = [one for one in there if one.item == item], same_files(there)
         noted = {p.about: p.acknowledged for p in known.of_people}
         for one in mine:
             records = (RecordBehind(one.seq, rfc3339(one.made), ATTESTATION),)
             by = stated_by(one, known)
             said = f"{one.name}: {by}"
+            if others := same.get(one.seq):
+                said += f", by a file that stands for {', '.join(others)}, too"
             if one.holds(known.now) and (refused := _refused(one, known)) is not None:
                 yield Observed(CONTRADICTED, f"{said}: {refused}", records=records, step=f"{step} --key KEY")
             elif one.holds(known.now) and (lack := _lack(one, known)) is not None:
