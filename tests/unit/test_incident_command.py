@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
 from calendar import isleap
 from datetime import UTC
 from pathlib import Path
@@ -304,3 +305,29 @@ def test_the_controls_show_each_notification_that_is_overdue(site: Site) -> None
     site.run("incident", "note", done.json["incident"], "--clock", "nis2-23-warning", "--clock", "nis2-23")
     told = json.dumps(site.run("controls").json)
     assert all(f"({clock}), was due by" in told for clock in ("gdpr-33-2", "nis2-23-warning", "nis2-23"))
+
+
+def test_a_receipt_of_another_filing_is_told(site: Site) -> None:
+    """It belongs to one; what is filed in phases is one filing."""
+    first, second = opened(site), opened(site)
+    receipts = [site.write(name, name) for name in ("first.eml", "second.eml")]
+
+    def filed(name: str, receipt: int) -> str:
+        argv = site.argv("incident", "note", name, "--filed", "gdpr-33-2", "--receipt", str(receipts[receipt]))
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        return done.stderr
+
+    def said() -> str:
+        parts = [p for m in site.run("controls").json["measures"] for p in m["parts"] if p["id"] == "incidents"]
+        return str(parts[0]["observed"])
+
+    assert "stands for" not in filed(first, 0) + filed(first, 0) + said(), "the twin: phases of one"
+    told = f"stands for gdpr-33-2 of {first} and gdpr-33-2 of {second}"
+    assert told in filed(second, 0) and told in said()
+
+
+def test_a_receipt_of_its_own_is_not(site: Site) -> None:
+    for name in (opened(site), opened(site)):
+        site.run("incident", "note", name, "--filed", "gdpr-33-2", "--receipt", str(site.write(f"{name}.eml", name)))
+    parts = [p for m in site.run("controls").json["measures"] for p in m["parts"] if p["id"] == "incidents"]
+    assert "stands for" not in str(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -175,6 +175,17 @@ def incidents_of(plan: str, entries: Mapping[str, Entry]) -> list[Incident]:
     """In the order in which they were opened."""
     there = (incident_of(plan, name, entry) for name, entry in entries.items())
     return sorted(there, key=lambda one: one.records[0])
+
+
+def same_receipts(there: Iterable[Incident]) -> dict[str, list[str]]:
+    """By the digest of a receipt that stands for several filings: for which. A receipt belongs to one."""
+    of: dict[str, list[str]] = {}
+    for one in there:
+        for duty in one.duties:
+            if duty.receipt is not None:
+                whom = f" to {duty.tenant}" if duty.tenant else ""
+                of.setdefault(duty.receipt, []).append(f"{duty.clock} of {one.name}{whom}")
+    return {receipt: filings for receipt, filings in of.items() if len(filings) > 1}
 
 
 def open_one(plan: str, entries: Mapping[str, Entry], tenants: Collection[str] = ()) -> Incident | None:

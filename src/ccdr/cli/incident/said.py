@@ -172,7 +172,7 @@ def _noted(known: Known, said: _Said, services: Services) -> Known:
             raise UsageProblem("--receipt is missing: a notification is filed by its receipt", hint=hint)
         at = None if said.filed_at is None else time_of(said.filed_at, zone_of_incident(known), "--filed-at")
         done = file(known, services, said.filed, said.receipt, at, words, said.tenant)
-        _tell_filed(known, done, said, words)
+        _tell_filed(known, done, said, words, services)
         return done
     if said.clocks:
         since = None if said.since is None else time_of(said.since, zone_of_incident(known), "--since")
@@ -188,8 +188,9 @@ def _noted(known: Known, said: _Said, services: Services) -> Known:
     return noting.note(known, services, words)
 
 
-def _tell_filed(before: Known, done: Known, said: _Said, words: str | None) -> None:
-    """What whoever filed it may not expect: that the first phase counts, that a reason is missing."""
+def _tell_filed(before: Known, done: Known, said: _Said, words: str | None, services: Services) -> None:
+    """What whoever filed it may not expect: that the first phase counts, that the receipt is another filing's, that a
+    reason is missing."""
 
     def duty(one: Known) -> Duty:
         return next(d for d in one.incident.duties if d.clock == said.filed and d.tenant == said.tenant)
@@ -197,6 +198,8 @@ def _tell_filed(before: Known, done: Known, said: _Said, words: str | None) -> N
     first, now = duty(before), duty(done)
     if first.filed_in is not None:
         click.echo(f"{said.filed} was filed before, by record {first.filed_in}: that time counts", err=True)
+    if filings := _filings_of(now.receipt, services):
+        click.echo(f"this receipt stands for {' and '.join(filings)}: a receipt belongs to one filing", err=True)
     if now.late and words is None and first.filed_in is None:
         more = f" --tenant {said.tenant}" if said.tenant else ""
         click.echo(
@@ -204,6 +207,15 @@ def _tell_filed(before: Known, done: Known, said: _Said, words: str | None) -> N
             f"ccdr incident note {done.name} --filed {said.filed}{more} --receipt FILE --text WHY   adds the reason",
             err=True,
         )
+
+
+def _filings_of(receipt: str | None, services: Services) -> list[str]:
+    """All that it stands for, of every plan's incidents, where that is more than one filing."""
+    from ccdr.evidence.incidents import incidents_of, same_receipts
+
+    of_plans = ((plan, own) for (plan, asset), own in services.histories().items() if plan and not asset)
+    every = (one for plan, own in of_plans for one in incidents_of(plan, own.incidents))
+    return same_receipts(every).get(str(receipt), [])
 
 
 @verb(short_help="Close an incident: its cause, effects and remedy.")

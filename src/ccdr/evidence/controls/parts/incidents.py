@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from ccdr.evidence.controls.known import Known
@@ -10,7 +10,7 @@ from ccdr.evidence.controls.parts.shared import CONTRADICTED, EXPIRED, NOTHING, 
 from ccdr.evidence.controls.values import Observed, RecordBehind
 from ccdr.evidence.incident_entries import OPENED
 from ccdr.evidence.incident_risk import unmet
-from ccdr.evidence.incidents import Incident, incidents_of
+from ccdr.evidence.incidents import Incident, incidents_of, same_receipts
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339, so_many, to_the_second, utc
 
@@ -19,9 +19,10 @@ UNCLOSED = timedelta(days=90)  # for so long an incident may be open though noth
 
 def incidents(known: Known) -> Iterator[Observed]:
     """Each plan: the newest incidents, and recoveries of the last year that have none."""
+    of_plans = {plan.name: incidents_of(plan.name, known.history(plan.name).incidents) for plan in known.plans}
+    same = same_receipts(one for there in of_plans.values() for one in there)
     for plan in known.plans:
-        history = known.history(plan.name)
-        there = incidents_of(plan.name, history.incidents)
+        history, there = known.history(plan.name), of_plans[plan.name]
         if overdue := [one for one in plan.care if one.trouble is Trouble.INCIDENT_OVERDUE]:
             for one in overdue:  # each notification that is: they go to different people
                 records = tuple(_record(of) for of in there if (one.about or "").split(" ")[0] == of.name)
@@ -39,10 +40,10 @@ def incidents(known: Known) -> Iterator[Observed]:
             step = f"ccdr recover {plan.name} --under DIR   rehearses it; docs/how-to/incidents.md"
             yield Observed(NOTHING, text, plan.name, step=step)
         else:
-            yield _of(plan.name, there, known.now)
+            yield _of(plan.name, there, known.now, same)
 
 
-def _of(plan: str, there: list[Incident], now: datetime) -> Observed:
+def _of(plan: str, there: list[Incident], now: datetime, same: Mapping[str, list[str]]) -> Observed:
     last, open_ = there[-1], [one for one in there if one.open]
     forgotten = [one for one in open_ if one.next_due is None and now - one.opened_at > UNCLOSED]
     if forgotten:
@@ -55,15 +56,20 @@ def _of(plan: str, there: list[Incident], now: datetime) -> Observed:
         text = f"the last incident, or rehearsal of one, is more than a year old: {last.opened_at:%Y-%m-%d}"
         return Observed(EXPIRED, text, plan, None, (_record(last),), f"ccdr recover {plan} --under DIR   rehearses one")
     how = f"{so_many(len(open_), 'incident')} open, none overdue" if open_ else "all closed"
-    text = f"{so_many(len(there), 'incident')}, the last of {to_the_second(last.opened_at)}: {how}{_notified(there)}"
+    text = (
+        f"{so_many(len(there), 'incident')}, the last of {to_the_second(last.opened_at)}: {how}{_notified(there, same)}"
+    )
     return Observed(SHOWN, text, plan, None, tuple(_record(one) for one in (open_ or [last])))
 
 
-def _notified(there: list[Incident]) -> str:
-    """What was late, and what nobody was told of: GDPR 33(5) wants it documented, and whoever reads asks for it."""
+def _notified(there: list[Incident], same: Mapping[str, list[str]]) -> str:
+    """What was late, what one receipt stands for twice, and what nobody was told of: GDPR 33(5) wants it
+    documented, and whoever reads asks for it."""
     duties = [duty for one in there for duty in one.duties]
     late, not_due = sum(duty.late for duty in duties), sum(duty.not_due_by is not None for duty in duties)
     said = [*([f"{late} filed late"] if late else []), *([f"{not_due} said not to be due"] if not_due else [])]
+    shared = dict.fromkeys(duty.receipt for duty in duties if duty.receipt in same)
+    said += [f"one receipt stands for {' and '.join(same[str(receipt)])}" for receipt in shared]
     return f"; of what was to be notified: {', '.join(said)}" if said else ""
 
 
