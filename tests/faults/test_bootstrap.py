@@ -162,7 +162,7 @@ def test_a_journal_that_was_edited_starts_nothing_that_nobody_has_confirmed(host
         step = Planned("recordings", "a" * 64, None, None, None, None, Target(new_server=new))
         decision = Decision("p", None, (step,), None, None)
         run = f"20261124T03120{next(numbers)}-aaaaaa"
-        Journal.begin(state, run, {"began": "2026-11-24T03:12:00+00:00", **decision.as_json()}, a_key)
+        Journal.begin(state, run, {"began": "2026-11-24T03:12:00+00:00", **decision.journaled}, a_key)
         return asked(host, "recover", "--resume", "p")
 
     for settings in ({}, {"archive_command": f"touch {ran}"}):

@@ -61,7 +61,7 @@ def state(tmp_path: Path) -> State:
 
 
 def begun(state: State, run: str = "20261124T031200-aaaaaa") -> Journal:
-    journal = Journal.begin(state, run, {"began": NOW.isoformat(), **DECISION.as_json()}, a_key)
+    journal = Journal.begin(state, run, {"began": NOW.isoformat(), **DECISION.journaled}, a_key)
     journal.session(NOW, "alice")
     return journal
 
@@ -69,7 +69,7 @@ def begun(state: State, run: str = "20261124T031200-aaaaaa") -> Journal:
 def test_what_was_decided_is_read_back_to_the_last_word(state: State) -> None:
     begun(state)
     told = newest(state, "p")
-    assert told is not None and Decision.read(told.decided) == DECISION
+    assert told is not None and Decision.read(told) == DECISION
 
 
 def test_each_asset_stands_where_it_was_last_heard_of_and_a_new_try_begins_anew(state: State) -> None:
@@ -117,7 +117,7 @@ def a_process(state: State, clock: Clock, wall: float, *, resumed: bool) -> None
     journal = (
         Journal.again(told, a_key, clock)
         if resumed and told
-        else Journal.begin(state, "r", {"began": rfc3339(NOW), **DECISION.as_json()}, a_key, clock)
+        else Journal.begin(state, "r", {"began": rfc3339(NOW), **DECISION.journaled}, a_key, clock)
     )
     worked = told.worked if told else 0.0
     journal.session(at, "alice")
@@ -322,7 +322,7 @@ def test_a_new_recovery_tells_of_one_that_is_unfinished_and_what_it_leaves_of_it
     where = Target(directory=to) if kind == "directory" else Target(new_server=NewServer(directory=to))
     crm = replace(DECISION.assets[0], where=where)
     decision = replace(DECISION, assets=(crm, *DECISION.assets[1:]))
-    journal = Journal.begin(state, "r-1", {"began": rfc3339(NOW), **decision.as_json()}, a_key)
+    journal = Journal.begin(state, "r-1", {"began": rfc3339(NOW), **decision.journaled}, a_key)
     journal.session(NOW, "a")
     (bare,) = left_before(state, "p")
     assert lines_with(bare, "2026-11-24T03:12:00Z") == wording

@@ -266,7 +266,7 @@ def _resume(plan: str | None, glass: str | None, *, dry_run: bool) -> Exit:
             f"no recovery{f' of {plan}' if plan else ''} was begun on this host", hint="`ccdr recover PLAN` begins one"
         )
     loaded, known = options.load(told.plan), _known(options, glass)
-    decision = Decision.read(told.decided)
+    decision = Decision.read(told)
     loaded, services = from_site(as_role(loaded, Role.RESTORE), services, decision.site)
     agree(loaded, decision.starts)
     with contextlib.ExitStack() as stack:

@@ -76,8 +76,8 @@ def decoded(text: str | bytes, of: type[T], what: str = "it") -> T:
     try:
         body = json.loads(text)  # msgspec knows no text that is not UTF-8, and takes a great number for another
         if (known := _format_of(of)) is not None:
-            require_format(what, msgspec.convert(body, built(_Format)).format, known)
-        found = msgspec.convert(body, built(of), dec_hook=_made)
+            require_format(what, made_of(body, _Format).format, known)
+        found = made_of(body, of)
         names = {one.name for one in fields(found)} if is_dataclass(found) else plain(found)
         if isinstance(body, dict) and (wrong := body.keys() ^ set(names)):  # all are written, whatever they hold
             raise ValueError(f"the key {min(wrong)[:40]!a} is missing, or of no ccdr")
@@ -96,6 +96,11 @@ def _format_of(of: Any) -> int | None:
 def plain(what: object) -> Any:
     """As JSON has it."""
     return msgspec.to_builtins(what, enc_hook=_unmade)
+
+
+def made_of(body: object, of: type[T]) -> T:
+    """The inverse of `plain`; what else there is of an object is left out. ValueError where it is none."""
+    return msgspec.convert(body, built(of), dec_hook=_made)
 
 
 def _made(of: type, value: Any) -> Any:

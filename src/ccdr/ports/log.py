@@ -50,7 +50,7 @@ class RecoveryTarget:
     `branch` is the one of the log to go by; None: the newest, or the one that was written at that time. Where a time
     lies behind what is known of that branch and before the next began, `left` is where that one left it."""
 
-    time: datetime | None = None
+    time: Instant | None = None
     name: str | None = None
     position: str | None = None
     skew: float | None = None

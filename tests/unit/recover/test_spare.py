@@ -88,7 +88,7 @@ def test_a_spare_that_somebody_has_started_is_in_use_and_has_to_fit(
     monkeypatch.setattr(again, "put_back", lambda *_: False)
     monkeypatch.setattr(again.Of, "told", lambda *_, **__: None)
     monkeypatch.setattr(Comparing, "compare", lambda *_: [check])
-    told = SimpleNamespace(decided=Decision("p", None, (planned,), None, None).as_json())
+    told = SimpleNamespace(decided=Decision("p", None, (planned,), None, None).journaled)
     services = SimpleNamespace(state=State(tmp_path / "state"), clock=SimpleNamespace(now=lambda: None))
     run = SimpleNamespace(scratch=tmp_path)
     (one,) = again.check_again(*cast("Any", (None, told, services, run, Watching(), {})))

@@ -73,7 +73,7 @@ def check_again(
     found: dict[str, CheckedAgain] = {}
     with contextlib.ExitStack() as stack:
         there: dict[str, Standing] = {}
-        decided = Decision.read(told.decided).assets
+        decided = Decision.read(told).assets
         for planned in sorted(decided, key=lambda one: one.spare_of is not None):  # what stands in for it, before it
             at = replace(planned, where=places.get(planned.asset, planned.where))
             one = found[planned.asset] = CheckedAgain(at)

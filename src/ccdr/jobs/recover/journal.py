@@ -18,27 +18,63 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Literal, get_args
+
+import msgspec
 
 from ccdr import __version__
 from ccdr.host.clock import boot
 from ccdr.host.files import sync_directory
 from ccdr.host.state import State
+from ccdr.host.state_files import made_of, plain
 from ccdr.jobs.recover.sessions import Away, Moment, Session, away
 from ccdr.jobs.sealing import Key, is_seal, seal
 from ccdr.model.errors import CcdrError, Exit, require_format
-from ccdr.model.values import rfc3339, to_the_second, utc
+from ccdr.model.instant import Instant
+from ccdr.model.values import to_the_second
 
 FORMAT = 3
 ROOM = "recover"  # in the state directory
 FILE = "journal.jsonl"
 # What is reached of an asset, in this order. `naming` is told before it is done, all others after.
-STAGES = ("begun", "fetched", "loaded", "checked", "compared", "naming", "named", "opened")
+Stage = Literal["begun", "fetched", "loaded", "checked", "compared", "naming", "named", "opened"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 WROTE = frozenset(("format", "ccdr", "run", "began", "plan_sha256", "seal"))  # in its first line: all else was decided
 NAMED, OPENED, ENDED = "named", "opened", "ended"
 VERB = "recover"  # of the lock, and of a seal
 _SEALED = re.compile(rb'(\{.*),"seal":"([0-9a-f]{64})"\}')
 _RUN = re.compile(r"[A-Za-z0-9-]+")  # of a restore: names of directories are made with it
+
+
+class First(msgspec.Struct, frozen=True):
+    """What is read at once of what was decided."""
+
+    run: str
+    plan: str
+    began: Instant
+    assets: tuple[Asset, ...]
+
+
+class Asset(msgspec.Struct, frozen=True):
+    asset: str
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A later one: a `session` (process) goes to work, an asset has reached a `stage`, or all has `ended`. `mono`
+    counts seconds from the machine's start `boot`."""
+
+    session: int | None = None
+    who: str = ""
+    ended: str | None = None
+    code: Exit = Exit.OK
+    asset: str | None = None
+    stage: Stage | None = None
+    at: Instant
+    mono: float | None = None
+    boot: str | None = None
+    elapsed_s: float = 0.0
+    facts: dict[str, Any] = {}
+    seal: str = ""
 
 
 @dataclass
@@ -47,7 +83,7 @@ class Progressed:
 
     asset: str
     run: str | None = None
-    stage: str | None = None
+    stage: Stage | None = None
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -55,17 +91,18 @@ class Progressed:
         """Of what a new server told of itself when it got its name."""
         return self.facts.get("naming", {}).get("left_sha256")
 
-    def past(self, stage: str) -> bool:
+    def past(self, stage: Stage) -> bool:
         return self.stage is not None and STAGES.index(self.stage) >= STAGES.index(stage)
 
 
 @dataclass
 class Told:
-    """What a journal tells. `decided` is its first line; `sessions` are the processes that worked on it, in turn;
-    `code` is what the one that `ended` it exited with."""
+    """What a journal tells. `decided` is its first line, and `first` what is read of that at once; `sessions` are the
+    processes that worked on it, in turn; `code` is what the one that `ended` it exited with."""
 
     directory: Path
     decided: Mapping[str, Any]
+    first: First
     assets: dict[str, Progressed]
     sessions: list[Session]
     ended: str | None = None
@@ -74,15 +111,15 @@ class Told:
 
     @property
     def run(self) -> str:
-        return str(self.decided["run"])
+        return self.first.run
 
     @property
     def plan(self) -> str:
-        return str(self.decided["plan"])
+        return self.first.plan
 
     @property
     def began(self) -> datetime:
-        return utc(self.decided["began"])
+        return self.first.began
 
     @property
     def unfinished(self) -> bool:
@@ -122,7 +159,7 @@ class Journal:
         """CcdrError where it cannot be written: then nothing is begun."""
         directory = state.directory(ROOM, run)
         journal = cls(directory / FILE, key, run, monotonic)
-        journal.write({"format": FORMAT, "ccdr": __version__, "run": run, **decided})
+        journal._write({"format": FORMAT, "ccdr": __version__, "run": run, **decided})
         sync_directory(directory)
         sync_directory(directory.parent)
         return journal
@@ -144,9 +181,9 @@ class Journal:
         """Of this recovery, in the state."""
         return self._path.parent
 
-    def write(self, line: Mapping[str, object]) -> None:
+    def _write(self, line: object) -> None:
         """On disk when it returns."""
-        text = json.dumps(line, separators=(",", ":"), ensure_ascii=True).encode("ascii").removesuffix(b"}")
+        text = json.dumps(plain(line), separators=(",", ":"), ensure_ascii=True).encode("ascii").removesuffix(b"}")
         with self._lock:
             sealed = seal(self._key, self._last.encode("ascii"), text)
             try:
@@ -163,19 +200,19 @@ class Journal:
                     hint="make room there, or mend it; then `ccdr recover --resume` goes on",
                 ) from None
 
-    def reached(self, asset: str, stage: str, at: datetime, elapsed: float, facts: Mapping[str, object]) -> None:
-        self.write({"asset": asset, "stage": stage, **self._when(at, elapsed), "facts": dict(facts)})
+    def reached(self, asset: str, stage: Stage, at: datetime, elapsed: float, facts: Mapping[str, object]) -> None:
+        self._write(Line(asset=asset, stage=stage, **self._when(at, elapsed), facts=dict(facts)))
 
     def session(self, at: datetime, who: str) -> None:
         """A process goes to work, begun by whom."""
         now = this_moment(at, self._monotonic())
-        self.write({"session": os.getpid(), "who": who, "at": rfc3339(at), "mono": now.mono, "boot": now.boot})
+        self._write(Line(session=os.getpid(), who=who, at=at, mono=now.mono, boot=now.boot))
 
     def ended(self, state: str, at: datetime, elapsed: float, code: Exit = Exit.OK) -> None:
-        self.write({ENDED: state, "code": int(code), **self._when(at, elapsed)})
+        self._write(Line(ended=state, code=code, **self._when(at, elapsed)))
 
-    def _when(self, at: datetime, elapsed: float) -> dict[str, object]:
-        return {"at": rfc3339(at), "mono": round(self._monotonic(), 3), "elapsed_s": round(elapsed, 3)}
+    def _when(self, at: datetime, elapsed: float) -> dict[str, Any]:
+        return {"at": at, "mono": round(self._monotonic(), 3), "elapsed_s": round(elapsed, 3)}
 
 
 def _write_whole(handle: int, data: bytes) -> None:
@@ -195,19 +232,18 @@ def read(directory: Path) -> Told:
     path = directory / FILE
     try:
         lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline was not written whole
-        parsed = [json.loads(line) for line in lines]
-        first, rest = parsed[0], parsed[1:]
-        require_format(f"the recovery's journal {path}", first["format"], FORMAT)
+        decided, *rest = [json.loads(line) for line in lines]
+        if not isinstance(decided, dict):
+            raise ValueError("nothing was decided")
+        require_format(f"the recovery's journal {path}", decided.get("format"), FORMAT)
+        first = made_of(decided, First)
+        told = Told(directory, decided, first, {one.asset: Progressed(one.asset) for one in first.assets}, [])
+        for line in rest:
+            _take(told, made_of(line, Line))
     except OSError as error:
         raise CcdrError(f"the recovery's journal {path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, IndexError):
-        raise _edited(path) from None
-    try:
-        told = Told(directory, first, {str(one["asset"]): Progressed(str(one["asset"])) for one in first["assets"]}, [])
-        for line in rest:
-            _take(told, line)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise _edited(path) from None
+    except ValueError:
+        raise edited(path) from None
     return told
 
 
@@ -234,35 +270,35 @@ def sum_of(decided: Mapping[str, object]) -> str:
     return sha256(json.dumps(what, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
 
 
-def _edited(path: Path) -> CcdrError:
+def edited(path: Path) -> CcdrError:
     return CcdrError(
         f"the recovery's journal {path} is not one that ccdr wrote",
         hint="look at the targets yourself, and begin a new recovery",
     )
 
 
-def _take(told: Told, line: Mapping[str, Any]) -> None:
-    at, mono = utc(line["at"]), line.get("mono")
-    if "session" in line:
-        began = Moment(at, mono, line.get("boot"))
+def _take(told: Told, line: Line) -> None:
+    """ValueError where it is none that ccdr writes there."""
+    if line.session is not None:
+        began = Moment(line.at, line.mono, line.boot)
         told.sessions.append(Session(began, began))
-        told.holder = f"{line.get('who') or 'somebody'} (process {line['session']}, since {to_the_second(at)})"
+        told.holder = f"{line.who or 'somebody'} (process {line.session}, since {to_the_second(line.at)})"
         return
     if told.sessions:
         last = told.sessions[-1]
-        heard = Moment(at, mono, last.began.boot)
-        told.sessions[-1] = replace(last, heard=heard, seconds=float(line["elapsed_s"]))
-    if ENDED in line:
-        told.ended, told.code = str(line[ENDED]), Exit(line.get("code", 0))
+        heard = Moment(line.at, line.mono, last.began.boot)
+        told.sessions[-1] = replace(last, heard=heard, seconds=line.elapsed_s)
+    if line.ended is not None:
+        told.ended, told.code = line.ended, line.code
         return
-    of = told.assets.setdefault(str(line["asset"]), Progressed(str(line["asset"])))
-    if (stage := str(line["stage"])) not in STAGES:
+    if line.asset is None or line.stage is None:
         raise ValueError("no stage")
-    of.facts[stage] = line.get("facts") or {}
-    if stage == "begun" or not of.past(stage):  # what has its name may be compared once more
-        of.stage = stage
-    if stage == "begun":
-        of.run, of.facts = str(of.facts["begun"]["run"]), {"begun": of.facts["begun"]}
+    of = told.assets.setdefault(line.asset, Progressed(line.asset))
+    of.facts[line.stage] = line.facts
+    if line.stage == "begun" or not of.past(line.stage):  # what has its name may be compared once more
+        of.stage = line.stage
+    if line.stage == "begun":
+        of.run, of.facts = str(line.facts.get("run")), {"begun": line.facts}
         if not _RUN.fullmatch(of.run):
             raise ValueError("no run")
 

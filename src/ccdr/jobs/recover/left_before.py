@@ -30,7 +30,7 @@ def left_before(state: State, plan: str) -> list[str]:
 
 def _there(told: Told) -> Iterator[Path]:
     """Working copies that stand there: a restore's bears its own run, a new server's that of the recovery."""
-    for planned in Decision.read(told.decided).assets:
+    for planned in Decision.read(told).assets:
         run, to = told.assets[planned.asset].run, planned.place
         if run is None or to is None:
             continue

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
+from ccdr.host.state_files import made_of, plain
+from ccdr.jobs.recover.journal import FILE, edited
+from ccdr.jobs.recover.journal import Told as Journaled
 from ccdr.jobs.recover.primary import newer_than_the_copy
 from ccdr.jobs.recover.states import AssetStep, Predicted, RecoveryOutlook
 from ccdr.jobs.restore.request import Before, Reached, Request, Told
-from ccdr.model import forks
-from ccdr.model.values import rfc3339, utc
+from ccdr.model.instant import Instant
 from ccdr.plans import LoadedPlan
 from ccdr.plans.targets import Target
 from ccdr.plans.trust import Command, commands_of
@@ -28,7 +28,7 @@ class Planned:
 
     asset: str
     snapshot: str
-    point: datetime | None
+    point: Instant | None
     target: RecoveryTarget | None
     proof: str | None
     lost_s: float | None
@@ -37,7 +37,7 @@ class Planned:
     bytes: int = 0
     memory: int = 0
     predicted: Predicted | None = None
-    primary: datetime | None = None
+    primary: Instant | None = None
     spare_of: str | None = None  # that one is to be started, and this one is not
 
     @classmethod
@@ -58,42 +58,6 @@ class Planned:
             step.primary,
             step.instead.asset if step.instead is not None and step.instead.in_full else None,
         )
-
-    @classmethod
-    def read(cls, line: Mapping[str, Any]) -> Planned:
-        point, predicted = line["point"], line["predicted"]
-        return cls(
-            str(line["asset"]),
-            str(line["snapshot"]),
-            utc(point) if point else None,
-            _log_target_of(line["target"]),
-            line["proof"],
-            line["lost_s"],
-            Target.model_validate_json(json.dumps(line["where"])),
-            tuple(line["after"]),
-            int(line["bytes"]),
-            int(line["memory"]),
-            _predicted_of(predicted),
-            utc(line["primary"]) if line.get("primary") else None,
-            line.get("spare_of"),
-        )
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "asset": self.asset,
-            "snapshot": self.snapshot,
-            "point": self.point and rfc3339(self.point),
-            "target": self.target and _log_target(self.target),
-            "proof": self.proof,
-            "lost_s": self.lost_s,
-            "where": json.loads(self.where.model_dump_json(exclude_none=True)),
-            "after": list(self.after),
-            "bytes": self.bytes,
-            "memory": self.memory,
-            "predicted": _predicted(self.predicted),
-            "primary": self.primary and rfc3339(self.primary),
-            "spare_of": self.spare_of,
-        }
 
     @property
     def newer_elsewhere(self) -> str | None:
@@ -160,7 +124,7 @@ class Decision:
     """All of it, as it was decided before anything was done."""
 
     plan: str
-    moment: datetime | None
+    moment: Instant | None
     assets: tuple[Planned, ...]
     predicted: Predicted | None
     skew_s: float | None
@@ -189,65 +153,14 @@ class Decision:
         return [command for one in self.assets for command in commands_of(one.where, "targets", one.asset)]
 
     @classmethod
-    def read(cls, line: Mapping[str, Any]) -> Decision:
-        return cls(
-            str(line["plan"]),
-            utc(line["moment"]) if line["moment"] else None,
-            tuple(map(Planned.read, line["assets"])),
-            _predicted_of(line["predicted"]),
-            line["skew_s"],
-            bool(line["onto_source_server"]),
-            line["site"],
-            Path(line["under"]) if line.get("under") else None,
-        )
+    def read(cls, journal: Journaled) -> Decision:
+        """CcdrError where no ccdr has written the journal so."""
+        try:
+            return made_of(journal.decided, cls)
+        except ValueError:
+            raise edited(journal.directory / FILE) from None
 
-    def as_json(self) -> dict[str, object]:
-        return {
-            "plan": self.plan,
-            "moment": self.moment and rfc3339(self.moment),
-            "predicted": _predicted(self.predicted),
-            "skew_s": self.skew_s,
-            "onto_source_server": self.onto_source_server,
-            "site": self.site,
-            "under": None if self.under is None else str(self.under),
-            "assets": [one.as_json() for one in self.assets],
-        }
-
-
-def _predicted(predicted: Predicted | None) -> dict[str, object] | None:
-    if predicted is None:
-        return None
-    return {**predicted.as_json(), "runs": predicted.runs, "far": predicted.far}
-
-
-def _predicted_of(line: Mapping[str, Any] | None) -> Predicted | None:
-    if line is None:
-        return None
-    return Predicted(line["predicted_s"], line["low_s"], line["high_s"], line["runs"], line["far"])
-
-
-def _log_target(target: RecoveryTarget) -> dict[str, object]:
-    return {
-        "time": target.time and rfc3339(target.time),
-        "name": target.name,
-        "position": target.position,
-        "skew": target.skew,
-        "beyond": target.beyond,
-        "branch": target.branch,
-        "left": target.left and forks.written([target.left]),
-    }
-
-
-def _log_target_of(line: Mapping[str, Any] | None) -> RecoveryTarget | None:
-    if line is None:
-        return None
-    left = line["left"]
-    return RecoveryTarget(
-        time=utc(line["time"]) if line["time"] else None,
-        name=line["name"],
-        position=line["position"],
-        skew=line["skew"],
-        beyond=bool(line["beyond"]),
-        branch=line["branch"],
-        left=forks.read(left)[0] if left else None,
-    )
+    @property
+    def journaled(self) -> dict[str, object]:
+        """As the journal has it."""
+        return dict(plain(self))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ccdr.host.state import Run
 from ccdr.jobs.recover import journal as journals
 from ccdr.jobs.recover.asking import Asked
-from ccdr.jobs.recover.journal import Journal, Progressed, Told
+from ccdr.jobs.recover.journal import Journal, Progressed, Stage, Told
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import RecoveryResult, StepResult
 from ccdr.jobs.recover.standing import Of, Standing
@@ -107,7 +107,7 @@ class Session:
         if self.told is not None:
             self.journal = Journal.again(self.told, self.key, monotonic)
         else:
-            decided = {"began": rfc3339(now), "plan_sha256": self.loaded.sha256, **self.decision.as_json()}
+            decided = {"began": rfc3339(now), "plan_sha256": self.loaded.sha256, **self.decision.journaled}
             self.journal = Journal.begin(self.services.state, self.run.id, decided, self.key, monotonic)
         self.journal.session(now, self.services.ledger.actor)
 
@@ -120,6 +120,6 @@ class Session:
         before = self.told.worked if self.told is not None else 0.0
         return before + self.services.clock.monotonic() - self._began
 
-    def reached(self, asset: str, stage: str, facts: Mapping[str, object]) -> None:
+    def reached(self, asset: str, stage: Stage, facts: Mapping[str, object]) -> None:
         assert self.journal is not None
         self.journal.reached(asset, stage, self.services.clock.now(), self.elapsed(), facts)

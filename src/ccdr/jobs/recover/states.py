@@ -37,6 +37,10 @@ class Predicted:
     def as_json(self) -> dict[str, object]:
         return {"predicted_s": round(self.seconds, 3), "low_s": round(self.low, 3), "high_s": round(self.high, 3)}
 
+    @property
+    def recorded(self) -> dict[str, object]:
+        return {**self.as_json(), "runs": self.runs, "far": self.far}
+
 
 NOT_PREDICTED: dict[str, object] = {"predicted_s": None, "low_s": None, "high_s": None}
 

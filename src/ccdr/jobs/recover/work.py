@@ -67,7 +67,7 @@ def resuming(
         told = journals.read(told.directory)  # whoever held the lock may have gone on with it
         require_as_decided(told, services)
         require_sealed(told, key_of(loaded, services.host, VERB))
-        decision = Decision.read(told.decided)
+        decision = Decision.read(told)
         if not told.unfinished:
             raise UsageProblem(f"the recovery of {told.plan} that began at {rfc3339(told.began)} is done")
         gone = [one.asset for one in decision.assets if one.asset not in loaded.plan.assets]
@@ -148,20 +148,30 @@ class Recovering:
             self._conclude()
 
     def _about(self) -> dict[str, object]:
-        decision = self._session.decision.as_json()
-        keys = ("asset", "snapshot", "point", "proof", "lost_s", "after", "predicted", "primary")
+        decision, told = self._session.decision, self._session.told
         assets = [
             {
-                **{key: value for key, value in one.as_json().items() if key in keys},
+                "asset": one.asset,
+                "snapshot": one.snapshot,
+                "point": one.point and rfc3339(one.point),
+                "proof": one.proof,
+                "lost_s": one.lost_s,
+                "after": list(one.after),
+                "predicted": one.predicted and one.predicted.recorded,
+                "primary": one.primary and rfc3339(one.primary),
                 "by_log": one.target is not None,
                 "target": {"kind": one.kind, "name": one.where.shown},
             }
-            for one in self._session.decision.assets
+            for one in decision.assets
         ]
-        about = {key: decision[key] for key in ("moment", "predicted", "skew_s")}
-        told = self._session.told
-        decided = journals.sum_of(decision if told is None else told.decided)
-        return {**about, "resumes": self.result.resumes, "decided_sha256": decided, "assets": assets}
+        return {
+            "moment": decision.moment and rfc3339(decision.moment),
+            "predicted": decision.predicted and decision.predicted.recorded,
+            "skew_s": decision.skew_s,
+            "resumes": self.result.resumes,
+            "decided_sha256": journals.sum_of(decision.journaled if told is None else told.decided),
+            "assets": assets,
+        }
 
     # --- all of it, side by side ----------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ def _to_start(loaded: LoadedPlan, state: State, events: Sequence[Event]) -> Iter
     begun = events[0].time if events else None
     nothing = True
     for told in of_this_run(loaded.plan.plan, state, begun, told_in(events)):
-        for planned in Decision.read(told.decided).assets:
+        for planned in Decision.read(told).assets:
             new = planned.where.new_server
             if new is None or new.start is not None:
                 continue
@@ -81,7 +81,7 @@ def _changes(loaded: LoadedPlan, state: State, events: Sequence[Event]) -> Itera
     """Of the plan, now that all of it stands elsewhere."""
     begun = events[0].time if events else None
     for told in of_this_run(loaded.plan.plan, state, begun, told_in(events)):
-        decision = Decision.read(told.decided)
+        decision = Decision.read(told)
         spares = {one.asset: one.spare_of for one in decision.assets if one.spare_of is not None}
         places = {one.asset: one.where for one in decision.assets if one.asset in loaded.plan.assets}
         kept = kept_edited(loaded, told.directory)
