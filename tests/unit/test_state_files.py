@@ -34,17 +34,19 @@ from ccdr.jobs.daily_verification import KeptMark
 from ccdr.jobs.in_force import NewestVersion
 from ccdr.jobs.plan_in_repository.storing import StoredPlan
 from ccdr.jobs.restore import left_server
+from ccdr.jobs.shipping.stored_batch import LogIndex
 from ccdr.model.errors import CcdrError, OfBefore, WrittenByNewer
 from ccdr.model.forks import Fork
 from ccdr.model.measure import Point
 from ccdr.model.schedule import Slot
 from ccdr.model.trouble import Trouble
-from ccdr.model.values import CheckResult, Verb, Verdict
+from ccdr.model.values import Attestation, CheckResult, FileDigest, GroupRun, Needed, Snapshot, Verb, Verdict
 from ccdr.plans import trust
 from ccdr.ports.log import Reached
 from ccdr.ports.new_server import Owner, StartLines
 from ccdr.run import responsible
 from ccdr.run.next_due import Log, Wake
+from ccdr.storage.entries import Entry
 from ccdr.telling.notify import state as told
 
 AT = datetime(2026, 11, 24, 2, 30, 0, 250_000, tzinfo=UTC)
@@ -131,6 +133,42 @@ LEFT = left_server.LeftServer(
 )
 ORIGIN = trust.Origin("p", "v1", {"plans/p.yaml": "ab"}, 2, "0.3.0", made=True, confirmed=frozenset(("c1", "c2")))
 TRUSTED = trust.Mark("then", trust.Given("s3:b", Path("/key"), Path("/env")), {"p": ORIGIN})
+INDEX = LogIndex(
+    plan="p",
+    asset="crm",
+    engine="postgres",
+    source="s",
+    point=AT,
+    position="0/1",
+    server="s",
+    batch="1",
+    clock_skew_s=0.5,
+    anew=AT,
+    forks=(Fork(2, 1, "0/1", AT),),
+    segments=("1", "2"),
+    open="3",
+    heads={"1": "h"},
+    files={"1": FileDigest(3, "ab"), "2": FileDigest(3, "cd")},
+)
+SNAPSHOT = Snapshot(
+    "s1",
+    "p",
+    "crm",
+    "r",
+    "files",
+    "scan",
+    AT,
+    AT,
+    7,
+    "/srv/\udcff",
+    "ab",
+    note="a warning",
+    source="/srv",
+    group=GroupRun("calls", "g1", ("crm",)),
+    upon=(Needed("s0", "cd"),),
+    attested=Attestation("a1", 7, "ab", 6, "i1", "cd"),
+    arrived=AT,
+)
 
 
 @dataclass(frozen=True)
@@ -163,6 +201,8 @@ KEPT = [
     Kept("crm.new/ccdr-loaded.json", left_server.Loaded, LOADED),
     Kept("crm/ccdr-server.json", left_server.LeftServer, LEFT),
     Kept(trust.MARK, trust.Mark, TRUSTED),
+    Kept("batch/ccdr-log.json", LogIndex, INDEX),
+    Kept("catalogue/p/crm/s1.json", Entry, Entry(SNAPSHOT, "{}")),
     Kept("asked.json", responsible.Stamps, {"p": {Verb.BACKUP: AT}}),
     Kept("schedule/p.a.backup.json", Slot, Slot("0 3 * * *", "UTC", AT, AT, 1, 2, AT)),
     Kept("payloads/a1.json", Payload, Payload(salt="5a", text="wrong \udcff byte")),

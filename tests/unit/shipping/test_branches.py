@@ -27,6 +27,7 @@ from ccdr.engines.postgres.segments import SEGMENT_BYTES
 from ccdr.engines.postgres.wal import Wal
 from ccdr.evidence.log_standing import LogStanding, write_standing
 from ccdr.host.state import Run
+from ccdr.host.state_files import write_state
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.batch import Batch, WentBack
 from ccdr.jobs.shipping.branches import contradicts, joins, line_to, merged
@@ -39,12 +40,12 @@ from ccdr.jobs.shipping.proven import Proven
 from ccdr.jobs.shipping.shipment import Shipment
 from ccdr.jobs.shipping.source_history import SourceHistory
 from ccdr.jobs.shipping.spool import Spool
-from ccdr.jobs.shipping.stored_batch import INDEX, INDEX_FORMAT, StoredBatch
+from ccdr.jobs.shipping.stored_batch import INDEX, LogIndex, StoredBatch
 from ccdr.jobs.shipping.stored_until import logged as logged_up_to
 from ccdr.jobs.upkeep.log import needed_log
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
 from ccdr.model.forks import Fork, read, written
-from ccdr.model.values import FileDigest, Manifest, Snapshot, rfc3339
+from ccdr.model.values import FileDigest, Manifest, Snapshot
 from ccdr.plans.job import Job
 from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Source
@@ -279,21 +280,26 @@ def fetched(tmp_path: Path) -> tuple[Path, Choice, Any]:
     with (place / f"{segment(6, 2)}.open").open("wb") as file:
         file.truncate(SEGMENT_BYTES)
     (place / "00000002.history").write_text("1\t0/4001000\tx\n")
-    files = {name: {"bytes": 0, "sha256": "0" * 64} for name in (*names, "00000002.history")}
+    files = {name: FileDigest(0, "0" * 64) for name in (*names, "00000002.history")}
     b = replace(LATER, heads={}, server=None, skew=None)
-    body = {
-        "plan": "p",
-        "format": INDEX_FORMAT,
-        "asset": "crm",
-        "source": "s",
-        "point": rfc3339(b.point),
-        "position": b.position,
-        "segments": names,
-        "open": b.open,
-        "forks": written(b.forks),
-        "files": files,
-    }
-    (place / INDEX).write_text(json.dumps(body))
+    index = LogIndex(
+        plan="p",
+        asset="crm",
+        engine="postgres",
+        source="s",
+        point=b.point,
+        position=b.position,
+        server=None,
+        batch=b.name,
+        clock_skew_s=None,
+        anew=b.anew,
+        forks=b.forks,
+        segments=tuple(names),
+        open=b.open,
+        heads={},
+        files=files,
+    )
+    write_state(place / INDEX, index)
 
     class Engine:
         source_name = "s"

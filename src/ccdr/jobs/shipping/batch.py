@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,12 +10,13 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
-from ccdr.host.files import remove_tree, write_durably
+from ccdr.host.files import remove_tree
+from ccdr.host.state_files import write_state
 from ccdr.jobs.shipping.branches import joins
-from ccdr.jobs.shipping.stored_batch import INDEX, INDEX_FORMAT, OPEN, Extent, Gap, StoredBatch, rank, same_head
+from ccdr.jobs.shipping.stored_batch import INDEX, OPEN, Extent, Gap, LogIndex, StoredBatch, rank, same_head
 from ccdr.model.errors import CcdrError
-from ccdr.model.forks import Fork, written
-from ccdr.model.values import rfc3339
+from ccdr.model.forks import Fork
+from ccdr.model.values import FileDigest
 from ccdr.plans.job import Job
 from ccdr.ports.log import Segment, ShippedLog
 from ccdr.ports.place import Clock, Digester
@@ -67,7 +67,7 @@ class Batch:
     stored: list[tuple[str, int]] | None = None  # what `seen` was when it was last stored
     heads: dict[str, str] = field(default_factory=dict)  # by name: how the segments began that were seen
     base: tuple[str, str | None] | None = None  # the segment that the newest base begins with, and its head
-    _digests: dict[str, dict[str, object]] = field(default_factory=dict)
+    _digests: dict[str, FileDigest] = field(default_factory=dict)
     _torn_at: str | None = None  # the segment behind the newest gap
 
     def __post_init__(self) -> None:
@@ -124,8 +124,7 @@ class Batch:
             self._link(segment)
         gaps = tuple(gap for segment in chain if (gap := self._in_chain(segment, forks)) is not None)
         new = [s.name for s in mine if s.whole and s.name not in self._digests]
-        for name, digest in self.digest(self.directory, new).items():
-            self._digests[name] = {"bytes": digest.bytes, "sha256": digest.sha256}
+        self._digests |= self.digest(self.directory, new)
         opened = [s.name for s in chain if not s.whole]
         whole = [s.name for s in chain if s.whole]
         return Held(whole, opened[-1] if opened else None, until is not None, gaps)
@@ -186,25 +185,24 @@ class Batch:
         held: Held,
         extent: Extent,
     ) -> None:
-        body = {
-            "format": INDEX_FORMAT,
-            "plan": job.plan,
-            "asset": job.asset,
-            "engine": job.engine.engine_name,
-            "source": job.engine.source_name,
-            "point": rfc3339(extent.point),
-            "position": extent.position,
-            "server": extent.server,
-            "batch": self.name,
-            "clock_skew_s": extent.skew,
-            "anew": extent.anew and rfc3339(extent.anew),
-            "forks": written(extent.forks) or None,
-            "segments": held.whole,
-            "open": held.open,
-            "heads": {name: self.heads[name] for name in (*held.whole, held.open) if name in self.heads},
-            "files": {name: self._digests[name] for name in sorted(self._digests) if (self.directory / name).exists()},
-        }
-        write_durably(self.directory / INDEX, json.dumps(body) + "\n")
+        index = LogIndex(
+            plan=job.plan,
+            asset=job.asset,
+            engine=job.engine.engine_name,
+            source=job.engine.source_name,
+            point=extent.point,
+            position=extent.position,
+            server=extent.server,
+            batch=self.name,
+            clock_skew_s=extent.skew,
+            anew=extent.anew,
+            forks=tuple(extent.forks),
+            segments=tuple(held.whole),
+            open=held.open,
+            heads={name: self.heads[name] for name in (*held.whole, held.open) if name in self.heads},
+            files={name: self._digests[name] for name in sorted(self._digests) if (self.directory / name).exists()},
+        )
+        write_state(self.directory / INDEX, index)
 
     def close(self, held: Held) -> None:
         """It is confirmed: its whole segments leave the spool, and the next one begins."""

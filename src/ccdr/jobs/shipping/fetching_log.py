@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ccdr.host.interrupts import threads
+from ccdr.host.state_files import decoded
 from ccdr.jobs.shipping.branches import line_to
 from ccdr.jobs.shipping.choice import Base, Choice, holding
 from ccdr.jobs.shipping.log_archive import LogArchive
-from ccdr.jobs.shipping.stored_batch import INDEX, INDEX_FORMAT, OPEN, StoredBatch
+from ccdr.jobs.shipping.stored_batch import INDEX, OPEN, LogIndex, StoredBatch
 from ccdr.jobs.shipping.which_branch import WrittenBranches
-from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem, require_format
-from ccdr.model.forks import written
-from ccdr.model.values import CheckResult, Manifest, Verdict, rfc3339, utc
+from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
+from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
 from ccdr.plans.job import Job
 from ccdr.ports.log import RecoveryTarget, ShippedLog
 from ccdr.ports.place import Digester
@@ -67,9 +65,9 @@ class PointSearch:
             if not place.exists():
                 _fetched(self.repo, batch, place)
             index = index_of(self.job, place, batch)
-            files += [(name, place / name) for name in index["segments"]]
-            if index["open"] is not None and batch == choice.batches[-1]:
-                files.append((index["open"], place / f"{index['open']}{OPEN}"))
+            files += [(name, place / name) for name in index.segments]
+            if index.open is not None and batch == choice.batches[-1]:
+                files.append((index.open, place / f"{index.open}{OPEN}"))
         start = self.log.place(needed)
         wanted = [(name, file) for name, file in files if line.takes(name) and self.log.place(name) >= start]
         return self.log.finds(wanted, str(choice.target.name), manifest)
@@ -91,16 +89,15 @@ def fetch_log(
     compared = 0
     for batch, place in zip(choice.batches, places, strict=True):
         index = index_of(job, place, batch)
-        files: dict[str, Any] = index["files"]
-        _refuse_changed(batch, place, files, log, digest)
-        compared += len(files)
-        for name in files:
+        _refuse_changed(batch, place, index.files, log, digest)
+        compared += len(index.files)
+        for name in index.files:
             (place / name).replace(into / name)
-        chain += index["segments"]
-        if place == places[-1] and index["open"] is not None:
-            (place / f"{index['open']}{OPEN}").replace(into / index["open"])
-            log.fill_up(into / index["open"])
-            chain.append(index["open"])
+        chain += index.segments
+        if place == places[-1] and index.open is not None:
+            (place / f"{index.open}{OPEN}").replace(into / index.open)
+            log.fill_up(into / index.open)
+            chain.append(index.open)
     branch = log.branch(needed) if choice.target.branch is None else choice.target.branch
     if (lacks := log.lacks(into, branch)) is not None:
         raise BackupBad(f"the log lacks {lacks}, by which a recovery finds its way", hint="back up again")
@@ -116,11 +113,11 @@ def fetch_log(
 
 
 def _refuse_changed(
-    batch: StoredBatch, place: Path, files: Mapping[str, Any], log: ShippedLog, digest: Digester
+    batch: StoredBatch, place: Path, files: Mapping[str, FileDigest], log: ShippedLog, digest: Digester
 ) -> None:
     """BackupBad where a whole segment is not as it was when it was stored, or as no source writes it."""
     digests = digest(place, sorted(files))
-    if changed := sorted(name for name, stored in files.items() if digests[name].sha256 != stored["sha256"]):
+    if changed := sorted(name for name, stored in files.items() if digests[name].sha256 != stored.sha256):
         raise BackupBad(f"segments of the log are not as they were stored: {', '.join(changed[:3])}")
     if flaw := next(filter(None, (log.flaw(place / name) for name in sorted(files))), None):
         raise BackupBad(f"the log snapshot {batch.id[:8]} is not what was received: {flaw}")
@@ -132,45 +129,45 @@ def _fetched(repo: Restic, batch: StoredBatch, into: Path) -> Path:
     return into
 
 
-def index_of(job: Job, place: Path, batch: StoredBatch) -> dict[str, Any]:
+def index_of(job: Job, place: Path, batch: StoredBatch) -> LogIndex:
     """What the fetched snapshot says of itself: BackupBad where that is not what its tags say, by which it was chosen,
     and which anybody who writes to the repository can change."""
+    what = f"the log snapshot {batch.id[:8]}"
     try:
-        body: dict[str, Any] = json.loads((place / INDEX).read_text("utf-8"))
-        require_format(f"the log snapshot {batch.id[:8]}", body["format"], INDEX_FORMAT)
-        whose = (body["plan"], body["asset"], body["source"])
-        if whose != (job.plan, job.asset, job.engine.source_name):
-            raise BackupBad(f"the log snapshot {batch.id[:8]} is of another source: {whose[0]}/{whose[1]}")
-        _refuse_other_claims(batch, body)
-        every = dict.fromkeys((*body["segments"], *body["files"]))
-        missing = [n for n in every if n not in body["files"] or not (place / n).is_file()]
-        if body["open"] and not (place / f"{body['open']}{OPEN}").is_file():
-            missing.append(body["open"])
-        if missing:
-            raise BackupBad(f"the log snapshot {batch.id[:8]} lacks {', '.join(missing[:3])}")
-        return body
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BackupBad(f"the log snapshot {batch.id[:8]} cannot be read: {error}") from None
+        index = decoded((place / INDEX).read_bytes(), LogIndex, what)
+    except (OSError, ValueError) as error:
+        raise BackupBad(f"{what} cannot be read: {error}") from None
+    if (index.plan, index.asset, index.source) != (job.plan, job.asset, job.engine.source_name):
+        raise BackupBad(f"{what} is of another source: {index.plan}/{index.asset}")
+    _refuse_other_claims(batch, index)
+    every = dict.fromkeys((*index.segments, *index.files))
+    missing = [n for n in every if n not in index.files or not (place / n).is_file()]
+    if index.open and not (place / f"{index.open}{OPEN}").is_file():
+        missing.append(index.open)
+    if missing:
+        raise BackupBad(f"{what} lacks {', '.join(missing[:3])}")
+    return index
 
 
-def _refuse_other_claims(batch: StoredBatch, body: dict[str, Any]) -> None:
-    """BackupBad where a batch's tags claim anything else than its index (`body`) says."""
-    whole = body["segments"]
-    ends = (whole[0], whole[-1]) if whole else (None, None)
-    stored = {"point": utc(body["point"]), "position": body["position"], "open": body["open"]}
-    stored |= {"first": ends[0], "last": ends[1]}
-    claimed = {name: getattr(batch, name) for name in stored} | {"point": batch.claimed or batch.point}
-    heads = {name: head for name, head in body.get("heads", {}).items() if name in {*ends, body["open"]}}
-    later: dict[str, object] = {"batch": batch.name, "server": batch.server, "heads": batch.heads}
-    body.setdefault("anew", None)
-    later["anew"] = batch.anew and rfc3339(batch.anew)
-    later["forks"] = written(batch.forks) or None
-    for name, tag in (later if batch.claimed else later | {"clock_skew_s": batch.skew}).items():
-        if name in body:  # an index did not always say so
-            stored[name], claimed[name] = heads if name == "heads" else body[name], tag
-    if wrong := [name for name in stored if stored[name] != claimed[name]]:
-        raise BackupBad(
-            f"the log snapshot {batch.id[:8]} claims another {wrong[0]} than was stored: {claimed[wrong[0]]} "
-            f"instead of {stored[wrong[0]]}",
-            hint="its tags were changed since: find out who writes to the repository",
-        )
+def _refuse_other_claims(batch: StoredBatch, index: LogIndex) -> None:
+    """BackupBad where a batch's tags claim anything else than its index says."""
+    ends = (index.segments[0], index.segments[-1]) if index.segments else (None, None)
+    claims: dict[str, tuple[object, object]] = {
+        "point": (index.point, batch.claimed or batch.point),
+        "position": (index.position, batch.position),
+        "open": (index.open, batch.open),
+        "first": (ends[0], batch.first),
+        "last": (ends[1], batch.last),
+        "batch": (index.batch, batch.name),
+        "server": (index.server, batch.server),
+        "heads": ({n: head for n, head in index.heads.items() if n in {*ends, index.open}}, batch.heads),
+        "anew": (index.anew, batch.anew),
+        "forks": (index.forks, batch.forks),
+        "clock_skew_s": (None, None) if batch.claimed else (index.clock_skew_s, batch.skew),
+    }
+    for name, (stored, claimed) in claims.items():
+        if stored != claimed:
+            raise BackupBad(
+                f"the log snapshot {batch.id[:8]} claims another {name} than was stored: {claimed} instead of {stored}",
+                hint="its tags were changed since: find out who writes to the repository",
+            )

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from ccdr.host.state_files import StateFile
 from ccdr.jobs.shipping.branches import joins
 from ccdr.model.forks import Fork, written
 from ccdr.model.forks import read as read_forks
-from ccdr.model.values import rfc3339, utc
+from ccdr.model.instant import Instant
+from ccdr.model.values import FileDigest, rfc3339, utc
 from ccdr.plans.job import Job
 from ccdr.ports.log import ShippedLog
 from ccdr.storage.listing import OURS, RepoSnapshot
@@ -19,7 +21,6 @@ from ccdr.storage.removals import CLOCK_TOLERANCE
 LOG = "log"  # kind of snapshot, and where the repository lies below the plan's own
 OPEN = ".open"  # what the name of a segment ends in that is not whole yet
 INDEX = "ccdr-log.json"
-INDEX_FORMAT = 2
 VOID = "void"  # the tag of a mark that names a snapshot which does not count
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 _PLACE = re.compile(r"[/:](?=[^/:]*$)")  # a position: a segment's number or name, then a place
@@ -43,6 +44,26 @@ class Extent:
     skew: float | None = None
     anew: datetime | None = None
     forks: Sequence[Fork] = ()
+
+
+class LogIndex(StateFile, frozen=True, tag_field="format", tag=2):
+    """What a snapshot of a batch says of itself, beside its segments: INDEX. `files` are its whole ones."""
+
+    plan: str
+    asset: str
+    engine: str
+    source: str
+    point: Instant
+    position: str
+    server: str | None
+    batch: str | None
+    clock_skew_s: float | None
+    anew: Instant | None
+    forks: tuple[Fork, ...]
+    segments: tuple[str, ...]
+    open: str | None
+    heads: dict[str, str]
+    files: dict[str, FileDigest]
 
 
 @dataclass(frozen=True)
