@@ -31,10 +31,12 @@ from ccdr.jobs.attest import storing, when_due
 from ccdr.jobs.checkpoints.kept import Grown
 from ccdr.jobs.checkpoints.publishing import Put
 from ccdr.jobs.daily_verification import KeptMark
+from ccdr.jobs.erasure.register import Apart
 from ccdr.jobs.in_force import NewestVersion
 from ccdr.jobs.plan_in_repository.storing import StoredPlan
 from ccdr.jobs.restore import left_server
 from ccdr.jobs.shipping.stored_batch import LogIndex
+from ccdr.model.erasure import Rows, Selector
 from ccdr.model.errors import CcdrError, OfBefore, WrittenByNewer
 from ccdr.model.forks import Fork
 from ccdr.model.measure import Point
@@ -203,6 +205,7 @@ KEPT = [
     Kept(trust.MARK, trust.Mark, TRUSTED),
     Kept("batch/ccdr-log.json", LogIndex, INDEX),
     Kept("catalogue/p/crm/s1.json", Entry, Entry(SNAPSHOT, "{}")),
+    Kept("selectors.json", Apart, Apart("5e", {"e-000001": ("5a", Selector("crm", (Rows("t", (("c", "v"),)),)))})),
     Kept("asked.json", responsible.Stamps, {"p": {Verb.BACKUP: AT}}),
     Kept("schedule/p.a.backup.json", Slot, Slot("0 3 * * *", "UTC", AT, AT, 1, 2, AT)),
     Kept("payloads/a1.json", Payload, Payload(salt="5a", text="wrong \udcff byte")),

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
 
 RULE_VERSION = 1  # how a selector is understood: raised when the same words come to mean something else
 NO_HASH = "0" * 64
@@ -40,6 +38,10 @@ class Selector:
     keys: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if sum(map(bool, (self.rows, self.keys, self.files))) != 1:
+            raise ValueError("no selector")
+
     @property
     def what(self) -> str:
         return "rows" if self.rows else "keys" if self.keys else "files"
@@ -54,18 +56,6 @@ class Selector:
         body = self.as_json()
         body[self.what] = sorted(_listed(body[self.what]), key=lambda one: json.dumps(one, sort_keys=True))
         return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-
-    @classmethod
-    def of(cls, body: Mapping[str, Any]) -> Selector:
-        """The inverse of `as_json`; KeyError, TypeError or ValueError where it is none."""
-        rows = tuple(
-            Rows(str(r["table"]), tuple(sorted((str(c), str(v)) for c, v in r["key"].items())), bool(r.get("may_lack")))
-            for r in body.get("rows") or ()
-        )
-        keys, files = (tuple(map(str, body.get(name) or ())) for name in ("keys", "files"))
-        if sum(map(bool, (rows, keys, files))) != 1:
-            raise ValueError("no selector")
-        return cls(str(body["asset"]), rows, keys, files)
 
 
 def _listed(value: object) -> list[object]:
@@ -166,11 +156,6 @@ class RegisterHead:
         if not entries.isdecimal() or len(digest) != len(NO_HASH):
             raise ValueError("no head of a register")
         return cls(register, int(entries), digest)
-
-    @classmethod
-    def of(cls, body: Mapping[str, Any] | None) -> RegisterHead | None:
-        """KeyError, TypeError or ValueError where it is none."""
-        return None if body is None else cls(str(body["register"]), int(body["entries"]), str(body["hash"]))
 
 
 @dataclass(frozen=True)

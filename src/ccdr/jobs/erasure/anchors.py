@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from ccdr.evidence.history.kinds import ERASURE_ADD
 from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.host.state_files import made_of
 from ccdr.jobs.erasure.register import ERASURES, FROM_ELSEWHERE, Register, RegisterBad, head_of, stored_register
 from ccdr.model.erasure import RegisterHead
 from ccdr.model.errors import CcdrError
@@ -40,10 +41,9 @@ def recorded_heads(ledger: Ledger, plan: str) -> Iterator[RegisterHead]:
     """The newest that this host's ledger tells of. Searched for from its end."""
     for record in ledger.newest(ERASURE_ADD):
         if record["plan"] == plan:
-            with contextlib.suppress(KeyError, TypeError, ValueError):
-                if (head := RegisterHead.of(record["head"])) is not None:
-                    yield head
-                    return
+            with contextlib.suppress(ValueError):
+                yield made_of(record.get("head"), RegisterHead)
+                return
 
 
 def anchored(

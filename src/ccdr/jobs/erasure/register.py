@@ -17,10 +17,13 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import msgspec
+
 from ccdr.host.files import write_durably
+from ccdr.host.state_files import StateFile, decoded, made_of, plain, write_state
 from ccdr.model.erasure import NO_HASH, RULE_VERSION, RegisterHead, Selector, Wanted, person_called, pseudonym
 from ccdr.model.errors import BackupBad, CcdrError, require_format
-from ccdr.model.values import rfc3339, utc
+from ccdr.model.instant import Instant
 from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.restic import Restic
 
@@ -43,8 +46,8 @@ class Entry:
     asset: str
     what: str
     canary: bool
-    erased_at: datetime
-    added_at: datetime
+    erased_at: Instant
+    added_at: Instant
     pseudonym: str
     selector_sha256: str
     rule_version: int
@@ -52,38 +55,24 @@ class Entry:
     person: str | None = None
 
     def line(self, prev: str) -> str:
-        return _line(
-            {
-                "id": self.id,
-                "asset": self.asset,
-                "what": self.what,
-                "canary": self.canary,
-                "erased_at": rfc3339(self.erased_at),
-                "added_at": rfc3339(self.added_at),
-                "pseudonym": self.pseudonym,
-                "selector_sha256": self.selector_sha256,
-                "rule_version": self.rule_version,
-                "prev": prev,
-                **({"withdraws": self.withdraws} if self.withdraws else {}),
-                **({"person": self.person} if self.person else {}),
-            }
-        )
+        return _line(plain(self) | {"prev": prev})
 
-    @classmethod
-    def read(cls, body: Mapping[str, Any]) -> Entry:
-        return cls(
-            str(body["id"]),
-            str(body["asset"]),
-            str(body["what"]),
-            body["canary"] is True,
-            utc(body["erased_at"]),
-            utc(body["added_at"]),
-            str(body["pseudonym"]),
-            str(body["selector_sha256"]),
-            int(body["rule_version"]),
-            None if body.get("withdraws") is None else str(body["withdraws"]),
-            None if body.get("person") is None else str(body["person"]),
-        )
+
+class First(msgspec.Struct, frozen=True):
+    """The first line of the chain."""
+
+    register: str
+    plan: str
+    key_sha256: str
+    prev: str = NO_HASH
+    format: int = FORMAT
+
+
+class Apart(StateFile, frozen=True):
+    """SELECTORS: the key of the pseudonyms; by the entry's id the salt of its selector's digest, and the selector."""
+
+    key: str
+    selectors: dict[str, tuple[str, Selector]]
 
 
 @dataclass(frozen=True)
@@ -100,8 +89,7 @@ class Register:
     @classmethod
     def begin(cls, plan: str) -> Register:
         name, key = secrets.token_hex(8), secrets.token_hex(32)
-        first = {"format": FORMAT, "register": name, "plan": plan, "prev": NO_HASH}
-        return cls(plan, name, key, (_line({**first, "key_sha256": _key_digest(key)}),), (), {})
+        return cls(plan, name, key, (_line(plain(First(name, plan, _key_digest(key)))),), (), {})
 
     @property
     def head(self) -> RegisterHead:
@@ -181,15 +169,14 @@ class Register:
     def write(self, directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_durably(directory / CHAIN, "".join(self.lines))
-        selectors = {one: {"salt": salt, "selector": s.as_json()} for one, (salt, s) in self.selectors.items()}
-        write_durably(directory / SELECTORS, json.dumps({"key": self.key, "selectors": selectors}) + "\n")
+        write_state(directory / SELECTORS, Apart(self.key, dict(self.selectors)))
 
     @classmethod
     def read(cls, plan: str, chain: str, selectors: str) -> Register:
         """RegisterBad where it is not as ccdr writes one, to the last byte."""
         try:
             return cls._read(plan, chain, selectors)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise RegisterBad(
                 f"the register of erasures of {plan} does not verify ({type(error).__name__})", hint=FROM_ELSEWHERE
             ) from None
@@ -200,26 +187,27 @@ class Register:
         if torn:
             raise ValueError("its last line is torn")
         lines = tuple(f"{line}\n" for line in whole)
-        first, *rest = [json.loads(line) for line in lines]
-        apart = json.loads(selectors)
-        key, by_id = str(apart["key"]), apart["selectors"]
+        head, *rest = [made_of(json.loads(line), dict[str, Any]) for line in lines]
         prev = NO_HASH
-        for line, body in zip(lines, (first, *rest), strict=True):
-            if body["prev"] != prev:
+        for line, body in zip(lines, (head, *rest), strict=True):
+            if body.get("prev") != prev:
                 raise ValueError("the chain is broken")
             prev = _hash(line)
-        require_format(f"the register of erasures of {plan}", first["format"], FORMAT)
-        if (first["plan"], first["key_sha256"]) != (plan, _key_digest(key)):
+        require_format(f"the register of erasures of {plan}", head.get("format"), FORMAT)
+        first, apart = made_of(head, First), decoded(selectors, Apart)
+        if (first.plan, first.key_sha256) != (plan, _key_digest(apart.key)):
             raise ValueError("it is another plan's")
-        entries = tuple(map(Entry.read, rest))
-        made = cls(plan, str(first["register"]), key, lines, entries, {})
+        entries = tuple(made_of(body, Entry) for body in rest)
+        made = cls(plan, first.register, apart.key, lines, entries, {})
         if any(one.id != f"e-{number:06}" for number, one in enumerate(entries, 1)):
             raise ValueError("an entry is not where it was")
-        found = {one.id: (str(by_id[one.id]["salt"]), Selector.of(by_id[one.id]["selector"])) for one in made.standing}
+        found = {one.id: apart.selectors[one.id] for one in made.standing if one.id in apart.selectors}
         for one in made.standing:
+            if one.id not in found:
+                raise ValueError("an entry has no selector")
             salt, selector = found[one.id]
-            same = (selector.asset, selector.what, pseudonym(key, selector)) == (one.asset, one.what, one.pseudonym)
-            if not same or _salted(salt, selector) != one.selector_sha256:
+            claimed = (selector.asset, selector.what, pseudonym(apart.key, selector))
+            if claimed != (one.asset, one.what, one.pseudonym) or _salted(salt, selector) != one.selector_sha256:
                 raise ValueError("a selector is not the entry's")
         return replace(made, selectors=found)
 
