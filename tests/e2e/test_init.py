@@ -327,7 +327,7 @@ def test_discover_finds_servers_of_this_host_that_no_plan_names(site: Site, sour
             [site.loaded()], [site.loaded()], site.services(), Quiet(), this_host=True, sockets=source.sockets
         )
         assert found.unreachable == []
-        return [(u.kind, u.name) for u in found.unprotected if u.where.startswith(str(source.sockets))]
+        return [(u.kind, u.name) for u in found.unprotected if u.server.startswith(str(source.sockets))]
 
     user = getpass.getuser()
     assert around() == [("server", "PostgreSQL, port 5432")]  # it does not know us

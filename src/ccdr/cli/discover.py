@@ -10,6 +10,7 @@ from ccdr.cli.output import print_json, table, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
+from ccdr.host.state_files import plain
 from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import human_bytes
 
@@ -42,7 +43,7 @@ def discover(names: tuple[str, ...]) -> Exit:
     with progress() as watched:
         discovered = look_around(every, chosen, options.services(), watched, this_host=not names)
     if options.json:
-        print_json(discovered.as_json())
+        print_json(plain(discovered))
     else:
         _tell(discovered)
     return discovered.exit_code
@@ -52,13 +53,13 @@ def _tell(discovered: Discovered) -> None:
     if discovered.unprotected:
         click.echo("In no plan:")
         rows = [
-            (u.kind, u.name, "?" if u.bytes is None else human_bytes(u.bytes), u.where) for u in discovered.unprotected
+            (u.kind, u.name, "?" if u.bytes is None else human_bytes(u.bytes), u.server) for u in discovered.unprotected
         ]
         table(("kind", "name", "size", "where"), rows)
         click.echo("→ add an asset for it to a plan, or write one (ccdr init URL|PATH), or name it in `ignore:`\n")
     for untested in discovered.untested:
         click.echo(f"{word('untested')}  {untested.plan}/{untested.asset}: {untested.why}")
     for unreachable in discovered.unreachable:
-        click.echo(f"{word('unknown')}  {unreachable.where}: {unreachable.why}")
+        click.echo(f"{word('unknown')}  {unreachable.server}: {unreachable.why}")
     if discovered.exit_code == Exit.OK:
         click.echo("everything found is in a plan, and every asset was tested")

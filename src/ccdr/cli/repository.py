@@ -12,6 +12,7 @@ from ccdr.cli.output import print_json, table
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import EXIT_STATUS, as_one, dry_run_option, from_option, plan_argument, verb
+from ccdr.host.state_files import plain
 from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import PRIMARY, rfc3339
 
@@ -96,7 +97,7 @@ def list_(plan: str, site: str | None) -> Exit:
 
 
 def _as_json(one: Opened, keys: list[RepositoryKey]) -> dict[str, object]:
-    return {"repository": one.repository, "of_log": one.of_log, "keys": [k.as_json() for k in keys]}
+    return {"repository": one.repository, "of_log": one.of_log, "keys": plain(keys)}
 
 
 @verb(short_help="Add a password to PLAN's repository.")
@@ -237,7 +238,7 @@ def rotate(plan: str, given: Path | None, keep_old: bool, site: str | None, goin
 
 def _tell(done: Rotation) -> None:
     if settings().json:
-        print_json({**done.as_json(), "notes": list(NOT_A_ROTATION)})
+        print_json({**plain(done), "notes": list(NOT_A_ROTATION)})
         return
     for where, new in done.new.items():
         old = ", ".join(one[:8] for one in done.removed.get(where, ())) or "nothing"

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ccdr.host.state_files import plain
 from ccdr.model.errors import Exit, worst
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import DUTIES, Verb
@@ -185,7 +186,7 @@ def document(seen: Seen) -> dict[str, object]:
         }
         for name, version in zip(seen.shown, seen.judged, strict=True)
     ]
-    stored = {plan: at.seen(seen.lineage).as_json() for plan, at in places(seen.services).items() if plan in seen.shown}
+    stored = {plan: plain(at.seen(seen.lineage)) for plan, at in places(seen.services).items() if plan in seen.shown}
     ledger = {**seen.lineage.as_json, "stored": stored, "problems": [p.text for p in seen.of_ledger]}
     ledger["anchors"] = {**seen.anchors.as_json(), "troubles": [p.as_json() for p in seen.of_anchors]}
     return {

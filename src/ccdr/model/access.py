@@ -66,6 +66,3 @@ class Kept:
     result: Held
     tried: int = 0
     why: str | None = None
-
-    def as_json(self) -> dict[str, object]:
-        return {"promise": self.promise.value, "result": self.result.value, "tried": self.tried, "why": self.why}

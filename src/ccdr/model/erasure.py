@@ -143,9 +143,6 @@ class RegisterHead:
     entries: int
     hash: str
 
-    def as_json(self) -> dict[str, object]:
-        return {"register": self.register, "entries": self.entries, "hash": self.hash}
-
     def __str__(self) -> str:
         return f"{self.entries}:{self.hash}:{self.register}"
 

@@ -16,10 +16,6 @@ class Reach:
     writes: int | None = None
     of: int | None = None
 
-    def as_json(self) -> dict[str, object]:
-        counts = {"reads": self.reads, "writes": self.writes, "of": self.of}
-        return {"where": self.where, "rights": [*self.rights], **counts}
-
 
 @dataclass(frozen=True)
 class Account:
@@ -31,16 +27,6 @@ class Account:
     member_of: tuple[str, ...] = ()
     valid_until: str | None = None
     reach: tuple[Reach, ...] = ()
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "name": self.name,
-            "logs_in": self.logs_in,
-            "rights": [*self.rights],
-            "member_of": [*self.member_of],
-            "valid_until": self.valid_until,
-            "reach": [one.as_json() for one in self.reach],
-        }
 
 
 @dataclass(frozen=True)

@@ -63,15 +63,6 @@ class StartLines:
     look: tuple[str, ...] = ()
     inside: str | None = None
 
-    def as_json(self) -> dict[str, object]:
-        return {
-            "debian": list(self.debian),
-            "docker": list(self.docker),
-            "then": list(self.then),
-            "look": list(self.look),
-            "inside": self.inside,
-        }
-
     def afterwards(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """What is typed once it is started, each part with its heading."""
         way = f" (by Docker: with `{self.inside}` before it)" if self.inside else ""

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ccdr.model.errors import RepositoryClosed, RepositoryUnavailable
-from ccdr.model.values import rfc3339, utc
+from ccdr.model.values import utc
 from ccdr.storage.fast_keys import MOST_KEYS as MOST_KEYS
 from ccdr.storage.restic import Restic
 
@@ -37,16 +37,6 @@ class RepositoryKey:
     @property
     def short(self) -> str:
         return self.id[:8]
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "id": self.id,
-            "current": self.current,
-            "created": self.created and rfc3339(self.created),
-            "user": self.user,
-            "host": self.host,
-            "twin_of": self.twin_of,
-        }
 
 
 def keys_of(repo: Restic, twins: Mapping[str, str], *, times: bool = True) -> list[RepositoryKey]:

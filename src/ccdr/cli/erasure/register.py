@@ -13,6 +13,7 @@ from ccdr.cli.erasure.shown import step_for, steps_for, unlooked_word, word_of
 from ccdr.cli.output import print_json, table
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import as_one, dry_run_option, plan_argument, verb
+from ccdr.host.state_files import plain
 from ccdr.model.erasure import UNSHOWN, EntryState
 from ccdr.model.errors import Exit
 from ccdr.model.values import rfc3339, so_many
@@ -137,7 +138,7 @@ def list_(plan: str) -> Exit:
         if not one.canary
     }
     if options.json:
-        head = register.head.as_json() if register else None
+        head = plain(register.head) if register else None
         listed = [_listed(plan, one, gone.get(one.id), shown[one.asset]) for one in entries]
         print_json({"plan": plan, "head": head, "entries": listed})
     elif not entries:

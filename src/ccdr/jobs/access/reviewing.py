@@ -19,6 +19,7 @@ from ccdr.evidence.history.kinds import ACCESS_EXPORTED, ACCESS_REVIEWED, ACCESS
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.statements import MOST_NAMED, REVIEW_ACCESS, UNREAD, ExportOfAccess, Statement
 from ccdr.host.signatures import trusted_signers, verify
+from ccdr.host.state_files import plain
 from ccdr.host.who import who
 from ccdr.jobs.access.files import files_of, signers_of
 from ccdr.jobs.access.host_accounts import of_this_host
@@ -126,7 +127,7 @@ def _keys(loaded: LoadedPlan, services: Services, made: Export) -> None:
 
 
 def _keys_in(repo: Restic, name: str, twins: Mapping[str, str]) -> Section:
-    return [{"repository": name, **key.as_json()} for key in keys_of(repo, twins)]
+    return [{"repository": name, **plain(key)} for key in keys_of(repo, twins)]
 
 
 def ask_sources(loaded: LoadedPlan, services: Services, progress: Progress, made: Export) -> None:
@@ -140,7 +141,7 @@ def ask_sources(loaded: LoadedPlan, services: Services, progress: Progress, made
         except CcdrError as error:
             made.lacks(f"accounts of {name}", _why(error))
             continue
-        accounts = [one.as_json() for one in found.accounts]
+        accounts = plain(found.accounts)
         made.sections["databases"].append({"asset": name, "engine": engine.engine_name, "accounts": accounts})
         for what in found.unread:
             made.lacks(f"of {name}", what)

@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from ccdr.evidence.history.kinds import ACCESS_TESTED
 from ccdr.host.secrets import env_file
+from ccdr.host.state_files import plain
 from ccdr.host.who import who
 from ccdr.jobs.access.trials import Trials
 from ccdr.jobs.services import Services
@@ -51,7 +52,7 @@ class AccessTest:
         return {
             "versioning": self.versioning,
             "roles": {role.value: state.value for role, state in self.states.items()},
-            "promises": [one.as_json() for one in self.kept],
+            "promises": plain(self.kept),
             "left": self.left,
         }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ccdr.evidence.lineage.comparing import read
@@ -56,9 +56,6 @@ class LedgerCopy:
     def seen(self, lineage: Lineage) -> LedgerCopy:
         """The same of the ledger that is here."""
         return self if self.of(lineage) else LedgerCopy(self.tried, reason=self.not_ours, ledger=lineage.ledger)
-
-    def as_json(self) -> dict[str, object]:
-        return asdict(self)
 
 
 Places = dict[str, LedgerCopy]  # stored-ledger.json, by plan

@@ -8,6 +8,7 @@ from ccdr import __version__
 from ccdr.evidence.approvals import Operation
 from ccdr.evidence.history.kinds import ERASURE_ADD
 from ccdr.evidence.payloads import keep_payload
+from ccdr.host.state_files import plain
 from ccdr.host.who import who
 from ccdr.jobs import in_force
 from ccdr.jobs.approvals import NOTHING, Given, Wanted, allowed, block_of
@@ -117,7 +118,7 @@ def _stored(
         "pseudonym": entry.pseudonym,
         "person": entry.person,
         "rule_version": entry.rule_version,
-        "head": register.head.as_json(),
+        "head": plain(register.head),
         "withdraws": entry.withdraws,
         "why_sha256": None if why is None else keep_payload(services.state, why),
         "snapshot": snapshot,

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from ccdr.evidence.history.kinds import ERASURE_REPLAY
 from ccdr.evidence.payloads import keep_payload
+from ccdr.host.state_files import plain
 from ccdr.host.who import who
 from ccdr.jobs.erasure.anchors import anchored, require_agreement, require_known_withdrawals
 from ccdr.jobs.erasure.register import Entry, Register, RegisterBad, stored_register
@@ -274,7 +275,7 @@ class Replaying:
 
     def record(self, outcome: Outcome, *, broken_glass: str | None = None) -> None:
         """`broken_glass`: why it is handed over all the same."""
-        head = self.register.head.as_json() if self.register is not None and self.bad is None else None
+        head = plain(self.register.head) if self.register is not None and self.bad is None else None
         why = keep_payload(self.services.state, broken_glass) if broken_glass is not None else None
         body: Mapping[str, object] = {
             "purpose": self.purpose,

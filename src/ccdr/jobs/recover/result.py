@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccdr.host.state_files import plain
 from ccdr.jobs.incidents.opening import Told
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.then_red import ThenRed
@@ -252,7 +253,7 @@ class RecoveryResult:
                 **step.body(),
                 "spare_of": step.planned.spare_of,
                 "hint": step.hint,
-                "start": _lines(step.start),
+                "start": plain(step.start),
                 "left_behind": _left(step),
             }
             for step in self.steps.values()
@@ -272,10 +273,6 @@ class RecoveryResult:
             "hint": self.hint,
             "record": record,
         }
-
-
-def _lines(start: StartLines | None) -> dict[str, object] | None:
-    return None if start is None else start.as_json()
 
 
 def _left(step: StepResult) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from ccdr.host.state_files import plain
 from ccdr.jobs.recover.asking import Asked
 from ccdr.jobs.shipping.recovery import recorded_target
 from ccdr.model.values import Snapshot, rfc3339
@@ -100,14 +101,6 @@ class Instead:
     in_full: bool = True
     at_once_with: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, object]:
-        return {
-            "asset": self.asset,
-            "why": self.why,
-            "in_full": self.in_full,
-            "at_once_with": list(self.at_once_with),
-        }
-
 
 @dataclass(frozen=True)
 class AssetStep:
@@ -157,7 +150,7 @@ class AssetStep:
             "source": self.source,
             "rolling_back_loses_s": None if self.healthy is None else round(self.healthy, 3),
             "primary": self.primary and rfc3339(self.primary),
-            "instead": self.instead and self.instead.as_json(),
+            "instead": plain(self.instead),
             "notes": list(self.notes),
         }
 
@@ -169,9 +162,6 @@ class Room:
     at: Path
     needed: int
     free: int
-
-    def as_json(self) -> dict[str, object]:
-        return {"at": str(self.at), "needed": self.needed, "free": self.free}
 
 
 @dataclass(frozen=True)
@@ -205,7 +195,7 @@ class RecoveryOutlook:
             "skew_s": None if self.skew_s is None else round(self.skew_s, 3),
             "apart": list(self.apart) if self.apart else None,
             **(NOT_PREDICTED if self.predicted is None else self.predicted.as_json()),
-            "room": [room.as_json() for room in self.rooms],
+            "room": plain(self.rooms),
             "memory": {"needed": self.memory, "free": self.memory_free},
             "side_by_side": self.workers,
             "steps": [step.as_json() for step in self.steps],

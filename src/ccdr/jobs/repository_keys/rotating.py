@@ -57,15 +57,6 @@ class Rotation:
     removed: dict[str, list[str]] = field(default_factory=dict)
     previous: Path | None = None  # where the old password still lies, which still opens all
 
-    def as_json(self) -> dict[str, object]:
-        return {
-            "plan": self.plan,
-            "password_file": str(self.password_file),
-            "new": self.new,
-            "removed": self.removed,
-            "previous": self.previous and str(self.previous),
-        }
-
 
 @dataclass(frozen=True)
 class _Files:

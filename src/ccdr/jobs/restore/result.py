@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ccdr.host.state_files import plain
 from ccdr.jobs.incidents.opening import Told
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import Exit, for_plan, worst
@@ -111,5 +112,5 @@ class RestoreResult:
         about = {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "hint": self.hint}
         about["incident"] = self.incident.as_json()
         if self.start is not None:
-            about["start"] = self.start.as_json()
+            about["start"] = plain(self.start)
         return {**about, "record": record}

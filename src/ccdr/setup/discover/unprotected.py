@@ -33,21 +33,18 @@ DATABASE, DIRECTORY, FILE, SERVER = "database", "directory", "database file", "s
 
 @dataclass(frozen=True)
 class Unprotected:
-    """A store that no plan names. `where` is its server or parent directory; `bytes` is None where it may not be
+    """A store that no plan names. `server` is its server, or parent directory; `bytes` is None where it may not be
     looked into."""
 
     kind: str
-    where: str
+    server: str
     name: str
     bytes: int | None
 
     @property
     def names(self) -> set[str]:
         """What a plan's `ignore:` may call it."""
-        return {f"{self.where}/{self.name}"} if self.kind in (DIRECTORY, FILE) else {self.name}
-
-    def as_json(self) -> dict[str, object]:
-        return {"kind": self.kind, "server": self.where, "name": self.name, "bytes": self.bytes}
+        return {f"{self.server}/{self.name}"} if self.kind in (DIRECTORY, FILE) else {self.name}
 
 
 @dataclass(frozen=True)
@@ -58,19 +55,13 @@ class Untested:
     asset: str
     why: str
 
-    def as_json(self) -> dict[str, object]:
-        return {"plan": self.plan, "asset": self.asset, "why": self.why}
-
 
 @dataclass(frozen=True)
 class Unreachable:
     """A place that could not be looked at, so that nothing is known of it."""
 
-    where: str
+    server: str
     why: str
-
-    def as_json(self) -> dict[str, object]:
-        return {"server": self.where, "why": self.why}
 
 
 @dataclass
@@ -83,13 +74,6 @@ class Discovered:
     def exit_code(self) -> Exit:
         codes = [Exit.FINDING] if self.unprotected or self.untested else []
         return worst([*codes, Exit.NOT_CARRIED_OUT] if self.unreachable else codes)
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "unprotected": [u.as_json() for u in self.unprotected],
-            "untested": [u.as_json() for u in self.untested],
-            "unreachable": [u.as_json() for u in self.unreachable],
-        }
 
 
 def discover(
