@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from ccdr.checks import AnyCheck
+from ccdr.host.state_files import made_of
 from ccdr.model.values import Objectives, source_digest
 from ccdr.plans.deviation_rules import OWNER
 from ccdr.plans.model import NOBODY, Approval, Copy, Plan, Repository, Retention
@@ -188,27 +189,9 @@ def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]], clocks: Bound
 
 def facts_from(body: Mapping[str, Any]) -> PlanFacts:
     """The inverse of `as_json`; ValueError for what is none, or is of a newer format."""
-    try:
-        if body["format"] != FORMAT:
-            raise ValueError(f"facts of format {body['format']}, this ccdr reads format {FORMAT}")
-        return PlanFacts(
-            timezone=_text(body["timezone"]),
-            mtd=_number_or_none(body["mtd"]),
-            retention=None if body["retention"] is None else _bounds(body["retention"]),
-            prune=_text(body["prune"]),
-            check=_text(body["check"]),
-            parts=int(body["parts"]),
-            assets={_text(name): _asset_from(asset) for name, asset in body["assets"].items()},
-            repository=_repository_from(body.get("repository")),
-            told=None if (told := body.get("told")) is None else {_text(k): _text(v) for k, v in told.items()},
-            copies={_text(name): _copy_from(copy) for name, copy in (body.get("copies") or {}).items()},
-            approval=_approval_from(body.get("approval")),
-            clocks=None if (clocks := body.get("clocks")) is None else _bounds(clocks),
-            deviations=_deviations_from(body.get("deviations")),
-            owner=None if (owner := body.get("owner")) is None else _text(owner),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"these are no facts of a plan: {type(error).__name__}") from None
+    if body.get("format") != FORMAT:
+        raise ValueError(f"facts of format {body.get('format')}, this ccdr reads format {FORMAT}")
+    return made_of(body, PlanFacts)
 
 
 def check_facts(check: AnyCheck) -> CheckFacts:
@@ -267,19 +250,6 @@ def _approval(it: Approval | None) -> ApprovalFacts | None:
     return ApprovalFacts(name, None if after is None else after.total_seconds(), it.second_factor, it.recover)
 
 
-def _approval_from(body: Mapping[str, Any] | None) -> ApprovalFacts | None:
-    if body is None:
-        return None
-    review = _number_or_none(body["review"])
-    return ApprovalFacts(_text(body["signers"]), review, body["second_factor"] is True, body["recover"] is True)
-
-
-def _deviations_from(body: Mapping[str, Any] | None) -> DeviationFacts | None:
-    if body is None:
-        return None
-    return DeviationFacts({_text(k): _text(v) for k, v in body["severity"].items()}, _bounds(body["due"]))
-
-
 def _copy(plan: Plan, copy: Copy) -> CopyFacts:
     care = copy.upkeep or plan.upkeep
     return CopyFacts(
@@ -293,29 +263,10 @@ def _copy(plan: Plan, copy: Copy) -> CopyFacts:
     )
 
 
-def _copy_from(body: Mapping[str, Any]) -> CopyFacts:
-    where = _repository_from(body["repository"])
-    if where is None:
-        raise TypeError
-    crons = (_text(body[key]) for key in ("schedule", "prune", "check"))
-    kept = None if body["retention"] is None else _bounds(body["retention"])
-    schedule, prune, check = crons
-    return CopyFacts(schedule, prune, check, int(body["parts"]), kept, where, int(body["test_every"]))
-
-
 def _repository(plan: Plan, it: Repository) -> RepositoryFacts:
     where = sha256(it.location.encode("utf-8", "surrogateescape")).hexdigest()
     apart = None not in (plan.site, it.site) and plan.site != it.site
     return RepositoryFacts(where, it.is_local, apart, it.lock_days or 0, it.lock.keep if it.lock else 0.0)
-
-
-def _repository_from(body: Mapping[str, Any] | None) -> RepositoryFacts | None:
-    if body is None:
-        return None
-    days, kept = body.get("lock_days"), body.get("kept_locked")
-    location, lock = _text(body["location"]), None if days is None else int(days)
-    held = None if kept is None else float(kept)
-    return RepositoryFacts(location, body["on_host"] is True, body["apart"] is True, lock, held)
 
 
 def _is_bound(check: AnyCheck, key: str) -> bool:
@@ -343,49 +294,6 @@ def _digest(value: object) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def _asset_from(body: Mapping[str, Any]) -> AssetFacts:
-    test = body["test"]
-    return AssetFacts(
-        engine=_text(body["engine"]),
-        method=_text(body["method"]),
-        source=body["source"] and _text(body["source"]),
-        rpo=float(body["rpo"]),
-        rto=float(body["rto"]),
-        settings=_text(body["settings"]),
-        group=body["group"] and _text(body["group"]),
-        backup=body["backup"] and _text(body["backup"]),
-        test=test and RestoreTestFacts(_text(test["schedule"]), tuple(map(_text, test["rules"])), test["at"]),
-        shipping=_number_or_none(body["shipping"]),
-        checks=checks_from(body["checks"]),
-        settle=_number_or_none(body.get("settle")),
-        image=None if (image := body.get("image")) is None else _text(image),
-        control=None if (control := body.get("control")) is None else _text(control),
-    )
-
-
-def checks_from(bodies: Iterable[Mapping[str, Any]]) -> tuple[CheckFacts, ...]:
-    """An asset's checks, as a record has them. KeyError or TypeError for what is none."""
-    return tuple(
-        CheckFacts(
-            _text(check["kind"]),
-            _text(check["fingerprint"]),
-            _text(check["subject"]),
-            _bounds(check["floors"]),
-            _bounds(check["ceilings"]),
-        )
-        for check in bodies
-    )
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _number_or_none(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _bounds(body: Mapping[str, Any]) -> dict[str, float]:
-    return {_text(name): float(value) for name, value in body.items()}
+def checks_from(bodies: object) -> tuple[CheckFacts, ...]:
+    """An asset's checks, as a record has them. ValueError for what is none."""
+    return made_of(bodies, tuple[CheckFacts, ...])
