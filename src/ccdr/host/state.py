@@ -1,4 +1,5 @@
-"""The state directory: who owns what in it, locks, and each run's scratch.
+"""The state directory: who owns what in it, locks, and each run's scratch. What is JSON is one type a file, written
+and read by state_files.py.
 
 version      the format of all this, a whole number; every ccdr at work holds it open, see migrate.py
 ledger/      the evidence

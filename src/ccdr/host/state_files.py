@@ -74,7 +74,7 @@ def decoded(text: str | bytes, of: type[T], what: str = "it") -> T:
     """The inverse of `encoded`. ValueError where it is none; WrittenByNewer or OfBefore where its format is another's,
     `what` being named so then."""
     try:
-        body = json.loads(text)  # msgspec knows no text that is not UTF-8, and takes a great number for another
+        body = json.loads(text)  # msgspec refuses names that are not UTF-8, as Python holds them
         if (known := _format_of(of)) is not None:
             require_format(what, made_of(body, _Format).format, known)
         found = made_of(body, of)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ccdr.host.files import write_durably
+from ccdr.host.state_files import made_of
 from ccdr.storage.object_locks import LockedVersion
 
 
@@ -43,7 +44,7 @@ def _read(path: Path) -> dict[str, float]:
     ends: dict[str, float] = {}
     with contextlib.suppress(OSError, UnicodeDecodeError):
         for line in path.read_text("utf-8").split("\n"):
-            with contextlib.suppress(ValueError, TypeError):  # one that was torn
-                end, name = json.loads(line)
-                ends[str(name)] = float(end)
+            with contextlib.suppress(ValueError):  # one that was torn
+                end, name = made_of(json.loads(line), tuple[float, str])
+                ends[name] = end
     return ends
