@@ -38,6 +38,7 @@ from ccdr.jobs.restore import left_server
 from ccdr.jobs.shipping.stored_batch import LogIndex
 from ccdr.model.erasure import Rows, Selector
 from ccdr.model.errors import CcdrError, OfBefore, WrittenByNewer
+from ccdr.model.finding import Finding as LogFinding
 from ccdr.model.forks import Fork
 from ccdr.model.measure import Point
 from ccdr.model.schedule import Slot
@@ -84,6 +85,7 @@ LINEAGE = Lineage(
         (AnchorChange(5, "then", ("old",), (), ("moved",)),),
     ),
 )
+FINDING = LogFinding("a gap", "its log", (2.0,), "s1")
 STANDING = LogStanding(
     since="000000010000000000000001",
     point=AT,
@@ -93,7 +95,7 @@ STANDING = LogStanding(
     troubled=AT,
     away=True,
     pending=(Point(AT, AT),),
-    findings=("a gap",),
+    findings=(FINDING,),
     gap="x",
     server="s",
     anew=AT,
@@ -101,7 +103,7 @@ STANDING = LogStanding(
     forks=(Fork(2, 1, "0/1", AT), Fork(3, 2, "0/2")),
     running=True,
 )
-LOG = Log("p", "crm", "ship", 66.0, (STANDING.since, None, ("a gap",), 2, AT))
+LOG = Log("p", "crm", "ship", 66.0, (STANDING.since, None, (FINDING,), 2, AT))
 ENTRY = told.Entry(
     "crm",
     Trouble.TEST_FAILED,
