@@ -313,12 +313,14 @@ def test_sequences_that_would_give_an_id_twice_or_none_fail(restored: Restored, 
 def test_what_is_wrong_in_the_source_is_said_to_its_owner_when_it_is_captured(wording: SnapshotAssertion) -> None:
     sound = {"references": {"broken": {}, "unchecked": {}}, "sequences": {"behind": [], "spent": []}}
     assert faults_of_the_source(sound) == []
-    found = faults_of_the_source(
+    faults = faults_of_the_source(
         {
             "references": {"broken": {"b": 1, "a": 2}, "unchecked": {"c": "no index", "b": "gone"}},
             "sequences": {"behind": ["call"], "spent": ["seat"]},
         }
     )
+    found = list(map(str, faults))
+    assert faults[0].values == (2.0, 1.0), "of a, and of b"
     assert [f.startswith("in the source, ") for f in found] == [True] * 4
     assert "(a: 2; b: 1)" in found[0] and found[0] == wording
     assert found[1] == wording

@@ -21,6 +21,7 @@ from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.log_standing import LogStanding
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.ship import SHIP
+from ccdr.model.finding import Finding
 from ccdr.model.forks import Fork
 from ccdr.model.measure import Point
 from ccdr.model.trouble import Problem, Trouble
@@ -212,9 +213,10 @@ def test_where_the_source_was_recovered_the_log_leads_on_from_an_older_base(
 
 
 def test_what_threatens_the_log_is_told_and_stays_the_same_while_its_numbers_change(shipping: Shipping) -> None:
-    one, other = (shipping.wrong(replace(SHIPPED, findings=(f"{n} GiB pile up at the source",))) for n in (5, 17))
-    assert [p.text for p in other] == ["17 GiB pile up at the source"]
-    assert [p.about for p in one] == [p.about for p in other] == ["# GiB pile up at the source"]
+    piled = (Finding(f"{n} GiB pile up at the source", "log kept for us", (n,)) for n in (5.0, 17.0))
+    one, other = (shipping.wrong(replace(SHIPPED, findings=(found,))) for found in piled)
+    assert [p.text for p in other] == ["17.0 GiB pile up at the source"]
+    assert [p.about for p in one] == [p.about for p in other] == ["log kept for us"]
 
 
 # --- whose fault a test's failure is --------------------------------------------------------------------------

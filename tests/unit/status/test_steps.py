@@ -5,6 +5,7 @@ from __future__ import annotations
 from syrupy.assertion import SnapshotAssertion
 from tests.support.standing import IDS, World, ago, failed_for_a_newer_one
 
+from ccdr.model.finding import Finding, recorded
 from ccdr.model.trouble import Trouble
 from ccdr.telling.status import upkeep_problems
 
@@ -12,10 +13,9 @@ from ccdr.telling.status import upkeep_problems
 def test_the_same_finding_stays_the_same_while_its_numbers_change(world: World) -> None:
     world.snapshot(1, ago(minutes=5))
     abouts = []
-    for count in ("12", "3.5"):
-        world.wrote(
-            "backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]}, findings=[f"{count} files in use"]
-        )
+    for count in (12, 3.5):
+        found = recorded([Finding(f"{count} files in use", "files in use", (count,))])
+        world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]}, findings=found)
         abouts += [p.about for p in world.now.wrong if p.trouble is Trouble.FINDING]
     world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]}, findings=["12 files changed"])
     abouts += [p.about for p in world.now.wrong if p.trouble is Trouble.FINDING]
