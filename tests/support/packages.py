@@ -38,6 +38,7 @@ class Exporting:
 
     def verify(self, *words: str, of: Path | None = None) -> tuple[int, str | None, list[str]]:
         done = self.world.site.run("ledger", "verify", str(of or self.package), *words)
+        assert "says" in done.json, done
         return done.code, done.json["says"], sorted(one["code"] for one in done.json["findings"])
 
     def by_pin(self, of: Path | None = None) -> tuple[int, str | None, list[str]]:

@@ -89,7 +89,8 @@ class ApprovalGiven:
     @classmethod
     def of(cls, record: Record, at: datetime) -> ApprovalGiven:
         second_factor = record["by"].get("user_verified") is True
-        return cls(at, str(record["digest"]), record["asks"] is True, second_factor)
+        about = record["about"]
+        return cls(at, str(about["digest"]), about["asks"] is True, second_factor)
 
     def approves(self, version: PlanRevision) -> bool:
         block = version.facts.approval
