@@ -68,7 +68,7 @@ STATEMENTS = """
 
 What may be said of what. A record that this table does not have is not written, and not read.
 
-| says | about | its text is to | has | signed | for the namespace |
+| says | about | which is to | has | signed | for the namespace |
 |---|---|---|---|---|---|
 """
 
@@ -81,9 +81,9 @@ def records() -> str:
 
 def _statements() -> Iterator[str]:
     for row in TABLE.values():
-        signed = "yes" if row.signed else "may be"
-        has = ", ".join(f"`{name}`" for name in row.needs) or "-"
-        by = f"`{row.namespace}`" + (f"; who asks `{row.asked}`" if row.asked else "")
+        signed = {True: "yes", False: "no", None: "may be"}[row.signed]
+        has = ", ".join([*(f"`{one}`" for one in row.needs), *(f"`{one}` where given" for one in row.may)]) or "-"
+        by = (f"`{row.namespace}`" if row.namespace else "-") + (f"; who asks `{row.asked}`" if row.asked else "")
         yield f"| `{row.says}` | *{row.about.__name__}* | {row.to} | {has} | {signed} | {by} |\n"
 
 

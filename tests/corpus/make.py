@@ -76,7 +76,7 @@ def as_printed(document: object) -> bytes:
 
 def signed() -> Files:
     """Each text that is signed, but for checkpoints and statements of tests, which lie in the package."""
-    for kind, row in TABLE.items():
+    for kind, row in ((kind, row) for kind, row in TABLE.items() if row.signed is not False):
         one = row.recorded({"plan": "plan", **body_of(kind)})
         yield f"{row.to.replace(' ', '-')}.txt", one.text().encode()
     new, old = (VerifierKey("db1", bytes([number]) * 32) for number in (1, 2))

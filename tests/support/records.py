@@ -10,6 +10,7 @@ import msgspec
 from msgspec import inspect
 
 from ccdr.evidence.records import KINDS, Record
+from ccdr.evidence.records.statements import _SET as CHOSEN
 from ccdr.evidence.records.statements import APPROVE_PLAN, STATEMENT, TABLE
 from ccdr.host.built import fields_of
 
@@ -19,19 +20,34 @@ ENVELOPE = frozenset(Record.__struct_fields__)
 def body_of(kind: str, *, full: bool = True) -> dict[str, Any]:
     """A body that the kind's definition holds, every key with a value; not `full`: only what it cannot do without. Of a
     statement by what is said of what."""
-    info, row = fields_of(KINDS[record_kind(kind)]), TABLE.get(APPROVE_PLAN.kind if kind == STATEMENT else kind)
-    made = {
-        f.encode_name: some(f.type, full) for f in info.fields if f.encode_name not in ENVELOPE and (full or f.required)
-    }
+    row = TABLE.get(APPROVE_PLAN.kind if kind == STATEMENT else kind)
+    made = _values(KINDS[record_kind(kind)], full)
     if row is not None:
-        spare = {"until": None, "words_sha256": None, "files": [], "requested": None} if full else {}
-        whole = {f.encode_name: some(f.type) for f in info.fields if f.encode_name not in ENVELOPE}
-        needed = (*row.needs, *(["by"] if row.signed else []), *(["requested"] if row.asked else []))
-        made |= spare | {name: whole[name] for name in needed}
-        made |= {"says": row.says, "about": {"of": row.of} | some(fields_of(row.about), full)}
+        may = row.may if full else ()
+        has = {
+            *row.needs,
+            *may,
+            *(["by"] if row.signed or (full and row.signed is None) else []),
+            *(["requested"] if row.asked else []),
+        }
+        whole, about = _values(KINDS[STATEMENT], full=True), _values(row.about, full=True)
+        given = {name: one for name, one in whole.items() if name in made or name in has}
+        of = {name: one for name, one in about.items() if name in _values(row.about, full) or name in has}
+        made = _with(given, has) | {"says": row.says, "about": {"of": row.of} | _with(of, has)}
     if made.get("result") == "CAUGHT":  # which its two copies must have come to, too
         made["result"] = "INCONCLUSIVE"
     return made | ({"copy": "primary"} if "copy" in made else {})  # of the plan's own repository
+
+
+def _values(of: type, full: bool) -> dict[str, Any]:
+    there = (f for f in fields_of(of).fields if f.encode_name not in ENVELOPE and (full or f.required))
+    return {f.encode_name: some(f.type, full) for f in there}
+
+
+def _with(values: dict[str, Any], has: set[str]) -> dict[str, Any]:
+    """Of what a kind of statement may have, only what this one has."""
+    chosen = {*CHOSEN, "by", "requested"} - has
+    return {name: one if name not in chosen else [] if name == "files" else None for name, one in values.items()}
 
 
 def record_kind(kind: str) -> str:

@@ -37,13 +37,17 @@ def test_nobody_moves_a_day_further_than_a_risk_may_be_accepted(site: Site) -> N
     assert (refused.code, len(site.records())) == (2, records)
 
 
+def assigned(deviation: str, code: str, until: str) -> dict[str, object]:
+    about = {"of": "finding", "deviation": deviation, "code": code, "owner": "x"}
+    made = {"made": rfc3339(datetime.now(UTC)), "nonce": "0" * 32}
+    return {"says": "assign", "about": about, "until": until, **made}
+
+
 def test_nor_does_a_record_that_says_so(site: Site) -> None:
     began(site, failed=-8 * DAY)
     one, services = only(site), site.services()
-    body = {"deviation": one["deviation"], "code": "TEST_FAILED", "owner": "x", "due": "2099-01-01T00:00:00Z"}
-    services.ledger.append(
-        "deviation.assigned", plan="p", asset=None, run=None, body={**body, "tenant": "default", "who": None}
-    )
+    body = assigned(one["deviation"], "TEST_FAILED", "2099-01-01T00:00:00Z")
+    services.ledger.append("statement", plan="p", asset=None, run=None, body=body)
     assert utc(only(site)["due"]) <= datetime.now(UTC) + timedelta(days=367)
 
 
@@ -54,10 +58,8 @@ def test_the_day_of_what_nobody_may_accept_is_never_later_than_the_plan_says(sit
     name = one["deviation"]
     refused = site.run("deviation", "assign", name, "--owner", "dba@x", "--due", "90d")
     assert refused.code == 2, refused
-    body = {"deviation": name, "code": "LEDGER_BROKEN", "owner": "x", "due": rfc3339(datetime.now(UTC) + timedelta(9))}
-    site.services().ledger.append(
-        "deviation.assigned", plan=None, asset=None, run=None, body={**body, "tenant": "default", "who": None}
-    )
+    body = assigned(name, "LEDGER_BROKEN", rfc3339(datetime.now(UTC) + timedelta(9)))
+    site.services().ledger.append("statement", plan=None, asset=None, run=None, body=body)
     shown = site.run("deviation", "show", name)
     assert (shown.json["owner"], shown.json["overdue"], shown.json["due"]) == ("x", True, one["due_by_rule"])
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from ccdr.evidence.approvals import AHEAD, nonce
+from ccdr.evidence.approvals import AHEAD
 from ccdr.evidence.attested import (
     ATTESTABLE,
     ATTESTATION,
@@ -23,12 +22,12 @@ from ccdr.evidence.attested import (
     standing,
 )
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.payloads import keep_payload, payload
-from ccdr.evidence.records.statements import DECLARE_PART, MeasurePart, Says, Statement, kind_of
+from ccdr.evidence.payloads import payload
+from ccdr.evidence.records.statements import DECLARE_PART, MeasurePart, Statement, kind_of
 from ccdr.host.signatures import trusted_signers, verify
 from ccdr.jobs.approvals.plans import block_of, signed_by
 from ccdr.jobs.services import Services
-from ccdr.jobs.statement_records import record_statement, refuse_ahead
+from ccdr.jobs.statement_records import record_statement, refuse_ahead, stated
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -80,14 +79,11 @@ def to_attest(
     """What is to be signed or recorded: the words are kept from now on. UsageProblem where the evidence cannot be
     read."""
     digests = tuple(dict.fromkeys(map(_digest_of, evidence)))
-    return _stated("declare", item, scope, statement, services, until=until, files=digests)
+    return stated(services, "declare", _part(item, scope), until=until, words=statement, files=digests)
 
 
-def _stated(
-    says: Says, item: str, scope: str | None, words: str, services: Services, **more: Any
-) -> Statement[MeasurePart]:
-    part, kept = msgspec.convert({"item": item, "scope": scope}, MeasurePart), keep_payload(services.state, words)
-    return Statement(says=says, about=part, words_sha256=kept, made=services.clock.now(), nonce=nonce(), **more)
+def _part(item: str, scope: str | None) -> MeasurePart:
+    return msgspec.convert({"item": item, "scope": scope}, MeasurePart)
 
 
 def attest(
@@ -171,7 +167,7 @@ def end(item: str, scope: str | None, why: str, services: Services) -> Attested:
     if not there:
         named = f"{item} of {scope}" if scope else item
         raise UsageProblem(f"there is no attestation {named}", hint="`ccdr attest --list` shows those that there are")
-    ended = _stated("end", item, scope, why, services)
+    ended = stated(services, "end", _part(item, scope), words=why)
     record_statement(ended, services)
     return Attested(replace(there[0].attestation, valid_until=ended.made), why, "ended")
 

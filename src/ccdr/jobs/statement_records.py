@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from ccdr.evidence.approvals import AHEAD
-from ccdr.evidence.records.statements import STATEMENT, Statement
+from ccdr.evidence.approvals import AHEAD, nonce
+from ccdr.evidence.payloads import keep_payload
+from ccdr.evidence.records.statements import STATEMENT, About, Says, Statement
 from ccdr.host.who import who
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339
 
+A = TypeVar("A", bound=About)
 
-def record_statement(given: Statement[Any], services: Services, by: object = None, **more: object) -> int:
-    """The record's number; the next `ccdr run` tells people. `by`: who has signed it."""
+
+def stated(
+    services: Services,
+    says: Says,
+    about: A,
+    *,
+    plan: str | None = None,
+    until: datetime | None = None,
+    words: str | None = None,
+    files: tuple[str, ...] = (),
+) -> Statement[A]:
+    """What is to be signed, or recorded: the words are kept from now on."""
+    kept, now = None if words is None else keep_payload(services.state, words), services.clock.now()
+    return Statement(
+        plan=plan, says=says, about=about, until=until, words_sha256=kept, files=files, made=now, nonce=nonce()
+    )
+
+
+def record_statement(
+    given: Statement[Any],
+    services: Services,
+    by: object = None,
+    more: Mapping[str, object] = {},
+    *,
+    asset: str | None = None,
+) -> int:
+    """The record's number; the next `ccdr run` tells people. `by`: who has signed it; `more` of the record."""
     body = {**given.body(), "by": by, "who": who().body(), **more}
-    seq = services.ledger.append(STATEMENT, plan=given.plan, asset=None, run=None, body=body).seq
+    seq = services.ledger.append(STATEMENT, plan=given.plan, asset=asset, run=None, body=body).seq
     wake(services)
     return seq
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ccdr.evidence.approvals import WORD, nonce
+from ccdr.evidence.approvals import WORD
 from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation, SignedWith, Statement
 from ccdr.evidence.sign_offs import ROOT, names_somebody, person
 from ccdr.host.signatures import SignatureRefused, Signer, key_of, names_of, trusted_signers, verify
 from ccdr.jobs.approvals.plans import signed_by
 from ccdr.jobs.own_keys import SSH, account_of, host_key
 from ccdr.jobs.services import Services
-from ccdr.jobs.statement_records import record_statement, refuse_ahead
+from ccdr.jobs.statement_records import record_statement, refuse_ahead, stated
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339, so_many
 from ccdr.telling.report.build import Report
@@ -95,7 +95,7 @@ def to_sign_off(report: Report, services: Services) -> Statement[PeriodPopulatio
         problems=len(report.ledger.problems),
         ccdr=report.version,
     )
-    return Statement(says="period", about=of, made=services.clock.now().replace(microsecond=0), nonce=nonce())
+    return stated(services, "period", of)
 
 
 def sign_off(
@@ -127,7 +127,7 @@ def sign_off(
         )
     _refuse_tester(given, signer, (signer.name, *names_of(signature, there)), key)
     digest = sha256(there.encode()).hexdigest()
-    return record_statement(given, services, signed_by(signer, signature), signers_sha256=digest), signer
+    return record_statement(given, services, signed_by(signer, signature), {"signers_sha256": digest}), signer
 
 
 def _refuse_other(given: Statement[PeriodPopulation], now: Statement[PeriodPopulation], services: Services) -> None:

@@ -21,18 +21,18 @@ _KEPT = (
 
 
 def take_entry(entries: dict[str, Entry], record: Mapping[str, Any]) -> None:
-    kind = kind_of(record)
-    name = str((record["about"] if kind == ACCEPTED else record)["deviation"])
+    kind, about = kind_of(record), record["about"]
+    name = str(about["deviation"])
     entry = entries.pop(name, None) or {"assigned": [], "cause": [], "action": [], "note": [], "accepted": []}
     entries[name] = entry
     said = [number_of(record), str(record["time"]), str(record["actor"])]
     if kind == ASSIGNED:
-        due = record.get("due")
-        _add(entry, "assigned", [*said, str(record["owner"]), None if due is None else str(due)])
+        due = record.get("until")
+        _add(entry, "assigned", [*said, str(about["owner"]), None if due is None else str(due)])
     elif kind == ACCEPTED:
         _add(entry, "accepted", {key: record.get(key) for key in _KEPT})
     else:
-        _add(entry, str(record["what"]), [*said, record.get("words_sha256")])
+        _add(entry, str(about["what"]), [*said, record.get("words_sha256")])
     while len(entries) > MOST:
         del entries[next(iter(entries))]
 

@@ -9,14 +9,14 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from ccdr.evidence.records.statements import ACCEPT_FINDING
+from ccdr.evidence.records.statements import ACCEPT_FINDING, ASSIGN_FINDING, NOTE_FINDING
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339, utc
 
 Span = dict[str, Any]  # as it is kept: spans.py
 Entry = dict[str, Any]  # what people have said of one: entries.py
 
-ASSIGNED, NOTED, ACCEPTED = "deviation.assigned", "deviation.noted", ACCEPT_FINDING.kind
+ASSIGNED, NOTED, ACCEPTED = ASSIGN_FINDING.kind, NOTE_FINDING.kind, ACCEPT_FINDING.kind
 KINDS = frozenset((ASSIGNED, NOTED, ACCEPTED))
 LENGTH = 8  # of an id: digits of a SHA-256
 AHEAD = timedelta(minutes=5)  # that the clock of who wrote may be

@@ -14,7 +14,6 @@ from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShip
 from ccdr.evidence.records.checkpoints import LedgerAnchored, LedgerAnchors, LedgerKey
 from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
-from ccdr.evidence.records.deviations import DeviationAssigned, DeviationNoted
 from ccdr.evidence.records.erasures import ErasureAdd, ErasureNobody, ErasureReplay, ErasureReview
 from ccdr.evidence.records.incidents import IncidentClosed, IncidentFiled, IncidentNoted, IncidentOpened
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
@@ -58,8 +57,6 @@ __all__ = [
     "CheckStart",
     "CopyEnd",
     "CopyStart",
-    "DeviationAssigned",
-    "DeviationNoted",
     "Duties",
     "ErasureAdd",
     "ErasureNobody",

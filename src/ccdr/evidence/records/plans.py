@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from ccdr.evidence.records.deviations import Owner
+from ccdr.evidence.records.statements import Owner
 from ccdr.evidence.records.values import Count, Digest, Record, Seconds, Value, Word, about
 
 Schedule = Annotated[str, about("five cron fields, in the plan's zone")]

@@ -176,11 +176,28 @@ DeviationId = Annotated[
 OfCode = Annotated[OneWord, about("what the deviation is of: TEST_FAILED, or what a plan promises no more")]
 
 
+Owner = Annotated[
+    str,
+    Meta(
+        max_length=128,
+        extra_json_schema={
+            "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.+@-]{0,127}$",
+            "examples": ["dba@callcentre.example"],
+            "description": "who answers for it: a name or an address of work",
+        },
+    ),
+]
+
+
 class FindingRef(About, tag="finding", frozen=True, kw_only=True, gc=False):
     """A deviation."""
 
     deviation: DeviationId
     asset: Annotated[str | None, about("its asset; null: it is about none alone")] = None
+    owner: Annotated[Owner | None, about("who is to answer for it from now on")] = None
+    what: Annotated[
+        Literal["cause", "action", "note"] | None, about("what is noted: why it came to be, what is done about it")
+    ] = None
     code: OfCode
 
 
@@ -222,9 +239,9 @@ class PeriodPopulation(About, tag="population", frozen=True, kw_only=True, gc=Fa
 
 # --- the statement ------------------------------------------------------------------------------------------------
 
-Says = Literal["approve", "review", "declare", "end", "accept", "period"]
+Says = Literal["approve", "review", "declare", "end", "accept", "period", "assign", "note"]
 A = TypeVar("A", bound=About, covariant=True)
-_SET = ("until", "words_sha256", "files")
+_SET = ("until", "words_sha256", "files", "owner", "what")
 Until = Annotated[Time | None, about("until when it holds; null: it is of no such kind")]
 Words = Annotated[Digest | None, about("of a salt, a newline and the words, kept apart; null where there are none")]
 Files = Annotated[tuple[Digest, ...], about("SHA-256 of each file that shows it, which stays where it is")]
@@ -276,14 +293,16 @@ def _lines(of: Struct) -> Iterator[str]:
 @dataclass(frozen=True)
 class Row(Generic[A]):
     """One kind of statement. `to` says in its text what it does; a key may be restricted to its `namespace` in
-    allowed_signers, and is to `asked` for who asks. `needs`: which of `until`, `words_sha256` and `files` it has."""
+    allowed_signers, and is to `asked` for who asks. Of `_SET` it has what it `needs`, may have what it `may`, and no
+    more. `signed`: always, never, or (None) as who states it wants."""
 
     says: Says
     about: type[A]
     to: str
     namespace: str
     needs: tuple[str, ...]
-    signed: bool = True  # always; else it may be
+    may: tuple[str, ...] = ()
+    signed: bool | None = True
     asked: str | None = None
 
     @property
@@ -342,17 +361,22 @@ _APPROVAL = "ccdr-approval"
 APPROVE_PLAN = Row("approve", VersionOfPlan, "approve a plan", _APPROVAL, ("until",))
 APPROVE_OPERATION = Row("approve", RequestedOperation, "approve a request", _APPROVAL, ("until",), asked="ccdr-request")
 REVIEW_GLASS = Row("review", GlassBreak, "say that a broken glass was reviewed", _APPROVAL, ("words_sha256",))
-DECLARE_PART = Row("declare", MeasurePart, "attest", "ccdr-attestation", _SET, signed=False)
-END_PART = Row("end", MeasurePart, "end what was attested", "ccdr-attestation", ("words_sha256",), signed=False)
+DECLARE_PART = Row("declare", MeasurePart, "attest", "ccdr-attestation", _SET[:3], signed=None)
+END_PART = Row("end", MeasurePart, "end what was attested", "ccdr-attestation", ("words_sha256",), signed=None)
 REVIEW_ACCESS = Row(
-    "review", ExportOfAccess, "review access", "ccdr-access-review", ("until", "words_sha256"), signed=False
+    "review", ExportOfAccess, "review access", "ccdr-access-review", ("until", "words_sha256"), signed=None
 )
 ACCEPT_FINDING = Row(
     "accept", FindingRef, "accept the risk of a deviation", "ccdr-deviation", ("until", "words_sha256")
 )
+ASSIGN_FINDING = Row(
+    "assign", FindingRef, "say who answers for a deviation", "", ("owner",), may=("until",), signed=False
+)
+NOTE_FINDING = Row("note", FindingRef, "note of a deviation", "", ("words_sha256", "what"), signed=False)
 SIGN_PERIOD = Row("period", PeriodPopulation, "sign a period off", "ccdr-sign-off", ())
 _ROWS: tuple[Row[Any], ...] = (
     APPROVE_PLAN, APPROVE_OPERATION, REVIEW_GLASS, DECLARE_PART, END_PART, REVIEW_ACCESS, ACCEPT_FINDING, SIGN_PERIOD,
+    ASSIGN_FINDING, NOTE_FINDING,
 )  # fmt: skip
 TABLE: Mapping[str, Row[Any]] = {row.kind: row for row in _ROWS}
 
@@ -380,8 +404,8 @@ class StatementRecord(Record, frozen=True, kw_only=True, gc=False):
 
     def __post_init__(self) -> None:
         row = _require(self)
-        if (row.signed and self.by is None) or (row.asked is None) != (self.requested is None):
-            raise no_such_record("nobody has signed it")
+        if row.signed not in (None, self.by is not None) or (row.asked is None) != (self.requested is None):
+            raise no_such_record("signed by nobody who is to")
 
 
 def _kind(one: Statement[Any] | StatementRecord) -> str:
@@ -390,7 +414,8 @@ def _kind(one: Statement[Any] | StatementRecord) -> str:
 
 def _require(one: Statement[Any] | StatementRecord) -> Row[Any]:
     row = TABLE.get(_kind(one))
-    if row is None or tuple(name for name in _SET if getattr(one, name)) != row.needs:
+    has = [name for name in _SET if getattr(one, name, None) or getattr(one.about, name, None)]
+    if row is None or {*has} - {*row.may} != {*row.needs}:
         raise no_such_record("no such thing is stated of it")
     return row
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.evidence.access import HOLDS, Review
-from ccdr.evidence.approvals import AHEAD, nonce
+from ccdr.evidence.approvals import AHEAD
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_EXPORTED, ACCESS_REVIEWED, ACCESS_TESTED
 from ccdr.evidence.payloads import keep_payload
@@ -27,7 +27,7 @@ from ccdr.jobs.access.store import store_of
 from ccdr.jobs.approvals.plans import signed_by
 from ccdr.jobs.repository_keys.opened import log_below, stated_in
 from ccdr.jobs.services import Services, limits_of
-from ccdr.jobs.statement_records import record_statement
+from ccdr.jobs.statement_records import record_statement, stated
 from ccdr.model.errors import CcdrError, RepositoryMissing, UsageProblem, require_format
 from ccdr.model.values import PRIMARY, rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -234,7 +234,6 @@ def looked_at(
     exported = _in_time(utc(str(told["at"])), now, plan)
     until, counts = min(exported, now) + HOLDS, (int(told["entries"]), len(told["unread"]))
     _require_as_exported(plan, digest := sha256(raw).hexdigest(), counts, services)
-    words = keep_payload(services.state, found)
     seen = keep_payload(services.state, elsewhere) if elsewhere and counts[1] else None
     names = _not_read(told["unread"])
     of = ExportOfAccess(
@@ -246,7 +245,7 @@ def looked_at(
         result="in_order" if in_order else "to_be_changed",
         elsewhere_sha256=seen,
     )
-    return Statement(plan=plan, says="review", about=of, until=until, words_sha256=words, made=now, nonce=nonce())
+    return stated(services, "review", of, plan=plan, until=until, words=found)
 
 
 def _not_read(unread: Sequence[object]) -> tuple[str, ...]:
@@ -284,7 +283,7 @@ def record_review(
         signers = (loaded.plan.approval or Approval()).signers
         space = REVIEW_ACCESS.namespace
         by = signed_by(verify(text, signature, trusted_signers(signers), space, services.host), signature)
-    record_statement(given, services, by, tenant=loaded.plan.tenant_of(None))
+    record_statement(given, services, by, {"tenant": loaded.plan.tenant_of(None)})
     newest = services.histories()[plan, None].newest[ACCESS_REVIEWED]
     return Reviewed(plan, Review.of(newest), of.export_sha256)
 

@@ -38,7 +38,7 @@ from ccdr.jobs.approvals.wanted import (
     whose,
 )
 from ccdr.jobs.services import Services
-from ccdr.jobs.statement_records import record_statement
+from ccdr.jobs.statement_records import record_statement, stated
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
@@ -77,7 +77,7 @@ def request(
         key=requester.key,
         snapshots=tuple(sorted(set(snapshots))),
     )
-    asked = Statement(plan=wanted.plan, says="approve", about=of, until=now + lasts, made=now, nonce=nonce())
+    asked = stated(services, "approve", of, plan=wanted.plan, until=now + lasts)
     return asked, sign(asked.text(), key, requested, services.host)
 
 
@@ -210,7 +210,7 @@ def _record_use(
     approver: Signer,
 ) -> None:
     requested, by = signed_by(requester, given.requested), signed_by(approver, given.approved)
-    record_statement(asked, services, by, requested=requested, **whose(wanted.loaded))
+    record_statement(asked, services, by, {"requested": requested, **whose(wanted.loaded)})
 
 
 def _record_refusal(wanted: Wanted, services: Services, given: Given, error: UsageProblem) -> None:

@@ -17,7 +17,7 @@ from ccdr.jobs.approvals.plans import PAGE, block_of, signed_by, verified
 from ccdr.jobs.approvals.wanted import FREELY, Allowed, Given, Wanted, whose
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
-from ccdr.jobs.statement_records import record_statement, refuse_ahead
+from ccdr.jobs.statement_records import record_statement, refuse_ahead, stated
 from ccdr.model.errors import UsageProblem
 from ccdr.plans import LoadedPlan
 
@@ -90,9 +90,7 @@ def _accounts(record: Record) -> Iterator[str]:
 
 def to_review(plan: str, broken: BrokenGlass, services: Services, found: str) -> Statement[GlassBreak]:
     """What is to be signed: the words are kept from now on."""
-    now, words = services.clock.now().replace(microsecond=0), keep_payload(services.state, found)
-    glass = GlassBreak(glass=broken.nonce)
-    return Statement(plan=plan, says="review", about=glass, words_sha256=words, made=now, nonce=nonce())
+    return stated(services, "review", GlassBreak(glass=broken.nonce), plan=plan, words=found)
 
 
 def reviewed(loaded: LoadedPlan, services: Services, text: str, signature: str) -> Signer:
@@ -114,5 +112,5 @@ def reviewed(loaded: LoadedPlan, services: Services, text: str, signature: str) 
             f"{signer.name} went on without an approval, by the account of that name: somebody else reviews it",
             hint=f"have another person sign it: {PAGE}, Without an approval",
         )
-    record_statement(given, services, signed_by(signer, signature), **whose(loaded))
+    record_statement(given, services, signed_by(signer, signature), whose(loaded))
     return signer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from ccdr.evidence.approvals import AHEAD, PLAN_APPROVED, nonce
+from ccdr.evidence.approvals import AHEAD, PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.lineage.comparing import read
 from ccdr.evidence.records.statements import APPROVE_PLAN, Statement, VersionOfPlan
@@ -13,7 +13,7 @@ from ccdr.evidence.verdicts import Record
 from ccdr.host.signatures import SignatureRefused, Signer, trusted_signers, verify
 from ccdr.jobs import in_force
 from ccdr.jobs.services import Services
-from ccdr.jobs.statement_records import record_statement
+from ccdr.jobs.statement_records import record_statement, stated
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -52,8 +52,7 @@ def to_approve(loaded: LoadedPlan, services: Services) -> Statement[VersionOfPla
     block, now = _asked(loaded, services), services.clock.now()
     review_by = _reviewed_as(loaded, block).review_by(now.replace(microsecond=0))
     version = VersionOfPlan(digest=digest_of(files_of(loaded)), asks=loaded.plan.approval is not None)
-    plan = loaded.plan.plan
-    return Statement(plan=plan, says="approve", about=version, until=review_by, made=now, nonce=nonce())
+    return stated(services, "approve", version, plan=loaded.plan.plan, until=review_by)
 
 
 def approve(loaded: LoadedPlan, services: Services, text: str, signature: str) -> ApprovedPlan:
@@ -81,7 +80,7 @@ def approve(loaded: LoadedPlan, services: Services, text: str, signature: str) -
         _factors(signer, loaded.plan.approval)
     in_force.record(loaded, services)
     unknown = not_here(plan, services)
-    seq = record_statement(given, services, signed_by(signer, signature), tenant=loaded.plan.tenant_of(None))
+    seq = record_statement(given, services, signed_by(signer, signature), {"tenant": loaded.plan.tenant_of(None)})
     return ApprovedPlan(plan, digest, signer, given.expiry, seq, unknown)
 
 

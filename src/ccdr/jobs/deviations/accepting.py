@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from ccdr.evidence.approvals import nonce
 from ccdr.evidence.deviations.values import LONGEST, NEVER_ACCEPTED, Acceptance, Deviation, State
-from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.statements import ACCEPT_FINDING, FindingRef, Statement
 from ccdr.evidence.until import refuse_past
 from ccdr.jobs.approvals.plans import signed_by
 from ccdr.jobs.deviations.known import verified
+from ccdr.jobs.deviations.saying import ref_of
 from ccdr.jobs.services import Services
-from ccdr.jobs.statement_records import record_statement, refuse_ahead
+from ccdr.jobs.statement_records import record_statement, refuse_ahead, stated
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339
 
@@ -22,10 +21,7 @@ def to_accept(one: Deviation, services: Services, until: datetime, why: str) -> 
     """What is to be signed: the words are kept from now on. UsageProblem where it cannot be accepted."""
     _refuse(one, services)
     refuse_until(until, services.clock.now())
-    words = keep_payload(services.state, why)
-    made = services.clock.now().replace(microsecond=0)
-    of = FindingRef(deviation=one.id, asset=one.asset, code=one.code)
-    return Statement(plan=one.plan, says="accept", about=of, until=until, words_sha256=words, made=made, nonce=nonce())
+    return stated(services, "accept", ref_of(one), plan=one.plan, until=until, words=why)
 
 
 def accept(one: Deviation, services: Services, text: str, signature: str, signers: Path, tenant: str) -> Acceptance:
@@ -50,7 +46,7 @@ def accept(one: Deviation, services: Services, text: str, signature: str, signer
         )
     signer = verified(text, signature, services, signers)
     by = signed_by(signer, signature)
-    seq = record_statement(given, services, by, tenant=tenant)
+    seq = record_statement(given, services, by, {"tenant": tenant})
     return Acceptance({**given.body(), "by": by, "seq": seq, "time": rfc3339(now)})
 
 

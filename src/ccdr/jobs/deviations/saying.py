@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-from ccdr.evidence.deviations.values import ASSIGNED, LONGEST, NEVER_ACCEPTED, NOTED, Deviation, State
-from ccdr.evidence.payloads import keep_payload
-from ccdr.host.who import who
-from ccdr.jobs.pausing import wake
+from ccdr.evidence.deviations.values import LONGEST, NEVER_ACCEPTED, Deviation, State
+from ccdr.evidence.records.statements import FindingRef
 from ccdr.jobs.services import Services
+from ccdr.jobs.statement_records import record_statement, stated
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339
 from ccdr.plans.deviation_rules import OWNER
@@ -31,8 +31,8 @@ def assign(one: Deviation, services: Services, owner: str, due: datetime | None,
         )
     if due is not None:
         _refuse_late(one, due, services.clock.now())
-    said = {"deviation": one.id, "code": one.code, "owner": owner, "due": due and rfc3339(due)}
-    return recorded(one, services, ASSIGNED, said, tenant)
+    given = stated(services, "assign", ref_of(one, owner=owner), plan=one.plan, until=due)
+    return record_statement(given, services, more={"tenant": tenant})
 
 
 def _refuse_late(one: Deviation, due: datetime, now: datetime) -> None:
@@ -51,13 +51,11 @@ def _refuse_late(one: Deviation, due: datetime, now: datetime) -> None:
 
 def note(one: Deviation, services: Services, said: Mapping[str, str], tenant: str) -> list[int]:
     """Words, each by what they are of (`cause`, `action`, `note`); of one that is closed, too. The records' numbers."""
-    of = {"deviation": one.id, "code": one.code}
-    bodies = [{**of, "what": what, "words_sha256": keep_payload(services.state, words)} for what, words in said.items()]
-    return [recorded(one, services, NOTED, body, tenant) for body in bodies]
+    refs = [(ref_of(one, what=what), words) for what, words in said.items()]
+    given = [stated(services, "note", ref, plan=one.plan, words=words) for ref, words in refs]
+    return [record_statement(each, services, more={"tenant": tenant}) for each in given]
 
 
-def recorded(one: Deviation, services: Services, kind: str, body: Mapping[str, object], tenant: str) -> int:
-    of = {**body, "tenant": tenant, "who": who().body()}
-    seq = services.ledger.append(kind, plan=one.plan, asset=None, run=None, body=of).seq
-    wake(services)
-    return seq
+def ref_of(one: Deviation, **more: Any) -> FindingRef:
+    """`more`: what is said of it."""
+    return FindingRef(deviation=one.id, asset=one.asset, code=one.code, **more)
