@@ -49,7 +49,7 @@ def test_nothing_that_people_said_of_another_client_is_in_any_file(two: Exportin
     for name, contents in everything(two.package).items():
         for canary in PRIVATE:
             assert canary not in contents and canary.decode() not in name, (name, canary)
-    assert b"processor-agreements of acme" in (two.package / "data/controls.json").read_bytes()
+    assert b"processor-agreements of acme: stated by" in (two.package / "data/controls.json").read_bytes()
 
 
 def test_the_text_of_a_plan_that_names_another_client_is_not_given_away(two: Exporting) -> None:

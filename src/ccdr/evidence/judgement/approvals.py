@@ -89,8 +89,8 @@ class ApprovalGiven:
     @classmethod
     def of(cls, record: Record, at: datetime) -> ApprovalGiven:
         second_factor = record["by"].get("user_verified") is True
-        about = record["about"]
-        return cls(at, str(about["digest"]), about["asks"] is True, second_factor)
+        version = record["about"]
+        return cls(at, str(version["digest"]), version["asks"] is True, second_factor)
 
     def approves(self, version: PlanRevision) -> bool:
         block = version.facts.approval
