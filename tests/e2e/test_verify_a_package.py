@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,11 @@ from pathlib import Path
 import pytest
 from tests.support.packages import sealed
 from tests.support.pages import DOCS, commands
+from tests.support.records import ENVELOPE
+from tests.support.signed import key, signed
 from tests.support.signing_off import SignOffRoom
 
+from ccdr.evidence.statements import signatures_of
 from ccdr.jobs.checkpoints import signing_keys
 from ccdr.jobs.checkpoints.kept import directory_of
 from ccdr.jobs.checkpoints.making import make
@@ -54,6 +58,18 @@ class Audit:
         room.tested("dan", hours=40)
         self.key = signing_keys.create(self.services).key
         assert room.sign().code == 0
+        evidence = room.site.write("siem.txt", "gathered")
+        given = (
+            "--statement",
+            "so it is",
+            "--evidence",
+            str(evidence),
+            "--until",
+            "30d",
+            "--signers",
+            str(room.signers),
+        )
+        assert room.site.run("attest", "siem", *given, "--key", str(room.ana)).code == 0
         self.package, self.home = root / "package", root / "home"
         had = self.home / "auditor"
         had.mkdir(parents=True)
@@ -69,6 +85,15 @@ class Audit:
     def export(self, *words: str) -> None:
         done = self.room.site.run("ledger", "export", str(self.package), *words)
         assert done.code in (0, 1), done
+
+    def forge(self, *, by: Path | None = None, **changed: object) -> int:
+        """The attestation, recorded once more, signed by this key in Ana's name; as it was where that is None."""
+        record = self.room.site.records("declare.part")[0]
+        body = {key: value for key, value in record.items() if key not in ENVELOPE} | changed
+        (one,) = signatures_of(record | changed)
+        if by is not None:
+            body["by"] = record["by"] | {"signature": signed(one.text, by, one.namespace)}
+        return self.services.ledger.append("statement", plan=None, asset=None, run=None, body=body).seq
 
     def read_by_hand(self) -> tuple[int, str]:
         text = (DOCS / "how-to/verify-a-package.md").read_text("utf-8")
@@ -97,6 +122,9 @@ SAID = (
     "Verification: OK",
     "Time stamp:",
     'Good "ccdr-sign-off" signature for ana@x',
+    'Good "ccdr-attestation" signature for ana@x',
+    "each signature of a record is there",
+    "nothing that was signed once is there twice",
     "nothing stopped",
 )
 
@@ -114,7 +142,8 @@ def lacking(audit: Audit) -> list[str]:
 def test_an_auditor_verifies_a_package_by_the_commands_of_the_page(audit: Audit, part: bool) -> None:
     audit.export(*(audit.room.period if part else ()))
     assert bool(list(audit.package.glob("data/ledgers/*/tree.jsonl"))) is part
-    assert lacking(audit) == []
+    of_host = ['Good "ccdr-attestation" signature for ana@x']  # which is in no part
+    assert lacking(audit) == (of_host if part else [])
 
 
 def test_ccdr_verifies_sign_offs_by_the_file_that_an_auditor_has(audit: Audit, tmp_path: Path) -> None:
@@ -124,10 +153,48 @@ def test_ccdr_verifies_sign_offs_by_the_file_that_an_auditor_has(audit: Audit, t
     done = run("ledger", "verify", str(audit.package), *by, "--signers", str(audit.home / "auditor/allowed_signers"))
     assert (done.code, done.json["says"]) == (0, "verified"), done
     without = run("ledger", "verify", str(audit.package), *by)
-    assert (without.code, without.json["statements"]) == (3, {"signed": 1, "held": [], "refused": []}), without
+    assert (without.code, without.json["statements"]) == (3, {"signed": 2, "held": [], "refused": []}), without
     (tmp_path / "nobody").write_text("")
     other = run("ledger", "verify", str(audit.package), *by, "--signers", str(tmp_path / "nobody"))
-    assert (other.code, [one["code"] for one in other.json["findings"]]) == (1, ["STATEMENT_REFUSED"])
+    assert (other.code, [one["code"] for one in other.json["findings"]]) == (1, ["STATEMENT_REFUSED"] * 2)
+
+
+@pytest.mark.parametrize("part", [False, True])
+def test_a_statement_that_somebody_else_signed_is_seen_in_a_package(audit: Audit, part: bool) -> None:
+    """By hand, by ccdr, and in what it tells of the package; whoever brings no file is told that nobody's is verified."""
+    words = audit.room.period if part else ()
+    audit.export(*words)
+    run, had = audit.room.site.run, str(audit.home / "auditor/allowed_signers")
+    well = run("report", "--package", str(audit.package), "--signers", had)
+    assert (well.code, {one["by"] for one in well.json["statements"]}) == (0, {"ana@x"}), well
+    without = run("report", "--package", str(audit.package))
+    told = {(one["claimed"], one["by"], one["signature"]) for one in without.json["statements"]}
+    assert (without.code, told) == (3, {("ana@x", None, "not_verified")}), without
+    in_it = json.loads((audit.package / "data/report.json").read_text())
+    assert {one["signature"] for one in in_it["sign_offs"]} == {"not_verified"}
+    assert "ana@x (not verified)" in (audit.package / "data/report.html").read_text()
+    shutil.rmtree(audit.package)
+    root = audit.forge(by=key(audit.home, "root"), nonce="0" * 32)
+    replayed, longer = audit.forge(), audit.forge(until="2099-01-01T00:00:00Z", nonce="1" * 32)
+    audit.export(*words)
+    forged = run("report", "--package", str(audit.package), "--signers", had)
+    refused = [one["record"] for one in forged.json["statements"] if one["signature"] == "refused"]
+    shown = {one["record"] for one in forged.json["statements"]}
+    assert refused == [one for one in (root, replayed, longer) if one in shown] and forged.code == int(bool(refused))
+    if not part:
+        assert len(refused) == 3
+        code, said = audit.read_by_hand()
+        assert code and said.count("STOP: ccdr-attestation") == 2 and said.count("STOP: recorded twice") == 1
+
+
+def test_a_statement_whose_files_were_left_out_is_missed(audit: Audit) -> None:
+    audit.export()
+    for path in audit.package.glob("data/signed/ccdr-attestation-*"):
+        path.unlink()
+    sealed(audit.package)
+    assert "each signature of a record is there" in lacking(audit)
+    done = audit.room.site.run("ledger", "verify", str(audit.package))
+    assert [one["code"] for one in done.json["findings"]] == ["SIGNED_FILE_MISSING"] * 3
 
 
 def test_where_the_checkpoint_of_a_mail_is_not_there_the_page_says_no(audit: Audit) -> None:
@@ -169,7 +236,10 @@ def changed_early(path: Path) -> None:
     [
         (lambda p: changed_early(first(p, "data/ledgers/*/0*.jsonl")), "the records are those of the checkpoint"),
         (lambda p: changed_early(p / "data/population.csv"), "the rows are those that are named"),
-        (lambda p: changed_early(first(p, "data/sign-offs/*.txt")), 'Good "ccdr-sign-off" signature for ana@x'),
+        (
+            lambda p: changed_early(first(p, "data/signed/ccdr-sign-off-*.txt")),
+            'Good "ccdr-sign-off" signature for ana@x',
+        ),
         (lambda p: forged(first(p, "data/tests/*.json")), "a signature"),
         (lambda p: changed(first(p, "data/checkpoints/*/0*.txt")), "the package has the checkpoint that you were told"),
     ],

@@ -25,7 +25,7 @@ SOON = 0.1  # hours after the last of it that it is asked
 
 def known_of(job: Job, past: Chronicle, at: float = SOON, *wrong: Trouble, **more: Any) -> Known:
     """Of a plan with one asset; `wrong` is what the host alone knows of."""
-    histories, now = past.histories, past.at(at)
+    histories, now = more.get("histories", past.histories), past.at(at)
     own = tuple(Problem(trouble, "so it was found") for trouble in wrong)
     due = judge_incidents(job.plan, histories.get((job.plan, None), AssetHistory()).incidents, Clocks(now))
     care = (*judge_upkeep(job.loaded, histories, now), *of_copies(job.loaded, histories, now), *due, *own)

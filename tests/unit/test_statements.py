@@ -40,9 +40,16 @@ class Room:
         self.ledger = Ledger(self.root / "ledger", SystemClock(), host="h", actor="root")
         self.site = Site(self.root, bare=True)
 
-    def signed(self, kind: str, *, by: SecurityKey | None = None, flags: int = PRESENT | VERIFIED) -> dict[str, Any]:
+    def signed(
+        self,
+        kind: str,
+        *,
+        by: SecurityKey | None = None,
+        flags: int = PRESENT | VERIFIED,
+        body: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """A body of this kind that Ana has signed, and where two have to, Dan; or this key in their names."""
-        body = body_of(kind)
+        body = body or body_of(kind)
         whole = {"plan": "p", "asset": None, "kind": STATEMENT, **body}
         for claimed in [body[name] for name in ("by", "requested") if body[name]]:
             claimed["name"] = "dan@x" if claimed is body.get("requested") else "ana@x"
@@ -140,6 +147,20 @@ def test_what_was_not_signed_is_refused_by_its_number(room: Room, forged: str) -
     wrong = room.record(kind, body)
     done = room.by_file()
     assert (done.code, done.json["statements"]) == (1, {"signed": 1, "held": [], "refused": [wrong]}), done
+
+
+def test_what_was_signed_once_is_in_one_record(room: Room) -> None:
+    """A ledger holds each signature: who reads it can record it again, once it has ended, or another came after it."""
+    body = room.signed("declare.part")
+    room.record("declare.part", body)
+    again = room.record("declare.part", body)
+    assert room.by_file().json["statements"]["refused"] == [again]
+
+
+def test_what_is_dated_after_its_record_is_refused(room: Room) -> None:
+    body = body_of("declare.part") | {"made": "2099-01-01T00:00:00Z"}
+    wrong = room.record("declare.part", room.signed("declare.part", body=body))
+    assert room.by_file().json["statements"]["refused"] == [wrong]
 
 
 def test_a_key_that_did_not_know_its_user_is_no_second_factor(room: Room) -> None:

@@ -134,7 +134,7 @@ def review(
 
     options = settings()
     loaded, services = options.load(plan), options.services()
-    waiting = to_be_reviewed(services, [plan])
+    waiting = to_be_reviewed(services, loaded)
     if all(one is None for one in (record, found, key, into, signed)):
         return _list(waiting, plan)
     one_way(key, into, signed, f"ccdr approval review {plan}")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
 
+FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 LARGEST = 1 << 20
 

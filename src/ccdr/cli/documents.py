@@ -56,7 +56,7 @@ from ccdr.cli.ledger.documents import (
     WouldExport,
 )
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
-from ccdr.cli.report_documents import ReportDocument, ReportWritten, SignOffDocument
+from ccdr.cli.report_documents import PackagedStatements, ReportDocument, ReportWritten, SignOffDocument
 from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
 from ccdr.evidence.records.schema import DIALECT
 from ccdr.evidence.records.values import about
@@ -695,7 +695,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "plan trust": (PlanTrusted,),
     "recover": (Recovery, WouldRecover),
     "recover check": (RecoveryChecked,),
-    "report": (ReportDocument, ReportWritten),
+    "report": (ReportDocument, ReportWritten, PackagedStatements),
     "repository key add": (KeysAdded, WouldChangeKeys),
     "repository key list": (RepositoryKeys,),
     "repository key remove": (KeysRemoved, WouldChangeKeys),

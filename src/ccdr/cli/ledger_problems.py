@@ -36,7 +36,7 @@ def tell_left(problems: Sequence[Problem]) -> None:
 def tell_attestations(problems: Sequence[Problem]) -> None:
     """What is stale, acknowledged or not; and what will be soon, of which nobody need take note."""
     for problem in problems:
-        _tell("attested", problem, by_code=problem.trouble is Trouble.ATTESTATION_STALE)
+        _tell("attested", problem, by_code=problem.trouble in (Trouble.ATTESTATION_STALE, Trouble.STATEMENT_REFUSED))
 
 
 def _tell(about: str, problem: Problem, *, by_code: bool = True) -> None:

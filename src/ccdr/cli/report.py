@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.approving import FILE
+from ccdr.cli.approving import FILE, FOLDER
 from ccdr.cli.output import print_json
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import as_one, verb
@@ -61,6 +61,9 @@ class _Period:
 @click.option("--whole", is_flag=True, help="Verify the whole ledger, including what the daily verification verified.")
 @click.option("--words", is_flag=True, help="Include the reasons that people wrote when they acknowledged a trouble.")
 @click.option("--signers", type=FILE, metavar="FILE", help="Who may sign a period off (/etc/ccdr/allowed_signers).")
+@click.option(
+    "--package", type=FOLDER, metavar="DIR", help="Tell whose the signed statements in a package are, by --signers."
+)
 @as_one("of", _Period)
 def report(
     names: tuple[str, ...],
@@ -70,6 +73,7 @@ def report(
     whole: bool,
     words: bool,
     signers: Path | None,
+    package: Path | None,
 ) -> Exit:
     """Tell what the evidence of a period shows, for owners and auditors: can the contact centre be brought back?
 
@@ -79,6 +83,9 @@ def report(
     that was in force; where its file differs, or is gone, the report says so. Who has acknowledged what stands in it;
     what they wrote for that is kept apart, to be taken back, and is in a report only with --words. The page needs
     nothing but itself; JSON has all of it, CSV each run of the period.
+
+    With --package it tells of the statements in a package, each with the name that its record claims: by whom they are,
+    says the file of who may sign that you bring with --signers. Without it they are not verified, and the exit is 3.
 
     Exits with 1 where something is not as the plans want at the period's end, where an objective was breached
     in it, or where the ledger does not verify. ccdr writes the report anyway.
@@ -90,7 +97,14 @@ def report(
       ccdr report --since 7d --out week.html
       ccdr report --format csv --out population.csv
       ccdr report --json | jq .answer
+      ccdr report --package /mnt/evidence --signers allowed_signers
     """
+    if package is not None:
+        from ccdr.cli.report_package import report_package
+
+        if names or form or out or of != _Period(None, None, None):
+            raise UsageProblem("--package tells of what is in it: plans, periods and formats are of this host's report")
+        return report_package(package, signers)
     import atexit
     import gc
 

@@ -565,7 +565,7 @@ class SignedPopulation(Doc):
 class SignOffDocument(Doc, rename={"from_": "from"}):
     """A period that somebody has signed off. `fits`: is what they signed what there is now (`now`); null: not all of
     its period is in this report. `signature`, verified once more: holds, refused, unreadable (the file of who may
-    sign), host_key."""
+    sign), host_key; not_verified in a package, which is written without such a file."""
 
     record: int
     at: Time
@@ -580,7 +580,7 @@ class SignOffDocument(Doc, rename={"from_": "from"}):
     population_sha256: str
     fits: bool | None
     now: SignedPopulation | None
-    signature: Literal["holds", "refused", "unreadable", "host_key"]
+    signature: Literal["holds", "refused", "unreadable", "host_key", "not_verified"]
     outcomes: Annotated[dict[str, int], about("how many runs had each outcome, as it was signed")]
     findings: Annotated[int, about("that nobody had acknowledged, as it was signed")]
     tests_by_command: int
@@ -629,6 +629,27 @@ class ReportWord(Doc):
     word: str
     level: Level
     sentence: str
+
+
+class PackagedStatement(Doc):
+    """What somebody has signed, as its record claims; `by` is who has, by the file that was brought."""
+
+    record: int
+    kind: str
+    plan: str | None
+    time: Time
+    claimed: str
+    by: str | None
+    signature: Literal["holds", "refused", "unreadable", "not_verified"]
+    why: str | None
+
+
+class PackagedStatements(Doc):
+    """`ccdr report --package`: whose the statements in it are; `problems`: what in it does not fit together."""
+
+    package: Annotated[dict[str, str], about("what its bag-info.txt says")]
+    statements: list[PackagedStatement]
+    problems: list[str]
 
 
 class ReportWritten(Doc):

@@ -78,6 +78,7 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
     from ccdr.evidence.history.asset_history import AssetHistory
     from ccdr.evidence.history.kinds import CHECKED, PRUNED
     from ccdr.evidence.judgement.upkeep import elsewhere
+    from ccdr.jobs.approvals.signed_again import believed
     from ccdr.jobs.daily_verification import newest
     from ccdr.jobs.in_force import as_recorded, lost
     from ccdr.jobs.pausing import paused
@@ -103,6 +104,7 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
     shown, histories = [p.plan.plan for p in plans], services.histories()
     judged = as_recorded(plans, histories, services)
     loaded = [one.loaded for one in judged if one.loaded]
+    histories = believed(loaded, services, histories)
     statuses, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
     files = {p.plan.plan: p for p in plans}
     for one in judged:  # what is in force may be of another plan of that name

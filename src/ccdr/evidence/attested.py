@@ -16,6 +16,7 @@ from ccdr.evidence.approvals import AHEAD
 from ccdr.evidence.records.statements import DECLARE_PART, END_PART, kind_of
 from ccdr.evidence.until import refuse_past
 from ccdr.evidence.until import until_of as moment_of
+from ccdr.evidence.whose import Whose, whose
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import number_of, rfc3339, to_the_second, utc
@@ -84,6 +85,7 @@ class Attestation:
     statement: str
     evidence: tuple[str, ...]  # SHA-256 of each file
     seq: int
+    whose: Whose
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Attestation:
@@ -102,6 +104,7 @@ class Attestation:
             str(record["words_sha256"]),
             tuple(map(str, record["files"])),
             number_of(record),
+            whose(record),
         )
 
     @property

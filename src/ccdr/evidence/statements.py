@@ -1,7 +1,7 @@
 """What people sign, of whatever kind: which text the signature of a record is of. Pure.
 
 A name in a record is a claim of whoever wrote it. Whose a signature is, says the file of who may sign that a verifier
-has: `ccdr.jobs.statements` asks `ssh-keygen` by it.
+has: `ccdr.jobs.statements` asks `ssh-keygen` by it; `ccdr.evidence.whose` tells what became of that.
 """
 
 from __future__ import annotations

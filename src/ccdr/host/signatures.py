@@ -32,6 +32,7 @@ _MAGIC = b"SSHSIG"
 _VERIFIED = 0x04  # a flag of FIDO2's authenticators: the person was verified
 _OF_SECURITY_KEYS = ("sk-", "webauthn-sk-")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+_PATTERN = re.compile(r"[*?!]")  # in a file of signers: what stands for several names
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{0,127}")  # of a person: neither a pattern nor what a terminal obeys
 
 
@@ -134,11 +135,37 @@ def sign(text: str, key: Path, namespace: str, host: Host) -> str:
 # --- verifying ----------------------------------------------------------------------------------------------------
 
 
+_ANSWERS: dict[tuple[object, ...], Signer | SignatureRefused] = {}  # what decides an answer is in its key
+
+
+def verify_again(
+    text: str, signature: str, signers: str, namespace: str, host: Host, *, at: datetime, claimed: str
+) -> Signer:
+    """As `verify`, of what was signed then, as it is claimed by this name; each is asked once in a process."""
+    of = text, signature, signers, namespace, at, claimed
+    if of not in _ANSWERS:
+        try:
+            _ANSWERS[of] = verify(text, signature, signers, namespace, host, at=at, claimed=claimed)
+        except SignatureRefused as why:
+            _ANSWERS[of] = why
+    if isinstance(answer := _ANSWERS[of], SignatureRefused):
+        raise answer
+    return answer
+
+
 def verify(
-    text: str, signature: str, signers: str, namespace: str, host: Host, *, at: datetime | None = None
+    text: str,
+    signature: str,
+    signers: str,
+    namespace: str,
+    host: Host,
+    *,
+    at: datetime | None = None,
+    claimed: str | None = None,
 ) -> Signer:
     """Who has signed this text for this purpose. `signers` is the text of the file (`trusted_signers`), `at` when the
-    key must have been valid; now unless said. SignatureRefused where nobody did who is there for it."""
+    key must have been valid; now unless said. Of several names of one key it is `claimed`, where that is one of them,
+    else the first. SignatureRefused where nobody did who is there for it."""
     flags = flags_of(signature, namespace)
     with tempfile.TemporaryDirectory(prefix="ccdr-") as place:
         known, armour = Path(place) / "allowed_signers", Path(place) / "signature"
@@ -146,12 +173,23 @@ def verify(
         armour.write_text(signature, "utf-8")
         files = ["-f", str(known), "-s", str(armour)]
         when = [] if at is None else ["-O", f"verify-time={at.astimezone(UTC):%Y%m%d%H%M%S}Z"]
+
+        def by(name: str) -> Signer | None:
+            said = _asked(["-Y", "verify", "-n", namespace, "-I", name, *when, *files], host, text)
+            found = _FINGERPRINT.findall(said or "")
+            return Signer(name, found[-1], None if flags is None else bool(flags & _VERIFIED)) if found else None
+
+        # Half as long, where the file has no patterns, which would be anybody's.
+        literal = claimed is not None and not _PATTERN.search(signers) and claimed in names_of(signature, signers)
+        if literal and (signer := by(str(claimed))) is not None:
+            return signer
         listed = _asked(["-Y", "find-principals", *when, *files], host)
         names = [name for line in (listed or "").splitlines() for name in line.split(",")]
-        for name in (name for name in dict.fromkeys(names) if _NAME.fullmatch(name)):
-            said = _asked(["-Y", "verify", "-n", namespace, "-I", name, *when, *files], host, text)
-            if said is not None and (found := _FINGERPRINT.findall(said)):
-                return Signer(name, found[-1], None if flags is None else bool(flags & _VERIFIED))
+        for name in sorted(
+            (one for one in dict.fromkeys(names) if _NAME.fullmatch(one)), key=lambda one: one != claimed
+        ):
+            if (signer := by(name)) is not None:
+                return signer
     if listed is None:
         raise SignatureRefused("nobody", "it was signed by a key that is not among those who may approve", hint=_ADD)
     if not any(_NAME.fullmatch(name) for name in names):

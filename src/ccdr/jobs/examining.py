@@ -16,16 +16,16 @@ from urllib.parse import urlsplit
 from ccdr.engines.servers.connection import Peer
 from ccdr.evidence.approvals import PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import EXAMINED
+from ccdr.evidence.history.kinds import ACCESS_REVIEWED, EXAMINED
+from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.whose import whose
 from ccdr.host.nearby import on_this_machine
-from ccdr.host.signatures import SignatureRefused
 from ccdr.host.strength import weak
 from ccdr.host.tls import handshake
-from ccdr.jobs.approvals.plans import block_of, holds
+from ccdr.jobs.approvals.signed_again import believed
 from ccdr.jobs.repository_keys.opened import log_below, stated_in
 from ccdr.jobs.services import Services, limits_of
-from ccdr.jobs.signed_again import attestations_again, review_again
-from ccdr.model.errors import CcdrError, RepositoryMissing, UsageProblem
+from ccdr.model.errors import CcdrError, RepositoryMissing
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.tls import Tls
 from ccdr.model.values import LEDGER_REPOSITORY, RecordRef, rfc3339, utc
@@ -82,27 +82,22 @@ def _seen(loaded: LoadedPlan, every: Sequence[LoadedPlan], services: Services) -
         ],
         "floors_sha256": digest_beside(loaded.path.parent, floors.BESIDE),
         "controls_sha256": digest_beside(loaded.path.parent, control_map.BESIDE),
-        "approval": _approval(loaded, services),
-        "review": review_again(loaded, services),
-        "attestations": attestations_again(loaded, services),
+        **_signatures(loaded, services),
     }
 
 
-def _approval(loaded: LoadedPlan, services: Services) -> str | None:
-    """Who may approve changes: what they once signed holds no longer than they may."""
-    approved = services.histories().get((loaded.plan.plan, None), AssetHistory()).newest.get(PLAN_APPROVED)
-    if approved is None:
-        return None
-    try:
-        if (block := block_of(loaded, services)) is None:
-            return None
-        signer, by = holds(approved, block, services), approved["by"]
-    except SignatureRefused:
-        return "refused"
-    except UsageProblem:
-        return "unreadable"
-    same = (signer.name, signer.key, signer.user_verified) == (by["name"], by["key"], by.get("user_verified"))
-    return "holds" if same else "refused"
+def _signatures(loaded: LoadedPlan, services: Services) -> dict[str, Any]:
+    """What became of the signatures of what people have stated, as whoever asks today is told."""
+    told, nothing = believed([loaded], services), AssetHistory()
+    of, host = told.get((loaded.plan.plan, None), nothing), told.get((None, None), nothing)
+    newest = of.newest | {kind_of(one): one for one in reversed(of.refused)}
+    approved, review = (newest.get(kind) for kind in (PLAN_APPROVED, ACCESS_REVIEWED))
+    attested = [one for one in (*host.attested.values(), *host.refused) if loaded.plan.approval and whose(one).signed]
+    return {
+        "approval": approved and whose(approved).state,
+        "review": review and whose(review).state,
+        "attestations": {str(one["seq"]): whose(one).state for one in attested},
+    }
 
 
 def _repositories(loaded: LoadedPlan, services: Services) -> Iterator[tuple[str, dict[str, Any]]]:

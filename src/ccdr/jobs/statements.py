@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from ccdr.evidence.approvals import AHEAD
 from ccdr.evidence.checkpoints.found import Finding
 from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.statements import Signed, signatures_of
 from ccdr.evidence.verdicts import Record
+from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, seen, whose
 from ccdr.host.processes import Host
-from ccdr.host.signatures import SignatureRefused, Signer, verify
+from ccdr.host.signatures import SignatureRefused, Signer, trusted_signers, verify_again
+from ccdr.model.errors import UsageProblem
 from ccdr.model.values import number_of, so_many, utc
 
-REFUSED = "STATEMENT_REFUSED"
+CODE = "STATEMENT_REFUSED"  # of the finding
 
 
 @dataclass(frozen=True)
@@ -56,22 +60,61 @@ def verified_by(records: Iterable[Record], signers: str | None) -> Statements:
     of = list(records)
     if signers is None:
         return Statements(len(of))
-    host, held, refused = Host(), Counter[tuple[str, str]](), list[Finding]()
-    for record in of:
-        try:
-            names = [signer_of(one, record, signers, host).name for one in signatures_of(record)]
-        except SignatureRefused as why:
-            number = number_of(record)
-            refused.append(Finding(REFUSED, f"record {number}, {kind_of(record)}: {why}", number))
+    held, refused = Counter[tuple[str, str]](), list[Finding]()
+    for record in seen_by(of, signers):
+        by, number = whose(record), number_of(record)
+        if by.refused:
+            refused.append(Finding(CODE, f"record {number}, {kind_of(record)}: {by.why}", number))
+        elif by.state != HOLDS:
+            raise UsageProblem(by.why)
         else:
-            held.update((kind_of(record), name) for name in names)
+            held.update((kind_of(record), str(one.by["name"])) for one in signatures_of(record))
     return Statements(len(of), held, tuple(refused))
+
+
+def seen_by(records: Iterable[Record], signers: str) -> Iterator[Record]:
+    """Each with what became of its signatures by the text of such a file. What was signed once is in one record, which
+    it was written before: the ledger holds each signature, and anybody can record it again."""
+    first, host = dict[tuple[str, str], float](), Host()
+    for record in records:
+        before = first.setdefault((kind_of(record), str(record["nonce"])), number_of(record))
+        if before != number_of(record):
+            yield seen(record, REFUSED, f"its text was recorded before, as record {before}")
+        elif utc(record["made"]) > utc(record["time"]) + AHEAD:
+            yield seen(record, REFUSED, f"its text is dated {record['made']}, after its record")
+        else:
+            yield verified_as(record, [signers], host)
+
+
+def verified_as(record: Record, places: Collection[Path | str], host: Host) -> Record:
+    """The record with what became of its signatures by any of these files, which are root's, or texts of such files;
+    itself where nobody has signed it."""
+    try:
+        signed = signatures_of(record)
+    except UsageProblem as why:  # it holds no text that anybody can have signed
+        return seen(record, REFUSED, str(why))
+    if not signed:
+        return record
+    state, told = UNREADABLE, "nobody says who may sign"
+    for place in places:
+        try:
+            signers = place if isinstance(place, str) else trusted_signers(place)
+            for one in signed:
+                signer_of(one, record, signers, host)
+        except SignatureRefused as why:
+            state, told = REFUSED, str(why)
+        except UsageProblem as why:
+            told = told if state == REFUSED else str(why)
+        else:
+            return seen(record, HOLDS)
+    return seen(record, state, told)
 
 
 def signer_of(one: Signed, record: Record, signers: str, host: Host) -> Signer:
     """By the text of a file of who may sign, as of when it was recorded. SignatureRefused also where the record claims
     another signer, key or second factor than there was."""
-    signer = verify(one.text, str(one.by["signature"]), signers, one.namespace, host, at=utc(record["time"]))
+    at, claimed = utc(record["time"]), str(one.by["name"])
+    signer = verify_again(one.text, str(one.by["signature"]), signers, one.namespace, host, at=at, claimed=claimed)
     if (one.by["name"], one.by["key"], one.by.get("user_verified")) != (signer.name, signer.key, signer.user_verified):
         raise SignatureRefused("claim", f"it claims that {one.by['name']!a} signed, and it was {signer}")
     return signer

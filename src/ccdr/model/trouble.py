@@ -84,6 +84,7 @@ _FILED = NoAck(
 _REVIEWED = "is not acknowledged: somebody reviews it, and answers for that"
 _ERASURE_REVIEW = NoAck(End.REVIEW, _REVIEWED, '`ccdr erasure review PLAN --why "…"` does it, once somebody has looked')
 _APPROVAL_REVIEW = NoAck(End.REVIEW, _REVIEWED, "`ccdr approval review PLAN` says what is to be signed")
+_STATED_ANEW = NoAck(End.REVIEW, "is not acknowledged: somebody states it anew", "docs/how-to/approve.md")
 _PASSING = NoAck(
     End.PASSING, "is nothing that stands: it is told once, and stays in reports", "`ccdr status` says what stands"
 )
@@ -850,6 +851,21 @@ class Trouble(StrEnum):
         ),
         step="check the crontab (or timers) of this host; `ccdr run` without --only does all of the work",
         no_ack=_PASSING,
+        run_fails=False,
+    )
+    STATEMENT_REFUSED = Row(
+        "statement_refused",
+        "a statement is NOBODY'S",
+        means=(
+            "an attestation, or a review of access, bears a signature that is not by the person whom it names, or not "
+            "of its text, by the file of who may sign: it counts for nothing; until somebody states it anew, or their "
+            "line is back in that file ([Approve](../how-to/approve.md#whose-a-statement-is))"
+        ),
+        step=(
+            "ccdr ledger verify --signers FILE   names every such record: find out who wrote it; where who signed has "
+            "left, put their line back, with valid-before: docs/how-to/approve.md"
+        ),
+        no_ack=_STATED_ANEW,
         run_fails=False,
     )
     ATTESTATION_STALE = Row(

@@ -17,6 +17,7 @@ from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.judgement.host import judge_host
 from ccdr.evidence.judgement.shipped_log import LATE_GRACE, LATE_INTERVALS
 from ccdr.evidence.summary import HOLDS
+from ccdr.jobs.approvals.signed_again import believed
 from ccdr.jobs.attest import news as not_told_yet
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.daily_verification import DIFFERS, Finding, daily
@@ -214,7 +215,7 @@ def _verified(plans: Sequence[LoadedPlan], services: Services, done: Conclusion)
     of_host = judge_host(plans, services.histories())  # first: what is left out then is told, too
     lineage = services.lineage()
     of_ledger = (*troubles(lineage, services.unsound), *of_host)
-    stated = attestation_problems(services, services.histories())
+    stated = attestation_problems(services, believed(plans, services))
     stated += left_by_plans(plans_of(plans), services, services.histories())
     # Told, and no reason for a run to fail: it anchors only once it is over.
     anchors = standing(plans_of(plans), services, lineage)

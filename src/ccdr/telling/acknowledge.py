@@ -10,6 +10,7 @@ from ccdr.evidence.acknowledged import ACK, BEGUN, ENDED, Acknowledgement, Ackno
 from ccdr.evidence.history.places import Histories
 from ccdr.evidence.payloads import keep_payload, payload
 from ccdr.host.who import who
+from ccdr.jobs.approvals.signed_again import believed
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Problem, Trouble
@@ -51,6 +52,7 @@ class InForce:
 
 def what_stands(plans: Sequence[LoadedPlan], services: Services, histories: Histories) -> Iterator[StandingProblem]:
     """All that is wrong now and bears a code."""
+    histories = believed(plans, services, histories)
     for asset in status(plans, services, histories):
         yield from (StandingProblem((asset.plan, asset.asset), problem) for problem in (*asset.troubles, *asset.near))
     for plan, problems in upkeep_problems(plans, services, histories).items():

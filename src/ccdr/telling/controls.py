@@ -12,6 +12,7 @@ from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.registry import NAMES
 from ccdr.evidence.controls.values import WORST_FIRST, MeasureState, PartState, with_digests
 from ccdr.evidence.history.places import Histories
+from ccdr.jobs.approvals.signed_again import believed
 from ccdr.jobs.services import Services
 from ccdr.plans import LoadedPlan, floors
 from ccdr.plans.control_map import BESIDE, LoadedMap, load_map
@@ -80,6 +81,7 @@ class Controls:
 
 def controls(plans: Sequence[LoadedPlan], services: Services, histories: Histories, used: Asked) -> Controls:
     """Of these plans, as they were recorded, now. CcdrError where the ledger cannot be read."""
+    histories = believed(plans, services, histories)
     statuses, care = status(plans, services, histories), upkeep_problems(plans, services, histories)
     newest = [s for one in statuses for s in one.usable[-1:]]
     known = Known(

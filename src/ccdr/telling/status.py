@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr.evidence.acknowledged import acknowledged, exit_of
-from ccdr.evidence.attested import judge as judge_attested
 from ccdr.evidence.deviations.standing import deviations_of
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import EXAMINED, RESTORE_END
@@ -22,12 +21,14 @@ from ccdr.evidence.judgement.copies import of_copies
 from ccdr.evidence.judgement.deviations import judge_deviations
 from ccdr.evidence.judgement.host import judge_host
 from ccdr.evidence.judgement.incidents import Clocks, IncidentNow, judge_incidents, open_incidents
+from ccdr.evidence.judgement.statements import judge_people
 from ccdr.evidence.judgement.upkeep import judge_runbook, judge_upkeep
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.verdicts import Record
 from ccdr.host.clock import boot
 from ccdr.host.secrets import SHORTEST, too_short
 from ccdr.host.state import State
+from ccdr.jobs.approvals.signed_again import believed
 from ccdr.jobs.attest import by_what_is_known, here, troubles
 from ccdr.jobs.catalogued import catalogued
 from ccdr.jobs.deviations import checked, signers_of
@@ -142,8 +143,9 @@ def _now(job: Job, history: AssetHistory, upkeep: AssetHistory, services: Servic
 def upkeep_problems(
     plans: Sequence[LoadedPlan], services: Services, histories: Histories | None = None
 ) -> dict[str, tuple[Problem, ...]]:
-    """By plan: what is wrong with the care of its repository, and secrets that others may read."""
-    history, now = services.histories() if histories is None else histories, services.clock.now()
+    """By plan: what is wrong with the care of its repository, and secrets that others may read. `histories` are those
+    that are `believed`."""
+    history, now = believed(plans, services) if histories is None else histories, services.clock.now()
 
     def of(p: LoadedPlan) -> tuple[Problem, ...]:
         plan = p.plan.plan
@@ -217,9 +219,10 @@ def ledger_problems(
 
 
 def attestation_problems(services: Services, histories: Histories) -> tuple[Problem, ...]:
-    """What people have attested and is stale, or will be within a month: of this host, and of no plan."""
+    """What people have attested and is not theirs, or stale, or will be within a month: of this host, and of no
+    plan."""
     host, now = histories.get((None, None), AssetHistory()), services.clock.now()
-    return tuple(acknowledged(judge_attested(host.attested, now), host.acks, now))
+    return judge_people(host, now)
 
 
 def anchor_problems(anchors: AnchorsStanding, services: Services, histories: Histories) -> tuple[Problem, ...]:

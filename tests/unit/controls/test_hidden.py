@@ -31,6 +31,7 @@ from tests.support.judged import about
 
 from ccdr.evidence.controls.values import ControlState
 from ccdr.evidence.judgement.approvals import unapproved
+from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, seen
 from ccdr.model.values import rfc3339
 from ccdr.plans.job import Job
 
@@ -195,16 +196,22 @@ def test_what_is_dated_in_the_future_shows_nothing_of_now(job: Job) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "says"), [("holds", None), ("refused", "does not hold"), ("unreadable", "could not be")]
+    ("state", "says"), [(HOLDS, None), (REFUSED, "nobody whom it names"), (UNREADABLE, "no such file")]
 )
 def test_an_approval_holds_as_long_as_who_signed_it_may_approve(
-    to_be_approved: Job, seen: str, says: str | None
+    to_be_approved: Job, state: str, says: str | None
 ) -> None:
     past = about(to_be_approved)
     version(past, -5)
     approved(past, -4)
-    examined(past, approval=seen)
-    known = known_of(to_be_approved, past)
+    histories = past.histories
+    of = histories["p", None]
+    record = seen(of.newest.pop("plan.approved"), state, says or "")
+    if state == REFUSED:
+        of.refused.append(record)
+    else:
+        of.newest["plan.approved"] = record
+    known = known_of(to_be_approved, past, histories=histories)
     why = unapproved(to_be_approved.loaded, known.history("p"), known.now)
     assert (why is None) == (says is None) and (says or "") in (why or "")
     expected = SHOWN if says is None else CONTRADICTED

@@ -166,7 +166,7 @@ def test_a_word_that_nobody_signed_shows_nothing_where_plans_name_who_may_sign(t
     found = part_of(known_of(to_be_approved, past), "security-testing/penetration-test")
     assert found.state is ControlState.NOTHING and "(unsigned)" in found.observed[0].text
     assert found.observed[0].step and "--key KEY" in found.observed[0].step
-    attested(past, -30, "penetration-test", 300, by=BY)
+    attested(past, -29, "penetration-test", 300, by=BY)
     found = part_of(known_of(to_be_approved, past), "security-testing/penetration-test")
     assert found.state is ControlState.STATED and "(not verified)" in found.observed[0].text
 

@@ -55,8 +55,8 @@ def test_an_auditor_verifies_it_with_openssh_alone(room: SignOffRoom) -> None:
     (record,) = room.records()
     for name, contents in files_of(record).items():
         (room.root / name).write_text(contents)
-    (text,) = room.root.glob("sign-off-*.txt")
-    for who_may in (room.signers, *room.root.glob("sign-off-*.allowed_signers")):
+    (text,) = room.root.glob("ccdr-sign-off-*.txt")
+    for who_may in (room.signers, *room.root.glob("ccdr-sign-off-*.allowed_signers")):
         argv = ["ssh-keygen", "-Y", "verify", "-f", who_may, "-I", "ana@x", "-n", NAMESPACE, "-s", f"{text}.sig"]
         subprocess.run(argv, input=text.read_bytes(), check=True, capture_output=True)
         done = subprocess.run(argv, input=text.read_bytes() + b"\n", check=False, capture_output=True)

@@ -156,6 +156,7 @@ def _report(
         there=there,
         command=shlex.join(["ccdr", *sys.argv[1:]]),
         asked=Asked.beside(options.plans),
+        signers=None,  # whose statements are is for whoever gets it to say, by a file of their own
         reader=tenancy,
     )
     if tenancy is not None:

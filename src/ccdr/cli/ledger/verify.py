@@ -105,7 +105,7 @@ def verify(
     from ccdr.evidence.package.bag import is_package
     from ccdr.jobs.checkpoints.held_to import Brought
 
-    brought, known = Brought.of(pins, anchors, authorities), None if signers is None else _text_of(signers)
+    brought, known = Brought.of(pins, anchors, authorities), None if signers is None else text_of(signers)
     if ledger is not None:
         if where or repository or since_verified:
             raise UsageProblem("--ledger names one that was collected here, and nothing else goes with it")
@@ -180,7 +180,7 @@ def _verify_package(directory: Path, brought: Brought, signers: str | None) -> E
     return verified.exit_code
 
 
-def _text_of(signers: Path) -> str:
+def text_of(signers: Path) -> str:
     try:
         return signers.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.verdicts import Record
+from ccdr.evidence.whose import HOLDS, Whose
 from ccdr.model.trouble import Problem
 from ccdr.model.values import ledger_of, number_of, rfc3339, so_many
 
@@ -65,9 +66,15 @@ class RecordBehind:
 
 
 class SignatureState(StrEnum):
-    VERIFIED = "verified"  # by the signers of this host, since it was recorded
+    VERIFIED = "verified"  # by who may sign now
     NOT_VERIFIED = "not verified"  # whose it is, the record claims
     UNSIGNED = "unsigned"
+
+    @classmethod
+    def of(cls, given: Whose) -> SignatureState:
+        if not given.signed:
+            return cls.UNSIGNED
+        return cls.VERIFIED if given.state == HOLDS else cls.NOT_VERIFIED
 
 
 @dataclass(frozen=True)

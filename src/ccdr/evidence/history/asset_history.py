@@ -166,6 +166,11 @@ class AssetHistory(FoldedRecords):
         return record if record and (last is None or record["seq"] > last["seq"]) else None
 
     @property
+    def broken_glass(self) -> dict[str, Record]:
+        """Of a plan: what was done without an approval and nobody has reviewed, by its nonce."""
+        return {nonce: record for nonce, record in self.glass.items() if nonce not in self.glass_reviews}
+
+    @property
     def stored_here(self) -> frozenset[str]:
         """Ids of the snapshots that this ledger has seen stored, and not removed since."""
         return frozenset(self.stored)

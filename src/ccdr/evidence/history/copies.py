@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ccdr.evidence.approvals import PLAN_APPROVED
+from ccdr.evidence.approvals import APPROVED_BEFORE, PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import DUTIES
 from ccdr.evidence.history.places import Histories
 from ccdr.model.values import at_copy
 from ccdr.plans.versions import PLAN_VERSION
 
-_OF_THE_PLAN = (PLAN_VERSION, DUTIES, PLAN_APPROVED)
+_OF_THE_PLAN = (PLAN_VERSION, DUTIES, PLAN_APPROVED, APPROVED_BEFORE)
 
 
 def seen_from(known: Histories, plan: str, copy: str) -> Histories:
@@ -38,4 +38,6 @@ def _of_plan(own: AssetHistory, here: AssetHistory) -> AssetHistory:
     newest = {kind: own.newest[kind] for kind in _OF_THE_PLAN if kind in own.newest}
     whose = replace(here, duties=own.duties, others=own.others, acks=own.acks, pauses=own.pauses)
     whose = replace(whose, incidents=own.incidents, without_incident=own.without_incident)
-    return replace(whose, newest={**newest, **here.newest}, nonces=own.nonces, glass=own.glass)
+    return replace(
+        whose, newest={**newest, **here.newest}, nonces=own.nonces, glass=own.glass, glass_reviews=own.glass_reviews
+    )

@@ -9,13 +9,23 @@ from datetime import timedelta
 from typing import Any
 
 from ccdr.evidence.acknowledged import ACK, BEGUN, known_by
-from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, MOST_NONCES, Operation
+from ccdr.evidence.approvals import (
+    APPROVAL_USED,
+    APPROVED_BEFORE,
+    GLASS_BROKEN,
+    GLASS_REVIEWED,
+    MOST_NONCES,
+    PLAN_APPROVED,
+    Operation,
+    written_later,
+)
 from ccdr.evidence.attested import ATTESTATION, ENDED, key_of
 from ccdr.evidence.deviations.entries import take_entry
 from ccdr.evidence.deviations.spans import Kept
 from ccdr.evidence.deviations.values import KINDS as DEVIATIONS
 from ccdr.evidence.history.accesses import answer_access
 from ccdr.evidence.history.kinds import (
+    ACCESS_REVIEWED,
     ACCESS_TESTED,
     BACKUP_END,
     BACKUP_START,
@@ -96,6 +106,7 @@ MOST_KEYS = 100  # passwords of a plan's repositories of which it is known that 
 _OF_NO_END = frozenset((
     NOT_BEGUN, GROUP, ACK, ATTESTATION, ENDED, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, *ERASURES, KEY_ADDED,
     KEY_REMOVED, MADE_BY_CCDR, LOCK_EXTENDED, *INCIDENTS, *DEVIATIONS, LOGS, *RUNBOOKS, PAUSE_BEGIN, PAUSE_END,
+    PLAN_APPROVED, ACCESS_REVIEWED,
 ))  # fmt: skip
 BY_HAND = "by_hand"  # the purpose of a replay on what stands somewhere
 MOST_SIZES = 400  # days of a repository's size that are kept
@@ -201,7 +212,8 @@ class FoldedRecords:
     # Of the host: lines that were changed, and nobody has answered for, by the number that each bore; whose ledger's.
     spoilt: list[tuple[str | None, int]] = field(default_factory=list)
     nonces: list[str] = field(default_factory=list)  # of a plan: of requests that were carried out, newest last
-    glass: dict[str, Record] = field(default_factory=dict)  # of a plan: broken, and not reviewed yet, by their nonces
+    glass: dict[str, Record] = field(default_factory=dict)  # of a plan: broken, by their nonces …
+    glass_reviews: dict[str, Record] = field(default_factory=dict)  # … and the newest review of each
     # … and the newest of all, reviewed or not: nonce, operation, time, number, who has reviewed it and by which record
     broken: list[list[Any]] = field(default_factory=list)
     # Of a plan: was the glass broken for a prune that has not ended well yet? And what prunes by one removed: how many
@@ -209,6 +221,9 @@ class FoldedRecords:
     glass_to_prune: bool = False
     pruned_by_glass: list[list[Any]] = field(default_factory=list)
     attested: dict[str, Record] = field(default_factory=dict)  # of the host: the newest record of each attestation
+    # What would be in force, but for its signature, which is not by who may sign: none of it is above. As it was
+    # verified for whoever asks (`ccdr.jobs.statements`): no summary has it.
+    refused: list[Record] = field(default_factory=list)
     pauses: list[dict[str, Any]] = field(default_factory=list)  # of a plan: the newest, as `pauses.py` has them
 
     # Of a plan: the newest recovery that brought back every asset that it had then; and of each asset that the newest
@@ -269,7 +284,13 @@ class FoldedRecords:
             self._take_answer(record)
             answer_access(self, record)
         elif kind in (ATTESTATION, ENDED):
-            self.attested[key_of(record["about"])] = record
+            if written_later(record, self.attested.get(key_of(record["about"]))):
+                self.attested[key_of(record["about"])] = record
+        elif kind in (PLAN_APPROVED, ACCESS_REVIEWED):
+            if written_later(record, there := self.newest.get(kind)):
+                if there is not None and there["about"].get("asks") is True:
+                    self.newest[APPROVED_BEFORE] = there
+                self.newest[kind] = record
         elif kind in (APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED):
             self._take_approval(kind, record)
         elif kind in ERASURES:
@@ -370,7 +391,10 @@ class FoldedRecords:
             self.broken = [*self.broken, one][-MOST_BROKEN:]
             self.glass_to_prune = self.glass_to_prune or record["operation"] == Operation.PRUNE.value
         else:
-            self.glass.pop(str(of := record["about"]["glass"]), None)
+            if (of := str(record["about"]["glass"])) in self.glass:
+                self.glass_reviews[of] = record
+            for done in [*self.glass_reviews][:-MOST_BROKEN]:
+                del self.glass[done], self.glass_reviews[done]
             self.newest[kind] = record
             by = [record["by"]["name"], record["seq"]]
             self.broken = [[*one[:4], *by] if one[0] == of else one for one in self.broken]

@@ -1,6 +1,5 @@
-"""Is the version of a plan that is in force approved, and when is it to be looked at again? By records alone: whether a
-signature holds is asked when it is recorded, again each day (`plan.examined`), and by whoever acts upon it
-(jobs/approvals/)."""
+"""Is the version of a plan that is in force approved, and when is it to be looked at again? By records, with what
+became of their signatures (`ccdr.jobs.approvals.signed_again`)."""
 
 from __future__ import annotations
 
@@ -11,8 +10,10 @@ from itertools import accumulate, pairwise
 
 from ccdr.evidence.approvals import AHEAD, PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import EXAMINED
+from ccdr.evidence.judgement.statements import refusal
+from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.verdicts import Record
+from ccdr.evidence.whose import UNREADABLE, whose
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import rfc3339, to_the_second, utc
 from ccdr.plans import LoadedPlan
@@ -24,7 +25,8 @@ def approval_of(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> Ite
     last: to take it out is a change like any other."""
     yield from _broken_glass(history)
     approved, block = history.newest.get(PLAN_APPROVED), loaded.plan.approval
-    if block is None and not (approved and approved["about"]["asks"]):
+    refused = any(kind_of(one) == PLAN_APPROVED for one in history.refused)
+    if block is None and not refused and not (approved and approved["about"]["asks"]):
         return
     if why := unapproved(loaded, history, now):
         version = history.newest.get(PLAN_VERSION)
@@ -41,7 +43,7 @@ def approval_of(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> Ite
 
 def _broken_glass(history: AssetHistory) -> Iterator[Problem]:
     """Judged whatever the plan says now: else it would be over by taking the block out."""
-    for nonce, record in history.glass.items():
+    for nonce, record in history.broken_glass.items():
         text = (
             f"{record['operation']} was carried out without an approval, at {to_the_second(str(record['time']))} by "
             f"{record['actor']} (record {record['seq']}), and nobody has reviewed it"
@@ -60,6 +62,10 @@ def unapproved(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> str 
     """Why the version in force is not approved; None where it is."""
     approved, digest = history.newest.get(PLAN_APPROVED), in_force(loaded, history)
     which = f"version {digest[:8]} of the plan"
+    refused = (one for one in history.refused if kind_of(one) == PLAN_APPROVED)
+    said = next((one for one in refused if one["about"]["digest"] == digest), None)
+    if said is not None:
+        return f"nobody has approved {which}: {refusal(said)}"
     if approved is None:
         return f"nobody has approved {which}, and it is to be approved (`approval:`)"
     if (before := str(approved["about"]["digest"])) != digest:
@@ -71,10 +77,8 @@ def unapproved(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> str 
     block = loaded.plan.approval
     if block is not None and block.second_factor and approved["by"].get("user_verified") is not True:
         return f"{which} is to be approved by a second factor, and {approved['by']['name']} signed without one"
-    looked = history.newest.get(EXAMINED)
-    if looked is not None and looked["seq"] > approved["seq"]:
-        return _by_whom(str(looked.get("approval")), f"{which}, by {approved['by']['name']},", str(looked["time"]))
-    return None
+    by = whose(approved)
+    return f"the approval of {which}, by {by}, could not be verified: {by.why}" if by.state == UNREADABLE else None
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,7 @@ class ApprovalGiven:
 
     @classmethod
     def of(cls, record: Record, at: datetime) -> ApprovalGiven:
-        second_factor = record["by"].get("user_verified") is True
-        version = record["about"]
+        version, second_factor = record["about"], record["by"].get("user_verified") is True
         return cls(at, str(version["digest"]), version["asks"] is True, second_factor)
 
     def approves(self, version: PlanRevision) -> bool:
@@ -110,15 +113,6 @@ def seconds_unapproved(
             asked = True
             seconds += 0.0 if newest is not None and newest.approves(version) else (then - at).total_seconds()
     return seconds if asked and not version.gone else None
-
-
-def _by_whom(found: str, which: str, at: str) -> str | None:
-    """That the signature was verified again since, and did not hold."""
-    if found == "refused":
-        return f"the approval of {which} does not hold any more: who signed it may not approve, {to_the_second(at)}"
-    if found == "unreadable":
-        return f"the approval of {which} could not be verified: who may approve could not be read, {to_the_second(at)}"
-    return None
 
 
 def review_by(loaded: LoadedPlan, approved: Record) -> datetime:

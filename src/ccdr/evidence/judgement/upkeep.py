@@ -13,6 +13,7 @@ from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.access import access_of
 from ccdr.evidence.judgement.approvals import approval_of
 from ccdr.evidence.judgement.object_locks import locks_of
+from ccdr.evidence.judgement.statements import refused
 from ccdr.evidence.judgement.troubles import distinct, findings_of, not_begun, passed_over
 from ccdr.evidence.judgement.unusual_access import unusual_of
 from ccdr.evidence.pauses import told
@@ -55,6 +56,7 @@ def judge_upkeep(
         *elsewhere(loaded, history),
         *approval_of(loaded, history, now),
         *access_of(loaded, history, now),
+        *refused(history),
         *locks_of(loaded, history, now),
         *unusual_of(history),
         *_paused(history, now),

@@ -24,8 +24,6 @@ from ccdr.evidence.package.hidden import LINES, TREE, leaves_of
 from ccdr.evidence.package.sign_offs import readable_files_of
 from ccdr.evidence.package.statements import Tests
 from ccdr.evidence.records import LedgerAcknowledged, LedgerRecovered, Unread, decode
-from ccdr.evidence.records.statements import kind_of
-from ccdr.evidence.sign_offs import SIGNED_OFF
 from ccdr.evidence.statements import SIGNATURE, signed_record
 from ccdr.model.errors import LedgerBroken
 from ccdr.plans.versions import PLAN_VERSION, digest_of
@@ -121,15 +119,14 @@ class Shown:
             record = as_read(line, decode(line))
         except ValueError:
             return  # the chain's verification tells of it
+        self._take(line, record, sha256(line).hexdigest())
+
+    def _take(self, line: bytes, record: Record, digest: str) -> None:
         if (signed := signed_record(line)) is not None:
             self.signed.append(signed)
-        self._take(record, sha256(line).hexdigest())
-
-    def _take(self, record: Record, digest: str) -> None:
+            self.sign_offs |= readable_files_of(signed)
         if made := self._tests.take(record, digest):
             self.statements[made[0]] = made[1]
-        if kind_of(record) == SIGNED_OFF and PASSED_OVER not in record:
-            self.sign_offs |= readable_files_of(record)
         if record["kind"] == PLAN_VERSION and PASSED_OVER not in record and _are_of_its_digest(record):
             self.versions[str(record["plan"]), record["digest"]] = record["files"]
 
@@ -184,7 +181,7 @@ class Shown:
             self._wrong(f"{where}: {sentence}", "RUN_OF_ANOTHER")
         if record["kind"] == BEGIN:
             self.named = str(record.get("ledger"))
-        self._take(record, digest)
+        self._take(line, record, digest)
         self.each(record, typed.time)
         return digest
 

@@ -1,39 +1,38 @@
-"""A recorded sign-off as the files that OpenSSH verifies it with."""
+"""What people signed, as the files that OpenSSH verifies it with; is a sign-off of the rows that are here?"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation
+from ccdr.evidence.records.statements import PeriodPopulation
+from ccdr.evidence.statements import signatures_of
+from ccdr.evidence.verdicts import Record
 from ccdr.host.signatures import key_of
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import utc
 
-FOLDER = "sign-offs"
+FOLDER = "signed"
 
 
-def files_of(record: Mapping[str, Any]) -> dict[str, str]:
-    """What an auditor verifies a recorded sign-off with, by the names of files: the text, its signature, and the line
-    of allowed_signers that its record vouches for (compare it with the file itself, by the record's
-    `signers_sha256`):
+def files_of(record: Record) -> dict[str, str]:
+    """What an auditor verifies a recorded statement with, by the names of files: for each signature the text, the
+    signature, and the line of allowed_signers that its record vouches for (compare it with the file itself):
 
-    ssh-keygen -Y verify -f NAME.allowed_signers -I WHO -n ccdr-sign-off -s NAME.txt.sig < NAME.txt
+    ssh-keygen -Y verify -f NAME.allowed_signers -I WHO -n PURPOSE -s NAME.txt.sig < NAME.txt
     """
-    given, by = SIGN_PERIOD.recorded(record), record["by"]
-    name = f"sign-off-{given.about.begins:%Y%m%d}-{given.about.ends:%Y%m%d}-{given.nonce[:8]}"
-    line = f'{by["name"]} namespaces="{SIGN_PERIOD.namespace}" {key_of(str(by["signature"]))}\n'
-    return {
-        f"{name}.txt": given.text(),
-        f"{name}.txt.sig": str(by["signature"]),
-        f"{name}.allowed_signers": line,
-    }
+    files = dict[str, str]()
+    for one in signatures_of(record):
+        name = f"{one.namespace}-{record['seq']:06}-{record['nonce'][:8]}"
+        line = f'{one.by["name"]} namespaces="{one.namespace}" {key_of(str(one.by["signature"]))}\n'
+        files |= {f"{name}.txt": one.text, f"{name}.txt.sig": str(one.by["signature"])}
+        files[f"{name}.allowed_signers"] = line
+    return files
 
 
-def readable_files_of(record: Mapping[str, Any]) -> dict[str, str]:
+def readable_files_of(record: Record) -> dict[str, str]:
     """The same; nothing of one that no ccdr can have recorded."""
     try:
         return files_of(record)

@@ -334,9 +334,11 @@ def _sign_offs(at: _Open, shown: Mapping[str, Shown]) -> None:
         path, text = f"{DATA}/{sign_offs.FOLDER}/{name}", wanted.pop(name, None)
         digest = None if text is None else sha256(text.encode()).hexdigest()
         if digest != at.package.payload[path]:
-            at.found.append(Finding("SIGN_OFF_WRONG", f"{path} is not what a record of a sign-off says"))
+            at.found.append(Finding("SIGNED_FILE_WRONG", f"{path} is not what a record says that somebody has signed"))
     at.found += [
-        Finding("SIGN_OFF_MISSING", f"{DATA}/{sign_offs.FOLDER}/{name} is not there, and its record is among the lines")
+        Finding(
+            "SIGNED_FILE_MISSING", f"{DATA}/{sign_offs.FOLDER}/{name} is not there, and its record is among the lines"
+        )
         for name in sorted(wanted)
     ]
 

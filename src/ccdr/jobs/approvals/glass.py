@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import pwd
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ccdr.evidence.approvals import GLASS_BROKEN, nonce
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.payloads import keep_payload, payload
 from ccdr.evidence.records.statements import REVIEW_GLASS, GlassBreak, Statement
 from ccdr.evidence.verdicts import Record
 from ccdr.host.signatures import Signer
 from ccdr.jobs import in_force
 from ccdr.jobs.approvals.plans import PAGE, block_of, signed_by, verified
+from ccdr.jobs.approvals.signed_again import believed
 from ccdr.jobs.approvals.wanted import FREELY, Allowed, Given, Wanted, whose
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
@@ -64,8 +66,8 @@ class BrokenGlass:
         }
 
 
-def to_be_reviewed(services: Services, plans: Collection[str] = ()) -> list[BrokenGlass]:
-    """Of these plans, or of all, oldest first."""
+def to_be_reviewed(services: Services, loaded: LoadedPlan) -> list[BrokenGlass]:
+    """Of this plan, oldest first."""
 
     def of(plan: str, record: Record) -> BrokenGlass:
         why = payload(services.state, record.get("why_sha256"))
@@ -73,9 +75,9 @@ def to_be_reviewed(services: Services, plans: Collection[str] = ()) -> list[Brok
         actor, nonce, seq = str(record["actor"]), str(record["nonce"]), int(record["seq"])
         return BrokenGlass(plan, operation, at, actor, nonce, seq, why, frozenset(_accounts(record)))
 
-    of_plans = {plan: history for (plan, asset), history in services.histories().items() if plan and asset is None}
-    found = (of(name, one) for name, h in of_plans.items() if not plans or name in plans for one in h.glass.values())
-    return sorted(found, key=lambda one: one.seq)
+    name = loaded.plan.plan
+    history = believed([loaded], services).get((name, None), AssetHistory())
+    return sorted((of(name, one) for one in history.broken_glass.values()), key=lambda one: one.seq)
 
 
 def _accounts(record: Record) -> Iterator[str]:
@@ -102,7 +104,7 @@ def reviewed(loaded: LoadedPlan, services: Services, text: str, signature: str) 
         raise UsageProblem(
             f"{plan} has no `approval:` any more: who may review it, nobody says", hint="put the block back"
         )
-    broken = next((one for one in to_be_reviewed(services, [plan]) if one.nonce == given.about.glass), None)
+    broken = next((one for one in to_be_reviewed(services, loaded) if one.nonce == given.about.glass), None)
     if given.plan != plan or broken is None:
         raise UsageProblem(f"nothing of {plan} waits for that review", hint=f"`ccdr approval review {plan}` lists it")
     refuse_ahead(given, services.clock.now())

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from ccdr.evidence.approvals import AHEAD, PLAN_APPROVED
+from ccdr.evidence.approvals import AHEAD, APPROVED_BEFORE, PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.lineage.comparing import read
 from ccdr.evidence.records.statements import APPROVE_PLAN, Statement, VersionOfPlan
+from ccdr.evidence.statements import signatures_of
 from ccdr.evidence.verdicts import Record
+from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, seen, whose
 from ccdr.host.signatures import SignatureRefused, Signer, trusted_signers, verify
 from ccdr.jobs import in_force
 from ccdr.jobs.services import Services
 from ccdr.jobs.statement_records import record_statement, stated
+from ccdr.jobs.statements import signer_of
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -126,22 +129,71 @@ def _refuse_replayed(given: Statement[VersionOfPlan], services: Services) -> Non
 def holds(record: Record, block: Approval, services: Services) -> Signer:
     """Ask again whether the signature of a recorded approval is one, by who may approve now. SignatureRefused where it
     is not: whoever can write a ledger could write such a record, and cannot sign it."""
-    text, at = APPROVE_PLAN.recorded(record).text(), utc(record["time"])
-    return verified(text, str(record["by"]["signature"]), block, services, at=at)
+    (signed,) = signatures_of(record)
+    signer = signer_of(signed, record, trusted_signers(block.signers), services.host)
+    _factors(signer, block)
+    return signer
+
+
+def approval_in_force(
+    loaded: LoadedPlan, services: Services, history: AssetHistory
+) -> tuple[Record | None, list[Record]]:
+    """The newest approval of the plan that is not refused, with what became of its signature; and those that are. Each
+    is held to the rules that were approved before it, so that none is approved by what it says of itself."""
+    newest, before = history.newest.get(PLAN_APPROVED), history.newest.get(APPROVED_BEFORE)
+    refused = list[Record]()
+    for record, by in ((newest, before), (before, None)):
+        if record is not None:
+            one = _as_verified(record, by, loaded, services)
+            unknown = whose(one).state == UNREADABLE and by is not None and loaded.plan.approval is None
+            if not unknown and not whose(one).refused:
+                return one, refused
+            refused.append(one)
+    return None, refused
+
+
+def _as_verified(record: Record, by: Record | None, loaded: LoadedPlan, services: Services) -> Record:
+    try:
+        if (block := _rules(by, record, loaded, services)) is None:
+            return record
+        holds(record, block, services)
+    except SignatureRefused as why:
+        return seen(record, REFUSED, str(why))
+    except UsageProblem as why:
+        return seen(record, UNREADABLE, str(why))
+    return seen(record, HOLDS)
+
+
+def _rules(by: Record | None, record: Record, loaded: LoadedPlan, services: Services) -> Approval | None:
+    if by is not None:
+        try:
+            return _block(by, loaded, services)
+        except UsageProblem:
+            if loaded.plan.approval is None:  # nobody else says who might take them out
+                raise
+    return _block(record, loaded, services) if record["about"]["asks"] else loaded.plan.approval
 
 
 def block_of(loaded: LoadedPlan, services: Services) -> Approval | None:
     """By which rules it is approved: those of the version that was approved last, where it had any, so that whoever
     changes the rules is held to them; else its own. UsageProblem where those cannot be read any more."""
-    approved = services.histories().get((loaded.plan.plan, None), AssetHistory()).newest.get(PLAN_APPROVED)
-    own = loaded.plan.approval
-    version = {} if approved is None else approved["about"]
-    if version.get("asks") is not True or version["digest"] == digest_of(files_of(loaded)):
-        return own
-    before = _version(str(version["digest"]), loaded, services)
+    history = services.histories().get((loaded.plan.plan, None), AssetHistory())
+    approved, _ = approval_in_force(loaded, services, history)
+    approved = approved or history.newest.get(APPROVED_BEFORE) or history.newest.get(PLAN_APPROVED)
+    if approved is None or not approved["about"]["asks"]:
+        return loaded.plan.approval
+    return _block(approved, loaded, services)
+
+
+def _block(approved: Record, loaded: LoadedPlan, services: Services) -> Approval | None:
+    """Of the version that was approved by this."""
+    digest = str(approved["about"]["digest"])
+    if digest == digest_of(files_of(loaded)):
+        return loaded.plan.approval
+    before = _version(digest, loaded, services)
     if before is None or before.plan.approval is None:
         raise UsageProblem(
-            f"who may approve the plan {loaded.plan.plan} stands in version {str(version['digest'])[:8]}, which was "
+            f"who may approve the plan {loaded.plan.plan} stands in version {digest[:8]}, which was "
             "approved last, and its files are gone",
             hint="put them back from the repository, which holds each version: "
             "docs/explanation/evidence.md, A plan's files",

@@ -10,6 +10,7 @@ from ccdr.evidence.approvals import PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.approvals import unapproved
 from ccdr.jobs.approvals.plans import not_here, to_approve
+from ccdr.jobs.approvals.signed_again import believed
 from ccdr.jobs.in_force import kept_texts
 from ccdr.jobs.services import Services
 from ccdr.model.values import rfc3339
@@ -54,7 +55,7 @@ class ToBeApproved:
 def to_be_approved(loaded: LoadedPlan, services: Services) -> ToBeApproved:
     """UsageProblem where the plan is not to be approved."""
     text, plan = to_approve(loaded, services), loaded.plan.plan
-    history = services.histories().get((plan, None), AssetHistory())
+    history = believed([loaded], services).get((plan, None), AssetHistory())
     approved = history.newest.get(PLAN_APPROVED)
     before = None if approved is None else str(approved["about"]["digest"])
     texts = None if before is None else kept_texts(services, plan, before)

@@ -14,7 +14,8 @@ This is a package of evidence (BagIt, RFC 8493), written by ccdr.
 
 data/ledgers      the records, a line each        data/population.csv   every run of the period, as rows
 data/checkpoints  signed notes over the lines     data/tests            restore tests, as in-toto statements
-data/report.html  what people read                data/LIMITS.txt       what this package does not show
+data/signed       what people have signed          data/LIMITS.txt       what this package does not show
+data/report.html  what people read
 """
 
 _ALWAYS = """\
@@ -26,6 +27,8 @@ What this package does not show
 - A record that was false when it was written looks true. Do a restore test again: ccdr test --snapshot ID.
 - report.html, report.json and controls.json are what ccdr on that host made of the records. Verification holds
   population.csv and the statements to the records, not these three.
+- Whose the signed statements in it are: it was written without a file of who may sign. A name in it is a claim:
+  ccdr report --package . --signers FILE, by a file that you had by another way, shows whose they are.
 - A restore test that was INCONCLUSIVE has no statement: the predicate has no word for it. It is a record and a row.
 """
 _PART = """\

@@ -18,18 +18,19 @@ from ccdr import __version__
 from ccdr.evidence.checkpoints.keys import KEY, KeyRecord, keys_in
 from ccdr.evidence.checkpoints.merkle import leaf_hash
 from ccdr.evidence.checkpoints.notes import SigningKey
-from ccdr.evidence.ledger.lines import PASSED_OVER, typed_lines
+from ccdr.evidence.ledger.lines import typed_lines
 from ccdr.evidence.ledger.places import lines
 from ccdr.evidence.lineage.anchored import ANCHORED
 from ccdr.evidence.lineage.beside import reader
 from ccdr.evidence.package import bag, verifying
 from ccdr.evidence.package.hidden import LINES, TREE, Stretches
-from ccdr.evidence.package.sign_offs import FOLDER as SIGN_OFFS
+from ccdr.evidence.package.sign_offs import FOLDER as SIGNED
 from ccdr.evidence.package.sign_offs import readable_files_of
 from ccdr.evidence.package.statements import FOLDER, Tests, envelope
 from ccdr.evidence.records.schema import schemas
 from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.sign_offs import SIGNED_OFF
+from ccdr.evidence.statements import SIGNATURE, signed_record
 from ccdr.host.files import remove_tree
 from ccdr.jobs.checkpoints.kept import checkpoints_in
 from ccdr.jobs.checkpoints.signing_keys import current, private_of
@@ -45,7 +46,7 @@ from ccdr.ports.place import Progress
 
 _EXAMINED = b'"kind":"plan.examined"'
 _ANCHORED = b'"kind":"ledger.anchored"'
-_LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', b'"kind":"statement"')
+_LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', SIGNATURE)
 
 
 @dataclass(frozen=True)
@@ -235,17 +236,17 @@ class _Writing:
             return  # the verification tells of it
         if record["kind"] == "plan.version":
             self.versions[str(record["plan"]), str(record.get("digest"))] = None
-        if kind_of(record) == SIGNED_OFF and PASSED_OVER not in record:
-            self._sign_off(record)
+        if (signed := signed_record(line)) is not None:
+            self._statement(signed)
         if (made := tests.take(record, sha256(line).hexdigest())) is not None:
             (self._directory(FOLDER) / made[0]).write_bytes(envelope(made[1], signing))
             self.done.statements += 1
 
-    def _sign_off(self, record: Mapping[str, Any]) -> None:
+    def _statement(self, record: Mapping[str, Any]) -> None:
         files = {name: text for name, text in readable_files_of(record).items() if bag.is_safe(name)}
         for name, text in files.items():
-            (self._directory(SIGN_OFFS) / name).write_text(text, "utf-8")
-        self.done.sign_offs += bool(files)
+            (self._directory(SIGNED) / name).write_text(text, "utf-8")
+        self.done.sign_offs += bool(files) and kind_of(record) == SIGNED_OFF
 
     def _checkpoints(self, source: Source, first: int, total: int, told: Collection[int] = ()) -> int:
         """Notes of what is in it, with what anchors them; and of before that those that a record of an anchor is

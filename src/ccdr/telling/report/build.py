@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Protocol
 
 from ccdr import __version__
-from ccdr.evidence.acknowledged import acknowledged
-from ccdr.evidence.attested import judge as judge_attested
 from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.anchors import AnchorsStanding
 from ccdr.evidence.judgement.copies import of_copies
 from ccdr.evidence.judgement.host import judge_host
 from ccdr.evidence.judgement.incidents import Clocks, judge_incidents
+from ccdr.evidence.judgement.statements import judge_people, refused
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.anchored import AnchorChange
@@ -32,11 +31,11 @@ from ccdr.evidence.payloads import payload
 from ccdr.evidence.population import Population
 from ccdr.host.clock import boot
 from ccdr.host.state import default_state
+from ccdr.jobs.approvals.signed_again import believed
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.in_force import judged_by, kept_texts, without_file
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import UNRECORDED
-from ccdr.jobs.signed_again import sign_off_again
 from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.model.values import Snapshot, utc
@@ -68,7 +67,7 @@ from ccdr.telling.report.population_csv import PopulationDigest, digesting
 from ccdr.telling.report.promises import PlanPromises, Tallies, counted, mending, promises, versions_in_force
 from ccdr.telling.report.reading import Before, read
 from ccdr.telling.report.runs import RecordedRun
-from ccdr.telling.report.sign_offs import SignOff, findings_of, sign_offs_in
+from ccdr.telling.report.sign_offs import SignOff, findings_of, sign_off_again, sign_offs_in
 from ccdr.telling.status import (
     anchor_problems,
     answering,
@@ -106,7 +105,10 @@ def _host_told_to(reader: Reader, evidence: Evidence) -> AssetHistory:
     def told(scope: object) -> bool:
         return scope is None or scope in hosts or reader.may_hear(str(scope))
 
-    return AssetHistory(attested={key: one for key, one in known.attested.items() if told(one["about"].get("scope"))})
+    return AssetHistory(
+        attested={key: one for key, one in known.attested.items() if told(one["about"].get("scope"))},
+        refused=[one for one in known.refused if told(one["about"].get("scope"))],
+    )
 
 
 @dataclass(frozen=True)
@@ -188,14 +190,15 @@ def make_report(
     whole: bool = False,
     words: bool = False,
     asked: Asked | None = None,
-    signers: Path = SIGNERS,
+    signers: Path | None = SIGNERS,
     reader: Reader | None = None,
 ) -> Report:
     """`named` are the plans that were asked for, of those that are `there`: records of others are left out. `whole`:
     all of the ledger is verified, whatever was before. `words`: what people wrote for what they acknowledged stands in
     it, too. `asked`: by what measures are judged; None: by what comes with ccdr. `signers`: who may sign a period off:
-    by that file, or the plans' own, the signatures of sign-offs are verified once more. `reader`: whoever is to
-    know nothing of others; None: whoever may know all of it.
+    by that file, or the plans' own, the signatures of sign-offs are verified once more, and those of all else by the
+    plans' own; None: none is verified, and it says so. `reader`: whoever is to know nothing of others; None: whoever
+    may know all of it.
     UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
     read_ = _read(plans, services, period, named=named, there=there, whole=whole)
     evidence, directory = read_.evidence, plans_of(plans)
@@ -203,6 +206,8 @@ def make_report(
         evidence.histories[None, None] = _host_told_to(reader, evidence)
     judged = _as_recorded(plans, there, services, evidence)
     plans = [one.loaded for one in judged if one.loaded]
+    if signers is not None:
+        evidence.histories = believed(plans, services, evidence.histories)
     runs = tuple(evidence.runs)
     with digesting(runs) as digest:
         assets = _judge_assets(plans, services, evidence, period)
@@ -214,7 +219,7 @@ def make_report(
         interrupted = tuple(interruptions(runs, mending(evidence)))
         population = digest()
     ledger = _with_anchors(_ledger(read_, plans, services, period, reader), directory, services, evidence)
-    findings = tuple(_findings(ledger, assets, reports))
+    findings = (*_findings(ledger, assets, reports), *_of_nobody(evidence))
     first = _first(ledger.verification, evidence)
     signed = _sign_offs(plans, services, evidence, named, signers, reader)
     return Report(
@@ -258,11 +263,11 @@ def _sign_offs(
     services: Services,
     evidence: Evidence,
     named: Sequence[str],
-    signers: Path,
+    signers: Path | None,
     reader: Reader | None,
 ) -> tuple[SignOff, ...]:
-    places = dict.fromkeys((signers, *(p.plan.approval.signers for p in plans if p.plan.approval is not None)))
-    again = partial(sign_off_again, places=places, services=services)
+    theirs = (p.plan.approval.signers for p in plans if p.plan.approval is not None)
+    again = partial(sign_off_again, places=None if signers is None else {signers, *theirs}, services=services)
     ours = services.lineage().ledger, services.ledger.host
     known = [one for one in evidence.sign_offs if reader is None or reader.may_know(one["about"]["plans"])]
     return sign_offs_in(known, evidence.runs, evidence.period, named, *ours, again)
@@ -301,7 +306,7 @@ def _controls(
         histories=evidence.histories,
         lineage=_told_to(reader, _verified_by(end, ledger.lineage, services)),
         of_ledger=ledger.troubles,
-        of_people=tuple(acknowledged(judge_attested(host.attested, end), host.acks, end)),
+        of_people=judge_people(host, end),
         floors=used.floors.value,
         lowered=used.lowered,
     )
@@ -394,6 +399,13 @@ def _findings(
         yield ReportedFinding(p.level, p.text, step=p.step, code=p.trouble.name, acknowledged=p.acknowledged)
     yield from sorted((f for a in assets for f in a.findings), key=lambda f: -f.level)
     yield from (f for p in plans for f in p.findings)
+
+
+def _of_nobody(evidence: Evidence) -> Iterator[ReportedFinding]:
+    """What is stated of this host, and is not by whom it names."""
+    for p in refused(evidence.histories.get((None, None), AssetHistory())):
+        step = next_step(p.trouble, "", None)
+        yield ReportedFinding(p.level, p.text, step=step, code=p.trouble.name)
 
 
 def _answer(

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation
 from ccdr.evidence.sign_offs import not_known, person, told_of_not_known
 from ccdr.evidence.verdicts import Record
-from ccdr.jobs.signed_again import HOLDS, HOST_KEY, REFUSED
+from ccdr.evidence.whose import HOLDS, NOT_ASKED, REFUSED, whose
+from ccdr.host.signatures import names_of, trusted_signers
+from ccdr.jobs.own_keys import host_key
+from ccdr.jobs.services import Services
+from ccdr.jobs.statements import verified_as
+from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Level
 from ccdr.model.values import number_of, rfc3339, so_many, utc
 from ccdr.telling.report.by_command import tests_by_command
@@ -18,14 +25,16 @@ from ccdr.telling.report.period import Period
 from ccdr.telling.report.population_csv import PopulationDigest, digest_of
 from ccdr.telling.report.runs import RecordedRun
 
+HOST_KEY = "host_key"  # it holds, and is no person's
 PAGE = "docs/how-to/sign-off.md"
 
 
 @dataclass(frozen=True)
 class SignOff:
-    """One that was recorded. `signature`: as it was verified for this, one of `signed_again.py`. `now` is what the
-    same period comes to today, None where this report does not hold all of it; `tested` names the account by which who
-    signed began a test of the period. `again`: the same was signed later, and that holds."""
+    """One that was recorded. `signature`: what came of verifying it for this (`evidence/whose.py`), or HOST_KEY, or
+    NOT_ASKED. `now` is what the same period comes to today, None where this report does not hold all of it; `tested`
+    names the account by which who signed began a test of the period. `again`: the same was signed later, and that
+    holds."""
 
     given: PeriodPopulation
     nonce: str
@@ -64,7 +73,7 @@ class SignOff:
             yield "the file of who may sign does not have this key for it, or the signature is not of this text"
         elif self.signature == HOST_KEY:
             yield "it was signed by a key of this host, which is no person"
-        elif self.signature != HOLDS:
+        elif self.signature not in (HOLDS, NOT_ASKED):
             yield "no file of who may sign can be read here: ccdr could not verify its signature"
         if self.fits is False and self.now is not None:
             signed, now = self.given.population_sha256, self.now
@@ -155,6 +164,20 @@ def sign_offs_in(
             )
         )
     return tuple(_with_later(found))
+
+
+def sign_off_again(record: Record, places: Collection[Path] | None, services: Services) -> tuple[str, tuple[str, ...]]:
+    """Of a period, by these files of who may sign (None: nobody brought one); HOST_KEY where it was signed by a key of
+    this host's. And every name by which these files have the key."""
+    if places is None:
+        return NOT_ASKED, ()
+    state = str(whose(verified_as(record, places, services.host)).state)
+    own = host_key(str(record["by"]["key"]), services)
+    names = list[str]()
+    for place in places:
+        with suppress(UsageProblem):
+            names += names_of(str(record["by"]["signature"]), trusted_signers(place))
+    return HOST_KEY if state == HOLDS and own is not None else state, tuple(names)
 
 
 def part_of(runs: Iterable[RecordedRun], given: PeriodPopulation) -> list[RecordedRun]:

@@ -9,8 +9,6 @@ from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.parts.shared import (
     CONTRADICTED,
     EXPIRED,
-    HOLDS,
-    NOT_SIGNED,
     NOTHING,
     SHOWN,
     STATED,
@@ -20,7 +18,9 @@ from ccdr.evidence.controls.parts.shared import (
 from ccdr.evidence.controls.values import Observed, SignatureState, StatedBy, behind, by_problem
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED, EXAMINED
 from ccdr.evidence.judgement.access import broken, too_old, tried
+from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.verdicts import Record
+from ccdr.evidence.whose import UNREADABLE, whose
 from ccdr.model.access import SAYS, Held, Promise
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import PRIMARY, of_another_host, so_many, to_the_second, utc
@@ -82,35 +82,26 @@ def reviews(known: Known) -> Iterator[Observed]:
     for plan in known.plans:
         record = known.history(plan.name).newest.get(ACCESS_REVIEWED)
         step = f"ccdr access review {plan.name} --out FILE   asks the systems; docs/how-to/access.md"
-        if record is None:
+        if (wrong := first_of(plan.care, (Trouble.STATEMENT_REFUSED,))) is not None:
+            said = next(one for one in known.history(plan.name).refused if kind_of(one) == ACCESS_REVIEWED)
+            yield by_problem(CONTRADICTED, wrong, plan.name, None, said)
+        elif record is None:
             yield Observed(NOTHING, "nobody has looked at who has access", plan.name, step=step)
         elif wrong := first_of(plan.care, (Trouble.ACCESS_REVIEW,)):
             yield by_problem(EXPIRED if Review.of(record).in_order else CONTRADICTED, wrong, plan.name, None, record)
-        elif (refused := _refused(known, plan, record)) is not None:
-            text = f"{Review.of(record).by} has looked at who has access, and {refused}"
-            yield Observed(CONTRADICTED, text, plan.name, None, behind(record), step)
         elif (moved := elsewhere(known, plan.name, PRIMARY, record, step)) is not None:
             yield moved
         else:
-            yield _review(Review.of(record), record, plan, known)
+            yield _review(Review.of(record), record, plan)
 
 
-def _refused(known: Known, plan: PlanKnown, record: Record) -> str | None:
-    """That a review's signature was verified again since, and does not hold."""
-    return NOT_SIGNED.get(_looked(known, plan, record))
-
-
-def _looked(known: Known, plan: PlanKnown, record: Record) -> str:
-    """What the plan's last look since then found of the review's signature; empty: there was none."""
-    looked = known.history(plan.name).newest.get(EXAMINED)
-    return "" if looked is None or looked["seq"] < record["seq"] else str(looked.get("review"))
-
-
-def _review(review: Review, record: Record, of: PlanKnown, known: Known) -> Observed:
-    plan, lines = of.name, so_many(review.entries, "line")
-    by = StatedBy(review.by, review.valid_until, _signature(review, _looked(known, of, record)))
+def _review(review: Review, record: Record, of: PlanKnown) -> Observed:
+    plan, lines, given = of.name, so_many(review.entries, "line"), whose(record)
+    by = StatedBy(review.by, review.valid_until, SignatureState.of(given))
     text = f"that {lines} of who has access are in order is {by}"
     things = so_many(review.unread, "thing")
+    if given.state == UNREADABLE and of.loaded.plan.approval is not None:
+        return Observed(CONTRADICTED, f"{text}: {given.why}", plan, None, behind(record))
     if review.unseen:
         named = f": {', '.join(review.not_read)}" if review.not_read else ""
         text += f"; {things} could not be read, and nobody says who looked there{named}"
@@ -123,9 +114,3 @@ def _review(review: Review, record: Record, of: PlanKnown, known: Known) -> Obse
         text += "; where a plan is to be approved, whoever looks signs"
         return Observed(NOTHING, text, plan, None, behind(record), step)
     return Observed(STATED, text, plan, None, behind(record), stated=by)
-
-
-def _signature(review: Review, looked: str) -> SignatureState:
-    if review.key is None:
-        return SignatureState.UNSIGNED
-    return SignatureState.VERIFIED if looked == HOLDS else SignatureState.NOT_VERIFIED

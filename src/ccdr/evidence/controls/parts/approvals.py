@@ -11,7 +11,9 @@ from ccdr.evidence.controls.known import Known, PlanKnown
 from ccdr.evidence.controls.parts.shared import CONTRADICTED, EXPIRED, NOTHING, SHOWN, TOLD_FOR, first_of
 from ccdr.evidence.controls.values import Observed, RecordBehind, behind, by_problem
 from ccdr.evidence.judgement.approvals import review_by, unapproved
+from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.verdicts import Record
+from ccdr.evidence.whose import whose
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import to_the_second, utc
 
@@ -42,9 +44,7 @@ def _approved(known: Known, plan: PlanKnown) -> Observed:
     until = review_by(plan.loaded, approved)
     if until <= known.now:
         return Observed(EXPIRED, f"its review was due on {until:%Y-%m-%d}", plan.name, None, behind(approved))
-    text = (
-        f"approved by {approved['by']['name']} on {to_the_second(approved['time'])}, to be reviewed by {until:%Y-%m-%d}"
-    )
+    text = f"approved by {whose(approved)} on {to_the_second(approved['time'])}, to be reviewed by {until:%Y-%m-%d}"
     return Observed(SHOWN, text, plan.name, None, behind(approved))
 
 
@@ -53,7 +53,7 @@ def four_eyes(known: Known) -> Iterator[Observed]:
     for plan in known.plans:
         history = known.history(plan.name)
         if broken := first_of(plan.care, (Trouble.BREAK_GLASS,)):
-            yield _waiting(broken, plan.name, *history.glass.values())
+            yield _waiting(broken, plan.name, *history.broken_glass.values())
         elif plan.loaded.plan.approval is None:
             text = "its plan asks for nobody's approval, so one person alone may remove backups"
             yield Observed(NOTHING, text, plan.name, step=_BLOCK)
@@ -94,12 +94,14 @@ def _alone(known: Known, plan: PlanKnown) -> Observed | None:
 def second_factors(known: Known) -> Iterator[Observed]:
     """Each plan's newest approval: did the key that signed it know its user?"""
     for plan in known.plans:
-        approved = known.history(plan.name).newest.get(PLAN_APPROVED)
+        history = known.history(plan.name)
+        refused = next((one for one in history.refused if kind_of(one) == PLAN_APPROVED), None)
+        approved = history.newest.get(PLAN_APPROVED) or refused
         if approved is None:
             yield Observed(NOTHING, "nobody has approved it", plan.name, step=_BLOCK)
         elif (wrong := _trouble(known, plan)) is not None:
             yield wrong
-        elif unapproved(plan.loaded, known.history(plan.name), known.now) is not None:
+        elif unapproved(plan.loaded, history, known.now) is not None:
             text = "nobody has approved the version in force"
             yield Observed(NOTHING, text, plan.name, None, behind(approved), step=_BLOCK)
         elif approved["by"].get("user_verified") is True:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from ccdr.evidence.attested import ATTESTABLE, ATTESTATION, Attestation, named_for, same_files, standing
 from ccdr.evidence.controls.known import Known
-from ccdr.evidence.controls.parts.shared import CONTRADICTED, EXPIRED, HOLDS, NOT_SIGNED, NOTHING, STATED
-from ccdr.evidence.controls.values import Observed, Query, RecordBehind, SignatureState, StatedBy
-from ccdr.evidence.history.kinds import EXAMINED
+from ccdr.evidence.controls.parts.shared import CONTRADICTED, EXPIRED, NOTHING, STATED
+from ccdr.evidence.controls.values import Observed, Query, RecordBehind, SignatureState, StatedBy, behind
+from ccdr.evidence.judgement.statements import refusal
+from ccdr.evidence.whose import UNREADABLE
 from ccdr.model.values import rfc3339
 
 
@@ -22,12 +23,12 @@ def attested(item: str) -> Query:
         noted = {p.about: p.acknowledged for p in known.of_people}
         for one in mine:
             records = (RecordBehind(one.seq, rfc3339(one.made), ATTESTATION),)
-            by = stated_by(one, known)
+            by = stated_by(one)
             said = f"{one.name}: {by}"
             if others := same.get(one.seq):
                 said += f", by a file that stands for {', '.join(others)}, too"
-            if one.holds(known.now) and (refused := _refused(one, known)) is not None:
-                yield Observed(CONTRADICTED, f"{said}: {refused}", records=records, step=f"{step} --key KEY")
+            if one.holds(known.now) and _unread(one, known):
+                yield Observed(CONTRADICTED, f"{said}: {one.whose.why}", records=records)
             elif one.holds(known.now) and (lack := _lack(one, known)) is not None:
                 yield Observed(NOTHING, f"{said}; {lack}", records=records, step=f"{step} --key KEY")
             elif one.holds(known.now):
@@ -35,9 +36,14 @@ def attested(item: str) -> Query:
             else:
                 noted_until = noted.get(one.name)
                 yield Observed(EXPIRED, f"{said}, and no longer", None, None, records, step, noted_until, by)
-        if not mine:
+        strange = [one for one in known.history(None).refused if one["about"]["item"] == item]
+        for record in strange:
+            text = f"{Attestation.of(record).name}: {refusal(record)}"
+            yield Observed(CONTRADICTED, text, records=behind(record), step=f"{step} --key KEY")
+        if not mine and not strange:
             yield Observed(NOTHING, f"nobody states that {ATTESTABLE[item].what}", step=step)
-        elif lacking := sorted(name for name in _WANTED.get(item, _none)(known) if attests(item, known, name) is None):
+        wanted = _WANTED.get(item, _none)(known) if mine else ()
+        if lacking := sorted(name for name in wanted if attests(item, known, name) is None):
             text = f"nobody states it of {', '.join(lacking)}"
             yield Observed(NOTHING, text, step=f"{step} --of {lacking[0]}")
 
@@ -66,36 +72,28 @@ _WANTED = {"disk-encryption": _hosts, "processor-agreements": _tenants}  # of ea
 def attests(item: str, known: Known, of: str) -> Attestation | None:
     """Who states this of the host, or the tenant, `of`, or of all; None where nobody does whose word counts now."""
     mine = [one for one in standing(known.history(None).attested) if one.item == item and one.scope in (None, of)]
-    counts = (one for one in mine if (_lack(one, known) or _refused(one, known)) is None)
+    counts = (one for one in mine if _lack(one, known) is None and not _unread(one, known))
     return next((one for one in counts if one.holds(known.now)), None)
 
 
-def stated_by(one: Attestation, known: Known) -> StatedBy:
-    if one.key is None:
-        signature = SignatureState.UNSIGNED
-    else:
-        signature = SignatureState.VERIFIED if HOLDS in _looks(one, known) else SignatureState.NOT_VERIFIED
-    return StatedBy(one.by, one.valid_until, signature)
+def stated_by(one: Attestation) -> StatedBy:
+    return StatedBy(one.by, one.valid_until, SignatureState.of(one.whose))
 
 
 def _lack(one: Attestation, known: Known) -> str | None:
     """Why it does not count, in words that end a sentence: where plans name who may state it, nobody else's word
     does."""
-    plans = [plan.loaded for plan in known.plans]
-    if one.key is None and any(plan.plan.approval is not None for plan in plans):
+    if not one.whose.signed and _to_be_approved(known):
         return "where plans are to be approved, whoever states it signs"
-    if (named := named_for(one.item, plans)) and one.by not in named:
+    if (named := named_for(one.item, [plan.loaded for plan in known.plans])) and one.by not in named:
         return f"for that the plans name {', '.join(named)}, so it does not count"
     return None
 
 
-def _refused(one: Attestation, known: Known) -> str | None:
-    """That its signature was verified again since, and did not hold by anybody's signers."""
-    found = _looks(one, known)
-    return None if HOLDS in found else next((NOT_SIGNED[state] for state in NOT_SIGNED if state in found), None)
+def _unread(one: Attestation, known: Known) -> bool:
+    """Where plans name who may sign, what nobody can verify shows nothing."""
+    return one.whose.state == UNREADABLE and _to_be_approved(known)
 
 
-def _looks(one: Attestation, known: Known) -> set[str]:
-    """What each plan's last look found of its signature."""
-    looks = [known.history(plan.name).newest.get(EXAMINED) or {} for plan in known.plans]
-    return {state for look in looks if (state := (look.get("attestations") or {}).get(str(one.seq))) is not None}
+def _to_be_approved(known: Known) -> bool:
+    return any(plan.loaded.plan.approval is not None for plan in known.plans)

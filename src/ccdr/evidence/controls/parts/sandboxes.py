@@ -75,7 +75,7 @@ def _lay(known: Known, plan: PlanKnown, asset: AssetStatus, test: Record, box: M
     if scratch["kept"] in _SAFE and "disk" not in boxes:
         return Observed(SHOWN, text, *where, behind(test))
     if (said := attests("disk-encryption", known, str(test["host"]))) is not None:
-        text += f"; that it is encrypted below, where this host cannot see it, is {(by := stated_by(said, known))}"
+        text += f"; that it is encrypted below, where this host cannot see it, is {(by := stated_by(said))}"
         record = RecordBehind(said.seq, rfc3339(said.made), ATTESTATION)
         return Observed(STATED, text, *where, (record, *behind(test)), stated=by)
     return Observed(NOTHING, text, *where, behind(test), _ENCRYPT)

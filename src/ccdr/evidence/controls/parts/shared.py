@@ -16,12 +16,6 @@ from ccdr.model.values import PRIMARY, of_another_host, to_the_second, utc
 from ccdr.plans.versions import PLAN_VERSION
 
 CONTRADICTED, EXPIRED, SHOWN, STATED, NOTHING = ControlState
-# What became of a signature that was verified again (`plan.examined`), in words that end a sentence.
-HOLDS = "holds"
-NOT_SIGNED = {
-    "refused": "its signature does not hold any more: who signed it may not sign, or did not",
-    "unreadable": "its signature could not be verified: who may sign could not be read",
-}
 LOOKED_AT = timedelta(days=2)  # how long it shows something that it was looked at; `ccdr run` looks each day
 YEARLY = timedelta(days=366)
 TOLD_FOR = timedelta(days=90)  # for which it is told that somebody removed something alone, reviewed or not

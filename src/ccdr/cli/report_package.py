@@ -1,0 +1,75 @@
+"""`ccdr report --package`: whose the signed statements in a package are, by the file of who may sign that one has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ccdr.cli.output import print_json, table
+from ccdr.cli.settings import settings
+from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.whose import HOLDS, NOT_ASKED, Whose, whose
+from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.model.values import number_of, to_the_second
+
+
+def report_package(directory: Path, signers: Path | None) -> Exit:
+    """What the package holds is held to itself first, as `ccdr ledger verify` does without a key."""
+    from ccdr.cli.ledger.verify import text_of
+    from ccdr.evidence.package.bag import is_package
+    from ccdr.evidence.package.verifying import verify_package
+    from ccdr.jobs.statements import seen_by
+
+    if not is_package(directory):
+        raise UsageProblem(f"{directory} is no package", hint="name a directory that `ccdr ledger export` wrote")
+    try:
+        checked = verify_package(directory)
+    except OSError as error:
+        raise CcdrError(f"{directory} cannot be read: {error.strerror}", hint="read it as its owner") from None
+    records = checked.signed if signers is None else list(seen_by(checked.signed, text_of(signers)))
+    rows = [_Row(one, whose(one)) for one in records]
+    found = (*checked.findings, *(checked.ours.checked.findings if checked.ours else ()))
+    if settings().json:
+        problems = [str(one) for one in found]
+        print_json({"package": dict(checked.info), "statements": [row.as_json() for row in rows], "problems": problems})
+    else:
+        for one in found:
+            click.echo(f"problem: {one.code}: {one}")
+        table(("record", "what", "about", "recorded", "by"), [row.cells for row in rows])
+        if not rows:
+            click.echo("nobody has signed anything that is shown")
+    if found or any(row.whose.refused for row in rows):
+        return Exit.FINDING
+    return Exit.OK if signers is not None or not rows else Exit.NOT_CARRIED_OUT
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A statement, of a package."""
+
+    record: Mapping[str, Any]
+    whose: Whose
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        of, about = self.record, self.record["about"]
+        what = about.get("item") or about.get("finding") or of["plan"] or "all plans"
+        by = f"{self.whose}: {self.whose.why}" if self.whose.why else str(self.whose)
+        return str(number_of(of)), kind_of(of), str(what), to_the_second(str(of["time"])), by
+
+    def as_json(self) -> dict[str, object]:
+        by, held = self.whose, self.whose.state == HOLDS
+        return {
+            "record": number_of(self.record),
+            "kind": kind_of(self.record),
+            "plan": self.record["plan"],
+            "time": self.record["time"],
+            "claimed": by.name,
+            "by": by.name if held else None,
+            "signature": by.state or NOT_ASKED,
+            "why": by.why or None,
+        }

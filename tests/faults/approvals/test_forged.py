@@ -1,0 +1,216 @@
+"""A statement that is in no ledger by the hand of the person whom it names: whoever writes there can write any record, and
+cannot sign it. `status`, `controls` and `report` verify what is in force each time that they tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.clocks import Ticking
+from tests.support.harness import Site
+from tests.support.records import body_of
+from tests.support.signed import key, signed, signers
+
+from ccdr.evidence.approvals import GLASS_BROKEN
+from ccdr.evidence.records.statements import STATEMENT
+from ccdr.evidence.statements import signatures_of
+from ccdr.host.clock import SystemClock
+from ccdr.host.processes import Host
+from ccdr.host.signatures import verify
+from ccdr.jobs.approvals import NotApproved, scheduled
+from ccdr.model.values import rfc3339
+from ccdr.plans.versions import digest_of, files_of
+
+APPROVED, ATTESTED, REVIEWED, GLASS = "approve.plan", "declare.part", "review.access", "review.glass"
+OTHER = "f" * 64
+Change = Callable[[dict[str, Any]], object]
+
+
+class Room:
+    """Ana and Dan may sign for the plan `p`; root has a key of its own, and writes the ledger."""
+
+    def __init__(self, root: Path) -> None:
+        self.site = Site(root)
+        (root / "tree").mkdir()
+        self.keys = {name: key(root, name) for name in ("ana", "dan", "root")}
+        self.signers = signers(root / "signers", {"ana@x": self.keys["ana"], "dan@x": self.keys["dan"]})
+        self.site.recordings(root / "tree")
+        self.plan()
+        assert self.site.run("plan", "approve", "p", "--key", str(self.keys["ana"])).code == 0
+        self.now = SystemClock().now().replace(microsecond=0)
+        self.glass = body_of(GLASS_BROKEN)["nonce"]
+
+    def plan(self, rest: str = "", block: str = "approval: {{signers: {0}}}\n") -> None:
+        path = self.site.root / "plans/p.yaml"
+        own = (line for line in path.read_text().splitlines() if not line.startswith(("approval:", "site:")))
+        path.write_text("\n".join(own).replace("assets:", f"{block.format(self.signers)}{rest}assets:", 1) + "\n")
+
+    def body(self, kind: str, by: str = "ana", *, name: str = "ana@x", asks: bool = True) -> dict[str, Any]:
+        """Of something that this key has signed now, in that name."""
+        soon, digest = rfc3339(self.now + timedelta(days=20)), digest_of(files_of(self.site.loaded()))
+        body, now = body_of(kind), rfc3339(self.now)
+        seen = {"digest": digest, "asks": asks, "item": "siem", "scope": None, "glass": self.glass, "exported": now}
+        seen |= {"unread": 0, "not_read": [], "result": "in_order"}
+        body["about"] |= {one: value for one, value in seen.items() if one in body["about"]}
+        body |= {"made": now} | ({"until": soon} if body["until"] else {})
+        body["by"] = {"name": name, "key": self.fingerprint(by), "user_verified": None, "signature": ""}
+        (one,) = signatures_of({"plan": None if kind == ATTESTED else "p", "asset": None, "kind": STATEMENT, **body})
+        body["by"]["signature"] = signed(one.text, self.keys[by], one.namespace)
+        return body
+
+    def fingerprint(self, by: str) -> str:
+        own = signers(self.site.root / "own", {"x": self.keys[by]}).read_text()
+        return verify("text", signed("text", self.keys[by], "n"), own, "n", Host()).key
+
+    def record(self, kind: str, body: dict[str, Any], *, ahead: float = 0) -> int:
+        clock = Ticking(SystemClock().now() + timedelta(days=ahead)) if ahead else None
+        ledger = self.site.services(clock).ledger
+        plan = None if kind == ATTESTED else "p"
+        stated = kind if kind == GLASS_BROKEN else STATEMENT
+        return ledger.append(stated, plan=plan, asset=None, run=None, body=body).seq
+
+    def break_glass(self) -> None:
+        self.record(GLASS_BROKEN, body_of(GLASS_BROKEN))
+
+    def told(self) -> set[str]:
+        """What `status` finds wrong of statements; the report says the same."""
+        wanted = {"PLAN_UNAPPROVED", "STATEMENT_REFUSED", "BREAK_GLASS", "ATTESTATION_STALE", "ACCESS_REVIEW"}
+        seen = self.site.run("status", "--json").json
+        codes = {one["code"] for plan in seen["plans"] for one in plan["troubles"]}
+        reported = {one["code"] for one in self.site.run("report", "--json").json["findings"]} & wanted
+        codes |= {one["code"] for one in seen["attestations"]}
+        assert reported == (codes & wanted) - {"ATTESTATION_STALE"}
+        return codes & wanted
+
+    def part(self, name: str) -> tuple[str, str]:
+        """Its state by `controls`, which the report has, too."""
+        measures = [
+            self.site.run("controls").json["measures"],
+            self.site.run("report", "--json").json["controls"]["measures"],
+        ]
+        now, reported = (next(p for m in of for p in m["parts"] if p["id"] == name) for of in measures)
+        assert now["state"] == reported["state"]
+        return now["state"], " ".join(one["text"] for one in now["observed"])
+
+
+@pytest.fixture
+def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
+    return Room(tmp_path_factory.mktemp("f"))
+
+
+# Each kind: the part of a measure that shows it, and what is told where it is nobody's.
+KINDS = {
+    APPROVED: ("approval", "PLAN_UNAPPROVED"),
+    ATTESTED: ("siem", "STATEMENT_REFUSED"),
+    REVIEWED: ("access-review", "STATEMENT_REFUSED"),
+    GLASS: ("four-eyes", "BREAK_GLASS"),
+}
+
+
+def test_what_they_signed_themselves_is_theirs(room: Room) -> None:
+    """The twin of all that follows."""
+    room.break_glass()
+    assert room.told() == {"BREAK_GLASS"}
+    room.now += timedelta(seconds=5)
+    for kind in KINDS:
+        room.record(kind, room.body(kind, "dan", name="dan@x"))
+    assert room.told() == set()
+    for kind in (APPROVED, ATTESTED, REVIEWED):
+        state, text = room.part(KINDS[kind][0])
+        assert state in ("shown", "stated") and "dan@x" in text and "not verified" not in text
+
+
+FORGED: dict[str, tuple[dict[str, str], Change]] = {
+    "the key of root": ({"by": "root"}, lambda body: None),
+    "the name of another": ({"by": "dan"}, lambda body: body["by"].update(name="ana@x")),
+    "another text": ({}, lambda body: body.update(nonce="0" * 32)),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_what_is_signed_by_nobody_whom_it_names_counts_for_nothing(room: Room, forged: str) -> None:
+    how, change = FORGED[forged]
+    room.break_glass()
+    room.now += timedelta(seconds=5)
+    for kind, (_part, code) in KINDS.items():
+        body = room.body(kind, **how)
+        change(body)
+        room.record(kind, body)
+        assert code in room.told(), kind
+    for part, _code in KINDS.values():
+        assert room.part(part)[0] == "contradicted", part
+    refused = room.site.run("approval", "review", "p").json
+    assert len(refused["to_review"]) == 1, "it can be reviewed by somebody who may"
+
+
+CHANGED = {
+    "a later day": (ATTESTED, {"until": "2099-01-01T00:00:00Z"}),
+    "another file": (ATTESTED, {"files": [OTHER]}),
+    "other words": (REVIEWED, {"words_sha256": OTHER}),
+    "another glass": (GLASS, {"nonce": "1" * 32}),
+    "a later review": (APPROVED, {"until": "2099-01-01T00:00:00Z"}),
+}
+
+
+@pytest.mark.parametrize("changed", CHANGED)
+def test_what_was_changed_since_it_was_signed_counts_for_nothing(room: Room, changed: str) -> None:
+    kind, change = CHANGED[changed]
+    room.break_glass()
+    room.now += timedelta(seconds=5)
+    room.record(kind, room.body(kind) | change)
+    assert KINDS[kind][1] in room.told()
+
+
+def test_what_was_signed_once_does_not_hold_again_by_being_recorded_again(room: Room) -> None:
+    """Whoever reads the ledger has each signature: an approval of a version from before, an attestation that was
+    ended."""
+    first, attested = room.site.records(APPROVED)[0], room.body(ATTESTED)
+    room.record(ATTESTED, attested)
+    assert room.site.run("attest", "siem", "--end", "--statement", "it was not so").code == 0
+    text = (room.site.root / "plans/p.yaml").read_text()
+    room.plan("site: Cluj\n")
+    assert room.site.run("plan", "approve", "p", "--key", str(room.keys["ana"])).code == 0
+    (room.site.root / "plans/p.yaml").write_text(text)
+    room.site.run("backup", "p")
+    assert room.told() == {"PLAN_UNAPPROVED"}
+    envelope = ("seq", "prev", "time", "kind", "version", "plan", "asset", "run", "host", "actor", "ccdr")
+    room.record(APPROVED, {one: value for one, value in first.items() if one not in envelope})
+    room.record(ATTESTED, attested)
+    assert room.told() == {"PLAN_UNAPPROVED"}
+    assert room.part("siem")[0] == "nothing"
+
+
+def test_an_approval_is_held_to_the_rules_that_were_approved_before_it(room: Room) -> None:
+    """Else a forged one would take the block out, and with it whoever asks."""
+    room.plan(block="")
+    room.site.run("backup", "p")
+    assert room.told() == {"PLAN_UNAPPROVED"}
+    room.now += timedelta(seconds=5)
+    room.record(APPROVED, room.body(APPROVED, "root", asks=False))
+    assert room.told() == {"PLAN_UNAPPROVED"}
+    with pytest.raises(NotApproved):  # nor is anything removed by it
+        scheduled(room.site.loaded(), room.site.services())
+    room.now += timedelta(seconds=5)
+    room.record(APPROVED, room.body(APPROVED, "dan", name="dan@x", asks=False))
+    assert room.told() == set(), "the twin: by who might approve the version that had it"
+
+
+def test_what_is_dated_ahead_is_not_in_force_yet(room: Room) -> None:
+    room.now += timedelta(days=10)
+    for kind, code in ((APPROVED, "PLAN_UNAPPROVED"), (ATTESTED, "ATTESTATION_STALE"), (REVIEWED, "ACCESS_REVIEW")):
+        room.record(kind, room.body(kind), ahead=10)
+        assert code in room.told(), kind
+
+
+def test_where_who_may_sign_cannot_be_read_nothing_is_taken_for_verified(room: Room) -> None:
+    room.now += timedelta(seconds=5)
+    for kind in (APPROVED, ATTESTED, REVIEWED):
+        room.record(kind, room.body(kind))
+    room.signers.chmod(0o666)
+    assert room.told() == {"PLAN_UNAPPROVED"}
+    for kind in (ATTESTED, REVIEWED):
+        state, text = room.part(KINDS[kind][0])
+        assert state == "contradicted" and "ana@x" in text and "not verified" in text
