@@ -15,13 +15,14 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.history.places import Histories
 from ccdr.evidence.records import written
+from ccdr.evidence.records.statements import STATEMENT
 from ccdr.model.finding import Finding, recorded
 from ccdr.model.values import FileDigest, GroupRun, Manifest, Needed, Snapshot, rfc3339, source_digest, utc
 from ccdr.storage.catalogue import Catalogue
 from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.report.evidence import Evidence
 from ccdr.telling.report.period import Period
-from tests.support.records import record_kind
+from tests.support.records import acknowledgement, record_kind
 
 HOUR = timedelta(hours=1)
 NOUGHT = "0" * 64
@@ -240,3 +241,9 @@ class Chronicle:
             (ledger / f"{1:012}.jsonl").write_bytes(b"".join(lines))
         for one in self.there:
             catalogue.add(replace(one), manifest_text(self.manifests[one.id]))
+
+
+def acknowledged(
+    past: Chronicle, hours: float, code: str, known_by: list[str], until: str, *, asset: str | None = "-"
+) -> None:
+    past.wrote(hours, STATEMENT, asset=asset, **acknowledgement(code, known_by, until))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ccdr.evidence.acknowledged import BEGUN, acknowledged, as_bad_as_now, known_by
+from ccdr.evidence.acknowledged import acknowledged, as_bad_as_now, known_by
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
@@ -88,8 +88,8 @@ def acked(problem: Problem, later: Problem) -> bool:
     key = known_by(problem)
     lasting = {} if problem.lasting is None else {key: problem.lasting}
     record = {
-        "seq": 1, "time": rfc3339(END), "code": problem.trouble.name, "act": BEGUN, "until": rfc3339(END + timedelta(days=9)),
-        "of": [key], "values": {key: as_bad_as_now(problem)}, "lasting": lasting,
+        "seq": 1, "time": rfc3339(END), "kind": "statement", "says": "acknowledge", "until": rfc3339(END + timedelta(days=9)),
+        "about": {"of": "trouble"} | {"code": problem.trouble.name, "known_by": [key], "values": {key: as_bad_as_now(problem)}, "lasting": lasting},
     }  # fmt: skip
     (found,) = acknowledged([later], {problem.trouble.name: record}, END + timedelta(days=1))
     return found.acknowledged is not None

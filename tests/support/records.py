@@ -11,7 +11,7 @@ from msgspec import inspect
 
 from ccdr.evidence.records import KINDS, Record
 from ccdr.evidence.records.statements import _SET as CHOSEN
-from ccdr.evidence.records.statements import APPROVE_PLAN, STATEMENT, TABLE
+from ccdr.evidence.records.statements import ACKNOWLEDGE_TROUBLE, APPROVE_PLAN, STATEMENT, TABLE
 from ccdr.host.built import fields_of
 
 ENVELOPE = frozenset(Record.__struct_fields__)
@@ -37,6 +37,12 @@ def body_of(kind: str, *, full: bool = True) -> dict[str, Any]:
     if made.get("result") == "CAUGHT":  # which its two copies must have come to, too
         made["result"] = "INCONCLUSIVE"
     return made | ({"copy": "primary"} if "copy" in made else {})  # of the plan's own repository
+
+
+def acknowledgement(code: str, known_by: list[str], until: str) -> dict[str, Any]:
+    """The body of one of this trouble, however bad it becomes."""
+    about = {"of": "trouble", "code": code, "known_by": known_by}
+    return body_of(ACKNOWLEDGE_TROUBLE.kind, full=False) | {"about": about, "until": until}
 
 
 def _values(of: type, full: bool) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from ccdr.engines.mariadb.binlog import soon_gone
 from ccdr.engines.postgres.dump.references import MOST, Broken
 from ccdr.engines.postgres.slot import threats
 from ccdr.evidence.acknowledged import (
-    BEGUN,
-    ENDED,
+    ACK,
+    ACK_ENDED,
     LONGEST,
     Acknowledgements,
     acknowledged,
@@ -51,8 +51,9 @@ LATE = Problem(Trouble.BACKUP_LATE, "its backup is overdue")
 def acks(problem: Problem = LATE, **changes: Any) -> dict[str, dict[str, Any]]:
     """As the fold keeps them."""
     record = {
-        "kind": "ack", "seq": 7, "time": rfc3339(NOW), "code": problem.trouble.name, "act": BEGUN,
-        "until": rfc3339(NOW + timedelta(days=14)), "of": [known_by(problem)], "why_sha256": "0" * 64, **changes,
+        "kind": "statement", "says": "acknowledge", "seq": 7, "time": rfc3339(NOW),
+        "about": {"of": "trouble", "code": problem.trouble.name, "known_by": [known_by(problem)]},
+        "until": rfc3339(NOW + timedelta(days=14)), "words_sha256": "0" * 64, **changes,
     }  # fmt: skip
     return {problem.trouble.name: record}
 
@@ -81,7 +82,7 @@ def test_none_lasts_for_more_than_a_quarter_whatever_a_record_says() -> None:
 
 
 def test_one_that_was_ended_covers_nothing() -> None:
-    assert noted([LATE], acks(act=ENDED)) == []
+    assert noted([LATE], acks(says="end")) == []
 
 
 @pytest.mark.parametrize(
@@ -238,10 +239,11 @@ def test_one_asset_is_acknowledged_and_no_other(site: Site) -> None:
 
 def test_the_record_says_who_and_until_when_and_not_a_persons_words(site: Site) -> None:
     done = site.run("ack", "NEVER_TESTED", "p", "--asset", "a", *WHY)
-    (record,) = site.records("ack")
-    assert (record["plan"], record["asset"], record["run"], record["code"]) == ("p", "a", None, "NEVER_TESTED")
-    assert record["who"]["uid"] == who().uid and record["tenant"] == "acme" and record["act"] == BEGUN
-    assert "moves" not in json.dumps(record) and len(record["why_sha256"]) == 64
+    (record,) = site.records(ACK)
+    about = record["about"]
+    assert (record["plan"], record["asset"], record["run"], about["code"]) == ("p", "a", None, "NEVER_TESTED")
+    assert record["who"]["uid"] == who().uid and record["tenant"] == "acme"
+    assert "moves" not in json.dumps(record) and len(record["words_sha256"]) == 64
     (shown,) = done.json["acknowledged"]
     assert shown["why"] == "the source moves" and shown["until"] == record["until"] and shown["record"] == record["seq"]
     site.ledger_holds()
@@ -257,7 +259,7 @@ def test_what_is_acknowledged_is_listed_and_can_be_ended(site: Site) -> None:
     ended = site.run("ack", "--end", "NEVER_TESTED", "p", "--asset", "a")
     assert ended.code == 0 and [one["asset"] for one in ended.json["ended"]] == ["a"]
     assert [one["asset"] for one in site.run("ack", "--list").json["acknowledged"]] == ["b"]
-    assert [record["act"] for record in site.records("ack")] == [BEGUN, BEGUN, ENDED]
+    assert len(site.records(ACK)) == 2 and len(site.records(ACK_ENDED)) == 1
     again = site.run("ack", "--end", "NEVER_TESTED", "p", "--asset", "a")
     assert again.code == 2 and "not acknowledged there" in again.stderr
 
@@ -308,20 +310,21 @@ def test_what_cannot_be_acknowledged_is_exit_2_and_nothing_is_recorded(
 ) -> None:
     done = site.run("ack", *args)
     assert done.code == 2 and said in done.stderr and done.json["hint"]
-    assert site.records("ack") == [] and not (site.state / "payloads").exists()
+    assert site.records(ACK) == [] and not (site.state / "payloads").exists()
 
 
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(site: Site) -> None:
     done = site.run("ack", "NEVER_TESTED", *WHY, "--dry-run")
-    assert done.code == 0 and site.records("ack") == [] and not (site.state / "payloads").exists()
+    assert done.code == 0 and site.records(ACK) == [] and not (site.state / "payloads").exists()
     assert site.run("status").code == 1
 
 
 def test_the_newest_record_of_a_code_holds() -> None:
-    def record(seq: int, code: str, act: str) -> dict[str, Any]:
-        return {**acks()["BACKUP_LATE"], "seq": seq, "plan": "p", "asset": "a", "run": None, "code": code, "act": act}
+    def record(seq: int, code: str, says: str = "acknowledge") -> dict[str, Any]:
+        one = acks(says=says)["BACKUP_LATE"]
+        return {**one, "seq": seq, "plan": "p", "asset": "a", "run": None, "about": one["about"] | {"code": code}}
 
-    records = [record(1, "BACKUP_LATE", BEGUN), record(2, "TEST_LATE", BEGUN), record(3, "BACKUP_LATE", ENDED)]
+    records = [record(1, "BACKUP_LATE"), record(2, "TEST_LATE"), record(3, "BACKUP_LATE", "end")]
     history = read_history(records)["p", "a"]
     assert {code: one["seq"] for code, one in history.acks.items()} == {"BACKUP_LATE": 3, "TEST_LATE": 2}
     assert [one.code for one in Acknowledgements.in_force(history.acks, NOW).each] == ["TEST_LATE"]
@@ -364,7 +367,7 @@ def test_a_code_is_shown_where_ack_takes_it_and_not_else(trouble: Trouble) -> No
 
 def test_a_report_tells_who_has_acknowledged_what_and_holds_their_words_only_by_choice(site: Site) -> None:
     site.run("ack", "NEVER_TESTED", "p", "--asset", "a", "--until", "14d", "--why", "the lab moves & Ann knows")
-    (record,) = site.records("ack")
+    (record,) = site.records(ACK)
     made = site.run("report").json
     (told,) = made["acknowledged"]
     assert (told["code"], told["asset"], told["record"], told["actor"]) == (
@@ -374,7 +377,7 @@ def test_a_report_tells_who_has_acknowledged_what_and_holds_their_words_only_by_
         record["actor"],
     )
     assert told["who"] == record["who"] and told["until"] == rfc3339(datetime.fromisoformat(record["until"]))
-    assert told["why"] is None and told["why_sha256"] == record["why_sha256"]
+    assert told["why"] is None and told["why_sha256"] == record["words_sha256"]
 
     def page(*args: str) -> str:
         argv = site.argv("report", *args)
@@ -385,7 +388,7 @@ def test_a_report_tells_who_has_acknowledged_what_and_holds_their_words_only_by_
     assert by in said and f"user id {record['who']['uid']}, " in said and "the lab moves" not in said + json.dumps(made)
     assert f"{by}: the lab moves &amp; Ann knows</small>" in page("--words")
     assert site.run("report", "--words").json["acknowledged"][0]["why"] == "the lab moves & Ann knows"
-    (site.state / "payloads" / f"{record['why_sha256']}.json").unlink()
+    (site.state / "payloads" / f"{record['words_sha256']}.json").unlink()
     assert site.run("report", "--words").json["acknowledged"][0]["why"] is None, "it was taken back"
     site.run("ack", "--end", "NEVER_TESTED", "p")
     assert site.run("report").json["acknowledged"] == [] and "<h3>Acknowledged</h3>" not in page()
@@ -437,7 +440,12 @@ def test_what_is_acknowledged_is_not_what_it_has_become(then: Problem, later: Pr
 
 
 def test_an_older_acknowledgement_does_not_say_how_bad_it_was() -> None:
-    old = {"BREACH_RPO": {**acks()[LATE.trouble.name], "code": "BREACH_RPO", "of": [known_by(breach(1, 1))]}}
+    old = {
+        "BREACH_RPO": {
+            **acks()[LATE.trouble.name],
+            "about": {"of": "trouble", "code": "BREACH_RPO", "known_by": [known_by(breach(1, 1))]},
+        }
+    }
     (found,) = acknowledged([breach(9e9, 5.0)], old, NOW)
     assert found.acknowledged is not None
 

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.harness import Site
+from tests.support.records import acknowledgement
 from tests.support.sparse import append_sparse
 from tests.support.standing import NOW, World, ago
 
@@ -152,7 +153,7 @@ def test_what_is_acknowledged_and_a_repository_beside_its_source_are_numbers_of_
     world.wrote("backup.end", result="FAILED", reason="disk full")
     (failed,) = world.now.troubles
     until = rfc3339(NOW + timedelta(days=1))
-    world.wrote("ack", act="begun", code="BACKUP_FAILED", until=until, of=[known_by(failed)], why_sha256=None)
+    world.wrote("statement", **acknowledgement("BACKUP_FAILED", [known_by(failed)], until))
     care = {"p": (Problem(Trouble.PRUNE_FAILED, "x", acknowledged=NOW), Problem(Trouble.CHECK_LATE, "y"))}
     found = written(world, tmp_path / "ccdr.prom", care)
     assert found["ccdr_asset_problems", *here] == found["ccdr_asset_acknowledged_problems", *here] == 1

@@ -15,13 +15,13 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
+from ccdr.evidence.records.statements import ACKNOWLEDGE_TROUBLE, END_TROUBLE, kind_of
 from ccdr.evidence.until import until_of as moment_of
 from ccdr.model.errors import Exit, UsageProblem, worst
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import TOLD_BY, number_of, utc
 
-ACK = "ack"  # the record's kind
-BEGUN, ENDED = "begun", "ended"  # what it did
+ACK, ACK_ENDED = ACKNOWLEDGE_TROUBLE.kind, END_TROUBLE.kind
 # A quarter: whoever reviews once in three months sees everything that is still acknowledged, and decides anew.
 LONGEST = timedelta(days=90)
 LONGEST_WHY = 500  # characters
@@ -62,14 +62,13 @@ class Acknowledgement:
 
     @classmethod
     def read(cls, record: Record) -> Acknowledgement:
-        why = record.get("why_sha256")
-        of = frozenset(map(str, record.get("of") or ()))
-        begun = utc(record["time"])
+        about, begun = record["about"], utc(record["time"])
         until = min(utc(record["until"]), begun + LONGEST)  # whoever wrote it
         if (taken := (record.get(TOLD_BY) or {}).get("taken")) is not None and begun > utc(taken) + AHEAD:
             until = begun  # it lay here before it says that it was written: dated ahead, it holds for nothing
-        values, lasting = record.get("values") or {}, record.get("lasting") or {}
-        return cls(str(record["code"]), begun, until, of, why, number_of(record), values, lasting)
+        why, of = record.get("words_sha256"), frozenset(map(str, about.get("known_by") or ()))
+        values, lasting = about.get("values") or {}, about.get("lasting") or {}
+        return cls(str(about["code"]), begun, until, of, why, number_of(record), values, lasting)
 
     def covers(self, problem: Problem) -> bool:
         key = known_by(problem)
@@ -96,7 +95,7 @@ class Acknowledgements:
     @classmethod
     def in_force(cls, newest: Mapping[str, Record], now: datetime) -> Acknowledgements:
         """Of the newest record of each code."""
-        read = (Acknowledgement.read(record) for record in newest.values() if record["act"] == BEGUN)
+        read = (Acknowledgement.read(record) for record in newest.values() if kind_of(record) == ACK)
         return cls(tuple(one for one in read if one.begun <= now + AHEAD and now < one.until))
 
     def of(self, problem: Problem) -> Acknowledgement | None:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ccdr.evidence.acknowledged import ACK, BEGUN, ENDED, Acknowledgement, Acknowledgements, as_bad_as_now, known_by
+from ccdr.evidence.acknowledged import Acknowledgement, Acknowledgements, as_bad_as_now, known_by
 from ccdr.evidence.history.places import Histories
-from ccdr.evidence.payloads import keep_payload, payload
-from ccdr.host.who import who
+from ccdr.evidence.payloads import payload
+from ccdr.evidence.records.statements import Statement, TroubleRef
 from ccdr.jobs.approvals.signed_again import believed
 from ccdr.jobs.services import Services
+from ccdr.jobs.statement_records import record_statement, stated
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import rfc3339
@@ -78,22 +79,20 @@ def acknowledge(
     """Acknowledge every trouble of this code that stands (of this asset, where one is named), one record a place.
     UsageProblem where there is none: nothing is silenced before it happens."""
     places = _places(code, standing, asset)
-    digest = None if dry_run else keep_payload(services.state, why)
     done = []
     for place, problems in places.items():
-        of = sorted({known_by(problem) for problem in problems})
-        values = {known_by(problem): as_bad_as_now(problem) for problem in problems}
-        lasting = {known_by(problem): problem.lasting for problem in problems if problem.lasting is not None}
-        body: dict[str, object] = {
-            "code": code.name,
-            "act": BEGUN,
-            "until": rfc3339(until),
-            "of": of,
-            "why_sha256": digest,
-        }
-        body |= {"values": values, "lasting": lasting}
-        seq = 0 if dry_run else _record(services, place, body, tenants)
-        ack = Acknowledgement(code.name, services.clock.now(), until, frozenset(of), digest, seq, values, lasting)
+        about = TroubleRef(
+            code=code.name,
+            known_by=tuple(sorted({known_by(problem) for problem in problems})),
+            values={known_by(problem): tuple(as_bad_as_now(problem)) for problem in problems},
+            lasting={known_by(problem): problem.lasting for problem in problems if problem.lasting is not None},
+        )
+        seq, digest = 0, None
+        if not dry_run:
+            given = stated(services, "acknowledge", about, plan=place[0], until=until, words=why)
+            seq, digest = _record(services, place, given, tenants), given.words_sha256
+        of, now = frozenset(about.known_by), services.clock.now()
+        ack = Acknowledgement(code.name, now, until, of, digest, seq, about.values or {}, about.lasting or {})
         done.append(InForce(place, ack, why))
     return done
 
@@ -126,11 +125,9 @@ def end(
     if not ours:
         raise UsageProblem(f"{code.name} is not acknowledged there", hint="`ccdr ack --list` shows what is")
     now = services.clock.now()
-    digest = keep_payload(services.state, why) if why and not dry_run else None
-    for one in ours:
-        body = {"code": code.name, "act": ENDED, "until": rfc3339(now), "of": []}
-        if not dry_run:
-            _record(services, one.place, {**body, "why_sha256": digest}, tenants)
+    for one in ours if not dry_run else ():
+        ended = stated(services, "end", TroubleRef(code=code.name), plan=one.place[0], words=why or None)
+        _record(services, one.place, ended, tenants)
     return [replace(one, ack=replace(one.ack, until=now)) for one in ours]
 
 
@@ -144,7 +141,5 @@ def in_force(services: Services, histories: Histories) -> list[InForce]:
     ]
 
 
-def _record(services: Services, place: Place, body: Mapping[str, object], tenants: Mapping[Place, str]) -> int:
-    plan, asset = place
-    whose = {"tenant": tenants.get(place, "default"), "who": who().body()}
-    return services.ledger.append(ACK, plan=plan, asset=asset, run=None, body={**body, **whose}).seq
+def _record(services: Services, place: Place, given: Statement[TroubleRef], tenants: Mapping[Place, str]) -> int:
+    return record_statement(given, services, more={"tenant": tenants.get(place, "default")}, asset=place[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.chronicle import Chronicle
+from tests.support.chronicle import Chronicle, acknowledged
 from tests.support.judged import codes, judged, whose
 
 from ccdr.evidence.acknowledged import known_by
@@ -23,7 +23,7 @@ def well(past: Chronicle) -> Chronicle:
 
 def agreed(past: Chronicle, hours: float, number: str) -> None:
     named = known_by(Problem(Trouble.OTHER_CLUSTER, "", about=number))
-    past.wrote(hours, "ack", code="OTHER_CLUSTER", act="begun", until=rfc3339(past.at(hours + 0.01)), of=[named])
+    acknowledged(past, hours, "OTHER_CLUSTER", [named], rfc3339(past.at(hours + 0.01)))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.chronicle import Chronicle, digest
+from tests.support.chronicle import Chronicle, acknowledged, digest
 from tests.support.judged import codes, judged, well
 
 from ccdr.evidence.history.asset_history import AssetHistory
@@ -22,7 +22,7 @@ def of(past: Chronicle, job: Job) -> AssetHistory:
 
 def answered(past: Chronicle, job: Job, hours: float, *, suspect: str | None = None) -> None:
     named = answer_to({"run": suspect or str((of(past, job).suspect or {}).get("run"))})
-    past.wrote(hours, "ack", code="SNAPSHOT_SUSPECT", act="begun", until=rfc3339(past.at(24)), of=[named])
+    acknowledged(past, hours, "SNAPSHOT_SUSPECT", [named], rfc3339(past.at(24)))
 
 
 @pytest.fixture

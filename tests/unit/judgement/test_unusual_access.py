@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.support.chronicle import NOUGHT, Chronicle
+from tests.support.chronicle import NOUGHT, Chronicle, acknowledged
 from tests.support.judged import END
 
 from ccdr.evidence.acknowledged import known_by
@@ -82,7 +82,7 @@ def test_what_was_not_there_before_is_told_once_and_until_somebody_has_answered_
     problem = found(made)[0]
     assert problem.trouble.name == "ACCESS_UNUSUAL" and said in problem.text
     of = [known_by(one) for one in found(made)]
-    made.wrote(0, "ack", asset=None, code="ACCESS_UNUSUAL", act="begun", until=rfc3339(made.at(24)), of=of)
+    acknowledged(made, 0, "ACCESS_UNUSUAL", of, rfc3339(made.at(24)), asset=None)
     assert found(made) == [], "answered for, and not only until then"
     began(made, 1, host="h3")
     assert [p.why for p in found(made)] == ["new host h3"], "that answer was of another"

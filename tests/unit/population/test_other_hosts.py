@@ -8,7 +8,7 @@ from hashlib import sha256
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
-from tests.support.chronicle import Chronicle, digest
+from tests.support.chronicle import Chronicle, acknowledged, digest
 from tests.support.harness import Site
 from tests.support.population import (
     DAY,
@@ -218,8 +218,7 @@ def test_an_acknowledgement_in_another_ledger_lasts_no_longer_than_one_in_ours(
     stored(site, old)
     (problem,) = [p for p in look(site).found.troubles if p.trouble is Trouble.TEST_FAILED]
     shutil.rmtree(site.state)
-    body = {"code": "TEST_FAILED", "act": "begun", "until": "9999-01-01T00:00:00Z", "of": [known_by(problem)]}
-    old.wrote((written - END) / HOUR, "ack", **body)
+    acknowledged(old, (written - END) / HOUR, "TEST_FAILED", [known_by(problem)], "9999-01-01T00:00:00Z")
     name = wrote(State(site.state), "h" if whose.startswith("ours") else "another", old)
     State(site.state).ledger.rename(site.root / "aside")
     new = past(site)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ccdr.evidence.acknowledged import BEGUN, known_by
+from ccdr.evidence.acknowledged import known_by
 from ccdr.evidence.history.kinds import (
     EXAMINED,
     KEY_ADDED,
@@ -89,10 +89,10 @@ def _host(name: str) -> str:
     return A_CONTAINER if _RANDOM.fullmatch(name) else name
 
 
-def answer_access(plan: FoldedRecords, ack: Record) -> None:
+def answer_access(plan: FoldedRecords, trouble: Mapping[str, Any]) -> None:
     """Somebody has looked at what stood then."""
-    if (ack["code"], ack["act"]) == (ACCESS_UNUSUAL, BEGUN):
-        of = set(ack["of"])
+    if trouble["code"] == ACCESS_UNUSUAL:
+        of = set(trouble["known_by"])
         plan.unusual = [one for one in plan.unusual if _known_by(one) not in of]
 
 

@@ -7,11 +7,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from ccdr.evidence.acknowledged import ACK
-from ccdr.evidence.approvals import APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, PLAN_APPROVED
-from ccdr.evidence.attested import ATTESTATION, ENDED
+from ccdr.evidence.approvals import GLASS_BROKEN
 from ccdr.evidence.deviations import derive
-from ccdr.evidence.deviations.values import KINDS as DEVIATIONS
 from ccdr.evidence.history.accesses import ACCESSES, take_access, take_strangers
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import (
@@ -45,6 +42,7 @@ from ccdr.evidence.history.kinds import (
     RUNBOOKS,
     START_OF,
     STARTS,
+    STATED,
     TEST_END,
     TEST_START,
 )
@@ -67,24 +65,22 @@ from ccdr.model.values import (
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 59  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 60  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
-    BACKUP_END, TEST_END, CONTROLLED, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, ACK, PLAN_VERSION,
+    BACKUP_END, TEST_END, CONTROLLED, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, PLAN_VERSION,
     RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
-    PLAN_APPROVED, ATTESTATION, ENDED, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, EXAMINED,
-    ACCESS_TESTED, ACCESS_REVIEWED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED, MADE_BY_CCDR, LOCK_EXTENDED, *ERASURES,
-    *RUNBOOKS, *INCIDENTS, *DEVIATIONS,
+    *STATED, GLASS_BROKEN, EXAMINED, ACCESS_TESTED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED, MADE_BY_CCDR, LOCK_EXTENDED,
+    *ERASURES, *RUNBOOKS, *INCIDENTS,
 }  # fmt: skip
 _OF_THE_LEDGER = frozenset((RECOVERED, ANSWERED, COMPARED))
 _FOR_REAL = frozenset((RECOVER_START, RUNBOOK_START, RESTORE_START, RESTORE_END))
 # Of which only this host's own count here.
 _OWN = frozenset((
-    DUTIES, EXAMINED, ACK, PLAN_VERSION, PLAN_STORED, PLAN_APPROVED, ATTESTATION, ENDED, APPROVAL_USED, GLASS_BROKEN,
-    GLASS_REVIEWED, LOGS, PAUSE_BEGIN, PAUSE_END, MADE_BY_CCDR, *ERASURES, *RUNBOOKS,
-    *INCIDENTS, *DEVIATIONS,
+    DUTIES, EXAMINED, PLAN_VERSION, PLAN_STORED, *STATED - {ACCESS_REVIEWED}, GLASS_BROKEN,
+    LOGS, PAUSE_BEGIN, PAUSE_END, MADE_BY_CCDR, *ERASURES, *RUNBOOKS, *INCIDENTS,
 ))  # fmt: skip
 
 

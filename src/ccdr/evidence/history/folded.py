@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
-from ccdr.evidence.acknowledged import ACK, BEGUN, known_by
+from ccdr.evidence.acknowledged import ACK, ACK_ENDED, known_by
 from ccdr.evidence.approvals import (
     APPROVAL_USED,
     APPROVED_BEFORE,
@@ -59,6 +59,7 @@ from ccdr.evidence.history.kinds import (
     RUNBOOK_STEP,
     RUNBOOKS,
     STARTS,
+    STATED,
     STORED,
     TEST_END,
     TEST_START,
@@ -104,9 +105,8 @@ MOST_RETURNED = 50  # hand-overs that wait for a review
 MOST_BROKEN = 50  # breaks of the glass, and prunes by one, of a plan: the newest
 MOST_KEYS = 100  # passwords of a plan's repositories of which it is known that they came or went: the newest
 _OF_NO_END = frozenset((
-    NOT_BEGUN, GROUP, ACK, ATTESTATION, ENDED, APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED, *ERASURES, KEY_ADDED,
-    KEY_REMOVED, MADE_BY_CCDR, LOCK_EXTENDED, *INCIDENTS, *DEVIATIONS, LOGS, *RUNBOOKS, PAUSE_BEGIN, PAUSE_END,
-    PLAN_APPROVED, ACCESS_REVIEWED,
+    NOT_BEGUN, GROUP, *STATED, GLASS_BROKEN, *ERASURES, KEY_ADDED,
+    KEY_REMOVED, MADE_BY_CCDR, LOCK_EXTENDED, *INCIDENTS, LOGS, *RUNBOOKS, PAUSE_BEGIN, PAUSE_END,
 ))  # fmt: skip
 BY_HAND = "by_hand"  # the purpose of a replay on what stands somewhere
 MOST_SIZES = 400  # days of a repository's size that are kept
@@ -279,10 +279,11 @@ class FoldedRecords:
         """What is neither a run's start nor, as a rule, kept as the newest end of its kind."""
         if kind in (NOT_BEGUN, GROUP):
             self.newest[f"{kind}.{record.get('verb' if kind == NOT_BEGUN else 'group')}"] = record
-        elif kind == ACK:
-            self.acks[record["code"]] = record
-            self._take_answer(record)
-            answer_access(self, record)
+        elif kind in (ACK, ACK_ENDED):
+            self.acks[record["about"]["code"]] = record
+            if kind == ACK:
+                self._take_answer(record["about"])
+                answer_access(self, record["about"])
         elif kind in (ATTESTATION, ENDED):
             if written_later(record, self.attested.get(key_of(record["about"]))):
                 self.attested[key_of(record["about"])] = record
@@ -532,15 +533,15 @@ class FoldedRecords:
         if canaries := record.get("canaries"):
             self.canaries |= {name: digest for name, digest in canaries.items() if digest}
 
-    def _take_answer(self, record: Record) -> None:
+    def _take_answer(self, about: Mapping[str, Any]) -> None:
         """Somebody has looked, and says that all is well with it: what there is now is as it is to be."""
         other = self.other_cluster
-        if other is not None and (record["code"], record["act"]) == (Trouble.OTHER_CLUSTER.name, BEGUN):
+        if other is not None and about["code"] == Trouble.OTHER_CLUSTER.name:
             number = str(other["server"])
-            if known_by(Problem(Trouble.OTHER_CLUSTER, "", about=number)) in record["of"]:
+            if known_by(Problem(Trouble.OTHER_CLUSTER, "", about=number)) in about["known_by"]:
                 self.server, self.other_cluster = number, None
         of = self.suspect
-        if of is None or (record["code"], record["act"]) != (SUSPECT, BEGUN) or answer_to(of) not in record["of"]:
+        if of is None or about["code"] != SUSPECT or answer_to(of) not in about["known_by"]:
             return
         self.suspect, self.suspected, self.grown, self.canaries = None, [], [], {}
         if self.last_good_backup is not None:

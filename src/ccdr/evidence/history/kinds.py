@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ccdr.evidence.records.statements import REVIEW_ACCESS
+from ccdr.evidence.records.statements import REVIEW_ACCESS, SIGN_PERIOD, TABLE
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
 TEST_START, TEST_END = "restore_test.start", "restore_test.end"
@@ -26,6 +26,7 @@ COPY_START, COPIED = "copy.start", "copy.end"  # of a plan's copies
 EXAMINED = "plan.examined"  # how a plan's secrets and repositories are protected, on this host
 ACCESS_TESTED = "access.tested"  # by whom a plan's store is reached, on this host
 ACCESS_REVIEWED = REVIEW_ACCESS.kind
+STATED = frozenset(TABLE) - {SIGN_PERIOD.kind}  # that of a period is read when it is asked for
 ACCESS_EXPORTED = "access.exported"  # what may be reviewed
 KEY_ADDED, KEY_REMOVED, KEY_SWITCHED = "repository.key.added", "repository.key.removed", "repository.key.switched"
 MADE_BY_CCDR = "repository.password.made"  # by ccdr, of random bits

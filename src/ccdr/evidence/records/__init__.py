@@ -26,7 +26,6 @@ from ccdr.evidence.records.runbook import RunbookEnd, RunbookStart, RunbookStep
 from ccdr.evidence.records.statements import StatementRecord
 from ccdr.evidence.records.strict import strictly
 from ccdr.evidence.records.upkeep import (
-    Ack,
     CheckEnd,
     CheckStart,
     Duties,
@@ -49,7 +48,6 @@ __all__ = [
     "VERSIONS",
     "AccessExported",
     "AccessTested",
-    "Ack",
     "ApprovalRefused",
     "BackupEnd",
     "BackupStart",

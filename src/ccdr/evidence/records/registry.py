@@ -77,7 +77,6 @@ ALL: tuple[type[Record], ...] = (
     pauses.PauseEnd,
     pauses.SkippedRuns,
     upkeep.SandboxReap,
-    upkeep.Ack,
     upkeep.LedgerRecovered,
     upkeep.LedgerVerified,
     lineage.LedgerBegin,

@@ -201,6 +201,23 @@ class FindingRef(About, tag="finding", frozen=True, kw_only=True, gc=False):
     code: OfCode
 
 
+class TroubleRef(About, tag="trouble", frozen=True, kw_only=True, gc=False):
+    """A trouble at one place, as it stands then."""
+
+    code: Annotated[str, about("the trouble's code, as BACKUP_LATE")]
+    known_by: Annotated[tuple[str, ...], about("digests that tell this trouble from another of its code")] = ()
+    values: Annotated[
+        dict[str, tuple[float, ...]] | None,
+        about("by these digests: up to how bad it is covered, in seconds or counts; null: whatever it comes to"),
+    ] = None
+    lasting: Annotated[
+        dict[str, float] | None,
+        about(
+            "by these digests: since when it stands, Unix time; while that is the same, it is covered though it grows"
+        ),
+    ] = None
+
+
 # --- a period -----------------------------------------------------------------------------------------------------
 
 
@@ -239,7 +256,7 @@ class PeriodPopulation(About, tag="population", frozen=True, kw_only=True, gc=Fa
 
 # --- the statement ------------------------------------------------------------------------------------------------
 
-Says = Literal["approve", "review", "declare", "end", "accept", "period", "assign", "note"]
+Says = Literal["approve", "review", "declare", "end", "accept", "period", "assign", "note", "acknowledge"]
 A = TypeVar("A", bound=About, covariant=True)
 _SET = ("until", "words_sha256", "files", "owner", "what")
 Until = Annotated[Time | None, about("until when it holds; null: it is of no such kind")]
@@ -373,10 +390,14 @@ ASSIGN_FINDING = Row(
     "assign", FindingRef, "say who answers for a deviation", "", ("owner",), may=("until",), signed=False
 )
 NOTE_FINDING = Row("note", FindingRef, "note of a deviation", "", ("words_sha256", "what"), signed=False)
+ACKNOWLEDGE_TROUBLE = Row(
+    "acknowledge", TroubleRef, "take note of a trouble", "", ("until", "words_sha256"), signed=False
+)
+END_TROUBLE = Row("end", TroubleRef, "end what was acknowledged", "", (), may=("words_sha256",), signed=False)
 SIGN_PERIOD = Row("period", PeriodPopulation, "sign a period off", "ccdr-sign-off", ())
 _ROWS: tuple[Row[Any], ...] = (
     APPROVE_PLAN, APPROVE_OPERATION, REVIEW_GLASS, DECLARE_PART, END_PART, REVIEW_ACCESS, ACCEPT_FINDING, SIGN_PERIOD,
-    ASSIGN_FINDING, NOTE_FINDING,
+    ASSIGN_FINDING, NOTE_FINDING, ACKNOWLEDGE_TROUBLE, END_TROUBLE,
 )  # fmt: skip
 TABLE: Mapping[str, Row[Any]] = {row.kind: row for row in _ROWS}
 
@@ -389,7 +410,14 @@ class StatementRecord(Record, frozen=True, kw_only=True, gc=False):
     version: Literal[4] = 4
     says: Says
     about: (
-        VersionOfPlan | RequestedOperation | GlassBreak | MeasurePart | ExportOfAccess | FindingRef | PeriodPopulation
+        VersionOfPlan
+        | RequestedOperation
+        | GlassBreak
+        | MeasurePart
+        | ExportOfAccess
+        | FindingRef
+        | TroubleRef
+        | PeriodPopulation
     )
     until: Until = None
     words_sha256: Words = None

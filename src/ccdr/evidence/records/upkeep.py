@@ -174,30 +174,6 @@ class SandboxReap(Record, frozen=True, kw_only=True, gc=False):
     who: RecordedUser | None = None
 
 
-class Ack(Record, frozen=True, kw_only=True, gc=False):
-    """A trouble was acknowledged at one place until a time, or that was ended."""
-
-    kind: Literal["ack"] = "ack"
-    version: Literal[4] = 4
-    code: Annotated[str, about("the trouble's code, as BACKUP_LATE")]
-    act: Literal["begun", "ended"]
-    until: Time
-    of: Annotated[list[str], about("digests that tell this trouble from another of its code")]
-    why_sha256: Annotated[Digest | None, about("of a salt, a newline and the words, kept apart")] = None
-    values: Annotated[
-        dict[str, list[float]] | None,
-        about("by these digests: up to how bad it is covered, in seconds or counts; null: whatever it comes to"),
-    ] = None
-    lasting: Annotated[
-        dict[str, float] | None,
-        about(
-            "by these digests: since when it stands, Unix time; while that is the same, it is covered though it grows"
-        ),
-    ] = None
-    tenant: Tenant = "default"
-    who: RecordedUser | None = None
-
-
 class LedgerRecovered(Record, frozen=True, kw_only=True, gc=False):
     """The last line was no record, and was set aside in `file`: what a crashed writer left of one; or, `spoilt`, a
     whole line that somebody, or the disk, has changed."""
