@@ -29,6 +29,7 @@ from tests.support.controls import known_of, measure_of, part_of
 from tests.support.harness import Site
 from tests.support.judged import about
 
+from ccdr.evidence.approvals import PLAN_APPROVED
 from ccdr.evidence.controls.values import ControlState
 from ccdr.evidence.judgement.approvals import unapproved
 from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, seen
@@ -206,11 +207,11 @@ def test_an_approval_holds_as_long_as_who_signed_it_may_approve(
     approved(past, -4)
     histories = past.histories
     of = histories["p", None]
-    record = seen(of.newest.pop("plan.approved"), state, says or "")
+    record = seen(of.newest.pop(PLAN_APPROVED), state, says or "")
     if state == REFUSED:
         of.refused.append(record)
     else:
-        of.newest["plan.approved"] = record
+        of.newest[PLAN_APPROVED] = record
     known = known_of(to_be_approved, past, histories=histories)
     why = unapproved(to_be_approved.loaded, known.history("p"), known.now)
     assert (why is None) == (says is None) and (says or "") in (why or "")

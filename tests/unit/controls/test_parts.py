@@ -32,6 +32,7 @@ from ccdr.evidence.attested import ATTESTABLE, ENDED
 from ccdr.evidence.controls.judged import exit_of_measures, judge_measures
 from ccdr.evidence.controls.registry import ATTESTED, EVERY, MEASURES, NAMES, PARTS
 from ccdr.evidence.controls.values import ControlState, Observed, PartState, SignatureState, StatedBy
+from ccdr.evidence.whose import HOLDS, seen
 from ccdr.model.errors import Exit
 from ccdr.model.values import rfc3339
 from ccdr.plans.floors import Floors
@@ -123,13 +124,15 @@ def test_whose_word_it_is_is_told_with_what_their_signature_was_found_to_be(to_b
     attested(past, -30, "siem", 300, by=BY)
     until = rfc3339(past.at(300))
 
-    def stated() -> object:
-        (seen,) = part_of(known_of(to_be_approved, past), "monitoring-and-audit/siem").observed
-        return seen.as_json()["stated"]
+    def stated(*state: str) -> object:
+        histories = past.histories
+        there = histories[None, None].attested
+        there |= {of: seen(one, *state) for of, one in there.items() if state}
+        (told,) = part_of(known_of(to_be_approved, past, histories=histories), "monitoring-and-audit/siem").observed
+        return told.as_json()["stated"]
 
     assert stated() == {"by": "Ana", "until": until, "signature": "not verified"}
-    examined(past, attestations={"1": "holds"})
-    assert stated() == {"by": "Ana", "until": until, "signature": "verified"}
+    assert stated(HOLDS) == {"by": "Ana", "until": until, "signature": "verified"}
     attested(past, -2, "siem", 300)
     assert part_of(known_of(to_be_approved, past), "monitoring-and-audit/siem").state is ControlState.NOTHING
 

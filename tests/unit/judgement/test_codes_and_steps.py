@@ -64,5 +64,6 @@ def test_nobody_takes_note_of_what_may_be_tampering_nor_of_tests_that_find_nothi
     }  # fmt: skip
     assert {t.name for t in Trouble if t.row.no_ack and not t.tampering} == {
         "CONTROL_PASSED", "BREAK_GLASS", "ERASED_RETURNED", "INCIDENT_OVERDUE", "MISSED", "DUTIES", "PLAN_WRONG", "UNTOLD",
+        "STATEMENT_REFUSED",
     }  # fmt: skip
     assert all(t.tampering or t.name in ("CONTROL_PASSED", "LEDGER_LOST") for t in Trouble if not t.row.acceptable)
