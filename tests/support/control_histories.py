@@ -10,7 +10,7 @@ from typing import Any
 from ccdr.evidence.approvals import APPROVAL_USED, GLASS_REVIEWED, PLAN_APPROVED
 from ccdr.evidence.attested import ATTESTATION
 from ccdr.evidence.controls.values import ControlState
-from ccdr.evidence.history.kinds import ACCESS_REVIEWED
+from ccdr.evidence.history.kinds import ACCESS_REVIEWED, ERASURE_NOBODY
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339
 from tests.support.chronicle import DISPOSED, NOUGHT, PASSED, Chronicle
@@ -297,7 +297,9 @@ def nobody_found(past: Chronicle, hours: float, missing: Sequence[str] = ("e-000
 
 
 def answered_for(past: Chronicle, hours: float) -> None:
-    past.wrote(hours, "erasure.nobody", entry="e-000001", missing=1, why_sha256=NOUGHT)
+    past.wrote(
+        hours, ERASURE_NOBODY, **body_of(ERASURE_NOBODY) | {"about": {"of": "entry", "entry": "e-000001", "missing": 1}}
+    )
 
 
 def approved(past: Chronicle, hours: float, digest: str = NOUGHT, *, verified: bool | None = True) -> None:

@@ -109,11 +109,11 @@ def test_that_nobody_is_to_be_found_by_an_entry_takes_it_too(room: Room) -> None
     assert refused.code == 2 and "--about nobody.e-000001" in refused.json["hint"], refused
     withdrawal, given = room.request("e-000001"), room.request("nobody.e-000001")
     assert room.nobody("e-000001", *withdrawal).code == 2, "it is signed to withdraw it"
-    assert room.nobody("e-000002", *given).code == 2 and room.site.records("erasure.nobody") == []
+    assert room.nobody("e-000002", *given).code == 2 and room.site.records("answer.entry") == []
     assert room.nobody("e-000001", *given).code == 0
     assert [r["about"]["about"] for r in room.site.records("approve.operation")] == ["nobody.e-000001"]
     assert room.nobody("e-000002", "--break-glass", "nobody answers, OPS-9").code == 0
-    assert [r["entry"] for r in room.site.records("erasure.nobody")] == ["e-000001", "e-000002"]
+    assert [r["about"]["entry"] for r in room.site.records("answer.entry")] == ["e-000001", "e-000002"]
     room.site.ledger_holds()
 
 

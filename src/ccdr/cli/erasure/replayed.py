@@ -197,7 +197,7 @@ def review(plan: str, asset: str | None, nobody: str | None, why: str, going_on:
         services = options.services()
         given = going_on.given(job.loaded, services)
         entry, record = state_nobody(job.loaded, nobody, services, why_of(why), given)
-        done.append({"plan": plan, "asset": entry.asset, "record": record.seq, "entry": entry.id})
+        done.append({"plan": plan, "asset": entry.asset, "record": record, "entry": entry.id})
     if options.json:
         print_json({"reviewed": done})
     for one in () if options.json else done:

@@ -295,7 +295,7 @@ class FoldedRecords:
         elif kind in (APPROVAL_USED, GLASS_BROKEN, GLASS_REVIEWED):
             self._take_approval(kind, record)
         elif kind in ERASURES:
-            self._take_erasure(record)
+            self._take_erasure(kind, record)
             self.newest[kind] = record
         elif kind in (KEY_ADDED, KEY_REMOVED):
             self._take_key(kind, record)
@@ -410,16 +410,15 @@ class FoldedRecords:
                 self.pruned_by_glass = [*self.pruned_by_glass, [removed, record["time"], record["seq"]]][-MOST_BROKEN:]
             self.glass_to_prune = not done
 
-    def _take_erasure(self, record: Record) -> None:
-        kind = record["kind"]
+    def _take_erasure(self, kind: str, record: Record) -> None:
         if kind == ERASURE_REVIEW:
-            self.returned = [one for one in self.returned if one[0] != record["of"]]
+            self.returned = [one for one in self.returned if one[0] != record["about"]["replay"]]
         elif kind == ERASURE_ADD:
             self.looked_for.pop(str(record.get("withdraws")), None)
             if record.get("withdraws") is None:
                 self.looked_for[str(record["entry"])] = [0, 0, 0, 0, 0]  # also of a register that was begun anew
         elif kind == ERASURE_NOBODY:
-            self.looked_for.setdefault(str(record["entry"]), [0, 0, 0, 0, 0])[2] = 1
+            self.looked_for.setdefault(str(record["about"]["entry"]), [0, 0, 0, 0, 0])[2] = 1
         else:
             self._take_replay(record)
 

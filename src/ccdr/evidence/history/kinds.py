@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ccdr.evidence.records.statements import REVIEW_ACCESS, SIGN_PERIOD, TABLE
+from ccdr.evidence.records.statements import ANSWER_ENTRY, REVIEW_ACCESS, REVIEW_HANDOVER, SIGN_PERIOD, TABLE
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
 TEST_START, TEST_END = "restore_test.start", "restore_test.end"
@@ -31,8 +31,8 @@ ACCESS_EXPORTED = "access.exported"  # what may be reviewed
 KEY_ADDED, KEY_REMOVED, KEY_SWITCHED = "repository.key.added", "repository.key.removed", "repository.key.switched"
 MADE_BY_CCDR = "repository.password.made"  # by ccdr, of random bits
 LOCK_EXTENDED = "lock.extended"  # of one of a plan's repositories
-ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW = "erasure.add", "erasure.replay", "erasure.review"
-ERASURE_NOBODY = "erasure.nobody"  # of an entry: somebody states that nobody is to be found by it
+ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW = "erasure.add", "erasure.replay", REVIEW_HANDOVER.kind
+ERASURE_NOBODY = ANSWER_ENTRY.kind  # of an entry: somebody states that nobody is to be found by it
 ERASURES = frozenset((ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW, ERASURE_NOBODY))
 STORED: Final = "STORED"
 FAILED: Final = "FAILED"

@@ -14,7 +14,7 @@ from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShip
 from ccdr.evidence.records.checkpoints import LedgerAnchored, LedgerAnchors, LedgerKey
 from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
-from ccdr.evidence.records.erasures import ErasureAdd, ErasureNobody, ErasureReplay, ErasureReview
+from ccdr.evidence.records.erasures import ErasureAdd, ErasureReplay
 from ccdr.evidence.records.incidents import IncidentClosed, IncidentFiled, IncidentNoted, IncidentOpened
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
 from ccdr.evidence.records.plans import PlanStored, PlanVersion
@@ -57,9 +57,7 @@ __all__ = [
     "CopyStart",
     "Duties",
     "ErasureAdd",
-    "ErasureNobody",
     "ErasureReplay",
-    "ErasureReview",
     "GlassBroken",
     "Group",
     "IncidentClosed",

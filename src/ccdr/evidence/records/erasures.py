@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from ccdr.evidence.records.statements import EntryId
 from ccdr.evidence.records.values import (
     Count,
     Digest,
@@ -23,8 +24,6 @@ from ccdr.evidence.records.values import (
     about,
     no_such_record,
 )
-
-EntryId = Annotated[str, about("of an entry of the register, as `e-000017`")]
 
 
 class RecordedHead(Value, frozen=True, kw_only=True, gc=False):
@@ -113,31 +112,3 @@ class ErasureReplay(Record, frozen=True, kw_only=True, gc=False):
         shown = self.head is not None and self.canaries and not self.not_shown
         if self.result == "PROVEN" and (left or not shown or any(one.late for one in self.found)):
             raise no_such_record("proven, and what it stands on has not shown that")
-
-
-class ErasureReview(Record, frozen=True, kw_only=True, gc=False):
-    """Somebody has looked at data that left quarantine though erased people may be in it, and answers for it."""
-
-    kind: Literal["erasure.review"] = "erasure.review"
-    plan: OfPlan
-    asset: OfAsset
-    version: Literal[4] = 4
-    of: Annotated[Count, about("the record of the replay, by number")]
-    why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]
-    tenant: Tenant = "default"
-    who: RecordedUser | None = None
-
-
-class ErasureNobody(Record, frozen=True, kw_only=True, gc=False):
-    """Somebody states of an entry of the register that nobody is to be found by it in any snapshot, and answers for
-    it. It is replayed all the same, and the statement is over once a replay finds somebody."""
-
-    kind: Literal["erasure.nobody"] = "erasure.nobody"
-    plan: OfPlan
-    asset: OfAsset
-    version: Literal[4] = 4
-    entry: EntryId
-    missing: Annotated[Count, about("replays by then that did not find it in a snapshot from before")] = 0
-    why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]
-    tenant: Tenant = "default"
-    who: RecordedUser | None = None

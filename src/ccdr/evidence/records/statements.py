@@ -55,6 +55,7 @@ Signature = Annotated[
     ),
 ]
 Made = Annotated[Time, about("when the text was written")]
+EntryId = Annotated[str, about("of an entry of the register, as `e-000017`")]
 OneWord = Annotated[Word, Meta(max_length=128)]
 
 
@@ -218,6 +219,20 @@ class TroubleRef(About, tag="trouble", frozen=True, kw_only=True, gc=False):
     ] = None
 
 
+class Handover(About, tag="handover", frozen=True, kw_only=True, gc=False):
+    """Data of an asset that left quarantine though erased people may be in it."""
+
+    replay: Annotated[Count, about("the record of the replay, by number")]
+
+
+class RegisterEntry(About, tag="entry", frozen=True, kw_only=True, gc=False):
+    """An entry of the register by which nobody is to be found in any snapshot. It is replayed all the same, and the
+    statement is over once a replay finds somebody."""
+
+    entry: EntryId
+    missing: Annotated[Count, about("replays by then that did not find it in a snapshot from before")] = 0
+
+
 # --- a period -----------------------------------------------------------------------------------------------------
 
 
@@ -256,7 +271,7 @@ class PeriodPopulation(About, tag="population", frozen=True, kw_only=True, gc=Fa
 
 # --- the statement ------------------------------------------------------------------------------------------------
 
-Says = Literal["approve", "review", "declare", "end", "accept", "period", "assign", "note", "acknowledge"]
+Says = Literal["approve", "review", "declare", "end", "accept", "period", "assign", "note", "acknowledge", "answer"]
 A = TypeVar("A", bound=About, covariant=True)
 _SET = ("until", "words_sha256", "files", "owner", "what")
 Until = Annotated[Time | None, about("until when it holds; null: it is of no such kind")]
@@ -394,10 +409,12 @@ ACKNOWLEDGE_TROUBLE = Row(
     "acknowledge", TroubleRef, "take note of a trouble", "", ("until", "words_sha256"), signed=False
 )
 END_TROUBLE = Row("end", TroubleRef, "end what was acknowledged", "", (), may=("words_sha256",), signed=False)
+REVIEW_HANDOVER = Row("review", Handover, "answer for what was handed over", "", ("words_sha256",), signed=False)
+ANSWER_ENTRY = Row("answer", RegisterEntry, "state that nobody is found by it", "", ("words_sha256",), signed=False)
 SIGN_PERIOD = Row("period", PeriodPopulation, "sign a period off", "ccdr-sign-off", ())
 _ROWS: tuple[Row[Any], ...] = (
     APPROVE_PLAN, APPROVE_OPERATION, REVIEW_GLASS, DECLARE_PART, END_PART, REVIEW_ACCESS, ACCEPT_FINDING, SIGN_PERIOD,
-    ASSIGN_FINDING, NOTE_FINDING, ACKNOWLEDGE_TROUBLE, END_TROUBLE,
+    ASSIGN_FINDING, NOTE_FINDING, ACKNOWLEDGE_TROUBLE, END_TROUBLE, REVIEW_HANDOVER, ANSWER_ENTRY,
 )  # fmt: skip
 TABLE: Mapping[str, Row[Any]] = {row.kind: row for row in _ROWS}
 
@@ -417,6 +434,8 @@ class StatementRecord(Record, frozen=True, kw_only=True, gc=False):
         | ExportOfAccess
         | FindingRef
         | TroubleRef
+        | Handover
+        | RegisterEntry
         | PeriodPopulation
     )
     until: Until = None

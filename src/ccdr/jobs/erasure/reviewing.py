@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from ccdr.evidence.approvals import Operation
-from ccdr.evidence.history.kinds import ERASURE_NOBODY, ERASURE_REVIEW
-from ccdr.evidence.payloads import keep_payload
-from ccdr.host.who import who
+from ccdr.evidence.records.statements import Handover, RegisterEntry
 from ccdr.jobs.approvals import NOTHING, Given, Wanted, allowed
 from ccdr.jobs.erasure.adding import opened
 from ccdr.jobs.erasure.register import Entry
 from ccdr.jobs.erasure.shown import Shown
 from ccdr.jobs.services import Services, limits_of
+from ccdr.jobs.statement_records import record_statement, stated
 from ccdr.model.erasure import UNSHOWN, EntryState
 from ccdr.model.errors import UsageProblem
-from ccdr.model.values import RecordRef
 from ccdr.plans import LoadedPlan
 
 NOBODY = "nobody."  # before the entry, in what a request is about: whoever signs it sees that it is no withdrawal
@@ -32,16 +30,13 @@ def review(loaded: LoadedPlan, asset: str | None, services: Services, why: str) 
         raise UsageProblem(
             f"nothing of {plan}{f'/{asset}' if asset else ''} waits for a review", hint="`ccdr status` shows what does"
         )
-    digest = keep_payload(services.state, why)
     for name, seq in waiting:
-        body = {"of": seq, "why_sha256": digest, "tenant": loaded.plan.tenant_of(name), "who": who().body()}
-        services.ledger.append(ERASURE_REVIEW, plan=plan, asset=name, run=None, body=body)
+        given = stated(services, "review", Handover(replay=seq), plan=plan, words=why)
+        record_statement(given, services, more={"tenant": loaded.plan.tenant_of(name)}, asset=name)
     return waiting
 
 
-def nobody(
-    loaded: LoadedPlan, entry: str, services: Services, why: str, given: Given = NOTHING
-) -> tuple[Entry, RecordRef]:
+def nobody(loaded: LoadedPlan, entry: str, services: Services, why: str, given: Given = NOTHING) -> tuple[Entry, int]:
     """Of an entry that no snapshot has found: a person states that nobody is to be found by it. UsageProblem where
     there is none such, or nothing is to be stated of it; ApprovalRefused where the plan wants an approval of it, as of
     every edit of the register, and `given` is none."""
@@ -61,11 +56,7 @@ def nobody(
             hint=f"`ccdr erasure list {plan}` shows of which entries nobody was found",
         )
     allowed(Wanted(Operation.REGISTER, loaded, f"{NOBODY}{found.id}"), services, given)
-    body = {
-        "entry": found.id,
-        "missing": shown.looked(found).missing,
-        "why_sha256": keep_payload(services.state, why),
-        "tenant": loaded.plan.tenant_of(found.asset),
-        "who": who().body(),
-    }
-    return found, services.ledger.append(ERASURE_NOBODY, plan=plan, asset=found.asset, run=None, body=body)
+    about = RegisterEntry(entry=found.id, missing=shown.looked(found).missing)
+    given_for = stated(services, "answer", about, plan=plan, words=why)
+    whose = {"tenant": loaded.plan.tenant_of(found.asset)}
+    return found, record_statement(given_for, services, more=whose, asset=found.asset)
