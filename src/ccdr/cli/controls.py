@@ -112,10 +112,10 @@ def _tell(found: Controls) -> None:
         click.echo()
     table(
         ("measure", "its parts", "newest record behind it"),
-        [(m.measure.title, m.words, _newest(m)) for m in found.measures],
+        [(m.measure.title, m.tally, _newest(m)) for m in found.measures],
     )
     for measure in found.measures:
-        click.echo(f"\n{measure.measure.title}: {measure.words}")
+        click.echo(f"\n{measure.measure.title}: {measure.tally}")
         for part in measure.parts:
             if not part.is_wrong:
                 _tell_part(part, f"  {part.part.title}")
@@ -180,5 +180,5 @@ def _tell_frameworks(frameworks: Sequence[FrameworkState], wanted: Collection[st
             click.echo(f"\n{one.framework.title}, {one.framework.source}")
             for asked in one.requirements:
                 says = f"“{asked.requirement.quote}”" if asked.requirement.quote else asked.requirement.words
-                click.echo(f"  {asked.number}: {asked.words}: {says}")
+                click.echo(f"  {asked.number}: {asked.tally}: {says}")
                 click.echo(f"    asked of {', '.join(asked.requirement.measures)}")

@@ -57,7 +57,7 @@ class _Row:
     @property
     def cells(self) -> tuple[str, ...]:
         of, about = self.record, self.record["about"]
-        what = about.get("item") or about.get("finding") or of["plan"] or "all plans"
+        what = about.get("item") or about.get("deviation") or of["plan"] or "all plans"
         by = f"{self.whose}: {self.whose.why}" if self.whose.why else str(self.whose)
         return str(number_of(of)), kind_of(of), str(what), to_the_second(str(of["time"])), by
 

@@ -136,7 +136,7 @@ def test_a_requirement_tells_of_each_part_that_answers_it(job: Job, tmp_path: Pa
     def told(loaded: object, at: float = 0.1) -> str:
         (framework,) = judge_frameworks(loaded, judge_measures(known_of(job, past, at)))  # type: ignore[arg-type]
         assert framework.counts == framework.requirements[0].counts
-        return framework.requirements[0].words
+        return framework.requirements[0].tally
 
     assert told(one) == "1 of 1 part shown"
     assert told(other) == "2 of 4 parts shown, 2 nothing"

@@ -98,17 +98,17 @@ def test_no_part_of_a_measure_speaks_for_another(job: Job, past: Chronicle) -> N
     version(past, -0.4)
     approved(past, -0.3)
     lacking = measure_of(known_of(job, past), "backup-and-recovery")
-    assert (lacking.words, lacking.finding) == ("5 of 6 parts shown, 1 nothing", False), "never recovered"
+    assert (lacking.tally, lacking.finding) == ("5 of 6 parts shown, 1 nothing", False), "never recovered"
     recovered(past, -0.3)
     good = measure_of(known_of(job, past), "backup-and-recovery")
-    assert (good.words, good.finding) == ("6 of 6 parts shown", False), good
+    assert (good.tally, good.finding) == ("6 of 6 parts shown", False), good
     assert [one.seq for one in good.evidence] == [2, 3, 4, 6, 7]
     past.tested(-0.2, "new", "FAIL")
     bad = measure_of(known_of(job, past), "backup-and-recovery")
     told = bad.as_json()
     assert told["counts"] == {"contradicted": 2, "expired": 0, "shown": 4, "stated": 0, "nothing": 0} and bad.finding
     assert "state" not in told and [one.part.id for one in bad.parts[:2]] == ["restore-tests", "objectives"]
-    assert bad.words == "4 of 6 parts shown, 2 contradicted"
+    assert bad.tally == "4 of 6 parts shown, 2 contradicted"
 
 
 def test_a_statement_never_counts_as_shown(job: Job, past: Chronicle) -> None:
@@ -116,7 +116,7 @@ def test_a_statement_never_counts_as_shown(job: Job, past: Chronicle) -> None:
         attested(past, -30, item, 300)
     found = measure_of(known_of(job, past), "policies-and-training")
     assert found.counts == {state: {"stated": 2, "nothing": 5}.get(state, 0) for state in ControlState}
-    assert found.words == "0 of 7 parts shown, 2 stated, 5 nothing" and not found.finding
+    assert found.tally == "0 of 7 parts shown, 2 stated, 5 nothing" and not found.finding
 
 
 def test_whose_word_it_is_is_told_with_what_their_signature_was_found_to_be(to_be_approved: Job) -> None:

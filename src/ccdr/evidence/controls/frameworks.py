@@ -22,7 +22,7 @@ class RequirementState:
         return counted(self.parts)
 
     @property
-    def words(self) -> str:
+    def tally(self) -> str:
         return in_words(self.counts)
 
     def as_json(self) -> dict[str, object]:

@@ -208,7 +208,7 @@ class MeasureState:
         return counted(self.parts)
 
     @property
-    def words(self) -> str:
+    def tally(self) -> str:
         return in_words(self.counts)
 
     @property
