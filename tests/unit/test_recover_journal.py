@@ -183,10 +183,10 @@ def test_an_unknown_time_is_not_measured_and_told(untimed: bool) -> None:
     result.conclude()
     rto = result.rto()
     if untimed:
-        assert (rto["verdict"], rto["achieved_s"], rto["machine_s"]) == ("NOT_MEASURED", None, 10.0)
+        assert (rto.verdict, rto.achieved_s, rto.machine_s) == ("NOT_MEASURED", None, 10.0)
         assert result.found == [UNTIMED] and result.exit_code == 1
     else:
-        assert (rto["verdict"], rto["achieved_s"], result.found, result.exit_code) == ("MET", 10.0, [], 0)
+        assert (rto.verdict, rto.achieved_s, result.found, result.exit_code) == ("MET", 10.0, [], 0)
 
 
 @pytest.mark.parametrize("status", [Verdict.INCONCLUSIVE, Verdict.PASS], ids=["broken", "healthy"])

@@ -48,7 +48,7 @@ def test_an_assets_own_objective_counts_where_it_is_the_stricter_one(
     result = ended(lost=lost)
     step = result.steps["crm"]
     step.own_rpo_s, step.planned = own, replace(step.planned, spare_of=spare_of)
-    assert (result.exit_code, result.rpo()["verdict"]) == (code, "MET")
+    assert (result.exit_code, result.rpo().verdict) == (code, "MET")
     assert result.found == ([wording] if code else [])
 
 
@@ -75,9 +75,9 @@ def test_what_a_restore_found_is_among_its_findings() -> None:
 
 @pytest.mark.parametrize(("start", "told"), [(None, False), (StartLines((), ()), True)])
 def test_an_objective_that_was_met_says_which_servers_nobody_has_started(start: StartLines | None, told: bool) -> None:
-    body = ended(start=start).body()
-    assert body["rto"]["verdict"] == "MET"  # type: ignore[index]
-    assert any(str(note).startswith("crm: it is still to be started") for note in body["notes"]) is told  # type: ignore[attr-defined]
+    end = ended(start=start).ended()
+    assert end.rto.verdict == "MET"
+    assert any(note.startswith("crm: it is still to be started") for note in end.notes) is told
 
 
 def test_what_is_there_does_not_make_green_what_was_never_begun() -> None:

@@ -21,6 +21,7 @@ from ccdr.engines.postgres import address
 from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.dump import PostgresTarget, roles
 from ccdr.engines.servers import connection as reached
+from ccdr.evidence.records.restores import RestoreTarget
 from ccdr.jobs.restore import directory, guarded
 from ccdr.jobs.restore.directory import opened, staging_for
 from ccdr.jobs.restore.estimate import PHASES, estimate
@@ -463,7 +464,14 @@ def test_modes_are_as_they_were_after_a_look(tmp_path: Path) -> None:
 def test_what_to_do_next_is_told_once_it_is_done(capsys: pytest.CaptureFixture[str]) -> None:
     from ccdr.cli.restore_told import tell_result
 
-    result = RestoreResult("p", "crm", "r", result="RESTORED", target_name="/srv/crm", notes=["before", "start it"])
+    result = RestoreResult(
+        "p",
+        "crm",
+        "r",
+        result="RESTORED",
+        target=RestoreTarget(kind="directory", name="/srv/crm"),
+        notes=["before", "start it"],
+    )
     tell_result(result, result.notes[1:])
     said = capsys.readouterr().out
     assert "note: start it" in said and "before" not in said

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.support.harness import Site
 
+from ccdr.evidence.records.values import RecordedTrigger, recorded_user
 from ccdr.host.who import CRON, OTHER, SYSTEMD, TERMINAL, who, who_is
 from ccdr.jobs.services import Trigger
 
@@ -135,7 +136,7 @@ def test_a_real_parent_that_is_called_cron_is_seen(tmp_path: Path) -> None:
 
 
 def test_a_start_says_by_what_at_which_try_and_by_whom() -> None:
-    assert Trigger().facts() == {"trigger": {"by": "command"}, "attempt": None, "who": who().body()}
+    assert Trigger().facts() == {"trigger": RecordedTrigger(by="command"), "attempt": None, "who": recorded_user()}
 
 
 def test_what_the_reaper_removes_is_recorded_with_who_had_it_done(tmp_path: Path) -> None:

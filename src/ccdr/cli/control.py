@@ -80,4 +80,4 @@ def tell(done: NegativeControl) -> None:
         tell_checks(done.damaged.checks, detailed={Verdict.INCONCLUSIVE})
     if done.damage is not None:
         click.echo(f"the same again: --damage {done.damage.value} --seed {done.seed}")
-    tell_end(done.disposal, done.record)
+    tell_end(done.disposal.left_behind, done.record)

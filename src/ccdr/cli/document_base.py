@@ -8,7 +8,7 @@ import msgspec
 from msgspec import NODEFAULT, Meta, Struct, structs
 
 from ccdr.evidence.records.registry import KINDS
-from ccdr.evidence.records.values import End, Record, about
+from ccdr.evidence.records.values import about
 from ccdr.evidence.records.writing import SEAL
 
 Map = dict[str, Any]
@@ -20,27 +20,11 @@ class Doc(Struct, kw_only=True, forbid_unknown_fields=True):
     """A JSON object whose keys are all known."""
 
 
-def result_of(name: str, kind: str, *without: str, **more: Any) -> type[Struct]:
-    """What the end record of this kind holds, its envelope left out, with what a command says beside it."""
-    definition = KINDS[kind]
-    envelope = {*Record.__struct_fields__, *End.__struct_fields__, "trigger", "plan_sha256", *without}
-    hints = get_type_hints(definition, include_extras=True)
-    fields: list[Any] = [("plan", str), ("run", Text), *more.items()]
-    for field in structs.fields(definition):
-        if field.name in envelope or field.name in more:
-            continue
-        if field.default is NODEFAULT and field.default_factory is NODEFAULT:
-            fields.append((field.name, hints[field.name]))
-        else:  # what a record may lack, an answer may
-            fields.append((field.name, hints[field.name] | None, None))
-    return _defined(name, definition, fields)
-
-
 def document_of(name: str, kind: str, **beside: Any) -> type[Struct]:
     """What a run's end record holds, but for what the ledger gives it, and what is told beside it."""
     definition = KINDS[kind]
     hints = get_type_hints(definition, include_extras=True)
-    held = [(name, hints[name]) for name in definition.__struct_fields__ if name not in SEAL]
+    held = [(name, hints[name]) for name in definition.__struct_fields__ if name not in {*SEAL, *beside}]
     return _defined(name, definition, [*held, *beside.items()])
 
 

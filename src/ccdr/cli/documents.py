@@ -1,6 +1,6 @@
 """What each command prints with `--json`, as types: the published schemas are made from these.
 
-What a run's end record holds is defined there (`evidence/records`); `result_of` takes it over.
+What a run's end record holds is defined there (`evidence/records`); `document_of` takes it over.
 A test carries every command out and compares what it prints.
 """
 
@@ -24,7 +24,7 @@ from ccdr.cli.access.documents import (
 )
 from ccdr.cli.control_documents import Measures
 from ccdr.cli.deviation.documents import DeviationDocument, DeviationsDocument
-from ccdr.cli.document_base import Doc, Map, Text, Time, document_of, list_of, result_of
+from ccdr.cli.document_base import Doc, Map, Text, Time, document_of, list_of
 from ccdr.cli.erasure.documents import (
     ErasureAdded,
     ErasureProofs,
@@ -111,16 +111,15 @@ class ThenRed(Doc):
 _Record = RecordRefDocument | None
 Backup = document_of("Backup", "backup.end", record=_Record)
 Group = document_of("Group", "group", record=_Record)
-Test = result_of("Test", "restore_test.end", asset=str, hint=Text, record=_Record, private=Map | None)
-Control = result_of("Control", "negative_control.end", asset=str, hint=Text, record=_Record)
+Test = document_of("Test", "restore_test.end", hint=Text, record=_Record, private=Map | None)
+Control = document_of("Control", "negative_control.end", hint=Text, record=_Record)
 _Incident = (
     IncidentDocument | None
 )  # that it belongs to, as `ccdr incident list` tells it; null where none could be recorded
-Restore = result_of("Restore", "restore.end", asset=str, incident=_Incident, hint=Text, record=_Record)
-Recovery = result_of(
+Restore = document_of("Restore", "restore.end", incident=_Incident, hint=Text, record=_Record)
+Recovery = document_of(
     "Recovery",
     "recover.end",
-    "assets",
     steps=list[Map],
     in_the_plan=list[Map],
     edited_plan=Annotated[Text, about("path of the plan as it is to be, for a person to put in its place")],
@@ -130,8 +129,10 @@ Recovery = result_of(
     hint=Text,
     record=_Record,
 )
-Prune = result_of("Prune", "prune.end", hint=Text, record=_Record, decisions=list[Map], capacity=CapacityDocument)
-Check = result_of("Check", "check.end", hint=Text, record=_Record, capacity=CapacityDocument)
+Prune = document_of(
+    "Prune", "prune.end", run=Text, hint=Text, record=_Record, decisions=list[Map], capacity=CapacityDocument
+)
+Check = document_of("Check", "check.end", run=Text, hint=Text, record=_Record, capacity=CapacityDocument)
 
 
 class Backups(Doc):

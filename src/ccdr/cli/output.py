@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import zip_longest
 
 import click
@@ -93,10 +93,9 @@ def tell_checks(checks: Sequence[CheckResult], *, detailed: Container[Verdict]) 
                 click.echo(f"    {line}", err=True)
 
 
-def tell_end(disposal: Mapping[str, object], record: RecordRef | None) -> None:
+def tell_end(left_behind: Iterable[str], record: RecordRef | None) -> None:
     """Last of a test: what of it could not be removed, and its record."""
-    left = disposal.get("left_behind")
-    for problem in left if isinstance(left, list) else ():
+    for problem in left_behind:
         click.echo(f"left behind: {problem}")
     if record is not None:
         click.echo(f"record: {record.seq} {record.hash[:16]}…")

@@ -56,8 +56,8 @@ def tell_result(result: RecoveryResult) -> None:
     parts = [f"{human_seconds(result.waited)} of it waiting for people"] if result.waited >= 1 else []
     parts += [f"{human_seconds(result.away)} of it with nothing at work"] if result.away >= 1 else []
     parts += [f"predicted {human_seconds(predicted.seconds)}"] if predicted else []
-    parts.append(f"RTO {human_seconds(result.rto_s)} {word(str(rto['verdict']))}")
-    parts.append(f"RPO {human_seconds(result.rpo_s)} {word(str(rpo['verdict']))}")
+    parts.append(f"RTO {human_seconds(result.rto_s)} {word(rto.verdict)}")
+    parts.append(f"RPO {human_seconds(result.rpo_s)} {word(rpo.verdict)}")
     click.echo(f"{took}; {'; '.join(parts)}")
     for line in result.incident.lines:
         click.echo(line)

@@ -188,7 +188,7 @@ def restore(
             return _dry_run(one)
         tell_intention(one)
         notes_told = len(one.result.notes)
-        _agree(one.examination.name, yes_i_mean, {*_whole(asked.target), str(one.result.target_name)})
+        _agree(one.examination.name, yes_i_mean, {*_whole(asked.target), str(one.result.target.name)})
         may_recover(job.loaded, services, going_on)
         _carry_out(one)
     if options.json:
@@ -221,7 +221,7 @@ def _carry_out(one: Restoring) -> None:
     except KeyboardInterrupt:
         if one.result.result == "RESTORED":
             click.echo(
-                f"ccdr: the restore is complete: it is at {one.result.target_name}, under its final name", err=True
+                f"ccdr: the restore is complete: it is at {one.result.target.name}, under its final name", err=True
             )
         raise
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,7 @@ from ccdr.cli.settings import settings
 from ccdr.model.values import ObjectiveVerdict, Verdict, human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
+    from ccdr.evidence.records.restores import RestoredBeside
     from ccdr.jobs.restore_test import RestoreTest
     from ccdr.plans.job import Job
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 def tell(done: RestoreTest, turn: str = "") -> None:
     """The test for people: verdict first, then why, then what was looked at and measured. `turn` follows the rule that
     chose the snapshot."""
+    from ccdr.evidence.records.writing import unsealed
     from ccdr.evidence.verdicts import misfits
 
     click.echo(f"{word(done.verdict)}  {done.plan}/{done.asset}", nl=False)
@@ -27,7 +29,7 @@ def tell(done: RestoreTest, turn: str = "") -> None:
         size = human_bytes(s.bytes)
         what = f"snapshot {s.short} ({done.selected}{turn}), consistent at {rfc3339(s.consistent_point)}, {size}"
         good = done.verdict is Verdict.FAIL and done.own_verdict is Verdict.PASS
-        why = "for what does not fit it" if misfits(done.body()) else "for a newer backup alone"
+        why = "for what does not fit it" if misfits(unsealed(done.ended())) else "for a newer backup alone"
         click.echo(f"  {why}; {what}, is good" if good else f"  {what}")
     else:
         click.echo()
@@ -56,25 +58,24 @@ def _tell_measures(done: RestoreTest) -> None:
     table(("", "", "achieved", "objective"), rows)
     phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in done.phases.items())
     click.echo(f"phases: {phases}")
-    if done.disposal.get("kept_until"):
+    if done.disposal.kept_until:
         click.echo(f"kept: {done.look}" if done.look else "no sandbox was kept: the test ended before it was loaded")
         click.echo(f"when you are done: docker rm -f ccdr-{done.run}; ccdr sandbox reap")
     for other in done.others:
         _tell_other(other)
     if done.private is not None:
-        where = (settings().state or default_state()) / str(done.private["file"])
-        click.echo(f"by name, for your eyes: {where}, {done.private['lines']} lines, until {done.private['until']}")
-    tell_end(done.disposal, done.record)
+        where = (settings().state or default_state()) / done.private.file
+        click.echo(f"by name, for your eyes: {where}, {done.private.lines} lines, until {rfc3339(done.private.until)}")
+    tell_end(done.disposal.left_behind, done.record)
 
 
-def _tell_other(other: dict[str, Any]) -> None:
+def _tell_other(other: RestoredBeside) -> None:
     """An asset that was restored beside the tested one."""
-    snapshot, how = other["snapshot"], "captured together" if other["group_run"] else "captured apart"
-    phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in other["phases"].items())
+    snapshot, how = other.snapshot, "captured together" if other.group_run else "captured apart"
+    phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in other.phases.items())
     click.echo(
-        f"restored with it: {other['asset']}, snapshot {snapshot['id'][:8]}, consistent at "
-        f"{snapshot['consistent_point']},"
-        f" {human_seconds(other['skew_s'])} apart ({how}); {phases}"
+        f"restored with it: {other.asset}, snapshot {snapshot.id[:8]}, consistent at "
+        f"{rfc3339(snapshot.consistent_point)}, {human_seconds(other.skew_s)} apart ({how}); {phases}"
     )
 
 

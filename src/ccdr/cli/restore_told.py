@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import to_builtins
 
 from ccdr.cli.output import tell_checks
 from ccdr.cli.settings import settings
@@ -34,7 +35,7 @@ def tell_intention(one: Restoring) -> None:
     lines = [
         ("from", f"snapshot {snapshot.short}, {size}; {proof}"),
         ("as of", f"{until}: what was written later is not in it"),
-        ("to", str(result.target_name)),
+        ("to", str(result.target.name)),
         *(("", f"it {text}") for text in one.will),
         *checks_told(one.job.checks, one.passed_over),
         ("time", str(estimate) if estimate else NOT_MEASURED),
@@ -65,8 +66,8 @@ def intention_document(one: Restoring) -> dict[str, object]:
         "would_restore": {
             "plan": result.plan,
             "asset": result.asset,
-            "snapshot": result.shown_snapshot,
-            "target": result.target,
+            "snapshot": to_builtins(result.shown_snapshot),
+            "target": to_builtins(result.target),
             "will": one.will,
             "checks": [check.label for check in one.job.checks],
             "skipped": [check.name for check in one.passed_over],
@@ -82,7 +83,7 @@ def tell_result(result: RestoreResult, notes: Sequence[str]) -> None:
     """What came of it; `notes` are those that were not told before it."""
     colour = "green" if result.exit_code in (Exit.OK, Exit.LEFT_BEHIND) else "red"
     click.echo(
-        f"{click.style(result.result, fg=colour, bold=True)}  {result.plan}/{result.asset}  to {result.target_name}"
+        f"{click.style(result.result, fg=colour, bold=True)}  {result.plan}/{result.asset}  to {result.target.name}"
     )
     if result.reason:
         click.echo(f"  {result.reason}")

@@ -38,15 +38,6 @@ class AtRest:
     kept: Kept
     mount: Mount | None
 
-    def body(self) -> dict[str, str | None]:
-        """For a record: no path, and no address of another machine."""
-        mount = self.mount
-        return {
-            "kept": self.kept.value,
-            "filesystem": None if mount is None else mount.kind,
-            "device": None if mount is None else mount.device,
-        }
-
 
 def at_rest(path: Path) -> AtRest:
     """Of what is there of a path."""

@@ -314,10 +314,9 @@ class State:
             return None
         return path if path.exists() else None
 
-    def kept_as(self, path: Path, now: datetime) -> dict[str, object]:
+    def kept_as(self, path: Path, now: datetime) -> tuple[str, datetime]:
         """How a program is told of such a file: where in the state it lies, and until when."""
-        until = rfc3339((now + PRIVATE_KEPT).replace(microsecond=0))
-        return {"file": str(path.relative_to(self.root)), "until": until}
+        return str(path.relative_to(self.root)), (now + PRIVATE_KEPT).replace(microsecond=0)
 
     def private_of(self, run_id: str) -> list[Path]:
         """What is kept for people's eyes of a run: its programs' words, and what it found by name."""

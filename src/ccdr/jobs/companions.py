@@ -17,14 +17,15 @@ from types import TracebackType
 from typing import IO, Self
 
 from ccdr.checks.base import CheckConfig, looked_at
+from ccdr.evidence.records.restores import BesideSnapshot, Private, RestoredBeside, Sandbox
 from ccdr.host.clock import timed
 from ccdr.jobs.fetch import candidates, fetch, newer_attempts, none_counts, pruned_since, verify
-from ccdr.jobs.job_run import JobRun
+from ccdr.jobs.job_run import JobRun, recorded_sandbox
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken
 from ccdr.model.finding import Finding
 from ccdr.model.groups import counterpart
-from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, rfc3339, source_digest
+from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict, source_digest
 from ccdr.plans.job import Job
 from ccdr.ports.check import CheckContext, Counterpart
 from ccdr.ports.engine import Engine
@@ -48,24 +49,24 @@ class Companion:
     context: CheckContext
     stored: float  # the record of the last good backup of it when it was chosen
     phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
-    sandbox: dict[str, object] | None = None
+    sandbox: Sandbox | None = None
 
-    def body(self) -> dict[str, object]:
+    def recorded(self) -> RestoredBeside:
         s = self.snapshot
-        return {
-            "asset": self.job.asset,
-            "snapshot": {
-                "id": s.id,
-                "consistent_point": rfc3339(s.consistent_point),
-                "bytes": s.bytes,
-                "manifest_sha256": s.manifest_sha256,
-                "source_sha256": source_digest(s.source),
-            },
-            "group_run": self.together,
-            "skew_s": round(self.skew, 3),
-            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
-            "sandbox": self.sandbox,
-        }
+        return RestoredBeside(
+            asset=self.job.asset,
+            snapshot=BesideSnapshot(
+                id=s.id,
+                consistent_point=s.consistent_point,
+                bytes=s.bytes,
+                manifest_sha256=s.manifest_sha256,
+                source_sha256=source_digest(s.source),
+            ),
+            group_run=self.together,
+            skew_s=round(self.skew, 3),
+            phases={name: round(seconds, 3) for name, seconds in self.phases.items()},
+            sandbox=self.sandbox,
+        )
 
 
 class Alongside:
@@ -100,7 +101,7 @@ class Alongside:
         self._noted = self._compared = 0
         self.disposals: list[Disposal] = []
         self.findings: list[Finding] = []
-        self.private: dict[str, object] | None = None
+        self.private: Private | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -115,15 +116,16 @@ class Alongside:
         if self._notes is not None:
             self._notes.close()
             kept = state.keep_private(self._run.id, Path(self._notes.name))
-            self.private = {**state.kept_as(kept, now), "lines": self._noted}
+            file, until = state.kept_as(kept, now)
+            self.private = Private(file=file, lines=self._noted, until=until)
         state.forget_private(now)
 
     @property
     def problems(self) -> list[str]:
         return [problem for disposal in self.disposals for problem in disposal.problems]
 
-    def body(self) -> list[dict[str, object]]:
-        return [companion.body() for companion in self._companions.values()]
+    def recorded(self) -> list[RestoredBeside]:
+        return [companion.recorded() for companion in self._companions.values()]
 
     def compare(self, check: CheckConfig, engine: Engine, context: CheckContext) -> list[CheckResult]:
         """The check's results. What keeps the other asset from being restored is a result, too: it says nothing of
@@ -236,7 +238,7 @@ class Alongside:
                     disposal,
                 )
             )
-            companion.sandbox = {"image": image.name, "image_digest": image.id, **box.facts}
+            companion.sandbox = recorded_sandbox(image, box)
             if box.differs:
                 self.findings.append(isolation.found_open(box.differs))
                 raise TestBroken(isolation.not_shut_off(box.differs), hint=NOT_AS_ASKED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -35,23 +35,23 @@ def document(of: Record, written: RecordRef | None, **beside: object) -> dict[st
 
 @dataclass
 class RecordedRun:
-    """One run of work on a plan, or on an asset of it. `kinds` are those of its two records."""
+    """One run of work on a plan, or on an asset of it."""
 
     services: Services
     loaded: LoadedPlan
     asset: str | None
     run: str
     trigger: Trigger
-    kinds: tuple[str, str]
     interrupted: KeyboardInterrupt | None = None
 
-    def begin(self, about: Mapping[str, object]) -> RecordRef:
+    def begin(self, start: type[Start], **about: object) -> RecordRef:
         """Record by which version of the plan, on whose data, why and by whom, and what is `about` this kind of work.
         CcdrError where the ledger cannot be written: then nothing was begun."""
         in_force.record(self.loaded, self.services)
-        plan = self.loaded.plan
-        start = {"plan_sha256": self.loaded.sha256, "tenant": plan.tenant_of(self.asset), "copy": plan.seen_from}
-        return self._append(self.kinds[0], {**start, **self.trigger.facts(), **about})
+        plan, make = self.loaded.plan, cast("Callable[..., Start]", start)
+        whose = {"plan_sha256": self.loaded.sha256, "tenant": plan.tenant_of(self.asset), "copy": plan.seen_from}
+        of = {"plan": plan.plan, "asset": self.asset, "run": self.run}
+        return self.services.ledger.write(make(**of, **whose, **self.trigger.facts(), **about))
 
     @contextmanager
     def attempt(self, failed: Callable[[KeyboardInterrupt | Exception], None]) -> Iterator[None]:
@@ -72,25 +72,8 @@ class RecordedRun:
         if self.interrupted is not None:
             raise self.interrupted
 
-    def end(self, body: Mapping[str, object]) -> RecordRef:
+    def end(self, record: End) -> Written:
         """Record what came of it, on which copy of whose data, and at which try."""
-        plan = self.loaded.plan
-        copy = {"attempt": self.trigger.attempt, "tenant": plan.tenant_of(self.asset), **plan.copy_facts}
-        ended = self._append(self.kinds[1], {**body, **copy})
-        if self.trigger.due is None:  # nothing need be due for the next run to tell of it
-            wake(self.services)
-        return ended
-
-    def started(self, start: type[Start], **about: object) -> RecordRef:
-        """As `begin`, by the record's type."""
-        in_force.record(self.loaded, self.services)
-        plan, make = self.loaded.plan, cast("Callable[..., Start]", start)
-        whose = {"plan_sha256": self.loaded.sha256, "tenant": plan.tenant_of(self.asset), "copy": plan.seen_from}
-        of = {"plan": plan.plan, "asset": self.asset, "run": self.run}
-        return self.services.ledger.write(make(**of, **whose, **self.trigger.facts(), **about))
-
-    def ended(self, record: End) -> Written:
-        """As `end`, of a record that was made as its struct."""
         plan = self.loaded.plan
         whose = {"attempt": self.trigger.attempt, "tenant": plan.tenant_of(self.asset), **plan.copy_facts}
         whole = structs.replace(record, **whose)
@@ -98,6 +81,3 @@ class RecordedRun:
         if self.trigger.due is None:  # nothing need be due for the next run to tell of it
             wake(self.services)
         return Written(ref.seq, ref.hash, whole)
-
-    def _append(self, kind: str, body: Mapping[str, object]) -> RecordRef:
-        return self.services.ledger.append(kind, plan=self.loaded.plan.plan, asset=self.asset, run=self.run, body=body)

@@ -21,6 +21,7 @@ from ccdr.evidence.lineage.comparing import read as read_lineage
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.pauses import by_elapsed
 from ccdr.evidence.population import Population, Unsound, population, records_of
+from ccdr.evidence.records.values import RecordedTrigger, recorded_user
 from ccdr.evidence.summary import Memory, histories
 from ccdr.evidence.verdicts import Record
 from ccdr.host.clock import boot
@@ -32,7 +33,7 @@ from ccdr.host.state import State
 from ccdr.host.who import who
 from ccdr.model.errors import CcdrError, RepositoryMissing
 from ccdr.model.retention import Policy, expired
-from ccdr.model.values import PRIMARY, Snapshot, Verb, of_another_host, rfc3339, utc
+from ccdr.model.values import PRIMARY, Snapshot, Verb, of_another_host, utc
 from ccdr.plans import LimitsInForce, LoadedPlan, Plan, Repository
 from ccdr.plans.job import Job
 from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
@@ -79,12 +80,13 @@ class Trigger:
     attempt: int | None = None  # at what came due then: 1 is the first; a person's command is none
     renewed: bool = False  # its source began anew: it is of the newest backup, whatever rule's turn it is
 
-    def body(self) -> dict[str, object]:
-        return {"by": "command"} if self.due is None else {"by": "run", "due": rfc3339(self.due)}
+    @property
+    def recorded(self) -> RecordedTrigger:
+        return RecordedTrigger(by="command" if self.due is None else "run", due=self.due)
 
     def facts(self) -> dict[str, object]:
         """For the record of a start: by what, which try, and by whom."""
-        return {"trigger": self.body(), "attempt": self.attempt, "who": who().body()}
+        return {"trigger": self.recorded, "attempt": self.attempt, "who": recorded_user()}
 
 
 BY_HAND = Trigger()

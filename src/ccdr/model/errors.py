@@ -15,9 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from ccdr.model.answers import FreeText, words_of
+
+_Repository = Literal["missing", "closed", "unavailable", "damaged"]
 
 
 class Exit(IntEnum):
@@ -44,7 +46,9 @@ class CcdrError(Exception):
     """Something that a person should read. `hint` is the next step, `words` a program's own, for a person's eyes."""
 
     exit_code: Exit = Exit.NOT_CARRIED_OUT
-    repository: ClassVar[str | None] = None  # for records: how it stood with the repository, where that was the trouble
+    repository: ClassVar[_Repository | None] = (
+        None  # for records: how it stood with the repository, where that was the trouble
+    )
 
     def __init__(self, message: str, *, hint: str | None = None, words: FreeText | None = None) -> None:
         super().__init__(message)
@@ -197,7 +201,7 @@ class RepositoryMissing(CcdrError):
 class RepositoryUnavailable(CcdrError):
     """The repository did not answer, or did not open: proves nothing about its contents."""
 
-    repository: ClassVar[str | None] = "unavailable"
+    repository: ClassVar[_Repository | None] = "unavailable"
 
 
 class RepositoryClosed(RepositoryUnavailable):

@@ -124,7 +124,7 @@ class Achieved:
     achieved_s: float | None
     verdict: ObjectiveVerdict
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, Any]:
         """The contract's shape; infinity is null, as JSON has no number for it."""
         achieved = self.achieved_s
         if achieved is not None and not math.isfinite(achieved):
@@ -152,7 +152,7 @@ class CheckResult:
     detail: str | None = None
     varies: bool = False  # `actual` is another at each look, as an age is, though nothing is worse
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
             "name": self.name,

@@ -57,7 +57,7 @@ class Box:
     id: str
     image_name: str
     mounts: Mapping[Path, str]
-    facts: Mapping[str, object]  # for the record; once it was observed, how it is shut off, too
+    facts: Mapping[str, Any]  # for the record; once it was observed, how it is shut off, too
     asked: isolation.Facts = field(default_factory=dict)  # how it is to be shut off
     outside: tuple[str, ...] = ()  # paths of the source's that it has besides
     differs: tuple[isolation.Deviation, ...] = ()  # what of that it is not

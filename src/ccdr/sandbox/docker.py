@@ -239,7 +239,7 @@ class Docker:
             cannot = self._cannot_limit({d.fact for d in differs})
         box.differs = tuple(d for d in differs if d.fact not in cannot)
         there["mounts"] = isolation.unnamed(there["mounts"], box.outside)
-        box.facts = {**there, **box.facts, "unlimited": sorted(cannot), "differs": [d.body() for d in box.differs]}
+        box.facts = {**there, **box.facts, "unlimited": sorted(cannot)}
 
     def _cannot_limit(self, facts: set[str]) -> set[str]:
         """Which of these the kernel cannot limit: `ccdr doctor` warns of that, and nobody has changed anything."""
@@ -258,7 +258,7 @@ class Docker:
             outside=spec.outside,
             facts={
                 "registry_digest": spec.image.registry_digest,
-                "image_created": spec.image.created and rfc3339(spec.image.created),
+                "image_created": spec.image.created,
                 "memory": spec.memory,
                 "storage": "disk" if spec.data_on_disk else "memory",
             },

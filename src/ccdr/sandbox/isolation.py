@@ -25,14 +25,11 @@ class Deviation:
     """A fact that is not as it was asked for."""
 
     fact: str
-    asked: object
-    observed: object
+    asked: Any
+    observed: Any
 
     def __str__(self) -> str:
         return f"{self.fact} is {_shown(self.observed)} instead of {_shown(self.asked)}"
-
-    def body(self) -> dict[str, object]:
-        return {"fact": self.fact, "asked": self.asked, "observed": self.observed}
 
 
 def asked(config: Mapping[str, Any]) -> Facts:

@@ -168,7 +168,7 @@ def test_the_time_that_looking_again_takes_is_in_its_rto(centre: Site) -> None:
         clock.monotonic = lambda: time.monotonic() + 3600  # type: ignore[method-assign]
         one.carry_out(view)
     assert one.result.state == "done" and one.result.away >= 3600 > one.result.worked
-    assert one.result.rto()["verdict"] == "BREACHED"
+    assert one.result.rto().verdict == "BREACHED"
 
 
 @pytest.mark.parametrize("hours", [-24, 24], ids=["back", "ahead"])
@@ -179,7 +179,7 @@ def test_a_clock_that_jumps_changes_no_measured_time(centre: Site, lost: Path, h
     centre.write("restore_tests/cdr.yaml", CDR)
     result = resumed(centre, clock=ShiftedClock(timedelta(hours=hours)))
     assert result.state == "done" and is_back(centre, lost)
-    assert 0 < result.worked < 600 and 0 <= result.away < 600 and result.rto()["verdict"] == "MET"
+    assert 0 < result.worked < 600 and 0 <= result.away < 600 and result.rto().verdict == "MET"
 
 
 def quietly_damaged(path: Path) -> None:

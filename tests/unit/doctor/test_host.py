@@ -13,6 +13,7 @@ from ccdr.host.at_rest import Kept, at_rest, encrypted
 from ccdr.host.clock import SystemClock
 from ccdr.host.nearby import mount_of
 from ccdr.host.processes import Host
+from ccdr.jobs.restore_test.objectives import recorded_place
 from ccdr.model.values import Health
 from ccdr.plans.job import Job
 from ccdr.setup.doctor import machine
@@ -152,5 +153,5 @@ def test_that_no_run_has_come_by_itself_is_a_warning_once_something_was_begun(pl
 def test_where_data_lies_is_told_without_a_path() -> None:
     there = at_rest(Path("/dev/shm/not-there-yet"))
     assert there.kept is Kept.IN_MEMORY
-    body = there.body()
-    assert (body["kept"], body["filesystem"]) == ("memory", "tmpfs") and "shm" not in str(body)
+    lies = recorded_place(Path("/dev/shm/not-there-yet"))
+    assert (lies.kept, lies.filesystem) == ("memory", "tmpfs") and "shm" not in str(lies)

@@ -30,10 +30,6 @@ class Chosen:
     of: int
     capture: Path  # the captured directory, whose listing is of these alone
 
-    def body(self) -> dict[str, object]:
-        """For the record: a pattern may be a customer's name."""
-        return {"patterns": len(self.patterns), "files": self.files, "of_files": self.of, "bytes": self.bytes}
-
     def __str__(self) -> str:
         left_out = so_many(self.of - self.files, "file is left out", "files are left out")
         return f"{so_many(self.files, 'file')} of {self.of}; {left_out}"

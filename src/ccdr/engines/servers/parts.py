@@ -36,17 +36,6 @@ class ChosenTables:
         rows = sum(int(table["rows"]) for table in kept.values())
         return cls(narrow, tuple(keys), len(tables), rows, sum(digest.bytes for digest in wanted.values()))
 
-    def body(self) -> dict[str, object]:
-        """For the record."""
-        return {
-            "patterns": len(self.tables),
-            "files": len(self.tables),
-            "of_files": self.of,
-            "bytes": self.bytes,
-            "tables": list(self.tables),
-            "rows": self.rows,
-        }
-
     def __str__(self) -> str:
         return f"{', '.join(self.tables)}: {so_many(self.rows, 'row')}; {len(self.tables)} of {self.of} tables"
 

@@ -9,7 +9,8 @@ from ccdr.evidence.records.statements import ANSWER_ENTRY, REVIEW_ACCESS, REVIEW
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
 TEST_START, TEST_END = "restore_test.start", "restore_test.end"
 CONTROL_START, CONTROLLED = "negative_control.start", "negative_control.end"
-CAUGHT, PASSED = "CAUGHT", "PASSED"  # a damaged copy was found bad, as it must be; or was not
+CAUGHT: Final = "CAUGHT"  # a damaged copy was found bad, as it must be
+PASSED: Final = "PASSED"  # … or was not
 NOT_BEGUN = "not_begun"
 DUTIES = "duties"
 LOGS, STOPPED = "log.shipped", "stopped"  # the kind, and the trouble of one that was told to stop
@@ -37,7 +38,10 @@ ERASURES = frozenset((ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW, ERASURE_NOBOD
 STORED: Final = "STORED"
 FAILED: Final = "FAILED"
 INTERRUPTED = "interrupted"  # the reason of what somebody has stopped
-DONE, CLEAN, DAMAGED, INCONCLUSIVE = "DONE", "CLEAN", "DAMAGED", "INCONCLUSIVE"
+DONE: Final = "DONE"
+CLEAN: Final = "CLEAN"
+DAMAGED: Final = "DAMAGED"
+INCONCLUSIVE: Final = "INCONCLUSIVE"
 VERDICTS = ("PASS", "FAIL", INCONCLUSIVE)
 STARTS = frozenset(
     (BACKUP_START, TEST_START, CONTROL_START, RESTORE_START, RECOVER_START, PRUNE_START, CHECK_START, COPY_START)

@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, inspect
 
+from ccdr.host.who import who
+
 
 def about(text: str) -> Meta:
     """What a value means, for the schema."""
@@ -109,6 +111,24 @@ class RecordedUser(Value, frozen=True, kw_only=True, gc=False):
         about("by its parents and environment"),
     ] = None
     claims: Claims = Claims()
+
+
+def recorded_user() -> RecordedUser:
+    """Of this process."""
+    of = who()
+    by: Any = of.started_by
+    return RecordedUser(
+        uid=of.uid,
+        login_uid=of.login_uid,
+        terminal=of.terminal,
+        started_by=by,
+        claims=Claims(sudo_user=of.sudo_user),
+    )
+
+
+def code(of: str | None) -> Any:
+    """As records name it. Which of them a kind may have is looked at when it is written."""
+    return of and str(of)
 
 
 # What a run of one asset has; of a run that looks after a repository the asset is null.

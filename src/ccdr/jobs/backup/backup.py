@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import BACKUP_END, BACKUP_START, STORED
+from ccdr.evidence.history.kinds import STORED
 from ccdr.evidence.lineage.comparing import keep
 from ccdr.evidence.lineage.own_records import installation
 from ccdr.evidence.records.backups import BackupStart
@@ -52,9 +52,9 @@ def backup(
         result = BackupResult(job.plan, job.asset, run.id, group=member.group if member else None)
         credentials = run.directory("credentials")
         services.write_credentials(job, credentials)
-        recorded = RecordedRun(services, job.loaded, job.asset, run.id, trigger, (BACKUP_START, BACKUP_END))
+        recorded = RecordedRun(services, job.loaded, job.asset, run.id, trigger)
         of = JobRun(job, services, repo, run, progress)
-        begun = recorded.started(
+        begun = recorded.begin(
             BackupStart, engine=job.engine.engine_name, method=job.engine.method, group=result.ended().group
         )
         attempt = BackupRun(of, credentials, result, member, begun)
@@ -81,7 +81,7 @@ def backup(
                 with contextlib.suppress(CcdrError):
                     result.notes += _contradicted(job, services, attempt.storing.listed)
                     result.notes += _by_turns(job, services, attempt.storing.listed)
-            result.record = recorded.ended(result.ended())
+            result.record = recorded.end(result.ended())
             with contextlib.suppress(CcdrError):
                 keep(services.state, services.ledger)
     return result

@@ -8,6 +8,7 @@ from functools import partial
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import COPIED, COPY_START, DONE
+from ccdr.evidence.records.copies import CopyStart
 from ccdr.host.state import Run
 from ccdr.jobs.attest.claims import compare
 from ccdr.jobs.copies.outcome import Copying
@@ -75,15 +76,15 @@ def copy(
             result.copied, result.result = _counted(work.wanted.backups), PLANNED
             return result
         result.run = run.id
-        recorded = RecordedRun(services, view, None, run.id, trigger, (COPY_START, COPIED))
-        recorded.begin({})
+        recorded = RecordedRun(services, view, None, run.id, trigger)
+        recorded.begin(CopyStart)
         began = services.clock.monotonic()
         with recorded.attempt(partial(_failed, result)):
             work.carry_out()
         result.seconds = services.clock.monotonic() - began
         with recorded.conclusion():
             services.state.keep_words(run.id, result.words)
-            result.record = recorded.end(result.body())
+            result.record = recorded.end(result.ended())
     return result
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from ccdr.evidence.history.kinds import DONE, FAILED
+from ccdr.evidence.records.copies import CopyEnd
+from ccdr.evidence.records.values import Repository, code
+from ccdr.jobs.recorded import document
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import Exit, worst
-from ccdr.model.finding import Finding, recorded
-from ccdr.model.values import RecordRef, rfc3339
+from ccdr.model.finding import Finding
+from ccdr.model.values import RecordRef
 
 
 @dataclass
@@ -22,8 +26,8 @@ class Copying:
     plan: str
     copy: str
     site: str | None
-    run: str | None = None
-    result: str = FAILED
+    run: str = ""
+    result: Literal["DONE", "FAILED", "PLANNED"] = FAILED
     reason: str | None = None
     words: FreeText = NO_WORDS  # what restic said: for a person's eyes, never recorded
     hint: str | None = None
@@ -37,8 +41,8 @@ class Copying:
     lacking: dict[str, list[str]] = field(default_factory=dict)
     vanished: dict[str, list[str]] = field(default_factory=dict)
     damaged: bool = False  # the plan's own repository could not give back what is lacking
-    source: str | None = None
-    repository: str | None = None
+    source: Repository = None
+    repository: Repository = None
     findings: list[Finding] = field(default_factory=list)
     seconds: float = 0.0
     left_behind: list[str] = field(default_factory=list)
@@ -56,29 +60,31 @@ class Copying:
     def done(self) -> bool:
         return self.result == DONE
 
-    def body(self) -> dict[str, object]:
-        """For the ledger, and (with its record) for `--json`."""
-        return {
-            "result": self.result,
-            "reason": self.reason,
-            "made": self.made,
-            "copied": self.copied,
-            "log_copied": self.log_copied,
-            "there": self.there,
-            "newest": {asset: rfc3339(at) for asset, at in self.newest.items()},
-            "arrived": {asset: rfc3339(at) for asset, at in self.arrived.items()},
-            "log_until": {asset: rfc3339(at) for asset, at in self.log_until.items()},
-            "lacking": self.lacking,
-            "vanished": self.vanished,
-            "damaged": self.damaged,
-            "source": self.source,
-            "repository": self.repository,
-            "findings": recorded(self.findings),
-            "seconds": round(self.seconds, 3),
-            "left_behind": self.left_behind,
-        }
+    def ended(self) -> CopyEnd:
+        """For the ledger, and (with where it stands there) for `--json`."""
+        return CopyEnd(
+            plan=self.plan,
+            run=self.run,
+            copy=self.copy,
+            site=self.site,
+            result=code(self.result),
+            reason=self.reason,
+            made=self.made,
+            copied=self.copied,
+            log_copied=self.log_copied,
+            there=self.there,
+            newest=self.newest,
+            arrived=self.arrived,
+            log_until=self.log_until,
+            lacking=self.lacking,
+            vanished=self.vanished,
+            damaged=self.damaged,
+            source=self.source,
+            repository=self.repository,
+            findings=self.findings,
+            seconds=round(self.seconds, 3),
+            left_behind=self.left_behind,
+        )
 
     def as_json(self) -> dict[str, object]:
-        record = self.record and self.record.as_json()
-        about = {"plan": self.plan, "copy": self.copy, "site": self.site, "run": self.run}
-        return {**about, **self.body(), "hint": self.hint, "record": record}
+        return document(self.ended(), self.record, run=self.run or None, hint=self.hint)

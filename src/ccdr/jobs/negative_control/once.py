@@ -12,7 +12,8 @@ from random import Random
 
 from ccdr import __version__
 from ccdr.checks.command import Command
-from ccdr.evidence.history.kinds import CONTROL_START, CONTROLLED
+from ccdr.evidence.records.controls import NegativeControlStart
+from ccdr.evidence.records.restores import Sandbox, SandboxDisposal
 from ccdr.host.files import remove_tree
 from ccdr.jobs.job_run import JobRun
 from ccdr.jobs.negative_control.files import damage_a_file
@@ -58,8 +59,8 @@ def negative_control(
         services.state.run(services.clock) as run,
     ):
         control = NegativeControl(job.plan, job.asset, run.id, secrets.randbelow(SEEDS) if seed is None else seed)
-        recorded = RecordedRun(services, job.loaded, job.asset, run.id, trigger, (CONTROL_START, CONTROLLED))
-        recorded.begin({"restore_tests": dict(job.loaded.restore_tests)})
+        recorded = RecordedRun(services, job.loaded, job.asset, run.id, trigger)
+        recorded.begin(NegativeControlStart, restore_tests=dict(job.loaded.restore_tests))
         work = _Work(JobRun(job, services, repo, run, progress), control, chosen_seed=seed is not None)
         with recorded.attempt(partial(_ended, control)):
             work.carry_out(damage)
@@ -68,7 +69,7 @@ def negative_control(
         work.finish()
         if control.words:
             services.state.keep_words(run.id, control.words)
-        control.record = recorded.end(control.body())
+        control.record = recorded.end(control.ended())
     return control
 
 
@@ -217,18 +218,17 @@ class _Work:
         for course in self._courses:
             for name, seconds in course.test.phases.items():
                 control.phases[name] += seconds
-            control.sandbox = course.test.sandbox or control.sandbox
+            control.sandbox = control.sandbox if course.test.sandbox == Sandbox() else course.test.sandbox
         control.bytes_restored = sum(self._of.repo.restored) or None
         control.tools = {"ccdr": __version__}
         with contextlib.suppress(CommandFailed):
             control.tools["restic"] = self._of.repo.version()
         left = [problem for one in self._courses for problem in one.disposal.problems] + run.problems
-        control.disposal = {
-            "kept_until": None,
-            "sandbox_gone": all(one.disposal.clean for one in self._courses),
-            "scratch_gone": not run.scratch.exists(),
-            "left_behind": left,
-        }
+        control.disposal = SandboxDisposal(
+            sandbox_gone=all(one.disposal.clean for one in self._courses),
+            scratch_gone=not run.scratch.exists(),
+            left_behind=left,
+        )
 
 
 def _emptied(out: Path) -> Path:

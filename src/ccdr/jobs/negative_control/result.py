@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ccdr.evidence.history.kinds import CAUGHT, INCONCLUSIVE, PASSED
+from ccdr.evidence.records.controls import ControlledSnapshot, ControlRun, DamageDone, NegativeControlEnd
+from ccdr.evidence.records.restores import Sandbox, SandboxDisposal
+from ccdr.evidence.records.values import RecordedCheckResult, Repository, code
+from ccdr.jobs.recorded import document
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.damage import Damage
 from ccdr.model.errors import Exit, worst
-from ccdr.model.values import PHASES, CheckResult, RecordRef, Snapshot, Verdict, rfc3339
+from ccdr.model.values import PHASES, CheckResult, RecordRef, Snapshot, Verdict
 
 
 @dataclass
@@ -32,8 +37,9 @@ class CopyResult:
         mine = {(c.kind, c.name) for c in self.checks if c.status is Verdict.FAIL}
         return other.reason is None and bool(mine - too)
 
-    def body(self) -> dict[str, object]:
-        return {"verdict": self.verdict, "reason": self.reason, "checks": [c.as_json() for c in self.checks]}
+    def recorded(self) -> ControlRun:
+        checks = [RecordedCheckResult(**c.as_json()) for c in self.checks]
+        return ControlRun(verdict=code(self.verdict), reason=self.reason, checks=checks)
 
 
 @dataclass
@@ -44,11 +50,11 @@ class NegativeControl:
     asset: str
     run: str
     seed: int
-    result: str = INCONCLUSIVE
+    result: Literal["INCONCLUSIVE", "CAUGHT", "PASSED"] = INCONCLUSIVE
     reason: str | None = None
     hint: str | None = None
     words: FreeText = NO_WORDS
-    repository: str | None = None
+    repository: Repository = None
     snapshot: Snapshot | None = None
     damage: Damage | None = None
     table: str | None = None
@@ -57,8 +63,8 @@ class NegativeControl:
     afterwards: CopyResult | None = None  # undamaged, after that: where what failed need not be the damage
     bytes_restored: int | None = None
     phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
-    sandbox: dict[str, object] = field(default_factory=dict)
-    disposal: dict[str, object] = field(default_factory=dict)
+    sandbox: Sandbox = field(default_factory=Sandbox)
+    disposal: SandboxDisposal = field(default_factory=SandboxDisposal)
     tools: dict[str, str] = field(default_factory=dict)
     record: RecordRef | None = None
 
@@ -101,35 +107,38 @@ class NegativeControl:
     def again(self) -> str:
         return f"`ccdr test {self.plan} --asset {self.asset} --negative-control` does the same damage again"
 
-    def body(self) -> dict[str, object]:
+    def ended(self) -> NegativeControlEnd:
+        return NegativeControlEnd(
+            plan=self.plan,
+            asset=self.asset,
+            run=self.run,
+            result=self.result,
+            reason=self.reason,
+            repository=self.repository,
+            snapshot=self._damaged_snapshot(),
+            damage=DamageDone(kind=code(self.damage), table=self.table, seed=self.seed) if self.damage else None,
+            healthy=self.healthy.recorded() if self.healthy else None,
+            damaged=self.damaged.recorded() if self.damaged else None,
+            afterwards=self.afterwards.recorded() if self.afterwards else None,
+            bytes_restored=self.bytes_restored,
+            phases={name: round(seconds, 3) for name, seconds in self.phases.items()},
+            sandbox=self.sandbox,
+            disposal=self.disposal,
+            tools=self.tools,
+        )
+
+    def _damaged_snapshot(self) -> ControlledSnapshot | None:
         s = self.snapshot
-        return {
-            "result": self.result,
-            "reason": self.reason,
-            **({"repository": self.repository} if self.repository else {}),
-            "snapshot": s
-            and {
-                "id": s.id,
-                "consistent_point": rfc3339(s.consistent_point),
-                "bytes": s.bytes,
-                "manifest_sha256": s.manifest_sha256,
-            },
-            "damage": self.damage and {"kind": self.damage, "table": self.table, "seed": self.seed},
-            "healthy": self.healthy and self.healthy.body(),
-            "damaged": self.damaged and self.damaged.body(),
-            "afterwards": self.afterwards and self.afterwards.body(),
-            "bytes_restored": self.bytes_restored,
-            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
-            "sandbox": self.sandbox,
-            "disposal": self.disposal,
-            "tools": self.tools,
-        }
+        if s is None:
+            return None
+        return ControlledSnapshot(
+            id=s.id, consistent_point=s.consistent_point, bytes=s.bytes, manifest_sha256=s.manifest_sha256
+        )
 
     def as_json(self) -> dict[str, object]:
-        about = {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "hint": self.hint}
-        return {**about, "record": self.record and self.record.as_json()}
+        return document(self.ended(), self.record, hint=self.hint)
 
     @property
     def exit_code(self) -> Exit:
         codes = {PASSED: [Exit.FINDING], INCONCLUSIVE: [Exit.NOT_CARRIED_OUT]}.get(self.result, [])
-        return worst([*codes, *([Exit.LEFT_BEHIND] if self.disposal.get("left_behind") else [])])
+        return worst([*codes, *([Exit.LEFT_BEHIND] if self.disposal.left_behind else [])])

@@ -105,5 +105,5 @@ def check_again(
                 found[asset].checks = [*kept, *results]
                 if found[asset].planned.spare_of is not None and standing.answering is None:  # else it is in use
                     found[asset].borne = [c.name for c in results if c.status is Verdict.FAIL]
-        comparing.keep(services.clock.now())
+        comparing.keep()
     return [found[planned.asset] for planned in decided]

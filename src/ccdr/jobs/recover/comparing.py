@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from ccdr.checks.base import CheckConfig, looked_at
 from ccdr.host.state import Run, State
@@ -126,15 +125,11 @@ class Comparing:
             file.write(json.dumps(reference) + "\n")
             self._noted += 1
 
-    def keep(self, now: Any) -> dict[str, object] | None:
-        """Where what was found by name is kept, if anything was."""
-        path = self.run.scratch / "private.jsonl"
-        if not self._noted:
-            return None
-        with contextlib.suppress(OSError):
-            kept: Path = self.state.keep_private(self.run.id, path)
-            return {**self.state.kept_as(kept, now), "lines": self._noted}
-        return None
+    def keep(self) -> None:
+        """Where a person can read it: what was found by name."""
+        if self._noted:
+            with contextlib.suppress(OSError):
+                self.state.keep_private(self.run.id, self.run.scratch / "private.jsonl")
 
 
 def _snapshot(one: Brought) -> Snapshot:

@@ -49,7 +49,7 @@ class Doing:
         session = self._session
         for standing in self._standing.values():
             session.result.left_behind += standing.result.left_behind
-        self._comparing.keep(session.services.clock.now())
+        self._comparing.keep()
 
     def _step(self, asset: str) -> StepResult:
         return self._session.result.steps[asset]

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from ccdr.evidence.records.recovery import PlannedAsset
+from ccdr.evidence.records.recovery import RecoveryTarget as RecordedTarget
+from ccdr.evidence.records.values import code
 from ccdr.host.state_files import made_of, plain
 from ccdr.jobs.recover.journal import FILE, edited
 from ccdr.jobs.recover.journal import Told as Journaled
@@ -84,6 +87,24 @@ class Planned:
         """The directory that it is brought to, or a new server's home."""
         where = self.where
         return where.new_server.directory if where.new_server is not None else where.directory
+
+    @property
+    def onto(self) -> RecordedTarget:
+        return RecordedTarget(kind=code(self.kind), name=self.where.shown)
+
+    def recorded(self) -> PlannedAsset:
+        return PlannedAsset(
+            asset=self.asset,
+            snapshot=self.snapshot,
+            point=self.point,
+            by_log=self.target is not None,
+            proof=code(self.proof),
+            lost_s=self.lost_s,
+            primary=self.primary,
+            target=self.onto,
+            after=list(self.after),
+            predicted=self.predicted.recorded if self.predicted else None,
+        )
 
     def request(
         self,

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
+from ccdr.evidence.records.recovery import RecoveredAsset, RecoverEnd, RecoveryRpo, RecoveryRto
+from ccdr.evidence.records.values import RecordedCheckResult, code
 from ccdr.host.state_files import plain
 from ccdr.jobs.incidents.opening import Told
+from ccdr.jobs.recorded import document
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.then_red import ThenRed
 from ccdr.jobs.restore.result import RESTORED, RestoreResult
 from ccdr.model.errors import Exit, worst
-from ccdr.model.values import CheckResult, RecordRef, Verdict, human_seconds, rfc3339, so_many
+from ccdr.model.values import CheckResult, RecordRef, Verdict, human_seconds, so_many
 from ccdr.ports.new_server import StartLines
 
 if TYPE_CHECKING:
     from ccdr.jobs.recover.repointed import Repointed
 
-DONE, PAUSED, FAILED, RUNNING = "done", "paused_by_failed_step", "failed", "running"
+DONE: Final = "done"
+PAUSED: Final = "paused_by_failed_step"
+FAILED: Final = "failed"
+RUNNING: Final = "running"
 UNTIMED = (
     "this host's clock was set back between two processes of this recovery, and the machine was started anew: how long "
     "it took in all is not known"
@@ -88,25 +94,34 @@ class StepResult:
     def checks(self) -> list[CheckResult]:
         return [*(self.restore.checks if self.restore is not None else []), *self.unlooked, *self.compared]
 
-    def body(self) -> dict[str, object]:
+    def ended(self) -> RecoveredAsset:
         restore, planned = self.restore, self.planned
+        return RecoveredAsset(
+            asset=planned.asset,
+            state=code(self.state),
+            reason=self.reason,
+            snapshot=planned.snapshot,
+            point=planned.point,
+            by_log=planned.target is not None,
+            proof=code(planned.proof),
+            lost_s=planned.lost_s,
+            primary=planned.primary,
+            target=planned.onto,
+            run=restore.run if restore is not None else None,
+            brought_before=self.before,
+            phases={name: round(s, 3) for name, s in restore.phases.items()} if restore is not None else {},
+            checks=[RecordedCheckResult(**c.as_json()) for c in self.checks],
+            began_s=_rounded(self.began_s),
+            ended_s=_rounded(self.ended_s),
+        )
+
+    def as_json(self) -> dict[str, object]:
         return {
-            "asset": planned.asset,
-            "state": self.state,
-            "reason": self.reason,
-            "snapshot": planned.snapshot,
-            "point": planned.point and rfc3339(planned.point),
-            "by_log": planned.target is not None,
-            "proof": planned.proof,
-            "lost_s": planned.lost_s,
-            "primary": planned.primary and rfc3339(planned.primary),
-            "target": {"kind": planned.kind, "name": planned.where.shown},
-            "run": restore.run if restore is not None else None,
-            "brought_before": self.before,
-            "phases": {name: round(s, 3) for name, s in restore.phases.items()} if restore is not None else {},
-            "checks": [c.as_json() for c in self.checks],
-            "began_s": _rounded(self.began_s),
-            "ended_s": _rounded(self.ended_s),
+            **plain(self.ended()),
+            "spare_of": self.planned.spare_of,
+            "hint": self.hint,
+            "start": plain(self.start),
+            "left_behind": _left(self),
         }
 
 
@@ -168,7 +183,7 @@ class RecoveryResult:
         """Which objectives were not met. A recovery that is not done has not measured them yet."""
         if self.state != DONE:
             return []
-        return [name for name, of in (("RPO", self.rpo()), ("RTO", self.rto())) if of["verdict"] == "BREACHED"]
+        return [name for name, of in (("RPO", self.rpo()), ("RTO", self.rto())) if of.verdict == "BREACHED"]
 
     @property
     def next_step(self) -> str | None:
@@ -210,69 +225,59 @@ class RecoveryResult:
     def elapsed(self) -> float:
         return self.worked + self.waited + self.away
 
-    def rto(self) -> dict[str, object]:
+    def rto(self) -> RecoveryRto:
         predicted = self.decision.predicted
         achieved = self.elapsed if self.state == DONE and not self.untimed else None
-        verdict = "NOT_MEASURED" if achieved is None else "MET" if achieved <= self.rto_s else "BREACHED"
-        return {
-            "objective_s": self.rto_s,
-            "achieved_s": _rounded(achieved),
-            "machine_s": _rounded(self.worked),
-            "waited_s": _rounded(self.waited),
-            "away_s": _rounded(self.away),
-            **(predicted.as_json() if predicted else {"predicted_s": None, "low_s": None, "high_s": None}),
-            "verdict": verdict,
-        }
+        return RecoveryRto(
+            objective_s=self.rto_s,
+            achieved_s=_rounded(achieved),
+            machine_s=round(self.worked, 3),
+            waited_s=round(self.waited, 3),
+            away_s=round(self.away, 3),
+            **(predicted.as_json() if predicted else {}),
+            verdict=_verdict(achieved, self.rto_s),
+        )
 
-    def rpo(self) -> dict[str, object]:
+    def rpo(self) -> RecoveryRpo:
         """By the asset that lost most against the moment."""
         lost = [step.planned.lost_s for step in self.steps.values()]
         known = [seconds for seconds in lost if seconds is not None]
         achieved = max(known, default=None) if len(known) == len(lost) else None
-        verdict = "NOT_MEASURED" if achieved is None else "MET" if achieved <= self.rpo_s else "BREACHED"
-        return {"objective_s": self.rpo_s, "achieved_s": _rounded(achieved), "verdict": verdict}
+        verdict = _verdict(achieved, self.rpo_s)
+        return RecoveryRpo(objective_s=self.rpo_s, achieved_s=_rounded(achieved), verdict=verdict)
 
-    def body(self) -> dict[str, object]:
-        return {
-            "state": self.state,
-            "reason": self.reason,
-            "moment": self.decision.moment and rfc3339(self.decision.moment),
-            "resumes": self.resumes,
-            "rpo": self.rpo(),
-            "rto": self.rto(),
-            "assets": [step.body() for step in self.steps.values()],
-            "findings": self.found,
-            "notes": self.notes,
-            "left_behind": self.left_behind,
-        }
+    def ended(self) -> RecoverEnd:
+        return RecoverEnd(
+            plan=self.decision.plan,
+            run=self.run,
+            state=code(self.state),
+            reason=self.reason,
+            moment=self.decision.moment,
+            resumes=self.resumes,
+            rpo=self.rpo(),
+            rto=self.rto(),
+            assets=[step.ended() for step in self.steps.values()],
+            findings=self.found,
+            notes=self.notes,
+            left_behind=self.left_behind,
+        )
 
     def as_json(self) -> dict[str, object]:
-        body = self.body()
-        steps = [
-            {
-                **step.body(),
-                "spare_of": step.planned.spare_of,
-                "hint": step.hint,
-                "start": plain(step.start),
-                "left_behind": _left(step),
-            }
-            for step in self.steps.values()
-        ]
-        del body["assets"]
-        record = self.record and self.record.as_json()
-        return {
-            "plan": self.decision.plan,
-            "run": self.run,
-            **body,
-            "steps": steps,
-            "in_the_plan": [one.as_json() for one in self.repointed],
-            "edited_plan": self.edited and str(self.edited),
-            "edit_by_hand": self.by_hand,
-            "incident": self.incident.as_json(),
-            "then_red": [one.as_json() for one in self.then_red],
-            "hint": self.hint,
-            "record": record,
-        }
+        return document(
+            self.ended(),
+            self.record,
+            steps=[step.as_json() for step in self.steps.values()],
+            in_the_plan=[one.as_json() for one in self.repointed],
+            edited_plan=self.edited and str(self.edited),
+            edit_by_hand=self.by_hand,
+            incident=self.incident.as_json(),
+            then_red=[one.as_json() for one in self.then_red],
+            hint=self.hint,
+        )
+
+
+def _verdict(achieved: float | None, objective: float) -> Literal["NOT_MEASURED", "MET", "BREACHED"]:
+    return "NOT_MEASURED" if achieved is None else "MET" if achieved <= objective else "BREACHED"
 
 
 def _left(step: StepResult) -> list[str]:

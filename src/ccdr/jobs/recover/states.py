@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from ccdr.evidence.records.recovery import Prediction
 from ccdr.host.state_files import plain
 from ccdr.jobs.recover.asking import Asked
 from ccdr.jobs.shipping.recovery import recorded_target
@@ -35,12 +37,12 @@ class Predicted:
     phases: Mapping[str, float] = field(default_factory=dict)
     basis: str | None = None
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, Any]:
         return {"predicted_s": round(self.seconds, 3), "low_s": round(self.low, 3), "high_s": round(self.high, 3)}
 
     @property
-    def recorded(self) -> dict[str, object]:
-        return {**self.as_json(), "runs": self.runs, "far": self.far}
+    def recorded(self) -> Prediction:
+        return Prediction(**self.as_json(), runs=self.runs, far=self.far)
 
 
 NOT_PREDICTED: dict[str, object] = {"predicted_s": None, "low_s": None, "high_s": None}

@@ -10,7 +10,8 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from ccdr.evidence.history.kinds import INTERRUPTED, RECOVER_END, RECOVER_START
+from ccdr.evidence.history.kinds import INTERRUPTED
+from ccdr.evidence.records.recovery import RecoverStart
 from ccdr.host import interrupts
 from ccdr.jobs.incidents.opening import for_recovery
 from ccdr.jobs.leftovers import clear_leftovers
@@ -108,9 +109,7 @@ class Recovering:
 
     def __init__(self, session: Session) -> None:
         self._session, self._doing = session, Doing(session)
-        self._recorded = RecordedRun(
-            session.services, session.loaded, None, session.run.id, BY_HAND, (RECOVER_START, RECOVER_END)
-        )
+        self._recorded = RecordedRun(session.services, session.loaded, None, session.run.id, BY_HAND)
         self._memory = memory_available()
 
     @property
@@ -134,7 +133,7 @@ class Recovering:
         """Do it. What happens is in `result`; an interrupt is raised again once all is cleaned up and recorded."""
         session = self._session
         session.begins()
-        self._recorded.begin(self._about())
+        self._start()
         with self._recorded.attempt(self._stopped):
             assets = [one.asset for one in session.decision.assets]
             self.result.incident = for_recovery(session.loaded, session.services, session.run.id, VERB, assets)
@@ -147,31 +146,17 @@ class Recovering:
         with self._recorded.conclusion():
             self._conclude()
 
-    def _about(self) -> dict[str, object]:
+    def _start(self) -> None:
         decision, told = self._session.decision, self._session.told
-        assets = [
-            {
-                "asset": one.asset,
-                "snapshot": one.snapshot,
-                "point": one.point and rfc3339(one.point),
-                "proof": one.proof,
-                "lost_s": one.lost_s,
-                "after": list(one.after),
-                "predicted": one.predicted and one.predicted.recorded,
-                "primary": one.primary and rfc3339(one.primary),
-                "by_log": one.target is not None,
-                "target": {"kind": one.kind, "name": one.where.shown},
-            }
-            for one in decision.assets
-        ]
-        return {
-            "moment": decision.moment and rfc3339(decision.moment),
-            "predicted": decision.predicted and decision.predicted.recorded,
-            "skew_s": decision.skew_s,
-            "resumes": self.result.resumes,
-            "decided_sha256": journals.sum_of(decision.journaled if told is None else told.decided),
-            "assets": assets,
-        }
+        self._recorded.begin(
+            RecoverStart,
+            moment=decision.moment,
+            predicted=decision.predicted.recorded if decision.predicted else None,
+            skew_s=decision.skew_s,
+            resumes=self.result.resumes,
+            decided_sha256=journals.sum_of(decision.journaled if told is None else told.decided),
+            assets=[one.recorded() for one in decision.assets],
+        )
 
     # --- all of it, side by side ----------------------------------------------------------------------
 
@@ -248,7 +233,7 @@ class Recovering:
         if session.journal is not None:
             with contextlib.suppress(CcdrError):  # told by whatever could not be written before
                 session.journal.ended(result.state, services.clock.now(), result.worked, result.exit_code)
-        result.record = self._recorded.end(result.body())
+        result.record = self._recorded.end(result.ended())
         result.incident = result.incident.at(services.clock.now())
         wake(services)
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from ccdr import __version__
 from ccdr.engines.files.parts import Chosen
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.records.restores import RestoredParts, RestoreTarget
+from ccdr.evidence.records.values import code
 from ccdr.host.state import Run
 from ccdr.jobs.erasure.before_hand_over import BeforeHandOver
 from ccdr.jobs.fetch import Candidates, bases_of, candidates
@@ -90,10 +92,23 @@ class Examination:
         order = Order(job, services, self._repo, self._run, result.snapshot, manifest, result, bases, request)
         tables = chosen_tables(order, request.parts, progress) if request.parts else None
         if tables is not None:
-            order, result.parts = replace(order, manifest=tables.manifest, tables=tables), tables.body()
+            order, result.parts = (
+                replace(order, manifest=tables.manifest, tables=tables),
+                RestoredParts(
+                    patterns=len(tables.tables),
+                    files=len(tables.tables),
+                    of_files=tables.of,
+                    bytes=tables.bytes,
+                    tables=[*tables.tables],
+                    rows=tables.rows,
+                ),
+            )
         parts = chosen_parts(order, request.parts, progress) if request.parts and tables is None else None
         if parts is not None:
-            order, result.parts = replace(order, manifest=parts.manifest), parts.body()
+            order, result.parts = (
+                replace(order, manifest=parts.manifest),
+                RestoredParts(patterns=len(parts.patterns), files=parts.files, of_files=parts.of, bytes=parts.bytes),
+            )
         progress.step("looking at the target")
         if request.unknown:
             which = ", ".join(request.unknown)
@@ -150,7 +165,7 @@ class Examination:
             raise UsageProblem("--to is empty", hint="name a directory that does not exist yet, or a server's URL")
         path = Path(self.request.to).expanduser().absolute()
         kind = "directory" if self.request.new_server is None else "new_server"
-        self.result.target_kind, self.result.target_name, self.name = kind, str(path), path.name
+        self.result.target, self.name = RestoreTarget(kind=code(kind), name=str(path)), path.name
         if ".." in path.parts:
             raise UsageProblem(f"{path} goes up again", hint="write the path without ..")
         return path
@@ -202,7 +217,7 @@ class Examination:
     def _server(self, order: Order, progress: Progress) -> Way:
         request, services, limits = self.request, self._services, self.job.limits
         target = order.engine.onto(request.to, request.password_file, request.ca_file)
-        self.result.target_kind, self.result.target_name, self.name = "server", target.shown, target.name
+        self.result.target, self.name = RestoreTarget(kind="server", name=target.shown), target.name
         size = (order.tables or order.snapshot).bytes
         try:  # the second dump, to compare, is as large
             room_for(order.run.scratch, int(2 * size * 1.05) + 2**24)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
+from ccdr.evidence.records.restores import LogRecovery, RestoredParts, RestoredSnapshot, RestoreEnd, RestoreTarget
+from ccdr.evidence.records.values import RecordedCheckResult, code
 from ccdr.host.state_files import plain
 from ccdr.jobs.incidents.opening import Told
+from ccdr.jobs.recorded import document
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import Exit, for_plan, worst
-from ccdr.model.values import CheckResult, RecordRef, Snapshot, Verdict, rfc3339
+from ccdr.model.values import CheckResult, RecordRef, Snapshot, Verdict
 from ccdr.ports.new_server import StartLines
 
-RESTORED, FAILED, REFUSED = "RESTORED", "FAILED", "REFUSED"
+RESTORED: Final = "RESTORED"
+FAILED: Final = "FAILED"
+REFUSED: Final = "REFUSED"
 
 
 @dataclass
@@ -21,10 +27,9 @@ class RestoreResult:
     plan: str
     asset: str
     run: str
-    target_kind: str = "unknown"
-    target_name: str | None = None  # a path, or a URL without a secret
+    target: RestoreTarget = field(default_factory=lambda: RestoreTarget(kind="unknown", name=None))
     server: str | None = None  # the number of the server that is restored onto, where that has one
-    result: str = FAILED
+    result: Literal["RESTORED", "FAILED", "REFUSED"] = FAILED
     reason: str | None = None
     hint: str | None = None
     exit: Exit = Exit.NOT_CARRIED_OUT
@@ -33,7 +38,7 @@ class RestoreResult:
     proven: str | None = None  # the snapshot's last test: PASS, FAIL, or None for untested
     phases: dict[str, float] = field(default_factory=dict)
     checks: list[CheckResult] = field(default_factory=list)
-    parts: dict[str, object] | None = None  # how much of it was asked for, where that is not all
+    parts: RestoredParts | None = None  # how much of it was asked for, where that is not all
     estimate_s: float | None = None
     findings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -44,7 +49,7 @@ class RestoreResult:
     incident: Told = field(default_factory=Told)  # which it belongs to; of a part of a recovery that one tells it
     start: StartLines | None = None  # of a new server: how a person starts it
     log_bytes: int | None = None  # what was fetched of the log, where it is applied
-    recovery: dict[str, object] | None = None  # by the log, that found in it what cannot be applied
+    recovery: LogRecovery | None = None  # by the log, that found in it what cannot be applied
     borne: list[str] = field(default_factory=list)  # checks that did not pass, and that are no reason to give it up
 
     def failed(self, reason: str, exit_code: Exit, hint: str | None = None) -> None:
@@ -70,47 +75,42 @@ class RestoreResult:
         return worst(codes)
 
     @property
-    def target(self) -> dict[str, object]:
-        return {"kind": self.target_kind, "name": self.target_name}
-
-    @property
-    def shown_snapshot(self) -> dict[str, object] | None:
+    def shown_snapshot(self) -> RestoredSnapshot | None:
         s = self.snapshot
         if s is None:
             return None
-        return {
-            "id": s.id,
-            "consistent_point": rfc3339(s.consistent_point),
-            "bytes": s.bytes,
-            "selected": self.selected,
-            "manifest_sha256": s.manifest_sha256,
-            "last_test": self.proven,
-        }
+        return RestoredSnapshot(
+            id=s.id,
+            consistent_point=s.consistent_point,
+            bytes=s.bytes,
+            selected=self.selected,
+            manifest_sha256=s.manifest_sha256,
+            last_test=code(self.proven),
+        )
 
-    def body(self) -> dict[str, object]:
-        """For the ledger, and (with its record) for `--json`: no check's detail, which may quote a row."""
-        return {
-            "result": self.result,
-            "reason": self.reason,
-            "snapshot": self.shown_snapshot,
-            "target": self.target,
-            **({"server": self.server} if self.server else {}),
-            **({"parts": self.parts} if self.parts else {}),
-            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
-            "checks": [c.as_json() for c in self.checks],
-            "estimate_s": None if self.estimate_s is None else round(self.estimate_s, 3),
-            **({} if self.log_bytes is None else {"log_bytes": self.log_bytes}),
-            **({} if self.recovery is None else {"recovery": self.recovery}),
-            "findings": self.findings,
-            "notes": self.notes,
-            "left_behind": self.left_behind,
-            "tools": self.tools,
-        }
+    def ended(self) -> RestoreEnd:
+        """For the ledger, and (with where it stands there) for `--json`: no check's detail, which may quote a row."""
+        return RestoreEnd(
+            plan=self.plan,
+            asset=self.asset,
+            run=self.run,
+            result=self.result,
+            reason=self.reason,
+            snapshot=self.shown_snapshot,
+            target=self.target,
+            server=self.server,
+            parts=self.parts,
+            phases={name: round(seconds, 3) for name, seconds in self.phases.items()},
+            checks=[RecordedCheckResult(**c.as_json()) for c in self.checks],
+            estimate_s=None if self.estimate_s is None else round(self.estimate_s, 3),
+            log_bytes=self.log_bytes,
+            recovery=self.recovery,
+            findings=self.findings,
+            notes=self.notes,
+            left_behind=self.left_behind,
+            tools=self.tools,
+        )
 
     def as_json(self) -> dict[str, object]:
-        record = self.record and self.record.as_json()
-        about = {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "hint": self.hint}
-        about["incident"] = self.incident.as_json()
-        if self.start is not None:
-            about["start"] = plain(self.start)
-        return {**about, "record": record}
+        start = {} if self.start is None else {"start": plain(self.start)}
+        return document(self.ended(), self.record, hint=self.hint, incident=self.incident.as_json(), **start)

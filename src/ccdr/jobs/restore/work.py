@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
-from ccdr.evidence.history.kinds import INTERRUPTED, RESTORE_END, RESTORE_START
+from ccdr.evidence.history.kinds import INTERRUPTED
+from ccdr.evidence.records.restores import RestoreStart
 from ccdr.host import interrupts
 from ccdr.host.state import Run
 from ccdr.jobs.incidents.opening import for_recovery
@@ -81,7 +82,7 @@ class Restoring:
         self._services, self._run = services, run
         self.result = RestoreResult(job.plan, job.asset, run.id, selected=request.snapshot)
         self.examination = Examination(job, request, services, repo, run, stack, self.result)
-        self._recorded = RecordedRun(services, job.loaded, job.asset, run.id, BY_HAND, (RESTORE_START, RESTORE_END))
+        self._recorded = RecordedRun(services, job.loaded, job.asset, run.id, BY_HAND)
         self._started = self._unknown = self._keep = False  # unknown: which name it has
         self.silent = False  # nothing was begun, and nobody is to read of it
         self._way: Way | None = None
@@ -269,13 +270,13 @@ class Restoring:
     def _start(self) -> None:
         if not self._started:
             self._started, self.silent = True, False
-            about = {
-                "snapshot": self.result.snapshot and self.result.snapshot.id,
-                "target": self.result.target,
-                "despite_failed_test": self.request.despite_failed_test,
-                "despite_failed_checks": self.request.despite_failed_checks,
-            }
-            self._recorded.begin(about)
+            self._recorded.begin(
+                RestoreStart,
+                snapshot=self.result.snapshot and self.result.snapshot.id,
+                target=self.result.target,
+                despite_failed_test=self.request.despite_failed_test,
+                despite_failed_checks=self.request.despite_failed_checks,
+            )
 
     def record_end(self) -> None:
         """The record; the run's scratch is gone by now, or told."""
@@ -285,4 +286,4 @@ class Restoring:
         result.log_bytes = recovery.bytes_restored if recovery is not None else None
         self._start()
         self._services.state.keep_words(result.run, result.words + FreeText(details(result.checks)))
-        result.record = self._recorded.end(result.body())
+        result.record = self._recorded.end(result.ended())

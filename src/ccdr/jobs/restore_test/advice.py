@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ccdr.evidence.judgement.came_apart import step_after_coming_apart
+from ccdr.evidence.records.writing import unsealed
 from ccdr.jobs.fetch import (
     pruned_since,
     taken_back,
@@ -32,7 +33,7 @@ def look_closer(course: CourseOfTest, snapshot: Snapshot) -> str:
     job = course.job
     if course.test.verdict is not Verdict.FAIL:
         return f"`ccdr doctor {job.plan}` checks what a test needs; then test it again"
-    if foretold := step_after_coming_apart(job, course.test.body(), course.upkeep):
+    if foretold := step_after_coming_apart(job, unsealed(course.test.ended()), course.upkeep):
         return foretold
     which = f"--snapshot {snapshot.short}" if course.at is None else f'--at "{recorded_target(course.at)}"'
     keep = f"`ccdr test {job.plan} --asset {job.asset} {which} --keep` keeps the sandbox for a closer look"

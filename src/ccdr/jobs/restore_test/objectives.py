@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from msgspec import structs
 
 from ccdr import __version__
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.log_standing import read_standing
+from ccdr.evidence.records.restores import FetchedTo, LogRecovery, SandboxDisposal
+from ccdr.evidence.records.values import code
 from ccdr.host.at_rest import at_rest
 from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.jobs.shipping import log_repository
@@ -37,8 +43,9 @@ def finish(course: CourseOfTest) -> None:
         backs_up = course.history.backs_up(course.upkeep, known=ours)
         test.hint = where_it_can_be_done(test.hint, backs_up=backs_up)
     if course.at is not None:
-        test.recovery = {**(test.recovery or {"target": recorded_target(course.at)}), **_log_judged(course, course.at)}
-        test.recovery |= {"stops": True} if test.log_stops else {}
+        applied = test.recovery or LogRecovery(target=recorded_target(course.at))
+        judged, until = _log_judged(course, course.at)
+        test.recovery = structs.replace(applied, verdict=code(judged), until=until, stops=test.log_stops)
     if test.proof is not None:
         test.bytes_restored = sum(course.repo.restored) + (course.recovery.bytes_restored if course.recovery else 0)
     test.tools = {"ccdr": __version__}
@@ -46,15 +53,23 @@ def finish(course: CourseOfTest) -> None:
         test.tools["restic"] = course.repo.version()
     beside = course.alongside.disposals if course.alongside else []
     left = [problem for d in (course.disposal, *beside) for problem in d.problems] + course.run.problems
-    test.scratch = at_rest(course.run.scratch.parent).body()
+    test.scratch = recorded_place(course.run.scratch.parent)
     if course.run.kept_until and (course.disposal.kept or not course.engine.in_sandbox):
         test.look = course.look
-    test.disposal = {
-        "kept_until": course.run.kept_until and rfc3339(course.run.kept_until),
-        "sandbox_gone": all(d.clean for d in (course.disposal, *beside)),
-        "scratch_gone": not course.run.scratch.exists(),
-        "left_behind": left,
-    }
+    test.disposal = SandboxDisposal(
+        kept_until=course.run.kept_until,
+        sandbox_gone=all(d.clean for d in (course.disposal, *beside)),
+        scratch_gone=not course.run.scratch.exists(),
+        left_behind=left,
+    )
+
+
+def recorded_place(path: Path) -> FetchedTo:
+    """For a record: no path, and no address of another machine."""
+    lies = at_rest(path)
+    if (mount := lies.mount) is None:
+        return FetchedTo(kept=code(lies.kept))
+    return FetchedTo(kept=code(lies.kept), filesystem=mount.kind, device=mount.device)
 
 
 def _exposed(course: CourseOfTest) -> Achieved:
@@ -103,16 +118,15 @@ def _logged(course: CourseOfTest, usable: list[Snapshot]) -> list[measure.Point]
     return there
 
 
-def _log_judged(course: CourseOfTest, target: RecoveryTarget) -> dict[str, object]:
+def _log_judged(course: CourseOfTest, target: RecoveryTarget) -> tuple[Verdict | None, datetime | None]:
     """The verdict on the log, and up to when that is true. Where a name lies is known only once it was reached."""
     verdict, until = course.test.log_verdict, target.time or course.began
     failed = verdict is Verdict.FAIL or course.test.log_stops
     if course.recovery is not None and (former := course.recovery.former) is not None:
-        return {"verdict": verdict, "until": rfc3339(former) if failed else None}
+        return verdict, former if failed else None
     if target.name is not None and not failed:
-        reached = course.recovery and course.recovery.moment
-        return {"verdict": verdict, "until": reached and rfc3339(reached)}
-    return {"verdict": verdict, "until": rfc3339(until)}
+        return verdict, course.recovery.moment if course.recovery else None
+    return verdict, until
 
 
 def _closed_by_damage(course: CourseOfTest) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from functools import partial
 
-from ccdr.evidence.history.kinds import TEST_END, TEST_START
+from ccdr.evidence.records.restores import TestStart
 from ccdr.jobs.job_run import JobRun
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.restore_test.advice import advised, never_to_count, pruned_meanwhile
@@ -52,8 +52,8 @@ def restore_test(
             if keep:
                 run.kept_until = services.clock.now() + KEPT_LIFETIME
             test = RestoreTest(job.plan, job.asset, run.id, selection, basis=job.engine.settings)
-            recorded = RecordedRun(services, job.loaded, job.asset, run.id, trigger, (TEST_START, TEST_END))
-            recorded.begin({"restore_tests": dict(job.loaded.restore_tests), "selection": selection})
+            recorded = RecordedRun(services, job.loaded, job.asset, run.id, trigger)
+            recorded.begin(TestStart, restore_tests=dict(job.loaded.restore_tests), selection=selection)
             course = CourseOfTest(JobRun(job, services, repo, run, progress), test, at, base, services.clock.now())
             with recorded.attempt(partial(_ended, course, test)):
                 try:
@@ -62,14 +62,14 @@ def restore_test(
                     not_done = error
                     test.verdict, test.own_verdict, test.reason = Verdict.SKIPPED, None, str(error)
             if not_done is not None:
-                recorded.end(test.body())
+                recorded.end(test.ended())
                 raise not_done
             undisturbed.enter_context(recorded.conclusion())
             run.clear()  # its scratch is gone now, or it is not: the record says which
             finish(course)
             if kept := services.state.keep_words(run.id, test.words + FreeText(details(test.checks))):
                 test.kept_words = services.state.kept_as(kept, services.clock.now())
-            test.record = recorded.end(test.body())
+            test.record = recorded.end(test.ended())
     return test
 
 

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal
 
+import msgspec
+
+from ccdr.evidence.records.restores import (
+    AchievedRpo,
+    AchievedRto,
+    FetchedTo,
+    LogRecovery,
+    Newer,
+    Private,
+    RestoredBeside,
+    Sandbox,
+    SandboxDisposal,
+    TestedSnapshot,
+    TestEnd,
+)
+from ccdr.evidence.records.values import RecordedCheckResult, Repository, code
 from ccdr.jobs.erasure.replaying import Outcome
+from ccdr.jobs.recorded import document
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import Exit, for_plan, worst
-from ccdr.model.finding import Finding, recorded
+from ccdr.model.finding import Finding
 from ccdr.model.values import (
     PHASES,
     Achieved,
@@ -16,14 +35,17 @@ from ccdr.model.values import (
     RecordRef,
     Snapshot,
     Verdict,
-    rfc3339,
     source_digest,
 )
 
 # How far a test has proven its snapshot, each level with those before it: it is in the repository; all of it could be
 # read and was as stored; it was restored, and what it was restored into answered; every check of it has passed; and
 # one of these was that it equals what was captured. Nothing is known of a level above.
-STORED, READABLE, RESTORED, CHECKED, EQUAL = "stored", "readable", "restored", "checked", "equal"
+STORED: Final = "stored"
+READABLE: Final = "readable"
+RESTORED: Final = "restored"
+CHECKED: Final = "checked"
+EQUAL: Final = "equal"
 
 
 @dataclass
@@ -41,16 +63,14 @@ class RestoreTest:
     log_verdict: Verdict | None = None
     log_stops: bool = False  # it holds what cannot be applied, or nobody can tell
     newer_failed: bool = False  # FAIL for nothing but a newer backup that failed: the next good one makes up for it
-    newer: dict[str, object] | None = (
-        None  # where the ledger tells of that one, if it is this host's, and when it failed
-    )
+    newer: Newer | None = None
     damaged: bool = False  # FAIL for what the repository could not give back
     reason: str | None = None
     words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
     hint: str | None = None
-    repository: str | None = None  # missing, closed, unavailable or damaged, where that is why it ended
+    repository: Repository = None  # missing, closed, unavailable or damaged, where that is why it ended
     snapshot: Snapshot | None = None
-    proof: str | None = None  # how far the snapshot was proven
+    proof: Literal["stored", "readable", "restored", "checked", "equal"] | None = None
     bytes_restored: int | None = None  # what restic wrote for it, the log and other assets included
     seed: int | None = None
     phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
@@ -58,14 +78,14 @@ class RestoreTest:
     rpo: Achieved | None = None
     rto: Achieved | None = None
     answering_s: float | None = None
-    basis: str = "throwaway"
-    others: list[dict[str, object]] = field(default_factory=list)  # assets restored beside it, with their own phases
-    private: dict[str, object] | None = None  # where in the state what was found stands by name, and until when
-    kept_words: dict[str, object] | None = None  # the same of what programs said
-    recovery: dict[str, object] | None = None  # how far the log was applied, where `at` asked for it
-    sandbox: dict[str, object] = field(default_factory=dict)
-    scratch: dict[str, str | None] | None = None  # where what was fetched lay
-    disposal: dict[str, object] = field(default_factory=dict)
+    basis: Literal["throwaway", "durable"] = "throwaway"
+    others: list[RestoredBeside] = field(default_factory=list)  # assets restored beside it, with their own phases
+    private: Private | None = None
+    kept_words: tuple[str, datetime] | None = None  # where in the state what programs said lies, and until when
+    recovery: LogRecovery | None = None  # how far the log was applied, where `at` asked for it
+    sandbox: Sandbox = field(default_factory=Sandbox)
+    scratch: FetchedTo | None = None  # where what was fetched lay
+    disposal: SandboxDisposal = field(default_factory=SandboxDisposal)
     look: str | None = None  # what a person types to look at what was kept: told, never recorded
     left_out: list[str] = field(default_factory=list)  # of the snapshot, as the plan said: no test proves it
     findings: list[Finding] = field(default_factory=list)
@@ -85,57 +105,62 @@ class RestoreTest:
             self.reason, self.hint = reason, for_plan(hint, self.plan)
         self.verdict = Verdict.FAIL
 
-    def body(self) -> dict[str, object]:
-        """For the ledger, and (with its record) for `--json`: no check's detail, which may quote a row."""
-        s, rto = self.snapshot, self.rto
-        shown = s and {
-            "id": s.id,
-            "consistent_point": rfc3339(s.consistent_point),
-            "bytes": s.bytes,
-            "selected": self.selected,
-            "seed": self.seed,
-            "manifest_sha256": s.manifest_sha256,
-            "source_sha256": source_digest(s.source),
-            "verdict": self.own_verdict,
-        }
-        return {
-            "verdict": self.verdict.value,
-            "reason": self.reason,
-            **({"repository": self.repository} if self.repository else {}),
-            "newer_failed": self.newer_failed,
-            **({"newer": self.newer} if self.newer else {}),
-            "damaged": self.damaged,
-            "snapshot": shown,
-            "proof": self.proof,
-            "bytes_restored": self.bytes_restored,
-            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
-            "checks": [c.as_json() for c in self.checks],
-            "rpo": self.rpo and self.rpo.as_json(),
-            "rto": rto
-            and {
-                **{k: v for k, v in rto.as_json().items() if k != "verdict"},
-                "answering_s": None if self.answering_s is None else round(self.answering_s, 3),
-                "basis": self.basis,
-                "verdict": rto.verdict.value,
-            },
-            "recovery": self.recovery,
-            "others": self.others,
-            "private": self.private,
-            **({"left_out": self.left_out} if self.left_out else {}),
-            "findings": recorded(self.findings),
-            **({"scratch": self.scratch} if self.scratch else {}),
-            "sandbox": self.sandbox,
-            "disposal": self.disposal,
-            "tools": self.tools,
-        }
+    def ended(self) -> TestEnd:
+        """For the ledger, and (with where it stands there) for `--json`: no check's detail, which may quote a row."""
+        return TestEnd(
+            plan=self.plan,
+            asset=self.asset,
+            run=self.run,
+            verdict=code(self.verdict),
+            reason=self.reason,
+            repository=self.repository,
+            newer_failed=self.newer_failed,
+            newer=self.newer,
+            damaged=self.damaged,
+            snapshot=self._tested(),
+            proof=self.proof,
+            bytes_restored=self.bytes_restored,
+            phases={name: round(seconds, 3) for name, seconds in self.phases.items()},
+            checks=[RecordedCheckResult(**c.as_json()) for c in self.checks],
+            rpo=AchievedRpo(**self.rpo.as_json()) if self.rpo else None,
+            rto=self._rto(self.rto) if self.rto else None,
+            recovery=self.recovery,
+            others=self.others,
+            private=self.private,
+            left_out=self.left_out,
+            findings=self.findings,
+            scratch=self.scratch,
+            sandbox=self.sandbox,
+            disposal=self.disposal,
+            tools=self.tools,
+        )
+
+    def _tested(self) -> TestedSnapshot | None:
+        s = self.snapshot
+        if s is None:
+            return None
+        return TestedSnapshot(
+            id=s.id,
+            consistent_point=s.consistent_point,
+            bytes=s.bytes,
+            selected=self.selected,
+            seed=self.seed,
+            manifest_sha256=s.manifest_sha256,
+            source_sha256=source_digest(s.source),
+            verdict=code(self.own_verdict),
+        )
+
+    def _rto(self, rto: Achieved) -> AchievedRto:
+        answering = None if self.answering_s is None else round(self.answering_s, 3)
+        return AchievedRto(**rto.as_json(), answering_s=answering, basis=self.basis)
 
     def as_json(self) -> dict[str, object]:
-        record = self.record and self.record.as_json()
-        private = self.private
-        if self.kept_words is not None:
-            private = {**(self.private or self.kept_words), "words": self.kept_words["file"]}
-        about = {"plan": self.plan, "asset": self.asset, "run": self.run, **self.body(), "hint": self.hint}
-        return {**about, "private": private, "record": record}
+        told = document(self.ended(), self.record, hint=self.hint)
+        if self.kept_words is None:
+            return told
+        file, until = self.kept_words
+        kept = msgspec.to_builtins(self.private or {"file": file, "until": until})
+        return {**told, "private": {**kept, "words": file}}
 
     @property
     def exit_code(self) -> Exit:
@@ -149,6 +174,6 @@ class RestoreTest:
             codes.append(Exit.FINDING)
         if self.verdict is Verdict.PASS and ObjectiveVerdict.NOT_MEASURED in objectives:
             codes.append(Exit.FINDING)
-        if self.disposal.get("left_behind"):
+        if self.disposal.left_behind:
             codes.append(Exit.LEFT_BEHIND)
         return worst(codes)

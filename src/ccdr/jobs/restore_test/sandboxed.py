@@ -17,6 +17,7 @@ from ccdr.jobs.fetch import (
     fetch,
     fetch_bases,
 )
+from ccdr.jobs.job_run import recorded_sandbox
 from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.jobs.restore_test.result import READABLE, RESTORED
 from ccdr.model.errors import BackupBad, TestBroken
@@ -214,12 +215,7 @@ def _open(
             course.disposal,
         )
     )
-    course.test.sandbox = {
-        "image": image.name,
-        "image_digest": image.id,
-        **box.facts,
-        "memory_available": memory_available(),
-    }
+    course.test.sandbox = recorded_sandbox(image, box, memory_available())
     if box.differs:
         course.test.findings.append(isolation.found_open(box.differs))
         raise TestBroken(isolation.not_shut_off(box.differs), hint=NOT_AS_ASKED)
@@ -269,6 +265,6 @@ def _compare(course: CourseOfTest, snapshot: Snapshot, context: CheckContext) ->
     )
     with course.alongside as others:
         results = [r for check in checks for r in others.compare(check, course.engine, context)]
-    course.test.others, course.test.private = others.body(), others.private
+    course.test.others, course.test.private = others.recorded(), others.private
     course.test.findings += others.findings
     return results

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ccdr.checks.identical import Identical
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.counting import answered_for
+from ccdr.evidence.records.restores import Newer
 from ccdr.jobs import attest
 from ccdr.jobs.fetch import (
     bases_of,
@@ -149,7 +150,7 @@ def _judge_newer_attempts(course: CourseOfTest, snapshot: Snapshot, selection: s
         own = attempts[0].failed if len(attempts) == 1 else None
         test.newer_failed = True
         seq = own.seq if own and isinstance(own.seq, int) else None  # of a record of our own ledger
-        test.newer = {"seq": seq, "at": rfc3339(max(attempt.at for attempt in attempts))}
+        test.newer = Newer(seq=seq, at=max(attempt.at for attempt in attempts))
 
 
 def _listed(value: object) -> list[object]:

@@ -8,7 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import structs
+
 from ccdr.evidence.log_standing import read_standing
+from ccdr.evidence.records.restores import AppliedLog, LogReached, LogRecovery
 from ccdr.host.files import remove_tree
 from ccdr.host.state import Run
 from ccdr.jobs.services import Services
@@ -209,31 +212,33 @@ class Recovery:
         """Up to when the log was gone through, where that is of a branch that was left since; None: of the newest."""
         return None if self.choice.current else self.choice.target.time or self.choice.batches[-1].point
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> LogRecovery:
         """For the record."""
         target, batches, reached = self.choice.target, self.choice.batches, self._reached
-        return {
-            "target": recorded_target(self._asked),
-            "log": {
-                "snapshots": len(batches),
-                "first": self._needed,
-                "last": batches[-1].open or batches[-1].last,
-                "point": rfc3339(batches[-1].point),
-                "timeline": target.branch,
-            },
-            "reached": reached
-            and {
-                "position": reached.position,
-                "at": reached.at and rfc3339(reached.at),
-                "last_commit": reached.last_commit and rfc3339(reached.last_commit),
-                **({"left_out": dict(reached.left_out)} if reached.left_out else {}),
-            },
-        }
+        applied = AppliedLog(
+            snapshots=len(batches),
+            first=self._needed,
+            last=batches[-1].open or batches[-1].last,
+            point=batches[-1].point,
+            timeline=target.branch,
+        )
+        return LogRecovery(
+            target=recorded_target(self._asked),
+            log=applied,
+            reached=None
+            if reached is None
+            else LogReached(
+                position=reached.position,
+                at=reached.at,
+                last_commit=reached.last_commit,
+                left_out=dict(reached.left_out),
+            ),
+        )
 
-    def stops(self) -> dict[str, object]:
+    def stops(self) -> LogRecovery:
         """For the record, where it was found that not all of the log up to there can be applied."""
         until = self.choice.target.time or max(self.choice.base.consistent_point, self.choice.batches[-1].point)
-        return {**self.facts(), "until": rfc3339(until), "stops": True}
+        return structs.replace(self.facts(), until=until, stops=True)
 
     @property
     def moment(self) -> datetime | None:

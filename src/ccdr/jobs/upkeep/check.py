@@ -7,8 +7,10 @@ from datetime import datetime
 from functools import partial
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import CHECK_START, CHECKED, CLEAN, DAMAGED
+from ccdr.evidence.history.kinds import CLEAN, DAMAGED
 from ccdr.evidence.history.places import Histories
+from ccdr.evidence.records.upkeep import CheckStart
+from ccdr.evidence.records.writing import unsealed
 from ccdr.host.state import Run
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of
@@ -45,8 +47,8 @@ def check(
     with state.lock(plan, "", "upkeep"), state.reading(repo.location), state.run(services.clock) as run:
         result = _next_check(loaded, services.histories(), all_data=all_data)
         result.run = run.id
-        recorded = RecordedRun(services, loaded, None, run.id, trigger, (CHECK_START, CHECKED))
-        recorded.begin({"part": result.part, "parts": result.parts, "all_data": all_data})
+        recorded = RecordedRun(services, loaded, None, run.id, trigger)
+        recorded.begin(CheckStart, part=result.part, parts=result.parts, all_data=all_data)
         with recorded.attempt(partial(failed, result)):
             _check(loaded, services, repo, progress, result, run)
         record_end(recorded, result)
@@ -76,7 +78,7 @@ def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progr
         )
         result.findings = [f"the repository is damaged: {damage.text}"]
     history = services.histories().get((loaded.plan.plan, None), AssetHistory())
-    history.take({"kind": CHECKED, "run": result.run, "time": rfc3339(services.clock.now()), **result.body()})
+    history.take({**unsealed(result.ended()), "time": rfc3339(services.clock.now())})
     result.covered, result.full_since = _coverage(history, result.parts)
     result.capacity = capacity_of(loaded, services, repo)
 

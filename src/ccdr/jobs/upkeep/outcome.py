@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final, Literal
 
 from ccdr.evidence.history.kinds import DAMAGED, FAILED, INCONCLUSIVE
+from ccdr.evidence.records.upkeep import CheckEnd, HeldBack, PruneEnd, Removed
+from ccdr.evidence.records.values import Repository, code
+from ccdr.jobs.recorded import document
 from ccdr.model import measure
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import Exit, worst
-from ccdr.model.finding import Finding, recorded
+from ccdr.model.finding import Finding
 from ccdr.model.retention import Decision
 from ccdr.model.values import RecordRef, Snapshot, rfc3339
 
-PLANNED = "PLANNED"  # a dry run
+PLANNED: Final = "PLANNED"  # a dry run
 NO_RETENTION = "the plan states no retention: nothing is ever removed"
 
 
@@ -48,8 +52,8 @@ class Prune:
     """What one prune did. `decisions` are all of them, by asset; `removed` what is gone now, with why."""
 
     plan: str
-    run: str | None = None
-    result: str = FAILED
+    run: str = ""
+    result: Literal["DONE", "FAILED", "PLANNED"] = FAILED
     reason: str | None = None
     words: FreeText = NO_WORDS  # what restic said: for a person's eyes, never recorded
     hint: str | None = None
@@ -76,36 +80,43 @@ class Prune:
             for decision in decisions:
                 yield asset, decision
 
-    def body(self) -> dict[str, object]:
-        """For the ledger, and (with its record) for `--json`."""
+    def ended(self) -> PruneEnd:
+        """For the ledger, and (with where it stands there) for `--json`."""
         gone = {s.id for s, _ in self.removed}
-        kept = {asset: sum(d.snapshot.id not in gone for d in decisions) for asset, decisions in self.decisions.items()}
-        held = [
-            {"asset": asset, "id": d.snapshot.id, "since": rfc3339(d.held_since), "why": list(d.why)}
-            for asset, d in self.each()
-            if d.held_since is not None
-        ]
-        return {
-            "result": self.result,
-            "reason": self.reason,
-            "removed": [shown(s.asset, s) | {"why": why} for s, why in self.removed],
-            "kept": kept,
-            "held": held,
-            "findings": recorded(self.findings),
-            "repository_bytes": self.capacity.taken,
-            "freed_bytes": self.freed,
-            "log_snapshots_removed": self.log_removed,
-            "left_behind": self.left_behind,
-        }
+        return PruneEnd(
+            plan=self.plan,
+            run=self.run,
+            result=code(self.result),
+            reason=self.reason,
+            removed=[
+                Removed(asset=s.asset, id=s.id, consistent_point=s.consistent_point, why=why) for s, why in self.removed
+            ],
+            kept={asset: sum(d.snapshot.id not in gone for d in each) for asset, each in self.decisions.items()},
+            held=[
+                HeldBack(asset=asset, id=d.snapshot.id, since=d.held_since, why=list(d.why))
+                for asset, d in self.each()
+                if d.held_since is not None
+            ],
+            findings=self.findings,
+            repository_bytes=self.capacity.taken,
+            freed_bytes=self.freed,
+            log_snapshots_removed=self.log_removed,
+            left_behind=self.left_behind,
+        )
 
     def as_json(self) -> dict[str, object]:
         decisions = [
-            {**shown(asset, d.snapshot), "keep": d.keep, "why": list(d.why), "overdue": d.overdue}
+            {
+                "asset": asset,
+                "id": d.snapshot.id,
+                "consistent_point": rfc3339(d.snapshot.consistent_point),
+                "keep": d.keep,
+                "why": list(d.why),
+                "overdue": d.overdue,
+            }
             for asset, d in self.each()
         ]
-        record = self.record and self.record.as_json()
-        about = {"plan": self.plan, "run": self.run, **self.body(), "hint": self.hint, "decisions": decisions}
-        return {**about, "capacity": self.capacity.as_json(), "record": record}
+        return document(self.ended(), self.record, **_beside(self), decisions=decisions)
 
 
 @dataclass
@@ -114,8 +125,8 @@ class Check:
     found clean in the present cycle; `full_since`: every part was since then, None where one was not."""
 
     plan: str
-    run: str | None = None
-    result: str = INCONCLUSIVE
+    run: str = ""
+    result: Literal["CLEAN", "DAMAGED", "INCONCLUSIVE", "PLANNED"] = INCONCLUSIVE
     reason: str | None = None
     words: FreeText = NO_WORDS  # what restic said: for a person's eyes, never recorded
     hint: str | None = None
@@ -129,7 +140,7 @@ class Check:
     capacity: Capacity = field(default_factory=Capacity)
     left_behind: list[str] = field(default_factory=list)
     failure: Exit = Exit.NOT_CARRIED_OUT
-    repository: str | None = None  # damaged, where it does not open for that
+    repository: Repository = None  # damaged, where it does not open for that
     record: RecordRef | None = None
 
     @property
@@ -139,28 +150,29 @@ class Check:
         codes += [Exit.LEFT_BEHIND] if self.left_behind else []
         return worst(codes)
 
-    def body(self) -> dict[str, object]:
-        """For the ledger, and (with its record) for `--json`."""
-        return {
-            "result": self.result,
-            "reason": self.reason,
-            **({"repository": self.repository} if self.repository else {}),
-            "part": self.part,
-            "parts": self.parts,
-            "all_data": self.all_data,
-            "covered": self.covered,
-            "full_since": self.full_since and rfc3339(self.full_since),
-            "findings": self.findings,
-            "seconds": round(self.seconds, 3),
-            "repository_bytes": self.capacity.taken,
-            "left_behind": self.left_behind,
-        }
+    def ended(self) -> CheckEnd:
+        """For the ledger, and (with where it stands there) for `--json`."""
+        return CheckEnd(
+            plan=self.plan,
+            run=self.run,
+            result=code(self.result),
+            reason=self.reason,
+            repository=self.repository,
+            part=self.part,
+            parts=self.parts,
+            all_data=self.all_data,
+            covered=self.covered,
+            full_since=self.full_since,
+            findings=self.findings,
+            seconds=round(self.seconds, 3),
+            repository_bytes=self.capacity.taken,
+            left_behind=self.left_behind,
+        )
 
     def as_json(self) -> dict[str, object]:
-        record = self.record and self.record.as_json()
-        about = {"plan": self.plan, "run": self.run, **self.body(), "hint": self.hint}
-        return {**about, "capacity": self.capacity.as_json(), "record": record}
+        return document(self.ended(), self.record, **_beside(self))
 
 
-def shown(asset: str, snapshot: Snapshot) -> dict[str, object]:
-    return {"asset": asset, "id": snapshot.id, "consistent_point": rfc3339(snapshot.consistent_point)}
+def _beside(done: Prune | Check) -> dict[str, object]:
+    """What is told and not recorded; a dry run is no run."""
+    return {"run": done.run or None, "hint": done.hint, "capacity": done.capacity.as_json()}

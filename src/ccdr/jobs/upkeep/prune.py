@@ -13,10 +13,10 @@ from functools import partial
 
 from ccdr.evidence.approvals import Operation
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import DAMAGED, DONE, PRUNE_START
-from ccdr.evidence.history.kinds import PRUNED as PRUNE_END
+from ccdr.evidence.history.kinds import DAMAGED, DONE
 from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.counting import answered_for
+from ccdr.evidence.records.upkeep import PruneStart
 from ccdr.host.state import Run
 from ccdr.jobs.approvals import FREELY, NOTHING, Allowed, Given, Wanted, allowed, scheduled
 from ccdr.jobs.attest import prune_stored
@@ -77,8 +77,8 @@ def prune(
             may = allowed(Wanted(Operation.PRUNE, loaded), services, given)
         result = Prune(plan, run.id)
         work = _Pruning(loaded, services, repo, progress, result, may)
-        recorded = RecordedRun(services, loaded, None, run.id, trigger, (PRUNE_START, PRUNE_END))
-        recorded.begin({})
+        recorded = RecordedRun(services, loaded, None, run.id, trigger)
+        recorded.begin(PruneStart)
         with recorded.attempt(partial(failed, result)):
             work.carry_out(run)
         record_end(recorded, result)

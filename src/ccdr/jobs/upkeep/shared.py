@@ -30,7 +30,7 @@ def failed(result: Prune | Check, error: KeyboardInterrupt | Exception) -> None:
 def record_end(recorded: RecordedRun, result: Prune | Check) -> None:
     with recorded.conclusion():
         recorded.services.state.keep_words(recorded.run, result.words)
-        result.record = recorded.end(result.body())
+        result.record = recorded.end(result.ended())
 
 
 def size(repo: Restic) -> int | None:
