@@ -15,6 +15,8 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.drawn import examples
 
 from ccdr.checks import AnyCheck
+from ccdr.evidence.records.writing import unsealed
+from ccdr.jobs.in_force import plan_version
 from ccdr.model.schedule import occurrences
 from ccdr.plans import load_plan
 from ccdr.plans.due_times import DueTimes, how_often, of, same_times
@@ -33,7 +35,6 @@ from ccdr.plans.facts import (
 from ccdr.plans.loosened import Code, Loosening, loosened
 from ccdr.plans.versions import (
     PlanRevision,
-    body_of,
     changed,
     digest_of,
     files_of,
@@ -87,8 +88,12 @@ def check(**stated):
     return check_facts(TypeAdapter(AnyCheck).validate_python(stated))
 
 
+def body_of(loaded, before):
+    return unsealed(plan_version("outbound", files_of(loaded), loaded.facts, before))
+
+
 def recorded(body, seq=1, at=NOON):
-    return version_of({"plan": "outbound", "seq": seq, "time": at.isoformat(), "actor": "root", **body})
+    return version_of({"seq": seq, "time": at.isoformat(), "actor": "root", **body})
 
 
 # What is recorded

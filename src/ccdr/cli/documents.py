@@ -572,28 +572,11 @@ class Demo(Doc):
     exit: int
 
 
-class LockExtended(Doc):
-    """One repository's: what was pushed forward, what was locked for long enough already (seconds, `keep`), what a
-    delete marker hides, and what somebody wrote anew."""
-
-    plan: str
-    repository: str
-    result: Literal["DONE", "PARTIAL", "FAILED"]
-    reason: Text
-    hint: Text
-    objects: int
-    extended: int
-    held: int
-    hidden: int
-    overwritten: int
-    keep: float
-    holds_until: Annotated[Text, about("when the first of these locks ends, RFC 3339, UTC")]
-    seconds: float
-    record: _Record
+LockExtended = document_of("LockExtended", "lock.extended", hint=Text, record=_Record)
 
 
 class LocksExtended(Doc):
-    locks: list[LockExtended]
+    locks: list[LockExtended]  # type: ignore[valid-type]
 
 
 class WouldLock(Doc):

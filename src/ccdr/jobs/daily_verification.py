@@ -24,8 +24,9 @@ from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.beside import misnamed
 from ccdr.evidence.lineage.comparing import differs, keep
 from ccdr.evidence.lineage.own_records import Lineage
-from ccdr.evidence.lineage.values import VERIFIED
 from ccdr.evidence.reading import another_walk, meanwhile
+from ccdr.evidence.records.upkeep import LedgerVerified
+from ccdr.evidence.records.values import code
 from ccdr.evidence.summary import HOLDS, forget_older, keep_summary, kept, sum_up
 from ccdr.evidence.summing import Place
 from ccdr.host.state import State
@@ -237,16 +238,16 @@ def _due(last: Finding | None, services: Services, now: datetime) -> bool:
 
 def _record(services: Services, comparison: Comparison, index: dict[str, str]) -> None:
     problems = comparison.problems[:MOST_RECORDED]
-    body = {
-        "result": HOLDS if comparison.ledger.ok and not comparison.contradictions else BROKEN,
-        "reason": "; ".join(problems) or None,
-        "records": comparison.ledger.records,
-        "head": comparison.ledger.head,
-        "summary": comparison.summary,
-        "problems": [str(problem) for problem in problems],
-        "index": index if comparison.ledger.ok else {},
-    }
-    ref = services.ledger.append(VERIFIED, plan=None, asset=None, run=None, body=body)
+    verified = LedgerVerified(
+        result=code(HOLDS if comparison.ledger.ok and not comparison.contradictions else BROKEN),
+        reason="; ".join(problems) or None,
+        records=comparison.ledger.records,
+        head=comparison.ledger.head,
+        summary=code(comparison.summary),
+        problems=[str(problem) for problem in problems],
+        index=index if comparison.ledger.ok else {},
+    )
+    ref = services.ledger.write(verified)
     mark = services.ledger.mark_of(ref)
     if mark is not None:
         prev = (services.ledger.at(mark) or {}).get("prev")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +17,9 @@ from ccdr.engines.servers.connection import Peer
 from ccdr.evidence.approvals import PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED, EXAMINED
+from ccdr.evidence.records.examined import ExaminedRepository, ExaminedSecret, PlanExamined
 from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.records.values import RecordedTls, code
 from ccdr.evidence.whose import whose
 from ccdr.host.nearby import on_this_machine
 from ccdr.host.strength import weak
@@ -28,7 +30,7 @@ from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, RepositoryMissing
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.tls import Tls
-from ccdr.model.values import LEDGER_REPOSITORY, RecordRef, rfc3339, utc
+from ccdr.model.values import LEDGER_REPOSITORY, RecordRef, utc
 from ccdr.plans import LoadedPlan, control_map, floors
 from ccdr.plans.lint import elsewhere_too, open_to_others, secret_files
 from ccdr.plans.model import LONGEST_SITE
@@ -62,28 +64,26 @@ def examine_daily(plans: Sequence[LoadedPlan], services: Services) -> list[Recor
 
 def examine(plans: Iterable[LoadedPlan], every: Sequence[LoadedPlan], services: Services) -> list[RecordRef]:
     """Look at these now, and record what is seen; `every`: plans whose passwords are compared with theirs."""
-    return [
-        services.ledger.append(EXAMINED, plan=one.plan.plan, asset=None, run=None, body=_seen(one, every, services))
-        for one in plans
-    ]
+    return [services.ledger.write(_seen(one, every, services)) for one in plans]
 
 
-def _seen(loaded: LoadedPlan, every: Sequence[LoadedPlan], services: Services) -> dict[str, Any]:
+def _seen(loaded: LoadedPlan, every: Sequence[LoadedPlan], services: Services) -> PlanExamined:
     plan = loaded.plan
     shared = _shared(loaded, [one for one in every if one.plan.plan != plan.plan])
-    return {
-        "site": plan.site and plan.site[:LONGEST_SITE],
-        "repositories": dict(_repositories(loaded, services)),
-        "sources": {name: way for name, engine in plan.assets.items() if (way := _way_to_source(engine))},
-        "secrets": [
+    return PlanExamined(
+        plan=plan.plan,
+        site=plan.site and plan.site[:LONGEST_SITE],
+        repositories=dict(_repositories(loaded, services)),
+        sources={name: code(way) for name, engine in plan.assets.items() if (way := _way_to_source(engine))},
+        secrets=[
             _secret(where, path, shared)
             for where, path in secret_files(plan)
             if path.exists() or not elsewhere_too(where)
         ],
-        "floors_sha256": digest_beside(loaded.path.parent, floors.BESIDE),
-        "controls_sha256": digest_beside(loaded.path.parent, control_map.BESIDE),
+        floors_sha256=digest_beside(loaded.path.parent, floors.BESIDE),
+        controls_sha256=digest_beside(loaded.path.parent, control_map.BESIDE),
         **_signatures(loaded, services),
-    }
+    )
 
 
 def _signatures(loaded: LoadedPlan, services: Services) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _signatures(loaded: LoadedPlan, services: Services) -> dict[str, Any]:
     }
 
 
-def _repositories(loaded: LoadedPlan, services: Services) -> Iterator[tuple[str, dict[str, Any]]]:
+def _repositories(loaded: LoadedPlan, services: Services) -> Iterator[tuple[str, ExaminedRepository]]:
     """Each that the plan names, and that of the shipped log below it where one is shipped."""
     twins = services.twins(loaded.plan.plan)
     ships = any(engine.shipping is not None for engine in loaded.plan.assets.values())
@@ -111,15 +111,15 @@ def _repositories(loaded: LoadedPlan, services: Services) -> Iterator[tuple[str,
         with contextlib.suppress(CcdrError):  # it is told of by what needs it
             repo = services.opened(settings, limits_of(loaded)).impatient()
             tls = None if seen["way"] != "tls" else _tls_to(settings.url, repo.env)
-            seen["tls"] = tls and tls.body()
-        yield name, seen | ((repo and _opened(repo, twins)) or {})
+            seen["tls"] = RecordedTls(**asdict(tls)) if tls else None
+        yield name, ExaminedRepository(**seen, **((repo and _opened(repo, twins)) or {}))
         if (
             repo is not None
             and ships
             and name != LEDGER_REPOSITORY
             and (of_log := _opened(log_below(repo), twins)) is not None
         ):
-            yield f"{name}.log", seen | of_log
+            yield f"{name}.log", ExaminedRepository(**seen, **of_log)
 
 
 def _opened(repo: Restic, twins: Mapping[str, str]) -> dict[str, Any] | None:
@@ -135,7 +135,7 @@ def _opened(repo: Restic, twins: Mapping[str, str]) -> dict[str, Any] | None:
     return {
         "format": form,
         "keys": passwords(keys),
-        "oldest_key": rfc3339(min(times)) if times else None,
+        "oldest_key": min(times, default=None),
         "key_ids": [key.id for key in keys[-MOST_KEYS:]],
         "fast_keys": sum(key.twin_of is not None for key in keys),
         "parted_keys": parted(keys, twins),
@@ -192,17 +192,15 @@ def _way_to_source(engine: Any) -> str | None:
     return "tls" if peer.verified_tls else "loopback" if is_loopback(peer.host) else "plain"
 
 
-def _secret(where: Where, path: Path, shared: Mapping[Where, list[str]]) -> dict[str, Any]:
+def _secret(where: Where, path: Path, shared: Mapping[Where, list[str]]) -> ExaminedSecret:
     seen: dict[str, Any] = {"place": dotted(where), "there": False}
     with contextlib.suppress(OSError):  # not there, or not to be looked at by who runs this
         changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(microsecond=0)
         seen["there"] = path.is_file()
-        seen |= {"open_to_others": open_to_others(path) is not None, "changed": rfc3339(changed)}
-    if not seen["there"]:
-        return seen
-    if (secret := _password(where, path)) is not None:
+        seen |= {"open_to_others": open_to_others(path) is not None, "changed": changed}
+    if seen["there"] and (secret := _password(where, path)) is not None:
         seen |= {"weak": weak(secret, of_repository=_of_repository(where)), "also_in": shared.get(where, [])}
-    return seen
+    return ExaminedSecret(**seen)
 
 
 def _of_repository(where: Where) -> bool:

@@ -13,25 +13,28 @@ version was recorded since, the ledger has the say.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+from msgspec import convert
+
 from ccdr.engines.base import AssetObjectives
 from ccdr.evidence.history.places import Histories
+from ccdr.evidence.records.plans import PlanVersion, Predecessor, RecordedPlanFacts
+from ccdr.host.built import built
 from ccdr.host.files import write_durably
 from ccdr.host.state_files import StateFile, state_or_none, write_state
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.plans import LoadedPlan, load_plan
+from ccdr.plans.facts import PlanFacts
 from ccdr.plans.versions import (
     PLAN_VERSION,
     FileState,
     Judged,
     PlanRevision,
-    body_of,
-    body_of_gone,
     changed,
     digest_of,
     files_of,
@@ -180,8 +183,7 @@ def withdraw(stated: Collection[str], directory: Path, services: Services) -> No
             continue  # it may lie elsewhere: it stays what is judged, until somebody acts by it
         with services.state.turn(f"plan.{version.plan}") as mine:
             if mine and newest(version.plan, services) == version:
-                body = body_of_gone(version)
-                services.ledger.append(PLAN_VERSION, plan=version.plan, asset=None, run=None, body=body)
+                services.ledger.write(plan_version(version.plan, {}, replace(version.facts, assets={}), version))
                 _note(services, version.plan).unlink(missing_ok=True)
 
 
@@ -219,6 +221,17 @@ def _stands(loaded: LoadedPlan, services: Services) -> bool:
     return all((kept_in(services, plan, known.digest) / name).exists() for name in loaded.texts)
 
 
+def plan_version(plan: str, files: Mapping[str, str], facts: PlanFacts, before: PlanRevision | None) -> PlanVersion:
+    """For the ledger."""
+    return PlanVersion(
+        plan=plan,
+        digest=digest_of(files),
+        predecessor=Predecessor(digest=before.digest, seq=before.number) if before else None,
+        files=dict(files),
+        facts=convert(facts.as_json(), built(RecordedPlanFacts)),
+    )
+
+
 def _record(loaded: LoadedPlan, services: Services) -> None:
     plan, before = loaded.plan.plan, None
     with contextlib.suppress(CcdrError):  # a ledger that is damaged somewhere can still be written to
@@ -227,8 +240,7 @@ def _record(loaded: LoadedPlan, services: Services) -> None:
         keep(loaded, kept_in(services, plan, digest_of(files_of(loaded))))
     _note(services, plan).unlink(missing_ok=True)
     if before is None or before.ledger is not None or changed(loaded, before):  # each ledger has its own
-        body = body_of(loaded, before)
-        seq = services.ledger.append(PLAN_VERSION, plan=plan, asset=None, run=None, body=body).seq
+        seq = services.ledger.write(plan_version(plan, files_of(loaded), loaded.facts, before)).seq
     else:
         seq = before.number  # only the note was lost, or the plan lies elsewhere now
     _write_note(services, plan, seq, loaded.path.parent)

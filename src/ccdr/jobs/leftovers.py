@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ccdr.evidence.records.upkeep import SandboxReap
+from ccdr.evidence.records.values import recorded_user
 from ccdr.host.files import remove_tree
-from ccdr.host.who import who
 from ccdr.jobs.services import Services
 from ccdr.model.errors import Locked
 from ccdr.sandbox.docker import Leftover
@@ -38,8 +39,7 @@ def clear_leftovers(services: Services, *, dry_run: bool = False, docker: bool =
     if docker:
         _clear_docker(services, done, dry_run)
     if done.removed and not dry_run:
-        body = {"removed": done.removed, "left_behind": done.problems, "who": who().body()}
-        services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body=body)
+        services.ledger.write(SandboxReap(removed=done.removed, left_behind=done.problems, who=recorded_user()))
     return done
 
 

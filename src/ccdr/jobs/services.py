@@ -10,17 +10,18 @@ from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.copies import seen_from
-from ccdr.evidence.history.kinds import KEY_ADDED, KEY_REMOVED, MADE_BY_CCDR
 from ccdr.evidence.history.places import Histories
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparing import read as read_lineage
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.pauses import by_elapsed
 from ccdr.evidence.population import Population, Unsound, population, records_of
+from ccdr.evidence.records.repository_keys import KeyAdded, KeyRemoved, PasswordMade
 from ccdr.evidence.records.values import RecordedTrigger, recorded_user
 from ccdr.evidence.summary import Memory, histories
 from ccdr.evidence.verdicts import Record
@@ -30,7 +31,6 @@ from ccdr.host.files import remove_tree
 from ccdr.host.processes import Host
 from ccdr.host.secrets import SHORTEST, env_file, password
 from ccdr.host.state import State
-from ccdr.host.who import who
 from ccdr.model.errors import CcdrError, RepositoryMissing
 from ccdr.model.retention import Policy, expired
 from ccdr.model.values import PRIMARY, Snapshot, Verb, of_another_host, utc
@@ -84,7 +84,7 @@ class Trigger:
     def recorded(self) -> RecordedTrigger:
         return RecordedTrigger(by="command" if self.due is None else "run", due=self.due)
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> dict[str, Any]:
         """For the record of a start: by what, which try, and by whom."""
         return {"trigger": self.recorded, "attempt": self.attempt, "who": recorded_user()}
 
@@ -199,17 +199,19 @@ class Services:
 
     def _record_fast_key(self, location: str, repo: Restic, fast: str, own: str | None) -> None:
         """That a fast key is going to stand beside restic's own; None: it is gone again."""
-        body = {
-            "repository": {"repository": PRIMARY}.get(repo.named, repo.named.removeprefix("copies: ")),
-            "of_log": repo.location.rstrip("/") != location.rstrip("/"),
-            "tenant": repo.hint.tenant if repo.hint is not None else "default",
-            "key": fast,
-            "why": "fast",
-            "keys": 1 if own is None else 2,
-            "who": who().body(),
-        }
-        kind, twin = (KEY_REMOVED, {}) if own is None else (KEY_ADDED, {"twin_of": own})
-        self.ledger.append(kind, plan=repo.plan, asset=None, run=None, body={**body, **twin})
+        change = KeyRemoved if own is None else KeyAdded
+        changed = change(
+            plan=repo.plan,
+            repository={"repository": PRIMARY}.get(repo.named, repo.named.removeprefix("copies: ")),
+            of_log=repo.location.rstrip("/") != location.rstrip("/"),
+            key=fast,
+            twin_of=own,
+            why="fast",
+            keys=1 if own is None else 2,
+            tenant=repo.hint.tenant if repo.hint is not None else "default",
+            who=recorded_user(),
+        )
+        self.ledger.write(changed)
 
     def twins(self, plan: str) -> Mapping[str, str]:
         """Of a plan's repositories the fast keys that ccdr has made, each with restic's own for the same password."""
@@ -218,8 +220,7 @@ class Services:
     def record_made(self, secret: str, plan: str, tenant: str = "default") -> None:
         """That ccdr made this password of a repository."""
         self.state.directory()  # which is new with a first plan
-        body = {"password": _digest(secret), "tenant": tenant, "who": who().body()}
-        self.ledger.append(MADE_BY_CCDR, plan=plan, asset=None, run=None, body=body)
+        self.ledger.write(PasswordMade(plan=plan, password=_digest(secret), tenant=tenant, who=recorded_user()))
 
     def has_made(self, secret: str) -> bool:
         """Is it recorded here that ccdr made this password, of random bits? Its looks tell nothing."""

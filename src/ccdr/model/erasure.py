@@ -180,10 +180,6 @@ class Erased:
     def of(cls, wanted: Wanted) -> Erased:
         return cls(wanted.id, stays=wanted.stays)
 
-    def as_json(self) -> dict[str, object]:
-        counts = {"found_before": self.before, "beside": self.beside, "found_after": self.after}
-        return {"id": self.id, **counts, "kept": self.stays}
-
 
 @dataclass
 class Replayed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 _VERSION = re.compile(r"(TLS|SSL)v(\d(?:\.\d)?)", re.ASCII)
 _CIPHER = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -18,10 +18,6 @@ class Tls:
     cipher: str | None
     verified: bool
     ca_sha256: str | None = None
-
-    def body(self) -> dict[str, object]:
-        """For records."""
-        return asdict(self)
 
 
 def tls_of(version: str | None, cipher: str | None, *, verified: bool, ca_sha256: str | None) -> Tls | None:

@@ -285,7 +285,7 @@ class Plan(Strict):
         return next((name for name, copy in self.copies.items() if copy is self.repository), None)
 
     @property
-    def copy_facts(self) -> dict[str, str | None]:
+    def copy_facts(self) -> dict[str, Any]:
         """For records: which copy of the data it is about, and where that lies."""
         site = self.repository.site
         return {"copy": self.seen_from or model.PRIMARY, "site": site and site[:LONGEST_SITE]}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
@@ -92,25 +92,6 @@ def files_of(loaded: LoadedPlan) -> dict[str, str]:
 def digest_of(files: Mapping[str, str]) -> str:
     """What a version is known by: the SHA-256 of what `sha256sum` writes of its files, in the order of their names."""
     return sha256("".join(f"{digest}  {name}\n" for name, digest in sorted(files.items())).encode()).hexdigest()
-
-
-def body_of(loaded: LoadedPlan, before: PlanRevision | None) -> dict[str, object]:
-    """What a record of this version holds."""
-    return _body(files_of(loaded), loaded.facts, before)
-
-
-def body_of_gone(before: PlanRevision) -> dict[str, object]:
-    """What the record holds that says that the plan is no more."""
-    return _body({}, replace(before.facts, assets={}), before)
-
-
-def _body(files: Mapping[str, str], facts: PlanFacts, before: PlanRevision | None) -> dict[str, object]:
-    return {
-        "digest": digest_of(files),
-        "predecessor": before and {"digest": before.digest, "seq": before.number},
-        "files": files,
-        "facts": facts.as_json(),
-    }
 
 
 def version_of(record: Mapping[str, Any]) -> PlanRevision | None:

@@ -20,11 +20,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import DUTIES
 from ccdr.evidence.history.places import Histories
 from ccdr.evidence.lineage.own_records import installation
+from ccdr.evidence.records.upkeep import Duties
+from ccdr.evidence.records.values import code
 from ccdr.host.state import State
 from ccdr.host.state_files import encoded, state_or_none, write_state
 from ccdr.jobs.services import Services
@@ -134,15 +137,16 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
             gained = own - had if had else frozenset()
             changes.append((Change(name, now, own, gained, lost, loaded.plan.tenant, by_hand), settled))
     for change, news in changes:
-        body: dict[str, object] = {
-            "verbs": _values(change.verbs),
-            "gained": _values(change.gained),
-            "lost": _values(change.lost),
-        }
-        asked_last = {verb.value: rfc3339(at) for verb, at in change.lost.items()}
-        where = {"plan": change.plan, "asset": None, "run": None}
-        body |= {"asked_last": asked_last, "reason": str(change), "tenant": change.tenant}
-        services.ledger.append(DUTIES, **where, body=body)
+        duties = Duties(
+            plan=change.plan,
+            verbs=_values(change.verbs),
+            gained=_values(change.gained),
+            lost=_values(change.lost),
+            asked_last={verb.value: at for verb, at in change.lost.items()},
+            reason=str(change),
+            tenant=change.tenant,
+        )
+        services.ledger.write(duties)
         if news and (change.gained or change.lost):
             yield change
     if encoded(stamps) != before:
@@ -199,8 +203,8 @@ class _Backups:
             return True
 
 
-def _values(verbs: Collection[Verb]) -> list[str]:
-    return [verb.value for verb in Verb if verb in verbs]
+def _values(verbs: Collection[Verb]) -> list[Any]:
+    return [code(verb) for verb in Verb if verb in verbs]
 
 
 def _lapsed(plan: Plan, verb: Verb, last: datetime, now: datetime) -> bool:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from ccdr.engines import EngineConfig
 from ccdr.evidence.pauses import PAUSED
+from ccdr.evidence.records.pauses import SkippedRuns
+from ccdr.evidence.records.upkeep import MissedRuns
+from ccdr.evidence.records.values import code
+from ccdr.evidence.records.writing import unsealed
 from ccdr.jobs.services import Services, Trigger
 from ccdr.model.errors import CcdrError, Exit, own_error, worst
 from ccdr.model.schedule import Missed
@@ -105,22 +110,28 @@ class Passed:
 
     task: Task
     missed: Missed
-
+    run: str
     paused: bool = False  # the plan was, then
 
-    def body(self) -> dict[str, object]:
+    def ended(self) -> MissedRuns | SkippedRuns:
         off = "nothing ran then: the machine or cron was off, or an earlier run was still at work"
-        return {
-            "verb": self.task.verb.value,
-            "due": rfc3339(self.missed.last),
-            "first_due": rfc3339(self.missed.first),
-            "count": self.missed.count,
-            "reason": PAUSED if self.paused else off,
-            "copy": self.task.copy,
-        }
+        make: Any = SkippedRuns if self.paused else MissedRuns
+        passed: MissedRuns | SkippedRuns = make(
+            plan=self.task.plan,
+            asset=self.task.asset,
+            run=self.run,
+            verb=code(self.task.verb),
+            due=self.missed.last,
+            first_due=self.missed.first,
+            count=self.missed.count,
+            reason=PAUSED if self.paused else off,
+            tenant=self.task.tenant,
+            copy=self.task.copy,
+        )
+        return passed
 
     def as_json(self) -> dict[str, object]:
-        return {"plan": self.task.plan, "asset": self.task.asset, **self.body()}
+        return unsealed(self.ended())
 
 
 @dataclass

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from threading import Lock
 
-from ccdr.evidence.history.kinds import MISSED, NOT_BEGUN, SKIPPED
 from ccdr.evidence.pauses import Pause, within
+from ccdr.evidence.records.upkeep import NotBegun
+from ccdr.evidence.records.values import code
 from ccdr.host import interrupts
 from ccdr.jobs.pausing import Pauses
 from ccdr.jobs.services import Services, Trigger
 from ccdr.model.errors import CcdrError, Locked
 from ccdr.model.schedule import Slot, advance, occurrences
-from ccdr.model.values import rfc3339
 from ccdr.ports.place import Progress
 from ccdr.run.renewals import Renewals
 from ccdr.run.slots import Slots
@@ -80,7 +80,7 @@ class Turns:
             skipped, missed = missed.apart(lambda due: within(due, paused))
             for times, of in ((skipped, True), (missed, False)):
                 if times is not None:
-                    self._record(Passed(task, times, paused=of))
+                    self._record(Passed(task, times, self._run_id, paused=of))
         return slot
 
     def _carry_out(self, slots: dict[Task, Slot]) -> dict[Task, Slot]:
@@ -92,10 +92,18 @@ class Turns:
             assert slot.pending is not None
             did = as_done(task, slot.pending, came)
             if did.outcome is None:  # no use-case has left a record of it
-                where = {"plan": task.plan, "asset": task.asset, "run": self._run_id}
-                body = {"verb": task.verb.value, "due": rfc3339(slot.pending), "reason": did.reason}
-                body |= {"tenant": task.tenant, "copy": task.copy}
-                self._services.ledger.append(NOT_BEGUN, **where, body={**body, "attempt": slot.tries})
+                not_begun = NotBegun(
+                    plan=task.plan,
+                    asset=task.asset,
+                    run=self._run_id,
+                    verb=code(task.verb),
+                    due=slot.pending,
+                    reason=did.reason,
+                    tenant=task.tenant,
+                    attempt=slot.tries,
+                    copy=task.copy,
+                )
+                self._services.ledger.write(not_begun)
             begun[task] = slot.done() if did.done else slot.failed(self._now())
             self._slots.write(task, begun[task])
             with self._lock:
@@ -117,12 +125,9 @@ class Turns:
             return [error] * len(tasks)
 
     def _record(self, passed: Passed) -> None:
-        task = passed.task
-        where = {"plan": task.plan, "asset": task.asset, "run": self._run_id}
-        kind, told = (SKIPPED, self.result.skipped) if passed.paused else (MISSED, self.result.missed)
-        self._services.ledger.append(kind, **where, body={**passed.body(), "tenant": task.tenant})
+        self._services.ledger.write(passed.ended())
         with self._lock:
-            told.append(passed)
+            (self.result.skipped if passed.paused else self.result.missed).append(passed)
 
     def _waits(self, tasks: list[Task], pause: Pause, now: datetime) -> bool:
         """For the end of its plan's pause: the newest that came due is carried out then."""

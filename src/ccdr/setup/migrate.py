@@ -26,6 +26,7 @@ from typing import IO
 from ccdr import __version__
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparing import beginning
+from ccdr.evidence.records.upkeep import StateMigrated
 from ccdr.host.files import remove_tree, write_durably
 from ccdr.host.state import State
 from ccdr.model.errors import CcdrError, Locked
@@ -161,9 +162,8 @@ def _migrate(state: State, steps: Sequence[Step], clock: Clock, patience: float)
             ) from None
         _renumber(alone, FIRST + len(steps))
         (state.root / "migrating").unlink()
-        body = {"from": before, "to": FIRST + len(steps), "copy": copy.name, "ccdr": __version__}
         ledger = Ledger(state.ledger, clock, begin=beginning(state, socket.gethostname()))
-        ledger.append("state.migrated", plan=None, asset=None, run=None, body=body)
+        ledger.write(StateMigrated(before=before, to=FIRST + len(steps), copy=copy.name, ccdr=__version__))
 
 
 def _copy(state: State, names: Sequence[str], copy: Path) -> None:

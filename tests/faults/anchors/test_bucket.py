@@ -8,6 +8,7 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -25,8 +26,9 @@ from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of
 from ccdr.jobs.checkpoints import signing_keys
 from ccdr.jobs.checkpoints.making import make
 from ccdr.jobs.checkpoints.publishing import Publishing, stretches
+from ccdr.jobs.in_force import plan_version
 from ccdr.model.errors import CcdrError
-from ccdr.plans.versions import body_of_gone, version_of
+from ccdr.plans.versions import version_of
 from ccdr.storage.evidence_bucket import EvidenceBucket, checkpoint_key, plan_key, segment_key
 from ccdr.storage.s3 import Refused
 
@@ -438,7 +440,7 @@ def test_a_plan_that_was_not_kept_once_is_put_later_and_one_that_is_gone_is_take
     assert {path.name for path in there.rglob("*.yaml")} == {"p.yaml", "recordings.yaml"}
     version = version_of(site.records("plan.version")[-1])
     assert version is not None
-    host.world.ledger.append("plan.version", plan="p", asset=None, run=None, body=body_of_gone(version))
+    host.world.ledger.write(plan_version("p", {}, replace(version.facts, assets={}), version))
     publishing.publish(make(host.world.services).checkpoint)
     done = auditor.collect()
     assert (done.code, done.json["ledgers"][0]["plans"]) == (0, None) and not list(there.rglob("*.yaml"))

@@ -132,7 +132,7 @@ def test_log_that_vanished_is_a_gap_for_whoever_ships_on(tmp_path: Path, monkeyp
     begun.continuity.begin()
     assert begun.journal.standing.since is None and begun.journal.standing.gap == VANISHED
     assert begun.gaps() == [Gap(segment(5), segment(9))] and begun.journal.standing.since == segment(9)
-    assert "missing between" in str(begun.journal.standing.gap) and begun.journal.tally.body()["vanished"] is True
+    assert "missing between" in str(begun.journal.standing.gap) and begun.journal.tally.vanished
     running = Believing(monkeypatch, tmp_path)
     running.continuity.compare()
     assert running.gaps() == [Gap(segment(5), segment(9))] and running.batch.stored is None

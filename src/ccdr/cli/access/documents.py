@@ -4,27 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from ccdr.cli.document_base import Doc, Map, Text
-from ccdr.evidence.records.access import PromiseCode, RoleFound
+from ccdr.cli.document_base import Doc, Map, Text, document_of
 from ccdr.evidence.records.values import about
 
-
-class PromiseDocument(Doc):
-    promise: PromiseCode
-    result: Literal["HELD", "BROKEN", "CANNOT_SEPARATE", "NOT_SHOWN"]
-    tried: Annotated[int, about("how often something was tried that must be refused, or that must do no harm")]
-    why: Text
-
-
-class AccessTestDocument(Doc):
-    """What came of trying each role's credential at the store."""
-
-    plan: str
-    versioning: Annotated[Text, about("Enabled, Suspended or Off; null where nobody may ask")]
-    roles: dict[str, RoleFound]
-    promises: list[PromiseDocument]
-    left: Annotated[int, about("versions of canaries that could not be removed")]
-    record: Map | None
+AccessTestDocument = document_of("AccessTestDocument", "access.tested", record=Map | None)
 
 
 class WouldTryAccess(Doc):

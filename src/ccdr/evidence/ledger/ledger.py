@@ -47,6 +47,8 @@ from ccdr.evidence.records import (
     Record,
     written,
 )
+from ccdr.evidence.records.lineage import LedgerBegin
+from ccdr.evidence.records.upkeep import LedgerRecovered
 from ccdr.evidence.records.writing import plain
 from ccdr.host.files import sync_directory
 from ccdr.model.values import RecordRef
@@ -62,7 +64,7 @@ class Beginning(Protocol):
     """Asked before each record, with the last one that is there: a ledger says first which one it is. What it has to
     say it gives to `write`, and returns what the record then follows. It raises what `append` may."""
 
-    def __call__(self, last: RecordRef, write: Callable[[Mapping[str, object]], RecordRef]) -> RecordRef: ...
+    def __call__(self, last: RecordRef, write: Callable[[LedgerBegin], RecordRef]) -> RecordRef: ...
 
 
 class Ledger:
@@ -275,8 +277,8 @@ class Ledger:
         return text.encode("utf-8", "backslashreplace") + b"\n"
 
     def _begun(self, last: RecordRef) -> RecordRef:
-        def write(body: Mapping[str, object]) -> RecordRef:
-            return self._write(last, written(BEGIN, None, None, None, body))
+        def write(begin: LedgerBegin) -> RecordRef:
+            return self._write(last, plain(begin))
 
         return last if self._begin is None else self._begin(last, write)
 
@@ -309,9 +311,8 @@ class Ledger:
         with path.open("r+b") as segment:
             segment.truncate(offset)
             os.fsync(segment.fileno())
-        about = {"file": aside.name, "segment": path.name, "bytes": len(torn), "sha256": digest}
-        about |= {"spoilt": not torn_by_a_crash(offset, torn)}
-        return written(RECOVERED, None, None, None, about)
+        spoilt = not torn_by_a_crash(offset, torn)
+        return plain(LedgerRecovered(file=aside.name, segment=path.name, bytes=len(torn), sha256=digest, spoilt=spoilt))
 
 
 def whoami() -> str:

@@ -12,7 +12,7 @@ brought back.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from ccdr.evidence.ledger.ledger import BEGIN, Beginning, Ledger
@@ -22,6 +22,7 @@ from ccdr.evidence.lineage.beside import id_in, read_id, with_what_lies_beside, 
 from ccdr.evidence.lineage.kept import KeptLineage, kept_file, read_kept, write_kept
 from ccdr.evidence.lineage.own_records import Lineage, fold, installation, verified_of
 from ccdr.evidence.lineage.values import ACKNOWLEDGED, DIFFERS, LedgerStanding, Lost, Spoilt
+from ccdr.evidence.records.lineage import LedgerBegin, PredecessorLedger
 from ccdr.host.state import State
 from ccdr.model.values import RecordRef, so_many
 
@@ -32,7 +33,7 @@ KEPT_WITHIN = 500  # tries of a fiftieth of a second
 def beginning(state: State, host: str) -> Beginning:
     """What a `Ledger` asks before each record: has it said which one it is?"""
 
-    def begin(last: RecordRef, write: Callable[[Mapping[str, object]], RecordRef]) -> RecordRef:
+    def begin(last: RecordRef, write: Callable[[LedgerBegin], RecordRef]) -> RecordRef:
         named = read_id(state.ledger)
         if named is not None and last.seq:
             return last
@@ -42,19 +43,19 @@ def beginning(state: State, host: str) -> Beginning:
         kept = read_kept(state)
         before = _predecessor(kept, named)
         new = secrets.token_hex(16)
-        body = {"ledger": new, "from": last.seq + 1, "installation": installation(state, host), "predecessor": before}
-        ref = write(body)
+        own = installation(state, host)
+        ref = write(LedgerBegin(ledger=new, since=last.seq + 1, installation=own, predecessor=before))
         write_id(state.ledger, new)
         return ref
 
     return begin
 
 
-def _predecessor(kept: KeptLineage | None, named: str | None) -> dict[str, object] | None:
+def _predecessor(kept: KeptLineage | None, named: str | None) -> PredecessorLedger | None:
     """The ledger that was here and is not any more, as far as the state tells."""
     if kept is not None and kept.lineage.ledger is not None:
-        return {"ledger": kept.lineage.ledger, "last_seq": kept.mark.seq, "last_head": kept.mark.hash}
-    return None if named is None else {"ledger": named, "last_seq": 0, "last_head": BEGINNING.hash}
+        return PredecessorLedger(ledger=kept.lineage.ledger, last_seq=kept.mark.seq, last_head=kept.mark.hash)
+    return None if named is None else PredecessorLedger(ledger=named, last_seq=0, last_head=BEGINNING.hash)
 
 
 def read(state: State, ledger: Ledger) -> Lineage:

@@ -17,10 +17,11 @@ from ccdr.evidence.approvals import AHEAD
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_EXPORTED, ACCESS_REVIEWED, ACCESS_TESTED
 from ccdr.evidence.payloads import keep_payload
+from ccdr.evidence.records.access import AccessExported
 from ccdr.evidence.records.statements import MOST_NAMED, REVIEW_ACCESS, UNREAD, ExportOfAccess, Statement
+from ccdr.evidence.records.values import recorded_user
 from ccdr.host.signatures import trusted_signers, verify
 from ccdr.host.state_files import plain
-from ccdr.host.who import who
 from ccdr.jobs.access.files import files_of, signers_of
 from ccdr.jobs.access.host_accounts import of_this_host
 from ccdr.jobs.access.store import store_of
@@ -194,14 +195,15 @@ class Reviewed:
 def record_export(loaded: LoadedPlan, made: Export, written: bytes, services: Services) -> None:
     """That the systems told this, in a file of these bytes: who reviews it is held to that. CcdrError where the disk
     refuses."""
-    body = {
-        "export_sha256": sha256(written).hexdigest(),
-        "entries": made.entries,
-        "unread": len(made.unread),
-        "tenant": loaded.plan.tenant_of(None),
-        "who": who().body(),
-    }
-    services.ledger.append(ACCESS_EXPORTED, plan=made.plan, asset=None, run=None, body=body)
+    exported = AccessExported(
+        plan=made.plan,
+        export_sha256=sha256(written).hexdigest(),
+        entries=made.entries,
+        unread=len(made.unread),
+        tenant=loaded.plan.tenant_of(None),
+        who=recorded_user(),
+    )
+    services.ledger.write(exported)
 
 
 def _require_as_exported(plan: str, export: str, counts: tuple[int, int], services: Services) -> None:

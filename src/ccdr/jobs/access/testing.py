@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
 
-from ccdr.evidence.history.kinds import ACCESS_TESTED
+from ccdr.evidence.records.access import AccessTested, TriedPromise
+from ccdr.evidence.records.values import code, recorded_user
 from ccdr.host.secrets import env_file
-from ccdr.host.state_files import plain
-from ccdr.host.who import who
 from ccdr.jobs.access.trials import Trials
+from ccdr.jobs.recorded import document
 from ccdr.jobs.services import Services
 from ccdr.model.access import Held, Kept, Promise, RoleState
 from ccdr.model.errors import Exit, UsageProblem
@@ -33,7 +33,7 @@ _OF_VERSIONS = (Promise.OLD_VERSIONS_STAY, Promise.KEEPS_VERSIONING, Promise.PRU
 class AccessTest:
     """What came of it. `left`: versions of canaries that could not be removed."""
 
-    plan: str
+    loaded: LoadedPlan
     states: Mapping[Role, RoleState]
     kept: Sequence[Kept] = ()
     versioning: str | None = None
@@ -48,17 +48,25 @@ class AccessTest:
             return Exit.FINDING
         return Exit.LEFT_BEHIND if self.left else Exit.OK
 
-    def body(self) -> dict[str, object]:
-        return {
-            "versioning": self.versioning,
-            "roles": {role.value: state.value for role, state in self.states.items()},
-            "promises": plain(self.kept),
-            "left": self.left,
-        }
+    def ended(self) -> AccessTested:
+        plan = self.loaded.plan
+        return AccessTested(
+            plan=plan.plan,
+            repository=_digest(plan.repository.location),
+            versioning=code(self.versioning),
+            roles={role.value: code(state) for role, state in self.states.items()},
+            promises=[
+                TriedPromise(promise=code(one.promise), result=code(one.result), tried=one.tried, why=one.why)
+                for one in self.kept
+            ],
+            named_sha256=plan.access.digest,
+            left=self.left,
+            tenant=plan.tenant_of(None),
+            who=recorded_user(),
+        )
 
     def as_json(self) -> dict[str, object]:
-        record = self.record.as_json() if self.record else None
-        return {"plan": self.plan, **self.body(), "record": record}
+        return document(self.ended(), self.record)
 
 
 def test_access(loaded: LoadedPlan, services: Services) -> AccessTest:
@@ -74,14 +82,10 @@ def test_access(loaded: LoadedPlan, services: Services) -> AccessTest:
         keys = _Keys.here(loaded)
         if (stored_in := Bucket.of(plan.repository.url, {})) is None:
             kept = [Kept(promise, Held.CANNOT_SEPARATE, why=NO_BUCKET) for promise in Promise]
-            done = AccessTest(plan.plan, keys.states, kept)
+            done = AccessTest(loaded, keys.states, kept)
         else:
             done = _tried(loaded, services, keys, Folder(stored_in[0].name, stored_in[1]))
-        by = {"repository": _digest(plan.repository.location), "named_sha256": plan.access.digest}
-        body = {**by, **done.body(), "tenant": plan.tenant_of(None)}
-        done.record = services.ledger.append(
-            ACCESS_TESTED, plan=plan.plan, asset=None, run=None, body={**body, "who": who().body()}
-        )
+        done.record = services.ledger.write(done.ended())
     return done
 
 
@@ -136,7 +140,7 @@ def _tried(loaded: LoadedPlan, services: Services, keys: _Keys, repository: Fold
         kept = [keys.differ(), *trials.carry_out()]
     finally:
         left = trials.clean(services.clock.now() - LEFT_BEFORE)
-    return AccessTest(plan.plan, keys.states, [_separable(one, unable) for one in kept], versioning, left)
+    return AccessTest(loaded, keys.states, [_separable(one, unable) for one in kept], versioning, left)
 
 
 def _working(loaded: LoadedPlan, keys: _Keys, places: Places) -> Iterator[tuple[Role, Rights]]:

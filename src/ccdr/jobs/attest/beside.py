@@ -11,15 +11,17 @@ from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.verification import verify
 from ccdr.evidence.lineage.beside import id_in, is_id, itself, read_id, reader
 from ccdr.evidence.lineage.comparing import keep, read
-from ccdr.evidence.lineage.values import COLLECTED, LEDGERS
+from ccdr.evidence.lineage.values import LEDGERS
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, examine, is_package
 from ccdr.evidence.package.hidden import TREE
+from ccdr.evidence.records.lineage import LedgerCollected
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 from ccdr.jobs.attest.taking_in import Taken, copied, placed, settle
 from ccdr.jobs.checkpoints.kept import directory_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import LedgerBroken, UsageProblem
+from ccdr.model.values import utc
 
 LARGEST = 1024**2  # bytes of a checkpoint, or of a receipt
 
@@ -138,14 +140,14 @@ def _recorded(taken: Taken, services: Services) -> Taken:
     if known is not None and (known.records, known.head, list(known.apart)) == (taken.records, taken.head, apart):
         return taken
     last = next(reader(taken.directory).records(reverse=True))
-    body = {
-        "ledger": taken.ledger,
-        "of_host": str(last["host"]),
-        "records": taken.records,
-        "head": taken.head,
-        "until": str(last["time"]),
-        "apart": apart,
-    }
-    ref = services.ledger.append(COLLECTED, plan=None, asset=None, run=None, body=body)
+    collected = LedgerCollected(
+        ledger=taken.ledger,
+        of_host=str(last["host"]),
+        records=taken.records,
+        head=taken.head,
+        until=utc(last["time"]),
+        apart=apart,
+    )
+    ref = services.ledger.write(collected)
     keep(services.state, services.ledger)
     return replace(taken, record=ref)

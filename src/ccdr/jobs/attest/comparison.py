@@ -12,7 +12,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from ccdr.evidence.lineage.comparing import keep, keep_first, read
-from ccdr.evidence.lineage.values import AGREES, COMPARED, LOST, Compared
+from ccdr.evidence.lineage.values import AGREES, Compared
+from ccdr.evidence.records.lineage import LedgerCompared, LedgerLost
+from ccdr.evidence.records.values import code
 from ccdr.jobs.attest.claims import LedgerComparison, compare
 from ccdr.jobs.attest.when_due import EVERY, due, last_tried, note_try, recorded_within
 from ccdr.jobs.services import Services, limits_of
@@ -60,22 +62,22 @@ def record(services: Services, outcome: LedgerComparison, *, whole: bool = True,
         keep_first(services.state, services.ledger)
     plan, last = outcome.plan, read(services.state, services.ledger).compared.get(outcome.plan)
     for one in outcome.lost:
-        body: dict[str, object] = {"ledger": one.ledger, "last_seq": one.seq, "last_head": one.head}
-        services.ledger.append(LOST, plan=plan, asset=None, run=None, body=body)
+        services.ledger.write(LedgerLost(plan=plan, ledger=one.ledger, last_seq=one.seq, last_head=one.head))
     if by_hand or _news(last, outcome, services.clock.now(), whole=whole):
-        body = {
-            "result": outcome.result,
-            "reason": "; ".join(outcome.problems) or None,
-            "snapshots": outcome.snapshots,
-            "elsewhere": outcome.elsewhere,
-            "unattested": outcome.unattested,
-            "newest": outcome.newest,
-            "problems": list(outcome.problems),
-            "vanished": None if outcome.vanished is None else {of: list(gone) for of, gone in outcome.vanished.items()},
-            "whole": whole,
-            "strangers": list(outcome.strangers) if whole else None,
-        }
-        services.ledger.append(COMPARED, plan=plan, asset=None, run=None, body=body)
+        found = LedgerCompared(
+            plan=plan,
+            result=code(outcome.result),
+            reason="; ".join(outcome.problems) or None,
+            snapshots=outcome.snapshots,
+            elsewhere=outcome.elsewhere,
+            unattested=outcome.unattested,
+            newest=outcome.newest,
+            problems=list(outcome.problems),
+            vanished=None if outcome.vanished is None else {of: list(gone) for of, gone in outcome.vanished.items()},
+            whole=whole,
+            strangers=list(outcome.strangers) if whole else None,
+        )
+        services.ledger.write(found)
     keep(services.state, services.ledger, anew=begins)
 
 

@@ -14,7 +14,8 @@ from ccdr.evidence.ledger.verification import verify
 from ccdr.evidence.lineage.acknowledging import waiting
 from ccdr.evidence.lineage.beside import directory_of, id_in, is_id, itself, reader
 from ccdr.evidence.lineage.comparing import keep, read
-from ccdr.evidence.lineage.values import LINKED, LOST, LedgerStanding, Lost
+from ccdr.evidence.lineage.values import LedgerStanding, Lost
+from ccdr.evidence.records.lineage import LedgerLinked, LedgerLost
 from ccdr.jobs.attest.comparison import asked, learned
 from ccdr.jobs.attest.taking_in import Taken, copied, placed
 from ccdr.jobs.services import Services, limits_of
@@ -178,9 +179,8 @@ def _say_lost(said: str, plans: Sequence[LoadedPlan], services: Services) -> Non
         )
     one = fitting[0]
     newest = _attested(one, next(p for p in plans if p.plan.plan == one.plan), services)
-    head = {"last_seq": newest.seq, "last_head": newest.head} if newest else {"last_seq": 0, "last_head": NO_HEAD}
-    body = {"ledger": one.ledger, **head}
-    services.ledger.append(LOST, plan=one.plan, asset=None, run=None, body=body)
+    seq, head = (newest.seq, newest.head) if newest else (0, NO_HEAD)
+    services.ledger.write(LedgerLost(plan=one.plan, ledger=one.ledger, last_seq=seq, last_head=head))
     keep(services.state, services.ledger)
 
 
@@ -271,13 +271,14 @@ def _as_attested(directory: Path, loaded: LoadedPlan, services: Services, lost: 
 
 def link(taken: Taken, plan: str | None, missing: int, services: Services) -> Taken:
     """Record that a lost ledger lies beside this one now."""
-    body = {
-        "ledgers": [taken.ledger],
-        "records": taken.records,
-        "head": taken.head,
-        "missing": missing,
-        "reason": f"{so_many(missing, 'record')} of it are lost" if missing else None,
-    }
-    ref = services.ledger.append(LINKED, plan=plan, asset=None, run=None, body=body)
+    linked = LedgerLinked(
+        plan=plan,
+        ledgers=[taken.ledger],
+        records=taken.records,
+        head=taken.head,
+        missing=missing,
+        reason=f"{so_many(missing, 'record')} of it are lost" if missing else None,
+    )
+    ref = services.ledger.write(linked)
     keep(services.state, services.ledger)
     return replace(taken, missing=missing, source=plan, record=ref)

@@ -14,6 +14,7 @@ from pathlib import Path
 from ccdr.evidence.checkpoints.keys import KEY, KeyRecord, keys_in, statement
 from ccdr.evidence.checkpoints.notes import SigningKey, VerifierKey
 from ccdr.evidence.lineage.own_records import Lineage
+from ccdr.evidence.records.checkpoints import LedgerKey
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 from ccdr.jobs.services import Services
@@ -117,14 +118,14 @@ def _recorded(services: Services, key: SigningKey, old: SigningKey | None) -> Re
     replaces = None if old is None else old.verifier
     text = statement(ledger, key.verifier, replaces)
     write_durably(_path(services.state, key.verifier), key.pem)
-    body = {
-        "ledger": ledger,
-        "key": str(key.verifier),
-        "replaces": replaces and str(replaces),
-        "signature": _text(key.sign(text)),
-        "signature_before": old and _text(old.sign(text)),
-    }
-    return Recorded(key.verifier, replaces, services.ledger.append(KEY, plan=None, asset=None, run=None, body=body))
+    signed = LedgerKey(
+        ledger=ledger,
+        key=str(key.verifier),
+        replaces=None if replaces is None else str(replaces),
+        signature=_text(key.sign(text)),
+        signature_before=None if old is None else _text(old.sign(text)),
+    )
+    return Recorded(key.verifier, replaces, services.ledger.write(signed))
 
 
 def _text(signature: bytes) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from ccdr import __version__
 from ccdr.evidence.approvals import Operation
-from ccdr.evidence.history.kinds import ERASURE_ADD
 from ccdr.evidence.payloads import keep_payload
-from ccdr.host.state_files import plain
-from ccdr.host.who import who
+from ccdr.evidence.records.erasures import ErasureAdd, RecordedHead
+from ccdr.evidence.records.values import code, recorded_user
 from ccdr.jobs import in_force
 from ccdr.jobs.approvals import NOTHING, Given, Wanted, allowed, block_of
 from ccdr.jobs.erasure.anchors import anchored, require_agreement
@@ -19,7 +18,7 @@ from ccdr.jobs.erasure.selectors import Asked
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.erasure import Unlooked
 from ccdr.model.errors import CcdrError, UsageProblem
-from ccdr.model.values import RecordRef, rfc3339
+from ccdr.model.values import RecordRef
 from ccdr.plans import LoadedPlan
 from ccdr.storage.listing import OURS
 from ccdr.storage.restic import Restic
@@ -110,23 +109,25 @@ def _stored(
         snapshot = store(register, repo, run.directory("erasures"), told)
         run.clear()
     repository = loaded.facts.repository
-    body = {
-        "entry": entry.id,
-        "what": entry.what,
-        "canary": entry.canary,
-        "erased_at": rfc3339(entry.erased_at),
-        "pseudonym": entry.pseudonym,
-        "person": entry.person,
-        "rule_version": entry.rule_version,
-        "head": plain(register.head),
-        "withdraws": entry.withdraws,
-        "why_sha256": None if why is None else keep_payload(services.state, why),
-        "snapshot": snapshot,
-        "repository": repository.location if repository else None,
-        "tenant": loaded.plan.tenant_of(entry.asset),
-        "who": who().body(),
-    }
-    record = ledger.append(ERASURE_ADD, plan=plan, asset=entry.asset, run=None, body=body)
+    added = ErasureAdd(
+        plan=plan,
+        asset=entry.asset,
+        entry=entry.id,
+        what=code(entry.what),
+        canary=entry.canary,
+        erased_at=entry.erased_at,
+        pseudonym=entry.pseudonym,
+        person=entry.person,
+        rule_version=entry.rule_version,
+        head=RecordedHead(**asdict(register.head)),
+        withdraws=entry.withdraws,
+        why_sha256=None if why is None else keep_payload(services.state, why),
+        snapshot=snapshot,
+        repository=repository.location if repository else None,
+        tenant=loaded.plan.tenant_of(entry.asset),
+        who=recorded_user(),
+    )
+    record = ledger.write(added)
     _require_ours(loaded, services, repo, register)
     return Added(entry, len(register.entries), snapshot=snapshot, record=record)
 

@@ -5,14 +5,14 @@ glass; then it is recorded, with the reason, and red until it was reviewed."""
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from typing import Final, Literal
 
-from ccdr.evidence.history.kinds import ERASURE_REPLAY
 from ccdr.evidence.payloads import keep_payload
-from ccdr.host.state_files import plain
-from ccdr.host.who import who
+from ccdr.evidence.records.erasures import ErasureReplay, FoundEntry, RecordedHead
+from ccdr.evidence.records.values import code, recorded_user
 from ccdr.jobs.erasure.anchors import anchored, require_agreement, require_known_withdrawals
 from ccdr.jobs.erasure.register import Entry, Register, RegisterBad, stored_register
 from ccdr.jobs.erasure.shown import Shown
@@ -21,7 +21,7 @@ from ccdr.jobs.services import Services, limits_of
 from ccdr.model.erasure import UNSHOWN, EntryFound, EntryState, Replayed
 from ccdr.model.errors import CcdrError, Exit, TestBroken, failure_of
 from ccdr.model.finding import Finding
-from ccdr.model.values import CheckResult, Manifest, RecordRef, Snapshot, Verdict, rfc3339, so_many
+from ccdr.model.values import CheckResult, Manifest, RecordRef, Snapshot, Verdict, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.copies import as_in_file
 from ccdr.plans.one_server import sharing
@@ -30,7 +30,9 @@ from ccdr.ports.restored import Restored
 from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.restic import PROBE_WAIT, Restic
 
-PROVEN, ERASED, FAILED = "PROVEN", "ERASED", "FAILED"
+PROVEN: Final = "PROVEN"
+ERASED: Final = "ERASED"
+FAILED: Final = "FAILED"
 MOST_FOUND = 500  # entries that a record lists
 TEST = "test"  # in a sandbox, where the canaries go too, and so show that what is found also goes
 BY_HAND = "by_hand"  # why it is replayed: what stands somewhere may have been erased from before
@@ -47,12 +49,12 @@ class StillHeld(CcdrError):
 class Outcome:
     """What a replay came to. `reason` is why it is not handed over."""
 
-    result: str = FAILED
+    result: Literal["PROVEN", "ERASED", "FAILED"] = FAILED
     reason: str | None = None
     hint: str | None = None
     entries: int = 0
     canaries: int = 0
-    found: list[dict[str, object]] = field(default_factory=list)
+    found: list[FoundEntry] = field(default_factory=list)
     each: list[EntryFound] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)  # not found, though they must be in this snapshot
     not_shown: list[str] = field(default_factory=list)  # never found, and somewhere they must be
@@ -237,7 +239,16 @@ class Replaying:
         found.sort(key=lambda one: shown.looked(known[one.id]).found > 0)  # of whom nothing tells yet comes first
         found.sort(key=lambda one: one.id not in late)
         outcome.found = [
-            {**one.as_json(), "canary": one.id in canaries, "late": one.id in late} for one in found[:MOST_FOUND]
+            FoundEntry(
+                id=one.id,
+                canary=one.id in canaries,
+                found_before=one.before,
+                beside=one.beside,
+                found_after=one.after,
+                late=one.id in late,
+                kept=one.stays,
+            )
+            for one in found[:MOST_FOUND]
         ]
 
     def _judge(self, outcome: Outcome, replayed: Replayed, canaries: set[str], late: Collection[str]) -> None:
@@ -275,31 +286,31 @@ class Replaying:
 
     def record(self, outcome: Outcome, *, broken_glass: str | None = None) -> None:
         """`broken_glass`: why it is handed over all the same."""
-        head = plain(self.register.head) if self.register is not None and self.bad is None else None
+        head = self.register.head if self.register is not None and self.bad is None else None
         why = keep_payload(self.services.state, broken_glass) if broken_glass is not None else None
-        body: Mapping[str, object] = {
-            "purpose": self.purpose,
-            "result": outcome.result,
-            "reason": outcome.reason,
-            "snapshot": self.snapshot.id,
-            "point": outcome.point and rfc3339(outcome.point),
-            "head": head,
-            "entries": outcome.entries,
-            "canaries": outcome.canaries,
-            "found": outcome.found,
-            "missing": outcome.missing,
-            "not_shown": outcome.not_shown,
-            "atomic": outcome.atomic,
-            "handed_over": broken_glass is not None,
-            "why_sha256": why,
-            "seconds": round(outcome.seconds, 3),
-            "tenant": self.loaded.plan.tenant_of(self.asset),
-            "who": who().body(),
-        }
-        plan = self.loaded.plan.plan
-        outcome.record = self.services.ledger.append(
-            ERASURE_REPLAY, plan=plan, asset=self.asset, run=self.run, body=body
+        replay = ErasureReplay(
+            plan=self.loaded.plan.plan,
+            asset=self.asset,
+            run=self.run,
+            purpose=code(self.purpose),
+            result=outcome.result,
+            reason=outcome.reason,
+            snapshot=self.snapshot.id,
+            point=outcome.point,
+            head=RecordedHead(**asdict(head)) if head else None,
+            entries=outcome.entries,
+            canaries=outcome.canaries,
+            found=outcome.found,
+            missing=outcome.missing,
+            not_shown=outcome.not_shown,
+            atomic=outcome.atomic,
+            handed_over=broken_glass is not None,
+            why_sha256=why,
+            seconds=round(outcome.seconds, 3),
+            tenant=self.loaded.plan.tenant_of(self.asset),
+            who=recorded_user(),
         )
+        outcome.record = self.services.ledger.write(replay)
         if broken_glass is not None:  # people are told with the next `ccdr run`, whatever is due then
             wake(self.services)
 

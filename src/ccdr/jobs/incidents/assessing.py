@@ -35,7 +35,7 @@ class Assessment:
     def __bool__(self) -> bool:
         return any((self.risk, self.persons, self.records, self.kinds))
 
-    def kept(self, services: Services) -> dict[str, object]:
+    def kept(self, services: Services) -> dict[str, Any]:
         """A record's keys: the words are kept apart."""
         words = {"risk_sha256": self.risk_why, "persons_sha256": self.persons, "records_sha256": self.records}
         digests = {key: None if text is None else keep_payload(services.state, text) for key, text in words.items()}

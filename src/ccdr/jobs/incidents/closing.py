@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ccdr.evidence.incident_entries import CLOSED, OPENED, STATED
+from msgspec import convert
+
+from ccdr.evidence.incident_entries import STATED
 from ccdr.evidence.incident_risk import asked_by, begun_by
 from ccdr.evidence.incidents import NOTHING_TO_NOTIFY
 from ccdr.evidence.payloads import keep_payload
+from ccdr.evidence.records.incidents import IncidentClosed, IncidentOpened, OfTenant
+from ccdr.evidence.records.values import code
+from ccdr.host.built import built
 from ccdr.host.clock import boot
 from ccdr.jobs.incidents.assessing import Assessment, begun
 from ccdr.jobs.incidents.known import Known
 from ccdr.jobs.incidents.noting import assess
 from ccdr.jobs.incidents.opening import standing_of
-from ccdr.jobs.incidents.recording import noted, recorded, said_by
+from ccdr.jobs.incidents.recording import clocks_of, noted, of, recorded
 from ccdr.jobs.incidents.requiring import (
     against_risk,
     require_begun_in_time,
@@ -24,6 +29,7 @@ from ccdr.jobs.incidents.requiring import (
 )
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
+from ccdr.model.values import utc
 from ccdr.plans.incident_clocks import LoadedClocks, load_clocks
 
 
@@ -62,15 +68,14 @@ def close(
         known = clocks or load_clocks(None)
         require_begun_in_time(one, services, risk, begun(one, said.risk, known), settled)
         one = assess(one, services, said, known)
-    body = {
-        "incident": one.name,
-        "cause": cause,
-        "effects_sha256": keep_payload(services.state, effects),
-        "remedy_sha256": keep_payload(services.state, remedy),
-        "not_due": settled,
-        **said_by(one),
-    }
-    return recorded(one, services, CLOSED, body)
+    closed = IncidentClosed(
+        **of(one),
+        cause=code(cause),
+        effects_sha256=keep_payload(services.state, effects),
+        remedy_sha256=keep_payload(services.state, remedy),
+        not_due=settled,
+    )
+    return recorded(one, services, closed)
 
 
 def reopen(one: Known, services: Services, why: str) -> Known:
@@ -78,21 +83,23 @@ def reopen(one: Known, services: Services, why: str) -> Known:
     if one.incident.open:
         raise UsageProblem(f"{one.name} is open", hint=f"`ccdr incident note {one.name}` adds to it")
     first, forgotten = one.records[0], standing_of(services, one.plan, one.name) is None
-    body = {
-        **{key: first[key] for key in ("incident", "aware_at", "role", "timezone")},
-        "kinds": list(one.incident.kinds),
-        "by": "person",
-        "tenants": first.get("tenants") or [],
-        "clocks": _due_again(one),
-        "reopens": one.incident.closed,
-        "why_sha256": keep_payload(services.state, why),
-        "boot": boot(),
-        "elapsed_s": services.clock.monotonic(),
-        **said_by(one),
-    }
-    again = recorded(one, services, OPENED, body)
+    opened = IncidentOpened(
+        **of(one),
+        aware_at=utc(first["aware_at"]),
+        role=first["role"],
+        timezone=first["timezone"],
+        kinds=[code(kind) for kind in one.incident.kinds],
+        by="person",
+        tenants=convert(first.get("tenants") or [], built(list[OfTenant])),
+        clocks=clocks_of(_due_again(one)),
+        reopens=one.incident.closed,
+        why_sha256=keep_payload(services.state, why),
+        boot=boot(),
+        elapsed_s=services.clock.monotonic(),
+    )
+    again = recorded(one, services, opened)
     if forgotten and one.incident.risk is not None:  # the summary learns of it once more
-        return noted(again, services, {"what": "assessed", "risk": one.incident.risk})
+        return noted(again, services, what="assessed", risk=one.incident.risk)
     return again
 
 

@@ -7,13 +7,13 @@ from datetime import datetime
 from hashlib import file_digest
 from pathlib import Path
 
-from ccdr.evidence.incident_entries import FILED
 from ccdr.evidence.incidents import AHEAD
 from ccdr.evidence.payloads import keep_payload
+from ccdr.evidence.records.incidents import DueThen, IncidentFiled
 from ccdr.jobs.incidents.assessing import Assessment, begun
 from ccdr.jobs.incidents.known import Known
 from ccdr.jobs.incidents.opening import after_filing, as_it_counts, length_of, recorded_clocks
-from ccdr.jobs.incidents.recording import noted, recorded, said_by
+from ccdr.jobs.incidents.recording import clocks_of, noted, of, recorded
 from ccdr.jobs.incidents.requiring import require_clocks, require_no_risk, require_open, require_tenant
 from ccdr.jobs.services import Services
 from ccdr.model.deadlines import deadline
@@ -25,7 +25,7 @@ from ccdr.plans.incident_clocks import LoadedClocks
 
 def note(one: Known, services: Services, words: str) -> Known:
     """Words that belong to it; also to one that is closed."""
-    return noted(one, services, {"what": "note", "why_sha256": keep_payload(services.state, words)})
+    return noted(one, services, what="note", why_sha256=keep_payload(services.state, words))
 
 
 def assess(one: Known, services: Services, said: Assessment, clocks: LoadedClocks, words: str | None = None) -> Known:
@@ -33,7 +33,7 @@ def assess(one: Known, services: Services, said: Assessment, clocks: LoadedClock
     UsageProblem where it lets a clock count and the incident is closed."""
     also = begun(one, said.risk, clocks)
     why = None if words is None else keep_payload(services.state, words)
-    return noted(one, services, {**said.kept(services), "clocks": also, "why_sha256": why})
+    return noted(one, services, **said.kept(services), clocks=clocks_of(also), why_sha256=why)
 
 
 def not_due(one: Known, services: Services, clocks: Collection[str], why: str, tenant: str | None = None) -> Known:
@@ -45,20 +45,18 @@ def not_due(one: Known, services: Services, clocks: Collection[str], why: str, t
     if tenant is not None:
         for clock in clocks:
             require_tenant(one, clock, tenant)
-    of = {
+    duties_of = {
         clock: [d for d in one.incident.duties if d.clock == clock and tenant in (None, d.tenant)] for clock in clocks
     }
-    if filed := [clock for clock, duties in of.items() if all(d.filed_in is not None for d in duties)]:
+    if filed := [clock for clock, duties in duties_of.items() if all(d.filed_in is not None for d in duties)]:
         raise UsageProblem(f"{', '.join(filed)} was filed already", hint=f"`ccdr incident show {one.name}` says when")
     return noted(
         one,
         services,
-        {
-            "what": "not_due",
-            "not_due": list(clocks),
-            "for_tenant": tenant,
-            "why_sha256": keep_payload(services.state, why),
-        },
+        what="not_due",
+        not_due=list(clocks),
+        for_tenant=tenant,
+        why_sha256=keep_payload(services.state, why),
     )
 
 
@@ -87,7 +85,7 @@ def count_also(
     wanted = [clock for clock in stated if clock["clock"] in names or clock["clock"] not in there]
     also = [after_filing(one.incident, clock, one.timezone) for clock in (*wanted, *_uprooted(one, clocks, wanted))]
     words = keep_payload(services.state, why) if why else None
-    return noted(one, services, {"what": "clocks", "clocks": also, "why_sha256": words})
+    return noted(one, services, what="clocks", clocks=clocks_of(also), why_sha256=words)
 
 
 def _require_since(
@@ -152,21 +150,20 @@ def file(
             f"--filed-at {rfc3339(filed_at)} is before anybody was aware of it, {rfc3339(one.incident.aware_at)}",
             hint="a time without a zone is in the plan's `timezone:`",
         )
-    body = {
-        "incident": one.name,
-        "clock": clock,
-        "filed_at": rfc3339(filed_at),
-        "for_tenant": tenant,
-        "receipt_sha256": _digest_of(receipt),
-        "then_due": [
-            {"clock": name, "due": rfc3339(deadline(filed_at, length_of(stated), zone_of(one.timezone)))}
+    filed = IncidentFiled(
+        **of(one),
+        clock=clock,
+        filed_at=filed_at,
+        for_tenant=tenant,
+        receipt_sha256=_digest_of(receipt),
+        then_due=[
+            DueThen(clock=name, due=deadline(filed_at, length_of(stated), zone_of(one.timezone)))
             for name, stated in one.entry["clocks"].items()
             if stated["after"] == clock
         ],
-        "why_sha256": keep_payload(services.state, words) if words else None,
-        **said_by(one),
-    }
-    return recorded(one, services, FILED, body)
+        why_sha256=keep_payload(services.state, words) if words else None,
+    )
+    return recorded(one, services, filed)
 
 
 def _digest_of(path: Path) -> str:

@@ -7,14 +7,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from msgspec import structs
+
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.incident_entries import NOTED, OPENED, STATED, Entry
+from ccdr.evidence.incident_entries import STATED, Entry
 from ccdr.evidence.incidents import AHEAD, Incident, incidents_of, open_one
 from ccdr.evidence.judgement.incidents import Clocks, IncidentNow
 from ccdr.evidence.payloads import keep_payload
+from ccdr.evidence.records.incidents import IncidentNoted, IncidentOpened, OfTenant
+from ccdr.evidence.records.values import code, recorded_user
 from ccdr.host.clock import boot
-from ccdr.host.who import who
 from ccdr.jobs import in_force
+from ccdr.jobs.incidents.recording import clocks_of
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
 from ccdr.model.deadlines import Length, deadline, year_end
@@ -75,9 +79,13 @@ def open_by_hand(
     if wrong := unknown_clocks(loaded, clocks):
         raise PlanInvalid(wrong, hint="`ccdr incident clocks` lists those that there are")
     in_force.record(loaded, services)
-    body = _opened(loaded, services, clocks, list(clocks.value.of(loaded.plan.incidents)), aware or now)
-    words = {"why_sha256": keep_payload(services.state, why), "recovery": recovery}
-    return _append(loaded, services, {**body, "by": "person", "kinds": list(kinds), **words})
+    named = list(clocks.value.of(loaded.plan.incidents))
+    opened = structs.replace(
+        _opened(loaded, services, clocks, named, aware or now, "person", recovery),
+        kinds=[code(kind) for kind in kinds],
+        why_sha256=keep_payload(services.state, why),
+    )
+    return _written(opened, services)
 
 
 def for_recovery(
@@ -92,17 +100,24 @@ def for_recovery(
         entries = services.histories().get((plan, None), AssetHistory()).incidents
         if told := next((one for one in incidents_of(plan, entries) if run in one.runs), None):
             return Told(standing_of(services, plan, told.name))
-        if there := open_one(plan, entries, [str(one["tenant"]) for one in tenants]):
-            noted = {"incident": there.name, "what": "recovery", "recovery": run, "tenant": there.tenant}
-            services.ledger.append(NOTED, plan=plan, asset=None, run=run, body={**noted, "who": who().body()})
+        if there := open_one(plan, entries, [one.tenant for one in tenants]):
+            noted = IncidentNoted(
+                plan=plan,
+                run=run,
+                incident=there.name,
+                what="recovery",
+                recovery=run,
+                tenant=there.tenant,
+                who=recorded_user(),
+            )
+            services.ledger.write(noted)
             return Told(standing_of(services, plan, there.name))
         clocks, why = _clocks_for_recovery(loaded)
         known = clocks.value.clocks
         names = [n for n in clocks.value.of(loaded.plan.incidents) if n in known and known[n].since != "stated"]
-        body = _opened(loaded, services, clocks, names, services.clock.now())
-        about = {"by": by, "kinds": ["availability"], "recovery": run, "tenants": tenants}
-        opened = _append(loaded, services, {**body, **about})
-        return Told(standing_of(services, plan, opened.name), why, opened=True)
+        opened = _opened(loaded, services, clocks, names, services.clock.now(), by, run)
+        new = _written(structs.replace(opened, tenants=tenants), services)
+        return Told(standing_of(services, plan, new.name), why, opened=True)
     except Exception as error:  # whatever it was: what is to be brought back does not wait for it
         reason = failure_of(error).reason
         step = f'`ccdr incident open {plan} --kind availability --why "…" --recovery {run}` opens it'
@@ -185,36 +200,46 @@ def _clocks_for_recovery(loaded: LoadedPlan) -> tuple[LoadedClocks, str | None]:
 
 
 def _opened(
-    loaded: LoadedPlan, services: Services, clocks: LoadedClocks, names: Sequence[str], aware: datetime
-) -> dict[str, object]:
+    loaded: LoadedPlan,
+    services: Services,
+    clocks: LoadedClocks,
+    names: Sequence[str],
+    aware: datetime,
+    by: str,
+    recovery: str | None,
+) -> IncidentOpened:
+    """Whatever was breached, at least what is brought back was not available."""
     plan, now = loaded.plan, services.clock.now()
-    return {
-        "incident": f"inc-{now:%Y%m%d}-{secrets.token_hex(3)}",
-        "aware_at": rfc3339(aware),
-        "role": plan.incidents.role,
-        "timezone": plan.timezone,
-        "clocks": recorded_clocks(clocks, names, aware, plan.timezone),
-        "clocks_sha256": clocks.sha256,
-        "boot": boot(),
-        "elapsed_s": services.clock.monotonic(),
-        "tenants": tenants_of(loaded),
-        "tenant": plan.tenant_of(None),
-        "who": who().body(),
-    }
+    return IncidentOpened(
+        plan=plan.plan,
+        run=recovery,
+        incident=f"inc-{now:%Y%m%d}-{secrets.token_hex(3)}",
+        by=code(by),
+        kinds=["availability"],
+        aware_at=aware,
+        role=plan.incidents.role,
+        timezone=plan.timezone,
+        tenants=tenants_of(loaded),
+        clocks=clocks_of(recorded_clocks(clocks, names, aware, plan.timezone)),
+        clocks_sha256=clocks.sha256,
+        recovery=recovery,
+        boot=boot(),
+        elapsed_s=services.clock.monotonic(),
+        tenant=plan.tenant_of(None),
+        who=recorded_user(),
+    )
 
 
-def tenants_of(loaded: LoadedPlan, assets: Collection[str] | None = None) -> list[dict[str, object]]:
+def tenants_of(loaded: LoadedPlan, assets: Collection[str] | None = None) -> list[OfTenant]:
     """Whose data the plan, or these assets of it, hold, and in which of them, as a record has it."""
     found: dict[str, list[str]] = {}
     for asset in (one for one in loaded.plan.assets if assets is None or one in assets):
         found.setdefault(loaded.plan.tenant_of(asset), []).append(asset)
-    return [{"tenant": tenant, "assets": assets} for tenant, assets in found.items()]
+    return [OfTenant(tenant=tenant, assets=held) for tenant, held in found.items()]
 
 
-def _append(loaded: LoadedPlan, services: Services, body: Mapping[str, object]) -> Incident:
-    plan, name = loaded.plan.plan, str(body["incident"])
-    run = body.get("recovery")
-    services.ledger.append(OPENED, plan=plan, asset=None, run=None if run is None else str(run), body=body)
+def _written(opened: IncidentOpened, services: Services) -> Incident:
+    services.ledger.write(opened)
     wake(services)
-    entries = services.histories()[plan, None].incidents
-    return next(one for one in incidents_of(plan, entries) if one.name == name)
+    entries = services.histories()[opened.plan, None].incidents
+    return next(one for one in incidents_of(opened.plan, entries) if one.name == opened.incident)

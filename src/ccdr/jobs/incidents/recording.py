@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from ccdr.evidence.incident_entries import NOTED
-from ccdr.host.who import who
+from msgspec import convert
+
+from ccdr.evidence.records.incidents import IncidentNoted, RecordedClock
+from ccdr.evidence.records.values import Record, recorded_user
+from ccdr.host.built import built
 from ccdr.jobs.incidents.known import Known, find
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
 
 
-def noted(one: Known, services: Services, body: Mapping[str, object]) -> Known:
-    return recorded(one, services, NOTED, {"incident": one.name, **body, **said_by(one)})
+def noted(one: Known, services: Services, **about: Any) -> Known:
+    return recorded(one, services, IncidentNoted(**of(one), **about))
 
 
-def recorded(one: Known, services: Services, kind: str, body: Mapping[str, object]) -> Known:
-    services.ledger.append(kind, plan=one.plan, asset=None, run=None, body=body)
+def recorded(one: Known, services: Services, record: Record) -> Known:
+    services.ledger.write(record)
     wake(services)
     return find(services, one.name)
 
 
-def said_by(one: Known) -> dict[str, object]:
-    return {"tenant": one.incident.tenant, "who": who().body()}
+def of(one: Known) -> dict[str, Any]:
+    """Which incident a record is of, whose, and who writes it."""
+    return {"plan": one.plan, "incident": one.name, "tenant": one.incident.tenant, "who": recorded_user()}
+
+
+def clocks_of(stated: Iterable[Mapping[str, object]]) -> list[RecordedClock]:
+    """As a record has them."""
+    return convert(list(stated), built(list[RecordedClock]))

@@ -10,18 +10,21 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import LOCK_EXTENDED
+from ccdr.evidence.records.object_locks import LockExtended
+from ccdr.evidence.records.values import recorded_user
 from ccdr.host.secrets import env_file
-from ccdr.host.who import who
 from ccdr.jobs import in_force
 from ccdr.jobs.object_locks.remembered import Remembered
+from ccdr.jobs.recorded import document
 from ccdr.jobs.services import Services
 from ccdr.model.errors import Exit, Locked, UsageProblem, failure_of
 from ccdr.model.object_lock import slack
 from ccdr.model.schedule import SET_BACK
-from ccdr.model.values import PRIMARY, RecordRef, rfc3339, utc
+from ccdr.model.values import PRIMARY, RecordRef, utc
 from ccdr.plans import LoadedPlan, Repository
 from ccdr.plans.copies import kept_locked
 from ccdr.ports.place import Progress
@@ -31,7 +34,9 @@ from ccdr.storage.s3 import Bucket
 EVERY = timedelta(days=1)
 LOCK = "lock"  # what is locked on this host meanwhile
 WITHIN_RUN = 600.0  # seconds that `ccdr run` gives it; the next run goes on
-DONE, PARTIAL, FAILED = "DONE", "PARTIAL", "FAILED"
+DONE: Final = "DONE"
+PARTIAL: Final = "PARTIAL"
+FAILED: Final = "FAILED"
 
 
 class _Nobody:
@@ -47,9 +52,10 @@ class LockExtension:
     """What was done for one repository."""
 
     plan: str
+    tenant: str
     repository: str
     keep: float
-    result: str = DONE
+    result: Literal["DONE", "PARTIAL", "FAILED"] = DONE
     reason: str | None = None
     hint: str | None = None
     objects: int = 0
@@ -68,25 +74,26 @@ class LockExtension:
             return Exit.NOT_CARRIED_OUT
         return Exit.FINDING if self.overwritten else Exit.OK
 
-    def body(self) -> dict[str, object]:
-        """For the record."""
-        return {
-            "repository": self.repository,
-            "result": self.result,
-            "reason": self.reason,
-            "objects": self.objects,
-            "extended": self.extended,
-            "held": self.held,
-            "hidden": self.hidden,
-            "overwritten": self.overwritten,
-            "keep": self.keep,
-            "holds_until": self.holds_until and rfc3339(self.holds_until),
-            "seconds": round(self.seconds, 1),
-        }
+    def ended(self) -> LockExtended:
+        return LockExtended(
+            plan=self.plan,
+            repository=self.repository,
+            result=self.result,
+            reason=self.reason,
+            objects=self.objects,
+            extended=self.extended,
+            held=self.held,
+            hidden=self.hidden,
+            overwritten=self.overwritten,
+            keep=self.keep,
+            holds_until=self.holds_until,
+            seconds=round(self.seconds, 1),
+            tenant=self.tenant,
+            who=recorded_user(),
+        )
 
     def as_json(self) -> dict[str, object]:
-        record = self.record and {"seq": self.record.seq, "hash": self.record.hash}
-        return {"plan": self.plan, **self.body(), "hint": self.hint, "record": record}
+        return document(self.ended(), self.record, hint=self.hint)
 
 
 def may_extend(settings: Repository) -> bool:
@@ -131,7 +138,7 @@ def extend(
     found = Bucket.of(settings.location, env)
     if found is None:
         raise UsageProblem(f"{settings.location} is in no bucket")
-    done = LockExtension(plan, name, settings.lock.keep)
+    done = LockExtension(plan, loaded.plan.tenant_of(None), name, settings.lock.keep)
     with services.state.lock(plan, "" if name == PRIMARY else name, LOCK):
         in_force.record(loaded, services)
         path = services.state.directory("object_locks") / f"{plan}.{name}.jsonl"
@@ -145,8 +152,7 @@ def extend(
             why = failure_of(error)
             done.result, done.reason, done.hint, done.holds_until = FAILED, why.reason, why.hint, None
         done.seconds = services.clock.monotonic() - began
-        body = {**done.body(), "tenant": loaded.plan.tenant_of(None), "who": who().body()}
-        done.record = services.ledger.append(LOCK_EXTENDED, plan=plan, asset=None, run=None, body=body)
+        done.record = services.ledger.write(done.ended())
     return done
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ccdr import __version__
+from ccdr.evidence.records.plans import PlanStored
 from ccdr.host.state_files import StateFile, state_or_none, write_state
 from ccdr.jobs import in_force
 from ccdr.jobs.plan_in_repository.stored_versions import PLAN, listed
@@ -20,7 +21,7 @@ from ccdr.plans import LoadedPlan
 from ccdr.plans.access import Role
 from ccdr.plans.roles import as_role
 from ccdr.plans.trust import confirmed, require_confirmed
-from ccdr.plans.versions import PLAN_FORMAT, PLAN_STORED, digest_of, files_of
+from ccdr.plans.versions import PLAN_FORMAT, digest_of, files_of
 from ccdr.storage.listing import OURS
 from ccdr.storage.restic import Restic
 
@@ -84,8 +85,8 @@ def _store(loaded: LoadedPlan, services: Services) -> None:
     with services.state.reading(repo.location):
         if not (held and _there(repo, loaded.plan.plan, digest, now)):
             snapshot = _stored(loaded, services, repo, digest)
-            body = {"digest": digest, "snapshot": snapshot, "repository": where}
-            services.ledger.append(PLAN_STORED, plan=loaded.plan.plan, asset=None, run=None, body=body)
+            stored = PlanStored(plan=loaded.plan.plan, digest=digest, snapshot=snapshot, repository=where)
+            services.ledger.write(stored)
     _write_note(loaded, services, StoredPlan(digest, where, now, None))
 
 

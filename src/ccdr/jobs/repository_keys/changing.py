@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ccdr.evidence.approvals import Operation
-from ccdr.evidence.history.kinds import KEY_ADDED, KEY_REMOVED
+from ccdr.evidence.records.repository_keys import KeyAdded, KeyChanged, KeyRemoved
+from ccdr.evidence.records.repository_keys import Why as WhyChanged
+from ccdr.evidence.records.values import recorded_user
 from ccdr.host.secret_files import new_secret, write_secret
 from ccdr.host.secrets import SHORTEST, password
 from ccdr.host.strength import weak
-from ccdr.host.who import who
 from ccdr.jobs import in_force
 from ccdr.jobs.approvals import Given, Wanted, allowed, block_of
 from ccdr.jobs.repository_keys.opened import Opened, Stated, every_of
@@ -85,7 +86,7 @@ def made_secret(plans: Iterable[LoadedPlan], services: Services) -> str:
     return secret
 
 
-def opened_also(one: Opened, path: Path, services: Services, why: str) -> str:
+def opened_also(one: Opened, path: Path, services: Services, why: WhyChanged) -> str:
     """The key of this repository that the file's password opens: it is added where there is none, tried, recorded."""
     by_it = one.by(path, services)
     twins = services.twins(one.plan)
@@ -105,7 +106,7 @@ def opened_also(one: Opened, path: Path, services: Services, why: str) -> str:
             hint="the old password still does; look at the store, then try again",
         )
     if key not in known_keys(one, services):
-        record(KEY_ADDED, one, key, why, services, count=count)
+        record(KeyAdded, one, key, why, services, count=count)
     if quicken(by_it, key) is not None:
         services.forget_key_hints()
     return key
@@ -142,7 +143,7 @@ def remove(
     return one, key
 
 
-def removed(one: Opened, key: str, services: Services, why: str) -> None:
+def removed(one: Opened, key: str, services: Services, why: WhyChanged) -> None:
     """Remove a password's key files, its fast one first, see that they are gone and that the password in use still
     opens all, and record it."""
     twins = services.twins(one.plan)
@@ -154,7 +155,7 @@ def removed(one: Opened, key: str, services: Services, why: str) -> None:
                 f"restic removed key {file[:8]} of {one.named}, and it is still there",
                 hint="check that this host's credential may delete below keys/: an append-only one may not",
             )
-        record(KEY_REMOVED, one, file, why, services, count=len(left))
+        record(KeyRemoved, one, file, why, services, count=len(left))
     services.forget_key_hints()
 
 
@@ -194,7 +195,17 @@ def known_keys(one: Opened, services: Services) -> dict[str, object]:
     return {} if history is None else dict(history.repository_keys)
 
 
-def record(kind: str, one: Opened, key: str, why: str, services: Services, *, count: int | None = None) -> None:
-    keys = len(keys_of(one.repo, {}, times=False)) if count is None else count
-    body = {**one.body(), "key": key, "why": why, "keys": keys, "who": who().body()}
-    services.ledger.append(kind, plan=one.plan, asset=None, run=None, body=body)
+def record(
+    change: type[KeyChanged], one: Opened, key: str, why: WhyChanged, services: Services, *, count: int | None = None
+) -> None:
+    changed = change(
+        plan=one.plan,
+        repository=one.repository,
+        of_log=one.of_log,
+        key=key,
+        why=why,
+        keys=len(keys_of(one.repo, {}, times=False)) if count is None else count,
+        tenant=one.loaded.plan.tenant_of(None),
+        who=recorded_user(),
+    )
+    services.ledger.write(changed)

@@ -46,10 +46,6 @@ class Opened:
         hint = other.hint and replace(other.hint, kept=None, tenant=self.loaded.plan.tenant_of(None))
         return replace(self.repo, env=other.env, host=self.repo.host.with_(secrets=secrets), hint=hint)
 
-    def body(self) -> dict[str, object]:
-        """For records."""
-        return {"repository": self.repository, "of_log": self.of_log, "tenant": self.loaded.plan.tenant_of(None)}
-
 
 def stated_in(loaded: LoadedPlan) -> dict[str, Repository]:
     """All repositories that a plan's file names, by what records call them."""

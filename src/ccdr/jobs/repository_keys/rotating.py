@@ -21,10 +21,11 @@ from pathlib import Path
 
 from ccdr.evidence.approvals import Operation
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import KEY_REMOVED, KEY_SWITCHED
+from ccdr.evidence.history.kinds import KEY_SWITCHED
+from ccdr.evidence.records.repository_keys import KeyRemoved, KeySwitched, SwitchedKey
+from ccdr.evidence.records.values import recorded_user
 from ccdr.host.files import sync_directory
 from ccdr.host.secret_files import write_secret
-from ccdr.host.who import who
 from ccdr.jobs import in_force
 from ccdr.jobs.approvals import NOTHING, Given, Wanted, allowed
 from ccdr.jobs.approvals.plans import block_of
@@ -227,7 +228,7 @@ class _Rotating:
     def _tell_new(self) -> None:
         """Record that another password is in use, where that is not recorded yet."""
         self._progress.step("recording the new password's keys")
-        by_plan: dict[str, list[dict[str, object]]] = {}
+        by_plan: dict[str, list[SwitchedKey]] = {}
         for one in self._places:
             new, old = self._key(one, self._files.password), self._key(one, self._files.previous)
             if new is None:
@@ -236,13 +237,13 @@ class _Rotating:
                     hint=f"nothing was removed: {self._files.previous} holds the old one, which does",
                 )
             self.done.new[f"{one.plan}: {one.named}"] = new
-            named = {"repository": one.repository, "of_log": one.of_log}
-            by_plan.setdefault(one.plan, []).append({**named, "old": old, "new": new})
+            by_plan.setdefault(one.plan, []).append(
+                SwitchedKey(repository=one.repository, of_log=one.of_log, old=old, new=new)
+            )
         for plan, opens in by_plan.items():
-            if {str(of["new"]) for of in opens} - self._recorded(plan).keys():
+            if {of.new for of in opens} - self._recorded(plan).keys():
                 tenant = next(one.loaded.plan.tenant_of(None) for one in self._places if one.plan == plan)
-                body = {"opens": opens, "tenant": tenant, "who": who().body()}
-                self._services.ledger.append(KEY_SWITCHED, plan=plan, asset=None, run=None, body=body)
+                self._services.ledger.write(KeySwitched(plan=plan, opens=opens, tenant=tenant, who=recorded_user()))
         self.done.previous = self._files.previous
 
     def _recorded(self, plan: str) -> dict[str, str | None]:
@@ -288,4 +289,4 @@ class _Rotating:
         old = self._recorded(one.plan).get(new)
         known = self._services.histories().get((one.plan, None), AssetHistory()).removed_keys
         if old is not None and old not in there and old not in known:
-            record(KEY_REMOVED, one, old, "rotation", self._services)
+            record(KeyRemoved, one, old, "rotation", self._services)

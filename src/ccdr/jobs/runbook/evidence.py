@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
-from ccdr.host.who import who
+from ccdr.evidence.records.runbook import RunbookEnd, RunbookRto, RunbookStart, RunbookStep, RunbookStepOf
+from ccdr.evidence.records.values import Record, code, recorded_user
 from ccdr.jobs import in_force
 from ccdr.jobs.incidents.opening import Told, for_recovery
 from ccdr.jobs.runbook.events import Event
@@ -50,13 +52,12 @@ class RunbookRecords:
         waiting = list(self._waiting())
         there = self._there() if waiting and waiting[0].session != self.journal.session else Counter[_Key]()
         for event in waiting:
-            kind, body = self._record(event)
+            record = self._record(event)
             if there[key := self._key(event)]:
                 there[key] -= 1
             else:
-                plan = self.loaded.plan.plan
-                self.services.ledger.append(kind, plan=plan, asset=None, run=self.journal.run, body=body)
-            if kind == START:  # also where whoever recorded it was stopped before it had one
+                self.services.ledger.write(record)
+            if isinstance(record, RunbookStart):  # also where whoever recorded it was stopped before it had one
                 self.incident = for_recovery(self.loaded, self.services, self.journal.run, "runbook")
             self.journal.append("recorded", of=event.seq)
 
@@ -96,86 +97,89 @@ class RunbookRecords:
             return START
         return END if event.what in ("ended", "lost") else STEP
 
-    def _record(self, event: Event) -> tuple[str, dict[str, object]]:
-        plan = self.loaded.plan
-        tenant = {"tenant": plan.tenant_of(None)}
+    def _record(self, event: Event) -> Record:
         kind = self._kind(event)
         if kind == START:
             in_force.record(self.loaded, self.services)
-            return kind, {**tenant, **BY_HAND.facts(), **self._start(event)}
-        if kind == END:
-            return kind, {**tenant, **plan.copy_facts, **self._end(event)}
-        return kind, {**tenant, "who": who().body(), **self._step(event)}
+            return self._start(event)
+        return self._end(event) if kind == END else self._step(event)
 
-    def _start(self, event: Event) -> dict[str, object]:
+    @property
+    def _of(self) -> dict[str, Any]:
+        plan = self.loaded.plan
+        return {"plan": plan.plan, "run": self.journal.run, "tenant": plan.tenant_of(None)}
+
+    def _start(self, event: Event) -> RunbookStart:
         first = Standing(self.runbook, self.journal.events[: event.seq])
         ahead = forecast(first, self.expected)
-        before = self.journal.events[event.seq - 2].host if event.what == "taken_over" else None
-        return {
-            "plan_sha256": self.loaded.sha256,
-            "runbook_sha256": self.runbook.sha256,
-            "made": self.runbook.made,
-            "steps": [
-                {"step": name, "kind": step.kind, "sha256": self.runbook.digest_of(name)}
+        return RunbookStart(
+            **self._of,
+            **BY_HAND.facts(),
+            plan_sha256=self.loaded.sha256,
+            runbook_sha256=self.runbook.sha256,
+            made=self.runbook.made,
+            steps=[
+                RunbookStepOf(step=name, kind=step.kind, sha256=self.runbook.digest_of(name))
                 for name, step in self.runbook.steps.items()
             ],
-            "predicted_s": ahead.seconds or None,
-            "unknown": len(ahead.unknown),
-            "taken_over_from": before,
-            "sealed": self.journal.seals is not None,
-        }
+            predicted_s=ahead.seconds or None,
+            unknown=len(ahead.unknown),
+            taken_over_from=self.journal.events[event.seq - 2].host if event.what == "taken_over" else None,
+            sealed=self.journal.seals is not None,
+        )
 
-    @staticmethod
-    def _step(event: Event) -> dict[str, object]:
-        return {
-            "step": event.step,
-            "result": _RESULTS[event.what],
-            "at": rfc3339(event.time),
-            "attempt": event.attempt,
-            "seconds": round(event.seconds, 3),
-            "answer": event.answer,
-            "words_sha256": event.text,
-            "reason": event.reason,
-            "facts": event.facts,
-            "left_behind": event.left_behind,
-        }
+    def _step(self, event: Event) -> RunbookStep:
+        return RunbookStep(
+            **self._of,
+            who=recorded_user(),
+            step=event.step or "",
+            result=code(_RESULTS[event.what]),
+            at=event.time,
+            attempt=event.attempt,
+            seconds=round(event.seconds, 3),
+            answer=event.answer,
+            words_sha256=event.text,
+            reason=event.reason,
+            facts=event.facts,
+            left_behind=event.left_behind,
+        )
 
-    def _end(self, event: Event) -> dict[str, object]:
+    def _end(self, event: Event) -> RunbookEnd:
         standing = Standing(self.runbook, self.journal.events[: event.seq])
         time, steps = elapsed(standing.events, self.runbook), standing.steps
         by_state = {state: standing.of_state(state) for state in StepState}
-        return {
-            "result": event.state if event.what == "ended" else "TAKEN_OVER",
-            "reason": event.reason,
-            "words_sha256": event.text,
-            "elapsed_s": round(time.seconds, 3),
-            "machine_s": round(time.machine, 3),
-            "waited_s": round(time.waited, 3),
-            "rto": rto_of(self.loaded, achieved(standing)),
-            "done": len(by_state[StepState.DONE]),
-            "skipped": by_state[StepState.SKIPPED],
-            "failed": by_state[StepState.FAILED],
-            "not_taken": by_state[StepState.NOT_TAKEN],
-            "jumps_s": [round(jump, 3) for jump in time.jumps],
-            "left_behind": [text for one in steps.values() for text in one.left_behind],
-        }
+        return RunbookEnd(
+            **self._of,
+            **self.loaded.plan.copy_facts,
+            result=code(event.state if event.what == "ended" else "TAKEN_OVER"),
+            reason=event.reason,
+            words_sha256=event.text,
+            elapsed_s=round(time.seconds, 3),
+            machine_s=round(time.machine, 3),
+            waited_s=round(time.waited, 3),
+            rto=rto_of(self.loaded, achieved(standing)),
+            done=len(by_state[StepState.DONE]),
+            skipped=by_state[StepState.SKIPPED],
+            failed=by_state[StepState.FAILED],
+            not_taken=by_state[StepState.NOT_TAKEN],
+            jumps_s=[round(jump, 3) for jump in time.jumps],
+            left_behind=[text for one in steps.values() for text in one.left_behind],
+        )
 
 
-def rto_of(loaded: LoadedPlan, found: Achieved) -> dict[str, object]:
-    """As records and `--json` have it."""
+def rto_of(loaded: LoadedPlan, found: Achieved) -> RunbookRto:
     objective, time = loaded.plan.objectives.rto, found.time
+    verdict = "MET_PARTIAL" if found.assumed else "MET"
     if time is None:
         verdict = "NOT_MEASURED"
     elif time.seconds > objective:
         verdict = "BREACHED"
-    else:
-        verdict = "MET_PARTIAL" if found.assumed else "MET"
-    return {
-        "objective_s": objective,
-        "achieved_s": None if time is None else round(time.seconds, 3),
-        "machine_s": None if time is None else round(time.machine, 3),
-        "waited_s": None if time is None else round(time.waited, 3),
-        "verdict": verdict,
-        "shown_by": found.by,
-        "assumed": list(found.assumed),
-    }
+    return RunbookRto(
+        objective_s=objective,
+        achieved_s=None if time is None else round(time.seconds, 3),
+        machine_s=None if time is None else round(time.machine, 3),
+        waited_s=None if time is None else round(time.waited, 3),
+        verdict=code(verdict),
+        shown_by=found.by,
+        assumed=list(found.assumed),
+    )

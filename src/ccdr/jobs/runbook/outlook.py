@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from msgspec import to_builtins
+
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.payloads import payload
 from ccdr.host.state import State
@@ -146,7 +148,7 @@ class Outlook:
             "predicted_s": None if over else round(ahead.seconds, 3),
             "finish": None if over else rfc3339((self.now + timedelta(seconds=ahead.seconds)).replace(microsecond=0)),
             "unknown": list(ahead.unknown),
-            "rto": rto_of(self.loaded, achieved(standing)),
+            "rto": to_builtins(rto_of(self.loaded, achieved(standing))),
             "running": standing.of_state(StepState.RUNNING),
             "waits_for_people": [] if over else standing.for_people,
             "stopping": standing.stopping,

@@ -8,14 +8,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ccdr.evidence.history.kinds import LOGS, STOPPED
+from ccdr.evidence.history.kinds import STOPPED
 from ccdr.evidence.log_standing import LogStanding, write_standing
+from ccdr.evidence.records.backups import LogGap, LogShipped
 from ccdr.host.state import Run
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.stored_batch import Gap
 from ccdr.jobs.shipping.tally import Tally
 from ccdr.model.errors import CcdrError, failure_of
-from ccdr.model.finding import Finding, recorded
+from ccdr.model.finding import Finding
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
 
@@ -83,10 +84,27 @@ class Journal:
 
     def record(self, trouble: str | None) -> None:
         """What was stored since the last record."""
-        whose = {"tenant": self._job.tenant, **self._job.loaded.plan.copy_facts}
-        body = {**self.tally.body(), **whose, "trouble": trouble, "findings": recorded(self.standing.findings)}
-        where = {"plan": self._job.plan, "asset": self._job.asset, "run": self._run.id}
-        self._services.ledger.append(LOGS, **where, body=body)
+        tally = self.tally
+        shipped = LogShipped(
+            plan=self._job.plan,
+            asset=self._job.asset,
+            run=self._run.id,
+            tenant=self._job.tenant,
+            **self._job.loaded.plan.copy_facts,
+            since=tally.since,
+            points=[(round(point, 3), round(usable, 3)) for point, usable in tally.points],
+            snapshots=len(tally.points),
+            added_bytes=tally.bytes,
+            first=tally.first,
+            last=tally.last,
+            gaps=[LogGap(after=gap.after, before=gap.before) for gap in tally.gaps],
+            vanished=tally.vanished,
+            anew=tally.anew,
+            branched=tally.branched,
+            trouble=trouble,
+            findings=list(self.standing.findings),
+        )
+        self._services.ledger.write(shipped)
         self._recorded = self._services.clock.now()
         self.tally = Tally(self._recorded)
         self.update(pending=(), running=trouble != STOPPED)

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from ccdr.jobs.shipping.batch import Held
 from ccdr.jobs.shipping.stored_batch import Gap
-from ccdr.model.values import rfc3339
 
 
 @dataclass
@@ -30,17 +29,3 @@ class Tally:
         if held.whole:
             self.first, self.last = self.first or held.whole[0], held.whole[-1]
         self.points.append(((point - self.since).total_seconds(), (usable - self.since).total_seconds()))
-
-    def body(self) -> dict[str, object]:
-        return {
-            "since": rfc3339(self.since),
-            "points": [[round(point, 3), round(usable, 3)] for point, usable in self.points],
-            "snapshots": len(self.points),
-            "added_bytes": self.bytes,
-            "first": self.first,
-            "last": self.last,
-            "gaps": [{"after": gap.after, "before": gap.before} for gap in self.gaps],
-            "vanished": self.vanished,
-            "anew": self.anew,
-            "branched": self.branched,
-        }

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccdr.evidence.checkpoints.names import ANCHORS
-from ccdr.evidence.lineage.anchored import ANCHORED, Anchoring
-from ccdr.evidence.lineage.anchored import ANCHORS as CONFIGURED
+from ccdr.evidence.lineage.anchored import Anchoring
 from ccdr.evidence.lineage.own_records import Lineage
+from ccdr.evidence.records.checkpoints import ConfiguredAnchor, LedgerAnchored, LedgerAnchors
+from ccdr.evidence.records.values import code
 from ccdr.host.files import write_durably
 from ccdr.host.state_files import state_or_none, write_state
 from ccdr.jobs.checkpoints.kept import directory_of, newest_in, read_grown
@@ -56,16 +57,16 @@ def note_configured(anchors: Iterable[AnyAnchor], services: Services, lineage: L
     """Record which anchors are configured, where that has changed: one that is taken away shows. Was it? CcdrError
     where the ledger cannot be written."""
     now = [
-        {"name": one.name, "kind": one.kind, "where_sha256": one.where_sha256, "every": float(one.every)}
+        ConfiguredAnchor(name=one.name, kind=code(one.kind), where_sha256=one.where_sha256, every=float(one.every))
         for one in sorted(anchors, key=lambda one: one.name)
     ]
     before = [
-        {"name": one.name, "kind": one.kind, "where_sha256": one.where_sha256, "every": one.every}
+        ConfiguredAnchor(name=one.name, kind=code(one.kind), where_sha256=one.where_sha256, every=one.every)
         for one in lineage.anchoring.configured
     ]
     if lineage.ledger is None or now == before:
         return False
-    services.ledger.append(CONFIGURED, plan=None, asset=None, run=None, body={"anchors": now})
+    services.ledger.write(LedgerAnchors(anchors=now))
     return True
 
 
@@ -156,15 +157,15 @@ def _record(settings: AnyAnchor, services: Services, checkpoint: Checkpoint, rec
     from ccdr.evidence.checkpoints.receipts import name_of
 
     write_durably(directory / name_of(checkpoint.size, settings.name, settings.kind), receipt.contents)
-    body = {
-        "name": settings.name,
-        "anchor": settings.kind,
-        "size": checkpoint.size,
-        "at": rfc3339(receipt.at),
-        "checkpoint_sha256": sha256(checkpoint.contents).hexdigest(),
-        "receipt_sha256": receipt.sha256,
-    }
-    services.ledger.append(ANCHORED, plan=None, asset=None, run=None, body=body)
+    anchored = LedgerAnchored(
+        name=settings.name,
+        anchor=code(settings.kind),
+        size=checkpoint.size,
+        at=receipt.at,
+        checkpoint_sha256=sha256(checkpoint.contents).hexdigest(),
+        receipt_sha256=receipt.sha256,
+    )
+    services.ledger.write(anchored)
 
 
 def tries(services: Services, lineage: Lineage) -> Mapping[str, int]:
