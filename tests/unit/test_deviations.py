@@ -99,7 +99,8 @@ def test_its_owner_is_the_one_of_the_version_in_force_when_it_began(past: Chroni
     version(past, 5, owner="eve@x", mtd=9.0)
     assert {one.owner for one in found(past) if one.code == "MTD_LONGER"} == {"dan@x"}, "not who made it easier"
     failed = next(one for one in found(past) if one.code == "TEST_FAILED")
-    past.wrote(6, "deviation.assigned", asset=None, deviation=failed.id, code="TEST_FAILED", owner="mia@x", due=None)
+    of = {"of": "finding", "deviation": failed.id, "code": "TEST_FAILED", "owner": "mia@x"}
+    past.wrote(6, "assign.finding", asset=None, says="assign", about=of, made=rfc3339(past.at(6)), nonce="1" * 32)
     version(past, 7, owner=None)
     assert {one.code: one.owner for one in found(past)} == owners | {
         "TEST_FAILED": "mia@x", "MISSED": "ana@x", "MTD_LONGER": "dan@x",

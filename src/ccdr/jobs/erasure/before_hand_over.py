@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from ccdr.evidence.history.kinds import ERASURE_REPLAY
 from ccdr.host import interrupts
 from ccdr.host.clock import timed
 from ccdr.jobs.erasure.replaying import GLASS, Outcome, Replaying, StillHeld
-from ccdr.jobs.restore.ways import Held, Order
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import so_many
@@ -21,8 +21,11 @@ from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
 from ccdr.storage.listing import OURS, RepoSnapshot
 
+if TYPE_CHECKING:  # a restore reads this module, too
+    from ccdr.jobs.restore.ways import Held, Order
+
 RESTORE, RECOVER = "restore", "recover"
-Beside = Callable[..., AbstractContextManager[Held | None]]
+Beside = Callable[..., "AbstractContextManager[Held | None]"]
 
 
 def _opened(order: Order, listed: Sequence[RepoSnapshot]) -> Replaying:
