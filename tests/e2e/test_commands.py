@@ -145,7 +145,7 @@ def test_test_json_is_the_contracts(site: Site) -> None:
         found["snapshot"]["id"]
     ) == 64
     assert set(found["phases"]) == {"provision", "fetch", "load", "check", "dispose"}
-    assert [set(c) for c in found["checks"]] == [{"kind", "name", "status", "expected", "actual"}]
+    assert [set(c) for c in found["checks"]] == [{"kind", "name", "status", "expected", "actual", "varies"}]
     assert set(found["rpo"]) == {"objective_s", "achieved_s", "verdict"} and found["rpo"]["objective_s"] == 3600
     assert set(found["rto"]) == {"objective_s", "achieved_s", "answering_s", "basis", "verdict"}
     assert found["snapshot"]["consistent_point"].endswith("Z")

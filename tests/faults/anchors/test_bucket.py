@@ -208,14 +208,14 @@ def test_a_delete_marker_is_told_and_hides_nothing(host: Host, auditor: Auditor)
 def test_a_missing_segment_is_told_and_nothing_behind_it_is_taken(host: Host, auditor: Auditor) -> None:
     first = host.publish()
     host.work()
-    host.put.write_text(json.dumps({"until": first.size + 1}))
+    host.put.write_text(json.dumps({"until": first.size + 1, "plans": []}))
     host.work()
     host.publish()
     assert auditor.found() == (1, {"SEGMENT_MISSING", "RECORDS_CUT_OFF"})
     assert len(auditor.lines().splitlines()) == first.size
     code, says, found = auditor.verdict()
     assert (code, says) == (1, None) and {"SEGMENT_MISSING", "RECORDS_CUT_OFF"} <= found
-    host.put.write_text(json.dumps({"until": first.size}))  # and once it is there, all is well
+    host.put.write_text(json.dumps({"until": first.size, "plans": []}))  # and once it is there, all is well
     host.work()
     host.publish()
     assert auditor.found() == (0, set()) and auditor.verdict() == (0, "verified", set())

@@ -20,7 +20,7 @@ from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore_test import restore_test
 from ccdr.jobs.upkeep import prune
 from ccdr.model.errors import Exit, WrittenByNewer
-from ccdr.model.values import ObjectiveVerdict, Verdict
+from ccdr.model.values import Manifest, ObjectiveVerdict, Verdict
 from ccdr.plans.job import Job
 
 
@@ -125,7 +125,7 @@ def test_what_only_a_newer_ccdr_can_read_is_inconclusive(
     plan.write_text(plan.read_text().replace("assets:\n", "retention: {keep_last: 1}\nassets:\n"))
     job = Job(there.loaded(), "recordings")
     with monkeypatch.context() as older:
-        older.setattr("ccdr.storage.manifest.MANIFEST_FORMAT", 1)
+        older.setattr(Manifest, "format", 1)
         done = restore_test(job, "latest", there.services(), Quiet())
         assert (done.verdict, done.exit_code) == (Verdict.INCONCLUSIVE, Exit.NOT_CARRIED_OUT), done.reason
         assert "was written by a newer ccdr" in str(done.reason) and "upgrade ccdr on this host" in str(done.hint)
