@@ -16,6 +16,7 @@ import pytest
 from tests.support.harness import Quiet, Site
 from tests.support.sites import copy_of
 
+from ccdr.evidence.records.writing import SEAL
 from ccdr.jobs.restore_test import restore_test
 from ccdr.model.errors import UsageProblem
 from ccdr.plans.job import Job
@@ -105,6 +106,24 @@ def test_backup_json(site: Site, tree: Path, tmp_path: Path) -> None:
     assert {"plan", "asset", "run", "result", "reason", "snapshot", "phases", "record"} <= set(one)
     assert set(one["snapshot"]) == {"id", "consistent_point", "bytes", "manifest_sha256", "source_sha256", "upon"}
     assert one["record"]["seq"] == len(own.records())
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["backup", "p", "--asset", "one"],
+        ["test", "p", "--asset", "one"],
+        ["restore", "p", "--asset", "one", "--to", "HERE", "--yes-i-mean", "back"],
+        ["upkeep", "p", "--check"],
+        ["upkeep", "p", "--prune"],
+    ],
+)
+def test_what_is_printed_is_the_record_and_where_it_stands(site: Site, tmp_path: Path, args: list[str]) -> None:
+    told = site.run(*(str(tmp_path / "back") if arg == "HERE" else arg for arg in args)).json
+    told = told.get("check") or told.get("prune") or told
+    (record,) = (one for one in site.records() if one["seq"] == told["record"]["seq"])
+    recorded = {key: value for key, value in record.items() if key not in SEAL}
+    assert {key: told.get(key, "absent") for key in recorded} == recorded
 
 
 @pytest.mark.parametrize(
