@@ -9,6 +9,7 @@ import pytest
 from tests.support.harness import Quiet, Site
 
 from ccdr.engines.files import Files
+from ccdr.evidence.records.values import RecordedUser
 from ccdr.host.who import who
 from ccdr.jobs.restore_test import restore_test
 from ccdr.jobs.restore_test.result import EQUAL, RESTORED, STORED
@@ -111,5 +112,5 @@ def test_every_record_of_a_run_says_whose_data_it_is_and_every_end_which_copy(si
         assert (start["tenant"], end["tenant"]) == (tenant, tenant)
         assert (end["copy"], end["site"], end["attempt"]) == ("primary", "Second floor", None)
         assert (start["trigger"]["by"], start["attempt"]) == ("command", None)
-        assert start["who"]["uid"] == who().uid and start["who"].keys() == who().body().keys()
+        assert start["who"]["uid"] == who().uid and start["who"].keys() == {*RecordedUser.__struct_fields__}
     assert newest["backup.end"]["added_bytes"] > 0

@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 from tests.support.harness import Site
 
 from ccdr.evidence.records.values import RecordedTrigger, recorded_user
-from ccdr.host.who import CRON, OTHER, SYSTEMD, TERMINAL, who, who_is
+from ccdr.host.who import CRON, OTHER, SYSTEMD, TERMINAL, Who, who_is
 from ccdr.jobs.services import Trigger
 
 NO_TTY, PTS_3, TTY_1, SERIAL_0 = 0, (136 << 8) | 3, (4 << 8) | 1, (4 << 8) | 64
@@ -85,10 +86,7 @@ def test_the_login_uid_is_null_where_nobody_has_logged_in(tmp_path: Path, login:
 
 
 def test_where_the_machine_tells_nothing_all_is_null_and_nothing_fails(tmp_path: Path) -> None:
-    said = who_is(tmp_path / "no proc", 100, 33, {}).body()
-    assert said == {
-        "uid": 33, "login_uid": None, "terminal": None, "started_by": OTHER, "claims": {"sudo_user": None}
-    }  # fmt: skip
+    assert who_is(tmp_path / "no proc", 100, 33, {}) == Who(33, None, None, OTHER, None)
 
 
 @pytest.mark.parametrize(
@@ -108,13 +106,13 @@ def test_who_called_sudo_is_a_claim_and_can_only_be_a_name(tmp_path: Path, claim
 
 def test_a_real_terminal_is_seen_though_the_standard_streams_are_pipes() -> None:
     """A person who writes `ccdr status | less` sits at a terminal all the same."""
-    inside = "import json, ccdr.host.who; print('said', json.dumps(ccdr.host.who.who().body()))"
+    inside = "import json, ccdr.host.who; print('said', json.dumps(vars(ccdr.host.who.who())))"
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ.pop("INVOCATION_ID", None)
         os.execvp("sh", ["sh", "-c", f'{sys.executable} -c "{inside}" < /dev/null 2>&1 | cat'])
     said = b""
-    while b"}}" not in said:
+    while b"}" not in said:
         try:
             said += os.read(terminal, 1 << 16)
         except OSError:
@@ -129,7 +127,7 @@ def test_a_real_terminal_is_seen_though_the_standard_streams_are_pipes() -> None
 
 def test_a_real_parent_that_is_called_cron_is_seen(tmp_path: Path) -> None:
     cron = shutil.copy("/bin/sh", tmp_path / "cron")
-    inside = "import json, ccdr.host.who; print(json.dumps(ccdr.host.who.who().body()))"
+    inside = "import json, ccdr.host.who; print(json.dumps(vars(ccdr.host.who.who())))"
     script = f"sh -c '{sys.executable} -c \"{inside}\"; true'; true"
     done = subprocess.run([cron, "-c", script], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["started_by"] == CRON
@@ -147,4 +145,4 @@ def test_what_the_reaper_removes_is_recorded_with_who_had_it_done(tmp_path: Path
     services.state.directory("scratch", "run-20200101T000000-aaaaaa")
     clear_leftovers(services, docker=False)
     (record,) = site.records("sandbox.reap")
-    assert record["who"] == who().body()
+    assert record["who"] == to_builtins(recorded_user())

@@ -40,16 +40,6 @@ class Who:
     started_by: str
     sudo_user: str | None  # a claim
 
-    def body(self) -> dict[str, object]:
-        """For a record."""
-        return {
-            "uid": self.uid,
-            "login_uid": self.login_uid,
-            "terminal": self.terminal,
-            "started_by": self.started_by,
-            "claims": {"sudo_user": self.sudo_user},
-        }
-
 
 @cache
 def who() -> Who:

@@ -23,7 +23,7 @@ from ccdr.evidence.attested import (
 )
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.payloads import payload
-from ccdr.evidence.records.statements import DECLARE_PART, MeasurePart, Statement, kind_of
+from ccdr.evidence.records.statements import DECLARE_PART, MeasurePart, SignedBy, Statement, kind_of
 from ccdr.host.signatures import trusted_signers, verify
 from ccdr.jobs.approvals.plans import block_of, signed_by
 from ccdr.jobs.services import Services
@@ -101,7 +101,7 @@ def attest(
         refuse_until(given.expiry, given.about.item, when)
     _refuse_replayed(given, services)
     by, item = _signed(given, signature, signers, plans, services), given.about.item
-    name = str(by["name"]) if by else services.ledger.actor
+    name = by.name if by else services.ledger.actor
     if (named := named_for(item, plans)) and name not in named:
         raise UsageProblem(
             f"{name} may not state {item}: for that the plans name {', '.join(named)}",
@@ -117,7 +117,7 @@ def _signed(
     signers: Path,
     plans: Sequence[LoadedPlan],
     services: Services,
-) -> dict[str, object] | None:
+) -> SignedBy | None:
     """Who has signed it: by the plans' own files of signers, where any has `approval:`; then it is to be signed."""
     places = [block.signers for plan in plans if (block := block_of(plan, services)) is not None]
     if signature is None:

@@ -14,12 +14,13 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.ledger.places import BEGINNING, Mark
 from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END, Entry, Pause, Window, by_elapsed, in_force, take_pause, windows
 from ccdr.evidence.payloads import keep_payload, payload
+from ccdr.evidence.records.pauses import PauseBegin, PauseEnd
+from ccdr.evidence.records.values import recorded_user
 from ccdr.evidence.verdicts import Record
 from ccdr.host.clock import boot
-from ccdr.host.who import who
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, UsageProblem
-from ccdr.model.values import rfc3339
+from ccdr.model.values import utc
 from ccdr.plans import LoadedPlan
 
 
@@ -52,15 +53,13 @@ def pause(loaded: LoadedPlan, services: Services, length: timedelta, why: str) -
     then nothing is paused."""
     plan, now = loaded.plan.plan, services.clock.now()
     newest = next(services.ledger.records(reverse=True), None)
-    body = {
-        "until": rfc3339((now + length).replace(microsecond=0)),
-        "why_sha256": keep_payload(services.state, why),
-        "boot": boot(),
-        "elapsed_s": services.clock.monotonic(),
-        "after": str(newest["time"]) if newest else None,
-        **_whose(loaded),
-    }
-    services.ledger.append(PAUSE_BEGIN, plan=plan, asset=None, run=None, body=body)
+    begun = PauseBegin(
+        **_now(loaded, services),
+        until=(now + length).replace(microsecond=0),
+        why_sha256=keep_payload(services.state, why),
+        after=utc(newest["time"]) if newest else None,
+    )
+    services.ledger.write(begun)
     wake(services)
     there = pause_of(services, plan)
     if there is None:  # shorter than what it took to write it down
@@ -76,20 +75,16 @@ def end(loaded: LoadedPlan, services: Services, why: str | None) -> list[PausedP
     if not open_ones:
         raise UsageProblem(f"{plan} is not paused", hint="`ccdr pause` shows what is")
     digest = keep_payload(services.state, why) if why else None
-    body = {
-        "of": [one.seq for one in open_ones],
-        "why_sha256": digest,
-        "boot": boot(),
-        "elapsed_s": services.clock.monotonic(),
-        **_whose(loaded),
-    }
-    services.ledger.append(PAUSE_END, plan=plan, asset=None, run=None, body=body)
+    ended = PauseEnd(**_now(loaded, services), of=[one.seq for one in open_ones], why_sha256=digest)
+    services.ledger.write(ended)
     wake(services)
     return [PausedPlan(plan, one, payload(services.state, one.why)) for one in open_ones]
 
 
-def _whose(loaded: LoadedPlan) -> dict[str, object]:
-    return {"tenant": loaded.plan.tenant_of(None), "who": who().body()}
+def _now(loaded: LoadedPlan, services: Services) -> dict[str, Any]:
+    """Whose it is, who does it, and when by the clock that nobody sets."""
+    of = {"plan": loaded.plan.plan, "tenant": loaded.plan.tenant_of(None), "who": recorded_user()}
+    return {**of, "boot": boot(), "elapsed_s": services.clock.monotonic()}
 
 
 def wake(services: Services) -> None:

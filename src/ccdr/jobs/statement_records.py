@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
+from msgspec import structs
+
 from ccdr.evidence.approvals import AHEAD, nonce
 from ccdr.evidence.payloads import keep_payload
-from ccdr.evidence.records.statements import STATEMENT, About, Says, Statement
-from ccdr.host.who import who
+from ccdr.evidence.records.statements import About, Says, SignedBy, Statement, StatementRecord
+from ccdr.evidence.records.values import recorded_user
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
@@ -38,14 +40,14 @@ def stated(
 def record_statement(
     given: Statement[Any],
     services: Services,
-    by: object = None,
-    more: Mapping[str, object] = {},
+    by: SignedBy | None = None,
+    more: Mapping[str, Any] = {},
     *,
     asset: str | None = None,
 ) -> int:
     """The record's number; the next `ccdr run` tells people. `by`: who has signed it; `more` of the record."""
-    body = {**given.body(), "by": by, "who": who().body(), **more}
-    seq = services.ledger.append(STATEMENT, plan=given.plan, asset=asset, run=None, body=body).seq
+    whole = {**structs.asdict(given), "asset": asset, "by": by, "who": recorded_user(), **more}
+    seq = services.ledger.write(StatementRecord(**whole)).seq
     wake(services)
     return seq
 

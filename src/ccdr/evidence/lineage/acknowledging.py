@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparing import keep, read
 from ccdr.evidence.lineage.kept import read_kept
-from ccdr.evidence.lineage.values import ACKNOWLEDGED, LedgerStanding, Lost, Spoilt
+from ccdr.evidence.lineage.values import LedgerStanding, Lost, Spoilt
 from ccdr.evidence.payloads import keep_payload
+from ccdr.evidence.records.lineage import LedgerAcknowledged
 from ccdr.host.state import State
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import RecordRef
@@ -40,11 +43,10 @@ def answer_for_spoilt(state: State, ledger: Ledger, why: str) -> list[int]:
     return spoilt
 
 
-def _answered(state: State, ledger: Ledger, why: str, **what: object) -> RecordRef:
+def _answered(state: State, ledger: Ledger, why: str, **what: Any) -> RecordRef:
     if not why.strip() or len(why) > MOST_WORDS:
         raise UsageProblem(f"a reason of up to {MOST_WORDS} characters is needed", hint='--why "…"')
-    body = {"why_sha256": keep_payload(state, why), **what}
-    ref = ledger.append(ACKNOWLEDGED, plan=None, asset=None, run=None, body=body)
+    ref = ledger.write(LedgerAcknowledged(why_sha256=keep_payload(state, why), **what))
     keep(state, ledger)
     return ref
 

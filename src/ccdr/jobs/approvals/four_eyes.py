@@ -15,14 +15,15 @@ from pathlib import Path
 
 from ccdr.evidence.approvals import (
     AHEAD,
-    APPROVAL_REFUSED,
     LONGEST,
     PLAN_APPROVED,
     Operation,
     nonce,
 )
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.records.approvals import ApprovalRefused as Refused
 from ccdr.evidence.records.statements import APPROVE_OPERATION, RequestedOperation, Statement
+from ccdr.evidence.records.values import code
 from ccdr.host.signatures import SignatureRefused, Signer, sign, trusted_signers, verify
 from ccdr.jobs import in_force
 from ccdr.jobs.approvals.glass import break_glass
@@ -169,9 +170,9 @@ def _fits(asked: Request, wanted: Wanted, services: Services) -> None:
         ("expired", asked.made <= now + AHEAD, "it is dated in the future"),
         ("expired", now < asked.expiry <= asked.made + LONGEST, f"it held until {rfc3339(asked.expiry)}"),
     )
-    for code, fits, why in cases:
+    for word, fits, why in cases:
         if not fits:
-            raise ApprovalRefused(code, f"this request does not allow it: {why}", hint=_ANEW.format(plan))
+            raise ApprovalRefused(word, f"this request does not allow it: {why}", hint=_ANEW.format(plan))
 
 
 def _both(asked: Request, given: Given, block: Approval, services: Services) -> tuple[Signer, Signer]:
@@ -215,6 +216,5 @@ def _record_use(
 
 def _record_refusal(wanted: Wanted, services: Services, given: Given, error: UsageProblem) -> None:
     digest = None if given.text is None else sha256(given.text.encode("utf-8", "surrogateescape")).hexdigest()
-    code = error.code if isinstance(error, ApprovalRefused) else "unreadable"
-    body = {**wanted.body(), "why": code, "request_sha256": digest, **whose(wanted.loaded)}
-    services.ledger.append(APPROVAL_REFUSED, plan=wanted.plan, asset=None, run=None, body=body)
+    why = code(error.code if isinstance(error, ApprovalRefused) else "unreadable")
+    services.ledger.write(Refused(**wanted.recorded, why=why, request_sha256=digest))

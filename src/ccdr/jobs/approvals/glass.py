@@ -7,9 +7,10 @@ import pwd
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ccdr.evidence.approvals import GLASS_BROKEN, nonce
+from ccdr.evidence.approvals import nonce
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.payloads import keep_payload, payload
+from ccdr.evidence.records.approvals import GlassBroken
 from ccdr.evidence.records.statements import REVIEW_GLASS, GlassBreak, Statement
 from ccdr.evidence.verdicts import Record
 from ccdr.host.signatures import Signer
@@ -27,15 +28,14 @@ from ccdr.plans import LoadedPlan
 def break_glass(wanted: Wanted, services: Services, given: Given) -> Allowed:
     """Recorded and told before anything is done: CcdrError where it cannot be recorded."""
     in_force.record(wanted.loaded, services)
-    body = {
-        **wanted.body(),
-        "digest": wanted.version,
-        "repository": wanted.repository,
-        "why_sha256": keep_payload(services.state, given.reason or ""),
-        "nonce": nonce(),
-        **whose(wanted.loaded),
-    }
-    services.ledger.append(GLASS_BROKEN, plan=wanted.plan, asset=None, run=None, body=body)
+    broken = GlassBroken(
+        **wanted.recorded,
+        digest=wanted.version,
+        repository=wanted.repository,
+        why_sha256=keep_payload(services.state, given.reason or ""),
+        nonce=nonce(),
+    )
+    services.ledger.write(broken)
     wake(services)
     given.tell()
     return FREELY

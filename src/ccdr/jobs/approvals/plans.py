@@ -8,7 +8,7 @@ from datetime import datetime
 from ccdr.evidence.approvals import AHEAD, APPROVED_BEFORE, PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.lineage.comparing import read
-from ccdr.evidence.records.statements import APPROVE_PLAN, Statement, VersionOfPlan
+from ccdr.evidence.records.statements import APPROVE_PLAN, SignedBy, Statement, VersionOfPlan
 from ccdr.evidence.statements import signatures_of
 from ccdr.evidence.verdicts import Record
 from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, seen, whose
@@ -229,11 +229,10 @@ def _factors(signer: Signer, block: Approval) -> None:
         )
 
 
-def signed_by(signer: Signer, signature: str) -> dict[str, object]:
+def signed_by(signer: Signer, signature: str) -> SignedBy:
     """For a record."""
     armour = "\n".join(line.strip() for line in signature.strip().splitlines()) + "\n"
-    of = {"name": signer.name, "key": signer.key, "user_verified": signer.user_verified}
-    return {**of, "signature": armour}
+    return SignedBy(name=signer.name, key=signer.key, user_verified=signer.user_verified, signature=armour)
 
 
 def _asked(loaded: LoadedPlan, services: Services) -> Approval:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
 from ccdr.evidence.approvals import Operation
-from ccdr.host.who import who
+from ccdr.evidence.records.values import recorded_user
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import digest_of, files_of
@@ -66,9 +67,10 @@ class Wanted:
     def repository(self) -> str:
         return sha256(self.loaded.plan.repository.location.encode("utf-8", "surrogateescape")).hexdigest()
 
-    def body(self) -> dict[str, object]:
-        """For records."""
-        return {"operation": self.operation.value, "about": self.about}
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What records of it have in common."""
+        return {"plan": self.plan, "operation": self.operation.value, "about": self.about, **whose(self.loaded)}
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,6 @@ class Allowed:
 FREELY = Allowed()
 
 
-def whose(loaded: LoadedPlan) -> dict[str, object]:
+def whose(loaded: LoadedPlan) -> dict[str, Any]:
     """Of which tenant it is, and who asks, for a record."""
-    return {"tenant": loaded.plan.tenant_of(None), "who": who().body()}
+    return {"tenant": loaded.plan.tenant_of(None), "who": recorded_user()}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+from msgspec import to_builtins
+
 from ccdr.evidence.deviations.values import LONGEST, NEVER_ACCEPTED, Acceptance, Deviation, State
 from ccdr.evidence.records.statements import ACCEPT_FINDING, FindingRef, Statement
 from ccdr.evidence.until import refuse_past
@@ -47,7 +49,7 @@ def accept(one: Deviation, services: Services, text: str, signature: str, signer
     signer = verified(text, signature, services, signers)
     by = signed_by(signer, signature)
     seq = record_statement(given, services, by, {"tenant": tenant})
-    return Acceptance({**given.body(), "by": by, "seq": seq, "time": rfc3339(now)})
+    return Acceptance({**given.body(), "by": to_builtins(by), "seq": seq, "time": rfc3339(now)})
 
 
 def refuse_until(until: datetime, now: datetime) -> None:
