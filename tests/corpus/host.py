@@ -47,7 +47,7 @@ from ccdr.telling.signing_off import to_sign_off
 from ccdr.telling.status import status
 from tests.support.clocks import Clock
 from tests.support.harness import Site
-from tests.support.records import body_of, record_kind
+from tests.support.records import body_of, record_in, record_kind
 from tests.support.signed import SecurityKey
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -120,7 +120,7 @@ class Lived:
         full, spare = body_of(kind), body_of(kind, full=False)
         more = {key: full[key] | value if isinstance(value, dict) else value for key, value in body.items()}
         whole = spare | more | ({"tenant": TENANT} if "tenant" in full else {})
-        self.services.ledger.append(record_kind(kind), plan="p", asset=asset, run=run, body=whole)
+        record_in(self.services.ledger, record_kind(kind), plan="p", asset=asset, run=run, body=whole)
 
     def _backed_up(self, number: int) -> None:
         self.add("backup.start", f"b{number}")
@@ -195,7 +195,7 @@ class Lived:
         (anchors / name_of(checkpoint.size, "mail", TOLD)).write_bytes(receipt.contents)
         digests = {"checkpoint_sha256": sha256(checkpoint.contents).hexdigest(), "receipt_sha256": receipt.sha256}
         about = {"name": "mail", "anchor": TOLD, "size": checkpoint.size, "at": rfc3339(receipt.at)}
-        self.services.ledger.append(ANCHORED, plan=None, asset=None, run=None, body=about | digests)
+        record_in(self.services.ledger, ANCHORED, plan=None, asset=None, run=None, body=about | digests)
 
     def _signed_off(self, by: SecurityKey) -> None:
         period = Period(NOW - timedelta(days=3), self.clock.at, until_now=False)
@@ -204,4 +204,4 @@ class Lived:
         signature = {"name": "ana", "signature": by.signed(given.text(), namespace=given.row.namespace)}
         body = body_of(SIGNED_OFF)
         body |= {**given.body(), "by": body["by"] | signature}
-        self.services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=body)
+        record_in(self.services.ledger, STATEMENT, plan=None, asset=None, run=None, body=body)

@@ -29,7 +29,7 @@ from ccdr.evidence.records.statements import STATEMENT, TABLE
 from ccdr.plans import plan_schema, restore_test_schema
 from tests.corpus.host import NOW, TENANT, Lived, fix
 from tests.support.clocks import Clock
-from tests.support.records import body_of, record_kind, some
+from tests.support.records import body_of, record_in, record_kind, some
 
 HERE = Path(__file__).absolute().parent
 
@@ -41,7 +41,7 @@ def records() -> Files:
     for kind in [kind for kind in KINDS if kind != STATEMENT] + list(TABLE):
         with tempfile.TemporaryDirectory() as made:
             ledger = Ledger(Path(made) / "ledger", Clock(NOW), host="db1", actor="alice")
-            ledger.append(record_kind(kind), plan="plan", asset="asset", run="run", body=body_of(kind))
+            record_in(ledger, record_kind(kind), plan="plan", asset="asset", run="run", body=body_of(kind))
             yield f"{kind}.jsonl", next(ledger.directory.glob("*.jsonl")).read_bytes()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.support.packages import sealed
 from tests.support.pages import DOCS, commands
-from tests.support.records import ENVELOPE
+from tests.support.records import ENVELOPE, record_in
 from tests.support.signed import key, signed
 from tests.support.signing_off import SignOffRoom
 
@@ -93,7 +93,7 @@ class Audit:
         (one,) = signatures_of(record | changed)
         if by is not None:
             body["by"] = record["by"] | {"signature": signed(one.text, by, one.namespace)}
-        return self.services.ledger.append("statement", plan=None, asset=None, run=None, body=body).seq
+        return record_in(self.services.ledger, "statement", plan=None, asset=None, run=None, body=body).seq
 
     def read_by_hand(self) -> tuple[int, str]:
         text = (DOCS / "how-to/verify-a-package.md").read_text("utf-8")

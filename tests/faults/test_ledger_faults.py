@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.records import record_in
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.lines import parsed
@@ -35,7 +36,7 @@ def make(directory: Path, *, segment_bytes: int = 16 * 1024**2) -> Ledger:
 
 def add(ledger: Ledger, *, n: object = "", text: str = "") -> RecordRef:
     body = {"removed": [str(n), text]}
-    return ledger.append("sandbox.reap", plan="outbound", asset="crm", run="r1", body=body)
+    return record_in(ledger, "sandbox.reap", plan="outbound", asset="crm", run="r1", body=body)
 
 
 def noted(record: Mapping[str, Any]) -> str | None:
@@ -43,12 +44,13 @@ def noted(record: Mapping[str, Any]) -> str | None:
     return str(record["removed"][0]) if "removed" in record else None
 
 
-# Appends until it has written `count` records or is killed; says each one only when `append` has returned.
+# Writes until it has written `count` records or is killed; says each one only when `write` has returned.
 WRITER = """
 import random, sys, time
 from datetime import UTC, datetime
 from pathlib import Path
 from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.records.upkeep import SandboxReap
 
 class Wall:
     def now(self): return datetime.now(UTC)
@@ -59,8 +61,8 @@ ledger = Ledger(Path(directory), Wall(), segment_bytes=segment)
 sizes = random.Random(name)
 print("ready", flush=True)
 for number in range(count):
-    body = {"removed": [str(number), "x" * sizes.randrange(most)]}
-    ref = ledger.append("sandbox.reap", plan="p", asset=None, run=name, body=body)
+    removed = [str(number), "x" * sizes.randrange(most)]
+    ref = ledger.write(SandboxReap(plan="p", run=name, removed=removed))
     print(ref.seq, ref.hash, flush=True)
 """
 

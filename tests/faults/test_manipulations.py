@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.support.harness import Site
+from tests.support.records import record_in
 from tests.support.stored import restic_of, two_days
 
 from ccdr.evidence.ledger.ledger import Ledger
@@ -127,7 +128,7 @@ def test_what_the_catalogues_snapshots_attest_tells_before_any_repository_is_ask
         (twin.state / name).unlink(missing_ok=True)
     manipulate(twin)
     services = twin.services()
-    services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
+    record_in(services.ledger, "sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
     keep(services.state, services.ledger)
     code, told = of_ledger(twin)
     assert code == 1 and ("it was cut" in told or "does not follow" in told or "was rewritten" in told), told

@@ -14,7 +14,6 @@ from typing import Any
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.history.places import Histories
-from ccdr.evidence.records import written
 from ccdr.evidence.records.statements import STATEMENT
 from ccdr.model.finding import Finding, recorded
 from ccdr.model.values import FileDigest, GroupRun, Manifest, Needed, Snapshot, rfc3339, source_digest, utc
@@ -22,7 +21,7 @@ from ccdr.storage.catalogue import Catalogue
 from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.report.evidence import Evidence
 from ccdr.telling.report.period import Period
-from tests.support.records import acknowledgement, record_kind
+from tests.support.records import acknowledgement, record_kind, written
 
 HOUR = timedelta(hours=1)
 NOUGHT = "0" * 64

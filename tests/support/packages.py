@@ -14,6 +14,7 @@ from ccdr.jobs.checkpoints import signing_keys
 from ccdr.jobs.checkpoints.making import make
 from tests.support.clocks import Clock
 from tests.support.harness import Ran, Site
+from tests.support.records import record_in
 from tests.support.verified import World
 
 
@@ -31,7 +32,7 @@ class Exporting:
     def noted(self) -> None:
         """One more record, of nobody's plan; the first one has the ledger say which it is."""
         body = {"result": "HOLDS", "records": 1, "head": "0" * 64, "summary": "NONE"}
-        self.services.ledger.append("ledger.verified", plan=None, asset=None, run=None, body=body)
+        record_in(self.services.ledger, "ledger.verified", plan=None, asset=None, run=None, body=body)
 
     def export(self, *words: str, to: Path | None = None) -> Ran:
         return self.world.site.run("ledger", "export", str(to or self.package), *words)

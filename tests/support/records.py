@@ -4,15 +4,20 @@ listed."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec import inspect
 
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records import KINDS, Record
+from ccdr.evidence.records.registry import VERSIONS
 from ccdr.evidence.records.statements import _SET as CHOSEN
 from ccdr.evidence.records.statements import ACKNOWLEDGE_TROUBLE, APPROVE_PLAN, STATEMENT, TABLE
+from ccdr.evidence.records.writing import _held
 from ccdr.host.built import fields_of
+from ccdr.model.values import RecordRef
 
 ENVELOPE = frozenset(Record.__struct_fields__)
 
@@ -37,6 +42,23 @@ def body_of(kind: str, *, full: bool = True) -> dict[str, Any]:
     if made.get("result") == "CAUGHT":  # which its two copies must have come to, too
         made["result"] = "INCONCLUSIVE"
     return made | ({"copy": "primary"} if "copy" in made else {})  # of the plan's own repository
+
+
+def written(
+    kind: str, plan: str | None, asset: str | None, run: str | None, body: Mapping[str, object]
+) -> dict[str, Any]:
+    """What a record with this body holds, as plain values. ValueError where its definition does not hold that."""
+    if kind not in KINDS:
+        raise ValueError(f"no record is of the kind {kind}")
+    named = {"kind": kind, "plan": plan, "asset": asset, "run": run, "version": VERSIONS[kind]}
+    return _held({**named, **body}, KINDS[kind])
+
+
+def record_in(
+    ledger: Ledger, kind: str, *, plan: str | None, asset: str | None, run: str | None, body: Mapping[str, object]
+) -> RecordRef:
+    """Write a record with this body."""
+    return ledger._append(written(kind, plan, asset, run, body))
 
 
 def acknowledgement(code: str, known_by: list[str], until: str) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """Records of which a test says only what it is about: what it leaves out is nothing (null, 0, an empty text or list), and
-the ledger takes it as it is. `Ledger.append` takes whole records only."""
+the ledger takes it as it is. `Ledger.write` takes whole records only."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ccdr.host.built import fields_of
 from ccdr.model.finding import Finding
 from ccdr.model.values import RecordRef, rfc3339
 from ccdr.storage.entries import NO_ENTRY, read_head
+from tests.support.records import record_in
 
 _ENVELOPE = frozenset(Record.__struct_fields__)
 _FIRST = {"RecordedTrigger": {"by": "command"}}  # of what is left out, where nothing will not do
@@ -32,7 +33,7 @@ def append_sparse(
     if kind == "restore_test.end" and body.get("verdict") == "PASS":
         body = {"checks": [{"kind": "identical", "name": "identical", "status": "PASS"}], **body}
     if kind == STATEMENT:  # of which the table says what it has
-        return ledger.append(kind, plan=plan, asset=asset, run=run, body=body)
+        return record_in(ledger, kind, plan=plan, asset=asset, run=run, body=body)
     named = {"kind": kind, "plan": plan, "asset": asset, "run": run, "version": VERSIONS[kind]}
     made = {**named, **_struct(body, fields_of(KINDS[kind]), leaving=_ENVELOPE)}
     msgspec.convert({**_NOUGHT, **made}, KINDS[kind])

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from ccdr.jobs.upkeep import Prune, prune
 from tests.support.harness import Quiet, ShiftedClock, Site
+from tests.support.records import record_in
 from tests.support.stored import LIMITS, restic_of
 
 KEEP_ONE = f"retention: {{keep_last: 1}}\nupkeep: {{parts: 4}}\n{LIMITS}\n"
@@ -36,4 +37,4 @@ def pruned(site: Site, shift: timedelta = timedelta(0)) -> Prune:
 def asked(site: Site, *verbs: str) -> None:
     """What runs there are for."""
     body = {"verbs": list(verbs), "gained": list(verbs), "lost": [], "reason": None}
-    site.services().ledger.append("duties", plan="p", asset=None, run=None, body=body)
+    record_in(site.services().ledger, "duties", plan="p", asset=None, run=None, body=body)

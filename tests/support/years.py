@@ -1,6 +1,6 @@
 """A ledger of years, chained for real, the plans it is about, and the catalogue: what a large contact centre leaves.
 
-Made line by line as `Ledger.append` writes them, without its fsync for each. By a seed, so that it can be had again.
+Made line by line as `Ledger.write` writes them, without its fsync for each. By a seed, so that it can be had again.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.harness import Site
+from tests.support.records import record_in
 from tests.support.runs import SetClock
 from tests.support.sparse import append_sparse
 
@@ -42,7 +43,7 @@ class Host:
         self.clock, self.asked = SetClock(START), 0
         self.answers, self.tags = True, list[str]()
         monkeypatch.setattr(comparison, "listed_and_vanished", self.listed_and_vanished)
-        self.services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
+        record_in(self.services.ledger, "sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
         manifest = Manifest("p", "a", "r", "files", "scan", "h", START, 0.0, {}, {}, {"f": FileDigest(1, "a" * 64)})
         text = manifest_text(manifest)
         self.services.catalogue.add(snapshot_of(manifest, text, sha256(b"1").hexdigest(), "/r", START), text)
@@ -153,7 +154,7 @@ def test_a_line_that_somebody_answers_for_contradicts_no_snapshot_and_any_other_
     """The snapshot attests the line as it was before it was changed."""
     services = host.services
     append_sparse(services.ledger, "backup.start", plan="p", asset="a", run="r", body={})
-    services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
+    record_in(services.ledger, "sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
     start, head = services.ledger.head().seq - 1, services.ledger.head()
     own, mine = read(services.state, services.ledger).ledger, installation(services.state, services.ledger.host)
     prev = services.ledger.hash_of(start)
@@ -164,7 +165,7 @@ def test_a_line_that_somebody_answers_for_contradicts_no_snapshot_and_any_other_
     (segment,) = services.ledger.directory.glob("*.jsonl")
     *lines, last = segment.read_bytes().splitlines(keepends=True)
     segment.write_bytes(b"".join(lines) + b"[" + last[1:])
-    services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
+    record_in(services.ledger, "sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
     (told,) = claims.compare(services, "p", listed).problems
     assert "it was rewritten" in told
     assert answer_for_spoilt(services.state, services.ledger, "the disk is bad") == [head.seq]

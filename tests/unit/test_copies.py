@@ -12,6 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.clocks import Clock
 from tests.support.copied import add_copies
 from tests.support.harness import Site
+from tests.support.records import record_in
 from tests.support.sparse import append_sparse
 
 from ccdr.evidence.judgement.copies import of_copies
@@ -158,7 +159,7 @@ class Told:
 
     def record(self, kind: str, *, after: float = 1, asset: str | None = None, **body: Any) -> None:
         self.clock.at += timedelta(hours=after)
-        self.services.ledger.append(kind, plan="p", asset=asset, run=f"r{self.clock.at:%d%H}", body=body)
+        record_in(self.services.ledger, kind, plan="p", asset=asset, run=f"r{self.clock.at:%d%H}", body=body)
 
     def copied(self, result: str = "DONE", *, after: float = 1, **body: Any) -> None:
         there = {"there": {"recordings": 3}, "newest": {"recordings": "2026-11-01T11:00:00Z"}}

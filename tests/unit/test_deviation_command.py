@@ -11,6 +11,7 @@ import pytest
 from tests.support.chronicle import Chronicle
 from tests.support.control_histories import version
 from tests.support.harness import Site
+from tests.support.records import record_in
 from tests.support.schema import document_misfits
 from tests.support.signed import key, signed, signers
 
@@ -238,7 +239,7 @@ def test_a_record_that_somebody_wrote_into_the_ledger_accepts_nothing(site: Site
     of = {"of": "finding", "deviation": name, "code": "TEST_FAILED", "asset": "crm"}
     said = {"says": "accept", "about": of, "until": until, "made": until}
     body = said | {"words_sha256": "0" * 64, "nonce": "0" * 32, "by": by}
-    services.ledger.append("statement", plan="p", asset=None, run=None, body=body)
+    record_in(services.ledger, "statement", plan="p", asset=None, run=None, body=body)
     assert only(site)["state"] == "open"
     assert "DEVIATION_OVERDUE" in codes(site)
 

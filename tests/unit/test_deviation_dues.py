@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.chronicle import Chronicle
 from tests.support.harness import Site
+from tests.support.records import record_in
 from tests.unit.test_deviation_command import DAY, began, only
 
 from ccdr.model.values import rfc3339, utc
@@ -47,7 +48,7 @@ def test_nor_does_a_record_that_says_so(site: Site) -> None:
     began(site, failed=-8 * DAY)
     one, services = only(site), site.services()
     body = assigned(one["deviation"], "TEST_FAILED", "2099-01-01T00:00:00Z")
-    services.ledger.append("statement", plan="p", asset=None, run=None, body=body)
+    record_in(services.ledger, "statement", plan="p", asset=None, run=None, body=body)
     assert utc(only(site)["due"]) <= datetime.now(UTC) + timedelta(days=367)
 
 
@@ -59,7 +60,7 @@ def test_the_day_of_what_nobody_may_accept_is_never_later_than_the_plan_says(sit
     refused = site.run("deviation", "assign", name, "--owner", "dba@x", "--due", "90d")
     assert refused.code == 2, refused
     body = assigned(name, "LEDGER_BROKEN", rfc3339(datetime.now(UTC) + timedelta(9)))
-    site.services().ledger.append("statement", plan=None, asset=None, run=None, body=body)
+    record_in(site.services().ledger, "statement", plan=None, asset=None, run=None, body=body)
     shown = site.run("deviation", "show", name)
     assert (shown.json["owner"], shown.json["overdue"], shown.json["due"]) == ("x", True, one["due_by_rule"])
 

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.drawn import examples
 from tests.support.ledgers import by_several, make, segments
-from tests.support.records import body_of
+from tests.support.records import body_of, record_in
 from tests.support.years import Centre, write_ledger
 
 from ccdr.evidence import reading
@@ -47,7 +47,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_ledger(CENTRE, directory)
     made = make(directory)
     for kind in ("ledger.verified", "ledger.acknowledged"):
-        made.append(kind, plan=None, asset=None, run=None, body=body_of(kind))
+        record_in(made, kind, plan=None, asset=None, run=None, body=body_of(kind))
     return directory
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.harness import Site
+from tests.support.records import record_in
 
 from ccdr.evidence.incidents import incident_of
 from ccdr.jobs.incidents import find, reopen
@@ -60,7 +61,7 @@ def test_a_final_report_of_an_older_incident_counts_from_the_notification_once_t
     alone = {**known.records[-1]["clocks"][1], "after": None, "due": known.records[0]["aware_at"]}
     body = {key: known.records[0][key] for key in ("kinds", "aware_at", "role", "timezone", "boot", "elapsed_s")}
     older = {**body, "incident": "inc-older", "by": "person", "clocks": [alone]}
-    services.ledger.append("incident.opened", plan="p", asset=None, run=None, body=older)
+    record_in(services.ledger, "incident.opened", plan="p", asset=None, run=None, body=older)
     site.run("incident", "note", "inc-older", "--clock", "nis2-23")
     filed = ("--filed", "nis2-23", "--receipt", "/etc/hostname")
     duties = {one["clock"]: one for one in site.run("incident", "note", "inc-older", *filed).json["duties"]}

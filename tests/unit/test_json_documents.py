@@ -12,6 +12,7 @@ import pytest
 from tests.corpus import printed
 from tests.support.copied import OTHER, copies_of
 from tests.support.harness import Ran, Site
+from tests.support.records import record_in
 from tests.support.repositories import new_repository
 from tests.support.schema import document_misfits as wrong
 from tests.support.signed import key, signers
@@ -171,7 +172,7 @@ def deviations_carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
     body = {"verdict": "FAIL", "reason": "so it was", "snapshot": None, "phases": {}, "checks": [], "rto": None}
     more = {"sandbox": {}, "disposal": {}}
     ledger = site.services().ledger
-    ledger.append("restore_test.end", plan="p", asset="recordings", run="bad", body=body | more)
+    record_in(ledger, "restore_test.end", plan="p", asset="recordings", run="bad", body=body | more)
     listed = site.run("deviation", "list", "p", "--all")
     yield "deviation list", listed
     yield "deviation list", site.run("deviation", "list", "--from", "1d")

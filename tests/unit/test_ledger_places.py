@@ -197,11 +197,6 @@ def test_who_writes_is_this_machine_and_this_user_unless_told(tmp_path: Path, mo
     assert whoami() == f"uid {os.geteuid()}", "a container's user without an entry"
 
 
-def test_all_that_a_body_may_not_set_is_named_in_order(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="actor, host, seq"):
-        make(tmp_path / "l").append("x", plan=None, asset=None, run=None, body={"seq": 1, "host": "", "actor": ""})
-
-
 def test_a_writer_waits_for_the_one_before_it(ten: Ledger) -> None:
     written = threading.Event()
     lock = os.open(ten.directory / "lock", os.O_RDWR)

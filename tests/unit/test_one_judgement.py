@@ -21,6 +21,7 @@ from tests.support.clocks import Clock
 from tests.support.drawn import examples
 from tests.support.harness import Site
 from tests.support.logs import ships
+from tests.support.records import written
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.places import Histories
@@ -29,7 +30,6 @@ from ccdr.evidence.judgement.counting import why_not_counting
 from ccdr.evidence.judgement.coverage import UNTESTED
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.log_standing import LogStanding
-from ccdr.evidence.records import written
 from ccdr.host.state import State
 from ccdr.jobs.restore.estimate import PHASES, estimate
 from ccdr.jobs.services import Services

@@ -9,6 +9,7 @@ import os
 
 import pytest
 from tests.support.harness import Site
+from tests.support.records import record_in
 
 from ccdr.jobs.services import Services
 
@@ -81,7 +82,7 @@ def test_what_was_skipped_is_a_row_of_the_report_and_nothing_is_missed(site: Sit
     services: Services = site.services()
     body = {"verb": "backup", "count": 3, "reason": "paused", "tenant": "default"}
     body |= {"first_due": "2026-11-24T12:15:00Z", "due": "2026-11-24T14:15:00Z"}
-    services.ledger.append("skipped", plan="p", asset="recordings", run="r", body=body)
+    record_in(services.ledger, "skipped", plan="p", asset="recordings", run="r", body=body)
     text = site.start("report", "--format", "csv").communicate()[0]
     rows = [row for row in csv.DictReader(io.StringIO(text)) if row["outcome"] in ("SKIPPED", "MISSED")]
     assert [(row["what"], row["asset"], row["outcome"], row["reason"], row["count"]) for row in rows] == [

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.drawn import examples
 from tests.support.ledgers import add, by_several, make, note, segments
-from tests.support.records import body_of
+from tests.support.records import body_of, record_in
 
 from ccdr.evidence import reading
 from ccdr.evidence.ledger.places import BEGINNING
@@ -45,7 +45,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         elif number % 3:
             note(made, f"{number}", run=f"r{number}")
         else:
-            made.append("backup.end", plan="p", asset="a", run=f"r{number}", body=body_of("backup.end"))
+            record_in(made, "backup.end", plan="p", asset="a", run=f"r{number}", body=body_of("backup.end"))
     assert len(segments(directory)) > 1
     return directory
 

@@ -17,7 +17,7 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.clocks import Ticking
 from tests.support.drawn import examples
 from tests.support.harness import Site
-from tests.support.records import ENVELOPE, body_of, plain
+from tests.support.records import ENVELOPE, body_of, plain, record_in
 from tests.support.schema import line_misfits, misfits
 
 from ccdr.evidence.history.kinds import CLEAN, DAMAGED, DONE, FAILED, INCONCLUSIVE, STORED
@@ -56,7 +56,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def add(ledger: Ledger, kind: str, body: dict[str, Any]) -> None:
-    ledger.append(kind, plan="p", asset="crm", run="r", body=body)
+    record_in(ledger, kind, plan="p", asset="crm", run="r", body=body)
 
 
 def lines(ledger: Ledger) -> list[bytes]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.harness import Ran, Site
-from tests.support.records import body_of, record_kind
+from tests.support.records import body_of, record_in, record_kind
 from tests.support.signed import PRESENT, VERIFIED, SecurityKey, signers
 
 from ccdr.evidence.ledger.ledger import Ledger
@@ -66,7 +66,7 @@ class Room:
         return verify(text, key.signed(text, namespace="n"), own, "n", Host()).key
 
     def record(self, kind: str, body: dict[str, Any]) -> int:
-        return self.ledger.append(record_kind(kind), plan="p", asset=None, run=None, body=body).seq
+        return record_in(self.ledger, record_kind(kind), plan="p", asset=None, run=None, body=body).seq
 
     def verified(self, *words: str) -> Ran:
         return self.site.run("ledger", "verify", str(self.ledger.directory), *words)

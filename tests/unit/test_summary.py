@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site
 from tests.support.recorded import VERDICTS, backup, check, test
+from tests.support.records import record_in
 from tests.support.sparse import append_sparse
 
 from ccdr.evidence import summary, summing
@@ -161,7 +162,7 @@ def test_one_that_a_record_was_forged_for_is_found_within_a_day(services: Servic
     newest = dict(next(services.ledger.newest("ledger.verified")))
     body = {key: newest[key] for key in ("result", "reason", "records", "head", "summary", "problems")}
     index = {path.name: sha256(forged).hexdigest()}
-    services.ledger.append("ledger.verified", plan=None, asset=None, run=None, body={**body, "index": index})
+    record_in(services.ledger, "ledger.verified", plan=None, asset=None, run=None, body={**body, "index": index})
     assert services.histories()["p", "a"].failure is None, "else nothing was forged"
     found = compare(services)
     assert found.summary == "DIFFERS" and "status` was not to be believed" in found.problems[0]

@@ -19,6 +19,7 @@ from tests.support.clocks import Clock
 from tests.support.evidence_server import CUSTOMERS, LOCKED, UNLOCKED, EvidenceServer
 from tests.support.faulty_proxy import FaultyProxy, Mode, faulty_proxy
 from tests.support.harness import Ran, Site
+from tests.support.records import record_in
 from tests.support.stored import copy_of, settled_file, with_repository
 from tests.support.verified import World
 
@@ -55,7 +56,7 @@ class Host:
         return self.server.by("host", self.folder, self.bucket)
 
     def work(self) -> None:
-        self.world.ledger.append("ledger.verified", plan=None, asset=None, run=None, body=_VERIFIED)
+        record_in(self.world.ledger, "ledger.verified", plan=None, asset=None, run=None, body=_VERIFIED)
 
     def publish(self) -> Checkpoint:
         made = make(self.world.services).checkpoint
@@ -239,8 +240,8 @@ def test_two_hosts_of_one_origin_are_a_fork(host: Host, auditor: Auditor, tmp_pa
     other = World(Site(tmp_path / "twin"), host.world.clock)
     host.work()
     host.publish()
-    other.ledger.append("ledger.verified", plan=None, asset=None, run=None, body={**_VERIFIED, "records": 2})
-    other.ledger.append("ledger.verified", plan=None, asset=None, run=None, body={**_VERIFIED, "records": 3})
+    record_in(other.ledger, "ledger.verified", plan=None, asset=None, run=None, body={**_VERIFIED, "records": 2})
+    record_in(other.ledger, "ledger.verified", plan=None, asset=None, run=None, body={**_VERIFIED, "records": 3})
     Publishing(host.store, other.services).publish(make(other.services).checkpoint)
     code, found = auditor.found()
     assert code == 1 and "FORK" in found

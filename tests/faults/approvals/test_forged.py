@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.support.clocks import Ticking
 from tests.support.harness import Site
-from tests.support.records import body_of
+from tests.support.records import body_of, record_in
 from tests.support.signed import key, signed, signers
 
 from ccdr.evidence.approvals import GLASS_BROKEN
@@ -70,7 +70,7 @@ class Room:
         ledger = self.site.services(clock).ledger
         plan = None if kind == ATTESTED else "p"
         stated = kind if kind == GLASS_BROKEN else STATEMENT
-        return ledger.append(stated, plan=plan, asset=None, run=None, body=body).seq
+        return record_in(ledger, stated, plan=plan, asset=None, run=None, body=body).seq
 
     def break_glass(self) -> None:
         self.record(GLASS_BROKEN, body_of(GLASS_BROKEN))

@@ -12,6 +12,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.support.attested import as_text, forged, ledger_problems, lines, problems
 from tests.support.harness import PASSWORD, Site
+from tests.support.records import record_in
 from tests.support.repositories import new_repository
 from tests.support.stored import other_host, restic_of
 
@@ -103,7 +104,7 @@ def test_the_longest_copy_of_a_lost_ledger_is_brought_back(twin: Site, shortened
     with_a_second_repository(twin)
     services = twin.services()
     for n in range(3):
-        services.ledger.append("sandbox.reap", plan=None, asset=None, run=f"r{n}", body={"removed": []})
+        record_in(services.ledger, "sandbox.reap", plan=None, asset=None, run=f"r{n}", body={"removed": []})
     longest = services.ledger.head()
     place, loaded = services.repository(twin.loaded("q"), limits_of(twin.loaded("q"))), twin.loaded()
     store(place, services)
@@ -125,7 +126,7 @@ def test_what_was_brought_back_is_told_where_another_was_not(twin: Site) -> None
     shutil.rmtree(twin.state / "ledger")
     twin.backed_up()
     services = twin.services()
-    services.ledger.append("ledger.lost", plan="p", asset=None, run=None, body=unknown)
+    record_in(services.ledger, "ledger.lost", plan="p", asset=None, run=None, body=unknown)
     keep(services.state, services.ledger)
     done = twin.run("ledger", "recover")
     assert done.code == 3 and "is not stored in the repositories of p" in done.stderr, done
@@ -149,7 +150,7 @@ def test_one_loss_is_told_with_one_number_of_records(twin: Site, later: int) -> 
     services = twin.services()
     had = len(lines(twin))
     for number in range(later):
-        services.ledger.append("sandbox.reap", plan=None, asset=None, run=f"r{number}", body={"removed": []})
+        record_in(services.ledger, "sandbox.reap", plan=None, asset=None, run=f"r{number}", body={"removed": []})
     keep(services.state, services.ledger)
     shutil.rmtree(twin.state / "ledger")
     whole, back = f"at least {had + later}", f"{had} records of at least {had + later}" if later else f"{had} records"

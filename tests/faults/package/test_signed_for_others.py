@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.packages import Exporting, made
+from tests.support.records import record_in
 
 from ccdr.evidence.records.statements import STATEMENT, PeriodPopulation, Statement
 from ccdr.jobs.checkpoints.making import make
@@ -29,7 +30,7 @@ def signed_off(exporting: Exporting, rows: int, digest: str, start: datetime, en
     signature = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
     by = {"name": "eva@x", "key": "SHA256:" + "A" * 43, "user_verified": None, "signature": signature}
     body = {**given.body(), "by": by, "signers_sha256": "0" * 64, "who": None}
-    exporting.services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=body)
+    record_in(exporting.services.ledger, STATEMENT, plan=None, asset=None, run=None, body=body)
     exporting.anchor.write_bytes(make(exporting.services).checkpoint.contents)
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 from tests.support.packages import Exporting
-from tests.support.records import body_of, record_kind
+from tests.support.records import body_of, record_in, record_kind
 
 from ccdr.evidence.records import KINDS
 from ccdr.evidence.records.statements import TABLE
@@ -26,7 +26,7 @@ def test_the_rows_of_every_kind_fit_their_records(exporting: Exporting, *, full:
         abouts = (("p", "recordings", f"k{number}"), ("p", None, f"k{number}"), (None, None, None))
         for plan, asset, run in abouts:
             with suppress(ValueError):  # of none such
-                exporting.services.ledger.append(record_kind(kind), plan=plan, asset=asset, run=run, body=body)
+                record_in(exporting.services.ledger, record_kind(kind), plan=plan, asset=asset, run=run, body=body)
                 written += 1
     assert written > len(KINDS) / 2
     make(exporting.services)

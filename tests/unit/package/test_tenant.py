@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.packages import Exporting, made
+from tests.support.records import record_in
 from tests.support.sparse import append_sparse
 
 from ccdr.evidence.ledger.ledger import Ledger
@@ -94,8 +95,8 @@ def of_two(exporting: Exporting) -> None:
             run=f"pr{n}",
             body={"result": "DONE", "removed": []},
         )
-    exporting.services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=signed_off(exporting, []))
-    exporting.services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=signed_off(exporting, ["p"]))
+    record_in(exporting.services.ledger, STATEMENT, plan=None, asset=None, run=None, body=signed_off(exporting, []))
+    record_in(exporting.services.ledger, STATEMENT, plan=None, asset=None, run=None, body=signed_off(exporting, ["p"]))
     make(exporting.services)
     exporting.anchor.write_bytes(make(exporting.services).checkpoint.contents)
 

@@ -24,6 +24,7 @@ from tests.support.population import (
     stored,
     wrote,
 )
+from tests.support.records import record_in
 from tests.support.schema import report_document
 from tests.support.wording import lines_with
 
@@ -73,8 +74,13 @@ def test_a_report_says_of_each_ledger_what_shows_that_it_holds(pair: Pair, how: 
         segment.write_bytes(segment.read_bytes().replace(b'"host":"h"', b'"host":"x"', 1))
     if how != "not asked":
         body = {"snapshots": int(how == "well"), "elsewhere": 1, "unattested": 0, "newest": 0, "problems": []}
-        services.ledger.append(
-            "ledger.compared", plan="p", asset=None, run=None, body={"result": "AGREES", "reason": None, **body}
+        record_in(
+            services.ledger,
+            "ledger.compared",
+            plan="p",
+            asset=None,
+            run=None,
+            body={"result": "AGREES", "reason": None, **body},
         )
     report = make_report([pair.site.loaded()], services, Period(END - 5 * DAY, END, until_now=True), command="x")
     (facts,) = report.ledger.beside

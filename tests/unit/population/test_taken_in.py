@@ -13,12 +13,11 @@ import pytest
 from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.population import DAY, END, HOUR, Everybody, Pair, look, past, services_of, wrote
-from tests.support.records import body_of
+from tests.support.records import body_of, written
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.acknowledging import answer_for_spoilt
 from ccdr.evidence.lineage.comparing import beginning
-from ccdr.evidence.records import written
 from ccdr.host.state import State
 from ccdr.jobs.attest import compare as compare_with
 from ccdr.jobs.attest import troubles

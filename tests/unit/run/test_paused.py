@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pytest
+from tests.support.records import record_in
 from tests.support.runs import SetClock, World
 
 from ccdr.evidence.acknowledged import exit_of
@@ -167,7 +168,7 @@ def test_of_another_start_it_reaches_back_no_further_than_the_record_before_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.clock.on(hours=3)
-    world.services.ledger.append("pause.end", plan="q", asset=None, run=None, body={"of": []})
+    record_in(world.services.ledger, "pause.end", plan="q", asset=None, run=None, body={"of": []})
     world.clock.jump(hours=-3)
     begin(world, timedelta(hours=3))
     for module in ("services", "pausing"):
@@ -207,7 +208,8 @@ def test_of_two_people_the_longer_pause_holds_and_an_end_ends_both(world: World)
 
 def test_a_record_of_whatever_length_pauses_for_a_day_at_most(world: World) -> None:
     begin(world, timedelta(hours=24))
-    world.services.ledger.append(
+    record_in(
+        world.services.ledger,
         PAUSE_BEGIN,
         plan="p",
         asset=None,

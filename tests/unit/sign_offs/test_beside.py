@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.catalogued import catalogued
 from tests.support.past import HOUR, MINUTE
+from tests.support.records import record_in
 from tests.support.signing_off import SignOffRoom
 
 from ccdr.evidence.ledger.ledger import Ledger
@@ -64,7 +65,7 @@ def test_a_ledger_that_was_lost_and_brought_back_leaves_what_was_signed_as_it_wa
         (room.site.state / kept).unlink(missing_ok=True)
     begin = beginning(services.state, "h")
     new = Ledger(services.state.ledger, services.clock, host="h", actor="a", begin=begin)
-    new.append("sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
+    record_in(new, "sandbox.reap", plan=None, asset=None, run=None, body={"removed": []})
     keep(services.state, new)
     assert room.sign_offs == [], "nothing is known of it"
     services = room.services()

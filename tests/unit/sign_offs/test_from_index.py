@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from tests.support.records import body_of
+from tests.support.records import body_of, record_in
 from tests.support.years import Centre
 from tests.unit.test_index import both, lived, verified
 from tests.unit.test_one_judgement import END
@@ -22,13 +22,13 @@ DAY = timedelta(days=1)
 def test_the_sign_offs_of_a_period_are_behind_what_the_index_keeps(tmp_path: Path) -> None:
     """Signed long before the report is made, and just before; of the period, of a part of it, and of one before."""
     plans, services = lived(tmp_path, Centre(1, 1, END, 150, timedelta(hours=12), timedelta(days=5)))
-    services.ledger.append("sandbox.reap", plan=None, asset=None, run=None, body=body_of("sandbox.reap"))
+    record_in(services.ledger, "sandbox.reap", plan=None, asset=None, run=None, body=body_of("sandbox.reap"))
     clock = services.clock
     for first, last in ((100, 70), (40, 20), (30, 2)):
         period = Period(END - first * DAY, END - last * DAY, until_now=False)
         given = to_sign_off(make_report(plans, services, period, command="x"), services)
         body = {**body_of(SIGNED_OFF), **given.body()}
-        services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=body)
+        record_in(services.ledger, STATEMENT, plan=None, asset=None, run=None, body=body)
     verified(services)
     for first, last, fits in (
         (40, 2, [True, True]),

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.support.past import DAY, HOUR, written
-from tests.support.records import ENVELOPE
+from tests.support.records import ENVELOPE, record_in
 from tests.support.signed import key, signed, signers
 from tests.support.signing_off import NAMESPACE, SignOffRoom
 from tests.support.wording import lines_with
@@ -40,7 +40,7 @@ def forged(room: SignOffRoom, signature_of: Path, fingerprint: str = "SHA256:" +
     by = {"name": "ana@x", "key": fingerprint, "user_verified": None}
     by["signature"] = signed(given.text(), signature_of, NAMESPACE)
     body = {**given.body(), "by": by, "signers_sha256": "0" * 64}
-    services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=body)
+    record_in(services.ledger, STATEMENT, plan=None, asset=None, run=None, body=body)
 
 
 def test_nobody_has_signed_and_it_is_said(room: SignOffRoom) -> None:
@@ -120,7 +120,7 @@ def test_what_the_text_says_is_what_was_signed(room: SignOffRoom) -> None:
     body = {key: value for key, value in record.items() if key not in ENVELOPE}
     services = room.services()
     body["about"] = {**body["about"], "findings": 0 if body["about"]["findings"] else 1}
-    services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=body)
+    record_in(services.ledger, STATEMENT, plan=None, asset=None, run=None, body=body)
     assert [one.signature for one in room.made().sign_offs] == ["holds", "refused"]
 
 
@@ -192,5 +192,5 @@ def test_a_record_whose_names_hold_line_ends_is_told_as_wrong(room: SignOffRoom)
     by["signature"] = signed(given.text(), room.ana, NAMESPACE)
     about = {**msgspec.to_builtins(given.about), "accounts": {"x 1\nfindings: 0": 1}}
     body = {**given.body(), "about": about, "by": by, "signers_sha256": "0" * 64}
-    services.ledger.append(STATEMENT, plan=None, asset=None, run=None, body=body)
+    record_in(services.ledger, STATEMENT, plan=None, asset=None, run=None, body=body)
     assert [one.signature for one in room.made().sign_offs] == ["refused"]

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from tests.support.records import record_in
 from tests.support.verified import World
 
 from ccdr.jobs.checkpoints import signing_keys
@@ -37,7 +38,7 @@ class Signed:
         return [json.loads(line) for line in self.segment.read_bytes().splitlines()]
 
     def work(self) -> None:
-        self.world.ledger.append("ledger.verified", plan=None, asset=None, run=None, body=_VERIFIED)
+        record_in(self.world.ledger, "ledger.verified", plan=None, asset=None, run=None, body=_VERIFIED)
 
     def verify(self, *words: str) -> tuple[int, str | None, list[str]]:
         done = self.world.site.run("ledger", "verify", *words)

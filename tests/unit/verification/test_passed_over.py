@@ -9,14 +9,13 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from tests.support.records import body_of
+from tests.support.records import body_of, record_in, written
 from tests.support.verified import World
 
 from ccdr.evidence.acknowledged import exit_of
 from ccdr.evidence.ledger.verification import verify
 from ccdr.evidence.lineage.acknowledging import answer_for_spoilt
 from ccdr.evidence.lineage.comparing import keep
-from ccdr.evidence.records import written
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.daily_verification import compare, verify_now
 from ccdr.model.errors import UsageProblem
@@ -202,7 +201,7 @@ def test_nothing_else_that_was_changed_is_answered_for_with_it(world: World) -> 
     keep(world.services.state, world.services.ledger)
     assert world.site.run("ack", "LEDGER_SPOILT", "--why", "x").code == 2, "no line was changed"
     forged = {"ledgers": [], "spoilt": list(range(1, 99)), "why_sha256": "0" * 64}
-    world.ledger.append("ledger.acknowledged", plan=None, asset=None, run=None, body=forged)
+    record_in(world.ledger, "ledger.acknowledged", plan=None, asset=None, run=None, body=forged)
     world.ledger._append(passed())
     last_line(world, lambda line: b"[" + line[1:])
     world.ledger._append(whole("restore_test.start", run="y"))
@@ -259,7 +258,7 @@ def test_that_a_line_was_set_aside_counts_only_where_its_bytes_are_there(world: 
         found = verify(world.site.state / "ledger")
         assert any("is not there as it was set aside" in said for said in found.problems)
     answer = {"ledgers": [], "spoilt": [aside(world)["seq"]], "why_sha256": "0" * 64}
-    world.ledger.append("ledger.acknowledged", plan=None, asset=None, run=None, body=answer)
+    record_in(world.ledger, "ledger.acknowledged", plan=None, asset=None, run=None, body=answer)
     assert not verify(world.site.state / "ledger").ok, "nor by a forged answer"
     kept.write_bytes(line)
     assert verify(world.site.state / "ledger").ok

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support.harness import Ran
 from tests.support.recorded import backup
-from tests.support.records import body_of
+from tests.support.records import body_of, record_in
 from tests.support.verified import World
 
 from ccdr.cli.ledger.verified import CONSISTENT, GOES_ON
@@ -98,14 +98,14 @@ def test_a_cut_off_verification_is_none(verified: World, tmp_path: Path) -> None
 
 
 def test_a_run_that_had_begun_before_is_followed(world: World) -> None:
-    world.ledger.append("backup.start", plan="p", asset="recordings", run="open", body=body_of("backup.start"))
-    world.ledger.append("backup.start", plan="p", asset="recordings", run="other", body=body_of("backup.start"))
+    record_in(world.ledger, "backup.start", plan="p", asset="recordings", run="open", body=body_of("backup.start"))
+    record_in(world.ledger, "backup.start", plan="p", asset="recordings", run="other", body=body_of("backup.start"))
     world.day_passes()
     assert [crash for crash in since(world).json["crashes"] if "run open" in crash]
-    world.ledger.append("backup.end", plan="p", asset="recordings", run="open", body=body_of("backup.end"))
+    record_in(world.ledger, "backup.end", plan="p", asset="recordings", run="open", body=body_of("backup.end"))
     done = since(world)
     assert done.code == 0 and not [crash for crash in done.json["crashes"] if "run open" in crash]
-    world.ledger.append("backup.end", plan="p", asset="another", run="other", body=body_of("backup.end"))
+    record_in(world.ledger, "backup.end", plan="p", asset="another", run="other", body=body_of("backup.end"))
     done, whole = since(world), world.site.run("ledger", "verify")
     assert done.code == whole.code == 1
     assert (

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ccdr.evidence.ledger.appending import append_durably, end_of, lies_aside, torn_by_a_crash
-from ccdr.evidence.ledger.lines import ENVELOPE, T, parsed, typed_lines
+from ccdr.evidence.ledger.lines import T, parsed, typed_lines
 from ccdr.evidence.ledger.places import (
     BEGINNING,
     NOTHING,
@@ -45,7 +45,6 @@ from ccdr.evidence.ledger.places import (
 )
 from ccdr.evidence.records import (
     Record,
-    written,
 )
 from ccdr.evidence.records.lineage import LedgerBegin
 from ccdr.evidence.records.upkeep import LedgerRecovered
@@ -62,7 +61,7 @@ RECOVERED = "ledger.recovered"  # the last line was no record, and was set aside
 
 class Beginning(Protocol):
     """Asked before each record, with the last one that is there: a ledger says first which one it is. What it has to
-    say it gives to `write`, and returns what the record then follows. It raises what `append` may."""
+    say it gives to `write`, and returns what the record then follows. It raises what `write` may."""
 
     def __call__(self, last: RecordRef, write: Callable[[LedgerBegin], RecordRef]) -> RecordRef: ...
 
@@ -88,27 +87,18 @@ class Ledger:
         self._begin = begin
         self.host, self.actor = host or socket.gethostname(), actor or whoami()
 
-    def append(
-        self, kind: str, *, plan: str | None, asset: str | None, run: str | None, body: Mapping[str, object]
-    ) -> RecordRef:
+    def write(self, record: Record) -> RecordRef:
         """Write one record and return once it is on disk; waits while another writer is at it.
 
         A last line that is no record is set aside first, and recorded as `ledger.recovered`, which says whether it is
         what a crashed writer left.
-        Raises ValueError for a body that its kind's definition (records/) does not hold, or that names a key of the
-        envelope: both are defects of ours. LedgerBroken where the ledger's end cannot be read, CcdrError where the disk
-        refuses; then nothing of the record is kept.
+        Raises ValueError for what its kind's definition (records/) does not hold: a defect of ours. LedgerBroken where
+        the ledger's end cannot be read, CcdrError where the disk refuses; then nothing of the record is kept.
         """
-        if taken := ENVELOPE & body.keys():
-            raise ValueError(f"a record's body may not set {', '.join(sorted(taken))}")
-        return self._append(written(kind, plan, asset, run, body))
-
-    def write(self, record: Record) -> RecordRef:
-        """The same of a record that was made as its struct."""
         return self._append(plain(record))
 
     def _append(self, fields: dict[str, object]) -> RecordRef:
-        """As `append`, whatever it is: tests write with it what another ccdr would."""
+        """As `write`, whatever it is: tests write with it what another ccdr would."""
         line_as_record(self._line(NOTHING, fields))  # never write what verify would refuse
         with telling("written", self.directory), self._locked():
             last, torn = end_of(segments_in(self.directory))

@@ -23,7 +23,7 @@ _BLOCK = 64 * 1024  # how much of a segment's end is read at a time
 READ_AHEAD = 256 * 1024  # bytes: line by line in the usual 8 KiB takes twice as long
 NOTHING = RecordRef(0, "0" * 64)  # what the first record follows
 SEGMENT = re.compile(r"[0-9]{12}\.jsonl")
-_SEQ = re.compile(rb'\{"seq":([0-9]{1,18}),')  # how `append` begins a line
+_SEQ = re.compile(rb'\{"seq":([0-9]{1,18}),')  # how a line begins
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 Extent = dict[str, int]  # how far a ledger is read: segments by name, in order, and their bytes
 

@@ -39,7 +39,6 @@ from ccdr.evidence.records.upkeep import (
     StateMigrated,
 )
 from ccdr.evidence.records.values import Record, Unread
-from ccdr.evidence.records.writing import written
 
 __all__ = [
     "ALL",
@@ -102,5 +101,4 @@ __all__ = [
     "of_mapping",
     "strictly",
     "unknown",
-    "written",
 ]

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from ccdr.evidence.records.registry import KINDS, VERSIONS
 from ccdr.evidence.records.values import Record, misfits
 from ccdr.host.built import built, fields_of
 
@@ -24,21 +23,9 @@ SEAL = {
 }
 
 
-def written(
-    kind: str, plan: str | None, asset: str | None, run: str | None, body: Mapping[str, object]
-) -> dict[str, Any]:
-    """What a record of this kind holds from `kind` on, in the definition's order, as plain values.
-
-    ValueError for a kind that there is no definition of, and for a body that is not as it says.
-    """
-    if kind not in KINDS:
-        raise ValueError(f"no record is of the kind {kind}: it has no definition in ccdr.records")
-    named = {"kind": kind, "plan": plan, "asset": asset, "run": run, "version": VERSIONS[kind]}
-    return _held({**named, **body}, KINDS[kind])
-
-
 def plain(record: Record) -> dict[str, Any]:
-    """The same of a record that is yet to be written: the envelope that the ledger gives is left out."""
+    """What a record that is yet to be written holds from `kind` on, in the definition's order, as plain values; the
+    envelope that the ledger gives is left out. ValueError where it is not as its definition says."""
     return _held(unsealed(record), type(record))
 
 
