@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from ccdr.evidence.ledger.places import line_as_record
+from ccdr.evidence.ledger.ledger import line_as_record
 from ccdr.evidence.records import KINDS, decode
 from ccdr.model.values import utc
 

@@ -27,8 +27,7 @@ from rounds import command, write_json
 from sides import CCDR
 from source import CALLS_PER_GB, Source, pick_image, source
 
-from ccdr.jobs.recover.measured import MeasuredRun, told_of
-from ccdr.jobs.recover.predict import Work, predicted
+from ccdr.jobs.recover.prediction import MeasuredRun, Work, predicted, told_of
 from ccdr.jobs.recover.states import Predicted
 from ccdr.model.values import Snapshot
 from ccdr.wiring import services

@@ -30,9 +30,8 @@ from tests.support.mariadb_source import PASSWORD, dialling, mariadb_server, who
 from tests.support.shipping_mariadb import SMALL
 
 from ccdr.demo import plan
-from ccdr.demo.centre import Centre, open_centre
+from ccdr.demo.centre import Centre, Home, open_centre
 from ccdr.demo.images import Images, find_images
-from ccdr.demo.servers import Home
 from ccdr.host.secret_files import write_secret
 from ccdr.storage.catalogue import Catalogue
 from ccdr.wiring import services

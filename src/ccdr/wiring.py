@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.lineage.comparing import beginning
+from ccdr.evidence.lineage.comparison import beginning
 from ccdr.host.clock import SystemClock
 from ccdr.host.processes import Host
 from ccdr.jobs.services import Services

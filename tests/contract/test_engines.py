@@ -33,8 +33,8 @@ from tests.support.redis_source import queues, redis_damage, redis_server, small
 
 from ccdr.checks.reconcile.rows import read_rows
 from ccdr.engines import AnyEngine
-from ccdr.jobs.access.reviewing import Export, ask_sources
-from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.access.reviews import Export, ask_sources
+from ccdr.jobs.backup import backup
 from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore_test import RestoreTest, restore_test
@@ -44,7 +44,7 @@ from ccdr.model.values import CheckResult, Health, Manifest, Probe, Verdict
 from ccdr.plans.job import Job
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place
-from ccdr.setup.doctor.source import source as source_look
+from ccdr.setup.doctor.machine import source as source_look
 from ccdr.storage.manifest import MANIFEST, manifest_text, parse_manifest, text_digest
 
 CRON = 0o077  # the umask of cron's line and systemd's unit, deploy/

@@ -22,18 +22,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import ccdr
 from ccdr import cli, wiring
-from ccdr.evidence.checkpoints.anchors import TOLD
+from ccdr.evidence.checkpoints.checkpoint import TOLD
 from ccdr.evidence.checkpoints.names import ANCHORS
 from ccdr.evidence.checkpoints.receipts import name_of, noted
 from ccdr.evidence.ledger import ledger
-from ccdr.evidence.lineage.anchored import ANCHORED
+from ccdr.evidence.lineage.own_records import ANCHORED
 from ccdr.evidence.records.statements import STATEMENT
-from ccdr.evidence.sign_offs import SIGNED_OFF
+from ccdr.evidence.statements import SIGNED_OFF
 from ccdr.host import who
 from ccdr.host.state import State
-from ccdr.jobs.checkpoints import signing_keys
-from ccdr.jobs.checkpoints.kept import directory_of
-from ccdr.jobs.checkpoints.making import make
+from ccdr.jobs.checkpoints import creation as signing_keys
+from ccdr.jobs.checkpoints.creation import make
+from ccdr.jobs.checkpoints.store import directory_of
 from ccdr.jobs.in_force import record
 from ccdr.jobs.pausing import pause
 from ccdr.jobs.services import Services

@@ -21,8 +21,8 @@ import orjson
 from msgspec import Struct, inspect
 
 from ccdr.cli.documents import _WITHIN, OUTPUTS, Error, _parts
+from ccdr.evidence.checkpoints.checkpoint import VerifierKey
 from ccdr.evidence.checkpoints.keys import statement
-from ccdr.evidence.checkpoints.notes import VerifierKey
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records import KINDS
 from ccdr.evidence.records.statements import STATEMENT, TABLE

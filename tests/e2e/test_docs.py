@@ -16,7 +16,7 @@ import pytest
 from tests.support.harness import Site, Source
 from tests.support.repositories import new_repository
 
-from ccdr.demo.recordings import SOUNDS, place
+from ccdr.demo.centre import SOUNDS, place
 
 ROOT = Path(__file__).parents[2]
 BY_HAND, POSTGRES, KEYS, VERDICTS = (

@@ -21,7 +21,7 @@ from tests.support.harness import SQLITE_SMALL, Quiet, Ran, Site, Source, ask_sq
 from tests.support.repositories import new_repository
 from tests.support.stored import LONG_AGO, settled_file
 
-from ccdr.demo.recordings import SOUNDS
+from ccdr.demo.centre import SOUNDS
 from ccdr.engines.postgres.discovery import SOCKETS
 from ccdr.plans.yamlfile import parse
 from ccdr.setup.discover.unprotected import discover

@@ -13,7 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Quiet, Site
 from tests.support.wording import lines_with
 
-from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup import backup
 from ccdr.jobs.restore_test import restore_test
 from ccdr.jobs.services import Services
 from ccdr.plans.job import Job

@@ -17,9 +17,9 @@ from tests.support.signed import key, signed
 from tests.support.signing_off import SignOffRoom
 
 from ccdr.evidence.statements import signatures_of
-from ccdr.jobs.checkpoints import signing_keys
-from ccdr.jobs.checkpoints.kept import directory_of
-from ccdr.jobs.checkpoints.making import make
+from ccdr.jobs.checkpoints import creation as signing_keys
+from ccdr.jobs.checkpoints.creation import make
+from ccdr.jobs.checkpoints.store import directory_of
 
 CONFIG = """
 [tsa]

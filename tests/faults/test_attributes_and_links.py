@@ -20,8 +20,9 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site
 from tests.support.stored import LONG_AGO, assert_clean, restic_of, settled_file, with_repository
 
-from ccdr.engines.files import LISTING, TreeEntry, attributes
-from ccdr.engines.files.listing import entries
+from ccdr.engines.files import LISTING, TreeEntry
+from ccdr.engines.files import scan as attributes
+from ccdr.engines.files.scan import entries
 from ccdr.model.values import CheckResult, Verdict
 from ccdr.ports.check import CheckContext
 

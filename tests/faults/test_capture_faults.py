@@ -31,7 +31,7 @@ from tests.support.stored import (
 )
 
 from ccdr.demo.store import DemoStore
-from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup import backup
 from ccdr.model.errors import Exit
 from ccdr.plans.job import Job
 from ccdr.sandbox.docker import Docker

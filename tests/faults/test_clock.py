@@ -14,7 +14,7 @@ import pytest
 from tests.support.harness import Quiet, ShiftedClock, Site, Source
 from tests.support.sites import copy_of
 
-from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup import backup
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.model.values import ObjectiveVerdict, Verdict
 from ccdr.plans.job import Job

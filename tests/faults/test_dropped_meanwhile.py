@@ -10,7 +10,7 @@ from tests.support.harness import Quiet, Site, Source
 
 from ccdr.engines.postgres.dump import capture
 from ccdr.engines.postgres.dump.capture import Dumper
-from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup import backup
 from ccdr.plans.job import Job
 
 CHECKS = "restore_test: crm\nchecks:\n  - {kind: identical}\n"

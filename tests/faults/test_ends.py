@@ -16,11 +16,9 @@ import pytest
 from tests.support.harness import Quiet, Site
 
 from ccdr.host import interrupts
-from ccdr.jobs.backup import backup as backups
-from ccdr.jobs.backup.attempt import BackupRun
-from ccdr.jobs.backup.backup import backup
-from ccdr.jobs.backup.storing import Storing
-from ccdr.jobs.restore_test import once
+from ccdr.jobs import backup as backups
+from ccdr.jobs.backup import BackupRun, Storing, backup
+from ccdr.jobs.restore_test import job as once
 from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.plans.job import Job
 from ccdr.storage.catalogue import Catalogue

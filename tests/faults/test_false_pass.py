@@ -18,7 +18,8 @@ from ccdr.engines.files import WAITING, TreeEntry
 from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.host.clock import SystemClock
-from ccdr.jobs.restore_test import restore_test, sandboxed
+from ccdr.jobs.restore_test import course as sandboxed
+from ccdr.jobs.restore_test import restore_test
 from ccdr.model.values import Verdict
 from ccdr.plans.job import Job
 

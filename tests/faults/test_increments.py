@@ -24,9 +24,9 @@ from tests.support.shipping import back, note, plan, recovered, ship_once
 from tests.support.stored import copy_of, left, restic_of
 
 import ccdr.jobs.restore.into_directory
-import ccdr.jobs.restore_test.sandboxed
+import ccdr.jobs.restore_test.course
 from ccdr.engines.postgres.physical import parents
-from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup import backup
 from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.model.errors import UsageProblem
@@ -137,14 +137,14 @@ def test_increments_restore(site: Site) -> None:
 
 def hooked(site: Site, harm: Callable[[Path], None]) -> RestoreTest:
     """A restore test in which `harm` is done to what was fetched, before anything looks at it."""
-    real = ccdr.jobs.restore_test.sandboxed.fetch_bases
+    real = ccdr.jobs.restore_test.course.fetch_bases
 
     def fetch_bases(repo: Any, engine: Any, bases: Any, restored: Path, progress: Any) -> None:
         real(repo, engine, bases, restored, progress)
         harm(restored)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ccdr.jobs.restore_test.sandboxed, "fetch_bases", fetch_bases)
+        patch.setattr(ccdr.jobs.restore_test.course, "fetch_bases", fetch_bases)
         return restore_test(Job(site.loaded(), "crm"), "latest", site.services(), Quiet())
 
 
@@ -200,7 +200,7 @@ def test_another_base_in_the_full_ones_place_fails(site: Site, server: Cluster) 
     second = services.catalogue.snapshots("p", "crm")[2]
     assert second.upon
     job = Job(site.loaded(), "crm")
-    real = ccdr.jobs.restore_test.sandboxed.fetch_bases
+    real = ccdr.jobs.restore_test.course.fetch_bases
 
     def fetch_bases(repo: Any, engine: Any, bases: Any, restored: Path, progress: Any) -> None:
         real(repo, engine, bases, restored, progress)
@@ -209,7 +209,7 @@ def test_another_base_in_the_full_ones_place_fails(site: Site, server: Cluster) 
 
     assert restore_test(job, second.id, site.services(), Quiet()).verdict is Verdict.PASS
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ccdr.jobs.restore_test.sandboxed, "fetch_bases", fetch_bases)
+        patch.setattr(ccdr.jobs.restore_test.course, "fetch_bases", fetch_bases)
         done = restore_test(job, second.id, site.services(), Quiet())
     assert (done.verdict, int(done.exit_code)) == (Verdict.FAIL, 1), (done.reason, done.checks)
 
@@ -266,7 +266,7 @@ def test_what_disproves_the_full_base_disproves_its_increments(site: Site) -> No
     job = Job(site.loaded(), "crm")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            ccdr.jobs.restore_test.sandboxed,
+            ccdr.jobs.restore_test.course,
             "fetch_bases",
             lambda r, e, b, at, p: flipped(largest(at / "data/base", "[0-9]*")),
         )
@@ -287,7 +287,7 @@ def test_an_increment_that_passes_later_is_good_again(site: Site) -> None:
     job = Job(site.loaded(), "crm")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            ccdr.jobs.restore_test.sandboxed,
+            ccdr.jobs.restore_test.course,
             "fetch_bases",
             lambda r, e, b, at, p: flipped(largest(at / "data/base", "[0-9]*")),
         )

@@ -20,9 +20,7 @@ from typing import Any
 import pytest
 from tests.support.records import record_in
 
-from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.ledger.lines import parsed
-from ccdr.evidence.ledger.places import forwards
+from ccdr.evidence.ledger.ledger import Ledger, forwards, parsed
 from ccdr.evidence.ledger.verification import verify
 from ccdr.evidence.records import decode
 from ccdr.host.clock import SystemClock

@@ -18,7 +18,7 @@ from tests.support.records import record_in
 from tests.support.stored import restic_of, two_days
 
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.lineage.comparing import keep
+from ccdr.evidence.lineage.comparison import keep
 from ccdr.host.clock import SystemClock
 
 

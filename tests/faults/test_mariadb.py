@@ -29,11 +29,9 @@ from tests.support.mariadb_source import (
 from tests.support.stored import assert_clean, with_repository
 
 from ccdr.engines.mariadb.dump import Dump, files
-from ccdr.engines.mariadb.dump.capture import Dumper
-from ccdr.engines.mariadb.dump.rows import RowDump
+from ccdr.engines.mariadb.dump.capture import Dumper, RowDump
 from ccdr.engines.mariadb.server import LOGIN
-from ccdr.jobs.backup.backup import backup
-from ccdr.jobs.backup.result import BackupResult
+from ccdr.jobs.backup import BackupResult, backup
 from ccdr.model.errors import BackupBad
 from ccdr.model.values import Manifest, Verdict
 from ccdr.plans.job import Job

@@ -20,11 +20,10 @@ from tests.support.sparse import append_sparse
 from tests.support.stored import assert_clean, other_host
 
 from ccdr.evidence.history.kinds import STORED
-from ccdr.jobs.backup.attempt import BackupRun
-from ccdr.jobs.backup.backup import backup
-from ccdr.jobs.backup.result import BackupResult
-from ccdr.jobs.backup.storing import Storing
-from ccdr.jobs.restore_test import RestoreTest, once, restore_test, sandboxed
+from ccdr.jobs.backup import BackupResult, BackupRun, Storing, backup
+from ccdr.jobs.restore_test import RestoreTest, restore_test
+from ccdr.jobs.restore_test import course as sandboxed
+from ccdr.jobs.restore_test import job as once
 from ccdr.jobs.restore_test.course import CourseOfTest
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import Verdict
@@ -256,7 +255,7 @@ def test_a_backup_elsewhere_that_tries_again_has_not_failed(
         return ["call.wav"]
 
     monkeypatch.setattr(type(job(twin).engine), "settled", changed)
-    monkeypatch.setattr("ccdr.jobs.backup.attempt.ATTEMPTS", 2)
+    monkeypatch.setattr("ccdr.jobs.backup.ATTEMPTS", 2)
     before = newest(twin)
     with held_at("mark_failed", twin) as ends:
         done = by_hand(there)
@@ -313,7 +312,7 @@ def test_what_its_own_backup_takes_back_while_another_host_tests_it_proves_nothi
     """A file changed between its digest and restic's reading: the backup elsewhere sees it a moment later than we see
     what it stored. Its twin is taken back by nobody: FAIL."""
     monkeypatch.setattr(type(job(twin).engine), "settled", lambda *_: ["today.wav"])
-    monkeypatch.setattr("ccdr.jobs.backup.attempt.ATTEMPTS", 1)
+    monkeypatch.setattr("ccdr.jobs.backup.ATTEMPTS", 1)
     really = Storing.store
     today = twin.root / "tree" / "agent0" / "today.wav"
 

@@ -17,7 +17,7 @@ from tests.support.harness import small_database as small_postgres
 from tests.support.mariadb_source import MariaSource
 from tests.support.redis_source import queues, redis_server, small
 
-from ccdr.engines.postgres.damage import damage as damage_postgres
+from ccdr.engines.postgres.questions import damage as damage_postgres
 from ccdr.host.processes import Host
 from ccdr.jobs.negative_control import negative_control
 from ccdr.model.damage import OF_FILES, Damage, NothingToDamage
@@ -168,7 +168,7 @@ def test_what_cannot_be_fetched_besides_the_damaged_file_catches_nothing(
         if len(calls) > 1:
             raise BackupBad("a snapshot that it depends on is gone")
 
-    monkeypatch.setattr("ccdr.jobs.restore_test.sandboxed.fetch_bases", gone)
+    monkeypatch.setattr("ccdr.jobs.restore_test.course.fetch_bases", gone)
     (asset,) = recordings.loaded().plan.assets
     done = negative_control(
         Job(recordings.loaded(), asset), recordings.services(), Quiet(), damage=Damage.FILE_REPLACED, seed=7

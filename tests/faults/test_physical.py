@@ -21,7 +21,7 @@ from tests.support.stored import copy_of as with_own_repository
 
 from ccdr.engines.postgres.physical import capture
 from ccdr.engines.postgres.physical.cluster import PGDATA
-from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup import backup
 from ccdr.jobs.restore_test import RestoreTest
 from ccdr.model.values import CheckResult, Manifest, Verdict
 from ccdr.plans.job import Job

@@ -31,7 +31,7 @@ from tests.support.sites import copy_of
 from tests.support.stored import assert_clean, brought_back, left, restored, tested
 from tests.support.stored import copy_of as with_own_repository
 
-from ccdr.engines.mariadb.physical.capture import Copier
+from ccdr.engines.mariadb.physical import Copier
 from ccdr.host.state import State
 from ccdr.model.values import Verdict
 

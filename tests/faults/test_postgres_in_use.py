@@ -17,9 +17,8 @@ from tests.support.harness import Quiet, Ran, Site, Source, eventually, small_da
 from tests.support.inside import inside
 from tests.support.stored import LIMITS, again, pristine
 
-from ccdr.engines.postgres.dump.capture import Dumper
-from ccdr.engines.postgres.dump.redefined import redefined
-from ccdr.jobs.backup.backup import backup
+from ccdr.engines.postgres.dump.capture import Dumper, redefined
+from ccdr.jobs.backup import backup
 from ccdr.plans.job import Job
 
 IDENTICAL = "restore_test: crm\nchecks:\n  - {kind: identical}\n"

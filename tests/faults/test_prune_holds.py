@@ -18,9 +18,9 @@ from tests.support.sparse import append_sparse
 from tests.support.stored import again, other_host, pristine, restic_of, retained, settled_file
 
 from ccdr.engines.base import LogShipping
-from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup import backup
 from ccdr.jobs.services import Services
-from ccdr.jobs.shipping.stored_batch import StoredBatch
+from ccdr.jobs.shipping.log_archive import StoredBatch
 from ccdr.jobs.upkeep import prune
 from ccdr.model.finding import Finding, recorded
 from ccdr.model.values import Snapshot, rfc3339

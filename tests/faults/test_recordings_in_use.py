@@ -19,7 +19,7 @@ from tests.support.harness import Site, in_background
 from tests.support.stored import LONG_AGO, assert_clean, hashing_by, settled_file, with_repository
 from tests.support.wording import lines_with
 
-from ccdr.engines.files.listing import TreeEntry, entries
+from ccdr.engines.files.scan import TreeEntry, entries
 from ccdr.host.files import remove_tree
 
 ROUNDS = 5

@@ -18,12 +18,12 @@ from tests.support.stored import assert_clean, with_repository
 from tests.support.watching import watching
 
 from ccdr.engines.redis import capture, server
-from ccdr.engines.redis.description import Description
+from ccdr.engines.redis.capture import Description
 from ccdr.engines.redis.server import PrivateServer
-from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup import backup
 from ccdr.model.values import utc
 from ccdr.plans.job import Job
-from ccdr.setup.doctor.source import source as source_look
+from ccdr.setup.doctor.machine import source as source_look
 
 
 @pytest.fixture

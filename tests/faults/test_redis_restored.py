@@ -16,7 +16,7 @@ from tests.support.sites import copy_of
 from tests.support.stored import assert_clean
 
 from ccdr.engines.redis import Redis
-from ccdr.engines.redis.restored import restored_server
+from ccdr.engines.redis.capture import restored_server
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.model.values import CheckResult, Manifest, Verdict
 from ccdr.plans.job import Job

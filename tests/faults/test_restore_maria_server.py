@@ -35,8 +35,8 @@ from tests.support.stored import assert_clean, settled_file, with_repository
 from tests.support.stored import copy_of as with_own_repository
 
 from ccdr.engines.mariadb.dump.fitness import UNFINISHED
+from ccdr.engines.mariadb.dump.load import Writer
 from ccdr.engines.mariadb.dump.target import MariaDBTarget as Restoration
-from ccdr.engines.mariadb.dump.writer import Writer
 from ccdr.jobs.restore import Request, restoring
 from ccdr.model.values import Verdict
 from ccdr.plans.job import Job

@@ -15,7 +15,7 @@ import pytest
 from tests.support.centre import sample_centre
 from tests.support.harness import Site, Source, containers, sql_damage
 
-from ccdr.engines import compared
+from ccdr.engines import comparison as compared
 from ccdr.jobs.restore_test import RestoreTest
 from ccdr.model.values import Verdict
 

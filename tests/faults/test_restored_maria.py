@@ -17,7 +17,7 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site, containers
 from tests.support.mariadb_source import MariaSource, crm, maria_damage, small_database
 
-from ccdr.engines import compared
+from ccdr.engines import comparison as compared
 from ccdr.jobs.restore_test import RestoreTest
 from ccdr.model.values import CheckResult, Manifest, Verdict
 from ccdr.ports.place import Place

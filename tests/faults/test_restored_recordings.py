@@ -16,7 +16,7 @@ import pytest
 from tests.support.harness import Ran, Site, containers
 from tests.support.sites import copy_of
 
-from ccdr.engines.files import attributes
+from ccdr.engines.files import scan as attributes
 from ccdr.jobs.restore_test import RestoreTest
 from ccdr.model.values import CheckResult, Manifest, Verdict
 from ccdr.ports.place import Place

@@ -13,7 +13,7 @@ from tests.support.harness import Site, Source
 from tests.support.inside import inside
 from tests.support.target import PASSWORD, server
 
-from ccdr.engines.postgres.dump.same_settings import same_settings
+from ccdr.engines.postgres.dump.identity import same_settings
 from ccdr.engines.postgres.dump.server_objects import CHANGED, OF_MAJOR, OF_SERVER, differing, every_sql, read_objects
 from ccdr.engines.postgres.inventory import INVENTORY, read_inventory
 from ccdr.model.values import Verdict

@@ -16,9 +16,8 @@ import pytest
 from tests.support.harness import Quiet, Ran, ShiftedClock, Site
 from tests.support.stored import other_host, restic_of, settled_file
 
-import ccdr.jobs.backup.attempt
-from ccdr.jobs.backup.backup import backup
-from ccdr.jobs.backup.result import BackupResult
+import ccdr.jobs.backup
+from ccdr.jobs.backup import BackupResult, backup
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.model.values import Needed, Snapshot, Verdict, rfc3339
 from ccdr.plans import LoadedPlan
@@ -51,7 +50,7 @@ def test_what_restic_stored_with_a_warning_never_counts(
     twin.write("bin/restic", f'#!/bin/sh\ncase "$*" in {partly} esac\nexec {restic} "$@"\n', mode=0o755)
     with monkeypatch.context() as patch:
         patch.setenv("PATH", f"{twin.root}/bin:{os.environ['PATH']}")
-        patch.setattr(ccdr.jobs.backup.attempt, "ATTEMPTS", 2)
+        patch.setattr(ccdr.jobs.backup, "ATTEMPTS", 2)
         done = backup(job(twin), twin.services(), Quiet())
     assert (done.result, int(done.exit_code)) == (("FAILED", 1) if warned else ("STORED", 0)), done
     assert [s.id for s in snapshots(twin)] == known + ([] if warned else [done.snapshot and done.snapshot.id])

@@ -10,12 +10,10 @@ from pathlib import Path
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import Connection
-from ccdr.engines.postgres.position import lsn
-from ccdr.engines.postgres.segments import SEGMENT_BYTES
+from ccdr.engines.postgres.segments import SEGMENT_BYTES, lsn
 from ccdr.engines.postgres.wal import Wal
 from ccdr.jobs.shipping.choice import choose
-from ccdr.jobs.shipping.log_archive import LogArchive
-from ccdr.jobs.shipping.stored_batch import StoredBatch
+from ccdr.jobs.shipping.log_archive import LogArchive, StoredBatch
 from ccdr.model.errors import RepositoryUnavailable
 from ccdr.model.values import FileDigest, Manifest, Snapshot
 from ccdr.ports.log import LogMark, RecoveryTarget

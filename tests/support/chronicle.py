@@ -11,9 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.fold import read_history
-from ccdr.evidence.history.places import Histories
 from ccdr.evidence.records.statements import STATEMENT
 from ccdr.model.finding import Finding, recorded
 from ccdr.model.values import FileDigest, GroupRun, Manifest, Needed, Snapshot, rfc3339, source_digest, utc

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ccdr.evidence.approvals import APPROVAL_USED, GLASS_REVIEWED, PLAN_APPROVED
-from ccdr.evidence.attested import ATTESTATION
 from ccdr.evidence.controls.values import ControlState
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED, ERASURE_NOBODY
+from ccdr.evidence.statements import APPROVAL_USED, ATTESTATION, GLASS_REVIEWED, PLAN_APPROVED
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339
 from tests.support.chronicle import DISPOSED, NOUGHT, PASSED, Chronicle

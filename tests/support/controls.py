@@ -5,14 +5,11 @@ from __future__ import annotations
 from functools import reduce
 from typing import Any
 
-from ccdr.evidence.controls.judged import judge_measures
-from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.registry import EVERY
-from ccdr.evidence.controls.values import MeasureState, PartState
+from ccdr.evidence.controls.registry import EVERY, judge_measures
+from ccdr.evidence.controls.values import Known, MeasureState, PartState, PlanKnown
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.judgement.copies import of_copies
 from ccdr.evidence.judgement.incidents import Clocks, judge_incidents
-from ccdr.evidence.judgement.upkeep import judge_upkeep
+from ccdr.evidence.judgement.upkeep import judge_upkeep, of_copies
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.plans.floors import load_floors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ccdr.evidence.checkpoints.merkle import Tree, leaf_hash
+from ccdr.evidence.checkpoints.checkpoint import Tree, leaf_hash
 
 
 def over(lines: Iterable[bytes]) -> Tree:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ccdr.evidence.package import bag
 from ccdr.host.state import FORMAT
-from ccdr.jobs.checkpoints import signing_keys
-from ccdr.jobs.checkpoints.making import make
+from ccdr.jobs.checkpoints import creation as signing_keys
+from ccdr.jobs.checkpoints.creation import make
 from tests.support.clocks import Clock
 from tests.support.harness import Ran, Site
 from tests.support.records import record_in

@@ -14,10 +14,9 @@ from ccdr.cli import main
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.verification import verify
-from ccdr.evidence.lineage.beside import read_id
-from ccdr.evidence.lineage.comparing import beginning, keep
+from ccdr.evidence.lineage.comparison import beginning, keep, read_id
 from ccdr.host.state import State
-from ccdr.jobs.attest.beside import collect, copied, placed
+from ccdr.jobs.attest.other_ledgers import collect, copied, placed
 from ccdr.jobs.attest.recovering import link
 from ccdr.jobs.services import Services
 from ccdr.setup.discover.unprotected import untested

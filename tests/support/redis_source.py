@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ccdr.engines.redis.kinds import KINDS
+from ccdr.engines.redis.client import KINDS
 from ccdr.engines.redis.server import ADMIN
 from ccdr.model.values import Manifest
 from ccdr.ports.place import Place

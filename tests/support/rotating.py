@@ -10,7 +10,8 @@ import os
 import signal
 from pathlib import Path
 
-from ccdr.jobs.repository_keys import changing, rotate
+from ccdr.jobs import repository_keys as changing
+from ccdr.jobs.repository_keys import rotate
 from ccdr.storage.restic import Restic
 from tests.support.harness import Site
 from tests.support.repositories import add_key_cheaply

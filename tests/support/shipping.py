@@ -15,12 +15,10 @@ from typing import Any
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres.connection import Connection
-from ccdr.engines.postgres.position import number
-from ccdr.engines.postgres.segments import SEGMENT_BYTES
+from ccdr.engines.postgres.segments import SEGMENT_BYTES, number
 from ccdr.engines.postgres.wal import Wal
-from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository
+from ccdr.jobs.shipping.log_archive import Extent, StoredBatch, archive_of, log_of, log_repository, tags_of
 from ccdr.jobs.shipping.ship import ship
-from ccdr.jobs.shipping.stored_batch import Extent, StoredBatch, tags_of
 from ccdr.model.values import utc
 from ccdr.plans.job import Job
 from ccdr.storage.restic import Restic

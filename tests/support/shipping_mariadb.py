@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
-from ccdr.engines.mariadb.server import SOCKET
+from ccdr.engines.mariadb.server import SERVER_SOCKET as SOCKET
 from tests.support.harness import Ran
 
 CHECKS = """

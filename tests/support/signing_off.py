@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.lineage.comparing import beginning
+from ccdr.evidence.lineage.comparison import beginning
 from ccdr.host.clock import SystemClock
 from ccdr.host.state import State
 from ccdr.jobs.services import Services

@@ -15,7 +15,7 @@ from ccdr.evidence.records.statements import STATEMENT
 from ccdr.host.built import fields_of
 from ccdr.model.finding import Finding
 from ccdr.model.values import RecordRef, rfc3339
-from ccdr.storage.entries import NO_ENTRY, read_head
+from ccdr.storage.catalogue import NO_ENTRY, read_head
 from tests.support.records import record_in
 
 _ENVELOPE = frozenset(Record.__struct_fields__)

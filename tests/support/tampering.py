@@ -16,19 +16,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.checkpoints.anchors import GIVEN, Anchor
-from ccdr.evidence.checkpoints.checkpoint import checkpoint_of, origin_of, read_checkpoint
-from ccdr.evidence.checkpoints.found import Checked
+from ccdr.evidence.checkpoints.checkpoint import GIVEN, Anchor, SigningKey, checkpoint_of, origin_of, read_checkpoint
 from ccdr.evidence.checkpoints.keys import KEY, Pin
 from ccdr.evidence.checkpoints.names import checkpoint_name
-from ccdr.evidence.checkpoints.notes import SigningKey
+from ccdr.evidence.checkpoints.verification import Checked
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.host.state import State
-from ccdr.jobs.checkpoints import signing_keys
+from ccdr.jobs.checkpoints import creation as signing_keys
+from ccdr.jobs.checkpoints.creation import make
 from ccdr.jobs.checkpoints.held_to import Brought, of_directory
-from ccdr.jobs.checkpoints.kept import directory_of
-from ccdr.jobs.checkpoints.making import make
+from ccdr.jobs.checkpoints.store import directory_of
 from ccdr.jobs.services import Services
 from tests.support.clocks import Clock
 from tests.support.harness import services as services_of
@@ -124,7 +122,7 @@ class Kept:
 
     @property
     def private(self) -> SigningKey:
-        newest = max(signing_keys.directory_of(State(self.root)).glob("*.pem"), key=lambda p: p.stat().st_mtime_ns)
+        newest = max(signing_keys.keys_directory(State(self.root)).glob("*.pem"), key=lambda p: p.stat().st_mtime_ns)
         return SigningKey.of_pem("ccdr.host/db1", newest.read_bytes())
 
     def signed_anew(self) -> None:

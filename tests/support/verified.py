@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from ccdr.evidence.ledger.ledger import SEGMENT_BYTES, Ledger
-from ccdr.evidence.lineage.comparing import beginning
+from ccdr.evidence.lineage.comparison import beginning
 from ccdr.host.state import State
 from ccdr.jobs.services import Services
 from ccdr.model.trouble import Trouble

@@ -19,7 +19,7 @@ import msgspec
 from ccdr.evidence import records
 from ccdr.evidence.ledger.ledger import SEGMENT_BYTES
 from ccdr.model.values import FileDigest, Manifest, utc
-from ccdr.storage.entries import entry_text
+from ccdr.storage.catalogue import entry_text
 from ccdr.storage.manifest import manifest_text, snapshot_of, text_digest
 
 Event = tuple[

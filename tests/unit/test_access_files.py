@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from tests.support.harness import Site
 
-from ccdr.jobs.access import files
-from ccdr.jobs.access.files import files_of
+from ccdr.jobs.access import reviews as files
+from ccdr.jobs.access.reviews import files_of
 
 PLAN = "rec: {{engine: files, paths: [{root}/recordings]}}\ncdr: {{engine: sqlite, path: {root}/cdr.sqlite3}}"
 

@@ -16,11 +16,11 @@ import pytest
 from tests.support.harness import Ran, Site
 from tests.support.judged import acked
 
-from ccdr.cli.status_told import coded
+from ccdr.cli.status import coded
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb.binlog import soon_gone
 from ccdr.engines.postgres.dump.references import MOST, Broken
-from ccdr.engines.postgres.slot import threats
+from ccdr.engines.postgres.wal import threats
 from ccdr.evidence.acknowledged import (
     ACK,
     ACK_ENDED,

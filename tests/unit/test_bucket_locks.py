@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.support.merkle import over
 
-from ccdr.evidence.checkpoints.checkpoint import checkpoint_of, origin_of
-from ccdr.evidence.checkpoints.notes import SigningKey
+from ccdr.evidence.checkpoints.checkpoint import SigningKey, checkpoint_of, origin_of
 from ccdr.evidence.checkpoints.published import Published
-from ccdr.jobs.attest.from_bucket import _checkpoints
+from ccdr.jobs.attest.other_ledgers import _checkpoints
 from ccdr.storage.evidence_bucket import Key, Lock, ObjectVersion, checkpoint_key
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ccdr.cli.approval import OPERATIONS, _carried_out
-from ccdr.evidence.approvals import Operation
-from ccdr.jobs.erasure.reviewing import NOBODY
+from ccdr.evidence.statements import Operation
+from ccdr.jobs.erasure.entries import NOBODY
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,10 @@ from tests.support.records import record_in
 from tests.support.runs import SetClock
 from tests.support.sparse import append_sparse
 
-from ccdr.evidence.lineage.acknowledging import answer_for_spoilt
-from ccdr.evidence.lineage.comparing import read
-from ccdr.evidence.lineage.own_records import installation
-from ccdr.evidence.lineage.values import AGREES, DIFFERS
-from ccdr.jobs.attest import claims, comparison
+from ccdr.evidence.lineage.comparison import answer_for_spoilt, read
+from ccdr.evidence.lineage.own_records import AGREES, DIFFERS, installation
+from ccdr.jobs.attest import comparison
+from ccdr.jobs.attest import comparison as claims
 from ccdr.jobs.services import Services
 from ccdr.model.errors import RepositoryUnavailable
 from ccdr.model.values import Attestation, FileDigest, Manifest, rfc3339

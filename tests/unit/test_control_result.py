@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ccdr.jobs.negative_control.result import CopyResult, NegativeControl
+from ccdr.jobs.negative_control import CopyResult, NegativeControl
 from ccdr.model.values import CheckResult, Verdict
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE

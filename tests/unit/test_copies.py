@@ -15,7 +15,7 @@ from tests.support.harness import Site
 from tests.support.records import record_in
 from tests.support.sparse import append_sparse
 
-from ccdr.evidence.judgement.copies import of_copies
+from ccdr.evidence.judgement.upkeep import of_copies
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import Verb
 from ccdr.plans import LoadedPlan, load_plan

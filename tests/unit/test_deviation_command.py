@@ -201,7 +201,8 @@ def test_a_key_of_the_hosts_own_accepts_nothing(
 ) -> None:
     from ccdr.evidence.deviations.standing import deviations_of
     from ccdr.host.signatures import SignatureRefused
-    from ccdr.jobs.deviations import accept, known, to_accept
+    from ccdr.jobs import deviations as known
+    from ccdr.jobs.deviations import accept, to_accept
     from ccdr.jobs.own_keys import host_key
 
     began(site)

@@ -20,28 +20,31 @@ from tests.support.sparse import append_sparse
 from ccdr import engines
 from ccdr.engines import Files, Postgres, Sqlite
 from ccdr.engines.discoveries import DISCOVERIES
-from ccdr.engines.discovery.checks import half
-from ccdr.engines.discovery.contract import Item
-from ccdr.engines.discovery.filetree import TreeFound, has_audio, survey_tree
-from ccdr.engines.discovery.survey import DatabaseFound, NewestFound, TableFound
-from ccdr.engines.discovery.survey import gap as longest
-from ccdr.engines.discovery.text import name_from, scalar
+from ccdr.engines.discovery import (
+    DatabaseFound,
+    Item,
+    NewestFound,
+    TableFound,
+    TreeFound,
+    half,
+    has_audio,
+    name_from,
+    scalar,
+    survey_tree,
+)
+from ccdr.engines.discovery import gap as longest
 from ccdr.engines.files.discovery import Tree, TreeItem
 from ccdr.engines.postgres.discovery import PostgresItem, PostgresServer
-from ccdr.engines.sqlite.discovery import DatabaseFile, FileItem
-from ccdr.engines.sqlite.survey import FileFound
-from ccdr.engines.sqlite.survey import survey_file as look_into
+from ccdr.engines.sqlite.discovery import DatabaseFile, FileFound, FileItem
+from ccdr.engines.sqlite.discovery import survey_file as look_into
 from ccdr.host.processes import Host
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.plans import LoadedPlan, load_plan
 from ccdr.plans.shape import is_name
 from ccdr.plans.yamlfile import parse
 from ccdr.setup.discover import machine
-from ccdr.setup.discover.draft import PlanTerms, draft
-from ccdr.setup.discover.named import everything_named
-from ccdr.setup.discover.passwords import Passwords
+from ccdr.setup.discover.init import NewFile, Passwords, PlanTerms, draft, everything_named, write_all
 from ccdr.setup.discover.unprotected import discover
-from ccdr.setup.discover.write import NewFile, write_all
 
 NOW = 1_800_000_000.0
 TERMS = PlanTerms("centre", "UTC", "/srv/repo", True, "secrets/centre.key", None, None)

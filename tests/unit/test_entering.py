@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from ccdr.engines.postgres.new_server.entering import Entering, mapped_in
+from ccdr.engines.postgres.new_server.maker import Entering, mapped_in
 from ccdr.host.accounts import strangers
 
 IDENT = """\

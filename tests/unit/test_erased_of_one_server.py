@@ -10,7 +10,7 @@ import pytest
 from tests.support.harness import Site
 
 from ccdr.jobs.erasure.before_hand_over import BeforeHandOver
-from ccdr.jobs.erasure.replaying import Replaying
+from ccdr.jobs.erasure.replay import Replaying
 
 CONNECTION = "connection: {{host: {}, user: ccdr, database: crm, password_file: key}}"
 PLAN = f"""

@@ -18,11 +18,9 @@ from ccdr.engines.mariadb.erasing import _MariaDB
 from ccdr.engines.postgres.erasing import _Postgres
 from ccdr.engines.postgres.erasing import erase as erase_postgres
 from ccdr.engines.servers.erasing import Reference, Schema, Table, meant, script, told_columns
-from ccdr.jobs.erasure.anchors import require_agreement
+from ccdr.jobs.erasure.entries import Asked, read, require_named
 from ccdr.jobs.erasure.horizon import Horizon, horizons, latest
-from ccdr.jobs.erasure.named import require_named
-from ccdr.jobs.erasure.register import CHAIN, FORMAT, SELECTORS, Register, RegisterBad
-from ccdr.jobs.erasure.selectors import Asked, read
+from ccdr.jobs.erasure.register import CHAIN, FORMAT, SELECTORS, Register, RegisterBad, require_agreement
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.erasure import UNSHOWN, EntryState, Looked, RegisterHead, Rows, Selector, Unlooked, Wanted
 from ccdr.model.errors import OfBefore, TestBroken, UsageProblem, WrittenByNewer

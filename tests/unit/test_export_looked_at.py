@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 from tests.support.harness import Site
 
-from ccdr.jobs.access.reviewing import FORMAT, Export, looked_at, record_export, record_review
+from ccdr.jobs.access.reviews import FORMAT, Export, looked_at, record_export, record_review
 from ccdr.model.errors import OfBefore, UsageProblem, WrittenByNewer
 
 

@@ -16,9 +16,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from ccdr.engines.files import comparison, scan
-from ccdr.engines.files.attributes import Keeps
 from ccdr.engines.files.comparison import identical, whole
-from ccdr.engines.files.listing import LISTING, WAITING, TreeEntry
+from ccdr.engines.files.scan import LISTING, WAITING, Keeps, TreeEntry
 from ccdr.model.errors import BackupBad, CommandFailed
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
 from ccdr.ports.check import CheckContext

@@ -23,13 +23,12 @@ from tests.support.records import body_of, record_in
 from tests.support.years import Centre, write_ledger
 
 from ccdr.evidence import reading
-from ccdr.evidence.folding import Fold, read_folded
+from ccdr.evidence.folding import Expected, Fold, Summing, read_folded
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.ledger.places import BEGINNING, Mark
+from ccdr.evidence.ledger.ledger import BEGINNING, Mark
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.population import ALONE
 from ccdr.evidence.summary import File
-from ccdr.evidence.summing import Expected, Summing
 
 CENTRE = Centre(3, 2, datetime(2026, 11, 20, tzinfo=UTC), 6, timedelta(hours=6), timedelta(days=1), manifests=False)
 Lines = list[dict[str, Any]]

@@ -19,14 +19,14 @@ REVEALS = {
     "checks/base.py": 1,  # a check's detail, which no record holds
     "checks/command.py": 1,  # likewise
     "engines/mariadb/dump/files.py": 1,  # into FreeText again, without the client's own remarks
-    "engines/mariadb/physical/capture.py": 1,  # a version's number
+    "engines/mariadb/physical.py": 1,  # a version's number
     "engines/postgres/dump/capture.py": 1,  # into FreeText again, line by line
     "engines/postgres/physical/cluster.py": 1,  # how many lines of findings; the lines are a detail
     "engines/postgres/questions.py": 1,  # likewise
-    "engines/redis/checked.py": 1,  # numbers of keys, the file's own remarks
+    "engines/redis/capture.py": 1,  # numbers of keys, the file's own remarks
     "engines/sqlite/comparison.py": 2,  # details
     "sandbox/box.py": 1,  # is it Docker that speaks? and then into FreeText again
-    "storage/restic_messages.py": 1,  # into FreeText again, as sentences
+    "storage/restic_failures.py": 1,  # into FreeText again, as sentences
     "storage/upkeep.py": 2,  # names of packs; into FreeText again
 }
 

@@ -14,11 +14,9 @@ from tests.support.recorded import DUE, NIGHT, backup, check, test
 from tests.support.sparse import append_sparse
 
 from ccdr.evidence.history import folded
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.fold import read_history
-from ccdr.evidence.history.places import Histories
-from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.ledger.places import BEGINNING
+from ccdr.evidence.ledger.ledger import BEGINNING, Ledger
 from ccdr.host.clock import SystemClock
 from ccdr.model.erasure import Looked
 from ccdr.model.values import Needed, Snapshot, rfc3339

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ccdr.jobs.access import host_accounts
-from ccdr.jobs.access.host_accounts import accounts, keys_of, of_this_host, rules
+from ccdr.jobs.access import reviews as host_accounts
+from ccdr.jobs.access.reviews import accounts, keys_of, of_this_host, rules
 
 
 def user(name: str, uid: int, gid: int, shell: str = "/bin/bash") -> pwd.struct_passwd:

@@ -87,7 +87,7 @@ def test_what_was_closed_long_ago_has_its_clocks_when_it_is_opened_once_more(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of closed ones only the newest are kept in mind; those that were filed then are not due again."""
-    monkeypatch.setattr("ccdr.evidence.incident_entries.MOST_CLOSED", 1)
+    monkeypatch.setattr("ccdr.evidence.incidents.MOST_CLOSED", 1)
     name, closing = opened(site), ("--cause", "false_alarm", "--effects", "none", "--remedy", "none")
     site.run("incident", "note", name, "--clock", "nis2-23", "--clock", "nis2-23-warning")
     site.run("incident", "note", name, "--filed", "nis2-23", "--receipt", "/etc/hostname")

@@ -13,8 +13,7 @@ from tests.support.control_histories import closed, opened
 from tests.support.harness import Ran, Site
 from tests.support.judged import END
 
-from ccdr.evidence.incident_entries import MOST_CLOSED
-from ccdr.evidence.incidents import incident_of
+from ccdr.evidence.incidents import MOST_CLOSED, incident_of
 from ccdr.jobs.incidents import facts, find, for_recovery, reopen
 from ccdr.model.values import rfc3339
 

@@ -14,7 +14,7 @@ from docker.api.client import APIClient
 
 from ccdr.evidence.records.restores import Difference
 from ccdr.host.clock import SystemClock
-from ccdr.jobs.job_run import recorded_sandbox
+from ccdr.jobs.services import recorded_sandbox
 from ccdr.sandbox import isolation
 from ccdr.sandbox.box import Box
 from ccdr.sandbox.docker import BoxSpec, Docker, Image, _of_registry

@@ -21,9 +21,8 @@ from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 from tests.support.sparse import append_sparse
 
-from ccdr.evidence.ledger import places as module
-from ccdr.evidence.ledger.ledger import SEGMENT_BYTES, Ledger, whoami
-from ccdr.evidence.ledger.places import BEGINNING, Mark, extent_of
+from ccdr.evidence.ledger import ledger as module
+from ccdr.evidence.ledger.ledger import BEGINNING, SEGMENT_BYTES, Ledger, Mark, extent_of, whoami
 from ccdr.evidence.ledger.verification import MOST_REPORTED, verify
 from ccdr.model.errors import CcdrError, LedgerBroken
 from ccdr.model.values import RecordRef

@@ -15,16 +15,30 @@ import pytest
 from tests.support.clocks import Clock
 from tests.support.sparse import append_sparse
 
-from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.ledger.places import BEGINNING
+from ccdr.evidence.ledger.ledger import BEGINNING, Ledger
 from ccdr.evidence.ledger.verification import verify
-from ccdr.evidence.lineage import comparing
-from ccdr.evidence.lineage.acknowledging import acknowledge
-from ccdr.evidence.lineage.beside import id_in, misnamed, read_id
-from ccdr.evidence.lineage.comparing import beginning, differs, keep, read
-from ccdr.evidence.lineage.kept import write_kept
-from ccdr.evidence.lineage.own_records import Lineage, fold
-from ccdr.evidence.lineage.values import ACKNOWLEDGED, COMPARED, LINKED, LOST, VERIFIED, LedgerStanding
+from ccdr.evidence.lineage import comparison as comparing
+from ccdr.evidence.lineage.comparison import (
+    acknowledge,
+    beginning,
+    differs,
+    id_in,
+    keep,
+    misnamed,
+    read,
+    read_id,
+    write_kept,
+)
+from ccdr.evidence.lineage.own_records import (
+    ACKNOWLEDGED,
+    COMPARED,
+    LINKED,
+    LOST,
+    VERIFIED,
+    LedgerStanding,
+    Lineage,
+    fold,
+)
 from ccdr.evidence.payloads import payload
 from ccdr.host.state import State
 from ccdr.jobs.attest.storing import superseded
@@ -331,7 +345,7 @@ def test_two_that_keep_at_once_leave_what_the_records_say(host: Host, monkeypatc
             others[0].join(0.3)
         return read(state, ledger)
 
-    monkeypatch.setattr("ccdr.evidence.lineage.comparing.read", slow)
+    monkeypatch.setattr("ccdr.evidence.lineage.comparison.read", slow)
     keep(host.state, host.ledger)
     others[0].join()
     found = read(host.state, host.ledger)

@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
 from ccdr.engines.base import LogShipping
-from ccdr.engines.mariadb import span
-from ccdr.engines.mariadb.binlog import Binlog
+from ccdr.engines.mariadb import logfile as span
+from ccdr.engines.mariadb.binlog import Binlog, origin_of, prepared_notes
 from ccdr.engines.mariadb.client import Login
 from ccdr.engines.mariadb.connection import Connection
-from ccdr.engines.mariadb.origin import origin_of, prepared_notes
-from ccdr.engines.mariadb.physical.capture import Course
+from ccdr.engines.mariadb.physical import Course
 from ccdr.engines.mariadb.questions import check_tables
 from ccdr.engines.mariadb.recovery import _apply, recover, require_the_same_again
 from ccdr.engines.mariadb.statements import doubt

@@ -10,9 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from ccdr.engines.mariadb.objects import Objects, read_objects
-from ccdr.engines.mariadb.physical.capture import Course, without_files
-from ccdr.engines.mariadb.physical.method import Physical
+from ccdr.engines.mariadb.inventory import Objects, read_objects
+from ccdr.engines.mariadb.physical import Course, Physical, without_files
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.errors import BackupFailed
 from ccdr.model.values import Verdict

@@ -11,16 +11,16 @@ from pydantic import ValidationError
 from syrupy.assertion import SnapshotAssertion
 
 from ccdr.checks.reconcile.rows import read_rows
-from ccdr.demo import dialler
-from ccdr.engines.mariadb import MariaDB, address, questions, server
+from ccdr.demo import centre as dialler
+from ccdr.engines.mariadb import MariaDB, address, physical, questions, server
 from ccdr.engines.mariadb.client import Login, lines
 from ccdr.engines.mariadb.connection import Connection
-from ccdr.engines.mariadb.dump import beyond, files, renamed
+from ccdr.engines.mariadb.dump import files
+from ccdr.engines.mariadb.dump import files as renamed
+from ccdr.engines.mariadb.dump import identity as beyond
 from ccdr.engines.mariadb.dump.load import tables_of
-from ccdr.engines.mariadb.inventory import Inventory, as_recorded, comment_digest
+from ccdr.engines.mariadb.inventory import Inventory, Objects, Table, as_recorded, comment_digest
 from ccdr.engines.mariadb.newcomers import newcomers, removing, revoking, rights_in
-from ccdr.engines.mariadb.objects import Objects, Table
-from ccdr.engines.mariadb.physical import method as physical
 from ccdr.engines.servers.connection import may_be_one
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem

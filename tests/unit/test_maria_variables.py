@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ccdr.engines.mariadb import variables
-from ccdr.engines.servers.settings import differing, set_otherwise
+from ccdr.engines.servers.target import differing, set_otherwise
 
 ROWS = [
     ["variable", "autocommit", "OFF", 1],

@@ -10,16 +10,16 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.manifests import a_manifest
 
 from ccdr.engines.mariadb.engine import MariaDB
-from ccdr.engines.postgres.captured_settings import compared, for_server
 from ccdr.engines.postgres.engine import Postgres
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.new_server import configuration as conf
 from ccdr.engines.postgres.new_server import here
 from ccdr.engines.postgres.new_server.homes import initdb_options
-from ccdr.engines.postgres.physical.unlogged import emptied
-from ccdr.engines.servers.settings import set_otherwise
-from ccdr.jobs.restore.left_server import LOADED, Loaded
-from ccdr.jobs.restore.site import closed_to, owner_of
+from ccdr.engines.postgres.physical.capture import emptied
+from ccdr.engines.postgres.server_settings import compared, for_server
+from ccdr.engines.servers.target import set_otherwise
+from ccdr.jobs.restore.new_server import LOADED, Loaded
+from ccdr.jobs.restore.opening import closed_to, owner_of
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import CheckResult, Verdict, utc
 from ccdr.ports.log import Reached

@@ -23,15 +23,12 @@ from tests.support.harness import Site
 from tests.support.logs import ships
 from tests.support.records import written
 
-from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.places import Histories
-from ccdr.evidence.judgement.asset_status import AssetStatus
-from ccdr.evidence.judgement.counting import why_not_counting
-from ccdr.evidence.judgement.coverage import UNTESTED
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
+from ccdr.evidence.judgement.asset_status import UNTESTED, AssetStatus, why_not_counting
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.log_standing import LogStanding
 from ccdr.host.state import State
-from ccdr.jobs.restore.estimate import PHASES, estimate
+from ccdr.jobs.restore.examination import PHASES, estimate
 from ccdr.jobs.services import Services
 from ccdr.model.trouble import Level, Problem, Trouble
 from ccdr.model.values import ObjectiveVerdict, rfc3339, utc

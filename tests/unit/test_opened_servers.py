@@ -12,7 +12,7 @@ from tests.support.manifests import a_manifest
 
 from ccdr.engines.mariadb.engine import MariaDB
 from ccdr.engines.redis.client import Client
-from ccdr.engines.redis.opened import Opened
+from ccdr.engines.redis.new_server import Opened
 from ccdr.model.errors import CommandFailed
 from ccdr.plans.job import Job
 from ccdr.plans.targets import NewServer

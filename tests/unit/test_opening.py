@@ -18,9 +18,9 @@ from ccdr.engines.mariadb.engine import MariaDB
 from ccdr.engines.postgres.engine import Postgres
 from ccdr.engines.redis.engine import Redis
 from ccdr.host.files import extent
-from ccdr.jobs.recover.standing import Of
+from ccdr.jobs.recover.standing_assets import Of
 from ccdr.jobs.restore import opening
-from ccdr.jobs.restore.left_server import LEFT, LeftServer, sums_of
+from ccdr.jobs.restore.new_server import LEFT, LeftServer, sums_of
 from ccdr.jobs.restore.opening import Opening, listening
 from ccdr.model.errors import CcdrError
 from ccdr.plans.targets import NewServer

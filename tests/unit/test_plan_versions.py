@@ -19,7 +19,7 @@ from ccdr.evidence.records.writing import unsealed
 from ccdr.jobs.in_force import plan_version
 from ccdr.model.schedule import occurrences
 from ccdr.plans import load_plan
-from ccdr.plans.due_times import DueTimes, how_often, of, same_times
+from ccdr.plans.due import DueTimes, how_often, of, same_times
 from ccdr.plans.facts import (
     ApprovalFacts,
     AssetFacts,

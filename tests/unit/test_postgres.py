@@ -15,7 +15,9 @@ from syrupy.assertion import SnapshotAssertion
 
 from ccdr.engines.mariadb.engine import METHODS as MARIADB_METHODS
 from ccdr.engines.postgres import grants
-from ccdr.engines.postgres.dump import archive, described, locks, references, roles
+from ccdr.engines.postgres.dump import archive, locks, references
+from ccdr.engines.postgres.dump import capture as described
+from ccdr.engines.postgres.dump import database as roles
 from ccdr.engines.postgres.engine import METHODS, Postgres
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.model.errors import BackupBad, CommandFailed
@@ -50,14 +52,14 @@ ALTER ROLE ALL SET "work_mem" TO '8MB';
 
 def test_a_role_is_found_by_its_name_however_it_is_quoted() -> None:
     kept = roles.without(ROLES, "user")
-    assert [s for s in roles.statements(ROLES) if s not in kept] == ['CREATE ROLE "user";']
+    assert [s for s in roles.role_statements(ROLES) if s not in kept] == ['CREATE ROLE "user";']
     assert 'CREATE ROLE "User";' in kept and len([s for s in kept if s.startswith("COMMENT")]) == 1
     assert roles.without(ROLES.replace('"user"', "user"), "user")[1].startswith("ALTER ROLE user ")
 
 
 def test_what_holds_for_all_roles_is_told_apart_from_a_comment_that_says_so() -> None:
     own = roles.own(ROLES)
-    assert len(own) == len(list(roles.statements(ROLES))) - 1 and "ALTER ROLE ALL SET work_mem" in own[-1]
+    assert len(own) == len(list(roles.role_statements(ROLES))) - 1 and "ALTER ROLE ALL SET work_mem" in own[-1]
     assert roles.setting_of_all("ALTER ROLE ALL SET \"work_mem\" TO '8MB';") == ("work_mem", "'8MB'")
     assert roles.setting_of_all("ALTER ROLE ALL SET work_mem TO '8MB';") == ("work_mem", "'8MB'")
 
@@ -65,7 +67,7 @@ def test_what_holds_for_all_roles_is_told_apart_from_a_comment_that_says_so() ->
 @pytest.mark.parametrize("cut", ["last';", "8MB';\n"])
 def test_a_script_that_ends_within_a_statement_is_no_good_one(cut: str) -> None:
     with pytest.raises(BackupBad):
-        list(roles.statements(ROLES[: ROLES.rindex(cut)]))
+        list(roles.role_statements(ROLES[: ROLES.rindex(cut)]))
 
 
 SCRIPT = r"""--

@@ -20,7 +20,7 @@ from tests.support.ledgers import add, by_several, make, note, segments
 from tests.support.records import body_of, record_in
 
 from ccdr.evidence import reading
-from ccdr.evidence.ledger.places import BEGINNING
+from ccdr.evidence.ledger.ledger import BEGINNING
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.reading import Take, meanwhile, read_verified
 from ccdr.model.errors import CcdrError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ccdr.engines.postgres.dump import roles
-from ccdr.engines.postgres.dump.recorded import as_recorded
+from ccdr.engines.postgres.dump import database as roles
+from ccdr.engines.postgres.dump.identity import as_recorded
 
 SECRET = "0722000001; 'hush'"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ccdr.demo.recordings import AGE_S, PACKAGE, Recording, attach_sql, place
+from ccdr.demo.centre import AGE_S, PACKAGE, Recording, attach_sql, place
 from ccdr.model.errors import CcdrError
 
 DAY = date(2026, 11, 24)

@@ -41,7 +41,7 @@ from ccdr.evidence.records.values import Word
 from ccdr.evidence.summary import HOLDS
 from ccdr.host.nearby import WORDS
 from ccdr.jobs.daily_verification import BROKEN
-from ccdr.jobs.restore.result import REFUSED, RESTORED
+from ccdr.jobs.restore.request import REFUSED, RESTORED
 from ccdr.model import errors
 from ccdr.model.errors import Exit
 from ccdr.model.values import ObjectiveVerdict, Verb, Verdict

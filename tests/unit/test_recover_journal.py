@@ -16,13 +16,12 @@ from tests.support.wording import lines_with
 
 from ccdr.host.state import State
 from ccdr.jobs.recover import journal as journal_room
-from ccdr.jobs.recover.journal import FORMAT, Journal, Told, newest, read, require_sealed, this_moment
-from ccdr.jobs.recover.left_before import left_before
+from ccdr.jobs.recover.journal import FORMAT, Away, Journal, Moment, Told, newest, read, require_sealed, this_moment
+from ccdr.jobs.recover.outlook import left_before
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import UNTIMED, RecoveryResult, StepResult
-from ccdr.jobs.recover.sessions import Away, Moment
 from ccdr.jobs.recover.states import Predicted
-from ccdr.jobs.restore.result import RESTORED, RestoreResult
+from ccdr.jobs.restore.request import RESTORED, RestoreResult
 from ccdr.model.errors import CcdrError, OfBefore, WrittenByNewer
 from ccdr.model.forks import Fork
 from ccdr.model.values import CheckResult, Verdict, rfc3339

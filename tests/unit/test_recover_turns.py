@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ccdr.jobs.recover.turns import Turn, Turns, Work
+from ccdr.jobs.recover.turn import Turn, Turns, Work
 
 
 def turns(

@@ -11,7 +11,7 @@ from syrupy.assertion import SnapshotAssertion
 from ccdr.cli.recover_told import tell_result
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import RecoveryResult, StepResult
-from ccdr.jobs.restore.result import RESTORED, RestoreResult
+from ccdr.jobs.restore.request import RESTORED, RestoreResult
 from ccdr.plans.targets import Target
 from ccdr.ports.new_server import StartLines
 

@@ -10,13 +10,21 @@ import pytest
 from pydantic import ValidationError
 
 from ccdr.engines.redis import Redis, client
-from ccdr.engines.redis.capture import CaptureTerms, Taker, consistent_point, memory_free, refuse
-from ccdr.engines.redis.checked import Checked, UnsoundFile, check
-from ccdr.engines.redis.connection import Connection
-from ccdr.engines.redis.description import Description, KeyGroup
+from ccdr.engines.redis.capture import (
+    CaptureTerms,
+    Checked,
+    Description,
+    KeyGroup,
+    Taker,
+    UnsoundFile,
+    check,
+    consistent_point,
+    memory_free,
+    refuse,
+)
+from ccdr.engines.redis.client import REDIS, VALKEY, Connection, Release, images, release_in
 from ccdr.engines.redis.discovery import RedisItem, RedisServer
 from ccdr.engines.redis.identity import _expiry, _keys
-from ccdr.engines.redis.kinds import REDIS, VALKEY, Release, images, release_in
 from ccdr.engines.redis.server import configuration
 from ccdr.host.processes import Host
 from ccdr.model.answers import NO_WORDS
@@ -24,10 +32,8 @@ from ccdr.model.errors import BackupFailed, CommandFailed, UsageProblem
 from ccdr.model.values import Verdict
 from ccdr.plans import load_plan
 from ccdr.ports.place import Output, Source
-from ccdr.setup.discover.draft import PlanTerms as Drafted
-from ccdr.setup.discover.draft import draft
-from ccdr.setup.discover.init import _near
-from ccdr.setup.discover.named import everything_named
+from ccdr.setup.discover.init import PlanTerms as Drafted
+from ccdr.setup.discover.init import _near, draft, everything_named
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 250_000, UTC)
 TERMS = CaptureTerms(may_be_empty=False, cluster_node=False, describe_up_to=2**30)

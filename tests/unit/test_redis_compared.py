@@ -13,8 +13,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from ccdr.engines.redis import identity
-from ccdr.engines.redis.capture import RDB, USERS
-from ccdr.engines.redis.description import Description, KeyGroup
+from ccdr.engines.redis.capture import RDB, USERS, Description, KeyGroup
 from ccdr.engines.redis.server import ADMIN
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
 from ccdr.ports.check import CheckContext

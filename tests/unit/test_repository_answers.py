@@ -12,7 +12,7 @@ from ccdr.host.processes import Host
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, CcdrError, Exit, RepositoryClosed, RepositoryMissing, TestBroken
 from ccdr.storage.restic import Restic
-from ccdr.storage.restic_messages import readable, unnamed
+from ccdr.storage.restic_failures import readable, unnamed
 
 NO_KEY = "Fatal: wrong password or no key found"
 

@@ -19,14 +19,15 @@ from ccdr.engines import Files, Postgres
 from ccdr.engines.mariadb import address as mariadb_address
 from ccdr.engines.postgres import address
 from ccdr.engines.postgres.connection import Connection
-from ccdr.engines.postgres.dump import PostgresTarget, roles
+from ccdr.engines.postgres.dump import PostgresTarget
+from ccdr.engines.postgres.dump import database as roles
 from ccdr.engines.servers import connection as reached
 from ccdr.evidence.records.restores import RestoreTarget
-from ccdr.jobs.restore import directory, guarded
-from ccdr.jobs.restore.directory import opened, staging_for
-from ccdr.jobs.restore.estimate import PHASES, estimate
-from ccdr.jobs.restore.guarded import Guarded, MountPoint, refuse_sources
-from ccdr.jobs.restore.result import RestoreResult
+from ccdr.jobs.restore import directory
+from ccdr.jobs.restore import directory as guarded
+from ccdr.jobs.restore.directory import Guarded, MountPoint, opened, refuse_sources, staging_for
+from ccdr.jobs.restore.examination import PHASES, estimate
+from ccdr.jobs.restore.request import RestoreResult
 from ccdr.jobs.restore.work import Restoring
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.errors import CcdrError, UsageProblem
@@ -462,7 +463,7 @@ def test_modes_are_as_they_were_after_a_look(tmp_path: Path) -> None:
 
 
 def test_what_to_do_next_is_told_once_it_is_done(capsys: pytest.CaptureFixture[str]) -> None:
-    from ccdr.cli.restore_told import tell_result
+    from ccdr.cli.restore import tell_result
 
     result = RestoreResult(
         "p",

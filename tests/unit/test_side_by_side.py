@@ -18,9 +18,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ccdr.engines.comparison import compare, sum_line
 from ccdr.engines.postgres.physical.backup_manifest import NAME
 from ccdr.engines.postgres.physical.backup_manifest import listed as listed_in
-from ccdr.engines.sums import compare, sum_line
 from ccdr.host import interrupts
 from ccdr.host.digests import Digest
 from ccdr.host.interrupts import each_to_its_end, side_by_side, threads, tick

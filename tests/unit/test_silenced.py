@@ -9,9 +9,9 @@ import pytest
 from tests.support.manifests import a_manifest
 
 from ccdr.engines.mariadb.new_server import own
-from ccdr.engines.mariadb.silenced import silenced as of_mariadb
+from ccdr.engines.mariadb.server import silenced as of_mariadb
 from ccdr.engines.postgres.new_server import configuration as conf
-from ccdr.engines.postgres.silenced import SILENCED, of_settings, of_subscriptions, without_jobs
+from ccdr.engines.postgres.server_settings import SILENCED, of_settings, of_subscriptions, without_jobs
 from ccdr.engines.redis.new_server import silenced as of_redis
 from ccdr.ports.new_server import Site
 

@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from ccdr.engines.mariadb.binlog import new_server_id
 from ccdr.engines.mariadb.new_server import own
-from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.engines.postgres.engine import Postgres
 from ccdr.engines.postgres.new_server import PostgresMaker
 from ccdr.engines.redis import new_server as redis
-from ccdr.engines.servers.new_server import require_short
-from ccdr.engines.servers.start_lines import Unit, docker_lines, instance
+from ccdr.engines.servers.new_server import Unit, docker_lines, instance, require_short
 from ccdr.model.errors import UsageProblem
 from ccdr.ports.new_server import Owner, Site
 

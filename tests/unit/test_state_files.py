@@ -12,30 +12,39 @@ from typing import Any
 
 import pytest
 
-from ccdr.evidence.checkpoints.checkpoint import checkpoint_of, origin_of
-from ccdr.evidence.checkpoints.found import Finding
-from ccdr.evidence.checkpoints.merkle import Tree
-from ccdr.evidence.checkpoints.notes import SigningKey
+from ccdr.evidence.checkpoints.checkpoint import SigningKey, Tree, checkpoint_of, origin_of
 from ccdr.evidence.checkpoints.published import Published, PublishedCheckpoint
-from ccdr.evidence.ledger.places import Mark
-from ccdr.evidence.lineage.anchored import AnchorChange, Anchoring, ConfiguredAnchor, LastAnchored
-from ccdr.evidence.lineage.kept import KeptLineage
-from ccdr.evidence.lineage.own_records import Lineage
-from ccdr.evidence.lineage.values import Compared, LedgerBeside, Lost, RecordedVerification, Spoilt
+from ccdr.evidence.checkpoints.verification import Finding
+from ccdr.evidence.ledger.ledger import Mark
+from ccdr.evidence.lineage.comparison import KeptLineage
+from ccdr.evidence.lineage.own_records import (
+    AnchorChange,
+    Anchoring,
+    Compared,
+    ConfiguredAnchor,
+    LastAnchored,
+    LedgerBeside,
+    Lineage,
+    Lost,
+    RecordedVerification,
+    Spoilt,
+)
 from ccdr.evidence.log_standing import LogStanding
 from ccdr.evidence.payloads import Payload
 from ccdr.host import files
 from ccdr.host.state_files import StateDamaged, encoded, read_state, state_or_none, write_state
-from ccdr.jobs import by_itself, retired
-from ccdr.jobs.attest import storing, when_due
-from ccdr.jobs.checkpoints.kept import Grown
+from ccdr.jobs import by_itself
+from ccdr.jobs import leftovers as retired
+from ccdr.jobs.attest import comparison as when_due
+from ccdr.jobs.attest import storing
 from ccdr.jobs.checkpoints.publishing import Put
+from ccdr.jobs.checkpoints.store import Grown
 from ccdr.jobs.daily_verification import KeptMark
 from ccdr.jobs.erasure.register import Apart
 from ccdr.jobs.in_force import NewestVersion
-from ccdr.jobs.plan_in_repository.storing import StoredPlan
-from ccdr.jobs.restore import left_server
-from ccdr.jobs.shipping.stored_batch import LogIndex
+from ccdr.jobs.plan_in_repository.stored_versions import StoredPlan
+from ccdr.jobs.restore import new_server as left_server
+from ccdr.jobs.shipping.log_archive import LogIndex
 from ccdr.model.erasure import Rows, Selector
 from ccdr.model.errors import CcdrError, OfBefore, WrittenByNewer
 from ccdr.model.finding import Finding as LogFinding
@@ -49,7 +58,7 @@ from ccdr.ports.log import Reached
 from ccdr.ports.new_server import Owner, StartLines
 from ccdr.run import responsible
 from ccdr.run.next_due import Log, Wake
-from ccdr.storage.entries import Entry
+from ccdr.storage.catalogue import Entry
 from ccdr.telling.notify import state as told
 
 AT = datetime(2026, 11, 24, 2, 30, 0, 250_000, tzinfo=UTC)

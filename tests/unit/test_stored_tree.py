@@ -14,10 +14,8 @@ import pytest
 from tests.support.harness import Quiet
 from tests.support.stored import LONG_AGO, settled_file
 
-from ccdr.engines.files.capture import capture, changed_since
-from ccdr.engines.files.listing import LISTING, WAITING, TreeEntry, as_restic_says, read_listing
-from ccdr.engines.files.scan import walk
-from ccdr.engines.files.stored import KINDS, Amended, amend
+from ccdr.engines.files.capture import KINDS, Amended, amend, capture, changed_since
+from ccdr.engines.files.scan import LISTING, WAITING, TreeEntry, as_restic_says, read_listing, walk
 from ccdr.host.clock import SystemClock
 from ccdr.host.digests import Digest
 from ccdr.host.processes import Host

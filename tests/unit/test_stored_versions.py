@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdr.jobs.plan_in_repository.directory import as_target
+from ccdr.jobs.plan_in_repository.bootstrap import as_target
 from ccdr.jobs.plan_in_repository.stored_versions import (
     MOST_FILES,
     Planted,

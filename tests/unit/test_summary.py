@@ -23,9 +23,10 @@ from tests.support.recorded import VERDICTS, backup, check, test
 from tests.support.records import record_in
 from tests.support.sparse import append_sparse
 
-from ccdr.evidence import summary, summing
+from ccdr.evidence import folding as summing
+from ccdr.evidence import summary
 from ccdr.evidence.history.fold import read_history
-from ccdr.evidence.ledger.places import Mark
+from ccdr.evidence.ledger.ledger import Mark
 from ccdr.evidence.summary import Summary
 from ccdr.jobs.daily_verification import compare, daily, verify_now
 from ccdr.jobs.services import Services

@@ -18,7 +18,7 @@ from ccdr.checks.identical import Identical
 from ccdr.checks.rows import Rows
 from ccdr.cli import main
 from ccdr.cli.output import table, word
-from ccdr.cli.restore_told import checks_told
+from ccdr.cli.restore import checks_told
 from ccdr.cli.upkeep import _tell_check
 from ccdr.jobs.restore.ways import skipped
 from ccdr.jobs.upkeep import Check

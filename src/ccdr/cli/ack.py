@@ -132,7 +132,7 @@ def _end(trouble: Trouble, asked: _Asked, services: Services, *, dry_run: bool) 
 
 def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:
     """Somebody answers for a ledger that is gone: that ends no more, and reports tell of it for a year."""
-    from ccdr.evidence.lineage.acknowledging import acknowledge, waiting
+    from ccdr.evidence.lineage.comparison import acknowledge, waiting
 
     lost = waiting(services.state, services.ledger)
     if not dry_run or not lost:
@@ -148,7 +148,7 @@ def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:
 
 def _spoilt(services: Services, why: str | None, *, dry_run: bool) -> Exit:
     """The same for lines of this ledger that were changed: what was set aside stays as it is."""
-    from ccdr.evidence.lineage.acknowledging import answer_for_spoilt, spoilt_of
+    from ccdr.evidence.lineage.comparison import answer_for_spoilt, spoilt_of
 
     lines = spoilt_of(services.state, services.ledger)
     if not dry_run or not lines:

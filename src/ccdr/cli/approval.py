@@ -58,7 +58,7 @@ def request(
     """
     from datetime import timedelta
 
-    from ccdr.evidence.approvals import WORD, Operation
+    from ccdr.evidence.statements import WORD, Operation
     from ccdr.jobs.approvals import Wanted
     from ccdr.jobs.approvals import request as ask
     from ccdr.jobs.copies import from_site
@@ -91,7 +91,7 @@ def request(
 
 def _carried_out(operation: str, plan: str, about: str) -> str:
     """The command that takes the approval."""
-    from ccdr.jobs.erasure.reviewing import NOBODY
+    from ccdr.jobs.erasure.entries import NOBODY
 
     if operation == "register" and about.startswith(NOBODY):
         return f"ccdr erasure review {plan} --nobody {about.removeprefix(NOBODY)} --why WHY"

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from ccdr.cli.settings import F
     from ccdr.evidence.records.statements import Statement
-    from ccdr.jobs.approvals import ApprovedPlan, Given
-    from ccdr.jobs.approvals.preview import ToBeApproved
+    from ccdr.jobs.approvals import ApprovedPlan, Given, ToBeApproved
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
 
@@ -100,7 +99,7 @@ def going_on_options(function: F) -> F:
 
 def may_recover(loaded: LoadedPlan, services: Services, going_on: GoingOn) -> None:
     """Where the plan wants an approval of a recovery: ApprovalRefused, recorded, where there is none that holds."""
-    from ccdr.evidence.approvals import Operation
+    from ccdr.evidence.statements import Operation
     from ccdr.jobs.approvals import Wanted, allowed
 
     allowed(Wanted(Operation.RECOVER, loaded), services, going_on.given(loaded, services))
@@ -193,8 +192,7 @@ def approve(plan: str, key: Path | None, into: Path | None, signed: Path | None)
       ccdr plan approve outbound --signed outbound.txt    reads outbound.txt.sig, too
     """
     from ccdr.jobs.approvals import approve as record
-    from ccdr.jobs.approvals import to_approve
-    from ccdr.jobs.approvals.preview import to_be_approved
+    from ccdr.jobs.approvals import to_approve, to_be_approved
 
     options = settings()
     loaded, services = options.load(plan), options.services()
@@ -209,7 +207,7 @@ def approve(plan: str, key: Path | None, into: Path | None, signed: Path | None)
 
 
 def _preview(shown: ToBeApproved) -> Exit:
-    from ccdr.jobs.approvals.plans import told_of
+    from ccdr.jobs.approvals import told_of
 
     if settings().json:
         print_json(shown.as_json())
@@ -233,7 +231,7 @@ def _preview(shown: ToBeApproved) -> Exit:
 
 
 def _tell(done: ApprovedPlan) -> Exit:
-    from ccdr.jobs.approvals.plans import told_of
+    from ccdr.jobs.approvals import told_of
 
     if settings().json:
         print_json(done.as_json())

@@ -79,7 +79,7 @@ def attest(stated: _Stated, signing: _Signing, listing: bool, ending: bool) -> E
       ccdr attest --list
       ccdr attest disk-encryption --of db1 --end --statement "the disk was replaced"
     """
-    from ccdr.evidence.attested import item_of, scope_of
+    from ccdr.evidence.statements import item_of, scope_of
     from ccdr.jobs.attesting import attest as record
     from ccdr.jobs.attesting import attested
     from ccdr.plans.model import SIGNERS
@@ -118,7 +118,7 @@ def _plans(signing: _Signing) -> list[LoadedPlan]:
 
 def _given(item: str, scope: str | None, stated: _Stated, services: Services) -> Statement[MeasurePart]:
     from ccdr.evidence.acknowledged import words_of
-    from ccdr.evidence.attested import ATTESTABLE, until_of
+    from ccdr.evidence.statements import ATTESTABLE, attested_until_of
     from ccdr.jobs.attesting import to_attest
 
     wanted = {"--statement": stated.statement, "--evidence": stated.evidence or None, "--until": stated.until}
@@ -128,7 +128,10 @@ def _given(item: str, scope: str | None, stated: _Stated, services: Services) ->
             hint=f'ccdr attest {item} --statement "…" --evidence FILE --until {ATTESTABLE[item].until}',
         )
     assert stated.statement is not None and stated.until is not None
-    words, until = words_of(stated.statement, "--statement"), until_of(stated.until, item, services.clock.now())
+    words, until = (
+        words_of(stated.statement, "--statement"),
+        attested_until_of(stated.until, item, services.clock.now()),
+    )
     return to_attest(item, scope, words, stated.evidence, until, services)
 
 
@@ -168,8 +171,8 @@ def _tell(done: Attested, what: str) -> Exit:
 
 def _list(there: Sequence[Attested]) -> Exit:
     """A stale one is a finding."""
-    from ccdr.evidence.attested import ATTESTABLE
     from ccdr.evidence.payloads import GONE
+    from ccdr.evidence.statements import ATTESTABLE
 
     items = {one.attestation.item for one in there}
     if settings().json:

@@ -17,7 +17,7 @@ from ccdr.model.errors import CcdrError, Exit, Locked
 from ccdr.model.values import Verb, human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
-    from ccdr.jobs.backup.result import BackupResult
+    from ccdr.jobs.backup import BackupResult
     from ccdr.jobs.group_backup import GroupResult
     from ccdr.jobs.services import Services
     from ccdr.plans.job import Job
@@ -69,7 +69,7 @@ def backup(plan: str, assets: tuple[str, ...], dry_run: bool) -> Exit:
 
 def _carry_out(jobs: list[Job], services: Services, outcomes: Outcomes) -> list[dict[str, object]]:
     """The groups, as documents."""
-    from ccdr.jobs.backup.backup import backup as back_up
+    from ccdr.jobs.backup import backup as back_up
     from ccdr.jobs.group_backup import backup_together
 
     groups: list[dict[str, object]] = []

@@ -18,7 +18,7 @@ from ccdr.model.errors import Exit
 from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
-    from ccdr.jobs.plan_in_repository.bootstrapping import Bootstrapped, Taken
+    from ccdr.jobs.plan_in_repository.bootstrap import Bootstrapped, Taken
 
 _FILE = click.Path(path_type=Path)  # a pipe too, as of <(pass show outbound)
 
@@ -52,8 +52,8 @@ def bootstrap(
       ccdr bootstrap sftp:backup@vault:/srv/outbound --password-file key --into /srv/dr --dry-run
       ccdr bootstrap /mnt/outbound --password-file <(pass show outbound) --into /srv/dr --all-versions
     """
-    from ccdr.jobs.plan_in_repository.bootstrapping import BootstrapRequest
-    from ccdr.jobs.plan_in_repository.bootstrapping import bootstrap as begin
+    from ccdr.jobs.plan_in_repository.bootstrap import BootstrapRequest
+    from ccdr.jobs.plan_in_repository.bootstrap import bootstrap as begin
 
     options = settings()
     request = BootstrapRequest(url, password_file, env_file, into, all_versions, dry_run)
@@ -91,7 +91,7 @@ def _next(options: Settings, done: Bootstrapped) -> Iterator[str]:
 def _below(into: Path) -> Path:
     """Where a recovery may go to: beside it, as the README and the printed pages have it; in it, where something is
     there already."""
-    from ccdr.jobs.plan_in_repository.bootstrapping import RECOVERED
+    from ccdr.jobs.plan_in_repository.bootstrap import RECOVERED
 
     beside = into.parent / RECOVERED
     return into / RECOVERED if os.path.lexists(beside) else beside
@@ -116,7 +116,7 @@ def _tell(done: Bootstrapped, following: list[str], *, all_versions: bool) -> No
 
 
 def _tell_plan(one: Taken) -> None:
-    from ccdr.jobs.plan_in_repository.needed import BACKUPS, RECOVERY
+    from ccdr.jobs.plan_in_repository.bootstrap import BACKUPS, RECOVERY
 
     if one.version is not None:
         by = f" by {one.version.writer}" if one.version.writer else ""

@@ -63,7 +63,7 @@ def controls(
       ccdr controls --print map > controls.yaml
       ccdr controls --print floors > floors.yaml
     """
-    from ccdr.evidence.controls.judged import exit_of_measures
+    from ccdr.evidence.controls.registry import exit_of_measures
     from ccdr.jobs.in_force import as_recorded
     from ccdr.telling.controls import Asked
     from ccdr.telling.controls import controls as asked

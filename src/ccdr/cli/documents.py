@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Struct
 
-from ccdr.cli.access.documents import (
+from ccdr.cli.access_documents import (
     AccessExport,
     AccessExports,
     AccessReviews,
@@ -23,9 +23,9 @@ from ccdr.cli.access.documents import (
     WouldTryAccess,
 )
 from ccdr.cli.control_documents import Measures
-from ccdr.cli.deviation.documents import DeviationDocument, DeviationsDocument
+from ccdr.cli.deviation_documents import DeviationDocument, DeviationsDocument
 from ccdr.cli.document_base import Doc, Map, Text, Time, document_of, list_of
-from ccdr.cli.erasure.documents import (
+from ccdr.cli.erasure_documents import (
     ErasureAdded,
     ErasureProofs,
     ErasureRegister,

@@ -47,7 +47,7 @@ def check(plan: str, targets_file: Path | None, of: str | None, *, opened: bool)
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, newest
     from ccdr.jobs.recover.again import check_again
-    from ccdr.jobs.recover.as_decided import require_as_decided
+    from ccdr.jobs.recover.journal import require_as_decided
     from ccdr.plans.targets import load_targets
 
     options = settings()
@@ -78,7 +78,7 @@ def check(plan: str, targets_file: Path | None, of: str | None, *, opened: bool)
 
 
 def _tell(found: Sequence[CheckedAgain]) -> None:
-    from ccdr.jobs.recover.standing import NOTHING
+    from ccdr.jobs.recover.standing_assets import NOTHING
 
     for one in found:
         click.echo(f"{one.planned.asset}  at {one.at}{_instead(one)}")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Struct
 
 from ccdr.cli.control_documents import Measures
-from ccdr.cli.deviation.documents import DeviationDocument
+from ccdr.cli.deviation_documents import DeviationDocument
 from ccdr.cli.document_base import Doc, Text, Time, list_of, record_of
 from ccdr.cli.incident.documents import ListedIncident
 from ccdr.evidence.records.values import ObjectiveVerdict, RecordedUser, about

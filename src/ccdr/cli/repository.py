@@ -216,7 +216,7 @@ def rotate(plan: str, given: Path | None, keep_old: bool, site: str | None, goin
     plans, services = options.every(), options.services()
     loaded, name = _which(options.load(plan), services, site)
     if dry_run:
-        from ccdr.jobs.repository_keys.opened import opened_by, stated_in
+        from ccdr.jobs.repository_keys import opened_by, stated_in
 
         path = stated_in(loaded)[name or PRIMARY].password_file
         there = opened_by(path, plans, services) if path is not None else []

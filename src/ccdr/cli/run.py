@@ -245,7 +245,7 @@ def summary(result: RunResult) -> str:
 def _tell_trouble(did: Did) -> None:
     from ccdr.cli.backup import tell as tell_backup
     from ccdr.cli.restore_test_told import tell as tell_test
-    from ccdr.jobs.backup.result import BackupResult
+    from ccdr.jobs.backup import BackupResult
     from ccdr.jobs.restore_test import RestoreTest
 
     if isinstance(did.outcome, BackupResult):

@@ -160,7 +160,7 @@ def _signed_elsewhere(asked: _Asked, signing: _Signing, services: Services) -> E
 def _record(
     given: Statement[PeriodPopulation], made: Report, services: Services, signature: str, signing: _Signing
 ) -> Exit:
-    from ccdr.evidence.sign_offs import told_of_not_known
+    from ccdr.evidence.statements import told_of_not_known
     from ccdr.telling.signing_off import sign_off as record
 
     seq, signer = record(given, made, services, signature, signing.file)
@@ -178,7 +178,7 @@ def _record(
 def _list(services: Services, signing: _Signing) -> Exit:
     """What signs nothing off is a finding, until the same was signed again."""
     from ccdr.evidence.records.statements import SIGN_PERIOD, STATEMENT, PeriodPopulation, kind_of
-    from ccdr.evidence.sign_offs import SIGNED_OFF
+    from ccdr.evidence.statements import SIGNED_OFF
     from ccdr.telling.report.period import past_period
     from ccdr.telling.report.sign_offs import findings_of
 

@@ -17,7 +17,7 @@ from ccdr.model.finding import Finding, recorded
 from ccdr.model.values import human_bytes, human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
-    from ccdr.evidence.history.places import Histories
+    from ccdr.evidence.history.asset_history import Histories
     from ccdr.jobs.services import Services
     from ccdr.model.values import Snapshot
     from ccdr.plans import Plan
@@ -100,7 +100,7 @@ def _acknowledged(
 ) -> set[Finding]:
     """The findings on what vanished that somebody has answered for."""
     from ccdr.evidence.history.asset_history import AssetHistory
-    from ccdr.evidence.judgement.counting import answered_for
+    from ccdr.evidence.judgement.asset_status import answered_for
     from ccdr.storage.synchronised import vanished_finding
 
     noted = set[Finding]()
@@ -148,7 +148,7 @@ def _why_not(
     not there any more."""
     from ccdr.evidence.history.asset_history import AssetHistory
     from ccdr.evidence.judgement.asset import judge
-    from ccdr.evidence.judgement.counting import why_not_counting
+    from ccdr.evidence.judgement.asset_status import why_not_counting
     from ccdr.telling.status import seen_now
 
     nothing, reasons = AssetHistory(), dict[str, str | None]()

@@ -1,15 +1,433 @@
-"""`ccdr status`."""
+"""`ccdr status`: all that it has to tell, gathered once, for people (a table, and what is wrong with each next step) or
+for a program.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import click
 
-from ccdr.cli.output import print_json
+from ccdr.cli.ledger_problems import tell_anchors, tell_attestations, tell_ledger_problems, tell_left
+from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
-from ccdr.cli.status_seen import document, gather
-from ccdr.cli.status_told import tell
 from ccdr.cli.verbs import verb
-from ccdr.model.errors import Exit, worst
+from ccdr.host.state_files import plain
+from ccdr.model.errors import CcdrError, Exit, worst
+from ccdr.model.trouble import FAILED_TESTS, Problem, Trouble, next_step
+from ccdr.model.values import DUTIES, Achieved, Verb, human_seconds, rfc3339, so_many
+
+if TYPE_CHECKING:
+    from ccdr.cli.settings import Settings
+    from ccdr.evidence.history.asset_history import AssetHistory
+    from ccdr.evidence.judgement.anchors import AnchorsStanding
+    from ccdr.evidence.judgement.asset_status import AssetStatus
+    from ccdr.evidence.judgement.incidents import IncidentNow
+    from ccdr.evidence.lineage.own_records import Lineage
+    from ccdr.evidence.population import Chain
+    from ccdr.jobs.attest import LedgerCopy
+    from ccdr.jobs.daily_verification import Finding
+    from ccdr.jobs.pausing import PausedPlan
+    from ccdr.jobs.services import Services
+    from ccdr.plans import LoadedPlan
+    from ccdr.plans.versions import Judged, PlanRevision
+    from ccdr.telling.copies import CopyStatus
+    from ccdr.telling.status import Answering
+
+# All that `ccdr status` has to tell, gathered once: for people, or for a program (`document`).
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All that is told, by people's eyes or a program's. Mappings are by plan, of the plans that are `shown`."""
+
+    services: Services
+    shown: Sequence[str]
+    judged: Sequence[Judged]
+    loaded: Sequence[LoadedPlan]  # as they were recorded
+    gone: Sequence[PlanRevision]  # plans whose files are not there any more
+    statuses: Sequence[AssetStatus]
+    care: Mapping[str, Sequence[Problem]]
+    deaf: Mapping[str, Sequence[str]]
+    own: Mapping[str, Collection[Verb]]
+    elsewhere: Mapping[str, Sequence[Answering]]
+    private: Mapping[str, Sequence[str]]
+    copies: Sequence[CopyStatus]
+    paused: Mapping[str, PausedPlan]
+    incidents: Mapping[str, Sequence[IncidentNow]]  # those that are open
+    lineage: Lineage
+    verified: Finding | None
+    of_ledger: Sequence[Problem]
+    anchors: AnchorsStanding
+    of_anchors: Sequence[Problem]
+    attested: Sequence[Problem]  # what is stale, and what will be soon
+    left: Sequence[Problem]  # deviations that are overdue, of plans whose files are not there any more
+    read_with: Sequence[Chain]
+    by_hand: Mapping[str, Sequence[str]]  # of plans that were backed up here, and for which no run came by itself
+    code: Exit
+
+    @property
+    def everything(self) -> list[Problem]:
+        of_plans = (p for name in self.shown for p in self.care[name])
+        of_host = (*self.attested, *self.left, *self.of_anchors)
+        return [*(p for s in self.statuses for p in s.troubles), *of_plans, *of_host]
+
+    @property
+    def acknowledged(self) -> int:
+        return sum(p.acknowledged is not None for p in self.everything)
+
+    @property
+    def not_known_here(self) -> int:
+        return sum(p.trouble is Trouble.NOT_KNOWN_HERE for p in self.everything)
+
+
+def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -> Seen:
+    from ccdr.cli.by_itself import not_by_itself
+    from ccdr.evidence.acknowledged import exit_of
+    from ccdr.evidence.history.asset_history import AssetHistory
+    from ccdr.evidence.history.kinds import CHECKED, PRUNED
+    from ccdr.evidence.judgement.upkeep import elsewhere
+    from ccdr.jobs.approvals import believed
+    from ccdr.jobs.daily_verification import newest
+    from ccdr.jobs.in_force import as_recorded, lost
+    from ccdr.jobs.pausing import paused
+    from ccdr.plans import plan_names
+    from ccdr.plans.versions import FileState
+    from ccdr.run.responsible import responsible_for
+    from ccdr.telling.anchoring import standing
+    from ccdr.telling.copies import copies_of
+    from ccdr.telling.notify import untold
+    from ccdr.telling.status import (
+        anchor_problems,
+        answering,
+        attestation_problems,
+        exit_code,
+        incidents_now,
+        ledger_problems,
+        left_by_plans,
+        private_of,
+        upkeep_problems,
+    )
+    from ccdr.telling.status import status as ask
+
+    shown, histories = [p.plan.plan for p in plans], services.histories()
+    judged = as_recorded(plans, histories, services)
+    loaded = [one.loaded for one in judged if one.loaded]
+    histories = believed(loaded, services, histories)
+    statuses, care = ask(loaded, services, histories), upkeep_problems(loaded, services, histories)
+    files = {p.plan.plan: p for p in plans}
+    for one in judged:  # what is in force may be of another plan of that name
+        if one.loaded is not None and one.file is FileState.DIFFERS:
+            found = elsewhere(files[one.plan], histories.get((one.plan, None), AssetHistory()))
+            told = {problem.trouble for problem in care[one.plan]}
+            care[one.plan] += tuple(problem for problem in found if problem.trouble not in told)
+    of_plans = {name: histories.get((name, None), AssetHistory()) for name in shown}
+    lineage = services.lineage()
+    left_out, verified = {one.ledger for one in services.unsound}, newest(lineage)
+    of_ledger = ledger_problems(loaded, services, histories, [s for one in statuses for s in one.usable[-1:]])
+    stated, left = attestation_problems(services, histories), left_by_plans(options.plans, services, histories)
+    anchors = standing(options.plans, services, lineage)
+    of_anchors = anchor_problems(anchors, services, histories)
+    broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
+
+    def private(history: AssetHistory) -> Sequence[str]:
+        return private_of((history.newest.get(PRUNED), history.newest.get(CHECKED)), services.state)
+
+    return Seen(
+        services,
+        shown,
+        judged,
+        loaded,
+        lost(plan_names(options.plans), options.plans, services, histories),
+        statuses,
+        care,
+        untold(services.state, shown),
+        responsible_for(loaded, histories),
+        {name: answering(name, history, services.catalogue) for name, history in of_plans.items()},
+        {name: private(history) for name, history in of_plans.items()},
+        [one for plan in loaded for one in copies_of(plan, histories, services.clock.now())],
+        {one.plan: one for one in paused(services)},
+        {name: incidents_now(name, history, services) for name, history in of_plans.items()},
+        lineage,
+        verified,
+        of_ledger,
+        anchors,
+        of_anchors,
+        stated,
+        left,
+        [chain for chain in services.population().chains if chain.ledger not in left_out],
+        {
+            one.plan.plan: list(not_by_itself(one.plan.plan, services.state, options))
+            for one in loaded
+            if any(histories.get((one.plan.plan, asset), AssetHistory()).begun_here for asset in one.plan.assets)
+        },
+        worst(
+            [
+                broken,
+                exit_of(of_ledger),
+                exit_of(stated),
+                exit_of(left),
+                exit_of(of_anchors),
+                *map(exit_of, care.values()),
+                exit_code(statuses),
+            ]
+        ),
+    )
+
+
+def document(seen: Seen) -> dict[str, object]:
+    from ccdr.jobs.attest import places
+    from ccdr.jobs.by_itself import has_come
+
+    plans = [
+        {
+            "plan": name,
+            "assets": [s.as_json() for s in seen.statuses if s.plan == name],
+            "copies": [one.as_json() for one in seen.copies if one.plan == name],
+            "problems": [p.text for p in seen.care[name]],
+            "troubles": [p.as_json() for p in seen.care[name]],
+            "private": list(seen.private[name]),
+            "paused": seen.paused[name].as_json() if name in seen.paused else None,
+            "incidents": [one.as_json() for one in seen.incidents[name]],
+            "could_not_tell": seen.deaf.get(name, []),
+            "elsewhere": [one.as_json() for one in seen.elsewhere[name]],
+            "duties": [verb.value for verb in DUTIES if verb in seen.own[name]],
+            "by_itself": has_come(name, seen.services.state),
+            "version": version.as_json(),
+        }
+        for name, version in zip(seen.shown, seen.judged, strict=True)
+    ]
+    stored = {plan: plain(at.seen(seen.lineage)) for plan, at in places(seen.services).items() if plan in seen.shown}
+    ledger = {**seen.lineage.as_json, "stored": stored, "problems": [p.text for p in seen.of_ledger]}
+    ledger["anchors"] = {**seen.anchors.as_json(), "troubles": [p.as_json() for p in seen.of_anchors]}
+    return {
+        "plans": plans,
+        "plans_gone": [version.plan for version in seen.gone],
+        "left_overdue": [p.as_json() for p in seen.left],
+        "acknowledged": seen.acknowledged,
+        "not_known_here": seen.not_known_here,
+        "attestations": [p.as_json() for p in seen.attested],
+        "ledger": seen.verified and seen.verified.as_json(),
+        "lineage": {**ledger, "beside": [chain.as_json() for chain in seen.read_with]},
+    }
+
+
+# What `ccdr status` has gathered, for people: a table, what is wrong with each next step, where the evidence is.
+
+
+def tell(seen: Seen) -> None:
+    _tell_assets(seen)
+    _tell_plans(seen)
+    _tell_ledger(seen)
+
+
+def _tell_assets(seen: Seen) -> None:
+    from ccdr.telling.status import kept
+
+    rows = [
+        (
+            f"{s.plan}/{s.asset}",
+            word(s.coverage),
+            _objective(s.rpo),
+            _objective(s.rto),
+            last_test_of(s),
+            _last_backup(s),
+        )
+        for s in seen.statuses
+    ]
+    table(("asset", "coverage", "RPO", "RTO", "last test", "last good backup"), rows)
+    for line in dict.fromkeys(_group(s) for s in seen.statuses if s.group):
+        click.echo(line)
+    for s in seen.statuses:
+        if len(s.by_rule) > 1:
+            click.echo(_rules(s))
+    for s in seen.statuses:
+        _problems(s.troubles, s.plan, s.asset)
+        for path in s.private:
+            click.echo(f"{s.plan}/{s.asset}: {kept(path)}")
+    _near(seen.statuses)
+
+
+def _tell_plans(seen: Seen) -> None:
+    from ccdr.jobs.in_force import without_file
+    from ccdr.plans.words import differing
+    from ccdr.run.responsible import listed
+    from ccdr.telling.status import kept
+
+    for name in seen.shown:
+        for one in seen.copies:
+            if one.plan == name:
+                click.echo(str(one))
+        for standing in seen.incidents[name]:
+            click.echo(f"{name}: {standing}")
+        _problems(seen.care[name], name, None)
+        for path in seen.private[name] if seen.care[name] else ():
+            click.echo(f"{name}: {kept(path)}")
+        if others := seen.elsewhere[name]:
+            who = {str(one): listed([o.verb for o in others if str(o) == str(one)]) for one in others}
+            there = "; ".join(f"for {work}: {host}" for host, work in who.items())
+            click.echo(f"{name}: this host answers for {listed(seen.own[name])}; {there}")
+        for line in seen.by_hand.get(name, ()):
+            click.echo(line)
+        for line in seen.deaf.get(name, []):
+            click.echo(f"{name}: a message was not delivered: {line}")
+    if unknown := seen.not_known_here:
+        click.echo(
+            f"not known here: {so_many(unknown, 'thing')} that another host answers for: no finding here, and no proof"
+        )
+    if noted := seen.acknowledged:
+        click.echo(f"acknowledged: {so_many(noted, 'trouble')}; `ccdr ack --list` shows why and until when")
+    tell_left(seen.left)
+    versions = (*seen.judged, *(without_file(version, seen.services) for version in seen.gone))
+    for line in (line for one in versions for line in differing(one)):
+        click.echo(line)
+
+
+def _tell_ledger(seen: Seen) -> None:
+    from ccdr.jobs.attest import homes, places
+
+    _ledger(seen.verified, seen.services)
+    _compared(seen.lineage, seen.shown)
+    for chain in seen.read_with:
+        click.echo(f"ledger: read with {chain}")
+    at_home = [p.plan.plan for p in homes(seen.loaded, seen.loaded)]
+    for name in at_home:
+        if place := places(seen.services).get(name):
+            click.echo(_stored(name, place, ours=place.of(seen.lineage)))
+    if seen.loaded and not at_home:
+        click.echo(
+            "ledger: stored nowhere: these plans belong to more than one tenant, and no plan names a ledger_repository"
+        )
+    tell_ledger_problems(seen.of_ledger)
+    for line in seen.anchors.lines():
+        click.echo(f"ledger: {line}")
+    tell_anchors(seen.of_anchors)
+    tell_attestations(seen.attested)
+
+
+def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None:
+    """What is wrong, with the code that `ccdr ack` takes, and on the line below what to do; each step once, what
+    follows from something else behind that, and says so. What is acknowledged comes last, without."""
+    steps: dict[str | None, list[str]] = {}
+    noted = []
+    for wrong in sorted(problems, key=lambda p: p.because is not None):
+        if wrong.acknowledged is not None:
+            noted.append(f"{wrong.text} ({wrong.trouble.name}, acknowledged until {rfc3339(wrong.acknowledged)})")
+            continue
+        # A finding's next step is to read this.
+        step = None if wrong.trouble is Trouble.FINDING else wrong.step or next_step(wrong.trouble, plan, asset)
+        steps.setdefault(step, []).append(f"{wrong.text}{coded(wrong)}")
+    for step, texts in steps.items():
+        for text in texts:
+            click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
+        if step is not None:
+            click.echo(f"  → {step}")
+    for text in noted:
+        click.echo(f"{plan}/{asset}: {text}" if asset else f"{plan}: {text}")
+
+
+def coded(wrong: Problem) -> str:
+    """What to type to acknowledge it, where it can be; and what it only follows from."""
+    follows = f"by {wrong.because.name}" if wrong.because else ""
+    codes = ", ".join(filter(None, (wrong.trouble.name if wrong.trouble.row.no_ack is None else "", follows)))
+    return f" [{codes}]" if codes else ""
+
+
+def _near(statuses: Sequence[AssetStatus]) -> None:
+    """Where the copies lie beside what they protect: one line for all assets of a plan of which that is so."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for s in statuses:
+        for p in s.near:
+            alike.setdefault((s.plan, p.text), []).append(s.asset)
+    for (plan, text), assets in alike.items():
+        click.echo(f"{plan}/{', '.join(assets)}: {text} (no finding: the plan allows it)")
+        click.echo(f"  → {next_step(Trouble.REPOSITORY_NEAR, plan, None)}")
+
+
+def _last_backup(s: AssetStatus) -> str:
+    """The last that is good, and that a newer one was tried in vain."""
+    good = rfc3339(s.good.usable_at)[:19] if s.good else "never"
+    tried = (s.last_backup or {}).get("time")
+    return f"{good}, {word('FAILED')} at {tried[:19]}" if s.failed and tried else good
+
+
+def last_test_of(status: AssetStatus) -> str:
+    """Its verdict; where that is FAIL for a newer backup, whether another one has made up for it."""
+    test = status.last_test or {}
+    verdict = str(test.get("verdict", "-"))
+    newer = verdict == "FAIL" and (test.get("snapshot") or {}).get("verdict") == "PASS"
+    stands = any(p.trouble in FAILED_TESTS for p in status.wrong)
+    since = "" if stands else " that failed, and one was stored since"
+    return word(verdict) + (f" (a newer backup{since}; its snapshot is good)" if newer else "")
+
+
+def _ledger(verified: Finding | None, services: Services) -> None:
+    """From when the last full comparison is of the evidence that all of this is read from."""
+    from ccdr.jobs.daily_verification import first_due
+
+    if verified is None:
+        first = ""
+        with suppress(CcdrError):  # of one that cannot be read the troubles tell
+            if due := first_due(services):
+                first = f", first after {due:%Y-%m-%d %H:%M} UTC"
+        click.echo(f"ledger: not verified yet: `ccdr run` verifies it each day{first}")
+        click.echo("  → `ccdr ledger verify` does so at any time")
+        return
+    when = f"{verified.at:%Y-%m-%d %H:%M} UTC"
+    if verified.ok:
+        click.echo(f"ledger: all {verified.records} records and their summary verified on {when}")
+    for problem in verified.problems:
+        click.echo(f"ledger: {word('FAIL')} on {when}: {problem}")
+    if not verified.ok:
+        click.echo("  → `ccdr ledger verify` lists all damage; the next `ccdr run` verifies again")
+
+
+def _compared(lineage: Lineage, plans: Sequence[str]) -> None:
+    """When the repositories were last asked what they attest of the ledger, as its records have it."""
+    from ccdr.jobs.attest import RECENT
+
+    for plan in plans:
+        comparison = lineage.compared.get(plan)
+        if comparison is None or not comparison.as_json()["ok"] or not comparison.snapshots + comparison.unattested:
+            continue  # what contradicts it is told of as what is wrong
+        more = comparison.whole is False and comparison.snapshots + comparison.unattested >= RECENT
+        older = f", {so_many(comparison.unattested, 'older one attests', 'older ones attest')} nothing"
+        when, what = comparison.at[:16].replace("T", " "), "the newest " if more else ""
+        text = f"{what}{so_many(comparison.snapshots, 'snapshot attests', 'snapshots attest')} it, and all agreed on"
+        click.echo(f"ledger: {plan}: {text} {when} UTC" + (older if comparison.unattested else ""))
+
+
+def _stored(plan: str, place: LedgerCopy, *, ours: bool) -> str:
+    """That it is not stored is no finding: it is on this host, and a host that tests need not be able to write."""
+    if not ours:
+        return f"ledger: not stored with the backups of {plan} yet: {place.not_ours}"
+    at = f"on {place.stored[:16].replace('T', ' ')} UTC, up to record {place.seq}" if place.stored else "never yet"
+    if place.reason is None:
+        return f"ledger: stored with the backups of {plan} {at}"
+    return f"ledger: ccdr could not store it with the backups of {plan} ({at}): {place.reason}"
+
+
+def _objective(achieved: Achieved) -> str:
+    return f"{word(achieved.verdict)} {human_seconds(achieved.achieved_s)} of {human_seconds(achieved.objective_s)}"
+
+
+def _rules(status: AssetStatus) -> str:
+    """By which rules its snapshots were chosen, and what each found last."""
+    tests = [f"{rule} {word(s[1])} {s[0][:19]}Z" if s else f"{rule} never" for rule, s in status.by_rule.items()]
+    return f"{status.plan}/{status.asset}: last tested by rule: {', '.join(tests)}"
+
+
+def _group(status: AssetStatus) -> str:
+    """When a group was last captured together, and how near its consistent points are to one another."""
+    group = status.group
+    assert group is not None
+    line = f"{status.plan}: group {group.group.name} was last captured at {rfc3339(group.newest)[:19]}Z"
+    if group.skew is not None:
+        line += f", consistent points {human_seconds(group.skew)} apart"
+    return f"{line}, without {', '.join(group.missing)}" if group.missing else line
 
 
 @verb(short_help="Can the contact centre be brought back?")

@@ -1,4 +1,4 @@
-"""`ccdr test`."""
+"""`ccdr test`, of a snapshot, or of the restore tests themselves (`--negative-control`)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from ccdr.cli.one_by_one import each_asset
-from ccdr.cli.output import print_json
-from ccdr.cli.restore_test_told import tell, tell_all
+from ccdr.cli.output import print_json, tell_checks, tell_end, word
+from ccdr.cli.restore_test_told import tell as tell_tests
+from ccdr.cli.restore_test_told import tell_all
 from ccdr.cli.settings import settings
 from ccdr.cli.signing import signed_at_once
 from ccdr.cli.verbs import (
@@ -21,13 +22,82 @@ from ccdr.cli.verbs import (
     timeline_option,
     verb,
 )
+from ccdr.model.damage import OF_FILES, Damage
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.model.values import Verdict, rfc3339
 
 if TYPE_CHECKING:
+    from ccdr.jobs.negative_control import NegativeControl
     from ccdr.jobs.restore_test import RestoreTest
     from ccdr.jobs.services import Services
     from ccdr.plans.job import Job
     from ccdr.ports.place import Progress
+
+# What `ccdr test --negative-control` does and tells.
+
+
+def by_damage(jobs: list[Job], services: Services, damage: str | None, seed: int | None, *, dry_run: bool) -> Exit:
+    """A negative control of each of these that has checks."""
+    from ccdr.jobs.negative_control import negative_control
+
+    jobs = [job for job in jobs if job.checks or len(jobs) == 1]
+    kinds = [damage_of(job, damage) for job in jobs]
+    if dry_run:
+        return _dry_run(jobs, kinds)
+    of = dict(zip([job.asset for job in jobs], kinds, strict=True))
+
+    def do(job: Job, watched: Progress) -> NegativeControl:
+        return negative_control(job, services, watched, damage=of[job.asset], seed=seed)
+
+    return each_asset(jobs, do, tell, many="controls", locked={"result": "SKIPPED"})
+
+
+def damage_of(job: Job, text: str | None) -> Damage | None:
+    """As `--damage` names it. UsageProblem where that cannot be done to this asset."""
+    if text is None:
+        return None
+    possible = [kind.value for kind in (*job.engine.damages, *OF_FILES)]
+    name = text.strip().lower().replace("-", "_")
+    if name not in possible:
+        raise UsageProblem(
+            f"--damage {text[:80]!a} cannot be done to {job.asset}, which is {job.engine.engine_name}",
+            hint=f"there are {', '.join(possible)}",
+        )
+    return Damage(name)
+
+
+def _dry_run(jobs: list[Job], kinds: list[Damage | None]) -> Exit:
+    named = [kind.value if kind else "another one than last time" for kind in kinds]
+    if settings().json:
+        planned = [{"plan": j.plan, "asset": j.asset, "damage": k} for j, k in zip(jobs, kinds, strict=True)]
+        print_json({"would_damage": planned})
+        return Exit.OK
+    for job, kind in zip(jobs, named, strict=True):
+        click.echo(
+            f"would restore the newest snapshot of {job.asset}, check it, damage that copy ({kind}), check again"
+        )
+    return Exit.OK
+
+
+def tell(done: NegativeControl) -> None:
+    """For people: did the checks find the damage, and which of them?"""
+    click.echo(f"{word(done.result)}  {done.plan}/{done.asset}: {done.what}")
+    if done.reason:
+        click.echo(f"  {done.reason}")
+    if done.hint:
+        click.echo(f"  → {done.hint}")
+    if done.snapshot is not None:
+        click.echo(f"  snapshot {done.snapshot.short}, consistent at {rfc3339(done.snapshot.consistent_point)}")
+    for name, one in (("undamaged", done.healthy), ("damaged", done.damaged), ("undamaged again", done.afterwards)):
+        if one is not None:
+            found = one.reason or ", ".join(one.found) or f"{len(one.checks)} checks passed"
+            click.echo(f"  {name}: {word(one.verdict)}, {found}")
+    if done.damaged is not None and done.damaged.checks:
+        tell_checks(done.damaged.checks, detailed={Verdict.INCONCLUSIVE})
+    if done.damage is not None:
+        click.echo(f"the same again: --damage {done.damage.value} --seed {done.seed}")
+    tell_end(done.disposal.left_behind, done.record)
+
 
 ALONE = "say --negative-control, and with it no more than --asset, --damage and --seed"
 WORDS = ("latest", "random", "oldest")
@@ -98,8 +168,6 @@ def test(
 
     options = settings()
     if control or damage is not None or seed is not None:
-        from ccdr.cli.control import by_damage
-
         if snapshot is not None or at is not None or timeline is not None or site is not None or keep:
             raise UsageProblem("a negative control restores the newest snapshot, and keeps nothing", hint=ALONE)
         if not control:
@@ -115,7 +183,7 @@ def test(
     if timeline is not None:
         raise UsageProblem("--timeline says by which log to recover", hint="say with --at how far")
     if dry_run:
-        return _dry_run(jobs, snapshot, services)
+        return _test_dry_run(jobs, snapshot, services)
 
     code = _by_rules(jobs, snapshot, services, keep=keep)
     if services.there is not None:
@@ -141,7 +209,7 @@ def _by_rules(jobs: list[Job], snapshot: str | None, services: Services, *, keep
 
     def tell_one(one: RestoreTest) -> None:
         done.append(one)
-        tell(one, turns[one.asset])
+        tell_tests(one, turns[one.asset])
 
     code = each_asset(jobs, do, tell_one, many="tests", locked={"verdict": "SKIPPED"})
     tell_all(done, jobs)
@@ -158,7 +226,7 @@ class At(NamedTuple):
 def _recoveries(jobs: list[Job], snapshot: str | None, at: At, services: Services, keep: bool, dry_run: bool) -> Exit:
     """Tests that recover to a point: only of assets that ship their log."""
     from ccdr.jobs.restore_test import AT, restore_test
-    from ccdr.jobs.shipping.targets import target_of
+    from ccdr.jobs.shipping.choice import target_of
 
     if snapshot in WORDS:
         raise UsageProblem(
@@ -170,7 +238,7 @@ def _recoveries(jobs: list[Job], snapshot: str | None, at: At, services: Service
     targets = {(job.plan, job.asset): target_of(at.text, job.loaded.plan.zone, at.timeline) for job in jobs}
     if dry_run:
         base = f"the base {snapshot}" if snapshot else f"the newest base before {at.text}"
-        return _dry_run(jobs, f"{base}, and the log from there on", services)
+        return _test_dry_run(jobs, f"{base}, and the log from there on", services)
 
     def do(job: Job, watched: Progress) -> RestoreTest:
         return restore_test(job, AT, services, watched, at=targets[job.plan, job.asset], base=snapshot, keep=keep)
@@ -179,7 +247,7 @@ def _recoveries(jobs: list[Job], snapshot: str | None, at: At, services: Service
 
     def tell_one(one: RestoreTest) -> None:
         done.append(one)
-        tell(one)
+        tell_tests(one)
 
     code = each_asset(jobs, do, tell_one, many="tests", locked={"verdict": "SKIPPED"})
     tell_all(done, jobs)
@@ -202,7 +270,7 @@ def _turn(job: Job, rule: str) -> str:
     return f"; rule {job.rules.index(rule) + 1} of {len(job.rules)} in turn" if len(job.rules) > 1 else ""
 
 
-def _dry_run(jobs: list[Job], snapshot: str | None, services: Services) -> Exit:
+def _test_dry_run(jobs: list[Job], snapshot: str | None, services: Services) -> Exit:
     from ccdr.jobs.restore_test import next_turn
 
     planned, turns = [], []

@@ -16,7 +16,7 @@ from typing import Any
 
 from ccdr.demo.store import DemoStore
 from ccdr.host.secret_files import write_secret
-from ccdr.jobs.checkpoints import signing_keys
+from ccdr.jobs.checkpoints import creation
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 
@@ -114,7 +114,7 @@ def prepared(work: Path, server: DemoStore, users: Identities, own: Services) ->
     home = work / "auditor"
     home.mkdir(mode=0o700)
     write_secret(home / "bucket.env", users.env_file(AUDITOR))
-    key = signing_keys.create(own).key
+    key = creation.create(own).key
     (home / "ledger.key").write_text(f"{key}\n", "ascii")
     (home / "ledger.pem").write_text(key.pem, "ascii")  # as stock tools take it
     with suppress(FileNotFoundError):  # where nobody can approve here, nothing is signed

@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ccdr.demo.switchboard import CALLER, NOBODY
-from ccdr.evidence.approvals import Operation
+from ccdr.demo.centre import CALLER, NOBODY
 from ccdr.evidence.records.statements import APPROVE_PLAN
+from ccdr.evidence.statements import Operation
 from ccdr.host.processes import Host
 from ccdr.host.signatures import sign, trusted_signers
 from ccdr.jobs.approvals import NOTHING, Given, Wanted, approve, request, to_approve
 from ccdr.jobs.attest.comparison import compare_due
 from ccdr.jobs.attesting import attest, to_attest
 from ccdr.jobs.daily_verification import verify_now
-from ccdr.jobs.erasure.adding import add
-from ccdr.jobs.erasure.selectors import Asked
+from ccdr.jobs.erasure.entries import Asked, add
 from ccdr.jobs.examining import examine
 from ccdr.jobs.plan_in_repository import store
 from ccdr.jobs.services import Services, Trigger

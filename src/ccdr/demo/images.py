@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ccdr.engines.redis import kinds
+from ccdr.engines.redis import client
 from ccdr.engines.servers.methods import images as of_server
 from ccdr.host.interrupts import side_by_side
 from ccdr.model.errors import TestBroken
@@ -30,7 +30,7 @@ def find_images(docker: Docker) -> Images:
     wanted = {
         "postgres": of_server("postgres", "17"),
         "mariadb": of_server("mariadb", "11.8"),
-        "redis": kinds.images("redis 8"),
+        "redis": client.images("redis 8"),
         "files": ("ccdr-sandbox/files:1",),
     }
     missing: list[str] = []

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr.demo import plan, show
-from ccdr.demo.centre import Centre
+from ccdr.demo.centre import Centre, Home
 from ccdr.demo.needs import find_needs
-from ccdr.demo.servers import Home
 from ccdr.host.files import remove_tree
 from ccdr.host.processes import Host
 from ccdr.jobs.plan_in_repository import store

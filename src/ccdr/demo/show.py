@@ -14,16 +14,13 @@ from functools import partial
 from pathlib import Path
 
 from ccdr.demo import audited, evidence, plan, store
-from ccdr.demo.centre import Centre, open_centre
+from ccdr.demo.centre import CALLER, Centre, Home, open_centre
 from ccdr.demo.images import Images
 from ccdr.demo.needs import find_needs
-from ccdr.demo.servers import Home
-from ccdr.demo.switchboard import CALLER
 from ccdr.evidence.history.kinds import CAUGHT
 from ccdr.host.files import remove_tree
 from ccdr.host.interrupts import side_by_side, threads
-from ccdr.jobs.backup.backup import backup
-from ccdr.jobs.backup.result import BackupResult
+from ccdr.jobs.backup import BackupResult, backup
 from ccdr.jobs.group_backup import GroupResult, backup_together
 from ccdr.jobs.negative_control import NegativeControl, negative_control
 from ccdr.jobs.restore_test import AT, RestoreTest, restore_test

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ccdr.engines.discovery.contract import Discovery
+from ccdr.engines.discovery import Discovery
 from ccdr.engines.files.discovery import FilesDiscovery
 from ccdr.engines.mariadb.discovery import MariaDiscovery
 from ccdr.engines.postgres.discovery import PostgresDiscovery

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ccdr.evidence.approvals import AHEAD
+from ccdr.evidence.statements import AHEAD
 from ccdr.model.values import number_of, utc
 
 HOLDS = timedelta(days=92)  # three months: for so long a trial, or a review, shows something

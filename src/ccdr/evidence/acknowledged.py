@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import Any
 
 from ccdr.evidence.records.statements import ACKNOWLEDGE_TROUBLE, END_TROUBLE, kind_of
-from ccdr.evidence.until import until_of as moment_of
+from ccdr.evidence.statements import until_of as moment_of
 from ccdr.model.errors import Exit, UsageProblem, worst
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import TOLD_BY, number_of, utc

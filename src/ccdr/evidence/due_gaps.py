@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.history.kinds import BACKUP_END, DUTIES, MISSED, NOT_BEGUN, STARTS, TEST_END, VERB_OF
-from ccdr.evidence.ledger.lines import PASSED_OVER
+from ccdr.evidence.ledger.ledger import PASSED_OVER
 from ccdr.evidence.mappings import listing, mapping, moment_of, text, whole
 from ccdr.evidence.pauses import ALL, PAUSE_BEGIN, PAUSE_END, Entry, take_pause, windows
 from ccdr.evidence.verdicts import Record

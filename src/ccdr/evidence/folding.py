@@ -1,11 +1,5 @@
-"""Years of a ledger verified and folded in one go: the histories, due times for which nothing was begun, and whether
-the summary that was kept up to some record says the same.
-
-Of a large ledger one process verifies, and two fold what some of the plans tell each: no plan's records change what is
-known of another. What was folded counts only where the verification took the very lines that were folded, each a record
-that is as its kind is defined; and where there is none in which another plan's records have a say: the end of a run
-that has not begun at its own place, what the ledger tells of itself under the name of a plan. In any other case it is
-folded again as a whole.
+"""Years of a ledger verified and folded in one go: the histories, due times for which nothing was begun, and where a
+summary came to the same.
 """
 
 from __future__ import annotations
@@ -14,19 +8,98 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.deviations.of_ledger import OF_LEDGER
+import msgspec
+
+from ccdr.evidence.deviations.derive import OF_LEDGER
+from ccdr.evidence.deviations.values import forget_oldest
 from ccdr.evidence.due_gaps import DueRuns
+from ccdr.evidence.history.asset_history import Histories, place_of
+from ccdr.evidence.history.fold import FORMAT, take_record
 from ccdr.evidence.history.kinds import ANSWERED, COMPARED, RECOVERED, START_OF
-from ccdr.evidence.history.places import Histories, place_of
-from ccdr.evidence.ledger.lines import WRONG, folded
-from ccdr.evidence.ledger.places import BEGINNING, Extent, Mark, extent_of
+from ccdr.evidence.ledger.ledger import BEGINNING, WRONG, Extent, Mark, extent_of, folded
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.reading import Reached, fold, meanwhile, read_verified, worth_another
-from ccdr.evidence.summing import Expected, Place, Summing
+from ccdr.evidence.verdicts import Record
 from ccdr.model.values import utc
+
+# A summary while it is made, and whether it comes to what one that was kept says.
+
+Place = tuple[str | None, str | None]  # (plan, asset), as `Histories` has them
+
+
+def head_of(mark: Mark, beside: list[list[Any]], latest: str, count: int) -> bytes:
+    """How a file begins that was made up to there, and holds so many histories."""
+    head = {"format": FORMAT, "mark": mark, "beside": beside, "latest": latest, "histories": []}
+    return msgspec.msgpack.encode(head)[:-1] + b"\xdd" + count.to_bytes(4, "big")  # the list comes last
+
+
+@dataclass
+class Summing:
+    """A summary while it is made. `beside`: the key of the ledgers that lie beside ours."""
+
+    beside: list[list[Any]] = field(default_factory=list)
+    known: Histories = field(default_factory=dict)
+    latest: str = ""  # time of a record of ours
+
+    def take(self, record: Record, *, ours: bool = True) -> None:
+        take_record(self.known, record)
+        if ours and record["time"] > self.latest:
+            self.latest = record["time"]
+
+    def up_to(self, mark: Mark, others: Mapping[Place, bytes] | None = None) -> Iterator[bytes]:
+        """What a file holds that was made up to there, in pieces; `others` are histories that another process has
+        encoded."""
+        yield head_of(mark, self.beside, self.latest, len(self.known) + len(others or {}))
+        yield from (encoded for _, encoded in self.each_encoded())
+        yield from (others or {}).values()
+
+    def encoded(self) -> dict[Place, bytes]:
+        return dict(self.each_encoded())
+
+    def each_encoded(self) -> Iterator[tuple[Place, bytes]]:
+        """Each history as a file holds it; one at a time, as all of them are tens of megabytes."""
+        encode = msgspec.msgpack.Encoder().encode
+        for (plan, asset), history in self.known.items():
+            forget_oldest(history.deviations)
+            yield (plan, asset), encode((plan, asset, history))
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a summary that was kept says, as far as it need be known to compare another with it: the SHA-256 of each
+    history. None is as one that is not `sound`: no ccdr has made it so."""
+
+    mark: Mark
+    latest: str
+    histories: Mapping[Place, bytes]
+    sound: bool = True
+
+    def alike(self, summing: Summing) -> int | None:
+        """How many histories that has, where each is as it is here; None where one is not."""
+        count = 0
+        for place, encoded in summing.each_encoded():
+            if self.histories.get(place) != sha256(encoded).digest():
+                return None
+            count += 1
+        return count
+
+    def is_of(self, summing: Summing) -> bool:
+        return self.says(self.alike(summing), summing.latest)
+
+    def says(self, alike: int | None, latest: str) -> bool:
+        """Is it what came to so many histories that are alike, and to this latest time?"""
+        return self.sound and (alike, latest) == (len(self.histories), self.latest)
+
+
+# Of a large ledger one process verifies, and two fold what some of the plans tell each: no plan's records change what
+# is known of another. What was folded counts only where the verification took the very lines that were folded, each a
+# record that is as its kind is defined; and where there is none in which another plan's records have a say: the end
+# of a run that has not begun at its own place, what the ledger tells of itself under the name of a plan. In any other
+# case it is folded again as a whole.
 
 PARTS = 2  # as many fold; more would share no more processors than two
 OF_ITSELF = (OF_LEDGER | {RECOVERED, ANSWERED}) - {COMPARED}  # what the ledger tells of itself, and of no plan

@@ -1,4 +1,6 @@
-"""Incidents as records tell of them: which are open, and what is to be notified by when. Pure."""
+"""Incidents as records tell of them: which are open, what is to be notified by when, what was filed, and what a risk
+asks for (GDPR 33, 34). Pure.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,170 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from ccdr.evidence.incident_entries import Entry
+from ccdr.evidence.verdicts import Record
 from ccdr.model.deadlines import Length, deadline
 from ccdr.model.schema import zone_of
-from ccdr.model.values import rfc3339, utc
+from ccdr.model.values import number_of, rfc3339, utc
+
+# What is kept of incidents as their records come: what each has to notify and until when, what was filed, what it is
+# closed by; and which recoveries have none. Pure.
+#
+# What an incident has to notify, and until when, stands in its own records: a file of clocks that was edited later
+# changes nothing of it. Nothing is overwritten: an incident that was closed is open again by a record of its own.
+
+OPENED, NOTED, FILED, CLOSED = "incident.opened", "incident.noted", "incident.filed", "incident.closed"
+KINDS = frozenset((OPENED, NOTED, FILED, CLOSED))
+MOST_CLOSED = 50  # of a plan, the newest that are kept: the register reads the ledger itself
+MOST_WITHOUT = 50  # recoveries of a plan that no incident was opened for, the newest
+
+# What a record says of a clock, beside its name.
+STATED = ("law", "to", "due", "after", "year_end", "within_s", "days", "months", "before_s")
+
+Entry = dict[str, Any]
+
+
+# --- the fold: what is kept of each ----------------------------------------------------------------------------------
+
+
+def take_incident(entries: dict[str, Entry], record: Record) -> None:
+    """Take one record. What belongs to an incident that nobody opened tells nothing."""
+    kind, name, seq = record["kind"], str(record["incident"]), int(number_of(record))
+    if kind == OPENED:
+        before = entries.pop(name, None)
+        entries[name] = _opened(record, seq, before)
+        _forget_oldest(entries)
+        return
+    if (entry := entries.get(name)) is None:
+        return
+    entry["records"].append(seq)
+    if kind == NOTED:
+        _note(entry, record, seq)
+    elif kind == FILED:
+        _file(entry, record, seq)
+    else:
+        for clock in record.get("not_due") or ():
+            _settle(entry, clock, seq)
+        entry["closed"] = {"seq": seq, "time": str(record["time"]), "cause": record["cause"]}
+
+
+def _opened(record: Record, seq: int, before: Entry | None) -> Entry:
+    if before is not None:  # open once more: what was filed stays filed, what the closing alone had settled is due
+        closing = record.get("reopens")
+        clocks = {name: _unsettled(one, closing) for name, one in before["clocks"].items()}
+        runs, records = _with(before["runs"], record), [*before["records"], seq]
+        return {**before, "closed": None, "clocks": clocks, "runs": runs, "records": records}
+    tenants = {str(one["tenant"]): list(one["assets"]) for one in record.get("tenants") or ()}
+    several = list(tenants) if record.get("role") == "processor" and len(tenants) > 1 else []
+    clocks = {str(one["clock"]): _clock(one, several) for one in record.get("clocks") or ()}
+    keys = ("by", "kinds", "aware_at", "role", "timezone", "actor", "host", "tenant", "boot", "elapsed_s", "why_sha256")
+    opened = {key: record.get(key) for key in keys}
+    runs, time = _with([], record), str(record["time"])
+    # A recovery tells that something was away; what else was breached a person states.
+    stated = seq if record["by"] == "person" else None
+    more = {"tenants": tenants, "several": several, "runs": runs, "records": [seq], "kinds_in": stated}
+    return {**opened, "time": time, "clocks": clocks, **more, "risk": None, "closed": None}
+
+
+def _clock(stated: Mapping[str, Any], several: Sequence[str]) -> Entry:
+    """`each`: where several controllers are to be told, how it stands with each of them."""
+    each = several if stated.get("to") == "customers" else ()
+    open_: Entry = {"filed": None, "not_due": None}
+    return {**{key: stated.get(key) for key in STATED}, **open_, "each": {tenant: dict(open_) for tenant in each}}
+
+
+def _unsettled(clock: Entry, closing: object) -> Entry:
+    """Without what this closing alone has settled."""
+    each = {tenant: _unsettled(one, closing) for tenant, one in clock["each"].items()} if clock.get("each") else {}
+    again = {**clock, "not_due": None} if clock["not_due"] == closing else clock
+    return {**again, "each": each} if each else again
+
+
+def _with(runs: list[str], record: Record) -> list[str]:
+    run = record.get("recovery")
+    return [*runs, str(run)] if run is not None and run not in runs else runs
+
+
+def _note(entry: Entry, record: Record, seq: int) -> None:
+    entry["runs"] = _with(entry["runs"], record)
+    entry["risk"] = record.get("risk") or entry["risk"]
+    if record.get("kinds"):
+        entry["kinds"], entry["kinds_in"] = record["kinds"], seq
+    for clock in record.get("not_due") or ():
+        _settle(entry, clock, seq, record.get("for_tenant"))
+    for one in record.get("clocks") or ():
+        there = entry["clocks"].get(one["clock"])
+        if there is None or not _filed_with_all(there):
+            again = _clock(one, entry["several"])
+            told = {tenant: how for tenant, how in there["each"].items() if how["filed"]} if there else {}
+            entry["clocks"][str(one["clock"])] = {**again, "each": again["each"] | told}
+
+
+def _filed_with_all(clock: Entry) -> bool:
+    """With each of several controllers, where there are some."""
+    return bool(clock["filed"]) and all(how["filed"] for how in clock["each"].values())
+
+
+def _settle(entry: Entry, clock: str, seq: int, tenant: str | None = None) -> None:
+    """Of one of several controllers, or of all that were not told and of whom nobody has said it before."""
+    if (one := entry["clocks"].get(clock)) is None:
+        return
+    for name, how in one["each"].items():
+        if not how["filed"] and (tenant == name or (tenant is None and how["not_due"] is None)):
+            how["not_due"] = seq
+    if one["each"]:
+        _sum_up(one)
+    elif not one["filed"]:
+        one["not_due"] = seq
+
+
+def _sum_up(clock: Entry) -> None:
+    """Of several controllers: once it is settled with each, it is settled; filed, where any was told."""
+    each = list(clock["each"].values())
+    if all(how["filed"] or how["not_due"] for how in each):
+        filed = [how["filed"] for how in each if how["filed"]]
+        clock["filed"] = max(filed, key=lambda one: int(one["seq"]), default=None)
+        clock["not_due"] = None if filed else max(how["not_due"] for how in each)
+
+
+def _file(entry: Entry, record: Record, seq: int) -> None:
+    whole = entry["clocks"].get(record["clock"])
+    tenant = record.get("for_tenant")
+    # Where a reopening told of no controllers, what is filed for one of them settles the whole.
+    one = whole["each"].get(tenant) if whole is not None and whole["each"] and tenant is not None else whole
+    if one is not None and not one["filed"]:  # what is filed in phases (GDPR 33(4)) was filed with the first
+        receipt = str(record["receipt_sha256"])
+        one["filed"] = {"seq": seq, "at": str(record["filed_at"]), "recorded": str(record["time"]), "receipt": receipt}
+        one["not_due"] = None
+        for then in record.get("then_due") or ():
+            if (later := entry["clocks"].get(then["clock"])) is not None:
+                later["due"] = str(then["due"])
+    if whole is not None and whole is not one:
+        _sum_up(whole)
+
+
+def _forget_oldest(entries: dict[str, Entry]) -> None:
+    closed = [name for name, entry in entries.items() if entry["closed"]]
+    for name in closed[: max(0, len(closed) - MOST_CLOSED)]:
+        del entries[name]
+
+
+# --- recoveries, each of which is to have one ------------------------------------------------------------------------
+
+Without = list[list[Any]]  # of each: its run, the record of its start, when that was, the record's kind
+
+
+def take_recovery(without: Without, entries: Mapping[str, Entry], record: Record) -> Without:
+    """A recovery has begun: until an incident tells of its run it is without one."""
+    run, number = str(record["run"]), int(number_of(record))
+    if any(run in entry["runs"] for entry in entries.values()):
+        return without
+    return [*without, [run, number, str(record["time"]), str(record["kind"])]][-MOST_WITHOUT:]
+
+
+def told_of(without: Without, run: object) -> Without:
+    """An incident tells of this run; or nothing was done in it."""
+    return [one for one in without if one[0] != run]
+
 
 NOTHING_TO_NOTIFY = frozenset(("rehearsal", "false_alarm"))
 CAUSES = (
@@ -260,3 +422,60 @@ def no_earlier(entry: Entry, now: datetime, elapsed: float, boot: str | None) ->
     if boot is None or entry["boot"] != boot or began is None or elapsed < began:
         return now
     return max(now, utc(entry["time"]) + timedelta(seconds=elapsed - began))
+
+
+# What a risk that a person noted asks for, by GDPR 33(1) and 34(1), and what stands against it. Pure.
+#
+# It is the controller who notifies, and only an incident that has clocks of GDPR: what a law of another country asks
+# for does not follow from this risk.
+
+AUTHORITY, PERSONS = "gdpr-33", "gdpr-34"
+AT_RISK = frozenset(("risk", "high"))
+
+
+@dataclass(frozen=True)
+class Unmet:
+    """What does not fit the risk, or was only closed: what it is, and the command that mends it."""
+
+    text: str
+    step: str
+
+
+def asked_by(incident: Incident, risk: str | None) -> tuple[str, ...]:
+    """The clocks that have to count where it is such a risk."""
+    own = {duty.clock for duty in incident.duties}
+    if incident.role != "controller" or not own & {AUTHORITY, PERSONS} or risk not in AT_RISK:
+        return ()
+    return (*((AUTHORITY,) if AUTHORITY in own else ()), *((PERSONS,) if risk == "high" else ()))
+
+
+def begun_by(incident: Incident, risk: str | None) -> list[str]:
+    """Those that count from now on, where a person notes such a risk: they did not yet, or somebody said that they are
+    not due of a lesser risk. GDPR 34(3) allows that the persons are not told of a high one."""
+    counting = {duty.clock for duty in incident.duties if duty.filed_in is not None or duty.not_due_by is None}
+    said = {duty.clock for duty in incident.duties if duty.not_due_by is not None}
+    holds = counting | (said & {PERSONS} if incident.risk == "high" else set())
+    return [clock for clock in asked_by(incident, risk) if clock not in holds]
+
+
+def contradicted(incident: Incident, risk: str | None, clock: str) -> bool:
+    """Is that nothing is due by this clock against the risk?"""
+    return clock == AUTHORITY and clock in asked_by(incident, risk)
+
+
+def unmet(incident: Incident) -> Iterator[Unmet]:
+    """Of an incident as its records tell of it."""
+    name, risk = incident.name, incident.risk
+    again = "" if incident.open else f'ccdr incident reopen {name} --why "…"; '
+    for clock in begun_by(incident, risk):
+        text = f"{name}: the risk was noted as {risk}, and nothing is to be notified by {clock}, as it stands"
+        yield Unmet(text, f"{again}ccdr incident note {name} --clock {clock}   lets it count")
+    if incident.cause in NOTHING_TO_NOTIFY:
+        return  # that says why none was due
+    for duty in incident.duties:
+        if not incident.open and not duty.settled:
+            text = f"{name} is closed, and nobody has recorded that {duty.clock} was filed"
+            yield Unmet(text, f"{again}ccdr incident note {name} --filed {duty.clock} --receipt FILE")
+        elif duty.not_due_by == incident.closed and (at := incident.closed_at) is not None and at > duty.due:
+            text = f"{name} was closed when {duty.clock} was overdue: nobody has filed it, or said why none was due"
+            yield Unmet(text, f'{again}ccdr incident note {name} --not-due {duty.clock} --text "…"   or --filed')

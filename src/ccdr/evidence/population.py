@@ -23,13 +23,10 @@ from operator import le
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.ledger.lines import folded
-from ccdr.evidence.ledger.places import BEGINNING, Extent, extent_of, lines
+from ccdr.evidence.ledger.ledger import BEGINNING, Extent, Ledger, extent_of, folded, lines
 from ccdr.evidence.ledger.verification import Verification, verify
-from ccdr.evidence.lineage.beside import lies_at, reader
-from ccdr.evidence.lineage.own_records import Lineage
-from ccdr.evidence.lineage.values import LEDGERS, LedgerBeside
+from ccdr.evidence.lineage.comparison import lies_at, reader
+from ccdr.evidence.lineage.own_records import LEDGERS, LedgerBeside, Lineage
 from ccdr.evidence.reading import Take, meanwhile
 from ccdr.host.state import State
 from ccdr.model.errors import CcdrError

@@ -19,8 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ccdr.evidence.ledger.lines import folded
-from ccdr.evidence.ledger.places import BEGINNING, Extent, Mark, extent_of, lines
+from ccdr.evidence.ledger.ledger import BEGINNING, Extent, Mark, extent_of, folded, lines
 from ccdr.evidence.ledger.verification import Verification, VerifiedPart, verify
 from ccdr.model.values import utc
 

@@ -6,7 +6,7 @@ Values in, values out.
 from __future__ import annotations
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.judgement.coverage import conclusive
+from ccdr.evidence.judgement.asset_status import conclusive
 from ccdr.model.values import Verb, other_source
 from ccdr.plans.job import Job
 

@@ -19,14 +19,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.folding import Expected, Place, Summing, head_of
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.fold import FORMAT, may_have_ended, read_history
-from ccdr.evidence.history.places import Histories
-from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.ledger.places import BEGINNING, Mark
-from ccdr.evidence.lineage.values import VERIFIED
+from ccdr.evidence.ledger.ledger import BEGINNING, Ledger, Mark
+from ccdr.evidence.lineage.own_records import VERIFIED
 from ccdr.evidence.population import Population, Unsound, merged
-from ccdr.evidence.summing import Expected, Place, Summing, head_of
 from ccdr.evidence.verdicts import Record
 from ccdr.host.built import built
 from ccdr.host.files import write_durably

@@ -1,7 +1,7 @@
 """Whose a statement is, as its signature was verified by whoever reads its record. Pure.
 
 A name in a record is a claim. Whoever reads has the signature verified
-(`ccdr.jobs.approvals.signed_again`), and adds to the record what became of that.
+(`ccdr.jobs.approvals`), and adds to the record what became of that.
 """
 
 from __future__ import annotations

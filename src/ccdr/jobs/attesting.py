@@ -10,8 +10,11 @@ from pathlib import Path
 
 import msgspec
 
-from ccdr.evidence.approvals import AHEAD
-from ccdr.evidence.attested import (
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.payloads import payload
+from ccdr.evidence.records.statements import DECLARE_PART, MeasurePart, SignedBy, Statement, kind_of
+from ccdr.evidence.statements import (
+    AHEAD,
     ATTESTABLE,
     ATTESTATION,
     Attestation,
@@ -21,11 +24,8 @@ from ccdr.evidence.attested import (
     same_files,
     standing,
 )
-from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.payloads import payload
-from ccdr.evidence.records.statements import DECLARE_PART, MeasurePart, SignedBy, Statement, kind_of
 from ccdr.host.signatures import trusted_signers, verify
-from ccdr.jobs.approvals.plans import block_of, signed_by
+from ccdr.jobs.approvals import block_of, signed_by
 from ccdr.jobs.services import Services
 from ccdr.jobs.statement_records import record_statement, refuse_ahead, stated
 from ccdr.model.errors import UsageProblem

@@ -20,7 +20,7 @@ from ccdr.checks.base import CheckConfig, looked_at
 from ccdr.evidence.records.restores import BesideSnapshot, Private, RestoredBeside, Sandbox
 from ccdr.host.clock import timed
 from ccdr.jobs.fetch import candidates, fetch, newer_attempts, none_counts, pruned_since, verify
-from ccdr.jobs.job_run import JobRun, recorded_sandbox
+from ccdr.jobs.services import JobRun, recorded_sandbox
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken
 from ccdr.model.finding import Finding

@@ -14,18 +14,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ccdr.engines.servers.connection import Peer
-from ccdr.evidence.approvals import PLAN_APPROVED
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED, EXAMINED
 from ccdr.evidence.records.examined import ExaminedRepository, ExaminedSecret, PlanExamined
 from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.records.values import RecordedTls, code
+from ccdr.evidence.statements import PLAN_APPROVED
 from ccdr.evidence.whose import whose
 from ccdr.host.nearby import on_this_machine
 from ccdr.host.strength import weak
 from ccdr.host.tls import handshake
-from ccdr.jobs.approvals.signed_again import believed
-from ccdr.jobs.repository_keys.opened import log_below, stated_in
+from ccdr.jobs.approvals import believed
+from ccdr.jobs.repository_keys import log_below, stated_in
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, RepositoryMissing
 from ccdr.model.schedule import SET_BACK

@@ -15,8 +15,7 @@ from functools import partial
 
 from ccdr.evidence.records.backups import Group, GroupMember
 from ccdr.host import interrupts
-from ccdr.jobs.backup.backup import backup
-from ccdr.jobs.backup.result import BackupResult, Member
+from ccdr.jobs.backup import BackupResult, Member, backup
 from ccdr.jobs.recorded import document
 from ccdr.jobs.services import BY_HAND, Services, Trigger
 from ccdr.model.errors import CcdrError, Exit, own_error, worst

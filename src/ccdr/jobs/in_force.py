@@ -21,7 +21,7 @@ from pathlib import Path
 from msgspec import convert
 
 from ccdr.engines.base import AssetObjectives
-from ccdr.evidence.history.places import Histories
+from ccdr.evidence.history.asset_history import Histories
 from ccdr.evidence.records.plans import PlanVersion, Predecessor, RecordedPlanFacts
 from ccdr.host.built import built
 from ccdr.host.files import write_durably

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.ledger.places import BEGINNING, Mark
+from ccdr.evidence.ledger.ledger import BEGINNING, Mark
 from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END, Entry, Pause, Window, by_elapsed, in_force, take_pause, windows
 from ccdr.evidence.payloads import keep_payload, payload
 from ccdr.evidence.records.pauses import PauseBegin, PauseEnd

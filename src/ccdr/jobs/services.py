@@ -1,11 +1,11 @@
-"""What the use-cases are handed: one asset's job, and the rooms it is done with."""
+"""What the use-cases are handed: one asset's job, one run of it, and the rooms it is done with."""
 
 from __future__ import annotations
 
 import contextlib
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.copies import seen_from
-from ccdr.evidence.history.places import Histories
+from ccdr.evidence.history.asset_history import AssetHistory, Histories, seen_from
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.lineage.comparing import read as read_lineage
+from ccdr.evidence.lineage.comparison import read as read_lineage
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.pauses import by_elapsed
 from ccdr.evidence.population import Population, Unsound, population, records_of
 from ccdr.evidence.records.repository_keys import KeyAdded, KeyRemoved, PasswordMade
+from ccdr.evidence.records.restores import Difference, Sandbox
 from ccdr.evidence.records.values import RecordedTrigger, recorded_user
 from ccdr.evidence.summary import Memory, histories
 from ccdr.evidence.verdicts import Record
@@ -30,7 +29,7 @@ from ccdr.host.digests import Digest
 from ccdr.host.files import remove_tree
 from ccdr.host.processes import Host
 from ccdr.host.secrets import SHORTEST, env_file, password
-from ccdr.host.state import State
+from ccdr.host.state import Run, State
 from ccdr.model.errors import CcdrError, RepositoryMissing
 from ccdr.model.retention import Policy, expired
 from ccdr.model.values import PRIMARY, Snapshot, Verb, of_another_host, utc
@@ -38,7 +37,9 @@ from ccdr.plans import LimitsInForce, LoadedPlan, Plan, Repository
 from ccdr.plans.job import Job
 from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
 from ccdr.ports.engine import Engine
-from ccdr.ports.place import Clock
+from ccdr.ports.place import Clock, Progress
+from ccdr.sandbox.box import Box
+from ccdr.sandbox.docker import Image
 from ccdr.sandbox.lab import Lab
 from ccdr.storage.catalogue import Captured, Catalogue, Reads, Wanted
 from ccdr.storage.fast_keys import KeyHint
@@ -386,3 +387,27 @@ class Services:
             path = directory / name
             path.touch(mode=0o600)
             path.write_text(text, "utf-8")
+
+
+# One run of a job, as the use-cases hand it from part to part.
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """One run of a job: the asset that it is of, and what it is carried out with."""
+
+    job: Job
+    services: Services
+    repo: Restic
+    run: Run
+    progress: Progress
+
+
+def recorded_sandbox(image: Image, box: Box, memory_available: int | None = None) -> Sandbox:
+    """For the record of a test: how it was shut off. `memory_available` is what the host had left, bytes."""
+    return Sandbox(
+        image=image.name,
+        **{"image_digest": image.id, **box.facts},
+        differs=[Difference(**asdict(one)) for one in box.differs],
+        memory_available=memory_available,
+    )

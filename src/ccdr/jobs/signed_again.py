@@ -7,7 +7,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from ccdr.evidence import attested
+from ccdr.evidence import statements
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED
 from ccdr.evidence.records.statements import kind_of
@@ -39,7 +39,7 @@ def attestations_again(loaded: LoadedPlan, services: Services) -> dict[str, str]
     if loaded.plan.approval is None:
         return {}
     newest = services.histories().get((None, None), AssetHistory()).attested
-    signed = [one for one in newest.values() if kind_of(one) == attested.ATTESTATION and one.get("by")]
+    signed = [one for one in newest.values() if kind_of(one) == statements.ATTESTATION and one.get("by")]
     return {str(one["seq"]): _again(one, [loaded.plan.approval.signers], services) for one in signed}
 
 

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from msgspec import structs
 
-from ccdr.evidence.approvals import AHEAD, nonce
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.statements import About, Says, SignedBy, Statement, StatementRecord
 from ccdr.evidence.records.values import recorded_user
+from ccdr.evidence.statements import AHEAD, nonce
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem

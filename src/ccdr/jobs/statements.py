@@ -7,10 +7,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.evidence.approvals import AHEAD
-from ccdr.evidence.checkpoints.found import Finding
+from ccdr.evidence.checkpoints.verification import Finding
 from ccdr.evidence.records.statements import kind_of
-from ccdr.evidence.statements import Signed, signatures_of
+from ccdr.evidence.statements import AHEAD, Signed, signatures_of
 from ccdr.evidence.verdicts import Record
 from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, seen, whose
 from ccdr.host.processes import Host

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from ccdr.plans.deviation_rules import SEVERITIES, due_within, severity_of
-from ccdr.plans.due_times import how_often, same_times
+from ccdr.plans.due import how_often, same_times
 from ccdr.plans.facts import ApprovalFacts, AssetFacts, Bounds, CheckFacts, DeviationFacts, PlanFacts
 from ccdr.plans.versions import PlanRevision
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from ccdr.evidence.acknowledged import exit_of
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.judgement.asset import LATE_GRACE, LATE_INTERVALS
 from ccdr.evidence.judgement.asset_status import AssetStatus
-from ccdr.evidence.judgement.host import judge_host
-from ccdr.evidence.judgement.shipped_log import LATE_GRACE, LATE_INTERVALS
+from ccdr.evidence.judgement.troubles import judge_host
 from ccdr.evidence.summary import HOLDS
-from ccdr.jobs.approvals.signed_again import believed
+from ccdr.jobs.approvals import believed
 from ccdr.jobs.attest import news as not_told_yet
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.daily_verification import DIFFERS, Finding, daily
@@ -33,7 +33,7 @@ from ccdr.plans.job import Job
 from ccdr.run.next_due import Log, calm_standing
 from ccdr.run.tasks import RunResult
 from ccdr.telling import metrics
-from ccdr.telling.anchoring.standing import plans_of, standing
+from ccdr.telling.anchoring import plans_of, standing
 from ccdr.telling.copies import copies_of
 from ccdr.telling.notify import (
     Concern,

@@ -22,9 +22,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.kinds import DUTIES
-from ccdr.evidence.history.places import Histories
 from ccdr.evidence.lineage.own_records import installation
 from ccdr.evidence.records.upkeep import Duties
 from ccdr.evidence.records.values import code

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ccdr.evidence.lineage.own_records import Lineage
-from ccdr.jobs.checkpoints.due import Due, due
+from ccdr.jobs.checkpoints.store import Due, due
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import utc
 from ccdr.plans.anchors import AnyAnchor, anchors_beside
-from ccdr.telling.anchoring.making import anchor_newest, note_configured
+from ccdr.telling.anchoring import anchor_newest, note_configured
 
 AGAIN = timedelta(minutes=5)  # until a run looks again at what may not have been anchored
 
@@ -68,7 +68,7 @@ class ToSign:
                 self.lineage = self.services.lineage()
                 self.due = due(self.services, self.lineage)
             if self.due.now:
-                from ccdr.jobs.checkpoints.making import make
+                from ccdr.jobs.checkpoints.creation import make
 
                 made = make(self.services, self.lineage)
                 self.notes.append(f"checkpoint of {made.checkpoint.size} records: {made.path}")
@@ -90,6 +90,6 @@ def sign_at_once(services: Services) -> None:
     with contextlib.suppress(Exception):  # status tells what is overdue
         lineage = services.lineage()
         if due(services, lineage, urgent_only=True).now:
-            from ccdr.jobs.checkpoints.making import make
+            from ccdr.jobs.checkpoints.creation import make
 
             make(services, lineage)

@@ -1,25 +1,91 @@
-"""Each task's turn: its lock, its slot, its work."""
+"""Each task's turn: its lock, its slot on disk, its work; at once where its source began anew."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from threading import Lock
 
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.pauses import Pause, within
 from ccdr.evidence.records.upkeep import NotBegun
 from ccdr.evidence.records.values import code
+from ccdr.evidence.renewed import due_at_once
 from ccdr.host import interrupts
+from ccdr.host.state import State
+from ccdr.host.state_files import state_or_none, write_state
 from ccdr.jobs.pausing import Pauses
 from ccdr.jobs.services import Services, Trigger
 from ccdr.model.errors import CcdrError, Locked
 from ccdr.model.schedule import Slot, advance, occurrences
+from ccdr.model.values import Verb
+from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
-from ccdr.run.renewals import Renewals
-from ccdr.run.slots import Slots
 from ccdr.run.tasks import Did, Passed, Perform, Performed, RunResult, Task, Together, as_done
+
+# When each schedule was last tried: the slots on disk.
+
+
+class Slots:
+    """The slots on disk: STATE/schedule/PLAN.ASSET.VERB.json."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    @contextlib.contextmanager
+    def turn(self, task: Task) -> Iterator[bool]:
+        """Is it our turn? The lock is given back by any death of this process."""
+        with self._state.turn(f"run.{self._name(task)}") as mine:
+            yield mine
+
+    def read(self, task: Task) -> Slot | None:
+        """None for a task that was never seen, or whose slot cannot be read: then it counts from now."""
+        return state_or_none(self._path(task), Slot)
+
+    def write(self, task: Task, slot: Slot) -> None:
+        write_state(self._path(task), slot)
+
+    def _path(self, task: Task) -> Path:
+        return self._state.root / "schedule" / f"{self._name(task)}.json"
+
+    @staticmethod
+    def _name(task: Task) -> str:
+        return f"{task.plan}.{task.asset or (f'@{task.copy}' if task.copy else '')}.{task.verb}"
+
+
+# Which tasks are due at once, since their source began anew.
+
+
+class Renewals:
+    """By the ledger, which is read once; again for an asset that something is due of, since a backup makes its test so.
+    Where it cannot be read nothing is: that is told by the work."""
+
+    def __init__(self, services: Services) -> None:
+        self._services, self._lock = services, Lock()
+        self._known: Histories | None = None
+
+    def wants(self, task: Task) -> bool:
+        """Of a group all are captured where one is."""
+        if task.asset is None:
+            return False
+        verb, assets = task.verb, task.loaded.plan.assets
+        together = [name for name, one in assets.items() if task.group and one.group == task.group]
+        return any(self._wants(Job(task.loaded, asset), verb) for asset in together or [task.asset])
+
+    def _wants(self, job: Job, verb: Verb) -> bool:
+        with self._lock, contextlib.suppress(CcdrError):
+            if self._known is None:
+                self._known = self._services.histories()
+            if any(due_at_once(job, self._of(job), one) for one in (Verb.BACKUP, Verb.TEST)):
+                self._known = self._services.histories()
+            return due_at_once(job, self._of(job), verb)
+        return False
+
+    def _of(self, job: Job) -> AssetHistory:
+        return (self._known or {}).get((job.plan, job.asset), AssetHistory())
 
 
 class Turns:

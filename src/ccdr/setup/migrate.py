@@ -25,7 +25,7 @@ from typing import IO
 
 from ccdr import __version__
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.lineage.comparing import beginning
+from ccdr.evidence.lineage.comparison import beginning
 from ccdr.evidence.records.upkeep import StateMigrated
 from ccdr.host.files import remove_tree, write_durably
 from ccdr.host.state import State

@@ -16,8 +16,7 @@ from ccdr.model.errors import CcdrError, CommandFailed, UsageProblem
 from ccdr.storage import upkeep
 from ccdr.storage.fast_keys import quicken
 from ccdr.storage.restic import PROBE_WAIT, Restic
-from ccdr.storage.restic_failures import as_repository_error
-from ccdr.storage.restic_messages import DAMAGE, Said, readable
+from ccdr.storage.restic_failures import DAMAGE, Said, as_repository_error, readable
 from ccdr.storage.s3 import Bucket
 from ccdr.storage.s3_bridge import bridged
 

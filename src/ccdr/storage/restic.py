@@ -31,12 +31,13 @@ from ccdr.ports.capture import StoredNode
 from ccdr.storage.fast_keys import KeyHint, quicken
 from ccdr.storage.listing import OURS, RepoLock, RepoSnapshot, Stored, nanoseconds
 from ccdr.storage.remains import store_at
-from ccdr.storage.restic_failures import as_repository_error, judged
-from ccdr.storage.restic_messages import (
+from ccdr.storage.restic_failures import (
     LOCKED,
     NO_REPOSITORY,
     PARTIAL,
     WRONG_PASSWORD,
+    as_repository_error,
+    judged,
     readable,
 )
 from ccdr.storage.s3 import Bucket

@@ -19,8 +19,7 @@ from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, RepositoryLocked, TestBroken
 from ccdr.model.values import so_many
 from ccdr.storage.restic import GOGC, Restic
-from ccdr.storage.restic_failures import as_repository_error, judged
-from ccdr.storage.restic_messages import LOCKED, NO_REPOSITORY, WRONG_PASSWORD
+from ccdr.storage.restic_failures import LOCKED, NO_REPOSITORY, WRONG_PASSWORD, as_repository_error, judged
 
 MOST_PARTS = 256  # restic's: it tells the parts by the first byte of a pack's name
 _FULL_ID = re.compile(r"[0-9a-f]{64}")

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ccdr.evidence.acknowledged import Acknowledgement, Acknowledgements, as_bad_as_now, known_by
-from ccdr.evidence.history.places import Histories
+from ccdr.evidence.history.asset_history import Histories
 from ccdr.evidence.payloads import payload
 from ccdr.evidence.records.statements import Statement, TroubleRef
-from ccdr.jobs.approvals.signed_again import believed
+from ccdr.jobs.approvals import believed
 from ccdr.jobs.services import Services
 from ccdr.jobs.statement_records import record_statement, stated
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
-from ccdr.telling.anchoring.standing import plans_of, standing
+from ccdr.telling.anchoring import plans_of, standing
 from ccdr.telling.status import anchor_problems, attestation_problems, left_by_plans, status, upkeep_problems
 
 Place = tuple[str | None, str | None]  # plan and asset; a plan's upkeep has no asset, this host's own troubles no plan

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.evidence.controls.frameworks import FrameworkState, judge_frameworks
-from ccdr.evidence.controls.judged import judge_measures
-from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.registry import NAMES
-from ccdr.evidence.controls.values import WORST_FIRST, MeasureState, PartState, with_digests
-from ccdr.evidence.history.places import Histories
-from ccdr.jobs.approvals.signed_again import believed
+from ccdr.evidence.controls.registry import NAMES, judge_measures
+from ccdr.evidence.controls.values import WORST_FIRST, Known, MeasureState, PartState, PlanKnown, with_digests
+from ccdr.evidence.history.asset_history import Histories
+from ccdr.jobs.approvals import believed
 from ccdr.jobs.services import Services
 from ccdr.plans import LoadedPlan, floors
 from ccdr.plans.control_map import BESIDE, LoadedMap, load_map

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.kinds import COPIED, COPY_START, DONE
-from ccdr.evidence.history.places import Histories
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import Verb, at_copy, human_seconds, rfc3339, so_many, to_the_second, utc
 from ccdr.plans import LoadedPlan

@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ccdr.evidence.deviations.now import unrecorded
-from ccdr.evidence.deviations.standing import deviations_of
+from ccdr.evidence.deviations.standing import deviations_of, unrecorded
 from ccdr.evidence.deviations.values import Deviation, Said, State
-from ccdr.evidence.history.places import Histories
+from ccdr.evidence.history.asset_history import Histories
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.payloads import GONE, payload
 from ccdr.host.state import State as StateDirectory

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 from ccdr import __version__
 from ccdr.evidence.acknowledged import unacknowledged
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.kinds import CHECKED, CLEAN, PRUNED, STORED
-from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.verdicts import Record
 from ccdr.model.errors import CcdrError

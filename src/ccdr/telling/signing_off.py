@@ -9,21 +9,19 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ccdr.evidence.approvals import WORD
 from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation, SignedWith, Statement
-from ccdr.evidence.sign_offs import ROOT, names_somebody, person
+from ccdr.evidence.statements import ROOT, WORD, names_somebody, person
 from ccdr.host.signatures import SignatureRefused, Signer, key_of, names_of, trusted_signers, verify
-from ccdr.jobs.approvals.plans import signed_by
+from ccdr.jobs.approvals import signed_by
 from ccdr.jobs.own_keys import SSH, account_of, host_key
 from ccdr.jobs.services import Services
 from ccdr.jobs.statement_records import record_statement, refuse_ahead, stated
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339, so_many
 from ccdr.telling.report.build import Report
-from ccdr.telling.report.by_command import tests_by_command
 from ccdr.telling.report.promises import DUE
 from ccdr.telling.report.runs import MISSED, RUNBOOK, RUNNING
-from ccdr.telling.report.sign_offs import PAGE
+from ccdr.telling.report.sign_offs import PAGE, tests_by_command
 
 # What is as of when the text was written, and not of the period.
 _OF_THE_TEXT = ("records", "head", "problems", "ccdr")

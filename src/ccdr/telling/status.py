@@ -11,24 +11,21 @@ from pathlib import Path
 
 from ccdr.evidence.acknowledged import acknowledged, exit_of
 from ccdr.evidence.deviations.standing import deviations_of
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.kinds import EXAMINED, RESTORE_END
-from ccdr.evidence.history.places import Histories
 from ccdr.evidence.judgement.anchors import AnchorsStanding
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
-from ccdr.evidence.judgement.copies import of_copies
-from ccdr.evidence.judgement.deviations import judge_deviations
-from ccdr.evidence.judgement.host import judge_host
 from ccdr.evidence.judgement.incidents import Clocks, IncidentNow, judge_incidents, open_incidents
 from ccdr.evidence.judgement.statements import judge_people
-from ccdr.evidence.judgement.upkeep import judge_runbook, judge_upkeep
+from ccdr.evidence.judgement.troubles import judge_deviations, judge_host
+from ccdr.evidence.judgement.upkeep import judge_runbook, judge_upkeep, of_copies
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.verdicts import Record
 from ccdr.host.clock import boot
 from ccdr.host.secrets import SHORTEST, too_short
 from ccdr.host.state import State
-from ccdr.jobs.approvals.signed_again import believed
+from ccdr.jobs.approvals import believed
 from ccdr.jobs.attest import by_what_is_known, here, troubles
 from ccdr.jobs.catalogued import catalogued
 from ccdr.jobs.deviations import checked, signers_of
@@ -36,8 +33,8 @@ from ccdr.jobs.in_force import not_kept, unstated
 from ccdr.jobs.runbook.seals import VERB as RUNBOOK
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import as_recorded
+from ccdr.jobs.shipping.log_archive import logged
 from ccdr.jobs.shipping.ship import SHIP
-from ccdr.jobs.shipping.stored_until import logged
 from ccdr.model.errors import CcdrError, Exit, worst
 from ccdr.model.groups import Together, captured_together
 from ccdr.model.trouble import Problem, Trouble, next_step

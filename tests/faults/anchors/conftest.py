@@ -17,7 +17,7 @@ from tests.support.recorded import test as recorded_test
 from tests.support.tsa import Authority, Served, new_authority, serving
 
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.lineage.comparing import beginning
+from ccdr.evidence.lineage.comparison import beginning
 from ccdr.host.clock import SystemClock
 from ccdr.host.state import State
 

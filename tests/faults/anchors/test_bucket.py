@@ -24,8 +24,8 @@ from tests.support.stored import copy_of, settled_file, with_repository
 from tests.support.verified import World
 
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of
-from ccdr.jobs.checkpoints import signing_keys
-from ccdr.jobs.checkpoints.making import make
+from ccdr.jobs.checkpoints import creation as signing_keys
+from ccdr.jobs.checkpoints.creation import make
 from ccdr.jobs.checkpoints.publishing import Publishing, stretches
 from ccdr.jobs.in_force import plan_version
 from ccdr.model.errors import CcdrError
@@ -159,7 +159,7 @@ def test_the_second_time_only_what_is_new_is_fetched(
 
 
 def in_process(auditor: Auditor) -> list[dict[str, Any]]:
-    from ccdr.jobs.attest.from_bucket import collect_bucket
+    from ccdr.jobs.attest.other_ledgers import collect_bucket
 
     store = auditor.host.server.by("auditor", auditor.host.folder, auditor.host.bucket)
     found = collect_bucket(store, auditor.site.services())
@@ -546,9 +546,9 @@ def test_a_bucket_that_fails_fails_no_run_and_the_next_one_goes_on(
 
 
 def test_a_bucket_that_stalls_is_given_up_and_the_others_are_made(working: Working) -> None:
-    from ccdr.jobs.checkpoints.making import make
+    from ccdr.jobs.checkpoints.creation import make
     from ccdr.plans.anchors import anchors_beside
-    from ccdr.telling.anchoring.making import anchor_newest
+    from ccdr.telling.anchoring import anchor_newest
 
     services = working.site.services()
     make(services)

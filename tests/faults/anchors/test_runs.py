@@ -181,7 +181,7 @@ def test_what_fails_by_hand_is_signed_at_once_and_what_is_well_is_not(anchored: 
 def test_that_an_anchor_holds_is_nothing_to_sign(anchored: Anchored) -> None:
     from tests.support.clocks import Clock
 
-    from ccdr.jobs.checkpoints.due import due
+    from ccdr.jobs.checkpoints.store import due
 
     clock = Clock()
     clock.at = datetime.now().astimezone() + timedelta(hours=2)
@@ -207,8 +207,8 @@ def test_people_are_told_once_of_what_is_overdue(anchored: Anchored) -> None:
 
 
 def test_a_breached_objective_is_signed_at_once(anchored: Anchored) -> None:
-    from ccdr.jobs.checkpoints.due import due
-    from ccdr.jobs.checkpoints.making import make
+    from ccdr.jobs.checkpoints.creation import make
+    from ccdr.jobs.checkpoints.store import due
 
     services = anchored.site.services()
     make(services)

@@ -16,7 +16,7 @@ from ccdr.evidence.judgement.anchors import AnchorsStanding
 from ccdr.jobs.services import Services
 from ccdr.model.trouble import Trouble
 from ccdr.run.signing import ToSign
-from ccdr.telling.anchoring.standing import standing
+from ccdr.telling.anchoring import standing
 
 from .conftest import Anchored
 
@@ -164,7 +164,7 @@ def test_the_next_run_comes_in_time(anchored: Anchored) -> None:
 
 def test_the_state_alone_does_not_hide_an_anchor(anchored: Anchored) -> None:
     """chain.json says what the ledger said: whoever edits it is found out."""
-    from ccdr.evidence.lineage.comparing import keep
+    from ccdr.evidence.lineage.comparison import keep
 
     assert anchored.checkpoint().code == 0
     services = anchored.site.services()

@@ -113,7 +113,7 @@ def test_an_altered_token_and_one_that_is_gone_are_found(anchored: Anchored) -> 
 def test_whoever_signs_anew_by_the_host_s_key_is_found_by_the_token(anchored: Anchored) -> None:
     """Root on the host has the key: not the authority's."""
 
-    from ccdr.jobs.checkpoints.making import make
+    from ccdr.jobs.checkpoints.creation import make
 
     assert anchored.checkpoint().code == 0
     before = token_of(anchored)

@@ -17,10 +17,9 @@ from tests.support.listeners import web_server
 from tests.support.signed import NAMESPACE, SecurityKey, key, signed, signers
 
 from ccdr.evidence.acknowledged import exit_of
-from ccdr.evidence.attested import ATTESTABLE, judge
 from ccdr.evidence.records.schema import schema_of
 from ccdr.evidence.records.statements import DECLARE_PART
-from ccdr.evidence.statements import signatures_of
+from ccdr.evidence.statements import ATTESTABLE, judge, signatures_of
 from ccdr.host.clock import SystemClock
 from ccdr.host.signatures import SignatureRefused
 from ccdr.jobs.attesting import attest

@@ -14,9 +14,8 @@ from tests.support.harness import Site
 from tests.support.records import body_of, record_in
 from tests.support.signed import key, signed, signers
 
-from ccdr.evidence.approvals import GLASS_BROKEN
 from ccdr.evidence.records.statements import STATEMENT
-from ccdr.evidence.statements import signatures_of
+from ccdr.evidence.statements import GLASS_BROKEN, signatures_of
 from ccdr.host.clock import SystemClock
 from ccdr.host.processes import Host
 from ccdr.host.signatures import verify

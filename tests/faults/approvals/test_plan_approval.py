@@ -14,7 +14,7 @@ from tests.support.harness import Ran, Site
 from tests.support.signed import PRESENT, SecurityKey, key, signed, signers
 from tests.support.stored import settled_file
 
-from ccdr.evidence.lineage.beside import read_id
+from ccdr.evidence.lineage.comparison import read_id
 from ccdr.host.clock import SystemClock
 from ccdr.jobs.approvals import block_of
 from ccdr.model.values import utc
@@ -231,7 +231,7 @@ def test_without_an_option_it_shows_what_would_be_signed_and_what_differs(room: 
 def test_who_has_not_signed_cannot_have_approved_by_a_record_alone(room: Room) -> None:
     """Whoever writes into the ledger can write such a record. Whoever acts upon it asks for the signature again."""
     from ccdr.host.signatures import SignatureRefused
-    from ccdr.jobs.approvals.plans import holds
+    from ccdr.jobs.approvals import holds
 
     room.approve()
     (record,) = room.site.records("approve.plan")

@@ -20,9 +20,9 @@ from tests.support.stored import other_host, restic_of
 
 from ccdr.demo.store import DemoStore
 from ccdr.host.state import State
+from ccdr.jobs import backup as attempt
 from ccdr.jobs.attest.storing import store as store_ledger
-from ccdr.jobs.backup import attempt
-from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup import backup
 from ccdr.jobs.services import limits_of
 from ccdr.plans.job import Job
 from ccdr.plans.versions import digest_of

@@ -18,7 +18,7 @@ from tests.support.signed import key, signers
 from tests.support.stored import other_host, settled_file
 
 from ccdr.demo.store import DemoStore
-from ccdr.evidence.lineage.comparing import keep
+from ccdr.evidence.lineage.comparison import keep
 
 
 def tested(site: Site, **more: dict[str, str]) -> tuple[int, str]:

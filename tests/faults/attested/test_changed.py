@@ -12,10 +12,9 @@ from tests.support.attested import as_text, chained, cut, days_later, forged, le
 from tests.support.harness import Quiet, Site
 from tests.support.stored import other_host, restic_of
 
-from ccdr.evidence.lineage.beside import read_id
-from ccdr.evidence.lineage.comparing import keep
+from ccdr.evidence.lineage.comparison import keep, read_id
 from ccdr.jobs.attest import compare_due
-from ccdr.jobs.backup.backup import backup
+from ccdr.jobs.backup import backup
 from ccdr.plans.job import Job
 from ccdr.storage.restic import PINNED_HOST
 

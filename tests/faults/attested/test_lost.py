@@ -17,8 +17,7 @@ from tests.support.repositories import new_repository
 from tests.support.stored import other_host, restic_of
 
 from ccdr.evidence.ledger.verification import verify as verify_ledger
-from ccdr.evidence.lineage.beside import read_id
-from ccdr.evidence.lineage.comparing import keep
+from ccdr.evidence.lineage.comparison import keep, read_id
 from ccdr.jobs.attest.storing import store
 from ccdr.jobs.services import limits_of
 

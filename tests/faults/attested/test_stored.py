@@ -14,7 +14,7 @@ from tests.support.schema import misfits
 from tests.support.stored import other_host, restic_of, settled_file, with_repository
 
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.lineage.beside import read_id
+from ccdr.evidence.lineage.comparison import read_id
 from ccdr.jobs.attest import compare_due, places, store_due
 from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore_test import restore_test

@@ -27,7 +27,7 @@ from ccdr.engines.postgres.new_server import statistics
 from ccdr.host.processes import Watchdog
 from ccdr.host.state import Run
 from ccdr.jobs.restore import opening as opening_room
-from ccdr.jobs.restore.left_server import LEFT, LeftServer
+from ccdr.jobs.restore.new_server import LEFT, LeftServer
 from ccdr.jobs.restore.opening import Opening
 from ccdr.model.errors import CcdrError, CommandFailed
 from ccdr.plans.job import Job

@@ -20,8 +20,7 @@ from tests.support.stored import assert_clean, brought_back
 from ccdr.engines.postgres.new_server.maker import PostgresMaker
 from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore.directory import Staging
-from ccdr.jobs.restore.left_server import LEFT, LOADED, LeftServer
-from ccdr.jobs.restore.new_server import OntoNewServer
+from ccdr.jobs.restore.new_server import LEFT, LOADED, LeftServer, OntoNewServer
 from ccdr.jobs.restore.opening import listening
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import CheckResult
@@ -95,7 +94,7 @@ def test_no_place_and_two_places(site: Site, tmp_path: Path) -> None:
 
 def test_who_is_not_root_is_told_before_anything(site: Site, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ccdr.jobs.restore.site.os.geteuid", lambda: 1000)
+        patch.setattr("ccdr.jobs.restore.opening.os.geteuid", lambda: 1000)
         with pytest.raises(UsageProblem, match="only root can give"):
             restored(site, tmp_path / "new")
     nothing_left(tmp_path / "new")

@@ -17,8 +17,7 @@ from tests.support.stored import assert_clean, brought_back
 
 from ccdr.engines.mariadb.new_server import Maker
 from ccdr.jobs.restore import Request, RestoreResult, restoring
-from ccdr.jobs.restore.left_server import LeftServer
-from ccdr.jobs.restore.new_server import OntoNewServer
+from ccdr.jobs.restore.new_server import LeftServer, OntoNewServer
 from ccdr.plans.job import Job
 from ccdr.plans.targets import NewServer
 from ccdr.ports.log import RecoveryTarget

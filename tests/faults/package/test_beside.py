@@ -13,17 +13,15 @@ from tests.support.packages import Exporting, made, sealed, told_otherwise
 from tests.support.recorded import backup
 from tests.support.sparse import append_sparse
 
-from ccdr.evidence.checkpoints.merkle import leaf_hash
-from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.ledger.lines import typed_lines
-from ccdr.evidence.lineage.comparing import beginning
+from ccdr.evidence.checkpoints.checkpoint import leaf_hash
+from ccdr.evidence.ledger.ledger import Ledger, typed_lines
+from ccdr.evidence.lineage.comparison import beginning
 from ccdr.evidence.package import statements
-from ccdr.evidence.package.hidden import Stretches
+from ccdr.evidence.package.lines import Stretches
 from ccdr.host.state import State
 from ccdr.jobs import in_force
-from ccdr.jobs.attest.beside import collect
-from ccdr.jobs.checkpoints.making import make
-from ccdr.jobs.checkpoints.signing_keys import current, private_of
+from ccdr.jobs.attest.other_ledgers import collect
+from ccdr.jobs.checkpoints.creation import current, make, private_of
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from tests.support.packages import Exporting, made, sealed, told_otherwise
 from tests.support.sparse import append_sparse
 
-from ccdr.evidence.checkpoints.notes import SigningKey
+from ccdr.evidence.checkpoints.checkpoint import SigningKey
 from ccdr.evidence.package import statements
 from ccdr.model.values import rfc3339
 

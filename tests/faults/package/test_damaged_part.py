@@ -24,8 +24,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
 
 def hidden_run(package: Path) -> None:
     """A test that failed becomes hashes, as if it were another's: the tree still fits."""
-    from ccdr.evidence.checkpoints.merkle import leaf_hash
-    from ccdr.evidence.package.hidden import Stretches
+    from ccdr.evidence.checkpoints.checkpoint import leaf_hash
+    from ccdr.evidence.package.lines import Stretches
 
     (lines,) = package.glob("data/ledgers/*/lines.jsonl")
     tree = lines.with_name("tree.jsonl")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tests.support.stored import two_days
 
-from ccdr.evidence.lineage.beside import read_id
+from ccdr.evidence.lineage.comparison import read_id
 from ccdr.jobs.attest.storing import store
-from ccdr.jobs.checkpoints import signing_keys
-from ccdr.jobs.checkpoints.making import make
+from ccdr.jobs.checkpoints import creation as signing_keys
+from ccdr.jobs.checkpoints.creation import make
 from ccdr.jobs.services import limits_of
 
 

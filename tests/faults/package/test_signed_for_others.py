@@ -12,7 +12,7 @@ from tests.support.packages import Exporting, made
 from tests.support.records import record_in
 
 from ccdr.evidence.records.statements import STATEMENT, PeriodPopulation, Statement
-from ccdr.jobs.checkpoints.making import make
+from ccdr.jobs.checkpoints.creation import make
 
 
 @pytest.fixture

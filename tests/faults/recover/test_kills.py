@@ -35,7 +35,7 @@ from tests.support.sites import copy_of
 from tests.support.stored import left, settled_file
 from tests.support.target import PASSWORD, Target, server
 
-from ccdr.jobs.restore.left_server import LeftServer
+from ccdr.jobs.restore.new_server import LeftServer
 from ccdr.ports.new_server import HOME
 from ccdr.sandbox.docker import RUN
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from tests.support.harness import Quiet, Site, Source
 
-from ccdr.jobs.recover import still_there as asking
+from ccdr.jobs.recover import outlook as asking
+from ccdr.jobs.recover.outlook import still_there
 from ccdr.jobs.recover.states import ANSWERS, DEAF, SILENT, UNASKED
-from ccdr.jobs.recover.still_there import still_there
 from ccdr.plans.job import Job
 from ccdr.ports.engine import Engine
 from ccdr.sandbox.lab import Lab

@@ -18,8 +18,8 @@ from tests.support.repositories import add_key_cheaply, new_repository
 from tests.support.rotating import add_cheaply
 from tests.support.sites import whole_copy_of
 
+from ccdr.jobs import repository_keys as changing
 from ccdr.jobs.examining import examine
-from ccdr.jobs.repository_keys import changing
 from ccdr.jobs.services import limits_of
 from ccdr.storage import fast_keys, key_file
 from ccdr.storage.fast_keys import KeyHint, quicken

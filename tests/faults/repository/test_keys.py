@@ -20,9 +20,10 @@ from tests.support.schema import document_misfits as misfits
 from tests.support.signed import key, signed, signers
 from tests.support.sites import whole_copy_of
 
+from ccdr.jobs import repository_keys as changing
 from ccdr.jobs.approvals import Given
 from ccdr.jobs.examining import examine
-from ccdr.jobs.repository_keys import Rotation, changing, rotate
+from ccdr.jobs.repository_keys import Rotation, rotate
 from ccdr.model.errors import UsageProblem
 from ccdr.plans import load_named
 from ccdr.telling.status import upkeep_problems

@@ -13,7 +13,7 @@ from tests.support.primary import Primary
 from tests.support.shipping import CHECKS, back, log_repo, note, now, recovered, ship_once, standing
 from tests.support.stored import restic_of
 
-from ccdr.jobs.shipping.log_repository import archive_of
+from ccdr.jobs.shipping.log_archive import archive_of
 from ccdr.jobs.shipping.ship import ship
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans.job import Job

@@ -14,8 +14,7 @@ from tests.support.shipping import WAL, log_repo, note, recovered, ship_once
 from tests.support.stored import other_host
 
 from ccdr.jobs.restore_test import restore_test
-from ccdr.jobs.shipping.log_archive import LogArchive
-from ccdr.jobs.shipping.log_repository import archive_of
+from ccdr.jobs.shipping.log_archive import LogArchive, archive_of
 from ccdr.jobs.shipping.recovery import Recovery
 from ccdr.model.values import CheckResult, Verdict
 from ccdr.plans.job import Job

@@ -25,8 +25,8 @@ from tests.support.shipping import (
     stored_again,
 )
 
-from ccdr.engines.postgres.position import lsn, number
-from ccdr.jobs.shipping.log_repository import archive_of
+from ccdr.engines.postgres.segments import lsn, number
+from ccdr.jobs.shipping.log_archive import archive_of
 from ccdr.model.values import utc
 from ccdr.plans.job import Job
 from ccdr.storage import upkeep as storage

@@ -26,7 +26,7 @@ from tests.support.shipping import (
     standing,
 )
 
-from ccdr.jobs.shipping.log_repository import archive_of
+from ccdr.jobs.shipping.log_archive import archive_of
 from ccdr.model.values import utc
 from ccdr.plans.job import Job
 

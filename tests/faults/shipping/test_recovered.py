@@ -25,8 +25,7 @@ from tests.support.shipping import (
     started,
 )
 
-from ccdr.jobs.shipping.log_archive import LogArchive
-from ccdr.jobs.shipping.log_repository import archive_of
+from ccdr.jobs.shipping.log_archive import LogArchive, archive_of
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans.job import Job
 

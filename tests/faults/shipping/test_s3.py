@@ -32,7 +32,7 @@ from tests.support.stored import on_store
 
 from ccdr.demo.store import DemoStore, start
 from ccdr.host.processes import Daemon
-from ccdr.jobs.shipping.log_repository import archive_of
+from ccdr.jobs.shipping.log_archive import archive_of
 from ccdr.plans.job import Job
 
 pytestmark = pytest.mark.long

@@ -23,9 +23,8 @@ from tests.support.stored import left
 
 from ccdr.engines.base import Canary, LogShipping
 from ccdr.engines.postgres import Postgres
-from ccdr.engines.postgres.position import number
-from ccdr.engines.postgres.slot import slot_name
-from ccdr.engines.postgres.wal import Wal
+from ccdr.engines.postgres.segments import number
+from ccdr.engines.postgres.wal import Wal, slot_name
 from ccdr.jobs.shipping import background
 from ccdr.plans.job import Job
 from ccdr.ports.place import Source as Place

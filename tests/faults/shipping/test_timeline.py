@@ -20,9 +20,8 @@ from tests.support.shipping import (
     trouble,
 )
 
-from ccdr.engines.postgres.position import number
-from ccdr.engines.postgres.segments import SEGMENT_BYTES
-from ccdr.jobs.shipping.log_repository import archive_of
+from ccdr.engines.postgres.segments import SEGMENT_BYTES, number
+from ccdr.jobs.shipping.log_archive import archive_of
 from ccdr.model.errors import CcdrError
 from ccdr.plans.job import Job
 

@@ -35,7 +35,7 @@ from tests.support.shipping import (
 from ccdr.evidence.history.kinds import STOPPED
 from ccdr.jobs.shipping import background
 from ccdr.jobs.shipping.continuity import Continuity
-from ccdr.jobs.shipping.log_repository import archive_of
+from ccdr.jobs.shipping.log_archive import archive_of
 from ccdr.model.values import utc
 from ccdr.plans.job import Job
 

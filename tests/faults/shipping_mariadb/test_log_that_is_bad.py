@@ -14,7 +14,7 @@ from tests.support.shipping_mariadb import CHECKS, SMALL
 
 from ccdr.engines.mariadb import MariaDB
 from ccdr.jobs.restore_test import restore_test
-from ccdr.jobs.shipping.log_repository import archive_of
+from ccdr.jobs.shipping.log_archive import archive_of
 from ccdr.model.values import Manifest, Verdict
 from ccdr.plans.job import Job
 from ccdr.ports.place import Place

@@ -12,9 +12,9 @@ from tests.support.shipping import recovered, ship_once
 from tests.support.shipping_mariadb import CHECKS, back
 
 from ccdr.engines.mariadb import memory_rows
-from ccdr.engines.mariadb.dump.lock import ReadLock
-from ccdr.engines.mariadb.silenced import CLIENT
-from ccdr.jobs.backup.backup import backup
+from ccdr.engines.mariadb.dump.capture import ReadLock
+from ccdr.engines.mariadb.server import CLIENT
+from ccdr.jobs.backup import backup
 from ccdr.plans.job import Job
 from ccdr.telling.runbook import by_hand
 

@@ -17,10 +17,9 @@ import pytest
 from tests.support.merkle import over
 from tests.support.tampering import Kept, a_year
 
-from ccdr.evidence.checkpoints.checkpoint import checkpoint_of, origin_of
+from ccdr.evidence.checkpoints.checkpoint import SigningKey, checkpoint_of, origin_of
 from ccdr.evidence.checkpoints.keys import KEY, statement
 from ccdr.evidence.checkpoints.names import checkpoint_name
-from ccdr.evidence.checkpoints.notes import SigningKey
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +181,7 @@ def test_an_unknown_key(kept: Kept) -> None:
 
 def test_a_checkpoint_by_a_key_that_was_replaced(kept: Kept) -> None:
     """Somebody kept the old key. Its honest twin: what it signed before the rotation goes on to hold."""
-    from ccdr.jobs.checkpoints import signing_keys
+    from ccdr.jobs.checkpoints import creation as signing_keys
 
     old = kept.private
     signing_keys.rotate(kept.services)
@@ -207,8 +206,7 @@ def test_a_backdated_record(kept: Kept) -> None:
 
 
 def test_a_clock_that_ran_ahead_of_an_anchors(kept: Kept) -> None:
-    from ccdr.evidence.checkpoints.anchors import RFC3161, Anchor
-    from ccdr.evidence.checkpoints.checkpoint import read_checkpoint
+    from ccdr.evidence.checkpoints.checkpoint import RFC3161, Anchor, read_checkpoint
     from ccdr.evidence.checkpoints.keys import Pin
     from ccdr.jobs.checkpoints.held_to import Brought, of_directory
 
@@ -257,8 +255,7 @@ def test_what_other_hosts_mailed_says_nothing_of_this_ledger_and_hinders_nothing
 
 
 def test_a_copy_that_lacks_what_a_mail_knows_is_judged_by_when_the_mail_came(kept: Kept) -> None:
-    from ccdr.evidence.checkpoints.anchors import GIVEN, Anchor
-    from ccdr.evidence.checkpoints.checkpoint import read_checkpoint
+    from ccdr.evidence.checkpoints.checkpoint import GIVEN, Anchor, read_checkpoint
     from ccdr.evidence.checkpoints.keys import Pin
     from ccdr.jobs.checkpoints.held_to import Brought, of_directory
 

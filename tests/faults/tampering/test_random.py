@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.support.tampering import CHANGES, Kept, Tampering, a_year, drawn, tampered
 
-from ccdr.jobs.checkpoints import signing_keys
+from ccdr.jobs.checkpoints import creation as signing_keys
 from ccdr.model.values import so_many
 
 TIMES = int(os.environ.get("CCDR_SOAK", "60"))
@@ -99,7 +99,7 @@ def _late(kept: Kept) -> None:
 
 def _new_key_after_a_loss(kept: Kept) -> None:
     """The host came back without its key: its auditor pins the new one, too."""
-    for path in signing_keys.directory_of(kept.services.state).iterdir():
+    for path in signing_keys.keys_directory(kept.services.state).iterdir():
         path.unlink()
     kept.pins.append(str(signing_keys.create(kept.services, lost=True).key))
 

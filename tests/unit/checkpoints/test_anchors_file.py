@@ -9,7 +9,7 @@ import pytest
 
 from ccdr.model.errors import PlanInvalid
 from ccdr.plans.anchors import anchors_beside, anchors_schema, example, load_anchors
-from ccdr.telling.anchoring.kinds import KINDS
+from ccdr.telling.anchoring import KINDS
 
 WELL = """\
 anchors:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.merkle import over
 
-from ccdr.evidence.checkpoints.merkle import EMPTY, Path, Tree, leaf_hash, node_hash, root_by
+from ccdr.evidence.checkpoints.checkpoint import EMPTY, Path, Tree, leaf_hash, node_hash, root_by
 
 # Root hashes of the first so many of these leaves, as Certificate Transparency's own tests have them.
 LEAVES = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]

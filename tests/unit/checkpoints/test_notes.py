@@ -9,12 +9,17 @@ from pathlib import Path
 import pytest
 from tests.support.merkle import over
 
-from ccdr.evidence.checkpoints import notes
-from ccdr.evidence.checkpoints.checkpoint import checkpoint_of, origin_of, read_checkpoint
+from ccdr.evidence.checkpoints import checkpoint as notes
+from ccdr.evidence.checkpoints.checkpoint import Path as AuditPath
+from ccdr.evidence.checkpoints.checkpoint import (
+    SigningKey,
+    VerifierKey,
+    checkpoint_of,
+    leaf_hash,
+    origin_of,
+    read_checkpoint,
+)
 from ccdr.evidence.checkpoints.keys import Pin
-from ccdr.evidence.checkpoints.merkle import Path as AuditPath
-from ccdr.evidence.checkpoints.merkle import leaf_hash
-from ccdr.evidence.checkpoints.notes import SigningKey, VerifierKey
 from ccdr.evidence.checkpoints.proof import Proof, is_proof, read_proof
 from ccdr.jobs.checkpoints.held_to import Brought
 from ccdr.model.errors import UsageProblem

@@ -10,8 +10,8 @@ from tests.support.harness import Ran, Site
 from tests.support.recorded import backup, test
 from tests.support.verified import World
 
-from ccdr.jobs.checkpoints import signing_keys
-from ccdr.jobs.checkpoints.making import make
+from ccdr.jobs.checkpoints import creation as signing_keys
+from ccdr.jobs.checkpoints.creation import make
 
 
 class Client:

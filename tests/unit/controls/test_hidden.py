@@ -29,9 +29,9 @@ from tests.support.controls import known_of, measure_of, part_of
 from tests.support.harness import Site
 from tests.support.judged import about
 
-from ccdr.evidence.approvals import PLAN_APPROVED
 from ccdr.evidence.controls.values import ControlState
-from ccdr.evidence.judgement.approvals import unapproved
+from ccdr.evidence.judgement.upkeep import unapproved
+from ccdr.evidence.statements import PLAN_APPROVED
 from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, seen
 from ccdr.model.values import rfc3339
 from ccdr.plans.job import Job

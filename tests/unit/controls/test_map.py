@@ -12,8 +12,7 @@ from tests.support.controls import known_of
 from tests.support.judged import about
 
 from ccdr.evidence.controls.frameworks import judge_frameworks
-from ccdr.evidence.controls.judged import judge_measures
-from ccdr.evidence.controls.registry import ATTESTED, NAMES
+from ccdr.evidence.controls.registry import ATTESTED, NAMES, judge_measures
 from ccdr.model.errors import PlanInvalid, UsageProblem
 from ccdr.plans.control_map import load_map, map_schema
 from ccdr.plans.job import Job

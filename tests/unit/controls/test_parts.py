@@ -28,10 +28,9 @@ from tests.support.control_histories import (
 from tests.support.controls import known_of, measure_of, part_of
 from tests.support.judged import about
 
-from ccdr.evidence.attested import ATTESTABLE, ENDED
-from ccdr.evidence.controls.judged import exit_of_measures, judge_measures
-from ccdr.evidence.controls.registry import ATTESTED, EVERY, MEASURES, NAMES, PARTS
+from ccdr.evidence.controls.registry import ATTESTED, EVERY, MEASURES, NAMES, PARTS, exit_of_measures, judge_measures
 from ccdr.evidence.controls.values import ControlState, Observed, PartState, SignatureState, StatedBy
+from ccdr.evidence.statements import ATTESTABLE, ENDED
 from ccdr.evidence.whose import HOLDS, seen
 from ccdr.model.errors import Exit
 from ccdr.model.values import rfc3339

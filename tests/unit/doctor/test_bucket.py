@@ -7,7 +7,7 @@ from tests.support.findings import FAIL, OK, WARN, states
 
 from ccdr.model.values import Health
 from ccdr.plans.repository_url import http_address
-from ccdr.setup.doctor.bucket import _configured, _deletion, _enforced
+from ccdr.setup.doctor.repository import _configured, _deletion, _enforced
 from ccdr.storage.s3 import Bucket, CanaryTrial, ObjectLock, _open_statements
 
 COMPLIANCE, GOVERNANCE, BARE = ObjectLock("COMPLIANCE", 30), ObjectLock("GOVERNANCE", 30), ObjectLock(None, None)

@@ -13,7 +13,7 @@ from ccdr.host.at_rest import Kept, at_rest, encrypted
 from ccdr.host.clock import SystemClock
 from ccdr.host.nearby import mount_of
 from ccdr.host.processes import Host
-from ccdr.jobs.restore_test.objectives import recorded_place
+from ccdr.jobs.restore_test.job import recorded_place
 from ccdr.model.values import Health
 from ccdr.plans.job import Job
 from ccdr.setup.doctor import machine

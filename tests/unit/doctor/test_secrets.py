@@ -10,7 +10,7 @@ from tests.support.findings import FAIL, OK, WARN, states
 from tests.support.harness import PASSWORD, Site
 
 from ccdr.model.values import Health, Probe
-from ccdr.setup.doctor.secret_files import secrets
+from ccdr.setup.doctor.machine import secrets
 
 
 def looked(site: Site, *, sources: bool = True) -> dict[str, Probe]:

@@ -13,10 +13,8 @@ from tests.support.chronicle import NOUGHT, Chronicle
 from tests.support.control_histories import CLOCK, begun, closed, filed, opened
 from tests.support.drawn import examples
 
-from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.copies import seen_from
-from ccdr.evidence.incident_entries import MOST_CLOSED
-from ccdr.evidence.incidents import Incident, incidents_of, open_one
+from ccdr.evidence.history.asset_history import AssetHistory, seen_from
+from ccdr.evidence.incidents import MOST_CLOSED, Incident, incidents_of, open_one
 from ccdr.evidence.judgement.incidents import Clocks, judge_incidents, open_incidents
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import rfc3339

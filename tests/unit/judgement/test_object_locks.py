@@ -10,7 +10,7 @@ from tests.support.chronicle import Chronicle
 from tests.support.judged import END
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.judgement.object_locks import locks_of
+from ccdr.evidence.judgement.upkeep import locks_of
 from ccdr.model.trouble import Problem
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan, load_named

@@ -11,7 +11,7 @@ from tests.support.judged import END
 
 from ccdr.evidence.acknowledged import known_by
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.judgement.unusual_access import unusual_of
+from ccdr.evidence.judgement.upkeep import unusual_of
 from ccdr.model.trouble import Problem
 from ccdr.model.values import rfc3339
 

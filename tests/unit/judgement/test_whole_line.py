@@ -8,7 +8,7 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.chronicle import Chronicle, digest
 from tests.support.judged import END, NEWER, RPO, RTO, codes, judged, step, told, well
 
-from ccdr.evidence.judgement.counting import why_not_counting
+from ccdr.evidence.judgement.asset_status import why_not_counting
 from ccdr.model.finding import Finding
 from ccdr.model.trouble import NOTHING_TO_TEST, Level, Trouble
 from ccdr.plans.job import Job

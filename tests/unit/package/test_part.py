@@ -8,7 +8,7 @@ from tests.support.packages import Exporting
 from tests.support.recorded import backup, test
 from tests.support.sparse import append_sparse
 
-from ccdr.jobs.checkpoints.making import make
+from ccdr.jobs.checkpoints.creation import make
 
 
 def lived_on(exporting: Exporting) -> tuple[str, str]:

@@ -10,8 +10,8 @@ from tests.support.records import body_of, record_in, record_kind
 
 from ccdr.evidence.records import KINDS
 from ccdr.evidence.records.statements import TABLE
-from ccdr.evidence.sign_offs import SIGNED_OFF
-from ccdr.jobs.checkpoints.making import make
+from ccdr.evidence.statements import SIGNED_OFF
+from ccdr.jobs.checkpoints.creation import make
 
 # What such a record tells must be there: another ledger, a key; an asset of the plan that came back.
 LEFT_OUT = ("ledger.", "recover.", SIGNED_OFF)  # one is of a population: test_whole.py

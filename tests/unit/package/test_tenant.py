@@ -12,7 +12,7 @@ from tests.support.sparse import append_sparse
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records.statements import STATEMENT, PeriodPopulation, Statement
-from ccdr.jobs.checkpoints.making import make
+from ccdr.jobs.checkpoints.creation import make
 
 CANARIES = (b"bolt", b"Bolt", b"ledgerdemain", b"quetzal", b"jackdaw", b"ocelot", b"narwhal")
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.packages import Exporting, made
 from tests.support.recorded import test
 
-from ccdr.jobs.checkpoints.making import make
+from ccdr.jobs.checkpoints.creation import make
 
 
 def test_a_package_of_all_of_it_is_verified_by_pin_and_anchor(exporting: Exporting) -> None:

@@ -16,7 +16,7 @@ from tests.support.schema import report_document
 
 from ccdr.host.state import State
 from ccdr.jobs.attest import troubles
-from ccdr.jobs.attest.beside import collect
+from ccdr.jobs.attest.other_ledgers import collect
 from ccdr.jobs.attest.recovering import recover
 from ccdr.jobs.daily_verification import compare, daily, verify_now
 from ccdr.model.errors import CcdrError
@@ -151,7 +151,7 @@ def test_one_that_is_not_as_it_was_taken_in_is_told_and_not_believed(site: Site,
 
 
 def test_one_that_is_gone_can_be_answered_for(site: Site) -> None:
-    from ccdr.evidence.lineage.acknowledging import acknowledge
+    from ccdr.evidence.lineage.comparison import acknowledge
 
     name = lost(site, "PASS")
     brought_back(site, name)
@@ -167,7 +167,7 @@ def test_one_that_is_gone_can_be_answered_for(site: Site) -> None:
 @pytest.mark.parametrize("lost", [False, True])
 def test_one_that_was_lost_and_is_collected_again_makes_no_summary_suspect(pair: Pair, lost: bool) -> None:
     """Its records have their places by when it was taken in: that is later now."""
-    from ccdr.evidence.lineage.acknowledging import acknowledge
+    from ccdr.evidence.lineage.comparison import acknowledge
 
     pair.site.state.mkdir()
     State(pair.site.state).mark()
@@ -193,7 +193,7 @@ def test_one_that_was_lost_and_is_collected_again_makes_no_summary_suspect(pair:
 @pytest.mark.parametrize("how", ["brought back", "collected", "collected, not brought back"])
 def test_only_what_was_brought_back_is_this_hosts_own(site: Site, how: str) -> None:
     """Anybody may write a ledger that bears the id of one that was lost here."""
-    from ccdr.evidence.lineage.acknowledging import acknowledge
+    from ccdr.evidence.lineage.comparison import acknowledge
 
     name = lost(site, "PASS")
     services = services_of(site, END - timedelta(minutes=1))

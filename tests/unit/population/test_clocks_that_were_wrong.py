@@ -9,7 +9,7 @@ from tests.support.harness import Site
 from tests.support.population import FAILED, REAPED, Pair, look, past, services_of, stored, wrote
 
 from ccdr.host.state import State
-from ccdr.jobs.attest.beside import collect
+from ccdr.jobs.attest.other_ledgers import collect
 from ccdr.jobs.daily_verification import compare, verify_now
 
 

@@ -11,7 +11,7 @@ from tests.support.population import END, Everybody, Pair, brought_back, lost, p
 
 from ccdr.evidence.ledger.verification import verify
 from ccdr.host.state import State
-from ccdr.jobs.attest.beside import collect, copied, placed
+from ccdr.jobs.attest.other_ledgers import collect, copied, placed
 from ccdr.jobs.attest.recovering import link
 from ccdr.setup.discover.unprotected import _our_own
 

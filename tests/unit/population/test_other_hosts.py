@@ -27,7 +27,7 @@ from tests.support.population import (
 
 from ccdr.evidence.acknowledged import known_by
 from ccdr.host.state import State
-from ccdr.jobs.attest.beside import collect
+from ccdr.jobs.attest.other_ledgers import collect
 from ccdr.model.finding import Finding
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import ObjectiveVerdict

@@ -16,12 +16,11 @@ from tests.support.population import DAY, END, HOUR, Everybody, Pair, look, past
 from tests.support.records import body_of, written
 
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.lineage.acknowledging import answer_for_spoilt
-from ccdr.evidence.lineage.comparing import beginning
+from ccdr.evidence.lineage.comparison import answer_for_spoilt, beginning
 from ccdr.host.state import State
 from ccdr.jobs.attest import compare as compare_with
 from ccdr.jobs.attest import troubles
-from ccdr.jobs.attest.beside import collect
+from ccdr.jobs.attest.other_ledgers import collect
 from ccdr.jobs.daily_verification import compare, daily, verify_now
 from ccdr.model.errors import LedgerBroken, UsageProblem
 from ccdr.model.trouble import Trouble
@@ -82,7 +81,7 @@ def test_who_is_killed_while_a_ledger_is_taken_in_leaves_one_that_is_as_it_is_to
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", renamed)
         if before == "its record":
-            patch.setattr("ccdr.jobs.attest.beside._recorded", killed)
+            patch.setattr("ccdr.jobs.attest.other_ledgers._recorded", killed)
         with contextlib.suppress(Killed):
             pair.collected()
     told = before != "its record"

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.batches import NOW, WAL, base, batch
 
-from ccdr.engines.postgres.position import lsn
-from ccdr.jobs.recover.by_log import LogToGoBy, StateByLog
-from ccdr.jobs.shipping.log_archive import LogArchive
-from ccdr.jobs.shipping.stored_batch import StoredBatch
+from ccdr.engines.postgres.segments import lsn
+from ccdr.jobs.recover.choice import LogToGoBy, StateByLog
+from ccdr.jobs.shipping.log_archive import LogArchive, StoredBatch
 from ccdr.model.errors import UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.values import Manifest, Snapshot

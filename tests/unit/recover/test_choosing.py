@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 from tests.support.wording import lines_with
 
-from ccdr.jobs.recover.choosing import OF_ANOTHER_SOURCE, AssetStates, Candidate, chosen, furthest_apart, none_by
+from ccdr.jobs.recover.choice import OF_ANOTHER_SOURCE, AssetStates, Candidate, chosen, furthest_apart, none_by
 from ccdr.model.values import GroupRun, Snapshot
 from ccdr.ports.log import RecoveryTarget
 

@@ -19,10 +19,10 @@ from tests.support.wording import lines_with
 from ccdr.host.state_files import made_of, plain
 from ccdr.jobs.recover import Decision, Planned, again
 from ccdr.jobs.recover.doubles import doubles, with_ports
+from ccdr.jobs.recover.outlook import moved_of, rather
 from ccdr.jobs.recover.places import places_of
 from ccdr.jobs.recover.request import RecoverRequest
 from ccdr.jobs.recover.states import ChosenState, Instead
-from ccdr.jobs.recover.words import moved_of, rather
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import Snapshot
 from ccdr.plans.job import Job

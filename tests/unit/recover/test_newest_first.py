@@ -18,10 +18,10 @@ from tests.support.harness import Quiet, Site
 from tests.support.in_memory import room
 from tests.support.listed import ROOT, Repository, an_id
 
-from ccdr.jobs import newest_first
-from ccdr.jobs.recover import asking, gathering
-from ccdr.jobs.recover.choosing import Choice, chosen
-from ccdr.jobs.recover.gathering import Gathered, gathered
+from ccdr.jobs import fetch as newest_first
+from ccdr.jobs.recover import asking
+from ccdr.jobs.recover import choice as gathering
+from ccdr.jobs.recover.choice import Choice, Gathered, chosen, gathered
 from ccdr.jobs.recover.request import RecoverRequest
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.log_archive import LogArchive

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ccdr.jobs.recover.measured import DURABLE, THROWAWAY, MeasuredRun
-from ccdr.jobs.recover.predict import Work, predicted
+from ccdr.jobs.recover.prediction import DURABLE, THROWAWAY, MeasuredRun, Work, predicted
 
 MIB = 2**20
 

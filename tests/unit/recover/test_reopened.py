@@ -11,7 +11,7 @@ from tests.support.new_server import as_it_is
 from tests.unit.test_opening import left_in
 
 from ccdr.host.processes import Host
-from ccdr.jobs.recover import reopened
+from ccdr.jobs.recover import standing_assets as reopened
 from ccdr.jobs.restore.directory import Staging
 from ccdr.model.errors import TestBroken
 

@@ -11,7 +11,7 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site
 from tests.support.manifests import a_manifest
 
-from ccdr.jobs.recover.repointed import edited_plan, keep_edited, lines_of, repointed
+from ccdr.jobs.recover.result import edited_plan, keep_edited, lines_of, repointed
 from ccdr.plans.targets import Target
 
 NEW = Path("/srv/n")

@@ -12,10 +12,9 @@ from tests.support.recovering import Watching
 
 from ccdr.host.state import State
 from ccdr.jobs.recover import again
-from ccdr.jobs.recover.comparing import Comparing
-from ccdr.jobs.recover.one_turn import Doing
 from ccdr.jobs.recover.planned import Decision, Planned
-from ccdr.jobs.restore.result import RestoreResult
+from ccdr.jobs.recover.turn import Comparing, Doing
+from ccdr.jobs.restore.request import RestoreResult
 from ccdr.jobs.restore.work import Restoring
 from ccdr.model.values import CheckResult, Verdict
 from ccdr.plans.targets import Target

@@ -13,9 +13,8 @@ from tests.unit.test_opening import left_in
 
 from ccdr.checks.identical import Identical
 from ccdr.cli.progress import SILENT
-from ccdr.jobs.recover import standing
-from ccdr.jobs.recover.standing import NOTHING, Of, Standing
-from ccdr.jobs.recover.standing_server import StandingServer
+from ccdr.jobs.recover import standing_assets as standing
+from ccdr.jobs.recover.standing_assets import NOTHING, Of, Standing, StandingServer
 from ccdr.jobs.restore.opening import Opening
 from ccdr.model.values import CheckResult, Verdict
 from ccdr.plans.targets import Target

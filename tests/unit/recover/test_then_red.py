@@ -9,7 +9,7 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site
 from tests.support.wording import lines_with
 
-from ccdr.jobs.recover.then_red import then_red
+from ccdr.jobs.recover.result import then_red
 
 NOW = datetime(2026, 11, 24, 3, 12, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=37)

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from ccdr.jobs.recover.brought_before import as_facts, was_done
+from ccdr.jobs.recover.first_look import as_facts, was_done
 from ccdr.jobs.recover.journal import Progressed
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import RecoveryResult, StepResult
-from ccdr.jobs.restore.result import RESTORED, RestoreResult
+from ccdr.jobs.restore.request import RESTORED, RestoreResult
 from ccdr.model.values import CheckResult, Verdict
 from ccdr.plans.targets import Target
 

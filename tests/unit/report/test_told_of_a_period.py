@@ -21,10 +21,9 @@ from ccdr.model.measure import Point
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.plans.job import Job
 from ccdr.plans.versions import PlanRevision
-from ccdr.telling.report import exposures
+from ccdr.telling.report import judge as exposures
 from ccdr.telling.report.asset_evidence import AssetEvidence, LogFailure
-from ccdr.telling.report.interruptions import interruptions
-from ccdr.telling.report.judge import judge_asset, judge_plan
+from ccdr.telling.report.judge import interruptions, judge_asset, judge_plan
 from ccdr.telling.report.judged import AssetReport, Exposure, PlanReport, ReportedFinding, Restores, Timing
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.runs import BACKUP, CHECK, RESTORE, TEST, RecordedRun

@@ -9,7 +9,7 @@ import pytest
 from tests.support.harness import Quiet
 from tests.support.runs import NEVER, ONE, World
 
-from ccdr.jobs.retired import kept
+from ccdr.jobs.leftovers import kept
 from ccdr.run.scheduled import run
 from ccdr.setup.doctor import machine
 

@@ -15,8 +15,8 @@ from ccdr.jobs.runbook.course import Course
 from ccdr.jobs.runbook.evidence import RunbookRecords
 from ccdr.jobs.runbook.opening import Desk
 from ccdr.jobs.runbook.people import Nobody
+from ccdr.jobs.runbook.runners import StepResult, Work
 from ccdr.jobs.runbook.states import Standing
-from ccdr.jobs.runbook.work import StepResult, Work
 from ccdr.model.answers import FreeText
 from ccdr.plans.runbook import AnyStep
 

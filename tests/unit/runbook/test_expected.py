@@ -11,7 +11,7 @@ from tests.support.harness import Site
 from tests.support.manifests import a_manifest
 
 from ccdr.evidence.history.kinds import RESTORE_END
-from ccdr.jobs.recover import foretold as foretelling
+from ccdr.jobs.recover import outlook as foretelling
 from ccdr.jobs.runbook.outlook import expected_of
 from ccdr.model.values import Snapshot, rfc3339
 from ccdr.plans.runbook_made import runbook_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.listeners import Web, web_server
 
-from ccdr.jobs.runbook.questions import _http_once
+from ccdr.jobs.runbook.runners import _http_once
 from ccdr.plans.runbook import Http
 
 

@@ -10,8 +10,9 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site
 
 from ccdr.cli.progress import SILENT
-from ccdr.jobs.runbook import runners, sources
-from ccdr.jobs.runbook.work import StepResult, Work
+from ccdr.jobs.runbook import runners
+from ccdr.jobs.runbook import runners as sources
+from ccdr.jobs.runbook.runners import StepResult, Work
 from ccdr.plans.runbook import Command
 
 SHIP = Command(kind="command", argv=("ccdr", "ship", "p", "--once"))
@@ -28,7 +29,7 @@ def work(site: Site) -> Iterator[Work]:
 def test_a_process_of_that_name_is_not_said_to_be_the_source(
     work: Work, monkeypatch: pytest.MonkeyPatch, wording: SnapshotAssertion
 ) -> None:
-    monkeypatch.setattr(sources, "_asked", lambda *_: "it answers no question")
+    monkeypatch.setattr(sources, "_sources_asked", lambda *_: "it answers no question")
     monkeypatch.setattr(sources, "_process", lambda _: True)
     said = sources.look_at(("crm",), work)["crm"]
     assert said == wording and "socket is not there" in said

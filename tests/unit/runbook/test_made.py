@@ -12,7 +12,7 @@ from tests.support.harness import Site
 from tests.support.runbooks import ByHand, runbook
 from tests.support.wording import lines_with
 
-from ccdr.jobs.runbook.questions import asked_of
+from ccdr.jobs.runbook.runners import asked_of
 from ccdr.model.errors import UsageProblem
 from ccdr.plans.runbook import PHASES, Command, Manual, Sql
 from ccdr.plans.runbook_made import runbook_of

@@ -13,10 +13,10 @@ from tests.support.runbooks import ByHand, runbook
 from tests.support.sealing import a_key
 
 from ccdr.cli.progress import SILENT
-from ccdr.cli.runbook.shown import deviations
+from ccdr.cli.runbook.view import deviations
 from ccdr.jobs.recover.journal import Journal
 from ccdr.jobs.runbook import runners
-from ccdr.jobs.runbook.work import StepResult, Work
+from ccdr.jobs.runbook.runners import StepResult, Work
 from ccdr.model.errors import Exit
 from ccdr.model.values import rfc3339
 from ccdr.plans.runbook import Check, Recover

@@ -18,9 +18,9 @@ from tests.support.sealing import a_key
 from ccdr.host.files import extent
 from ccdr.jobs.recover.journal import Journal
 from ccdr.jobs.recover.planned import Decision
-from ccdr.jobs.restore.left_server import CHANGED, LEFT, OWN, LeftServer, digest_of, sums_of
-from ccdr.jobs.runbook import shows
-from ccdr.jobs.runbook.timing import achieved
+from ccdr.jobs.restore.new_server import CHANGED, LEFT, OWN, LeftServer, digest_of, sums_of
+from ccdr.jobs.runbook import people as shows
+from ccdr.jobs.runbook.states import achieved
 from ccdr.model.values import rfc3339
 from ccdr.plans.runbook import Check, Manual
 from ccdr.plans.runbook_made import runbook_of

@@ -18,8 +18,8 @@ from ccdr.jobs.runbook.evidence import RunbookRecords
 from ccdr.jobs.runbook.journal import Journal
 from ccdr.jobs.runbook.opening import Desk
 from ccdr.jobs.runbook.people import Given, Nobody
+from ccdr.jobs.runbook.runners import Runner, StepResult, Work
 from ccdr.jobs.runbook.states import Standing, StepState
-from ccdr.jobs.runbook.work import Runner, StepResult, Work
 from ccdr.model.answers import FreeText
 from ccdr.plans.runbook import AnyStep
 

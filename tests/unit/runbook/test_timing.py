@@ -6,7 +6,7 @@ import pytest
 from tests.support.runbooks import ByHand, runbook
 
 from ccdr.jobs.runbook.events import What
-from ccdr.jobs.runbook.timing import achieved, elapsed, forecast
+from ccdr.jobs.runbook.states import achieved, elapsed, forecast
 
 BOOK = """
 recover: {kind: recover}

@@ -17,7 +17,7 @@ from ccdr.engines.mariadb.binlog import Binlog
 from ccdr.engines.mariadb.connection import Connection as MariaConnection
 from ccdr.engines.mariadb.logfile import head_of
 from ccdr.jobs.shipping.batch import Batch, Held, WentBack
-from ccdr.jobs.shipping.stored_batch import Gap, StoredBatch
+from ccdr.jobs.shipping.log_archive import Gap, StoredBatch
 from ccdr.model.errors import CcdrError
 from ccdr.ports.log import LogMark
 from ccdr.ports.place import Source

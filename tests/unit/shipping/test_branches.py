@@ -21,28 +21,31 @@ from tests.support.harness import Quiet, ShiftedClock, Site
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb.logfile import breaks_off, cut_short
-from ccdr.engines.postgres import timelines
-from ccdr.engines.postgres.position import lsn
-from ccdr.engines.postgres.segments import SEGMENT_BYTES
+from ccdr.engines.postgres import segments as timelines
+from ccdr.engines.postgres.segments import SEGMENT_BYTES, lsn
 from ccdr.engines.postgres.wal import Wal
 from ccdr.evidence.log_standing import LogStanding, write_standing
 from ccdr.host.state import Run
 from ccdr.host.state_files import write_state
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.batch import Batch, WentBack
-from ccdr.jobs.shipping.branches import contradicts, joins, line_to, merged
 from ccdr.jobs.shipping.choice import Choice, choose
-from ccdr.jobs.shipping.continuity import Continuity
-from ccdr.jobs.shipping.fetching_log import fetch_log
-from ccdr.jobs.shipping.journal import Journal
-from ccdr.jobs.shipping.log_archive import arranged, let_go
-from ccdr.jobs.shipping.proven import Proven
-from ccdr.jobs.shipping.shipment import Shipment
-from ccdr.jobs.shipping.source_history import SourceHistory
-from ccdr.jobs.shipping.spool import Spool
-from ccdr.jobs.shipping.stored_batch import INDEX, LogIndex, StoredBatch
-from ccdr.jobs.shipping.stored_until import logged as logged_up_to
-from ccdr.jobs.upkeep.log import needed_log
+from ccdr.jobs.shipping.continuity import Continuity, SourceHistory
+from ccdr.jobs.shipping.log_archive import (
+    INDEX,
+    LogIndex,
+    StoredBatch,
+    arranged,
+    contradicts,
+    joins,
+    let_go,
+    line_to,
+    merged,
+)
+from ccdr.jobs.shipping.log_archive import logged as logged_up_to
+from ccdr.jobs.shipping.recovery import fetch_log
+from ccdr.jobs.shipping.shipment import Journal, Proven, Shipment, Spool
+from ccdr.jobs.upkeep.prune import needed_log
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
 from ccdr.model.forks import Fork, read, written
 from ccdr.model.values import FileDigest, Manifest, Snapshot

@@ -13,9 +13,8 @@ import pytest
 from tests.support.batches import NOW, WAL, base, batch, chosen, segment
 
 from ccdr.jobs.shipping.choice import Choice, choose, holding, stored_again
-from ccdr.jobs.shipping.log_archive import LogArchive, arranged
+from ccdr.jobs.shipping.log_archive import Gap, LogArchive, arranged
 from ccdr.jobs.shipping.recovery import Recovery, the_base
-from ccdr.jobs.shipping.stored_batch import Gap
 from ccdr.model.errors import BackupBad, TestBroken, UsageProblem
 from ccdr.model.values import Manifest, Snapshot
 from ccdr.plans.job import Job

@@ -14,8 +14,7 @@ from tests.support.batches import NOW, WAL, base, batch, by_a_clock, chosen, seg
 
 from ccdr.engines.postgres.segments import SEGMENT_BYTES
 from ccdr.jobs.shipping.choice import choose
-from ccdr.jobs.shipping.log_archive import LogArchive, arranged, let_go
-from ccdr.jobs.shipping.stored_batch import Gap, same_head
+from ccdr.jobs.shipping.log_archive import Gap, LogArchive, arranged, let_go, same_head
 from ccdr.model.errors import BackupBad
 from ccdr.ports.log import RecoveryTarget
 

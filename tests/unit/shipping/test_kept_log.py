@@ -18,20 +18,15 @@ from tests.support.batches import NOW, WAL, base, batch, segment
 from tests.support.harness import Quiet, ShiftedClock, Site
 
 from ccdr.engines.base import LogShipping
-from ccdr.engines.postgres.position import lsn
+from ccdr.engines.postgres.segments import lsn
 from ccdr.evidence.log_standing import LogStanding, write_standing
 from ccdr.host.state import Run
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.batch import Batch, Held
 from ccdr.jobs.shipping.continuity import VANISHED, Continuity
-from ccdr.jobs.shipping.journal import Journal
-from ccdr.jobs.shipping.log_archive import LogArchive, arranged, let_go
-from ccdr.jobs.shipping.shipment import Shipment
-from ccdr.jobs.shipping.spool import Spool
-from ccdr.jobs.shipping.stored_batch import Gap, StoredBatch
-from ccdr.jobs.shipping.stored_until import logged
-from ccdr.jobs.upkeep.log import needed_log
-from ccdr.jobs.upkeep.prune import _Pruning
+from ccdr.jobs.shipping.log_archive import Gap, LogArchive, StoredBatch, arranged, let_go, logged
+from ccdr.jobs.shipping.shipment import Journal, Shipment, Spool
+from ccdr.jobs.upkeep.prune import _Pruning, needed_log
 from ccdr.plans.job import Job
 from ccdr.storage.manifest import manifest_text, text_digest
 from ccdr.storage.restic import Restic

@@ -13,10 +13,23 @@ import pytest
 from tests.support.batches import NOW, WAL, batch, segment
 from tests.support.harness import Site
 
-from ccdr.engines.postgres.position import lsn
-from ccdr.jobs.shipping.log_archive import LogArchive, arranged, let_go
-from ccdr.jobs.shipping.log_repository import archive_of, archives_of, log_of, log_repository, take_back, void_of
-from ccdr.jobs.shipping.stored_batch import Extent, Gap, StoredBatch, same_head, tags_of
+from ccdr.engines.postgres.segments import lsn
+from ccdr.jobs.shipping.log_archive import (
+    Extent,
+    Gap,
+    LogArchive,
+    StoredBatch,
+    archive_of,
+    archives_of,
+    arranged,
+    let_go,
+    log_of,
+    log_repository,
+    same_head,
+    tags_of,
+    take_back,
+    void_of,
+)
 from ccdr.model.errors import RepositoryMissing, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.plans.job import Job

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.batches import WAL, base, segment
 
-from ccdr.engines.postgres.position import lsn, number
-from ccdr.engines.postgres.segments import SEGMENT_BYTES
+from ccdr.engines.postgres.segments import SEGMENT_BYTES, lsn, number
 
 
 def test_segments_follow_one_another_across_files_and_timelines() -> None:

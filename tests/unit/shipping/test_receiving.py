@@ -20,14 +20,11 @@ from tests.support.harness import ShiftedClock
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb.binlog import Binlog
 from ccdr.engines.mariadb.connection import Connection as MariaConnection
-from ccdr.engines.postgres.canary import make_canary
-from ccdr.engines.postgres.position import lsn
-from ccdr.engines.postgres.segments import SEGMENT_BYTES
-from ccdr.engines.postgres.slot import slot_name
+from ccdr.engines.postgres.segments import SEGMENT_BYTES, lsn
+from ccdr.engines.postgres.wal import make_canary, slot_name
 from ccdr.evidence.log_standing import LogStanding, read_standing, write_standing
 from ccdr.host.state import State
-from ccdr.jobs.shipping.receiving import Receiving
-from ccdr.jobs.shipping.shipment import Shipment
+from ccdr.jobs.shipping.shipment import Receiving, Shipment
 from ccdr.model.answers import NO_WORDS
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed
 from ccdr.model.finding import Finding

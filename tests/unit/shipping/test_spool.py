@@ -13,14 +13,12 @@ import pytest
 from tests.support.batches import MARK, NOW, Store, batch, segment, walfile
 from tests.support.harness import Quiet, Site
 
-from ccdr.engines.postgres.position import lsn
-from ccdr.engines.postgres.segments import SEGMENT_BYTES
+from ccdr.engines.postgres.segments import SEGMENT_BYTES, lsn
 from ccdr.host.state import Run
 from ccdr.jobs.shipping.batch import WentBack
-from ccdr.jobs.shipping.log_archive import LogArchive
+from ccdr.jobs.shipping.log_archive import INDEX, LogArchive
 from ccdr.jobs.shipping.ship import Shipping
 from ccdr.jobs.shipping.shipment import Shipment
-from ccdr.jobs.shipping.stored_batch import INDEX
 from ccdr.model.errors import CcdrError, RepositoryUnavailable
 from ccdr.model.values import utc
 from ccdr.plans.job import Job

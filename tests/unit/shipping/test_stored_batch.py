@@ -13,8 +13,8 @@ from tests.support.batches import NOW, WAL, batch, segment
 
 from ccdr.host.clock import SystemClock
 from ccdr.jobs.shipping.batch import Batch, Held
-from ccdr.jobs.shipping.fetching_log import index_of
-from ccdr.jobs.shipping.stored_batch import Extent
+from ccdr.jobs.shipping.log_archive import Extent
+from ccdr.jobs.shipping.recovery import index_of
 from ccdr.model.errors import BackupBad
 from ccdr.model.values import FileDigest
 from ccdr.plans.job import Job

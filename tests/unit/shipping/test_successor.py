@@ -9,11 +9,10 @@ import pytest
 from tests.support.batches import WAL
 
 from ccdr.engines.base import LogShipping
-from ccdr.engines.mariadb.binlog import Binlog
+from ccdr.engines.mariadb.binlog import Binlog, new_server_id
 from ccdr.engines.mariadb.connection import Connection
-from ccdr.engines.mariadb.origin import new_server_id
 from ccdr.jobs.services import Services
-from ccdr.jobs.shipping.successor import is_successor
+from ccdr.jobs.shipping.continuity import is_successor
 from ccdr.plans.job import Job
 from ccdr.ports.log import ShippedLog
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.batches import NOW
 from tests.support.harness import Site
 
-from ccdr.jobs.shipping.targets import target_of
+from ccdr.jobs.shipping.choice import target_of
 from ccdr.model.errors import UsageProblem
 from ccdr.ports.log import RecoveryTarget
 

@@ -13,11 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.batches import NOW, WAL, base, batch, segment
 
-from ccdr.engines.postgres.position import lsn
-from ccdr.jobs.shipping.choice import Choice, choose, holding, stored_again
-from ccdr.jobs.shipping.log_archive import LogArchive, arranged
-from ccdr.jobs.shipping.stored_batch import StoredBatch
-from ccdr.jobs.shipping.which_branch import WrittenBranches
+from ccdr.engines.postgres.segments import lsn
+from ccdr.jobs.shipping.choice import Choice, WrittenBranches, choose, holding, stored_again
+from ccdr.jobs.shipping.log_archive import LogArchive, StoredBatch, arranged
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, UsageProblem
 from ccdr.model.forks import Fork
 from ccdr.model.values import Manifest, Snapshot

@@ -13,10 +13,9 @@ from tests.support.signing_off import SignOffRoom
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.verification import verify
-from ccdr.evidence.lineage.beside import read_id
-from ccdr.evidence.lineage.comparing import beginning, keep
+from ccdr.evidence.lineage.comparison import beginning, keep, read_id
 from ccdr.host.state import State
-from ccdr.jobs.attest.beside import collect, copied, placed
+from ccdr.jobs.attest.other_ledgers import collect, copied, placed
 from ccdr.jobs.attest.recovering import link
 from ccdr.model.values import rfc3339
 

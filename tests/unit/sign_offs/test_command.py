@@ -12,7 +12,7 @@ import pytest
 from tests.support.signed import PRESENT, SecurityKey, key, signed, signers
 from tests.support.signing_off import NAMESPACE, SignOffRoom
 
-from ccdr.evidence.package.sign_offs import files_of
+from ccdr.evidence.package.statements import files_of
 from ccdr.evidence.records.statements import SIGN_PERIOD
 from ccdr.host.signatures import SignatureRefused
 from ccdr.model.errors import UsageProblem

@@ -11,7 +11,7 @@ from tests.unit.test_index import both, lived, verified
 from tests.unit.test_one_judgement import END
 
 from ccdr.evidence.records.statements import STATEMENT
-from ccdr.evidence.sign_offs import SIGNED_OFF
+from ccdr.evidence.statements import SIGNED_OFF
 from ccdr.model.values import rfc3339
 from ccdr.telling.report import Period, make_report
 from ccdr.telling.signing_off import to_sign_off

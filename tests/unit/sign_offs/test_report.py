@@ -17,7 +17,7 @@ from tests.support.signing_off import NAMESPACE, SignOffRoom
 from tests.support.wording import lines_with
 
 from ccdr.evidence.records.statements import SIGN_PERIOD, STATEMENT
-from ccdr.evidence.sign_offs import SIGNED_OFF, not_known
+from ccdr.evidence.statements import SIGNED_OFF, not_known
 from ccdr.telling.report import Report, html, json_lines
 from ccdr.telling.report.sign_offs import findings_of
 from ccdr.telling.signing_off import to_sign_off

@@ -11,7 +11,7 @@ from tests.support.harness import Site
 from tests.support.standing import IDS, NOW, World, ago, failed_for_a_newer_one, stored
 from tests.support.wording import lines_with
 
-from ccdr.cli.status_told import last_test_of
+from ccdr.cli.status import last_test_of
 from ccdr.model.trouble import Trouble
 from ccdr.telling.status import status
 

@@ -11,9 +11,9 @@ import pytest
 from tests.support.records import record_in
 from tests.support.verified import World
 
-from ccdr.jobs.checkpoints import signing_keys
-from ccdr.jobs.checkpoints.kept import directory_of
-from ccdr.jobs.checkpoints.making import make
+from ccdr.jobs.checkpoints import creation as signing_keys
+from ccdr.jobs.checkpoints.creation import make
+from ccdr.jobs.checkpoints.store import directory_of
 
 
 class Signed:
@@ -121,7 +121,7 @@ def test_another_key_is_unknown_and_a_rotation_is_followed(signed: Signed) -> No
     signing_keys.rotate(signed.services)
     make(signed.services)
     assert signed.by_pin() == (0, "verified", [])
-    path = signing_keys.directory_of(signed.services.state)
+    path = signing_keys.keys_directory(signed.services.state)
     for key in path.iterdir():
         key.unlink()
     signing_keys.create(signed.services, lost=True)
@@ -136,8 +136,7 @@ def test_another_key_is_unknown_and_a_rotation_is_followed(signed: Signed) -> No
 def test_a_foreign_signature_on_a_checkpoint_is_found(signed: Signed) -> None:
     from tests.support.merkle import over
 
-    from ccdr.evidence.checkpoints.checkpoint import checkpoint_of, read_checkpoint
-    from ccdr.evidence.checkpoints.notes import SigningKey
+    from ccdr.evidence.checkpoints.checkpoint import SigningKey, checkpoint_of, read_checkpoint
 
     there = directory_of(signed.services.state, str(signed.services.lineage().ledger))
     (path,) = there.glob("*.txt")

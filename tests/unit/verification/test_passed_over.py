@@ -14,8 +14,7 @@ from tests.support.verified import World
 
 from ccdr.evidence.acknowledged import exit_of
 from ccdr.evidence.ledger.verification import verify
-from ccdr.evidence.lineage.acknowledging import answer_for_spoilt
-from ccdr.evidence.lineage.comparing import keep
+from ccdr.evidence.lineage.comparison import answer_for_spoilt, keep
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.daily_verification import compare, verify_now
 from ccdr.model.errors import UsageProblem

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ccdr.cli.incident.opened import open_
-from ccdr.cli.incident.said import close, note, reopen
 from ccdr.cli.incident.shown import clocks, list_, show
+from ccdr.cli.incident.statements import close, note, open_, reopen
 from ccdr.cli.incident.written import draft, register
 from ccdr.cli.verbs import EXIT_STATUS
 

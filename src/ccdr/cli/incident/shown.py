@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.incident.shared import incident_argument, tell_incident
+from ccdr.cli.incident.statements import incident_argument, tell_incident
 from ccdr.cli.output import print_json, table
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import complete_plans, verb

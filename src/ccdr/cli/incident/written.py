@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.incident.shared import incident_argument
+from ccdr.cli.incident.statements import incident_argument
 from ccdr.cli.output import print_json
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import complete_plans, verb

@@ -1,11 +1,12 @@
 """The evidence: shown (`ccdr ledger show`), verified, exported, brought back, and other hosts' taken in. A command, a
-file; `verified.py` and `taken.py` are what several of them tell."""
+file; `verified.py` is what several of them tell.
+"""
 
 from __future__ import annotations
 
 import click
 
-from ccdr.cli.ledger import checkpoint, collect, export, key, proof, recover, schema, show, verify
+from ccdr.cli.ledger import checkpoint, export, key, other_ledgers, proof, schema, show, verify
 from ccdr.cli.verbs import EXIT_STATUS
 
 
@@ -22,7 +23,7 @@ for _verb, _name in (
     (key.key, "key"),
     (proof.proof, "proof"),
     (export.export, "export"),
-    (recover.recover, "recover"),
-    (collect.collect, "collect"),
+    (other_ledgers.recover, "recover"),
+    (other_ledgers.collect, "collect"),
 ):
     ledger.add_command(_verb, _name)

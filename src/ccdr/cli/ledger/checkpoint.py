@@ -14,8 +14,8 @@ from ccdr.model.errors import Exit
 from ccdr.model.values import so_many
 
 if TYPE_CHECKING:
-    from ccdr.jobs.checkpoints.making import Made
-    from ccdr.telling.anchoring.making import Outcome
+    from ccdr.jobs.checkpoints.creation import Made
+    from ccdr.telling.anchoring import Outcome
 
 
 @verb(short_help="Sign what the ledger is now, and anchor it.")
@@ -35,9 +35,9 @@ def checkpoint(no_anchors: bool, print_anchors: bool) -> Exit:
       ccdr ledger checkpoint --no-anchors | mail -s checkpoint auditor@example.com
       ccdr ledger checkpoint --print-anchors > anchors.yaml
     """
-    from ccdr.jobs.checkpoints.making import make
+    from ccdr.jobs.checkpoints.creation import make
     from ccdr.plans.anchors import anchors_beside, example
-    from ccdr.telling.anchoring.making import anchor_newest, note_configured
+    from ccdr.telling.anchoring import anchor_newest, note_configured
 
     if print_anchors:
         click.echo(example(), nl=False)

@@ -24,9 +24,7 @@ from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
     from ccdr.evidence.ledger.ledger import Ledger
-    from ccdr.jobs.package.sources import Source
-    from ccdr.jobs.package.tenancy import Tenancy
-    from ccdr.jobs.package.writing import Told, Written
+    from ccdr.jobs.package import Source, Tenancy, Told, Written
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
     from ccdr.telling.report import Period, Report
@@ -76,10 +74,7 @@ def export(directory: Path, wanted: _Wanted) -> Exit:
       ccdr ledger export q3 --from 2026-07-01 --to 2026-09-30 --with-plans
       ccdr ledger export for-acme --tenant acme --from 2026-01-01
     """
-    from ccdr.jobs.package.choosing import Choice
-    from ccdr.jobs.package.sources import sources
-    from ccdr.jobs.package.tenancy import tenancy
-    from ccdr.jobs.package.writing import Order, require_room, write
+    from ccdr.jobs.package import Choice, Order, require_room, sources, tenancy, write
 
     options = settings()
     services = options.services()
@@ -204,8 +199,7 @@ def _first_record(services: Services) -> datetime | None:
 
 def _checkpoint(services: Services) -> bool | None:
     """So that the package ends with one: was it signed? None where no key signs here."""
-    from ccdr.jobs.checkpoints.making import make
-    from ccdr.jobs.checkpoints.signing_keys import current
+    from ccdr.jobs.checkpoints.creation import current, make
 
     try:
         if current(services) is None:
@@ -223,7 +217,7 @@ def _checkpoint(services: Services) -> bool | None:
 def _told(report: Report | None, period: Period, services: Services, tenancy: Tenancy | None) -> Told:
     import orjson
 
-    from ccdr.jobs.package.writing import Told
+    from ccdr.jobs.package import Told
     from ccdr.telling.report import WRITERS
 
     if report is None:
@@ -254,7 +248,7 @@ def _told(report: Report | None, period: Period, services: Services, tenancy: Te
 def _sign_offs(report: Report, services: Services) -> Iterator[int]:
     """Their records in our ledger: they come after the period that they are of."""
     from ccdr.evidence.records.statements import kind_of
-    from ccdr.evidence.sign_offs import SIGNED_OFF
+    from ccdr.evidence.statements import SIGNED_OFF
 
     for one in report.sign_offs:
         record = services.ledger.numbered(one.record)

@@ -12,7 +12,7 @@ from ccdr.cli.verbs import EXIT_STATUS, verb
 from ccdr.model.errors import Exit, UsageProblem
 
 if TYPE_CHECKING:
-    from ccdr.jobs.checkpoints.signing_keys import Recorded
+    from ccdr.jobs.checkpoints.creation import Recorded
 
 
 @click.group(epilog=EXIT_STATUS, short_help="The key that signs the ledger's checkpoints.")
@@ -34,7 +34,7 @@ def create(lost: bool) -> Exit:
       ccdr ledger key create
       ccdr ledger key create --lost
     """
-    from ccdr.jobs.checkpoints.signing_keys import create as make
+    from ccdr.jobs.checkpoints.creation import create as make
 
     return _made(make(settings().services(), lost=lost))
 
@@ -48,7 +48,7 @@ def rotate() -> Exit:
     Examples:
       ccdr ledger key rotate
     """
-    from ccdr.jobs.checkpoints.signing_keys import rotate as replace
+    from ccdr.jobs.checkpoints.creation import rotate as replace
 
     return _made(replace(settings().services()))
 
@@ -65,7 +65,7 @@ def show(pem: bool) -> Exit:
       ccdr ledger key show --pem > ledger.pem
     """
     from ccdr.evidence.checkpoints.keys import KEY, keys_in
-    from ccdr.jobs.checkpoints.signing_keys import private_of
+    from ccdr.jobs.checkpoints.creation import private_of
 
     options = settings()
     services = options.services()

@@ -14,7 +14,7 @@ from ccdr.model.errors import Exit
 from ccdr.model.values import so_many
 
 if TYPE_CHECKING:
-    from ccdr.evidence.checkpoints.found import Finding
+    from ccdr.evidence.checkpoints.verification import Finding
     from ccdr.evidence.package.verifying import PackageChecked
     from ccdr.jobs.statements import Statements
 

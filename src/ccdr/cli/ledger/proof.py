@@ -35,7 +35,7 @@ def proof(run: str, directory: Path, records: int | None) -> Exit:
     from ccdr.evidence.checkpoints.names import ANCHORS
     from ccdr.evidence.checkpoints.proof import PROOF, RECORD
     from ccdr.host.files import write_durably
-    from ccdr.jobs.checkpoints.proving import prove
+    from ccdr.jobs.checkpoints.creation import prove
 
     options = settings()
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):

@@ -69,8 +69,8 @@ def show(plan: str | None, asset: str | None, kind: str | None, which: str | Non
 
 def _ledger(services: Services, which: str | None) -> Ledger:
     """The live one, or another one that is here."""
-    from ccdr.evidence.lineage.beside import reader
-    from ccdr.jobs.attest.beside import others
+    from ccdr.evidence.lineage.comparison import reader
+    from ccdr.jobs.attest.other_ledgers import others
 
     if which is None or (services.lineage().ledger or "").startswith(which or "-"):
         return services.ledger

@@ -13,10 +13,10 @@ from ccdr.model.errors import Exit
 from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
-    from ccdr.evidence.checkpoints.found import Checked
+    from ccdr.evidence.checkpoints.verification import Checked
     from ccdr.evidence.due_gaps import LedgerGap
     from ccdr.evidence.ledger.verification import Verification
-    from ccdr.jobs.since_verified import VerifiedBefore
+    from ccdr.jobs.daily_verification import VerifiedBefore
     from ccdr.jobs.statements import Statements
 
 MOST_GAPS = 20  # schedules that are spelt out
@@ -73,7 +73,7 @@ class Verified:
         return Exit.OK if proves else Exit.NOT_CARRIED_OUT
 
     def as_json(self) -> dict[str, Any]:
-        from ccdr.evidence.ledger.problem import as_findings
+        from ccdr.evidence.ledger.ledger import as_findings
 
         verification = self.verification
         return {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.output import print_json
-from ccdr.cli.runbook.going import (
+from ccdr.cli.runbook.course import (
     answer_option,
     answers_of,
     approval_option,
@@ -21,7 +21,7 @@ from ccdr.cli.runbook.going import (
     resumed,
     why_option,
 )
-from ccdr.cli.runbook.show import tell_steps
+from ccdr.cli.runbook.view import tell_steps
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import dry_run_option, plan_argument, verb
 from ccdr.model.errors import CcdrError, Exit, Locked, UsageProblem
@@ -150,7 +150,7 @@ def take_over(plan: str) -> Exit:
     if settings().json:
         print_json(outlook.as_json())
     else:
-        from ccdr.cli.runbook.shown import tell_outlook
+        from ccdr.cli.runbook.view import tell_outlook
 
         note(f"this host goes on with the run {outlook.run} from now on")
         tell_outlook(outlook)
@@ -159,8 +159,7 @@ def take_over(plan: str) -> Exit:
 
 def _dry_run(desk: Desk) -> Exit:
     from ccdr.jobs.runbook.outlook import described, expected_of
-    from ccdr.jobs.runbook.states import Standing
-    from ccdr.jobs.runbook.timing import forecast
+    from ccdr.jobs.runbook.states import Standing, forecast
 
     expected = expected_of(desk.runbook, desk.services, desk.loaded)
     standing = Standing(desk.runbook, ())

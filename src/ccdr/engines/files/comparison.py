@@ -13,21 +13,25 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccdr.engines.files.attributes import Keeps, compared, keeps, kind
-from ccdr.engines.files.hashing import hashed_ahead
-from ccdr.engines.files.listing import (
+from ccdr.engines.files.scan import (
     DEVICES,
     LISTING,
     RESTIC_TIMES,
     UNREADABLE,
     WAITING,
+    Keeps,
     TreeEntry,
     as_restic_says,
+    came_back,
+    compared,
     entries,
+    hashed_ahead,
+    keeps,
+    kind,
     paired,
     read_listing,
+    walk,
 )
-from ccdr.engines.files.scan import came_back, walk
 from ccdr.model.values import CheckResult, FileDigest, Verdict, so_many
 from ccdr.ports.check import CheckContext
 

@@ -6,10 +6,19 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.engines.discovery.checks import half
-from ccdr.engines.discovery.contract import Discovery, DiscoveryReport, Looking, SourceKind
-from ccdr.engines.discovery.filetree import TreeFound, survey_tree
-from ccdr.engines.discovery.text import name_from, remark, scalar, so_many
+from ccdr.engines.discovery import (
+    Discovery,
+    DiscoveryReport,
+    Looking,
+    SourceKind,
+    TreeFound,
+    half,
+    name_from,
+    remark,
+    scalar,
+    so_many,
+    survey_tree,
+)
 from ccdr.engines.files.engine import Files
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import human_bytes, human_seconds

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.files import comparison, erasing
 from ccdr.engines.files.capture import as_stored, capture, changed_since
-from ccdr.engines.files.listing import LISTING
+from ccdr.engines.files.scan import LISTING
 from ccdr.model.answers import FreeText
 from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, UsageProblem

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from ccdr.engines.files.listing import LISTING, TreeEntry, read_listing
+from ccdr.engines.files.scan import LISTING, TreeEntry, read_listing
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import Manifest, so_many
 

@@ -8,11 +8,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ccdr.engines.discovery.checks import database_checks
-from ccdr.engines.discovery.contract import Discovery, DiscoveryReport, Looking, RunningServer
-from ccdr.engines.discovery.servers import DatabaseItem, Databases, NamedServer, client_of, connection_lines, explained
-from ccdr.engines.discovery.survey import most_rows
-from ccdr.engines.discovery.text import remark, so_many
+from ccdr.engines.discovery import (
+    DatabaseItem,
+    Databases,
+    Discovery,
+    DiscoveryReport,
+    Looking,
+    NamedServer,
+    RunningServer,
+    client_of,
+    connection_lines,
+    database_checks,
+    explained,
+    most_rows,
+    remark,
+    so_many,
+)
 from ccdr.engines.mariadb import address as addresses
 from ccdr.engines.mariadb import survey
 from ccdr.engines.mariadb.client import Login

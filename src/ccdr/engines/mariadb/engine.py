@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb import questions
-from ccdr.engines.mariadb.accounts_seen import accounts_of
+from ccdr.engines.mariadb.accounts import accounts_of
 from ccdr.engines.mariadb.client import answers, client_version, quote_text
 from ccdr.engines.mariadb.connection import OPTION_FILE, Connection, major_of, option_file
 from ccdr.engines.mariadb.inventory import Inventory
@@ -139,7 +139,7 @@ class MariaDB(MethodsConfig[Method]):
     def hand_over(self, restored: Path, final: Path, manifest: Manifest) -> list[str]:
         if manifest.method != "physical":
             return []
-        from ccdr.engines.mariadb.physical.method import hand_over
+        from ccdr.engines.mariadb.physical import hand_over
 
         return hand_over(restored, final, manifest)
 
@@ -157,7 +157,7 @@ class MariaDB(MethodsConfig[Method]):
         return () if self.method == "physical" else OF_TABLES
 
     def damage(self, context: CheckContext, kind: Damage, chance: Random) -> str:
-        from ccdr.engines.mariadb.damage import damage
+        from ccdr.engines.mariadb.questions import damage
 
         manifest = context.manifest
         method = self._captured(manifest)

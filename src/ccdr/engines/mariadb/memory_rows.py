@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.engines.mariadb.client import Login, answers, in_list, quote_name, quote_text
-from ccdr.engines.mariadb.dump.capturable import require_characters
+from ccdr.engines.mariadb.dump.capture import ReadLock, require_characters
 from ccdr.engines.mariadb.dump.files import HAS_AN_EMPTY_MEMBER, TOLD_AS_IT_IS, dump_rows
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE
-from ccdr.engines.mariadb.dump.lock import ReadLock
-from ccdr.engines.mariadb.shipped import number_of
+from ccdr.engines.mariadb.logfile import number_of
 from ccdr.model.errors import BackupFailed, CommandFailed, LogStops
 from ccdr.model.values import Manifest
 from ccdr.ports.capture import Tools

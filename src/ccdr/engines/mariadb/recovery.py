@@ -14,14 +14,22 @@ from itertools import pairwise
 from pathlib import Path
 
 from ccdr.engines.base import not_reached
-from ccdr.engines.mariadb import memory_rows, span
+from ccdr.engines.mariadb import logfile, memory_rows
 from ccdr.engines.mariadb.binlog import GTID
 from ccdr.engines.mariadb.client import Login, lines, rows_of
 from ccdr.engines.mariadb.inventory import Inventory
-from ccdr.engines.mariadb.logfile import breaks_off, directories_in, head, head_of
+from ccdr.engines.mariadb.logfile import (
+    began,
+    breaks_off,
+    directories_in,
+    gtids_of,
+    head,
+    head_of,
+    segments_in,
+    started_at,
+)
 from ccdr.engines.mariadb.memory_rows import MemoryRows
 from ccdr.engines.mariadb.server import LACKS
-from ccdr.engines.mariadb.shipped import began, gtids_of, segments_in, started_at
 from ccdr.engines.mariadb.statements import STATEMENT
 from ccdr.model.errors import BackupBad, CommandFailed, LogStops, TestBroken, UsageProblem
 from ccdr.model.values import Manifest, rfc3339
@@ -79,7 +87,7 @@ def recover(box: Place, login: Login, home: str, log: Path, manifest: Manifest, 
         )
     settings = Inventory(manifest.contents).settings
     local = settings.get("system_time_zone") != "UTC"
-    held = span.read(box, log, names, start, second=second, gtids=target.name or "", local=local)
+    held = logfile.read(box, log, names, start, second=second, gtids=target.name or "", local=local)
     _require(held, names, manifest, target)
     stop = held.stop
     if stop is not None:
@@ -104,7 +112,7 @@ def recover(box: Place, login: Login, home: str, log: Path, manifest: Manifest, 
     return Reached(f"{names[-1]}:{end}", at, last, left_out)
 
 
-def _require(held: span.Span, names: list[str], manifest: Manifest, target: RecoveryTarget) -> None:
+def _require(held: logfile.Span, names: list[str], manifest: Manifest, target: RecoveryTarget) -> None:
     """That the log can lead to the target, and tells it."""
     if lacks := manifest.contents.get("log_lacks"):
         raise BackupBad(

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ccdr.engines.discovery.survey import (
+from ccdr.engines.discovery import (
     CLOCKS,
     PLANNED,
     SMALL,
@@ -29,7 +29,7 @@ from ccdr.engines.discovery.survey import (
 from ccdr.engines.mariadb import rights
 from ccdr.engines.mariadb.address import SYSTEM
 from ccdr.engines.mariadb.client import OURS, Login, answers, in_list, quote_name, quote_text, read_answers
-from ccdr.engines.mariadb.objects import LOCKABLE, TRANSACTIONAL
+from ccdr.engines.mariadb.inventory import LOCKABLE, TRANSACTIONAL
 from ccdr.model.errors import CommandFailed
 from ccdr.ports.place import Place
 

@@ -9,8 +9,7 @@ from urllib.parse import unquote
 from pydantic import ValidationError
 
 from ccdr.engines.postgres.connection import Connection
-from ccdr.engines.servers.address import Address, ca_file_of, host_of, read_url
-from ccdr.engines.servers.connection import in_url
+from ccdr.engines.servers.connection import Address, ca_file_of, host_of, in_url, read_url
 from ccdr.model.errors import UsageProblem
 
 SCHEMES = ("postgresql", "postgres")

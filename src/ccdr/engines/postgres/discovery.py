@@ -9,11 +9,23 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdr.engines.discovery.checks import database_checks
-from ccdr.engines.discovery.contract import Discovery, DiscoveryReport, Looking, RunningServer
-from ccdr.engines.discovery.servers import DatabaseItem, Databases, NamedServer, absolute, connection_lines, explained
-from ccdr.engines.discovery.survey import DatabaseFound, described
-from ccdr.engines.discovery.text import scalar, so_many
+from ccdr.engines.discovery import (
+    DatabaseFound,
+    DatabaseItem,
+    Databases,
+    Discovery,
+    DiscoveryReport,
+    Looking,
+    NamedServer,
+    RunningServer,
+    absolute,
+    connection_lines,
+    database_checks,
+    described,
+    explained,
+    scalar,
+    so_many,
+)
 from ccdr.engines.postgres import address, grants, survey
 from ccdr.engines.postgres.engine import Postgres
 from ccdr.model.errors import CcdrError, CommandFailed, UsageProblem

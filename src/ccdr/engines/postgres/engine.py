@@ -13,10 +13,10 @@ from pydantic import Field, model_validator
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres import questions
-from ccdr.engines.postgres.accounts import accounts_of
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
+from ccdr.engines.postgres.rights import accounts_of
 from ccdr.engines.servers.methods import MethodsConfig
 from ccdr.model.answers import FreeText
 from ccdr.model.damage import OF_TABLES, Damage, NothingToDamage
@@ -179,7 +179,7 @@ class Postgres(MethodsConfig[Method]):
     def hand_over(self, restored: Path, final: Path, manifest: Manifest) -> list[str]:
         if manifest.method != "physical":
             return []
-        from ccdr.engines.postgres.new_server.handed_over import hand_over
+        from ccdr.engines.postgres.new_server.configuration import hand_over
 
         return hand_over(restored, final, manifest)
 
@@ -198,7 +198,7 @@ class Postgres(MethodsConfig[Method]):
         return () if self.method == "physical" else OF_TABLES
 
     def damage(self, context: CheckContext, kind: Damage, chance: Random) -> str:
-        from ccdr.engines.postgres.damage import damage
+        from ccdr.engines.postgres.questions import damage
 
         method = self._captured(context.manifest)
         if "physical" in type(method).__module__:

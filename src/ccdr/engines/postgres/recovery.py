@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from ccdr.engines.base import left_behind, not_reached
 from ccdr.engines.postgres.connection import PSQL
-from ccdr.engines.postgres.position import lsn, number
+from ccdr.engines.postgres.segments import lsn, number
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
 from ccdr.ports.log import Reached, RecoveryTarget

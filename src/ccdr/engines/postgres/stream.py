@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr.engines.postgres.dump import Dump, archive
-from ccdr.engines.postgres.dump.capture import Dumper
+from ccdr.engines.postgres.dump.capture import Dumper, Read
 from ccdr.engines.postgres.dump.definitions import Schema, schema_of
-from ccdr.engines.postgres.dump.described import Read
 from ccdr.engines.postgres.dump.toc import TABLE_DATA, TableFact, Toc, toc_of
 from ccdr.model.errors import CommandFailed
 from ccdr.model.values import FileDigest

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ccdr.engines.discovery.survey import (
+from ccdr.engines.discovery import (
     CLOCKS,
     PLANNED,
     SMALL,

@@ -1,14 +1,11 @@
-"""The write-ahead log as it is shipped: `pg_receivewal` with a replication slot, into a spool.
-
-The slot keeps at the source what was not received yet, so nothing is lost while the receiver is away; that it may
-fill the source's disk is what `ready` looks at. `--synchronous` has each write on disk, and told to the source, at
-once: so the source tells how far a spool durably reaches. It goes by the name of our own receiver, and the spool is
-looked at too: a slot goes forward by whoever receives.
+"""The write-ahead log as it is shipped: `pg_receivewal` with a replication slot, into a spool; and the canary, a row
+that ccdr renews so that what a restore reached can be read from it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
 import re
@@ -20,10 +17,9 @@ from pathlib import Path
 from secrets import token_hex
 
 from ccdr.engines.base import LogShipping
-from ccdr.engines.postgres import points, timelines
-from ccdr.engines.postgres.canary import BEAT, make_canary
+from ccdr.engines.postgres import points
+from ccdr.engines.postgres import segments as timelines
 from ccdr.engines.postgres.connection import PSQL, Connection
-from ccdr.engines.postgres.position import number
 from ccdr.engines.postgres.segments import (
     SEGMENT,
     SEGMENT_BYTES,
@@ -32,20 +28,133 @@ from ccdr.engines.postgres.segments import (
     forks_in,
     head_of,
     made_whole,
+    number,
     number_of,
     page_begun,
     segment_name,
     segments_in,
     timeline_of,
 )
-from ccdr.engines.postgres.slot import MEANWHILE, STATE, slot_name, threats, with_slot
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed
-from ccdr.model.finding import Finding
+from ccdr.model.finding import Finding, at_least, at_most
 from ccdr.model.forks import Fork
 from ccdr.model.measure import skew
 from ccdr.model.values import Manifest, human_bytes
 from ccdr.ports.log import LogMark, RecoveryTarget, Segment
 from ccdr.ports.place import Clock, Source
+
+# The replication slot, which keeps at the source what was not received yet: its name, how there is one, and what it
+# may do to its source.
+
+SLOT_LENGTH = 63
+NEARLY = 0.5  # of what the source may keep for the slot
+# SQLSTATE: it exists, or does not, since we looked. A backup and whatever ships the log see to it that there is a slot,
+# and may do so at the same time.
+MEANWHILE = re.compile(r"\b(42710|42704)\b")
+_SQL = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c"]
+STATE = """\
+select pg_is_in_recovery(), current_setting('wal_level'),
+  pg_size_bytes(current_setting('wal_segment_size')),
+  coalesce(nullif((select setting::bigint from pg_settings where name = 'max_slot_wal_keep_size'), -1) * 1048576, -1),
+  coalesce((select coalesce(wal_status, '?') from pg_replication_slots where slot_name = '{slot}'), ''),
+  coalesce((select pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint from pg_replication_slots
+            where slot_name = '{slot}' and not pg_is_in_recovery()), 0);
+"""
+
+
+def nearly(keep: int, shipping: LogShipping) -> float:
+    """Bytes of log that a source may keep for a slot before it is told. `keep` is its max_slot_wal_keep_size in bytes;
+    negative: all there is. What is free on its disk no query tells, so the limit of the spool stands in for that: it is
+    what the plan says of how much may wait."""
+    return NEARLY * (keep if keep >= 0 else shipping.spool_limit)
+
+
+def slot_name(name: str) -> str:
+    """As PostgreSQL allows it, and unlike that of any other asset, whatever becomes the same by what is allowed."""
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    allowed = re.sub(r"[^a-z0-9_]", "_", f"ccdr_{name}")
+    return f"{allowed[: SLOT_LENGTH - 1 - len(digest)]}_{digest}"
+
+
+def threats(keep: int, behind: int, shipping: LogShipping) -> Iterator[Finding]:
+    """What the log that is kept for a slot may do to its source; `keep` as in `nearly`, `behind` in bytes."""
+    if keep < 0:
+        yield Finding(
+            "max_slot_wal_keep_size is not set: a slot whose log is not fetched fills the source's disk; set it to "
+            "what its disk can spare",
+            "max_slot_wal_keep_size",
+        )
+        if behind > nearly(keep, shipping):
+            yield Finding(
+                f"the source keeps {human_bytes(behind)} of log for us, and will until its disk is full: find"
+                " out why it is not received",
+                "log kept for us",
+                (at_most(behind),),
+            )
+    elif behind > nearly(keep, shipping):
+        yield Finding(
+            f"the source keeps {human_bytes(behind)} of log for us and gives up at {human_bytes(keep)}: "
+            "then a new base backup is needed",
+            "log kept for us, up to a limit",
+            (at_most(behind), at_least(keep)),
+        )
+
+
+def with_slot(run: Callable[[list[str], str], None], slot: str, state: str) -> Iterator[Finding]:
+    """There is one then; what threatens it. `run` has a program run, and is content where somebody else
+    has done its work (MEANWHILE); `state` is the slot's, none where it is not there."""
+    if state == "lost":
+        run([*_SQL, f"select from pg_drop_replication_slot('{slot}')"], "dropping the lost slot")
+        text = f"the source gave the slot {slot} up and removed log that was not received: a gap"
+        yield Finding(text, f"slot {slot} given up")
+        state = ""
+    if not state:
+        # pg_receivewal's own --create-slot reserves nothing until it first receives.
+        sql = f"select from pg_create_physical_replication_slot('{slot}', true)"
+        run([*_SQL, sql], "creating the replication slot")
+
+
+# The canary: a row that ccdr renews on the source, so that what a restore reached can be read from it.
+
+CANARY = """\
+create schema if not exists ccdr;
+create table if not exists ccdr.heartbeat (id int primary key check (id = 1), at timestamptz not null);
+insert into ccdr.heartbeat values (1, clock_timestamp()) on conflict (id) do update set at = clock_timestamp();
+"""
+# "If not exists" looks before it makes: of two who do at the same time one is told by these.
+_MEANWHILE = r"pg_namespace_nspname_index|pg_type_typname_nsp_index|pg_class_relname_nsp_index"
+MAY_COLLIDE = 3  # the schema, the table's type, the table: each once
+BEAT = "insert into ccdr.heartbeat values (1, clock_timestamp()) on conflict (id) do update set at = clock_timestamp();"
+
+
+def make_canary(ask: Callable[[str], object], connection: Connection) -> None:
+    """Its table, and the first beat; `ask` carries out SQL. BackupFailed where the role may not."""
+    try:
+        for left in range(MAY_COLLIDE, -1, -1):
+            try:
+                ask(CANARY)
+                break
+            except CommandFailed as error:
+                if not left or not error.stderr.search(_MEANWHILE):
+                    raise
+    except CommandFailed as error:
+        if "permission denied" not in error.stderr:
+            raise
+        raise BackupFailed(
+            f"the canary cannot be kept: {error}; as a superuser: {canary_grant(connection)}",
+            hint="or leave `canary:` out of `log_shipping:`",
+        ) from None
+
+
+def canary_grant(connection: Connection) -> str:
+    """Asked for even where its schema is there already."""
+    return f"GRANT CREATE ON DATABASE {connection.database} TO {connection.user};"
+
+
+# The slot keeps at the source what was not received yet, so nothing is lost while the receiver is away; that it may
+# fill the source's disk is what `ready` looks at. `--synchronous` has each write on disk, and told to the source, at
+# once: so the source tells how far a spool durably reaches. It goes by the name of our own receiver, and the spool is
+# looked at too: a slot goes forward by whoever receives.
 
 ANSWER = 20.0  # seconds
 # Who reads the slot has come how far; the last column is for anybody to choose.

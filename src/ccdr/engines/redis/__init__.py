@@ -1,5 +1,6 @@
-"""Redis and Valkey: `capture.py` fetches the RDB, `server.py` is a server of our own on one, `description.py` says what
-it holds, `identity.py` compares what was restored with what was captured."""
+"""Redis and Valkey: `capture.py` fetches the RDB, says what it holds and loads one, `server.py` is a server of our own
+on one, `identity.py` compares what was restored with what was captured.
+"""
 
 from ccdr.engines.redis.engine import Redis
 

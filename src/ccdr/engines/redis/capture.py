@@ -1,24 +1,227 @@
-"""Takes the RDB as a replica would be given it, proves it readable, and says what it holds."""
+"""Takes the RDB as a replica would be given it, proves it readable, says what it holds, and loads it again into the
+sandbox's server.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.engines.redis.checked import TOO_NEW, Checked, UnsoundFile, check
-from ccdr.engines.redis.client import Client
-from ccdr.engines.redis.description import Description, describe
-from ccdr.engines.redis.kinds import OLDEST, Release
-from ccdr.engines.redis.server import DATABASES, standing
-from ccdr.model.errors import BackupFailed, CommandFailed, TestBroken
+from ccdr.engines.redis.client import KINDS, OLDEST, Client, Product, Release
+from ccdr.engines.redis.server import DATABASES, PrivateServer, admin, configuration, standing
+from ccdr.model.answers import FreeText
+from ccdr.model.errors import BackupBad, BackupFailed, CcdrError, CommandFailed, TestBroken
 from ccdr.model.measure import skew
-from ccdr.model.values import human_bytes
+from ccdr.model.values import Manifest, human_bytes
 from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.place import Place
+
+# What `redis-check-rdb` says of a file: it reads all of it, in little memory, and checks structure and checksum.
+
+_AUX = re.compile(r"^\[offset \d+\] AUX FIELD ([\w-]+) = '([^']*)'", re.MULTILINE)
+_COUNT = re.compile(r"^\[info\] (\d+) (keys read|expires|already expired)$", re.MULTILINE)
+# Of an error only where and what: the lines after it may name a key.
+_ERROR = re.compile(r"--- RDB ERROR DETECTED ---\s+\[offset (\d+)\] ([^\n]*)")
+SOUND = "RDB looks OK!"
+TOO_NEW = re.compile(r"Can't handle RDB format version (\d+)")  # as the server says it, too
+
+
+@dataclass(frozen=True)
+class Checked:
+    """`keys` are all in the file, `expiring` those with a time to live, `expired` of these what was over by the time of
+    the look. `aux` are the file's own remarks: `ctime` (its writer's clock, seconds), `used-mem` (bytes) …"""
+
+    keys: int
+    expiring: int
+    expired: int
+    aux: Mapping[str, str]
+
+    @property
+    def ctime(self) -> int:
+        """When writing it began, by the source's clock: whole seconds since the epoch; 0 where it does not say."""
+        return int(self.aux.get("ctime", 0))
+
+    @property
+    def memory(self) -> int:
+        """What the source held in memory, bytes; 0 where it does not say."""
+        return int(self.aux.get("used-mem", 0))
+
+
+class UnsoundFile(Exception):
+    """The file is damaged. The message names no key; `words` are the program's own."""
+
+    def __init__(self, message: str, words: FreeText) -> None:
+        super().__init__(message)
+        self.words = words
+
+
+def check(place: Place, kind: Product, rdb: Path) -> Checked:
+    """Raises UnsoundFile where the file is damaged, CommandFailed where it could not be read."""
+    out = place.run([kind.check, place.path(rdb)], ok=(0, 1), what=kind.check)
+    words = FreeText(out.stdout) + out.stderr
+    text = words.reveal()
+    if error := _ERROR.search(text):
+        raise UnsoundFile(f"{kind.check} finds it damaged at byte {error[1]}", words)
+    if out.code != 0:  # it says nothing where it may not read the file
+        raise CommandFailed([kind.check], out.code, words, what=kind.check)
+    counts = {name: int(count) for count, name in _COUNT.findall(text)}
+    if SOUND not in text or "keys read" not in counts:
+        raise UnsoundFile(f"{kind.check} does not find it sound", words)
+    return Checked(
+        keys=counts["keys read"],
+        expiring=counts.get("expires", 0),
+        expired=counts.get("already expired", 0),
+        aux=dict(_AUX.findall(text)),
+    )
+
+
+# What an RDB file holds, as a server of our own tells that has loaded it: told when it is captured, and again of what
+# was restored.
+#
+# Contents by DEBUG DIGEST: every key, type and value of every database, and which of them expire, in whatever order.
+# It does not tell *when* they expire, nor of streams more than their entries: `walk.lua` does. Neither sees a key's
+# idle time, nor when a pending entry was delivered last.
+
+TYPES = ("string", "list", "set", "zset", "hash", "stream")
+NEVER = -1
+_KEYS = re.compile(r"keys=(\d+)")
+_WALK = Path(__file__).with_name("walk.lua")
+# All in one call, since each costs a tenth of a second. The script is called for one slice after the other, so that the
+# server is never busy for long. $1 is the script, $2 the databases, $3 `since`; the rest is the client.
+_LOOK = """\
+lua=$1 databases=$2 since=$3; shift 3
+sha=$("$@" SCRIPT LOAD "$lua") || exit
+for database in $databases; do
+  cursor=0
+  while :; do
+    said=$("$@" -n "$database" EVALSHA "$sha" 0 "$cursor" "$since") || exit
+    cursor=$(printf '%s\\n' "$said" | head -n 1)
+    printf '%s\\n' "$said" | tail -n +2 | sed "s/^/group $database /"
+    [ "$cursor" != 0 ] || break
+  done
+done
+time=$("$@" TIME) && echo time $time || exit
+contents=$("$@" DEBUG DIGEST) && echo contents "$contents" || exit
+functions=$("$@" --json FUNCTION LIST WITHCODE) && printf 'functions %s\\n' "$functions"
+"""
+
+
+@dataclass(frozen=True)
+class KeyGroup:
+    """Things of one kind in one database. `span` is when the span of time begins in which they expire (milliseconds
+    since the epoch), None for what never does; `digest` tells of what DEBUG DIGEST does not."""
+
+    database: int
+    kind: str
+    span: int | None
+    count: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """`keys` are all keys of each database, with those that have expired; `groups` hold only what had not at `at`
+    (milliseconds since the epoch, by the clock of whoever looked). `functions` are libraries and their
+    code's SHA-256."""
+
+    server: str
+    at: int
+    keys: Mapping[int, int]
+    contents: str
+    groups: tuple[KeyGroup, ...]
+    functions: Mapping[str, str] = field(default_factory=dict)
+
+    def types(self) -> dict[int, dict[str, int]]:
+        """Keys that had not expired, by database and type."""
+        types: dict[int, Counter[str]] = {database: Counter() for database in self.keys}
+        for group in self.groups:
+            if is_key(group.kind):
+                types[group.database][group.kind] += group.count
+        return {database: dict(sorted(counted.items())) for database, counted in sorted(types.items())}
+
+    @property
+    def live(self) -> int:
+        return sum(sum(counted.values()) for counted in self.types().values())
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "server": self.server,
+            "at": self.at,
+            "keys": {str(database): count for database, count in self.keys.items()},
+            "types": {str(database): counted for database, counted in self.types().items()},
+            "contents_sha1": self.contents,
+            "groups": [[g.database, g.kind, g.span, g.count, g.digest] for g in self.groups],
+            "functions": dict(self.functions),
+        }
+
+    @classmethod
+    def parse(cls, held: Mapping[str, Any]) -> Description:
+        return cls(
+            server=held["server"],
+            at=held["at"],
+            keys={int(database): count for database, count in held["keys"].items()},
+            contents=held["contents_sha1"],
+            groups=tuple(KeyGroup(*group) for group in held["groups"]),
+            functions=held["functions"],
+        )
+
+
+def is_key(kind: str) -> bool:
+    """Is this group one of keys, and not of what is within one?"""
+    return kind in TYPES or kind.startswith("module:")
+
+
+def describe(server: PrivateServer, since: int) -> Description:
+    """All of what a server holds. `since` (milliseconds since the epoch) is where spans of time are counted from, and
+    must be the same for two descriptions that are to be compared."""
+    info = server.info()
+    databases = {int(name.removeprefix("db")): facts for name, facts in info.items() if re.fullmatch(r"db\d+", name)}
+    names = " ".join(map(str, sorted(databases)))
+    argv = ["sh", "-c", _LOOK, "sh", _WALK.read_text("utf-8"), names, str(since), *server.cli]
+    parts: dict[str, list[str]] = {}
+    for line in server.place.run(argv, what="describing the contents").stdout.split("\n"):
+        part, _, rest = line.partition(" ")
+        parts.setdefault(part, []).append(rest)
+    seconds, micros = parts["time"][0].split()
+    return Description(
+        server=info.get("valkey_version") or info["redis_version"],
+        at=int(seconds) * 1000 + int(micros) // 1000,
+        keys={database: int(_KEYS.findall(facts)[0]) for database, facts in sorted(databases.items())},
+        contents=parts["contents"][0],
+        groups=tuple(_merged(parts.get("group", []))),
+        functions=_functions(json.loads(parts["functions"][0])),
+    )
+
+
+def _merged(lines: Iterable[str]) -> Iterator[KeyGroup]:
+    """Each slice of the walk told its own counts and digests."""
+    merged: dict[tuple[int, str, int], tuple[int, int]] = {}
+    for line in lines:
+        database, kind, count, span, digest = line.split(" ")
+        key = (int(database), kind, NEVER if span == "-" else int(span))
+        had, mixed = merged.get(key, (0, 0))
+        merged[key] = had + int(count), mixed ^ int(digest, 16)
+    for (number, kind, start), (total, mixed) in sorted(merged.items()):
+        yield KeyGroup(number, kind, None if start == NEVER else start, total, f"{mixed:040x}")
+
+
+def _functions(listed: Iterable[Any]) -> dict[str, str]:
+    """Each library's name, engine and code."""
+    digests = {}
+    for library in listed:
+        fields = library if isinstance(library, dict) else dict(zip(library[::2], library[1::2], strict=True))
+        code = json.dumps([fields["engine"], fields["library_code"]])
+        digests[str(fields["library_name"])] = hashlib.sha256(code.encode()).hexdigest()
+    return dict(sorted(digests.items()))
+
 
 RDB, USERS = "dump.rdb", "acl.list"
 # What stands in redis.conf, not in the RDB: a new server is given it, or people set it again by hand. None of these is
@@ -244,3 +447,120 @@ def _notes(contents: Mapping[str, object]) -> list[str]:
     if not contents["keys"]:
         notes.append("the server held no key")
     return notes
+
+
+# Loads a fetched RDB into the sandbox's server. The server must not start without its file: it would answer, empty.
+
+RUN = "/ccdr/run"  # in the sandbox
+_USERS = re.compile(r"ACL errors?|error in user declaration|aclfile|/users:", re.IGNORECASE)
+
+_WRITTEN = """\
+while said=$("$@" INFO persistence); do
+  case $said in
+  *aof_rewrite_in_progress:1* | *aof_rewrite_scheduled:1*) sleep 0.05 ;;
+  *aof_last_bgrewrite_status:ok*) exit 0 ;;
+  *) echo 'the server could not write its append-only file' >&2; exit 1 ;;
+  esac
+done
+exit 1
+"""
+
+
+def kind_of(manifest: Manifest) -> Product:
+    return KINDS[str(manifest.contents["server"])]
+
+
+def release_of(manifest: Manifest) -> Release:
+    return Release(kind_of(manifest), str(manifest.contents["version"]))
+
+
+def restored_server(box: Place, manifest: Manifest) -> PrivateServer:
+    """The one in the sandbox that `load` has started."""
+    return PrivateServer(box, kind_of(manifest), RUN)
+
+
+def load(server: PrivateServer, restored: Path, manifest: Manifest, databases: int, extra: Sequence[str]) -> None:
+    """BackupBad where the file is damaged; TestBroken where the image's server cannot read a sound one."""
+    rdb, users = restored / RDB, restored / USERS
+    if not rdb.is_file():
+        raise BackupBad(f"there is no {RDB} in the snapshot")
+    rules = users.read_text("utf-8", "surrogateescape") if USERS in manifest.files else ""
+    try:
+        load_file(server, rdb, server.place.path(restored), rules, manifest, databases, extra)
+    except TestBroken:
+        if USERS in manifest.files and sha256(users.read_bytes()).hexdigest() != manifest.files[USERS].sha256:
+            hint = "restore an older snapshot"
+            raise BackupBad(f"the users' rights do not load: {USERS} is not as captured", hint=hint) from None
+        raise
+
+
+def load_file(
+    server: PrivateServer,
+    rdb: Path,
+    directory: str,
+    rules: str,
+    manifest: Manifest,
+    databases: int,
+    extra: Sequence[str],
+) -> None:
+    """`rdb` (host path) lies in `directory`, as the server has it; `rules` are those of its users."""
+    conf = configuration(server.run, directory, RDB, databases=databases, users=True, extra=extra)
+    server.configure(conf, "".join(f"{line}\n" for line in (f"user {admin()}", *filter(None, rules.split("\n")))))
+    try:
+        server.start()
+    except CommandFailed as error:
+        raise _judged(error, server, rdb, manifest) from None
+    persistence = server.info("persistence")
+    loaded = int(persistence["rdb_last_load_keys_loaded"])
+    if loaded == 0 and manifest.contents["keys"]:
+        raise TestBroken(
+            "the sandbox's server started without the RDB", hint="run the test with --keep, and see its log"
+        )
+
+
+def made_durable(server: PrivateServer, directory: str) -> None:
+    """As in production: every change would go to disk (`appendfsync everysec`). The server writes all it holds once,
+    and has it there before the restore counts as done."""
+    for setting in (("dir", directory), ("appendonly", "yes")):
+        server.raw("CONFIG", "SET", *setting)
+    written(server)
+
+
+def written(server: PrivateServer) -> None:
+    """Wait until its append-only file is written."""
+    server.place.run(["sh", "-c", _WRITTEN, "sh", *server.cli], what="writing the append-only file")
+
+
+def _judged(error: CommandFailed, server: PrivateServer, rdb: Path, manifest: Manifest) -> CcdrError:
+    """The server ended instead of loading. Its log tells what it lacks; of the file, `check` tells more."""
+    if error.stalled:
+        return TestBroken(str(error), hint="give `limits: no_progress` more time")
+    if lacks := error.stderr.search(MODULE):
+        return TestBroken(
+            f"the image's server lacks the module {lacks[1]}{_versions(manifest)}",
+            hint="name an image that has it with `image:`, and the module's file in it with `modules:`",
+        )
+    if newer := error.stderr.search(TOO_NEW):
+        return TestBroken(
+            f"the image's server is too old for this RDB, of format {newer[1]}",
+            hint=f"name an image with {server.kind.title} {manifest.contents['version']} or newer",
+        )
+    if error.stderr.search(_USERS):
+        return TestBroken(
+            f"the image's server does not take the users' rights: {error}",
+            hint="do they name commands of a module? then name its file in the image with `modules:`",
+        )
+    try:
+        check(server.place, server.kind, rdb)
+    except UnsoundFile as damage:
+        return BackupBad(f"the backup does not load: {damage}", hint="restore an older snapshot", words=damage.words)
+    except CommandFailed as unread:
+        return TestBroken(f"the RDB cannot be read in the sandbox: {unread}", hint="run the test with --keep, and look")
+    return TestBroken(f"the sandbox's server did not load a sound RDB: {error}", hint="see what its log says")
+
+
+def _versions(manifest: Manifest) -> str:
+    modules = manifest.contents["modules"]
+    if not isinstance(modules, Mapping) or not modules:
+        return ""
+    return f" (the source had {', '.join(f'{name} {version}' for name, version in modules.items())})"

@@ -1,4 +1,6 @@
-"""The source's client. Its password goes from a file to its standard input: never into arguments or environments."""
+"""The source's client, of Redis or of Valkey, and how a server is reached. Its password goes from a file to its
+standard input: never into arguments or environments.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,146 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
-from ccdr.engines.redis.connection import Connection
-from ccdr.engines.redis.kinds import Product
+from pydantic import Field, model_validator
+
+from ccdr.engines.servers.connection import Peer
 from ccdr.model.errors import CommandFailed
+from ccdr.model.schema import PlanPath, Text, WithPassword
 from ccdr.ports.place import Output, Place
+
+# Redis and Valkey: one protocol, one file format until their ways parted, and programs of different names.
+
+OLDEST = 7  # the first major version with functions, exact expiry times and a client that tells errors by its exit code
+
+
+@dataclass(frozen=True)
+class Product:
+    """One of the two: its programs, the user its image runs the server as, its official image, majors best first."""
+
+    name: str
+    title: str
+    official: str
+    supported: tuple[str, ...]
+
+    @property
+    def cli(self) -> str:
+        return f"{self.name}-cli"
+
+    @property
+    def server(self) -> str:
+        return f"{self.name}-server"
+
+    @property
+    def check(self) -> str:
+        return f"{self.name}-check-rdb"
+
+    @property
+    def user(self) -> str:
+        return self.name
+
+    def images(self, major: str) -> tuple[str, ...]:
+        """The official image, then the one that `make images` builds."""
+        return (f"{self.official}:{major}", f"ccdr-sandbox/{self.name}:{major}")
+
+
+REDIS = Product("redis", "Redis", "redis", ("8", "7"))
+VALKEY = Product("valkey", "Valkey", "valkey/valkey", ("8", "9", "7"))
+KINDS = {kind.name: kind for kind in (REDIS, VALKEY)}
+
+
+@dataclass(frozen=True)
+class Release:
+    """Which server, and its version. Files of the one are not for the other, so `major` names both."""
+
+    kind: Product
+    version: str
+
+    @classmethod
+    def of(cls, info: dict[str, str]) -> Release:
+        """From what INFO says: Valkey calls itself redis_version 7.2.4, for old clients' sake."""
+        if "valkey_version" in info:
+            return cls(VALKEY, info["valkey_version"])
+        return cls(REDIS, info["redis_version"])
+
+    @property
+    def number(self) -> int:
+        return int(self.version.split(".")[0])
+
+    @property
+    def major(self) -> str:
+        """`redis 8`, `valkey 8`: what image, client and snapshot must have in common."""
+        return f"{self.kind.name} {self.number}"
+
+    def __str__(self) -> str:
+        return f"{self.kind.title} {self.version}"
+
+
+def images(major: str | None) -> tuple[str, ...]:
+    """Images that serve, best first; for either server where `major` is None."""
+    if major is None:
+        return tuple(name for kind in KINDS.values() for m in kind.supported for name in kind.images(m))
+    name, _, number = major.partition(" ")
+    return KINDS[name].images(number)
+
+
+def release_in(output: str) -> Release | None:
+    """From `redis-cli 8.0.2`, `valkey-cli 8.1.1`, `Redis server v=8.0.2 sha=…`; None where it is neither."""
+    match = re.search(r"\b(redis|valkey)(?:-cli| server)\s+(?:v=)?(\d+\.\d[\d.]*)", output, re.IGNORECASE)
+    return Release(KINDS[match[1].lower()], match[2]) if match else None
+
+
+# How a server is reached. TLS is verified off loopback, by a CA that the plan names.
+
+
+class Connection(Peer, WithPassword):
+    """How to reach the source. `host` may be the path of a Unix socket."""
+
+    host: Text = Field("127.0.0.1", description="name, address, or path of the Unix socket")
+    port: int = Field(6379, ge=1, le=65535, description="where `host` is no Unix socket: its TCP port")
+    user: Text | None = Field(None, description="ACL user; left out, the server's `default`")
+    tls: Literal["verify", "loopback"] = Field(
+        "loopback", description="`verify` asks for verified TLS on loopback too; elsewhere it always is"
+    )
+    ca_file: PlanPath | None = Field(None, description="CA that signed the server's certificate, and no other server's")
+    cert_file: PlanPath | None = Field(None, description="our certificate, where the server asks clients for one")
+    key_file: PlanPath | None = Field(None, description="its key")
+
+    @model_validator(mode="after")
+    def _verifiable(self) -> Self:
+        """The clients verify a certificate's chain and not its name: with the system's CAs, anybody who has a
+        certificate for anything would pass for this server."""
+        if self.verified_tls and self.ca_file is None:
+            raise ValueError(
+                "leaves the machine without a ca_file, expected the CA of this server alone: "
+                "the client compares no names, so the system's CAs would verify nothing"
+            )
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("has one of cert_file and key_file, expected both")
+        return self
+
+    @property
+    def mounts(self) -> tuple[Path, ...]:
+        """What of this host a client in a container must see, read-only. The socket's directory: a server that was
+        started anew has a new socket."""
+        files = (self.ca_file, self.cert_file, self.key_file) if self.verified_tls else ()
+        return (*([self.socket.parent] if self.socket else []), *(path for path in files if path))
+
+    @property
+    def named(self) -> str:
+        return str(self.socket) if self.socket else f"{self.host}:{self.port}"
+
+    @property
+    def options(self) -> list[str]:
+        """For the client's command line; no secret is among them."""
+        options = ["-s", self.host] if self.socket else ["-h", self.host, "-p", str(self.port)]
+        if self.verified_tls:
+            options += ["--tls", "--cacert", str(self.ca_file), "--sni", self.host]
+            if self.cert_file is not None:
+                options += ["--cert", str(self.cert_file), "--key", str(self.key_file)]
+        return options
+
 
 SECRET = "redis-password"  # noqa: S105 - a file's name
 ANSWER = 30.0  # seconds for the first answer of all

@@ -10,14 +10,21 @@ from urllib.parse import unquote
 
 from pydantic import ValidationError
 
-from ccdr.engines.discovery.contract import Discovery, Looking
-from ccdr.engines.discovery.servers import NamedServer, absolute, client_of, connection_lines
-from ccdr.engines.discovery.text import name_from, remark, so_many
-from ccdr.engines.redis.client import Client
+from ccdr.engines.discovery import (
+    Discovery,
+    Looking,
+    NamedServer,
+    absolute,
+    client_of,
+    connection_lines,
+    name_from,
+    remark,
+    so_many,
+)
+from ccdr.engines.redis.client import Client, Release
 from ccdr.engines.redis.engine import Redis
-from ccdr.engines.redis.kinds import Release
 from ccdr.engines.redis.rights import setuser
-from ccdr.engines.servers.address import ca_file_of, read_url
+from ccdr.engines.servers.connection import ca_file_of, read_url
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed, UsageProblem
 from ccdr.model.values import Health, human_bytes
 

@@ -16,25 +16,28 @@ from pydantic import Field
 
 from ccdr.engines.base import EngineConfig
 from ccdr.engines.redis import erasing, identity, rights
-from ccdr.engines.redis.accounts import accounts_of
 from ccdr.engines.redis.capture import (
     MANY_DATABASES,
     RDB,
     USERS,
     CaptureTerms,
+    Description,
     Taker,
+    UnsoundFile,
+    check,
     crowded_by_backlog,
+    describe,
+    kind_of,
+    load,
+    made_durable,
     refuse,
     refuse_own_file,
+    release_of,
+    restored_server,
 )
-from ccdr.engines.redis.checked import UnsoundFile, check
-from ccdr.engines.redis.client import SECRET, Client
-from ccdr.engines.redis.connection import Connection
-from ccdr.engines.redis.damage import damage
-from ccdr.engines.redis.description import Description, describe
-from ccdr.engines.redis.kinds import KINDS, REDIS, Product, Release, images, release_in
-from ccdr.engines.redis.questions import matching
-from ccdr.engines.redis.restored import kind_of, load, made_durable, release_of, restored_server
+from ccdr.engines.redis.client import KINDS, REDIS, SECRET, Client, Connection, Product, Release, images, release_in
+from ccdr.engines.redis.questions import damage, matching
+from ccdr.engines.redis.rights import accounts_of
 from ccdr.engines.redis.server import standing
 from ccdr.engines.servers.connection import UNKNOWN, is_loopback
 from ccdr.model.answers import FreeText

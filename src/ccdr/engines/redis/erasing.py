@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from ccdr.engines.redis.restored import written
+from ccdr.engines.redis.capture import written
 from ccdr.engines.redis.server import PrivateServer
 from ccdr.model.erasure import Erased, Replayed, Wanted
 from ccdr.model.errors import CommandFailed, TestBroken

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from ccdr.engines.redis.capture import RDB, USERS
-from ccdr.engines.redis.description import TYPES, Description, KeyGroup, describe, is_key
+from ccdr.engines.redis.capture import RDB, TYPES, USERS, Description, KeyGroup, describe, is_key
 from ccdr.engines.redis.server import ADMIN, PrivateServer
 from ccdr.model.values import CheckResult, Verdict, so_many
 from ccdr.ports.check import CheckContext

@@ -1,8 +1,5 @@
-"""Makes a new server of an RDB file: `ServerMaker` for Redis and Valkey.
-
-Until it is opened it is a replica of nobody, as in a restore test: nothing expires in it and nobody else reaches it.
-Where the source had an append-only file, so has the new one, begun of the loaded RDB; and the server that is checked
-has read that file again, since a server that has one reads no RDB.
+"""Makes a new server of an RDB file: `ServerMaker` for Redis and Valkey. Once it is open it is asked page by page:
+nobody is held up.
 """
 
 from __future__ import annotations
@@ -14,20 +11,31 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from ccdr.engines.redis.capture import RDB, USERS
+from ccdr.engines.redis.capture import RDB, RUN, USERS, kind_of, load_file, made_durable, restored_server
 from ccdr.engines.redis.client import Client
 from ccdr.engines.redis.erasing import written_again
-from ccdr.engines.redis.opened import Opened
-from ccdr.engines.redis.restored import RUN, kind_of, load_file, made_durable, restored_server
 from ccdr.engines.redis.server import PrivateServer, admin, configuration, quoted
 from ccdr.engines.servers.connection import by_network
-from ccdr.engines.servers.new_server import NewServerMaker, not_taken, refuse_settings, require_short, write
-from ccdr.engines.servers.silenced import Silenced, told
-from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
+from ccdr.engines.servers.new_server import (
+    DROP_IN,
+    NewServerMaker,
+    Silenced,
+    Unit,
+    container,
+    docker_lines,
+    inside,
+    not_taken,
+    refuse_settings,
+    require_short,
+    told,
+    write,
+)
+from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import CommandFailed, TestBroken
-from ccdr.model.values import Manifest, so_many
+from ccdr.model.values import CheckResult, Manifest, so_many
+from ccdr.ports.check import CheckContext
 from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.new_server import HOME, Owner, Site, StartLines
 from ccdr.ports.place import Place, Source
@@ -35,6 +43,82 @@ from ccdr.ports.restored import Restored, SandboxNeeds
 
 if TYPE_CHECKING:
     from ccdr.engines.redis.engine import Redis
+
+# A server that its users may be using by now, asked by its own client, page by page: nobody is held up for long.
+
+COUNTING = "counting keys"
+# One page. ARGV: the cursor, a type or nothing, a pattern. Gives the next cursor, how many keys of it match, and the
+# newest id of the streams' last entries among them (or 0).
+_PAGE = """\
+local words = {'SCAN', ARGV[1], 'MATCH', ARGV[3], 'COUNT', '10000'}
+if ARGV[2] ~= '' then words[7], words[8] = 'TYPE', ARGV[2] end
+local page, newest = redis.call(unpack(words)), 0
+for _, key in ipairs(page[2]) do
+  local last = ARGV[2] == 'stream' and redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+  if last then newest = math.max(newest, tonumber(string.match(last[1], '^%d+'))) end
+end
+return string.format('%s %d %.0f', page[1], #page[2], newest)
+"""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """`Restored` for it: it counts keys, where the plan's user may."""
+
+    has_server: ClassVar[bool] = True
+
+    client: Client
+
+    def matching(
+        self, context: CheckContext, pattern: str, kind: str | None, database: int | None
+    ) -> tuple[int, float | None] | None:
+        """As `questions.matching`; None where the plan's user may not."""
+        total, newest = 0, 0
+        try:
+            for one in self._databases() if database is None else (database,):
+                cursor = "0"
+                while True:
+                    cursor, count, last = self._page(cursor, pattern, kind, one)
+                    total, newest = total + count, max(newest, last)
+                    if cursor == "0":
+                        break
+        except CommandFailed as error:
+            if self.client.not_for_us(error):
+                return None
+            raise
+        return total, newest / 1000 if newest else None
+
+    def _page(self, cursor: str, pattern: str, kind: str | None, database: int) -> tuple[str, int, int]:
+        """CommandFailed for an error of the server, which the client prints as any answer to what was typed."""
+        said = self.client.typed(("EVAL", _PAGE, "0", cursor, kind or "", pattern), database=database, what=COUNTING)
+        if (told := re.fullmatch(r"(\d+) (\d+) (\d+)\s*", said)) is None:
+            raise CommandFailed(["EVAL"], 1, said, what=COUNTING)
+        return told[1], int(told[2]), int(told[3])
+
+    def _databases(self) -> Iterator[int]:
+        for name in self.client.info("keyspace"):
+            if match := re.fullmatch(r"db(\d+)", name):
+                yield int(match[1])
+
+    def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
+        raise CommandFailed(["query"], 2, "redis answers no SQL")
+
+    def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
+        raise CommandFailed(["query"], 2, "redis answers no SQL")
+
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        raise CommandFailed(["identical"], 2, "one that is in use is not compared with what was captured")
+
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
+        raise CommandFailed(["integrity"], 2, "one that is in use is not taken apart")
+
+    def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
+        raise CommandFailed(["erase"], 2, "one that is in use is not written to")
+
+
+# Until it is opened it is a replica of nobody, as in a restore test: nothing expires in it and nobody else reaches
+# it. Where the source had an append-only file, so has the new one, begun of the loaded RDB; and the server that is
+# checked has read that file again, since a server that has one reads no RDB.
 
 DATA, LOGS, SOCKETS, ACL = "data", "log", "run", "users.acl"  # below the home
 # What a target says by words of its own; None: what is not for it to say.

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ccdr.engines.redis.kinds import Product
+from ccdr.engines.redis.client import Product
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.ports.place import Place
 

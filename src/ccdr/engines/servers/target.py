@@ -1,6 +1,5 @@
-"""A real server that a database is loaded onto: what is the same whichever server it is.
-
-The database is loaded and checked under a name of the restore's own, and gets its final one last.
+"""A real server that a database is loaded onto, the accounts that its databases share, and how it is set otherwise:
+what is the same whichever server it is.
 """
 
 from __future__ import annotations
@@ -8,8 +7,10 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import ClassVar, Generic, Self, TypeVar
 
 from ccdr.engines.base import EngineConfig
@@ -19,6 +20,61 @@ from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken, U
 from ccdr.model.values import Manifest, human_bytes
 from ccdr.ports.place import Progress
 from ccdr.ports.target import KnownSource
+
+# How a server is set otherwise than the captured one was: told, and changed by nobody.
+
+
+def differing(captured: Mapping[str, str | None], there: Mapping[str, str | None]) -> list[str]:
+    """Names whose value another server does not have, or does not know; of None the value is not known here."""
+    return [name for name, value in captured.items() if value is not None and there.get(name) != value]
+
+
+def set_otherwise(captured: Mapping[str, str | None], there: Mapping[str, str | None], file: str) -> Iterator[str]:
+    """What a person should know of a server whose settings are `there`. `file` is where the snapshot has the values
+    that are not known here."""
+    if other := differing(captured, there):
+        yield f"set at the source, and otherwise there: {', '.join(other)}; a restore changes no server's settings"
+    if words := [name for name, value in captured.items() if value is None]:
+        yield f"set at the source, to what only the backup holds ({file}): {', '.join(words)}"
+
+
+# Roles and users belong to a whole server, and databases restored side by side onto one server may need the same.
+#
+# Each restore looks at the server before any of them begins. So what the server lacks is asked again when it is made,
+# one restore at a time; and a restore that is undone leaves what another one relies on.
+
+
+@dataclass
+class SharedAccounts:
+    """Of one server, as the restores of this process made and need them. `alone` is held while they are looked at
+    and changed."""
+
+    alone: Lock = field(default_factory=Lock)
+    made: set[str] = field(default_factory=set)
+    needed: dict[str, set[str]] = field(default_factory=dict)  # by run
+
+    def relied_on(self, run: str, names: Collection[str], made: Collection[str]) -> None:
+        """The run needs these, and has just made some of them."""
+        self.needed[run] = set(names)
+        self.made |= set(made)
+
+    def given_up(self, run: str) -> set[str]:
+        """The run needs nothing any more: what was made and nobody else needs, which is to be removed."""
+        mine = self.needed.pop(run, set()) & self.made
+        left = mine.difference(*self.needed.values())
+        self.made -= left
+        return left
+
+
+_by_server: defaultdict[str, SharedAccounts] = defaultdict(SharedAccounts)
+
+
+def of_server(identity: object) -> SharedAccounts:
+    """Those of the server that says this of itself, however it is reached."""
+    return _by_server[repr(identity)]
+
+
+# The database is loaded and checked under a name of the restore's own, and gets its final one last.
 
 MARK = "_ccdr_restore_"  # in the name that a database has until it is whole
 LOOK_EVERY = 2.0  # seconds between two looks at how far a load has come

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from ccdr.engines.compared import named
+from ccdr.engines.comparison import named
 from ccdr.engines.sqlite.programs import ReaderAnswer
 from ccdr.model.answers import FreeText, lacking
 from ccdr.model.errors import TestBroken

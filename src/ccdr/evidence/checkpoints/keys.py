@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ccdr.evidence.checkpoints.notes import VerifierKey, decoded_base64, public_of_pem
+from ccdr.evidence.checkpoints.checkpoint import VerifierKey, decoded_base64, public_of_pem
 
 KEY = "ledger.key"  # the kind of record by which a key begins to sign
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")

@@ -11,13 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ccdr.evidence.checkpoints.anchors import Anchor
-from ccdr.evidence.checkpoints.checkpoint import Checkpoint, ledger_of_origin, read_checkpoint
-from ccdr.evidence.checkpoints.found import Boundary, Checked, Finding
+from ccdr.evidence.checkpoints.checkpoint import (
+    HASH,
+    Anchor,
+    Checkpoint,
+    VerifierKey,
+    decoded_base64,
+    leaf_hash,
+    ledger_of_origin,
+    read_checkpoint,
+    root_by,
+)
 from ccdr.evidence.checkpoints.keys import Pin
-from ccdr.evidence.checkpoints.merkle import HASH, leaf_hash, root_by
-from ccdr.evidence.checkpoints.notes import VerifierKey, decoded_base64
-from ccdr.evidence.ledger.places import line_as_record
+from ccdr.evidence.checkpoints.verification import Boundary, Checked, Finding
+from ccdr.evidence.ledger.ledger import line_as_record
 from ccdr.model.values import utc
 
 RECORD, PROOF = "record.jsonl", "proof.tlog-proof"  # the files of one

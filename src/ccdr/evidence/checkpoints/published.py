@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from ccdr.evidence.checkpoints.anchors import OBJECT_LOCK, Anchor
-from ccdr.evidence.checkpoints.checkpoint import read_checkpoint
-from ccdr.evidence.checkpoints.found import Finding
+from ccdr.evidence.checkpoints.checkpoint import OBJECT_LOCK, Anchor, read_checkpoint
+from ccdr.evidence.checkpoints.verification import Finding
 from ccdr.model.instant import Instant
 
 

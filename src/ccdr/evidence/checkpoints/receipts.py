@@ -15,11 +15,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccdr.evidence.checkpoints.anchors import OBJECT_LOCK, RFC3161, TOLD, Anchor
-from ccdr.evidence.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from ccdr.evidence.checkpoints.found import Finding
+from ccdr.evidence.checkpoints.checkpoint import OBJECT_LOCK, RFC3161, TOLD, Anchor, Checkpoint, read_checkpoint
 from ccdr.evidence.checkpoints.names import ANCHORS
-from ccdr.evidence.lineage.anchored import ANCHORED
+from ccdr.evidence.checkpoints.verification import Finding
+from ccdr.evidence.lineage.own_records import ANCHORED
 from ccdr.model.values import rfc3339, utc
 
 if TYPE_CHECKING:

@@ -3,24 +3,25 @@ in `tests/support/control_histories.py`."""
 
 from __future__ import annotations
 
-from ccdr.evidence.attested import ATTESTABLE
-from ccdr.evidence.controls.parts import (
-    access,
-    approvals,
-    erasures,
-    examined,
-    incidents,
-    monitoring,
-    negative,
-    places,
-    plans,
-    recovery,
-    sandboxes,
-    threats,
-    updates,
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from ccdr.evidence.controls.parts import continuity, governance, protection
+from ccdr.evidence.controls.parts.governance import attested
+from ccdr.evidence.controls.values import (
+    WORST_FIRST,
+    ControlState,
+    Known,
+    Measure,
+    MeasureState,
+    Observed,
+    Part,
+    PartState,
 )
-from ccdr.evidence.controls.parts.attested import attested
-from ccdr.evidence.controls.values import Measure, Part
+from ccdr.evidence.statements import AHEAD, ATTESTABLE
+from ccdr.model.errors import Exit
+from ccdr.model.values import utc
 
 POLICIES, ACCESS, ENCRYPTION = "policies-and-training", "access-control", "encryption"
 MONITORING, PHYSICAL, UPDATES = "monitoring-and-audit", "physical-security", "updates"
@@ -45,38 +46,38 @@ _PLAN, _HOSTS, _OFFICER = "the plan's owner", "whoever runs the hosts", "the dat
 _CRON = "whoever has cron call `ccdr run`"
 
 PARTS: tuple[Part, ...] = (
-    Part("plan-versions", POLICIES, "the plan in force", _PLAN, plans.versions),
-    Part("approval", POLICIES, "the plan approved and reviewed", _PLAN, approvals.approvals),
-    Part("four-eyes", ACCESS, "four eyes for what removes backups", _PLAN, approvals.four_eyes),
-    Part("second-factor", ACCESS, "approvals by two factors", "whoever approves plans", approvals.second_factors),
-    Part("roles", ACCESS, "a credential for each role", _HOSTS, access.roles),
-    Part("access-review", ACCESS, "who has access, looked at", _PLAN, access.reviews),
-    Part("repositories", ENCRYPTION, "repositories encrypted, and reached so", _PLAN, examined.repositories),
-    Part("sources", ENCRYPTION, "sources reached encrypted", _PLAN, examined.sources),
-    Part("tls", ENCRYPTION, "TLS of each connection", _PLAN, examined.tls),
-    Part("sandbox-storage", ENCRYPTION, "where restored data lay", _HOSTS, sandboxes.storage),
-    Part("ledger", MONITORING, "verification of the ledger", _CRON, monitoring.ledger),
-    Part("comparisons", MONITORING, "repositories against the ledger", _CRON, monitoring.comparisons),
-    Part("runs", MONITORING, "what was due against what was run", _CRON, monitoring.runs),
-    Part("access", MONITORING, "access that is not usual", "whoever watches the logs", monitoring.accesses),
-    Part("sites", PHYSICAL, "where source and backups lie", _PLAN, examined.sites),
-    Part("copies", PHYSICAL, "further copies", _PLAN, places.copies),
-    Part("versions", UPDATES, "versions of programs", _HOSTS, updates.versions),
-    Part("images", UPDATES, "age of sandboxes' images", _HOSTS, updates.images),
-    Part("leaps", THREATS, "backups that leap, canaries that changed", _PLAN, threats.leaps),
-    Part("object-locks", THREATS, "what is in use locked against removal", _PLAN, threats.object_locks),
-    Part("backups", RECOVERY, "backups", _PLAN, recovery.backups),
-    Part("restore-tests", RECOVERY, "restore tests", _PLAN, recovery.restore_tests),
-    Part("objectives", RECOVERY, "objectives against achieved", _PLAN, recovery.objectives),
-    Part("checks", RECOVERY, "checks of the repository", _PLAN, recovery.checks),
-    Part("recoveries", RECOVERY, "recoveries of the whole plan", _PLAN, recovery.recoveries),
-    Part("approval", RECOVERY, "the plan approved and reviewed", _PLAN, approvals.approvals),
-    Part("erasures", LEGAL, "erased people stay erased", _OFFICER, erasures.erasures),
-    Part("retention", LEGAL, "what is past its retention", _PLAN, plans.retention),
-    Part("negative-controls", TESTING, "damaged copies are found", _PLAN, negative.negative_controls),
-    Part("isolation", TESTING, "sandboxes of restore tests", _HOSTS, sandboxes.isolation),
-    Part("incidents", INCIDENTS, "incidents of recoveries, and what was due", _OFFICER, incidents.incidents),
-    Part("secrets", HYGIENE, "secrets: who may read them, strength, age, reuse", _PLAN, examined.secrets),
+    Part("plan-versions", POLICIES, "the plan in force", _PLAN, governance.versions),
+    Part("approval", POLICIES, "the plan approved and reviewed", _PLAN, governance.approvals),
+    Part("four-eyes", ACCESS, "four eyes for what removes backups", _PLAN, governance.four_eyes),
+    Part("second-factor", ACCESS, "approvals by two factors", "whoever approves plans", governance.second_factors),
+    Part("roles", ACCESS, "a credential for each role", _HOSTS, protection.roles),
+    Part("access-review", ACCESS, "who has access, looked at", _PLAN, protection.reviews),
+    Part("repositories", ENCRYPTION, "repositories encrypted, and reached so", _PLAN, protection.repositories),
+    Part("sources", ENCRYPTION, "sources reached encrypted", _PLAN, protection.sources),
+    Part("tls", ENCRYPTION, "TLS of each connection", _PLAN, protection.tls),
+    Part("sandbox-storage", ENCRYPTION, "where restored data lay", _HOSTS, protection.storage),
+    Part("ledger", MONITORING, "verification of the ledger", _CRON, continuity.ledger),
+    Part("comparisons", MONITORING, "repositories against the ledger", _CRON, continuity.comparisons),
+    Part("runs", MONITORING, "what was due against what was run", _CRON, continuity.runs),
+    Part("access", MONITORING, "access that is not usual", "whoever watches the logs", continuity.accesses),
+    Part("sites", PHYSICAL, "where source and backups lie", _PLAN, protection.sites),
+    Part("copies", PHYSICAL, "further copies", _PLAN, governance.copies),
+    Part("versions", UPDATES, "versions of programs", _HOSTS, protection.versions),
+    Part("images", UPDATES, "age of sandboxes' images", _HOSTS, protection.images),
+    Part("leaps", THREATS, "backups that leap, canaries that changed", _PLAN, protection.leaps),
+    Part("object-locks", THREATS, "what is in use locked against removal", _PLAN, protection.object_locks),
+    Part("backups", RECOVERY, "backups", _PLAN, continuity.backups),
+    Part("restore-tests", RECOVERY, "restore tests", _PLAN, continuity.restore_tests),
+    Part("objectives", RECOVERY, "objectives against achieved", _PLAN, continuity.objectives),
+    Part("checks", RECOVERY, "checks of the repository", _PLAN, continuity.checks),
+    Part("recoveries", RECOVERY, "recoveries of the whole plan", _PLAN, continuity.recoveries),
+    Part("approval", RECOVERY, "the plan approved and reviewed", _PLAN, governance.approvals),
+    Part("erasures", LEGAL, "erased people stay erased", _OFFICER, governance.erasures),
+    Part("retention", LEGAL, "what is past its retention", _PLAN, governance.retention),
+    Part("negative-controls", TESTING, "damaged copies are found", _PLAN, protection.negative_controls),
+    Part("isolation", TESTING, "sandboxes of restore tests", _HOSTS, protection.isolation),
+    Part("incidents", INCIDENTS, "incidents of recoveries, and what was due", _OFFICER, governance.incidents),
+    Part("secrets", HYGIENE, "secrets: who may read them, strength, age, reuse", _PLAN, protection.secrets),
 )
 
 
@@ -121,3 +122,39 @@ ATTESTED: tuple[Part, ...] = tuple(
 EVERY: tuple[Part, ...] = (*PARTS, *ATTESTED)
 # By measure, the names of its parts: what a map of laws and standards may name.
 NAMES = {measure.id: tuple(part.id for part in EVERY if part.measure == measure.id) for measure in MEASURES}
+
+
+# How it stands with each of the twelve measures: every part is asked, and what is wrong comes first.
+
+
+def judge_measures(known: Known) -> list[MeasureState]:
+    asked = [PartState(part, _shown(part, known)) for part in EVERY]
+    asked.sort(key=lambda one: WORST_FIRST.index(one.state) if one.is_wrong else len(WORST_FIRST))
+    return [MeasureState(one, tuple(p for p in asked if p.part.measure == one.id)) for one in MEASURES]
+
+
+def _shown(part: Part, known: Known) -> tuple[Observed, ...]:
+    """What is of another hand, or damaged, may hold anything below its envelope: it shows nothing, and is never well.
+    The verification of the ledger tells of it."""
+    try:
+        found = (_in_time(one, known.now) for one in part.shows(known))
+        return tuple(sorted(found, key=lambda one: WORST_FIRST.index(one.state)))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        text = "a record that it rests on is not as any ccdr writes it"
+        return (Observed(ControlState.CONTRADICTED, text, step="ccdr ledger verify   lists all damage"),)
+
+
+def _in_time(one: Observed, now: datetime) -> Observed:
+    """What is dated in the future shows nothing of now: a clock was ahead then, or is set back now, so that nothing
+    ever gets old."""
+    if one.state not in (ControlState.SHOWN, ControlState.STATED) or all(
+        utc(r.time) <= now + AHEAD for r in one.records
+    ):
+        return one
+    text = f"{one.text}; but its record is dated in the future: a clock is wrong, or was"
+    return replace(one, state=ControlState.CONTRADICTED, text=text, step="check the clock of this host")
+
+
+def exit_of_measures(measures: Sequence[MeasureState]) -> Exit:
+    """Contradicted or expired, where nobody has acknowledged it, is a finding; what nobody shows is none."""
+    return Exit.FINDING if any(measure.finding for measure in measures) else Exit.OK

@@ -1,21 +1,22 @@
-"""What is said of a measure: in which state its parts are, and by which records."""
+"""What is said of a measure, by which records, and what its parts are asked of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
+from ccdr.evidence.judgement.asset_status import AssetStatus
+from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.verdicts import Record
 from ccdr.evidence.whose import HOLDS, Whose
 from ccdr.model.trouble import Problem
 from ccdr.model.values import ledger_of, number_of, rfc3339, so_many
-
-if TYPE_CHECKING:
-    from ccdr.evidence.controls.known import Known
+from ccdr.plans import LoadedPlan
+from ccdr.plans.floors import Floors
 
 
 class ControlState(StrEnum):
@@ -248,3 +249,44 @@ def with_digests(measures: Iterable[MeasureState], digest_of: Callable[[int], st
     return [
         replace(m, parts=tuple(replace(p, observed=tuple(map(seen, p.observed))) for p in m.parts)) for m in measures
     ]
+
+
+# What the parts of a measure are asked of: what the ledger came to (the one fold), how each asset was judged by it,
+# and what else is known at that moment. Values; nothing here looks anything up.
+
+
+@dataclass(frozen=True)
+class PlanKnown:
+    """One plan as it is judged: `care` is what is wrong with its repository, its copies, its secrets."""
+
+    loaded: LoadedPlan
+    statuses: Sequence[AssetStatus]
+    care: Sequence[Problem] = ()
+
+    @property
+    def name(self) -> str:
+        return self.loaded.plan.plan
+
+
+@dataclass(frozen=True)
+class Known:
+    """At one moment."""
+
+    now: datetime
+    plans: Sequence[PlanKnown]
+    histories: Histories
+    lineage: Lineage = field(default_factory=Lineage)
+    of_ledger: Sequence[Problem] = ()
+    of_people: Sequence[Problem] = ()  # what is wrong with attestations
+    floors: Floors = field(default_factory=Floors)  # what is asked of versions
+    lowered: Mapping[str, str] = field(default_factory=dict)  # where that is less than ccdr's own: by program, or `tls`
+
+    def history(self, plan: str | None, asset: str | None = None) -> AssetHistory:
+        """Of an asset; without one, of the plan itself; without a plan, of the host."""
+        return self.histories.get((plan, asset), AssetHistory())
+
+    @property
+    def assets(self) -> Iterator[tuple[PlanKnown, AssetStatus]]:
+        for plan in self.plans:
+            for status in plan.statuses:
+                yield plan, status

@@ -1,10 +1,13 @@
-"""What the records tell of one asset, or of the care of one plan's repository: what is asked of them."""
+"""What the records tell of one asset, of a copy of it, or of the care of one plan's repository: where that is kept, and
+what is asked of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from ccdr.evidence.history.folded import FoldedRecords, id_of
 from ccdr.evidence.history.kinds import (
@@ -14,6 +17,7 @@ from ccdr.evidence.history.kinds import (
     CHECKED,
     CLEAN,
     DAMAGED,
+    DUTIES,
     GROUP,
     INTERRUPTED,
     NOT_BEGUN,
@@ -25,8 +29,8 @@ from ccdr.evidence.history.kinds import (
     RESTORE_START,
     TEST_START,
 )
-from ccdr.evidence.history.values import Elsewhere, FailedBackup
 from ccdr.evidence.pauses import Pause, in_force, let_be_until
+from ccdr.evidence.statements import APPROVED_BEFORE, PLAN_APPROVED
 from ccdr.evidence.verdicts import (
     Record,
     does_not_open,
@@ -38,13 +42,58 @@ from ccdr.model.erasure import Looked
 from ccdr.model.leaps import Growth, Sign, signs
 from ccdr.model.measure import Point
 from ccdr.model.values import (
+    PRIMARY,
     Snapshot,
     Verb,
+    at_copy,
     duty_of,
     source_digest,
     to_the_second,
     utc,
 )
+from ccdr.plans.versions import PLAN_VERSION
+
+# What a history tells of one failed backup, and of another host.
+
+
+@dataclass(frozen=True)
+class FailedBackup:
+    """A backup that stored nothing: a sentence, where and when the ledger tells of it, the next step that it gave
+    itself, and whether somebody stopped it."""
+
+    text: str
+    seq: float
+    at: datetime
+    hint: str | None = None
+    interrupted: bool = False
+    run: str | None = None
+    why: str = "it crashed"  # in few words
+
+    def __str__(self) -> str:
+        return self.text
+
+    def step(self, plan: str, asset: str) -> str:
+        """What to do next. It leads on: the same command again would mostly say the same."""
+        again = f"`ccdr backup {plan} --asset {asset}`"
+        if self.interrupted:
+            return f"{again} takes a new one"
+        if self.hint and f"`ccdr backup {plan}" in self.hint:  # it says so itself
+            return self.hint
+        return f"{self.hint or f'`ccdr doctor {plan}` looks for the cause'}; then {again}"
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another host that answers for some work, as far as its ledger, which lies beside ours, is known."""
+
+    until: datetime
+    host: str
+    ledger: str
+    since: str | None = None  # its runs are asked for it, if that is recorded
+
+    def __str__(self) -> str:
+        return f"known up to {to_the_second(self.until)}, from ledger {self.ledger[:8]} of {self.host}"
+
 
 RESTORE_TOLD = timedelta(days=7)  # how long a crashed restore is: no schedule brings the next one, which would end it
 RECOVERED_LATELY = timedelta(days=1)  # who recovered then may not have opened all of it
@@ -400,3 +449,60 @@ def sentence_of(damage: Record | None) -> str | None:
     which = {CHECKED: "check", PRUNED: "prune", BACKUP_END: "backup"}.get(damage["kind"], "restore test")
     damaged = f"the {which} of {to_the_second(damage['time'])} found the repository damaged"
     return f"{damaged}, and no test of the newest snapshot has passed since"
+
+
+# Where histories keep what a record tells: one for each asset of a plan, or of a copy of it; and one for the plan.
+
+Histories = dict[tuple[str | None, str | None], AssetHistory]  # by (plan, asset); a plan's upkeep by (plan, None)
+
+
+def place_of(record: Mapping[str, Any]) -> str | None:
+    """The plan, or the copy of it, that a record is about: each has its own history."""
+    plan, copy = record["plan"], record.get("copy")
+    if copy is None or copy == PRIMARY or plan is None or not isinstance(copy, str):
+        place: str | None = plan
+        return place
+    return at_copy(plan, copy)
+
+
+def history_at(histories: Histories, place: tuple[str | None, str | None]) -> AssetHistory:
+    """What is known of a place, made where there is nothing yet: only then, as it has many fields, and for millions of
+    records one that is made in vain costs as much as all the rest."""
+    known = histories.get(place)
+    if known is None:
+        known = histories[place] = AssetHistory()
+    return known
+
+
+# The records of a plan's copies have a history of their own: what is found at one of them says nothing of another,
+# but that a snapshot was captured badly, or looks as if its source had been encrypted, says it of all.
+
+_OF_THE_PLAN = (PLAN_VERSION, DUTIES, PLAN_APPROVED, APPROVED_BEFORE)
+
+
+def seen_from(known: Histories, plan: str, copy: str) -> Histories:
+    """The same where `plan` is seen from its copy: each asset as what was done there tells, the plan itself with its
+    own promises, approvals, incidents and duties, and that repository's care."""
+    there: Histories = {key: history for key, history in known.items() if key[0] != plan}
+    place = at_copy(plan, copy)
+    of_plan = [asset for name, asset in known if name == plan]
+    for asset in dict.fromkeys([*of_plan, *(asset for name, asset in known if name == place)]):
+        own, here = known.get((plan, asset), AssetHistory()), known.get((place, asset), AssetHistory())
+        there[plan, asset] = _of_plan(own, here) if asset is None else _of_asset(own, here)
+    return there
+
+
+def _of_asset(own: AssetHistory, here: AssetHistory) -> AssetHistory:
+    bad = {one: "FAIL" for one in own.captured_badly if one not in here.proven}
+    seen = replace(here, proven={**bad, **here.proven}, begun_here=own.begun_here, checks_at_start={})
+    seen = replace(seen, looked_for=own.looked_for)
+    return replace(seen, suspect=own.suspect, suspected=own.suspected)  # a copy of it is no better
+
+
+def _of_plan(own: AssetHistory, here: AssetHistory) -> AssetHistory:
+    newest = {kind: own.newest[kind] for kind in _OF_THE_PLAN if kind in own.newest}
+    whose = replace(here, duties=own.duties, others=own.others, acks=own.acks, pauses=own.pauses)
+    whose = replace(whose, incidents=own.incidents, without_incident=own.without_incident)
+    return replace(
+        whose, newest={**newest, **here.newest}, nonces=own.nonces, glass=own.glass, glass_reviews=own.glass_reviews
+    )

@@ -1,4 +1,6 @@
-"""What the ledger says of each asset so far: one pass over the records, carried on from where the last one ended."""
+"""What the ledger says of each asset so far: one pass over the records, carried on from where the last one ended. A
+record that has not what the fold goes by tells nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +9,28 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from ccdr.evidence.approvals import GLASS_BROKEN
 from ccdr.evidence.deviations import derive
 from ccdr.evidence.history.accesses import ACCESSES, take_access, take_strangers
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory, Histories, history_at, place_of
 from ccdr.evidence.history.kinds import (
     ACCESS_REVIEWED,
     ACCESS_TESTED,
     ANSWERED,
     BACKUP_END,
+    CAUGHT,
     CHECKED,
+    CLEAN,
     COMPARED,
     CONTROLLED,
     COPIED,
+    DAMAGED,
+    DONE,
     DUTIES,
     ERASURES,
     EXAMINED,
+    FAILED,
     GROUP,
+    INCONCLUSIVE,
     KEY_ADDED,
     KEY_REMOVED,
     KEY_SWITCHED,
@@ -32,6 +39,7 @@ from ccdr.evidence.history.kinds import (
     MADE_BY_CCDR,
     MISSED,
     NOT_BEGUN,
+    PASSED,
     PRUNED,
     RECOVER_END,
     RECOVER_START,
@@ -43,15 +51,16 @@ from ccdr.evidence.history.kinds import (
     START_OF,
     STARTS,
     STATED,
+    STORED,
     TEST_END,
     TEST_START,
+    VERDICTS,
 )
-from ccdr.evidence.history.places import Histories, history_at, place_of
-from ccdr.evidence.history.understanding import understood
-from ccdr.evidence.incident_entries import KINDS as INCIDENTS
-from ccdr.evidence.ledger.lines import PASSED_OVER, WRONG
+from ccdr.evidence.incidents import KINDS as INCIDENTS
+from ccdr.evidence.ledger.ledger import PASSED_OVER, WRONG
 from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END
 from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.statements import GLASS_BROKEN
 from ccdr.evidence.verdicts import (
     Record,
     does_not_open,
@@ -64,6 +73,36 @@ from ccdr.model.values import (
     utc,
 )
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
+
+# Has a record what the fold goes by, of the right type? What has not tells nothing.
+
+_NEEDED: dict[str, dict[str, type | tuple[str, ...]]] = {
+    BACKUP_END: {"result": (STORED, FAILED)},
+    TEST_END: {"verdict": (*VERDICTS, "SKIPPED")},
+    CONTROLLED: {"result": (CAUGHT, PASSED, INCONCLUSIVE)},
+    RESTORE_END: {"result": ("RESTORED", FAILED, "REFUSED")},
+    RECOVER_END: {"state": ("done", "paused_by_failed_step", "failed")},
+    PRUNED: {"result": (DONE, FAILED)},
+    CHECKED: {"result": (CLEAN, DAMAGED, INCONCLUSIVE), "part": int, "parts": int},
+    MISSED: {"count": int},
+    NOT_BEGUN: {"verb": str},
+    GROUP: {"group": str, "missing": list},
+    DUTIES: {"verbs": list},
+    PAUSE_BEGIN: {"until": str},
+}
+
+
+def understood(record: Record) -> bool:
+    """Has it what the fold goes by, of the right type? What has not tells nothing, and no ccdr has written it so."""
+
+    needed = _NEEDED.get(record["kind"])
+    if needed is not None:
+        for key, of in needed.items():
+            value = record.get(key)
+            if not (value in of if isinstance(of, tuple) else isinstance(value, of)):
+                return False
+    return True
+
 
 FORMAT = 61  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it

@@ -9,20 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from ccdr.evidence.acknowledged import ACK, ACK_ENDED, known_by
-from ccdr.evidence.approvals import (
-    APPROVAL_USED,
-    APPROVED_BEFORE,
-    GLASS_BROKEN,
-    GLASS_REVIEWED,
-    MOST_NONCES,
-    PLAN_APPROVED,
-    Operation,
-    written_later,
-)
-from ccdr.evidence.attested import ATTESTATION, ENDED, key_of
-from ccdr.evidence.deviations.entries import take_entry
-from ccdr.evidence.deviations.spans import Kept
 from ccdr.evidence.deviations.values import KINDS as DEVIATIONS
+from ccdr.evidence.deviations.values import Kept, take_entry
 from ccdr.evidence.history.accesses import answer_access
 from ccdr.evidence.history.kinds import (
     ACCESS_REVIEWED,
@@ -66,10 +54,23 @@ from ccdr.evidence.history.kinds import (
     VERB_OF,
     VERDICTS,
 )
-from ccdr.evidence.incident_entries import KINDS as INCIDENTS
-from ccdr.evidence.incident_entries import Entry, take_incident, take_recovery, told_of
+from ccdr.evidence.incidents import KINDS as INCIDENTS
+from ccdr.evidence.incidents import Entry, take_incident, take_recovery, told_of
 from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END, take_pause
 from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.statements import (
+    APPROVAL_USED,
+    APPROVED_BEFORE,
+    ATTESTATION,
+    ENDED,
+    GLASS_BROKEN,
+    GLASS_REVIEWED,
+    MOST_NONCES,
+    PLAN_APPROVED,
+    Operation,
+    key_of,
+    written_later,
+)
 from ccdr.evidence.verdicts import (
     Record,
     as_strict,

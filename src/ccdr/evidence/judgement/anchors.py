@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from ccdr.evidence.lineage.anchored import Anchoring, LastAnchored
+from ccdr.evidence.lineage.own_records import Anchoring, LastAnchored
 from ccdr.model.trouble import Problem, Trouble, next_step
 from ccdr.model.values import rfc3339, so_many, utc
 

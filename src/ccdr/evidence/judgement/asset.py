@@ -1,42 +1,39 @@
-"""What is wrong with each asset, and with the care of each repository: one set of rules, for whatever tells of it.
-
-Values in, values out: what the ledger says (`evidence/history`) and what else is known at one moment become an
-`AssetStatus`, its troubles with their codes. `status`, the report, metrics and messages put that into words and
-numbers, and have no rule of their own; so the same records give the same judgement, whoever looks.
+"""What is wrong with each asset: its backups, its restore tests and negative controls, its log. One set of rules, for
+whatever tells of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from ccdr.evidence.acknowledged import steady
 from ccdr.evidence.history.asset_history import NEVER, AssetHistory
-from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
-from ccdr.evidence.judgement.controls import problems_of_controls
-from ccdr.evidence.judgement.counting import (
-    Counted,
-    apart_from_vanished,
-    count,
-    made_up_for,
-    newer_not_counting,
-    vanished_problem,
-)
-from ccdr.evidence.judgement.coverage import (
+from ccdr.evidence.history.kinds import CONTROL_START, CONTROLLED, INCONCLUSIVE, RECOVER_END, STOPPED
+from ccdr.evidence.judgement.asset_status import (
     STALE,
+    AssetStatus,
+    Counted,
+    Seen,
+    apart_from_vanished,
     as_far_as_known,
+    breaches,
+    conclusive,
+    count,
     coverage,
+    made_up_for,
+    measured_rpo,
     measured_rto,
+    newer_not_counting,
     rto_known,
     test_late,
+    vanished_problem,
 )
-from ccdr.evidence.judgement.objectives import breaches, measured_rpo
-from ccdr.evidence.judgement.restore_tests import problems_of_tests
-from ccdr.evidence.judgement.shipped_log import log_problems
 from ccdr.evidence.judgement.troubles import (
+    as_problem,
     by_their_causes,
     copies_near,
     findings_of,
@@ -46,9 +43,12 @@ from ccdr.evidence.judgement.troubles import (
     repository_damaged,
     with_places,
 )
+from ccdr.evidence.log_standing import LogStanding
+from ccdr.evidence.verdicts import Record, blames_the_log, misfits
 from ccdr.host.state import RESTORE_MARK
+from ccdr.model.damage import OF_FILES
 from ccdr.model.leaps import WORDS, Sign
-from ccdr.model.next_steps import Missing, after_a_crash, after_a_recovery
+from ccdr.model.next_steps import Missing, after_a_crash, after_a_recovery, after_coming_apart, mend_first, ship_again
 from ccdr.model.schedule import second_due
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.model.values import (
@@ -60,10 +60,304 @@ from ccdr.model.values import (
     utc,
 )
 from ccdr.plans.job import Job
+from ccdr.plans.one_server import of_one_server
+from ccdr.plans.versions import PLAN_VERSION
+from ccdr.storage.removals import CLOCK_TOLERANCE
+
+# What the newest recovery of a plan has brought back apart, and so stays red: what one store got in between has no
+# counterpart in the other. No backup mends that; a person decides. By records alone.
+
+ALIKE = 1.0  # seconds that are told of nobody
+
+
+def step_after_coming_apart(job: Job, test: Record, upkeep: AssetHistory) -> str | None:
+    """What leads on from this test, where all that failed in it are such comparisons, and it is of what was backed up
+    since; `upkeep` is the plan's."""
+    recovery, tested = upkeep.newest.get(RECOVER_END), test.get("snapshot") or {}
+    if recovery is None or recovery.get("state") != "done" or not tested:
+        return None
+    if utc(tested["consistent_point"]) < utc(recovery["time"]):
+        return None
+    points = {
+        str(one["asset"]): utc(one["point"]) for one in recovery.get("assets") or () if one.get("point") is not None
+    }
+    failed = {str(check.get("name")) for check in test.get("checks") or () if check.get("status") == "FAIL"}
+    if not failed or not failed <= set(_apart(job, points)):
+        return None
+    return after_coming_apart(job.plan, job.asset, to_the_second(recovery["time"]))
+
+
+def _apart(job: Job, points: Mapping[str, datetime]) -> Iterator[str]:
+    """Checks that compare it with what came back older or newer. It may go on at the server of another asset, which it
+    is a spare of."""
+    assets = job.loaded.plan.assets
+    mine = [
+        at
+        for name, at in points.items()
+        if name == job.asset or (name in assets and of_one_server(job.engine, assets[name]))
+    ]
+    for check in job.checks:
+        other = None if check.beside is None else points.get(check.beside)
+        if other is not None and any(abs((at - other).total_seconds()) > ALIKE for at in mine):
+            yield check.label
+
+
+# What is wrong by an asset's negative controls: do its restore tests find a damaged copy bad?
+
+
+def problems_of_controls(job: Job, history: AssetHistory, upkeep: AssetHistory, now: datetime) -> Iterator[Problem]:
+    yield from _passed(job, history)
+    last = history.newest.get(CONTROLLED)
+    if last is not None and last["result"] == INCONCLUSIVE and job.control is not None:
+        why, at = str(last.get("reason") or ""), utc(last["time"])
+        text = f"its last negative control is INCONCLUSIVE: {why}"
+        yield Problem(
+            Trouble.CONTROL_INCONCLUSIVE, text, at, verb=Verb.CONTROL, run=last["run"], why=why, cause=steady(why)
+        )
+    crashed = history.crashed(CONTROL_START)
+    if crashed is not None and (last is None or last["seq"] < crashed["seq"]):
+        at = utc(crashed["time"])
+        text = f"the negative control of {to_the_second(at)} crashed: its run {crashed['run']} never recorded an end"
+        yield Problem(Trouble.CONTROL_INCONCLUSIVE, text, at, about="crash", verb=Verb.CONTROL, why="it crashed")
+    if job.control is not None:
+        yield from not_begun(history, {Verb.CONTROL: last})
+        if upkeep.answers_for(Verb.CONTROL):
+            yield from _late(job, history, upkeep, now)
+
+
+def _passed(job: Job, history: AssetHistory) -> Iterator[Problem]:
+    """Of each damage until a control of the same one is caught: that another one is says nothing of it. What cannot be
+    done to the asset any more, as it is of another engine now, cannot be shown either."""
+    possible = kinds_of(job)
+    for name, record in history.not_caught.items():
+        if (kind := str(record["damage"]["kind"])) in possible:
+            word, at = kind.replace("_", " "), utc(record["time"])
+            text = (
+                f"a copy that was damaged on purpose PASSED its restore test ({word}, {to_the_second(at)}, run "
+                f"{record['run']}): that its tests pass proves nothing against such damage"
+            )
+            yield Problem(Trouble.CONTROL_PASSED, text, at, about=name, verb=Verb.CONTROL, why=word, run=record["run"])
+
+
+def kinds_of(job: Job) -> frozenset[str]:
+    """What can be done to a copy of the asset, as its engine is now."""
+    return frozenset(kind.value for kind in (*OF_FILES, *job.engine.damages))
+
+
+def _late(job: Job, history: AssetHistory, upkeep: AssetHistory, now: datetime) -> Iterator[Problem]:
+    """It has come due twice since the last one; where there was none, since the plan came to be as it is."""
+    last, version = history.upkeep_tried(Verb.CONTROL), upkeep.newest.get(PLAN_VERSION, {})
+    since: str | None = last or version.get("time")
+    if since is None or job.control is None:
+        return
+    let_be = max(utc(since), upkeep.let_be(now) or NEVER)
+    if due := second_due(job.control.schedule, job.loaded.plan.timezone, let_be, now):
+        told = f"the last one was at {to_the_second(last)}" if last else "there was none yet"
+        text = f"its negative control is overdue: {told}"
+        yield Problem(Trouble.CONTROL_LATE, text, due, verb=Verb.CONTROL)
+
+
+# What is wrong by the newest restore tests of an asset.
 
 
 @dataclass(frozen=True)
 class _Case:
+    """An asset, and all that its tests are judged by; `usable` snapshots, oldest first."""
+
+    job: Job
+    history: AssetHistory
+    upkeep: AssetHistory
+    usable: Sequence[Snapshot]
+
+
+def problems_of_tests(
+    job: Job, history: AssetHistory, upkeep: AssetHistory, usable: Sequence[Snapshot]
+) -> Iterator[Problem]:
+    """`upkeep` is the plan's history."""
+    newest = usable[-1] if usable else None
+    last, failure = history.last_test, history.older_failure
+    planned, case = job.engine.restore_test is not None, _Case(job, history, upkeep, usable)
+    if last is None:
+        text = "never tested" if planned else "never tested, and its plan has no restore test for it"
+        yield Problem(Trouble.NEVER_TESTED, text, verb=Verb.TEST)
+    elif last["verdict"] != "PASS" and not history.made_good(last, newest):
+        trouble = _failed(last) if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
+        alone = " for a newer backup alone" if trouble is Trouble.NEWER_FAILED else ""
+        when = f", of {to_the_second(last['time'])}," if trouble is Trouble.TEST_INCONCLUSIVE else ""
+        text = f"its last restore test{when} is {last['verdict']}{alone}: {last.get('reason')}"
+        # The one of a newer snapshot, or of log that goes further, keeps its name: it was told before.
+        stands = history.older_log_failure if trouble is Trouble.LOG_FAILED else failure
+        yield _of_test(last, trouble, text, case, about="newest test" if stands else "")
+    # A test that broke does not take the failure before it back, nor does one of an older snapshot.
+    if failure is not None and not history.made_good(failure, newest):
+        when = to_the_second(failure["time"])
+        text = f"its restore test of {when} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
+        yield _of_test(failure, _failed(failure), text, case)
+    if (failed := history.unchecked) is not None:
+        text = (
+            f"its restore test of {to_the_second(failed['time'])} is FAIL, and later tests passed only with fewer "
+            f"or weaker checks, without the one that failed: {failed.get('reason')}"
+        )
+        why, run = str(failed.get("reason") or ""), str(failed["run"])
+        at = utc(failed["time"])
+        yield Problem(Trouble.NO_LONGER_CHECKED, text, at, verb=Verb.TEST, cause=run, why=why)
+    if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
+        text = (
+            f"its recovery by the log of {to_the_second(failure['time'])} is FAIL, and none that goes as far has "
+            f"passed: {failure.get('reason')}"
+        )
+        yield _of_test(failure, Trouble.LOG_FAILED, text, case)
+    yield from _without_a_verdict(job, history)
+    yield from findings_of(last, Verb.TEST)
+
+
+def _without_a_verdict(job: Job, history: AssetHistory) -> Iterator[Problem]:
+    """Tests there were, and none that came to a verdict on what the plan names now."""
+    if history.last_test is not None and history.last_conclusive_test is None:
+        text = "no restore test of it has been conclusive yet"
+        text = text if job.engine.restore_test is not None else f"{text}, and its plan has none for it"
+        yield Problem(Trouble.NEVER_TESTED, text, about="verdict", verb=Verb.TEST)
+    if history.last_conclusive_test is not None and conclusive(job, history) is None:
+        text = "its last restore test was from another source than the plan names now"
+        yield Problem(Trouble.NEVER_TESTED, text, about="source", verb=Verb.TEST)
+
+
+def _of_test(test: Record, trouble: Trouble, text: str, case: _Case, about: str = "") -> Problem:
+    """What is wrong by a test that did not pass. What to do then: is there another snapshot to be found good?"""
+    job, history, tested = case.job, case.history, (test.get("snapshot") or {}).get("id")
+    # restic stores nothing that is there already: another backup would stand on what is damaged.
+    todo = Trouble.REPOSITORY_DAMAGED if test.get("damaged") is True else trouble
+    step = next_step(todo, job.plan, job.asset, alone=all(s.id == tested for s in case.usable))
+    if todo is Trouble.REPOSITORY_DAMAGED and history.newest_met_damage:
+        step = mend_first(job.plan, job.asset)
+    if todo is Trouble.TEST_FAILED:
+        step = step_after_coming_apart(job, test, case.upkeep) or step
+    checks = sorted(
+        (c for c in test.get("checks") or () if c.get("status") == "FAIL"), key=lambda c: str(c.get("name"))
+    )
+    failed = [str(check.get("name")) for check in checks]
+    cause = "\n".join(map(_found, checks)) or steady(test.get("reason"))
+    why = "; ".join(failed) or str(test.get("reason") or "")
+    kind = {"verb": Verb.TEST, "step": step, "run": test["run"]}
+    return Problem(trouble, text, utc(test["time"]), about=about, cause=cause, why=why, **kind)
+
+
+def _found(check: Record) -> str:
+    """What tells this failure of a check from another: all that it found, so far as that stays so while it lasts."""
+    return f"{check.get('name')}: {'' if check.get('varies') else check.get('actual')}"
+
+
+def _failed(test: Record) -> Trouble:
+    """The log that is bad; or a snapshot, or what it does not fit; or one that is good, and not the newest backup that
+    was tried."""
+    if blames_the_log(test):
+        return Trouble.LOG_FAILED
+    good = (test.get("snapshot") or {}).get("verdict") == "PASS" and not misfits(test)
+    return Trouble.NEWER_FAILED if good else Trouble.TEST_FAILED
+
+
+# What is wrong with the log that this host is to ship.
+
+LATE_INTERVALS, LATE_GRACE = 3, 60.0  # a log's point may be this many intervals, and seconds, old
+
+
+def _good(_: Snapshot) -> bool:
+    """Of a base: whatever was found of the log that leads on from it."""
+    return False
+
+
+def log_problems(
+    job: Job, history: AssetHistory, seen: Seen, usable: Sequence[Snapshot], now: datetime, let_be: datetime
+) -> Iterator[Problem]:
+    """Of the log that this host is to ship: it comes, without a gap since the newest base, and harms nobody. While the
+    plan is paused, up to `let_be`, it need not come."""
+    settings, standing = job.engine.shipping, seen.standing
+    if settings is None:
+        return
+    if standing is None:
+        if history.last_backup is not None:  # else another host backs up, and ships
+            yield Problem(
+                Trouble.LOG_LATE,
+                f"its log was never shipped: run `ccdr ship {job.plan}`, or `ccdr run`",
+                about="never",
+                verb=Verb.BACKUP,
+            )
+        return
+    late = timedelta(seconds=LATE_INTERVALS * settings.interval + LATE_GRACE)
+    lets = _Lets(now - late, let_be >= now, let_be > now - late)
+    yield from _not_up_to_date(job, seen, standing, usable[-1] if usable else None, lets, now)
+    yield from _leads_on_from_nothing(seen, standing, usable)
+    yield from (as_problem(one, Verb.BACKUP) for one in standing.findings)
+
+
+@dataclass(frozen=True)
+class _Lets:
+    """What goes up to before `late` only is late; not where the plan is paused, or was until just now."""
+
+    late: datetime
+    paused: bool
+    grace: bool
+
+
+def _begins_anew(standing: LogStanding, newest: Snapshot | None) -> bool:
+    """Is its newest backup the first base of a new log, of which nothing need be stored yet?"""
+    anew = standing.anew
+    return standing.point is None and anew is not None and newest is not None and newest.consistent_point >= anew
+
+
+def _not_up_to_date(
+    job: Job, seen: Seen, standing: LogStanding, newest: Snapshot | None, lets: _Lets, now: datetime
+) -> Iterator[Problem]:
+    begins = _begins_anew(standing, newest)
+    since = newest.consistent_point if newest and begins else standing.point  # up to which nothing is missing
+    why = "the process that ships it makes no progress" if seen.shipping else "nothing ships it"
+    who = why if seen.shipping else f"{why}: run `ccdr ship {job.plan}`"
+    up_to = f"its log is stored only up to {to_the_second(since)}" if since else ""
+    if standing.trouble is not None and standing.trouble != STOPPED and not lets.paused:
+        text, why = f"its log is not shipped: {standing.trouble}", standing.trouble
+        step = ship_again(job.plan, job.asset)
+        away = Trouble.SOURCE_AWAY if standing.away else None
+        yield Problem(Trouble.LOG_LATE, text, standing.troubled, verb=Verb.BACKUP, why=why, step=step, because=away)
+    elif standing.claimed is not None:
+        how_far = up_to if since else "its log is not stored"
+        claimed = f"the state directory claims {to_the_second(standing.claimed)}, but no record confirms it"
+        text = f"{how_far}, by the records; {claimed}: {who}"
+        yield Problem(Trouble.LOG_LATE, text, since, verb=Verb.BACKUP, why=why)
+    elif standing.point is not None and standing.point > now + CLOCK_TOLERANCE:
+        text = (
+            f"its log is stored up to {to_the_second(standing.point)}, which is in the future: a clock is or was wrong"
+        )
+        yield Problem(Trouble.LOG_LATE, text, verb=Verb.BACKUP)
+    elif standing.running and not seen.shipping and not lets.paused:
+        gone = "the process that shipped its log is gone"
+        text = f"{gone}, and {up_to or 'nothing of it is stored'}: run `ccdr ship {job.plan}`, or `ccdr run`"
+        yield Problem(Trouble.LOG_LATE, text, since, verb=Verb.BACKUP, why=gone)
+    elif since is not None and since < lets.late and not lets.grace:
+        text = "no log is stored after its new base" if begins else up_to
+        yield Problem(Trouble.LOG_LATE, f"{text}: {who}", since, verb=Verb.BACKUP, why=why)
+
+
+def _leads_on_from_nothing(seen: Seen, standing: LogStanding, usable: Sequence[Snapshot]) -> Iterator[Problem]:
+    """Log is stored, and none of it goes on from the newest backup."""
+    newest = usable[-1] if usable else None
+    stored = standing.newest is not None or (standing.anew is not None and not _begins_anew(standing, newest))
+    if newest is None or not stored or seen.logged([newest], _good):
+        return
+    text = standing.gap or "the log cannot continue from its newest backup"
+    meanwhile = "until then it can be restored only to its backups, not to points between them"
+    if standing.forks and seen.logged(usable, _good):
+        text = "the source went back to a state before its newest backup: it needs a new base backup"
+        meanwhile = "until then its log continues from an older base"
+    yield Problem(Trouble.LOG_GAP, f"{text}; {meanwhile}", verb=Verb.BACKUP)
+
+
+# Values in, values out: what the ledger says (`evidence/history`) and what else is known at one moment become an
+# `AssetStatus`, its troubles with their codes. `status`, the report, metrics and messages put that into words and
+# numbers, and have no rule of their own; so the same records give the same judgement, whoever looks.
+
+
+@dataclass(frozen=True)
+class _AssetCase:
     """One asset at one moment, and all that it is judged by."""
 
     job: Job
@@ -83,7 +377,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     ours_to_do = history.backs_up(upkeep, known=bool(counted.ours))
     tested = coverage(job, history, now, upkeep.let_be(now))
     made_up = made_up_for(counted.vanished, counted.newest, history)
-    case = _Case(job, history, upkeep, seen, now, counted, tested, ours_to_do)
+    case = _AssetCase(job, history, upkeep, seen, now, counted, tested, ours_to_do)
     wrong = list(apart_from_vanished(_wrong(case, made_up), counted.gone))
     placed = with_places(wrong, job, history, now, backs_up=ours_to_do)
     status = AssetStatus(
@@ -108,7 +402,7 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
     return replace(status, breaches=by_their_causes(not_met, placed, history, made_up))
 
 
-def _wrong(case: _Case, made_up: Missing) -> Iterator[Problem]:
+def _wrong(case: _AssetCase, made_up: Missing) -> Iterator[Problem]:
     """All that is wrong, whether or not it only follows from something else. `made_up`: for what vanished."""
     job, history, upkeep, counted = case.job, case.history, case.upkeep, case.counted
     yield from _suspect(history)
@@ -127,7 +421,7 @@ def _wrong(case: _Case, made_up: Missing) -> Iterator[Problem]:
     yield from vanished_problem(job, counted.vanished, counted.gone - {s.id for s in counted.vanished}, made_up)
 
 
-def _of_backups_and_tests(case: _Case) -> Iterator[Problem]:
+def _of_backups_and_tests(case: _AssetCase) -> Iterator[Problem]:
     job, history, upkeep, counted, now = case.job, case.history, case.upkeep, case.counted, case.now
     backer = upkeep.elsewhere(Verb.BACKUP)
     known_here = case.ours_to_do or backer is not None or history.last_test is not None
@@ -146,7 +440,7 @@ def _of_backups_and_tests(case: _Case) -> Iterator[Problem]:
         yield from test_late(job, history, now, upkeep.let_be(now))
 
 
-def _source_away(case: _Case) -> Iterator[Problem]:
+def _source_away(case: _AssetCase) -> Iterator[Problem]:
     """By the newest backup, and by what ships its log: what has got there since knows better."""
     history, standing, newest = case.history, case.seen.standing, case.counted.newest
     stored = standing.point if standing and not standing.trouble else None

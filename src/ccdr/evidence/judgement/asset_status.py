@@ -1,17 +1,25 @@
-"""Where one asset stands: what is known of it at one moment, and what is judged by it."""
+"""Where one asset stands: which snapshots count, how well tested it is, and whether its objectives are met."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
-from ccdr.evidence.acknowledged import unacknowledged
-from ccdr.evidence.judgement.coverage import TESTED
+from ccdr.evidence.acknowledged import acknowledged, unacknowledged
+from ccdr.evidence.history.asset_history import NEVER, AssetHistory, Elsewhere
+from ccdr.evidence.judgement.troubles import MOST_NAMED
 from ccdr.evidence.log_standing import LogStanding
 from ccdr.evidence.verdicts import Record
+from ccdr.model import measure
+from ccdr.model import parents as chain
 from ccdr.model.groups import Together
 from ccdr.model.measure import Point
+from ccdr.model.next_steps import Missing, after_vanishing
+from ccdr.model.schedule import second_due
 from ccdr.model.trouble import (
+    Level,
     Problem,
     Trouble,
 )
@@ -19,9 +27,88 @@ from ccdr.model.values import (
     Achieved,
     ObjectiveVerdict,
     Snapshot,
+    Verb,
+    Verdict,
     as_written,
+    human_seconds,
+    other_source,
     rfc3339,
+    so_many,
+    to_the_second,
+    utc,
 )
+from ccdr.plans.job import Job
+from ccdr.storage.catalogue import of_source
+from ccdr.storage.removals import CLOCK_TOLERANCE, dated_in_future
+
+# How well tested an asset is: by its newest conclusive restore test, and by when the next one has come due.
+
+TESTED, UNTESTED, STALE = "tested", "untested", "stale"
+
+
+def measured_rto(job: Job, history: AssetHistory) -> Achieved:
+    last = conclusive(job, history)
+    rto = (last or {}).get("rto") or {}
+    same_basis = rto.get("basis") == job.engine.settings  # throwaway and durable are never mixed
+    return measure.judge(job.objectives.rto, rto.get("achieved_s") if same_basis else None)
+
+
+def as_far_as_known(
+    wrong: Iterable[Problem], job: Job, history: AssetHistory, now: datetime, tester: Elsewhere | None
+) -> Iterator[Problem]:
+    """Where another host tests: what is late, or never was done, as far as that host's ledger tells. Beyond that it is
+    not known here."""
+    untold = Problem(
+        Trouble.NOT_KNOWN_HERE,
+        f"another host does its restore tests, and this host does not know their "
+        f"results{f': {tester}' if tester else ''}",
+        about=Verb.TEST,
+        verb=Verb.TEST,
+    )
+    by_then = coverage(job, history, min(now, tester.until)) if tester else None
+    for p in wrong:
+        late, never = p.trouble is Trouble.TEST_LATE, p.trouble is Trouble.NEVER_TESTED and not p.about
+        known = by_then == (STALE if late else UNTESTED)
+        yield p if known or not (late or never) else untold
+
+
+def rto_known(rto: Achieved, wrong: Sequence[Problem]) -> Achieved:
+    unknown = any(p.trouble is Trouble.NOT_KNOWN_HERE and p.verb is Verb.TEST for p in wrong)
+    if rto.verdict is ObjectiveVerdict.NOT_MEASURED and unknown:
+        return replace(rto, verdict=ObjectiveVerdict.NOT_KNOWN_HERE)
+    return rto
+
+
+def test_late(job: Job, history: AssetHistory, now: datetime, let_be: datetime) -> Iterator[Problem]:
+    """Another one has come due twice since the last one with a verdict; `let_be` as `coverage` has it."""
+    last, planned = conclusive(job, history), job.engine.restore_test
+    if last is not None and planned is not None:
+        of = utc(last["time"])
+        due = second_due(planned.schedule, job.loaded.plan.timezone, max(of, let_be), now)
+        text = f"its restore test is overdue: the last conclusive one was at {to_the_second(of)}"
+        yield Problem(Trouble.TEST_LATE, text, due, verb=Verb.TEST)
+
+
+def conclusive(job: Job, history: AssetHistory) -> Record | None:
+    """The newest conclusive test of what the plan names now."""
+    last = history.last_conclusive_test
+    return None if last is None or other_source(last, job.engine.source_name) else last
+
+
+def coverage(job: Job, history: AssetHistory, now: datetime, let_be: datetime = NEVER) -> str:
+    """Stale: since the last conclusive test, another one has come due twice; what did up to `let_be` was to be let
+    be."""
+    last = conclusive(job, history)
+    if last is None:
+        return UNTESTED
+    planned = job.engine.restore_test
+    if planned is None:
+        return TESTED
+    if utc(last["time"]) > now + CLOCK_TOLERANCE:  # by a clock that was wrong: when it was, nobody knows
+        return STALE
+    since = max(utc(last["time"]), let_be)
+    return STALE if second_due(planned.schedule, job.loaded.plan.timezone, since, now) else TESTED
+
 
 ENVELOPE = ("seq", "prev", "time", "host", "actor", "kind")
 
@@ -146,3 +233,235 @@ def _shown(record: Record | None) -> Mapping[str, object] | None:
         return None
     shown = as_written(record)
     return {**{k: v for k, v in shown.items() if k not in ENVELOPE}, "time": record["time"], "seq": shown["seq"]}
+
+
+# Which snapshots count, why another one does not, and what it means that some vanished.
+
+
+@dataclass(frozen=True)
+class Counted:
+    """An asset's snapshots, oldest first: those that `vanished`, and of the others (`known`) those of what the plan
+    names (`ours`), of these those that are `usable` where the repository is whole, of these those that count."""
+
+    gone: frozenset[str]  # ids of all that vanished: the catalogue need not know each
+    vanished: Sequence[Snapshot]
+    known: Sequence[Snapshot]
+    ours: Sequence[Snapshot]
+    usable: Sequence[Snapshot]
+    counting: Sequence[Snapshot]
+
+    @property
+    def newest(self) -> Snapshot | None:
+        """The newest that is usable."""
+        return self.usable[-1] if self.usable else None
+
+
+def count(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now: datetime) -> Counted:
+    gone = frozenset(history.vanished)
+    known = [s for s in seen.snapshots if s.id not in gone]
+    source = job.engine.source_name  # put together once: a name may be of many paths
+    ours = [s for s in known if of_source(s, source)]
+    usable = chain.usable([s for s in ours if not dated_in_future(s, now)], known, history.disproved)
+    vanished = [s for s in seen.snapshots if s.id in gone]
+    return Counted(gone, vanished, known, ours, usable, history.counting(usable, upkeep))
+
+
+def newer_not_counting(counted: Counted, history: AssetHistory, now: datetime) -> Iterator[Problem]:
+    """One that a newer good one has made up for is history, not a finding for ever."""
+    newest = counted.newest
+    bad = [s for s in counted.ours if newest is None or s.consistent_point > newest.consistent_point]
+    if bad:
+        snapshots = so_many(len(bad), "newer snapshot does", "newer snapshots do")
+        named = [f"{s.short}, {why_not(s, counted.known, history, now)}" for s in reversed(bad[-MOST_NAMED:])]
+        rest = [f"and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
+        which = " ".join(sorted(s.short for s in bad))
+        text = f"{snapshots} not count: {'; '.join([*named, *rest])}"
+        lacks = Trouble.SNAPSHOT_SUSPECT if all(history.is_suspect(s.id) for s in bad) else None
+        lacks = Trouble.SNAPSHOT_VANISHED if all(counted.gone & {n.id for n in s.upon} for s in bad) else lacks
+        yield Problem(Trouble.FINDING, text, about="newer", cause=which, because=lacks)
+    if counted.known[-1:] != counted.ours[-1:]:
+        text = "its newest snapshot is from another source than the plan names now"
+        yield Problem(Trouble.FINDING, text, about="source")
+
+
+def why_not(snapshot: Snapshot, known: Sequence[Snapshot], history: AssetHistory, now: datetime) -> str:
+    """Why one that is there cannot be counted on."""
+    if dated_in_future(snapshot, now):
+        date = max(snapshot.consistent_point, snapshot.usable_at)
+        return f"which has a date in the future, {to_the_second(date)}"
+    if snapshot.note is not None:
+        return f"which restic stored with a warning: {snapshot.note}"
+    if lack := chain.lacks(snapshot, known):
+        return f"without what it needs: {lack}"
+    if history.is_suspect(snapshot.id, *(needed.id for needed in snapshot.upon)):
+        return "which is suspect until somebody has looked (SNAPSHOT_SUSPECT)"
+    if history.disproved(snapshot):
+        own = history.proven.get(snapshot.id) == Verdict.FAIL
+        return f"which {'failed its last restore test' if own else 'depends on one that failed its restore test'}"
+    return "which depends on one that restic stored with a warning"
+
+
+def why_not_counting(
+    status: AssetStatus, job: Job, history: AssetHistory, known: Sequence[Snapshot], now: datetime
+) -> dict[str, str | None]:
+    """Of each snapshot that is `known`, by id: why it does not count for the RPO; None where it does."""
+
+    def why(s: Snapshot) -> str | None:
+        if s in status.counting:
+            return None
+        if not of_source(s, job.engine.source_name):
+            return "is from another source than the plan names now"
+        if s in status.usable:
+            return "the repository was found damaged, and nothing as new has passed a test since"
+        if s.note is not None and not dated_in_future(s, now):
+            return f"restic stored it with a warning: {s.note}"
+        return why_not(s, known, history, now).removeprefix("which ")
+
+    return {s.id: why(s) for s in known}
+
+
+def points_by_records(
+    job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, usable: Sequence[Snapshot]
+) -> Iterator[Point]:
+    """Backups that the ledger of whoever takes them tells of, and that the catalogue has not learned of yet."""
+    until = history.counts_until(((s.id, s.consistent_point) for s in usable), upkeep)
+    points = history.points_beside(job.engine.source_name, [s.id for s in seen.snapshots])
+    return (Point(consistent, at) for consistent, at in points if consistent <= until)
+
+
+def made_up_for(gone: Sequence[Snapshot], newest: Snapshot | None, history: AssetHistory) -> Missing:
+    """Of what vanished: is there a newer one, and has one passed a test? Where it is the last that was stored, none."""
+    last, passed = ((r or {}).get("snapshot") or {} for r in (history.last_good_backup, history.last_latest_pass))
+    latest = max((s.consistent_point for s in gone), default=None)
+    if last.get("id") in history.vanished or (latest and (newest is None or newest.consistent_point <= latest)):
+        return Missing.NOTHING
+    shown = passed.get("consistent_point")
+    return Missing.SHOWN if latest is None or (shown and utc(shown) > latest) else Missing.STORED
+
+
+def apart_from_vanished(problems: Iterable[Problem], gone: Collection[str]) -> Iterator[Problem]:
+    """Without what a run found of snapshots that vanished alone: SNAPSHOT_VANISHED tells it. What it found of others
+    and of these follows from that."""
+    lost = {one[:8] for one in gone}
+    for p in problems:
+        named = {one[:8] for one in p.cause.split()} if p.trouble is Trouble.FINDING and lost else set()
+        if not named & lost:
+            yield p
+        elif named - lost:
+            yield replace(p, because=Trouble.SNAPSHOT_VANISHED)
+
+
+def answered_for(gone: Collection[Snapshot], history: AssetHistory, now: datetime) -> bool:
+    """Has somebody taken note that these are gone, just these?"""
+    cause = " ".join(sorted(s.short for s in gone))
+    (problem,) = acknowledged([Problem(Trouble.SNAPSHOT_VANISHED, "", cause=cause)], history.acks, now)
+    return problem.acknowledged is not None
+
+
+def vanished_problem(
+    job: Job, snapshots: Sequence[Snapshot], besides: Collection[str], made_up: Missing
+) -> Iterator[Problem]:
+    """What was removed from the repository, and not by retention: it counts no more. `besides` are those that the
+    ledger alone knows of."""
+    every = [f"{s.short} of {rfc3339(s.consistent_point)}" for s in reversed(snapshots)]
+    every += [f"{one[:8]}, which the catalogue lacks, too" for one in sorted(besides)]
+    if not every:
+        return
+    named = ", ".join(every[:MOST_NAMED])
+    more = f" and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
+    is_gone = "snapshot is" if len(every) == 1 else "snapshots are"
+    text = (
+        f"{len(every)} {is_gone} gone from its repository, and retention did not remove "
+        f"{'it' if len(every) == 1 else 'them'}: {named}{more}"
+    )
+    shorts = sorted([*(s.short for s in snapshots), *(one[:8] for one in besides)])
+    step = after_vanishing(job.plan, job.asset, made_up, retained=job.loaded.plan.retention is not None)
+    # What a newer one has shown to come back is no less within what was promised for it.
+    level = Level.NOTE if made_up is Missing.SHOWN else None
+    yield Problem(Trouble.SNAPSHOT_VANISHED, text, cause=" ".join(shorts), step=step, as_bad_as=level)
+
+
+# Whether an asset's objectives are met, by what counts of its backups and by its restore tests.
+
+
+def measured_rpo(
+    job: Job,
+    history: AssetHistory,
+    upkeep: AssetHistory,
+    seen: Seen,
+    counted: Counted,
+    now: datetime,
+    *,
+    ours_to_do: bool,
+) -> Achieved:
+    """`ours_to_do`: are its backups this host's to take?"""
+    points = [
+        *(Point(s.consistent_point, s.to_hand) for s in counted.counting),
+        *seen.logged(counted.counting, history.log_disproved),
+    ]
+    if ours_to_do:
+        return measure.judge(job.objectives.rpo, measure.exposure(now, points))
+    points += points_by_records(job, history, upkeep, seen, counted.usable)
+    return _elsewhere(job, history, points, now, upkeep.elsewhere(Verb.BACKUP))
+
+
+def breaches(job: Job, history: AssetHistory, status: AssetStatus, now: datetime) -> Iterator[Problem]:
+    """Objectives that are not met; an asset that never had a backup is told as that."""
+    never = any(p.trouble is Trouble.NEVER_SUCCEEDED for p in status.wrong)
+    rpo, rto = status.rpo, status.rto
+    if rpo.verdict is ObjectiveVerdict.BREACHED and not never:
+        achieved = math.inf if rpo.achieved_s is None else rpo.achieved_s
+        since, level = None, Level.LOST
+        text = f"RPO breached: there is no snapshot that counts, {_objective(rpo)}"
+        if math.isfinite(achieved):
+            since, level = now - timedelta(seconds=achieved - rpo.objective_s), Level.LATE
+            text = f"RPO breached: {human_seconds(achieved)} of data would be lost, {_objective(rpo)}"
+        some, point = math.isfinite(achieved), now.timestamp() - achieved
+        yield Problem(
+            Trouble.BREACH_RPO,
+            text,
+            since,
+            verb=Verb.BACKUP,
+            as_bad_as=level,
+            cause="" if some else "none",
+            values=(achieved,) if some else (),
+            lasting=point if some else None,
+        )
+    last = conclusive(job, history)
+    if rto.verdict is ObjectiveVerdict.BREACHED:
+        text = f"RTO breached: its last restore took {human_seconds(rto.achieved_s)}, {_objective(rto)}"
+        why = f"{human_seconds(rto.achieved_s)} of {human_seconds(rto.objective_s)}"
+        yield Problem(Trouble.BREACH_RTO, text, verb=Verb.TEST, why=why, values=(rto.achieved_s or 0.0,))
+    elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and last is not None and last["verdict"] == "PASS":
+        text = f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for"
+        yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
+    elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and not any(p.verb is Verb.TEST for p in status.wrong):
+        text = "its last conclusive restore test did not measure its RTO"
+        yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
+
+
+def _objective(achieved: Achieved) -> str:
+    return f"the objective is {human_seconds(achieved.objective_s)}"
+
+
+def _elsewhere(
+    job: Job, history: AssetHistory, points: Sequence[measure.Point], now: datetime, backer: Elsewhere | None
+) -> Achieved:
+    """Exposure where another host backs up, and ships the log: what there is was last seen by a restore test, and what
+    that measured counts, too; or it is told by that host's own ledger, as far as that goes. A breach that was seen
+    stands while nothing newer is known."""
+    last, known = history.last_test or {}, list(points)
+    rpo = last.get("rpo") or {}
+    if backer is not None and job.engine.shipping is None and (not rpo or utc(last["time"]) <= backer.until):
+        until = min(now, backer.until)
+        seen = 0.0 if any(p.usable > until for p in known) else measure.exposure(until, known)
+        return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), seen)
+    if not rpo:  # never looked, or it did not come to that: whether it is met or not is not known
+        return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), 0.0)
+    at, achieved = utc(last["time"]), rpo.get("achieved_s")
+    seen = math.inf if achieved is None else float(achieved)
+    if math.isfinite(seen):
+        known.append(measure.Point(at - timedelta(seconds=seen), at))
+    if any(p.usable > at for p in known):  # something else has looked since
+        seen = 0.0
+    return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), seen)

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from ccdr.evidence.incident_entries import Entry
-from ccdr.evidence.incidents import NO_DRAFTS, OWN_DRAFTS, Duty, Incident, incident_of, no_earlier
+from ccdr.evidence.incidents import NO_DRAFTS, OWN_DRAFTS, Duty, Entry, Incident, incident_of, no_earlier
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import human_seconds, rfc3339, to_the_second
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ccdr.evidence.acknowledged import acknowledged
-from ccdr.evidence.attested import ATTESTATION, judge
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED
 from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.statements import ATTESTATION, judge
 from ccdr.evidence.verdicts import Record
 from ccdr.evidence.whose import whose
 from ccdr.model.trouble import Problem, Trouble

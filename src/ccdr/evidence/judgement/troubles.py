@@ -1,4 +1,6 @@
-"""Troubles of one asset or repository side by side: told apart, by their causes, with where their next step is."""
+"""Troubles of one asset, repository or host side by side: told apart, by their causes, with where
+their next step is.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,9 @@ from datetime import datetime
 from msgspec import convert
 
 from ccdr.evidence.acknowledged import acknowledged
-from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.ledger.lines import UNKNOWN, WRONG
+from ccdr.evidence.deviations.values import Deviation
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
+from ccdr.evidence.ledger.ledger import UNKNOWN, WRONG
 from ccdr.evidence.verdicts import Record
 from ccdr.host.nearby import WORDS as NEAR_WORDS
 from ccdr.model.finding import Finding
@@ -25,6 +28,7 @@ from ccdr.model.values import (
     to_the_second,
     utc,
 )
+from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 
 MOST_NAMED = 2  # snapshots that do not count; `ccdr snapshots` has them all
@@ -171,3 +175,43 @@ def findings_in(record: Record | None) -> list[Finding]:
 
 def as_problem(one: Finding, verb: Verb, trouble: Trouble = Trouble.FINDING) -> Problem:
     return Problem(trouble, one.text, about=one.about, verb=verb, cause=one.cause, values=one.values)
+
+
+# What is wrong with this host's own records, and is about none of its plans.
+
+
+def _spoilt(host: AssetHistory) -> Iterator[Problem]:
+    """Lines of the ledger, or of one beside it, that were changed, until somebody has answered for them."""
+    if host.spoilt:
+        named = [f"record {seq} of {f'ledger {ledger[:8]}' if ledger else 'the ledger'}" for ledger, seq in host.spoilt]
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        where = ", ".join(named[-MOST_NAMED:]) + more
+        text = f"somebody changed a line of the ledger, in the place of {where}: its content is lost"
+        yield Problem(Trouble.LEDGER_SPOILT, text, about=" ".join(str(seq) for _, seq in host.spoilt))
+
+
+def judge_host(plans: Sequence[LoadedPlan], histories: Histories) -> tuple[Problem, ...]:
+    """The same of what is about none of these plans."""
+    shown = {loaded.plan.plan for loaded in plans}
+    of_none = [history for (plan, _), history in histories.items() if plan not in shown]
+    return (*passed_over(*of_none), *_spoilt(histories.get((None, None), AssetHistory())))
+
+
+# Which deviations are past the day by which they were to be over.
+
+
+def judge_deviations(deviations: Iterable[Deviation], now: datetime) -> Iterator[Problem]:
+    for one in deviations:
+        if one.overdue(now):
+            ended = "; the acceptance of its risk has ended" if one.accepted and not one.refused else ""
+            refused = "; the acceptance of its risk is not signed by who may approve" if one.refused else ""
+            whose = f", {one.owner}" if one.owner else ""
+            text = (
+                f"deviation {one.id} of {one.where} ({one.code}, {one.severity}{whose}), open since "
+                f"{to_the_second(one.since)}, was to be over by {to_the_second(one.due)}{ended}{refused}"
+            )
+            step = (
+                f"ccdr deviation show {one.id}   tells of it; ccdr deviation assign {one.id} --owner NAME --due D   "
+                "gives it another day; docs/how-to/deviations.md"
+            )
+            yield Problem(Trouble.DEVIATION_OVERDUE, text, one.due, about=one.id, step=step, why=one.code)

@@ -1,22 +1,42 @@
-"""What is wrong with the care of a plan's repository: prunes and checks."""
+"""What is wrong with a plan and the care of its repository: prunes, checks, copies, object locks, its approval, and who
+may do what.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import accumulate, pairwise
+from typing import Any
 
+from ccdr.evidence.access import HOLDS, Review
 from ccdr.evidence.acknowledged import acknowledged, steady
-from ccdr.evidence.history.asset_history import NEVER, AssetHistory
-from ccdr.evidence.history.kinds import CHECKED, FAILED, INCONCLUSIVE, PRUNED, RECOVER_START
-from ccdr.evidence.history.places import Histories
-from ccdr.evidence.judgement.access import access_of
-from ccdr.evidence.judgement.approvals import approval_of
-from ccdr.evidence.judgement.object_locks import locks_of
-from ccdr.evidence.judgement.statements import refused
-from ccdr.evidence.judgement.troubles import distinct, findings_of, not_begun, passed_over
-from ccdr.evidence.judgement.unusual_access import unusual_of
-from ccdr.evidence.pauses import told
+from ccdr.evidence.history.accesses import HOST, KEY, RECOVERY, USER, WRITER, about
+from ccdr.evidence.history.asset_history import NEVER, AssetHistory, Histories
+from ccdr.evidence.history.asset_history import seen_from as history_at
+from ccdr.evidence.history.kinds import (
+    ACCESS_REVIEWED,
+    ACCESS_TESTED,
+    CHECKED,
+    COPIED,
+    COPY_START,
+    DONE,
+    EXAMINED,
+    FAILED,
+    INCONCLUSIVE,
+    LOCK_EXTENDED,
+    PRUNED,
+    RECOVER_START,
+)
+from ccdr.evidence.judgement.statements import refusal, refused
+from ccdr.evidence.judgement.troubles import as_problem, distinct, findings_in, findings_of, not_begun, passed_over
+from ccdr.evidence.pauses import told, windows, within
+from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.statements import AHEAD, PLAN_APPROVED
+from ccdr.evidence.verdicts import Record
+from ccdr.evidence.whose import UNREADABLE, whose
+from ccdr.model.access import OF_ROLE, SAYS, Promise, RoleState
 from ccdr.model.fetched import Fetched, month_of
 from ccdr.model.schedule import second_due
 from ccdr.model.trouble import (
@@ -25,17 +45,263 @@ from ccdr.model.trouble import (
     next_step,
 )
 from ccdr.model.values import (
+    PRIMARY,
     Verb,
+    at_copy,
     duty_of,
     human_bytes,
+    human_seconds,
     of_another_host,
+    rfc3339,
+    so_many,
     to_the_second,
     utc,
 )
 from ccdr.plans import LoadedPlan
+from ccdr.plans.copies import kept_locked, seen_from
+from ccdr.plans.model import Copy
 from ccdr.plans.trust import origin_of
-from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
+from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION, PlanRevision, digest_of, files_of
 from ccdr.storage.removals import CLOCK_TOLERANCE
+
+# What is wrong with who may do what: a role's credential that may do more than its role, a review that is too old.
+
+
+def tried(loaded: LoadedPlan, history: AssetHistory) -> Record | None:
+    """The newest trial of the roles' credentials; none counts that was of another repository."""
+    last, own = history.newest.get(ACCESS_TESTED), loaded.facts.repository
+    if last is None or own is None or last["repository"] != own.location:
+        return None
+    return last
+
+
+def broken(loaded: LoadedPlan, history: AssetHistory) -> dict[Promise, Record]:
+    """The promises that did not hold when somebody could last try them at this repository, each with that trial: that
+    it cannot be tried any more, here or with what lies here, mends nothing."""
+    if (last := tried(loaded, history)) is None:
+        return {}
+    there = {promise: history.newest.get(f"{ACCESS_TESTED}.{promise.value}") for promise in Promise}
+    named = {promise for promise in Promise if last["roles"].get(OF_ROLE.get(promise)) != RoleState.NOT_NAMED.value}
+    return {
+        promise: record
+        for promise, record in there.items()
+        if record is not None and record["repository"] == last["repository"] and promise in named
+    }
+
+
+def _said(promise: Promise, record: Record) -> str:
+    why = next(one["why"] for one in record["promises"] if one["promise"] == promise.value)
+    return f"that {SAYS[promise]}: {why}"
+
+
+def too_old(record: Record, now: datetime) -> bool:
+    return not -AHEAD <= now - utc(record["time"]) <= HOLDS
+
+
+def access_of(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> Iterator[Problem]:
+    """By the newest trial, and by the newest review. What was never tried, or never reviewed, is told by `controls`."""
+    if wrong := broken(loaded, history):
+        first = min((str(record["time"]) for record in wrong.values()), key=utc)
+        said = "; nor ".join(_said(*one) for one in wrong.items())
+        about = ",".join(promise.value for promise in wrong)
+        text = f"tried at {to_the_second(first)}, it does not hold {said}"
+        yield Problem(Trouble.ACCESS_BROKEN, text, utc(first), about=about)
+    if (record := history.newest.get(ACCESS_REVIEWED)) is not None:
+        yield from _review(Review.of(record), now)
+
+
+def _review(review: Review, now: datetime) -> Iterator[Problem]:
+    until, about = to_the_second(rfc3339(review.valid_until)), rfc3339(review.valid_until)
+    said = f"who has access was last looked at by {review.by} (record {review.seq})"
+    if not review.holds(now):
+        yield Problem(Trouble.ACCESS_REVIEW, f"{said}, and that held until {until}", review.valid_until, about=about)
+    elif not review.in_order:
+        yield Problem(
+            Trouble.ACCESS_REVIEW, f"{said}, who found something that is to be changed", review.made, about=about
+        )
+    elif review.ends_soon(now):
+        yield Problem(Trouble.ACCESS_REVIEW_ENDS, f"{said}, and that holds until {until}", about=about)
+
+
+# Is the version of a plan that is in force approved, and when is it to be looked at again? By records, with what
+# became of their signatures (`ccdr.jobs.approvals`).
+
+
+def approval_of(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> Iterator[Problem]:
+    """What is wrong with a plan's approvals. Asked where it has an `approval:` block, or had one when it was approved
+    last: to take it out is a change like any other."""
+    yield from _broken_glass(history)
+    approved, block = history.newest.get(PLAN_APPROVED), loaded.plan.approval
+    refused = any(kind_of(one) == PLAN_APPROVED for one in history.refused)
+    if block is None and not refused and not (approved and approved["about"]["asks"]):
+        return
+    if why := unapproved(loaded, history, now):
+        version = history.newest.get(PLAN_VERSION)
+        since = utc(version["time"]) if version is not None else None
+        yield Problem(Trouble.PLAN_UNAPPROVED, why, since, about=in_force(loaded, history)[:16])
+        return
+    due = review_by(loaded, approved or {})
+    if due <= now:
+        by = (approved or {})["by"]["name"]
+        at = to_the_second(str((approved or {})["time"]))
+        text = f"its review was due on {due:%Y-%m-%d}: {by} approved it at {at}"
+        yield Problem(Trouble.PLAN_REVIEW, text, due, about=rfc3339(due))
+
+
+def _broken_glass(history: AssetHistory) -> Iterator[Problem]:
+    """Judged whatever the plan says now: else it would be over by taking the block out."""
+    for nonce, record in history.broken_glass.items():
+        text = (
+            f"{record['operation']} was carried out without an approval, at {to_the_second(str(record['time']))} by "
+            f"{record['actor']} (record {record['seq']}), and nobody has reviewed it"
+        )
+        why = f"{record['operation']} by {record['actor']}"
+        yield Problem(Trouble.BREAK_GLASS, text, utc(record["time"]), about=nonce[:16], why=why)
+
+
+def in_force(loaded: LoadedPlan, history: AssetHistory) -> str:
+    """The digest of the version: as recorded, or of its file where nobody has acted by it yet."""
+    version = history.newest.get(PLAN_VERSION)
+    return str(version["digest"]) if version is not None else digest_of(files_of(loaded))
+
+
+def unapproved(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> str | None:
+    """Why the version in force is not approved; None where it is."""
+    approved, digest = history.newest.get(PLAN_APPROVED), in_force(loaded, history)
+    which = f"version {digest[:8]} of the plan"
+    refused = (one for one in history.refused if kind_of(one) == PLAN_APPROVED)
+    said = next((one for one in refused if one["about"]["digest"] == digest), None)
+    if said is not None:
+        return f"nobody has approved {which}: {refusal(said)}"
+    if approved is None:
+        return f"nobody has approved {which}, and it is to be approved (`approval:`)"
+    if (before := str(approved["about"]["digest"])) != digest:
+        gone = "; it has no `approval:` any more, which that one had" if loaded.plan.approval is None else ""
+        then = f"{approved['by']['name']} has approved version {before[:8]}"
+        return f"nobody has approved {which}: {then}, at {to_the_second(str(approved['time']))}{gone}"
+    if utc(approved["time"]) > now + AHEAD:
+        return f"the approval of {which} is dated in the future: {to_the_second(str(approved['time']))}"
+    block = loaded.plan.approval
+    if block is not None and block.second_factor and approved["by"].get("user_verified") is not True:
+        return f"{which} is to be approved by a second factor, and {approved['by']['name']} signed without one"
+    by = whose(approved)
+    return f"the approval of {which}, by {by}, could not be verified: {by.why}" if by.state == UNREADABLE else None
+
+
+@dataclass(frozen=True)
+class ApprovalGiven:
+    """What counts of a plan's approval for how long its versions were in force without one."""
+
+    at: datetime
+    digest: str
+    asks: bool  # the version that it was given to has an `approval:` block
+    second_factor: bool
+
+    @classmethod
+    def of(cls, record: Record, at: datetime) -> ApprovalGiven:
+        version, second_factor = record["about"], record["by"].get("user_verified") is True
+        return cls(at, str(version["digest"]), version["asks"] is True, second_factor)
+
+    def approves(self, version: PlanRevision) -> bool:
+        block = version.facts.approval
+        return self.digest == version.digest and (self.second_factor or block is None or not block.second_factor)
+
+
+def seconds_unapproved(
+    given: Sequence[ApprovalGiven], version: PlanRevision, since: datetime, until: datetime
+) -> float | None:
+    """Of the time from `since` to `until`, in which it was in force: for how long the newest approval was of another
+    one, or there was none. None: nobody was to approve it. By records alone, as above: whether a signature held is not
+    asked."""
+    block, asked, seconds = version.facts.approval, False, 0.0
+    starts = accumulate((min(max(one.at, since), until) for one in given), max, initial=since)
+    for newest, (at, then) in zip((None, *given), pairwise((*starts, until)), strict=True):
+        if then > at and (block is not None or (newest is not None and newest.asks)):
+            asked = True
+            seconds += 0.0 if newest is not None and newest.approves(version) else (then - at).total_seconds()
+    return seconds if asked and not version.gone else None
+
+
+def review_by(loaded: LoadedPlan, approved: Record) -> datetime:
+    """No later than the plan says, whatever was signed."""
+    signed, block = utc(approved["until"]), loaded.plan.approval
+    return signed if block is None else min(signed, block.review_by(utc(approved["time"])))
+
+
+# Is what a plan's repositories are made of locked for as long as the plan says? By records alone.
+
+NEW = timedelta(days=2)  # a host that has had the credential for so long has run once
+
+
+def locks_of(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> Iterator[Problem]:
+    """Of each repository that has `lock:`, as far as this host's records, or those beside them, tell."""
+    for name, settings in kept_locked(loaded).items():
+        assert settings.lock is not None
+        newest, done = (history.newest.get(f"{LOCK_EXTENDED}.{name}{end}") for end in ("", ".done"))
+        if newest is None:
+            yield from _never(history, name, now)
+            continue
+        if newest["overwritten"]:
+            count = so_many(newest["overwritten"], "object")
+            at = to_the_second(newest["time"])
+            text = f"somebody wrote {count} of {name} again, with other contents, as seen at {at}: restic never does"
+            yield Problem(Trouble.OBJECTS_OVERWRITTEN, text, utc(newest["time"]), about=name, cause=count, why=count)
+        yield from _short(name, settings.lock.keep, newest, done, now)
+
+
+def _never(history: AssetHistory, name: str, now: datetime) -> Iterator[Problem]:
+    """Nobody else can know whether another host does it."""
+    last = history.newest.get(EXAMINED) or {}
+    place = f"{'repository' if name == PRIMARY else f'copies.{name}'}.lock.env_file"
+    here = any(secret["place"] == place and secret["there"] for secret in last.get("secrets") or ())
+    if here and history.first is not None and now - utc(history.first) > NEW:
+        text = f"nobody has pushed the locks of {name} forward, though this host holds the credential for it"
+        yield Problem(Trouble.LOCK_SHORT, text, utc(history.first), about=name, why="never done")
+
+
+def _short(
+    name: str, keep: float, newest: Mapping[str, Any], done: Mapping[str, Any] | None, now: datetime
+) -> Iterator[Problem]:
+    ends = done and done["objects"] and done.get("holds_until")
+    at = utc(newest["time"])
+    if newest["result"] == "FAILED":
+        why = str(newest.get("reason") or "")
+        text = f"the locks of {name} were not pushed forward: {why}"
+        yield Problem(Trouble.LOCK_SHORT, text, at, about=name, cause=steady(why), why=why)
+    elif ends and utc(ends) - now < timedelta(seconds=keep):
+        wants = human_seconds(keep)
+        end = f"ends at {to_the_second(ends)}"
+        text = f"the first lock of what {name} is made of {end}, and the plan wants {wants} from now"
+        yield Problem(Trouble.LOCK_SHORT, text, at, about=name, why=end)
+
+
+# Access to a plan's data that is not usual, until somebody has looked at it. By records alone.
+
+_SAID = {
+    HOST: ("the host {name} did something for this plan for the first time", "new host {name}"),
+    USER: ("{name} did something for this plan for the first time", "new user {name}"),
+    KEY: ("a key that was not there before opens a repository of it: {name}", "new key {name}"),
+    WRITER: ("another host, of the ledger {name}, stored a snapshot of this plan for the first time", "new writer"),
+    RECOVERY: ("its data was brought back (run {name}) outside of a pause or an incident", "recovery {name}"),
+}
+
+
+def unusual_of(history: AssetHistory) -> Iterator[Problem]:
+    """`history` is the plan's."""
+    for one in history.unusual:
+        what, name, time, number = one
+        if what == RECOVERY and expected(history, utc(time)):
+            continue
+        text, why = (said.format(name=name[:16] if what in (KEY, WRITER) else name) for said in _SAID[what])
+        text = f"{text}, at {to_the_second(time)} (record {number})"
+        yield Problem(Trouble.ACCESS_UNUSUAL, text, utc(time), about=about(one), why=why)
+
+
+def expected(history: AssetHistory, at: datetime) -> bool:
+    """Did people say that they were at work on the plan then? What else says so (an incident that is open) joins
+    here."""
+    return within(at, windows(history.pauses))
+
 
 UNSTORED = timedelta(days=1)  # that a plan may wait for its repository, where nothing was backed up since
 
@@ -269,3 +535,128 @@ def late_since(
     known = [when for one in times if one and (when := utc(one)) <= now + CLOCK_TOLERANCE]
     let_be = duties.let_be(now) if duties.answers_for(verb) else NEVER
     return second_due(schedule, loaded.plan.timezone, max(*known, let_be) if known else at, at)
+
+
+# What is wrong with a plan's copies: each by what was done at it. None of it says anything of the plan's own
+# repository, and nothing there makes up for what is wrong here.
+
+_NAMED = 3  # assets, or ids
+
+
+def of_copies(loaded: LoadedPlan, histories: Histories, now: datetime, *, at_work: bool = False) -> tuple[Problem, ...]:
+    """The same, told apart, and marked where they are acknowledged."""
+    acks = histories.get((loaded.plan.plan, None), AssetHistory()).acks
+    return tuple(acknowledged(distinct(judge_copies(loaded, histories, now, at_work=at_work)), acks, now))
+
+
+def judge_copies(loaded: LoadedPlan, histories: Histories, now: datetime, *, at_work: bool) -> Iterator[Problem]:
+    """Of each copy that the plan names. `at_work`: a copying, prune or check is, so that none of these is overdue."""
+    plan = loaded.plan.plan
+    for name, copy in loaded.plan.copies.items():
+        history = histories.get((at_copy(plan, name), None), AssetHistory())
+        where = f"the copy {name}" + (f" ({copy.site})" if copy.site else "")
+        for p in _of_copy(loaded, name, copy, history, histories, now, at_work=at_work):
+            step = p.step or (next_step(p.trouble, plan, None) or "").replace("--from COPY", f"--from {name}")
+            text, about = f"{where}: {p.text}", f"{name} {p.about}".strip()
+            yield replace(p, text=text, about=about, step=step or None, cause=f"{name} {p.cause}".strip())
+
+
+def _of_copy(
+    loaded: LoadedPlan,
+    name: str,
+    copy: Copy,
+    history: AssetHistory,
+    histories: Histories,
+    now: datetime,
+    *,
+    at_work: bool,
+) -> Iterator[Problem]:
+    last = history.newest.get(COPIED)
+    plan, own = loaded.plan.plan, histories.get((loaded.plan.plan, None), AssetHistory())
+    yield from _copying(history)
+    if not at_work:
+        seen = replace(history, duties=own.duties, others=own.others, pauses=own.pauses)
+        if late := late_since(loaded, seen, own, Verb.COPY, copy.schedule, _first(loaded, histories), now):
+            last_one = f"the last one was at {to_the_second(last['time'])}" if last else "nothing was ever copied there"
+            yield Problem(Trouble.COPY_LATE, f"copying is overdue: {last_one}", late, verb=Verb.COPY)
+    view, there = seen_from(loaded, name), history_at(histories, plan, name)
+    if history.last_copy is None:
+        return
+    for p in judge_repository(view, there, now, at_work=at_work):
+        if (code := p.trouble.row.at_copy) is not None:
+            yield replace(p, trouble=Trouble[code], about=f"{p.trouble} {p.about}".strip(), step=None)
+    for asset in loaded.plan.assets:
+        yield from _tests(loaded, name, copy, asset, histories)
+
+
+def _first(loaded: LoadedPlan, histories: Histories) -> str | None:
+    times = (h.first for (plan, _), h in histories.items() if plan == loaded.plan.plan and h.first)
+    return min(times, default=None)
+
+
+def _copying(history: AssetHistory) -> Iterator[Problem]:
+    last, told = history.newest.get(COPIED), history.last_copy
+    if (begun := history.not_begun(Verb.COPY, last)) is not None:
+        why = str(begun.get("reason"))
+        yield Problem(
+            Trouble.COPY_FAILED, f"copying could not start: {why}", utc(begun["time"]), "begin", Verb.COPY, why=why
+        )
+    if (crashed := history.crashed(COPY_START)) and (last is None or crashed["seq"] > last["seq"]):
+        text = f"the copying of {to_the_second(crashed['time'])} crashed: its run never recorded an end"
+        yield Problem(Trouble.COPY_FAILED, text, utc(crashed["time"]), "crash", Verb.COPY, why="it crashed")
+    if last is not None and last.get("result") != DONE:
+        why = str(last.get("reason") or "some of it could not be copied")
+        held = f"; what it holds is of {_newest(told)}" if told else "; nothing was ever copied there"
+        text = f"the last copying, {to_the_second(last['time'])}, failed: {why}{held}"
+        about = str(last.get("repository") or "")
+        yield Problem(
+            Trouble.COPY_FAILED, text, utc(last["time"]), about, Verb.COPY, run=last["run"], why=why, cause=steady(why)
+        )
+    gone = {one: asset for asset, ids in ((told or {}).get("vanished") or {}).items() for one in ids}
+    if told is not None and gone:
+        which = ", ".join(f"{one[:8]} ({asset})" for one, asset in list(gone.items())[:_NAMED])
+        text = f"{so_many(len(gone), 'snapshot')} had vanished when it was last asked: {which}"
+        yield Problem(Trouble.COPY_VANISHED, text, utc(told["time"]), verb=Verb.COPY, cause=" ".join(sorted(gone)))
+    yield from (as_problem(one, Verb.COPY, Trouble.COPY_FAILED) for one in findings_in(told))
+
+
+def _newest(told: object) -> str:
+    newest = sorted(str(at) for at in (told.get("newest") or {}).values()) if isinstance(told, dict) else []
+    return f"{to_the_second(newest[0])}" if newest else "nothing that counts"
+
+
+def _tests(loaded: LoadedPlan, name: str, copy: Copy, asset: str, histories: Histories) -> Iterator[Problem]:
+    plan = loaded.plan.plan
+    here = histories.get((at_copy(plan, name), asset), AssetHistory())
+    held = (histories.get((at_copy(plan, name), None), AssetHistory()).last_copy or {}).get("there") or {}
+    own = histories.get((plan, asset), AssetHistory())
+    last = here.last_test
+    step = f"ccdr test {plan} --asset {asset} --from {name}   tests it again"
+    if (failed := here.failure) is not None:
+        text = f"the restore test of {asset} from there, {to_the_second(failed['time'])}, is FAIL: {failed['reason']}"
+        why = str(failed.get("reason") or "")
+        yield Problem(
+            Trouble.COPY_TEST_FAILED, text, utc(failed["time"]), asset, Verb.TEST, step=step, run=failed["run"],
+            why=why, cause=steady(why),
+        )  # fmt: skip
+    elif last is not None and last["verdict"] == "INCONCLUSIVE":
+        why = str(last.get("reason") or "")
+        text = f"the restore test of {asset} from there, {to_the_second(last['time'])}, is INCONCLUSIVE: {why}"
+        yield Problem(
+            Trouble.COPY_UNTESTED, text, utc(last["time"]), asset, Verb.TEST, step=step, run=last["run"], why=why,
+            cause=steady(why),
+        )  # fmt: skip
+    elif loaded.plan.assets[asset].restore_test and _tested_here(histories.get((plan, None)), own):
+        text = None
+        if last is None and held.get(asset):
+            text = f"{asset} was never restored from there"
+        elif last is not None and own.tests - here.tests_then > 2 * copy.test_every:
+            count = so_many(own.tests - here.tests_then, "restore test")
+            text = f"{asset} was not restored from there for {count} of it, one in {copy.test_every} should be"
+        if text is not None:
+            yield Problem(Trouble.COPY_UNTESTED, text, about=asset, verb=Verb.TEST, step=step)
+
+
+def _tested_here(of_plan: AssetHistory | None, own: AssetHistory) -> bool:
+    """Does this host test it, or know of such tests? Another host's alone know whether it was restored from there."""
+    return own.tests > 0 or (of_plan or AssetHistory()).answers_for(Verb.TEST)

@@ -14,44 +14,374 @@ seen an earlier head hash can: every snapshot carries one (attest/).
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import mmap
 import os
 import pwd
+import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from ccdr.evidence.ledger.appending import append_durably, end_of, lies_aside, torn_by_a_crash
-from ccdr.evidence.ledger.lines import T, parsed, typed_lines
-from ccdr.evidence.ledger.places import (
-    BEGINNING,
-    NOTHING,
-    SEGMENT,
-    Mark,
-    Numbered,
-    backwards,
-    forwards,
-    holding,
-    line_around,
-    line_as_record,
-    mapped,
-    segments_in,
-    telling,
-)
+import orjson
+
 from ccdr.evidence.records import (
     Record,
+    Unread,
+    decode,
+    envelope,
+    strictly,
+    unknown,
 )
 from ccdr.evidence.records.lineage import LedgerBegin
 from ccdr.evidence.records.upkeep import LedgerRecovered
 from ccdr.evidence.records.writing import plain
 from ccdr.host.files import sync_directory
+from ccdr.model.errors import CcdrError, LedgerBroken
 from ccdr.model.values import RecordRef
 from ccdr.ports.place import Clock
+
+# What is wrong with a ledger: a sentence, with a stable code for programs.
+
+LEDGER = "LEDGER"  # the code of a sentence that has none of its own
+
+
+class LedgerProblem(str):
+    """A sentence. `record`: the number of the record that it is about, where that is known."""
+
+    __slots__ = ("code", "record")
+    code: str
+    record: int | None
+
+    def __new__(cls, text: str, code: str = LEDGER, record: int | None = None) -> LedgerProblem:
+        made = super().__new__(cls, text)
+        made.code, made.record = code, record
+        return made
+
+    def __reduce__(self) -> tuple[type[LedgerProblem], tuple[str, str, int | None]]:
+        return LedgerProblem, (str(self), self.code, self.record)
+
+    def fit_to_print(self) -> LedgerProblem:
+        """Whatever names and values it quotes."""
+        text = self.encode("utf-8", "backslashreplace").decode()
+        return LedgerProblem(text, self.code, self.record)
+
+
+def as_findings(problems: object) -> list[dict[str, object]]:
+    """For `--json`: of sentences, of those that have a code, and of findings that tell themselves."""
+    assert isinstance(problems, (list, tuple))
+    return [_as_finding(one) for one in problems]
+
+
+def _as_finding(one: object) -> dict[str, object]:
+    if hasattr(one, "as_json"):
+        return dict(one.as_json())
+    return {"code": getattr(one, "code", LEDGER), "text": str(one), "record": getattr(one, "record", None)}
+
+
+# Where lines of a ledger stand in its segments: read forwards, backwards, by number, without what else is there.
+
+_BLOCK = 64 * 1024  # how much of a segment's end is read at a time
+READ_AHEAD = 256 * 1024  # bytes: line by line in the usual 8 KiB takes twice as long
+NOTHING = RecordRef(0, "0" * 64)  # what the first record follows
+SEGMENT = re.compile(r"[0-9]{12}\.jsonl")
+_SEQ = re.compile(rb'\{"seq":([0-9]{1,18}),')  # how a line begins
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+Extent = dict[str, int]  # how far a ledger is read: segments by name, in order, and their bytes
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in the ledger: behind the record `seq`, whose line stands from `start` to `end` in `segment`."""
+
+    segment: str
+    start: int
+    end: int
+    seq: int
+    hash: str
+
+
+BEGINNING = Mark("", 0, 0, 0, NOTHING.hash)
+
+
+def extent_of(directory: Path) -> Extent:
+    """The segments as they are now, in order, and their sizes in bytes. CcdrError where they cannot be read."""
+    with telling("read", directory):
+        return {path.name: path.stat().st_size for path in segments_in(directory)}
+
+
+def lines(directory: Path, extent: Extent, since: Mark = BEGINNING) -> Iterator[bytes]:
+    """Every line behind a mark, as far as the extent goes: unread, for who has another process verify them. What is
+    torn is left out, and what was written meanwhile."""
+    for name, size in extent.items():
+        if name < since.segment:
+            continue
+        begin = since.end if name == since.segment else 0
+        left = size - begin
+        with (directory / name).open("rb", READ_AHEAD) as segment:
+            segment.seek(begin)
+            for line in segment:
+                if left <= 0 or not line.endswith(b"\n"):
+                    break
+                left -= len(line)
+                yield line
+
+
+def line_as_record(line: bytes) -> dict[str, Any]:
+    """A whole line as a mapping with its envelope; ValueError says what is wrong, without quoting data."""
+    if not line.endswith(b"\n"):
+        raise ValueError("cut off: it does not end in a newline")
+    record: dict[str, Any] = strictly(line)
+    envelope(record)
+    return record
+
+
+class Numbered:
+    """Lines by their number, in segments that are mapped once each."""
+
+    def __init__(self, segments: list[Path]) -> None:
+        self._segments, self._held = segments, dict[Path, mmap.mmap | bytes]()
+
+    def find(self, seq: int) -> bytes | None:
+        """ValueError where a line that is looked at is no record; the last one may be torn."""
+        path = next((p for p in reversed(self._segments) if int(p.stem) <= seq), None)
+        if path is None:
+            return None
+        held = self._mapped(path)
+        low, high = 0, len(held)
+        while low < high:  # its line begins in between
+            start = held.rfind(b"\n", 0, (low + high) // 2) + 1
+            end = held.find(b"\n", start) + 1 or len(held)
+            line = held[start:end]
+            try:
+                number = _seq_of(line)
+            except ValueError:
+                if end < len(held):
+                    raise
+                high = start  # a crash's: what is before it is there as it was
+                continue
+            if number == seq:
+                return line
+            low, high = (low, start) if number > seq else (end, high)
+        return None
+
+    def _mapped(self, path: Path) -> mmap.mmap | bytes:
+        if path not in self._held:
+            self._held[path] = mapped(path)
+        return self._held[path]
+
+
+def mapped(path: Path) -> mmap.mmap | bytes:
+    with path.open("rb") as segment:
+        size = os.fstat(segment.fileno()).st_size
+        return mmap.mmap(segment.fileno(), size, access=mmap.ACCESS_READ) if size else b""
+
+
+def _seq_of(line: bytes) -> int:
+    match = _SEQ.match(line)
+    return int(match[1]) if match and line.endswith(b"\n") else int(line_as_record(line)["seq"])
+
+
+def files_in(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def segments_in(directory: Path) -> list[Path]:
+    return [path for path in files_in(directory) if SEGMENT.fullmatch(path.name)]
+
+
+def forwards(path: Path, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Lines and where they begin; ends after one without a newline, whatever is written meanwhile."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            yield offset, line
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+
+
+def holding(path: Path, words: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+    """Of these lines the few that hold `words`, ten times as fast: the whole segment is searched at once."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        held = file.read()
+    at = held.find(words)
+    while at >= 0:
+        start, end = line_around(held, at)
+        yield offset + start, held[start:end]
+        at = held.find(words, end)
+
+
+def line_around(held: mmap.mmap | bytes, at: int) -> tuple[int, int]:
+    return held.rfind(b"\n", 0, at) + 1, held.find(b"\n", at) + 1 or len(held)
+
+
+def backwards(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The same from the end, reading no more than is asked for."""
+    held = b""
+    with path.open("rb") as file:
+        start = file.seek(0, os.SEEK_END)
+        while start:
+            end, start = start, max(0, start - _BLOCK)
+            file.seek(start)
+            held = file.read(end - start) + held
+            stop = len(held)
+            while (newline := held.rfind(b"\n", 0, stop - 1)) >= 0:
+                yield start + newline + 1, held[newline + 1 : stop]
+                stop = newline + 1
+            held = held[:stop]
+        if held:
+            yield 0, held
+
+
+def broken(path: Path, offset: int, why: ValueError) -> LedgerBroken:
+    number = path.read_bytes()[:offset].count(b"\n") + 1
+    hint = "`ccdr ledger verify` lists all damage; keep the directory as evidence, move it away to begin anew"
+    return LedgerBroken(f"{path}:{number}: {why}", hint=hint)
+
+
+@contextmanager
+def telling(done: str, directory: Path) -> Iterator[None]:
+    """An operating system's refusal, as an error that a person can act on."""
+    try:
+        yield
+    except OSError as error:
+        hint = "see its owner and mode with `ls -ld`; run as its owner, or name another place with --state"
+        if error.errno in _FULL:
+            hint = "make room there and run again; nothing of this record was kept"
+        why = error.strerror or str(error)
+        raise CcdrError(f"the ledger {directory} could not be {done}: {why}", hint=hint) from error
+
+
+# What one line of a ledger says, and what readers fold of one that nothing can be taken from.
+
+# Readers fold mappings. Where nothing of one can be counted on, there is only where it stands and what it is about, and
+# under this key why: it is of a version or a kind that this ccdr does not read, or no ccdr wrote it.
+PASSED_OVER = "passed_over"
+UNKNOWN, WRONG = "unknown", "wrong"
+ENVELOPE = frozenset(Record.__struct_fields__)
+
+T = TypeVar("T")
+
+
+def passed_over(record: Mapping[str, Any], why: str) -> dict[str, Any]:
+    """What readers fold of a record that nothing can be taken from: where it stands, and what it is about."""
+    return {key: record[key] for key in ENVELOPE if key in record} | {PASSED_OVER: why}
+
+
+def folded(line: bytes) -> dict[str, Any]:
+    """A line that another process verifies, as readers fold it."""
+    record: dict[str, Any] = orjson.loads(line)
+    return passed_over(record, UNKNOWN) if unknown(record) else record
+
+
+def typed_lines(line: bytes) -> dict[str, Any]:
+    return as_read(line, decode(line))
+
+
+def as_read(line: bytes, record: Record) -> dict[str, Any]:
+    view = _view(line)
+    if isinstance(record, Unread):
+        return passed_over(view, UNKNOWN if record.unknown else WRONG)
+    return view
+
+
+def _view(line: bytes) -> dict[str, Any]:
+    """The same of a line that was found good."""
+    try:
+        record: dict[str, Any] = orjson.loads(line)
+        return record
+    except ValueError:  # lone surrogates
+        return line_as_record(line)
+
+
+def parsed(
+    path: Path, lines: Iterable[tuple[int, bytes]], *, last: bool, read: Callable[[bytes], T]
+) -> Iterator[tuple[int, bytes, T]]:
+    for offset, line in lines:
+        try:
+            record = read(line)
+        except ValueError as why:
+            if last and (not line.endswith(b"\n") or offset + len(line) >= path.stat().st_size):
+                continue  # torn; the next append sets it aside
+            raise broken(path, offset, why) from None
+        yield offset, line, record
+
+
+# Bytes onto the end of a segment: all of them, durably, or none; and what a crash has left torn there.
+
+_ZEROS = re.compile(rb"\0+")
+_PAGE = 512  # bytes, which a disk writes at once; what a file system does is a multiple
+_ASIDE = re.compile(r"torn-[0-9A-Za-z.-]{1,100}\.bin")
+
+
+def end_of(segments: list[Path]) -> tuple[RecordRef, tuple[Path, int, bytes] | None]:
+    """The last record, and what stands torn behind it: file, offset, bytes.
+
+    A line can be torn and yet end in a newline, where a power cut kept its last page and lost an earlier one.
+    """
+    torn = None
+    for path in reversed(segments):
+        for offset, line in backwards(path):
+            try:
+                return RecordRef(line_as_record(line)["seq"], sha256(line).hexdigest()), torn
+            except ValueError as why:
+                if torn is not None:
+                    raise broken(path, offset, why) from None
+                torn = (path, offset, line)
+    return NOTHING, torn
+
+
+def lies_aside(directory: Path, name: str, digest: str) -> bool:
+    """Are the bytes there that a record says were set aside in this file?"""
+    if not _ASIDE.fullmatch(name):
+        return False
+    with suppress(OSError):
+        return sha256((directory / name).read_bytes()).hexdigest() == digest
+    return False
+
+
+def torn_by_a_crash(offset: int, line: bytes) -> bool:
+    """Can a crash have left it, where it begins so far into its segment? A line is written at once, its newline last:
+    without that it was cut short. Where a power cut kept its last page and lost an earlier one, there are zeros in that
+    one's place, from where the line or the page begins to where the page ends, and none elsewhere."""
+    if not line.endswith(b"\n"):
+        return True
+    lost = [(offset + run.start(), offset + run.end()) for run in _ZEROS.finditer(line)]
+    return bool(lost) and all((start == offset or start % _PAGE == 0) and end % _PAGE == 0 for start, end in lost)
+
+
+def append_durably(path: Path, data: bytes) -> None:
+    """Append all of `data` durably, or nothing: a full disk or an interrupt leaves no half line."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        before, rest = os.fstat(file).st_size, memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            os.fsync(file)
+            if not before:
+                sync_directory(path.parent)
+        except BaseException:
+            with suppress(OSError):
+                os.ftruncate(file, before)
+                if not before:
+                    path.unlink()
+            raise
+    finally:
+        os.close(file)
+
 
 SEGMENT_BYTES = 16 * 1024**2  # a new segment begins once the last has grown to this
 _OF_ITSELF = b'"kind":"ledger.'

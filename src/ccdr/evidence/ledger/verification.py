@@ -9,20 +9,20 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ccdr.evidence.ledger.appending import lies_aside
-from ccdr.evidence.ledger.lines import as_read
-from ccdr.evidence.ledger.places import (
+from ccdr.evidence.ledger.ledger import (
     BEGINNING,
     NOTHING,
     READ_AHEAD,
     SEGMENT,
     Extent,
+    LedgerProblem,
     Mark,
+    as_read,
     extent_of,
     files_in,
+    lies_aside,
     telling,
 )
-from ccdr.evidence.ledger.problem import LedgerProblem
 from ccdr.evidence.records import (
     FIRST,
     LedgerAcknowledged,

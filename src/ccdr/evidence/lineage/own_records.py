@@ -1,35 +1,244 @@
-"""The fold of a ledger's records of itself: its `Lineage`."""
+"""The fold of a ledger's records of itself, its `Lineage`: what was lost, compared, verified, put beside it or spoilt,
+and which anchors it has.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
 from ccdr.evidence.ledger.ledger import BEGIN, RECOVERED, Ledger
-from ccdr.evidence.lineage.anchored import OF_ANCHORING, Anchoring
-from ccdr.evidence.lineage.values import (
-    ACKNOWLEDGED,
-    COLLECTED,
-    COMPARED,
-    LEDGERS,
-    LINKED,
-    LOST,
-    TOLD_FOR,
-    VERIFIED,
-    Compared,
-    LedgerBeside,
-    LedgerStanding,
-    Lost,
-    RecordedVerification,
-    Spoilt,
-)
 from ccdr.evidence.records import unknown
 from ccdr.host.state import State
 from ccdr.model.values import so_many, utc
+
+# What a ledger says of itself, as values: what was lost, compared, verified, put beside it, or spoilt.
+
+LOST = "ledger.lost"  # the repository tells of a ledger of this installation's that this one does not follow
+ACKNOWLEDGED = "ledger.acknowledged"  # somebody answers for it that it is gone
+LINKED = "ledger.linked"  # it was brought back, and lies beside this one
+COLLECTED = "ledger.collected"  # another host's was taken in, and lies beside this one
+COMPARED = "ledger.compared"  # what a repository says of it
+VERIFIED = "ledger.verified"  # what a walk over all of it has found
+LEDGERS = "ledgers"  # below STATE: other ledgers, by their ids
+TOLD_FOR = timedelta(days=366)  # how long a report tells of a ledger that was lost, whatever became of it
+AGREES, DIFFERS = "AGREES", "DIFFERS"
+
+
+class LedgerStanding(StrEnum):
+    """How what was kept of the ledger compares with it."""
+
+    HOLDS = "holds"
+    GONE = "gone"  # nothing is there, or it says that it was begun anew
+    OTHER = "other"  # another one is in its place
+    CUT = "cut"  # it is shorter
+    REWRITTEN = "rewritten"
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A ledger of this installation's that is gone: its id, and the last record of it that is known of. Whoever tells
+    how many it had tells that number, and beside it, once it was brought back, how many of them that brought."""
+
+    ledger: str
+    seq: int
+    head: str
+    since: str  # when that was found
+
+    def __str__(self) -> str:
+        return f"{self.ledger[:8]}…, of {f'at least {self.seq}' if self.seq else 'an unknown number of'} records"
+
+    def of_these(self, records: int) -> str:
+        """How many of them were brought back."""
+        if records < self.seq:
+            return f"{so_many(records, 'record')} of at least {self.seq}"
+        more = f", where at least {self.seq} were known of" if self.seq and records > self.seq else ""
+        return f"{so_many(records, 'record')}{more}"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the last comparison with a plan's repository found; `problems` are sentences. `newest` is the greatest
+    record number that a snapshot there attests."""
+
+    at: str
+    result: str
+    snapshots: int
+    unattested: int
+    newest: int
+    problems: tuple[str, ...] = ()
+    vanished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by asset, as it was last looked for
+    whole: bool | None = None  # were all of its snapshots looked at, not the newest alone? Older records do not tell
+    wholly: str | None = None  # when that was recorded last
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "compared": self.at,
+            "ok": self.result == AGREES,
+            "snapshots": self.snapshots,
+            "unattested": self.unattested,
+            "newest": self.newest,
+            "problems": list(self.problems),
+        }
+
+
+@dataclass(frozen=True)
+class RecordedVerification:
+    """The newest verification of the whole ledger, as its record (number `seq`) has it; `problems` are sentences,
+    `index` has the digests of the files that a report may begin from."""
+
+    at: str
+    records: int
+    result: str
+    summary: str
+    problems: tuple[str, ...]
+    seq: int
+    index: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class LedgerBeside:
+    """A ledger that was put beside this one, as it was then: how many records it had, and the last one's hash. `at` is
+    when this one's record of it was written."""
+
+    ledger: str
+    records: int
+    head: str
+    at: str
+    apart: tuple[str, ...] = ()  # plans of it that are others than ours of that name
+    linked: bool = False  # it was this host's, and `ledger recover` has brought it back
+
+
+@dataclass(frozen=True)
+class Spoilt:
+    """A whole line that was changed, and set aside in `file` by record `seq`, in whose place it had stood. Somebody has
+    answered for it by the record `answer`, at `answered`; 0 where nobody has."""
+
+    seq: int
+    at: str
+    file: str
+    answer: int = 0
+    answered: str = ""
+
+    def __str__(self) -> str:
+        return f"record {self.seq} of the ledger, set aside in {self.file} at {self.at}"
+
+
+# What a ledger says of itself of its key and of its anchors: which are configured, what became of that, and when each
+# last held.
+
+KEY = "ledger.key"
+ANCHORS = "ledger.anchors"  # those that are configured, where that changed
+ANCHORED = "ledger.anchored"  # a checkpoint, by one of them
+OF_ANCHORING = (KEY, ANCHORS, ANCHORED)
+_OF_A_KEY = ("seq", "time", "ledger", "key", "replaces", "signature", "signature_before")
+
+
+@dataclass(frozen=True)
+class ConfiguredAnchor:
+    """One of anchors.yaml: how often it is to be made at most, in seconds, and a digest of what it leads to."""
+
+    name: str
+    kind: str
+    where_sha256: str
+    every: float
+
+
+@dataclass(frozen=True)
+class LastAnchored:
+    """The newest checkpoint that an anchor holds, of `size` records: `at`, by its own clock where it tells. Record
+    `seq` says so."""
+
+    name: str
+    kind: str
+    size: int
+    at: str
+    seq: int
+    where_sha256: str  # of what it led to then, as far as the record of the configuration tells; else empty
+
+
+@dataclass(frozen=True)
+class AnchorChange:
+    """Record `seq`, of the time `at`, says that other anchors are configured. The names of those that are `gone`,
+    that are made less often, and that lead elsewhere (or are of another kind): each of them is less evidence."""
+
+    seq: int
+    at: str
+    gone: tuple[str, ...] = ()
+    rarer: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> list[str]:
+        return [
+            *(f"the anchor {name} of the ledger is not configured any more" for name in self.gone),
+            *(f"the anchor {name} of the ledger is made less often" for name in self.rarer),
+            *(f"the anchor {name} of the ledger leads elsewhere" for name in self.elsewhere),
+        ]
+
+
+@dataclass(frozen=True)
+class Anchoring:
+    """`key`: the newest record of a key, as it stands. `configured`: since when (null: never was one), by record
+    `configured_by`. `loosened`: the changes that left less, oldest first."""
+
+    key: Mapping[str, Any] | None = None
+    configured: tuple[ConfiguredAnchor, ...] = ()
+    configured_since: str | None = None
+    configured_by: int = 0
+    last: Mapping[str, LastAnchored] = field(default_factory=dict)  # by name
+    loosened: tuple[AnchorChange, ...] = ()
+
+    def take(self, record: Mapping[str, Any]) -> Anchoring:
+        """With one record more. KeyError, TypeError or ValueError where it is none of ours."""
+        kind = record["kind"]
+        if kind == KEY:
+            return replace(self, key={name: record.get(name) for name in _OF_A_KEY})
+        if kind == ANCHORS:
+            return self._configured(record)
+        name = str(record["name"])
+        where = next((one.where_sha256 for one in self.configured if one.name == name), "")
+        seq, size = int(record["seq"]), int(record["size"])
+        return replace(
+            self,
+            last={**self.last, name: LastAnchored(name, str(record["anchor"]), size, str(record["at"]), seq, where)},
+        )
+
+    def _configured(self, record: Mapping[str, Any]) -> Anchoring:
+        now = tuple(
+            ConfiguredAnchor(str(one["name"]), str(one["kind"]), str(one["where_sha256"]), float(one["every"]))
+            for one in record["anchors"]
+        )
+        seq, at = int(record["seq"]), str(record["time"])
+        change = compared(self.configured, now, seq, at)
+        return replace(
+            self,
+            configured=now,
+            configured_since=at,
+            configured_by=seq,
+            loosened=(*self.loosened, change) if change.sentences else self.loosened,
+        )
+
+
+def compared(
+    before: tuple[ConfiguredAnchor, ...], now: tuple[ConfiguredAnchor, ...], seq: int, at: str
+) -> AnchorChange:
+    """What is less of it now."""
+    there = {one.name: one for one in now}
+    stay = [(one, there[one.name]) for one in before if one.name in there]
+    return AnchorChange(
+        seq,
+        at,
+        tuple(one.name for one in before if one.name not in there),
+        tuple(old.name for old, new in stay if new.every > old.every),
+        tuple(old.name for old, new in stay if (new.kind, new.where_sha256) != (old.kind, old.where_sha256)),
+    )
+
 
 _KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COLLECTED, COMPARED, VERIFIED, RECOVERED, *OF_ANCHORING))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from ccdr.evidence.checkpoints.found import Finding
+from ccdr.evidence.checkpoints.verification import Finding
 
 FORMAT = "2"  # of a package: raised when an earlier ccdr would misread one
 BAGIT = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"

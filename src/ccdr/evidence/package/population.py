@@ -12,9 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.evidence.checkpoints.found import Finding
+from ccdr.evidence.checkpoints.verification import Finding
 from ccdr.evidence.history.kinds import LOGS, NOT_BEGUN, outcome_of_not_begun
-from ccdr.evidence.ledger.lines import PASSED_OVER, UNKNOWN
+from ccdr.evidence.ledger.ledger import PASSED_OVER, UNKNOWN
 from ccdr.evidence.mappings import whole
 from ccdr.evidence.records.statements import kind_of
 

@@ -12,25 +12,29 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ccdr.evidence.checkpoints.anchors import Anchor
-from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of, read_checkpoint
-from ccdr.evidence.checkpoints.found import Checked, Finding
+from ccdr.evidence.checkpoints.checkpoint import (
+    LARGEST,
+    Anchor,
+    Checkpoint,
+    VerifierKey,
+    origin_of,
+    public_of_pem,
+    read_checkpoint,
+)
 from ccdr.evidence.checkpoints.keys import Pin
 from ccdr.evidence.checkpoints.names import ANCHORS, checkpoint_name
-from ccdr.evidence.checkpoints.notes import LARGEST, VerifierKey, public_of_pem
 from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
-from ccdr.evidence.checkpoints.verifying import NOT_PINNED, check
-from ccdr.evidence.checkpoints.walk import Asked
+from ccdr.evidence.checkpoints.verification import NOT_PINNED, Asked, Checked, Finding, check
 from ccdr.evidence.due_gaps import DueRuns, LedgerGap
-from ccdr.evidence.ledger.problem import LEDGER
+from ccdr.evidence.ledger.ledger import LEDGER
 from ccdr.evidence.ledger.verification import Verification
-from ccdr.evidence.lineage.beside import is_id, read_id
-from ccdr.evidence.package import bag, population, sign_offs, statements
+from ccdr.evidence.lineage.comparison import is_id, read_id
+from ccdr.evidence.package import bag, population, statements
+from ccdr.evidence.package import statements as sign_offs
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
-from ccdr.evidence.package.hidden import LINES, TREE
-from ccdr.evidence.package.shown import Record, Shown
+from ccdr.evidence.package.lines import LINES, TREE, Record, Shown
 from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation, kind_of
-from ccdr.evidence.sign_offs import SIGNED_OFF
+from ccdr.evidence.statements import SIGNED_OFF
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import so_many, utc
 
@@ -330,14 +334,15 @@ def _sign_offs(at: _Open, shown: Mapping[str, Shown]) -> None:
     """Each is the text, the signature and the signer of a record. Whether the signature holds, and whether that signer
     may sign, `ssh-keygen` tells, by the file of signers that a verifier has."""
     wanted = {name: text for one in shown.values() for name, text in one.sign_offs.items() if bag.is_safe(name)}
-    for name in at.package.below(sign_offs.FOLDER):
-        path, text = f"{DATA}/{sign_offs.FOLDER}/{name}", wanted.pop(name, None)
+    for name in at.package.below(sign_offs.SIGN_OFFS_FOLDER):
+        path, text = f"{DATA}/{sign_offs.SIGN_OFFS_FOLDER}/{name}", wanted.pop(name, None)
         digest = None if text is None else sha256(text.encode()).hexdigest()
         if digest != at.package.payload[path]:
             at.found.append(Finding("SIGNED_FILE_WRONG", f"{path} is not what a record says that somebody has signed"))
     at.found += [
         Finding(
-            "SIGNED_FILE_MISSING", f"{DATA}/{sign_offs.FOLDER}/{name} is not there, and its record is among the lines"
+            "SIGNED_FILE_MISSING",
+            f"{DATA}/{sign_offs.SIGN_OFFS_FOLDER}/{name} is not there, and its record is among the lines",
         )
         for name in sorted(wanted)
     ]

@@ -11,13 +11,11 @@ from pathlib import Path
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.ledger.verification import verify
-from ccdr.evidence.lineage.acknowledging import waiting
-from ccdr.evidence.lineage.beside import directory_of, id_in, is_id, itself, reader
-from ccdr.evidence.lineage.comparing import keep, read
-from ccdr.evidence.lineage.values import LedgerStanding, Lost
+from ccdr.evidence.lineage.comparison import directory_of, id_in, is_id, itself, keep, read, reader, waiting
+from ccdr.evidence.lineage.own_records import LedgerStanding, Lost
 from ccdr.evidence.records.lineage import LedgerLinked, LedgerLost
 from ccdr.jobs.attest.comparison import asked, learned
-from ccdr.jobs.attest.taking_in import Taken, copied, placed
+from ccdr.jobs.attest.other_ledgers import Taken, copied, placed
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import BackupBad, CcdrError, LedgerBroken, UsageProblem
 from ccdr.model.values import ATTESTED, Attestation, rfc3339, so_many

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ccdr.evidence.lineage.own_records import Lineage
-from ccdr.evidence.lineage.values import DIFFERS, LedgerStanding
+from ccdr.evidence.lineage.own_records import DIFFERS, LedgerStanding, Lineage
 from ccdr.evidence.population import Unsound
 from ccdr.host.state import State
 from ccdr.host.state_files import state_or_none, write_state

@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from ccdr.evidence.lineage.comparing import read
-from ccdr.evidence.lineage.own_records import Lineage, installation
-from ccdr.evidence.lineage.values import LedgerStanding
+from ccdr.evidence.lineage.comparison import read
+from ccdr.evidence.lineage.own_records import LedgerStanding, Lineage, installation
 from ccdr.host.state_files import state_or_none, write_state
 from ccdr.jobs.attest.recovering import KIND, elsewhere, number
 from ccdr.jobs.services import Services, limits_of

@@ -1,2 +1,3 @@
-"""Checkpoints of this host's ledger: made and signed (`making.py`), by which key (`signing_keys.py`), and where they
-lie (`kept.py`)."""
+"""Checkpoints of this host's ledger: made, signed and proven (`creation.py`), where they lie (`store.py`), published
+(`publishing.py`), and what a ledger is held to (`held_to.py`).
+"""

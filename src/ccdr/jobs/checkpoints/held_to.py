@@ -10,18 +10,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccdr.evidence.checkpoints.anchors import GIVEN, OBJECT_LOCK, RFC3161, TOLD, Anchor
-from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of, read_checkpoint
-from ccdr.evidence.checkpoints.found import Checked
+from ccdr.evidence.checkpoints.checkpoint import (
+    GIVEN,
+    OBJECT_LOCK,
+    RFC3161,
+    TOLD,
+    Anchor,
+    Checkpoint,
+    origin_of,
+    read_checkpoint,
+)
 from ccdr.evidence.checkpoints.keys import KEY, Pin
 from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
-from ccdr.evidence.checkpoints.verifying import END_OF_A_DAY, check
-from ccdr.evidence.checkpoints.walk import Asked, leaves
-from ccdr.evidence.ledger.places import BEGINNING, extent_of, lines
-from ccdr.evidence.lineage.anchored import ANCHORED
-from ccdr.evidence.lineage.beside import directory_of as directory_of_ledger
-from ccdr.evidence.lineage.beside import id_in, lies_at, reader
-from ccdr.jobs.checkpoints.kept import all_published, checkpoints_in, directory_of
+from ccdr.evidence.checkpoints.verification import END_OF_A_DAY, Asked, Checked, check, leaves
+from ccdr.evidence.ledger.ledger import BEGINNING, extent_of, lines
+from ccdr.evidence.lineage.comparison import directory_of as directory_of_ledger
+from ccdr.evidence.lineage.comparison import id_in, lies_at, reader
+from ccdr.evidence.lineage.own_records import ANCHORED
+from ccdr.jobs.checkpoints.store import all_published, checkpoints_in, directory_of
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
 from ccdr.model.values import so_many, utc
 

@@ -12,14 +12,13 @@ from typing import Any
 
 import msgspec
 
-from ccdr.evidence.checkpoints.anchors import RFC3161
-from ccdr.evidence.checkpoints.checkpoint import Checkpoint, ledger_of_origin
+from ccdr.evidence.checkpoints.checkpoint import RFC3161, Checkpoint, ledger_of_origin
 from ccdr.evidence.checkpoints.names import ANCHORS, checkpoint_name
 from ccdr.evidence.checkpoints.receipts import name_of as receipt_of
-from ccdr.evidence.ledger.places import forwards, holding, line_as_record, segments_in, telling
-from ccdr.evidence.lineage.anchored import ANCHORED
+from ccdr.evidence.ledger.ledger import forwards, holding, line_as_record, segments_in, telling
+from ccdr.evidence.lineage.own_records import ANCHORED
 from ccdr.host.state_files import StateFile, state_or_none, write_state
-from ccdr.jobs.checkpoints.kept import directory_of
+from ccdr.jobs.checkpoints.store import directory_of
 from ccdr.jobs.in_force import kept_texts
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError

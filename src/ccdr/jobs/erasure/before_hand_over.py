@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ccdr.evidence.history.kinds import ERASURE_REPLAY
 from ccdr.host import interrupts
 from ccdr.host.clock import timed
-from ccdr.jobs.erasure.replaying import GLASS, Outcome, Replaying, StillHeld
+from ccdr.jobs.erasure.replay import GLASS, Outcome, Replaying, StillHeld
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import so_many

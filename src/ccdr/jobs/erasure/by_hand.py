@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.host.state import Run
-from ccdr.jobs.erasure.replaying import BY_HAND, Outcome, Replaying
+from ccdr.jobs.erasure.replay import BY_HAND, Outcome, Replaying
 from ccdr.jobs.restore.directory import Staging
+from ccdr.jobs.restore.examination import Sources
 from ccdr.jobs.restore.into_directory import IntoDirectory
-from ccdr.jobs.restore.result import RestoreResult
-from ccdr.jobs.restore.sources import Sources
+from ccdr.jobs.restore.request import RestoreResult
 from ccdr.jobs.restore.ways import Held, Order
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem

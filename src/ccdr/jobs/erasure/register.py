@@ -1,16 +1,13 @@
-"""A plan's register of erasures, as it lies in its repository: two small files in a snapshot of their own.
-
-`register.jsonl` is a hash chain, one line an entry, which names nobody. `selectors.json` has by what each is found, the
-salt of the digest that its line has of that, and the key of the pseudonyms: apart, so that a selector can be taken out
-one day without breaking the chain. Each snapshot holds the whole register; the one with most entries counts. restic
-encrypts both, as all that it stores.
+"""A plan's register of erasures, as it lies in its repository: two small files in a snapshot of their own; how far it
+went, by all that says so beside it; what is shown of each entry.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
@@ -19,13 +16,35 @@ from typing import Any
 
 import msgspec
 
+from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.kinds import ERASURE_ADD
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.host.files import write_durably
 from ccdr.host.state_files import StateFile, decoded, made_of, plain, write_state
-from ccdr.model.erasure import NO_HASH, RULE_VERSION, RegisterHead, Selector, Wanted, person_called, pseudonym
+from ccdr.jobs.services import Services
+from ccdr.model.erasure import (
+    NO_HASH,
+    RULE_VERSION,
+    EntryState,
+    Looked,
+    RegisterHead,
+    Selector,
+    Wanted,
+    person_called,
+    pseudonym,
+)
 from ccdr.model.errors import BackupBad, CcdrError, require_format
 from ccdr.model.instant import Instant
+from ccdr.model.values import Manifest, Snapshot
+from ccdr.plans import LoadedPlan
+from ccdr.plans.copies import as_in_file
 from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.restic import Restic
+
+# `register.jsonl` is a hash chain, one line an entry, which names nobody. `selectors.json` has by what each is found,
+# the salt of the digest that its line has of that, and the key of the pseudonyms: apart, so that a selector can be
+# taken out one day without breaking the chain. Each snapshot holds the whole register; the one with most entries
+# counts. restic encrypts both, as all that it stores.
 
 ERASURES = "erasures"  # the kind of a snapshot that holds a register
 CHAIN, SELECTORS = "register.jsonl", "selectors.json"
@@ -280,3 +299,144 @@ def _key_digest(key: str) -> str:
 
 def _salted(salt: str, selector: Selector) -> str:
     return sha256(f"{salt}\n{selector.canonical}".encode()).hexdigest()
+
+
+# How far a plan's register of erasures went, by all that says so beside it: the ledger, the manifests and tags of
+# backups. A register that is shorter, or another, is not the one.
+
+
+def vouched_for(ledger: Ledger, repo: Restic, listed: Sequence[RepoSnapshot], plan: str) -> RegisterHead | None:
+    """How far a backup says that the register went; None where there never was one. What neither this host's ledger nor
+    an earlier backup tells of is looked at first: a withdrawal that nobody else tells of is not vouched for."""
+    backups = [s for s in listed if s.tag("kind") != ERASURES]
+    known = _furthest(anchored(ledger, backups, plan))
+    there = _furthest(anchored(ledger, listed, plan))
+    if there is None or (known is not None and known.entries >= there.entries):
+        return known
+    with contextlib.suppress(CcdrError):
+        register = stored_register(repo, listed, plan)
+        require_agreement(register, anchored(ledger, listed, plan), plan)
+        require_known_withdrawals(register, ledger, listed, plan, None)
+        return there
+    return known
+
+
+def _furthest(heads: Sequence[RegisterHead]) -> RegisterHead | None:
+    return max(heads, key=lambda head: head.entries, default=None)
+
+
+def recorded_heads(ledger: Ledger, plan: str) -> Iterator[RegisterHead]:
+    """The newest that this host's ledger tells of. Searched for from its end."""
+    for record in ledger.newest(ERASURE_ADD):
+        if record["plan"] == plan:
+            with contextlib.suppress(ValueError):
+                yield made_of(record.get("head"), RegisterHead)
+                return
+
+
+def anchored(
+    ledger: Ledger, listed: Sequence[RepoSnapshot], plan: str, manifest: Manifest | None = None
+) -> list[RegisterHead]:
+    """All heads that a register of the plan must agree with."""
+    heads = [head for s in listed if s.tag("plan") == plan and (head := head_of(s)) is not None]
+    heads += recorded_heads(ledger, plan)
+    if manifest is not None and manifest.erasures is not None:
+        heads.append(manifest.erasures)
+    return list(dict.fromkeys(heads))
+
+
+def require_known_withdrawals(
+    register: Register | None, ledger: Ledger, listed: Sequence[RepoSnapshot], plan: str, manifest: Manifest | None
+) -> None:
+    """RegisterBad where an entry is withdrawn that nothing but the register itself says was: whoever holds the
+    repository's password could bring people back so."""
+    last = max((n for n, one in enumerate(register.entries, 1) if one.withdraws), default=0) if register else 0
+    backups = [s for s in listed if s.tag("kind") != ERASURES]
+    known = max((head.entries for head in anchored(ledger, backups, plan, manifest)), default=0)
+    if last > known:
+        raise RegisterBad(
+            f"entries of the register of erasures of {plan} are withdrawn, and neither this host's ledger nor a backup "
+            "tells of that",
+            hint=f"restore on the host that withdrew them, or back up there first: `ccdr backup {plan}`",
+        )
+
+
+def require_agreement(register: Register | None, heads: Sequence[RegisterHead], plan: str) -> None:
+    """RegisterBad where the register is missing, another, or older than its last anchored head."""
+    most = max(heads, key=lambda head: head.entries, default=None)
+    if most is None or not most.entries:
+        return
+    if register is None:
+        raise RegisterBad(
+            f"the register of erasures of {plan} is not in the repository, and had {most.entries} entries",
+            hint=FROM_ELSEWHERE,
+        )
+    if len(register.entries) < most.entries:
+        raise RegisterBad(
+            f"the register of erasures of {plan} has {len(register.entries)} entries, and had {most.entries}: it is "
+            "older than its last anchored head",
+            hint=FROM_ELSEWHERE,
+        )
+    if not all(register.agrees(head) for head in heads):
+        raise RegisterBad(
+            f"the register of erasures of {plan} is another than the ledger or a backup tells of", hint=FROM_ELSEWHERE
+        )
+
+
+# What is shown of each entry of a register: that by its key somebody is found. An entry that finds nobody where they
+# must be still proves nothing, whatever a canary shows: its key may be mistyped.
+
+
+@dataclass(frozen=True)
+class Shown:
+    """By what is known here now: the records of replays, and what the repository and its copies hold, the oldest being
+    true for `oldest`."""
+
+    history: AssetHistory
+    oldest: datetime | None
+
+    @classmethod
+    def of(cls, loaded: LoadedPlan, services: Services, asset: str) -> Shown:
+        history = services.histories().get((loaded.plan.plan, asset), AssetHistory())
+        return cls(history, min((one.consistent_point for one in snapshots(loaded, services, asset)), default=None))
+
+    def state(self, entry: Entry) -> EntryState:
+        if entry.canary:
+            return EntryState.CANARY
+        return self.looked(entry).state(held=self.oldest is not None and self.oldest < entry.erased_at)
+
+    def looked(self, entry: Entry) -> Looked:
+        return self.history.looked(entry.id)
+
+    def last_there(self, entry: Entry) -> datetime:
+        """The instant from which on the source held them no more, as far as is known: of what was taken before it, each
+        snapshot may hold them."""
+        return max(entry.erased_at, self.looked(entry).late or entry.erased_at)
+
+    def after(self, entry: Entry, found: int, *, due: bool) -> EntryState:
+        """The state once one more replay has found so many of it. `due`: in what was replayed on they must be, as far
+        as its time tells; a person may have come to the source only later."""
+        if found and not entry.canary:
+            return EntryState.FOUND
+        state = self.state(entry)
+        return EntryState.NEVER_FOUND if due and state in _NOBODY_LOOKED else state
+
+
+_NOBODY_LOOKED = (EntryState.NOT_LOOKED_FOR, EntryState.NOT_DUE)
+
+
+def snapshots(loaded: LoadedPlan, services: Services, asset: str) -> list[Snapshot]:
+    """Of the plan's own repository and of each copy, as far as this host knows them."""
+    plan = as_in_file(loaded).plan
+    home = services.catalogue if services.there is None else services.there.catalogue
+    return [
+        one
+        for known in (home, *(services.catalogue_of(copy) for copy in plan.copies))
+        for one in known.snapshots(plan.plan, asset)
+    ]
+
+
+def newest_from_before(services: Services, plan: str, asset: str, erased_at: datetime) -> str | None:
+    """Of the snapshots here that must hold somebody who was erased then, the one that most surely does."""
+    there = [one for one in services.catalogue.snapshots(plan, asset) if one.consistent_point < erased_at]
+    return max(there, key=lambda one: one.consistent_point).id if there else None

@@ -1,14 +1,13 @@
 """Incidents: each recovery opens one, or a person does; what is noted of it, what was filed, how it ended.
 
-`opening.py` opens one, by hand or by a recovery, which it never delays; `noting.py` is what a person says of it later,
-`assessing.py` what they say of its weight, `closing.py` that it is over; `requiring.py` is what may be said when, and
-`recording.py` writes it; `known.py` finds one by its name, `facts.py` what records tell of it, for a draft. Nothing is
-filed by ccdr.
+`opening.py` opens one, by hand or by a recovery, which it never delays; `statements.py` is what a person says of it
+later, its weight and its end among that; `facts.py` finds one by its name, and has what records tell of it, for a
+draft. Nothing is filed by ccdr.
 """
 
 from ccdr.jobs.incidents.assessing import Assessment
 from ccdr.jobs.incidents.closing import close, reopen
-from ccdr.jobs.incidents.known import Known, find, of_ledger
+from ccdr.jobs.incidents.facts import Known, find, of_ledger
 from ccdr.jobs.incidents.noting import assess, file, not_due, note
 from ccdr.jobs.incidents.opening import Told, for_recovery, open_by_hand
 

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ccdr.evidence.incident_entries import NOTED
-from ccdr.evidence.incident_risk import begun_by
+from ccdr.evidence.incidents import NOTED, begun_by
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.verdicts import Record
-from ccdr.jobs.incidents.known import Known
+from ccdr.jobs.incidents.facts import Known
 from ccdr.jobs.incidents.opening import after_filing, as_it_counts, recorded_clocks
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem

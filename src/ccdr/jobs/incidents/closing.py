@@ -6,16 +6,14 @@ from collections.abc import Sequence
 
 from msgspec import convert
 
-from ccdr.evidence.incident_entries import STATED
-from ccdr.evidence.incident_risk import asked_by, begun_by
-from ccdr.evidence.incidents import NOTHING_TO_NOTIFY
+from ccdr.evidence.incidents import NOTHING_TO_NOTIFY, STATED, asked_by, begun_by
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.incidents import IncidentClosed, IncidentOpened, OfTenant
 from ccdr.evidence.records.values import code
 from ccdr.host.built import built
 from ccdr.host.clock import boot
 from ccdr.jobs.incidents.assessing import Assessment, begun
-from ccdr.jobs.incidents.known import Known
+from ccdr.jobs.incidents.facts import Known
 from ccdr.jobs.incidents.noting import assess
 from ccdr.jobs.incidents.opening import standing_of
 from ccdr.jobs.incidents.recording import clocks_of, noted, of, recorded

@@ -11,7 +11,7 @@ from ccdr.evidence.incidents import AHEAD
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.incidents import DueThen, IncidentFiled
 from ccdr.jobs.incidents.assessing import Assessment, begun
-from ccdr.jobs.incidents.known import Known
+from ccdr.jobs.incidents.facts import Known
 from ccdr.jobs.incidents.opening import after_filing, as_it_counts, length_of, recorded_clocks
 from ccdr.jobs.incidents.recording import clocks_of, noted, of, recorded
 from ccdr.jobs.incidents.requiring import require_clocks, require_no_risk, require_open, require_tenant

@@ -10,8 +10,7 @@ from datetime import datetime
 from msgspec import structs
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.incident_entries import STATED, Entry
-from ccdr.evidence.incidents import AHEAD, Incident, incidents_of, open_one
+from ccdr.evidence.incidents import AHEAD, STATED, Entry, Incident, incidents_of, open_one
 from ccdr.evidence.judgement.incidents import Clocks, IncidentNow
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.incidents import IncidentNoted, IncidentOpened, OfTenant

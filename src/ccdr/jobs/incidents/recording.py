@@ -10,7 +10,7 @@ from msgspec import convert
 from ccdr.evidence.records.incidents import IncidentNoted, RecordedClock
 from ccdr.evidence.records.values import Record, recorded_user
 from ccdr.host.built import built
-from ccdr.jobs.incidents.known import Known, find
+from ccdr.jobs.incidents.facts import Known, find
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
 

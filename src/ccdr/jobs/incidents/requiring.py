@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from ccdr.evidence.incident_entries import Entry
-from ccdr.evidence.incident_risk import contradicted
-from ccdr.evidence.incidents import due_of
+from ccdr.evidence.incidents import Entry, contradicted, due_of
 from ccdr.evidence.judgement.incidents import Clocks
 from ccdr.host.clock import boot
-from ccdr.jobs.incidents.known import Known
+from ccdr.jobs.incidents.facts import Known
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import to_the_second

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ccdr.host.state import Run
-from ccdr.jobs.recover.comparing import Comparing
 from ccdr.jobs.recover.journal import Told
 from ccdr.jobs.recover.planned import Decision, Planned
-from ccdr.jobs.recover.put_back import put_back, shown
-from ccdr.jobs.recover.standing import Of, Standing
-from ccdr.jobs.recover.view import OfAsset, View
+from ccdr.jobs.recover.session import OfAsset, View
+from ccdr.jobs.recover.standing_assets import Of, Standing, put_back, shown
+from ccdr.jobs.recover.turn import Comparing
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, failure_of, worst
 from ccdr.model.values import CheckResult, Verdict

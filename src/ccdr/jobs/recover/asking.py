@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.host import interrupts
-from ccdr.jobs.newest_first import NewestFirst, counted, no_more
+from ccdr.jobs.fetch import NewestFirst, counted, no_more
 from ccdr.jobs.restore.request import Told
 from ccdr.jobs.services import Services
-from ccdr.jobs.shipping.log_archive import LogArchive
-from ccdr.jobs.shipping.log_repository import archives_of, log_repository
+from ccdr.jobs.shipping.log_archive import LogArchive, archives_of, log_repository
 from ccdr.model.errors import CcdrError, CommandFailed, Locked
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job

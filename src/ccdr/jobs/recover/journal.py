@@ -1,9 +1,5 @@
-"""What a recovery has done so far, so that another process can go on with it: one directory a recovery, in the state.
-
-`journal.jsonl` holds one JSON object a line, each on disk before the work goes on: first what was decided, then what
-was reached, asset by asset. A line that was not written whole is the last one, and says nothing. It is private to
-whoever may read the state: it holds names of places. Each line bears a seal, made with the repository's password:
-whoever may write the state cannot add to it what never happened.
+"""What a recovery has done so far, so that another process can go on with it: one directory a recovery, in the state;
+whether it still says what was decided, and how long nothing was at work.
 """
 
 from __future__ import annotations
@@ -12,10 +8,11 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, get_args
@@ -23,15 +20,68 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from ccdr import __version__
+from ccdr.evidence.history.kinds import RECOVER_START
 from ccdr.host.clock import boot
 from ccdr.host.files import sync_directory
 from ccdr.host.state import State
 from ccdr.host.state_files import made_of, plain
-from ccdr.jobs.recover.sessions import Away, Moment, Session, away
 from ccdr.jobs.sealing import Key, is_seal, seal
+from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, require_format
 from ccdr.model.instant import Instant
 from ccdr.model.values import to_the_second
+
+# How long nothing was at work on a recovery: between the processes that worked on it. Seconds, by a clock that never
+# jumps where both saw the same start of the machine; else only the wall's can tell.
+
+BACK = 2.0  # seconds by which a wall clock may go back between two looks without having been set
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One instant, as the wall's clock has it, and `mono` by the other one, which counts from the machine's start
+    `boot`; None where whoever wrote it did not say."""
+
+    at: datetime
+    mono: float | None = None
+    boot: str | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """One process: `seconds` of the recovery that lay behind when it was last heard of."""
+
+    began: Moment
+    heard: Moment
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Away:
+    """`unknown`: a clock was set back meanwhile, and no other one tells how long it really was."""
+
+    seconds: float = 0.0
+    unknown: bool = False
+
+
+def away(sessions: Sequence[Session], now: Moment) -> Away:
+    """From each process to the next, and from the last one until now."""
+    between = [(one.heard, other.began) for one, other in pairwise(sessions)]
+    between += [(sessions[-1].heard, now)] if sessions else []
+    gaps = [_gap(earlier, later) for earlier, later in between]
+    return Away(sum(max(0.0, gap) for gap in gaps), any(gap < -BACK for gap in gaps))
+
+
+def _gap(earlier: Moment, later: Moment) -> float:
+    if earlier.boot and earlier.boot == later.boot and earlier.mono is not None and later.mono is not None:
+        return later.mono - earlier.mono
+    return (later.at - earlier.at).total_seconds()
+
+
+# `journal.jsonl` holds one JSON object a line, each on disk before the work goes on: first what was decided, then
+# what was reached, asset by asset. A line that was not written whole is the last one, and says nothing. It is private
+# to whoever may read the state: it holds names of places. Each line bears a seal, made with the repository's
+# password: whoever may write the state cannot add to it what never happened.
 
 FORMAT = 3
 ROOM = "recover"  # in the state directory
@@ -317,3 +367,27 @@ def newest(state: State, plan: str | None, run: str | None = None) -> Told | Non
         if plan in (None, told.plan):
             return told
     return None
+
+
+# Does a journal still say what was decided? Whoever may write the state could name another target or snapshot there:
+# the ledger tells, whose chain that would break.
+
+
+def require_as_decided(told: Told, services: Services) -> None:
+    """CcdrError where the ledger says that another thing was decided, or does not know of it. One
+    that cannot be read is no reason to have no data."""
+    try:
+        records = services.ledger.as_read(reverse=True)
+        begun = next((r for r in records if r.get("kind") == RECOVER_START and r.get("run") == told.run), None)
+    except CcdrError:
+        return
+    if begun is None:
+        why = f"the ledger knows of no recovery with its run, {told.run}"
+    elif begun.get("decided_sha256") == sum_of(told.decided):
+        return
+    else:
+        why = "what it says was decided is not what the ledger has of it"
+    raise CcdrError(
+        f"the recovery's journal {told.directory / FILE} is not believed: {why}",
+        hint="who may write there? Look at the targets yourself, and begin a new recovery",
+    )

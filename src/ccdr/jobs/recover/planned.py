@@ -11,9 +11,9 @@ from ccdr.evidence.records.recovery import PlannedAsset
 from ccdr.evidence.records.recovery import RecoveryTarget as RecordedTarget
 from ccdr.evidence.records.values import code
 from ccdr.host.state_files import made_of, plain
+from ccdr.jobs.recover.choice import newer_than_the_copy
 from ccdr.jobs.recover.journal import FILE, edited
 from ccdr.jobs.recover.journal import Told as Journaled
-from ccdr.jobs.recover.primary import newer_than_the_copy
 from ccdr.jobs.recover.states import AssetStep, Predicted, RecoveryOutlook
 from ccdr.jobs.restore.request import Before, Reached, Request, Told
 from ccdr.model.instant import Instant

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ccdr.jobs.shipping.targets import target_of
+from ccdr.jobs.shipping.choice import target_of
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan

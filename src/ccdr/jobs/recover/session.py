@@ -1,11 +1,11 @@
-"""One process's part of a recovery, as all share it that work on it: what was decided, what an earlier process had
-reached, what stands open of each asset, and what came of it so far."""
+"""One process's part of a recovery, as all share it that work on it; and what a person who watches wants to know."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from ccdr.host.state import Run
 from ccdr.jobs.recover import journal as journals
@@ -13,13 +13,41 @@ from ccdr.jobs.recover.asking import Asked
 from ccdr.jobs.recover.journal import Journal, Progressed, Stage, Told
 from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import RecoveryResult, StepResult
-from ccdr.jobs.recover.standing import Of, Standing
+from ccdr.jobs.recover.standing_assets import Of, Standing
 from ccdr.jobs.restore import Restoring
 from ccdr.jobs.sealing import key_of
 from ccdr.jobs.services import Services
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
+
+# What a person who watches a recovery wants to know. Implementations must be cheap and thread-safe.
+
+
+class View(Protocol):
+    def begins(self, decision: Decision, done: float) -> None:
+        """The work begins; `done` seconds of the recovery lie behind (of an earlier process)."""
+
+    def phase(self, asset: str, name: str) -> None:
+        """The asset is in this phase now: `waiting`, `bringing`, `comparing`, `naming`, `opening`, `done`, `failed`."""
+
+    def step(self, asset: str, text: str) -> None: ...
+
+    def amount(self, asset: str, done: int, total: int | None) -> None: ...
+
+
+@dataclass(frozen=True)
+class OfAsset:
+    """`Progress` of one asset's work."""
+
+    view: View
+    asset: str
+
+    def step(self, text: str) -> None:
+        self.view.step(self.asset, text)
+
+    def amount(self, done: int, total: int | None) -> None:
+        self.view.amount(self.asset, done, total)
 
 
 @dataclass(frozen=True)

@@ -17,22 +17,17 @@ from ccdr.jobs.incidents.opening import for_recovery
 from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.recorded import RecordedRun
-from ccdr.jobs.recover import journal as journals
-from ccdr.jobs.recover.as_decided import require_as_decided
+from ccdr.jobs.recover import journal
 from ccdr.jobs.recover.asking import Asked
-from ccdr.jobs.recover.brought_before import clear, look_again
-from ccdr.jobs.recover.journal import VERB, Told, require_sealed
-from ccdr.jobs.recover.looking import look
-from ccdr.jobs.recover.one_turn import Doing
+from ccdr.jobs.recover.first_look import clear, look, look_again
+from ccdr.jobs.recover.journal import VERB, Told, require_as_decided, require_sealed
 from ccdr.jobs.recover.planned import Decision, Planned
-from ccdr.jobs.recover.repointed import repoint
-from ccdr.jobs.recover.result import PAUSED, RecoveryResult
-from ccdr.jobs.recover.session import NONE_BESIDE, Known, Session
-from ccdr.jobs.recover.turns import Turn, Turns, Work
-from ccdr.jobs.recover.view import View
+from ccdr.jobs.recover.result import PAUSED, RecoveryResult, repoint
+from ccdr.jobs.recover.session import NONE_BESIDE, Known, Session, View
+from ccdr.jobs.recover.turn import Doing, Turn, Turns, Work
 from ccdr.jobs.restore import Restoring
 from ccdr.jobs.restore.directory import make_above
-from ccdr.jobs.restore.result import RESTORED
+from ccdr.jobs.restore.request import RESTORED
 from ccdr.jobs.sealing import key_of
 from ccdr.jobs.services import BY_HAND, Services
 from ccdr.model.errors import CcdrError, Locked, UsageProblem, failure_of
@@ -65,7 +60,7 @@ def resuming(
 ) -> Iterator[Recovering]:
     """Go on with what another process had begun, as its journal tells. Raises as `recovering`."""
     with _alone(services, loaded.plan.plan), services.state.run(services.clock) as run:
-        told = journals.read(told.directory)  # whoever held the lock may have gone on with it
+        told = journal.read(told.directory)  # whoever held the lock may have gone on with it
         require_as_decided(told, services)
         require_sealed(told, key_of(loaded, services.host, VERB))
         decision = Decision.read(told)
@@ -87,7 +82,7 @@ def _alone(services: Services, plan: str) -> Iterator[None]:
         try:
             stack.enter_context(services.state.lock(plan, "", VERB))
         except Locked as error:
-            told = journals.newest(services.state, plan)
+            told = journal.newest(services.state, plan)
             if told is None or told.holder is None:
                 raise
             raise Locked(f"{told.holder} recovers {plan} already", hint=error.hint) from None
@@ -154,7 +149,7 @@ class Recovering:
             predicted=decision.predicted.recorded if decision.predicted else None,
             skew_s=decision.skew_s,
             resumes=self.result.resumes,
-            decided_sha256=journals.sum_of(decision.journaled if told is None else told.decided),
+            decided_sha256=journal.sum_of(decision.journaled if told is None else told.decided),
             assets=[one.recorded() for one in decision.assets],
         )
 

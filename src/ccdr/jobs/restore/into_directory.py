@@ -21,8 +21,8 @@ from ccdr.jobs.restore.directory import Staging, opened, root_for
 from ccdr.jobs.restore.parts import fetch_parts, loadable_by_hand
 from ccdr.jobs.restore.request import Before
 from ccdr.jobs.restore.ways import Held, Order, roots_of, skipped
+from ccdr.jobs.shipping.log_archive import LOG
 from ccdr.jobs.shipping.recovery import Recovery
-from ccdr.jobs.shipping.stored_batch import LOG
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CcdrError, TestBroken, UsageProblem
 from ccdr.model.values import CheckResult, Verdict, so_many

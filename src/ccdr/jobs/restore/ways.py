@@ -15,8 +15,7 @@ from ccdr.engines.servers.parts import ChosenTables
 from ccdr.host.clock import timed
 from ccdr.host.state import Run
 from ccdr.jobs.fetch import verify
-from ccdr.jobs.restore.request import Before, Request
-from ccdr.jobs.restore.result import RestoreResult
+from ccdr.jobs.restore.request import Before, Request, RestoreResult
 from ccdr.jobs.services import Services
 from ccdr.model.errors import TestBroken
 from ccdr.model.values import CheckResult, Manifest, Snapshot, Verdict

@@ -13,8 +13,7 @@ from ccdr.host.state import Run
 from ccdr.jobs.incidents.opening import for_recovery
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.restore.examination import Examination
-from ccdr.jobs.restore.request import Request
-from ccdr.jobs.restore.result import RESTORED, RestoreResult
+from ccdr.jobs.restore.request import RESTORED, Request, RestoreResult
 from ccdr.jobs.restore.ways import Held, Way
 from ccdr.jobs.services import BY_HAND, Services
 from ccdr.model.answers import FreeText, words_of

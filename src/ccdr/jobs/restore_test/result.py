@@ -1,4 +1,6 @@
-"""What one restore test has shown, as it goes into the ledger."""
+"""What one restore test has shown, as it goes into the ledger; and by which of its rules the next one chooses its
+snapshot.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.records.restores import (
     AchievedRpo,
     AchievedRto,
@@ -22,12 +25,15 @@ from ccdr.evidence.records.restores import (
     TestEnd,
 )
 from ccdr.evidence.records.values import RecordedCheckResult, Repository, code
-from ccdr.jobs.erasure.replaying import Outcome
+from ccdr.jobs.erasure.replay import Outcome
 from ccdr.jobs.recorded import document
+from ccdr.jobs.services import Services
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import Exit, for_plan, worst
 from ccdr.model.finding import Finding
 from ccdr.model.values import (
+    AT,
+    LATEST,
     PHASES,
     Achieved,
     CheckResult,
@@ -35,8 +41,11 @@ from ccdr.model.values import (
     RecordRef,
     Snapshot,
     Verdict,
+    rfc3339,
     source_digest,
 )
+from ccdr.plans.job import Job
+from ccdr.ports.log import RecoveryTarget
 
 # How far a test has proven its snapshot, each level with those before it: it is in the repository; all of it could be
 # read and was as stored; it was restored, and what it was restored into answered; every check of it has passed; and
@@ -177,3 +186,25 @@ class RestoreTest:
         if self.disposal.left_behind:
             codes.append(Exit.LEFT_BEHIND)
         return worst(codes)
+
+
+# Which of its rules an asset's next restore test chooses its snapshot by: each in its turn, told by the ledger.
+
+
+def next_turn(job: Job, services: Services, due: datetime | None = None) -> tuple[str, RecoveryTarget | None]:
+    """What `restore_test` is to be called with, as the plan says. `due`: the due time that the test is for."""
+    rules = job.rules or (LATEST,)
+    rule = rules[0] if len(rules) == 1 else longest_ago(rules, services.history(job), due)
+    return rule, RecoveryTarget() if rule == AT else None
+
+
+def longest_ago(rules: tuple[str, ...], history: AssetHistory, due: datetime | None) -> str:
+    """The rule whose last test, by whomever it was begun, lies furthest back. What is tried again for the same due time
+    is tried by the same rule: a test that broke has not had its turn. With the next due time it has, so that one rule
+    whose tests always break keeps none of the others from theirs."""
+    tried = history.tried
+    if due is not None:
+        for rule in rules:
+            if tried.get(rule, [0, None])[1] == rfc3339(due):
+                return rule
+    return min(rules, key=lambda rule: float(tried.get(rule, [0, None])[0] or 0))

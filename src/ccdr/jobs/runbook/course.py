@@ -14,12 +14,9 @@ from ccdr.evidence.payloads import keep_payload
 from ccdr.host import interrupts
 from ccdr.jobs.runbook.evidence import RunbookRecords
 from ccdr.jobs.runbook.journal import Journal
-from ccdr.jobs.runbook.people import Given, People
-from ccdr.jobs.runbook.recoveries import told_in
-from ccdr.jobs.runbook.shows import as_asked
-from ccdr.jobs.runbook.states import Standing, StepState, says_no
-from ccdr.jobs.runbook.timing import JUMP
-from ccdr.jobs.runbook.work import Runner, StepResult, Work, failed
+from ccdr.jobs.runbook.people import Given, People, as_asked, told_in
+from ccdr.jobs.runbook.runners import Runner, StepResult, Work, failed
+from ccdr.jobs.runbook.states import JUMP, Standing, StepState, says_no
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CcdrError, Exit, Locked, failure_of
 from ccdr.plans.runbook import AnyStep

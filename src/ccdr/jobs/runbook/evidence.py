@@ -15,8 +15,7 @@ from ccdr.jobs.incidents.opening import Told, for_recovery
 from ccdr.jobs.runbook.events import Event
 from ccdr.jobs.runbook.journal import Journal
 from ccdr.jobs.runbook.opening import START
-from ccdr.jobs.runbook.states import Standing, StepState
-from ccdr.jobs.runbook.timing import Achieved, achieved, elapsed, forecast
+from ccdr.jobs.runbook.states import Achieved, Standing, StepState, achieved, elapsed, forecast
 from ccdr.jobs.services import BY_HAND, Services
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan

@@ -1,4 +1,6 @@
-"""A run is begun, gone on with, or taken over from another host: each by one process at a time."""
+"""A run is begun, gone on with, or taken over from another host: each by one process at a time, and no command of a
+plan from a repository before a person here has seen it.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,20 @@ from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Locked, UsageProblem
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
+from ccdr.plans.runbook import Command as CommandStep
 from ccdr.plans.runbook_made import Runbook, runbook_of
+from ccdr.plans.trust import Command
+
+# Commands of a plan that came from a repository: none runs before a person here has seen it.
+
+
+def commands_of(runbook: Runbook) -> list[Command]:
+    """Those that its steps would run on this host; of one that ccdr made from the plan there are none but ccdr's."""
+    if runbook.made:
+        return []
+    steps = ((name, step) for name, step in runbook.steps.items() if isinstance(step, CommandStep))
+    return [Command.of(f"runbook.{name}.argv", step.argv) for name, step in steps]
+
 
 START = "runbook.start"
 VAULT = 20.0  # seconds that a `password_command` may be silent

@@ -12,13 +12,11 @@ from msgspec import to_builtins
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.payloads import payload
 from ccdr.host.state import State
-from ccdr.jobs.recover.foretold import foretold
+from ccdr.jobs.recover.outlook import foretold
 from ccdr.jobs.runbook.events import Event
 from ccdr.jobs.runbook.evidence import rto_of
-from ccdr.jobs.runbook.people import choices, question_of
-from ccdr.jobs.runbook.shows import shown
-from ccdr.jobs.runbook.states import Standing, StepState
-from ccdr.jobs.runbook.timing import Elapsed, Forecast, achieved, elapsed, forecast
+from ccdr.jobs.runbook.people import choices, question_of, shown
+from ccdr.jobs.runbook.states import Elapsed, Forecast, Standing, StepState, achieved, elapsed, forecast
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import Manifest, rfc3339

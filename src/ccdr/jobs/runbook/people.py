@@ -1,16 +1,138 @@
-"""What people are asked, and what they may answer."""
+"""What people are asked, what they are shown with it, and what they may answer."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from ccdr.evidence.acknowledged import LONGEST_WHY
-from ccdr.model.errors import UsageProblem
-from ccdr.plans.runbook import DONE, FAILED, NO, YES, AnyStep, Confirm, Decision, Manual
+from ccdr.host.state import State
+from ccdr.jobs.plan_in_repository.bootstrap import BACKUPS, secrets_of
+from ccdr.jobs.recover import journal as recovery
+from ccdr.jobs.recover.journal import Told
+from ccdr.jobs.recover.planned import Decision
+from ccdr.jobs.recover.result import kept_edited, lines_of, repointed
+from ccdr.jobs.restore.new_server import CHANGED, LeftServer
+from ccdr.jobs.runbook.events import Event
+from ccdr.model.errors import CcdrError, UsageProblem
+from ccdr.plans import LoadedPlan
+from ccdr.plans.runbook import DONE, FAILED, NO, YES, AnyStep, Confirm, Manual
+from ccdr.plans.runbook import Decision as RunbookDecision
 from ccdr.plans.runbook_made import Runbook
+from ccdr.ports.new_server import StartLines
+
+# The recoveries that were begun in a run of a runbook: by its own steps, or by hand meanwhile.
+
+RECOVERY = "recovery"  # of a step's facts: which it has begun, or gone on with
+
+
+def all_of(plan: str, state: State) -> list[Told]:
+    """Every recovery of the plan that this host knows, oldest first."""
+    return [one for one in map(recovery.read, recovery.journals(state)) if one.plan == plan]
+
+
+def told_in(events: Sequence[Event]) -> tuple[str, ...]:
+    """The runs of those that steps have told of."""
+    return tuple(run for event in events if RECOVERY in event.facts for run in event.facts[RECOVERY].split(", "))
+
+
+def of_this_run(plan: str, state: State, begun: datetime | None, told: Sequence[str]) -> list[Told]:
+    """Those begun in this run, without one whose assets were all brought back again later. A step has told of its own:
+    this host's clock may have been set back since."""
+    found: list[Told] = []
+    covered: set[str] = set()
+    for one in reversed(all_of(plan, state)):
+        in_it = one.run in told or (begun is not None and one.began >= begun)
+        if in_it and not covered >= one.assets.keys():
+            covered |= one.assets.keys()
+            found.append(one)
+    return found[::-1]
+
+
+# What a person is shown below a step's instructions, as it is when it is asked.
+
+BY_DEBIAN, BY_DOCKER = "by Debian's tools:", "or by Docker: take one of the two"
+
+
+def as_asked(step: AnyStep, loaded: LoadedPlan, state: State, events: Sequence[Event]) -> AnyStep:
+    """The step with what it shows now among its instructions."""
+    if not isinstance(step, Manual) or not step.shows:
+        return step
+    lines = tuple(shown(step, loaded, state, events))
+    return step.model_copy(update={"instructions": (*step.instructions, *lines)})
+
+
+def shown(step: Manual, loaded: LoadedPlan, state: State, events: Sequence[Event]) -> Iterator[str]:
+    for what in step.shows:
+        match what:
+            case "start_lines":
+                yield from _to_start(loaded, state, events)
+            case "plan_changes":
+                yield from _changes(loaded, state, events)
+            case "missing_secrets":
+                yield from _missing(loaded)
+
+
+def _to_start(loaded: LoadedPlan, state: State, events: Sequence[Event]) -> Iterator[str]:
+    """Each new server that a recovery of this run has left, and that nobody has started."""
+    begun = events[0].time if events else None
+    nothing = True
+    for told in of_this_run(loaded.plan.plan, state, begun, told_in(events)):
+        for planned in Decision.read(told).assets:
+            new = planned.where.new_server
+            if new is None or new.start is not None:
+                continue
+            try:
+                left = LeftServer.read(new.directory)
+            except CcdrError as error:
+                nothing = False
+                yield f"{planned.asset}: {error}"
+                continue
+            past = told.assets.get(planned.asset)
+            if past is None or not left.as_written(past.left_sha256):
+                nothing = False
+                yield f"{planned.asset}: {CHANGED}"
+            elif left.untouched and planned.spare_of is None:
+                nothing = False
+                yield f"{planned.asset}, which nobody has started yet, {BY_DEBIAN}"
+                yield from _literal(left.lines)
+            elif left.untouched:
+                yield f"{planned.asset}: leave it, {planned.spare_of} has the same data (else its lines: {left.file})"
+    if nothing:
+        yield "no new server of this run is left to be started on this host"
+
+
+def _literal(lines: StartLines) -> Iterator[str]:
+    yield from (f"    {line}" for line in lines.debian)
+    if lines.docker:
+        yield f"  {BY_DOCKER}"
+        yield from (f"    {line}" for line in lines.docker)
+    for heading, after in lines.afterwards():
+        yield f"  {heading}:"
+        yield from (f"    {line}" for line in after)
+
+
+def _changes(loaded: LoadedPlan, state: State, events: Sequence[Event]) -> Iterator[str]:
+    """Of the plan, now that all of it stands elsewhere."""
+    begun = events[0].time if events else None
+    for told in of_this_run(loaded.plan.plan, state, begun, told_in(events)):
+        decision = Decision.read(told)
+        spares = {one.asset: one.spare_of for one in decision.assets if one.spare_of is not None}
+        places = {one.asset: one.where for one in decision.assets if one.asset in loaded.plan.assets}
+        kept = kept_edited(loaded, told.directory)
+        yield from lines_of(repointed(loaded, places, spares=spares), loaded, kept)
+
+
+def _missing(loaded: LoadedPlan) -> Iterator[str]:
+    """The next backup comes from there."""
+    missing = [one for one in secrets_of(loaded.plan) if one.use == BACKUPS and one.expected and not one.there]
+    if missing:
+        yield "The backup at the end needs these files, which this host lacks; put them there, with mode 0600:"
+        yield from (f"  {one.expected} ({one.asset})" for one in missing)
+
 
 _NUMBER = re.compile(r"[1-9][0-9]?", re.ASCII)
 
@@ -44,7 +166,7 @@ def choices(step: AnyStep) -> list[str]:
     """The words that may be answered; none where any text may be."""
     if isinstance(step, Confirm):
         return [YES, NO]
-    if isinstance(step, Decision):
+    if isinstance(step, RunbookDecision):
         return list(step.answers)
     if isinstance(step, Manual):
         return [DONE, FAILED] if step.question is None else []

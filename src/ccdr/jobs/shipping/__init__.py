@@ -1,20 +1,16 @@
 """The log of changes between two backups: received and stored all the time, read back, fetched for a recovery.
 
-Shipped: `ship.py` is the loop that receives (`receiving.py`) into a spool (`spool.py`), takes from there what a batch
-holds (`batch.py`) and stores it (`storing.py`). It holds what it receives against the source's history
-(`source_history.py`), what it believes against the repository (`continuity.py`), knows how far all is proven
-(`proven.py`), and tells of it (`journal.py`, `tally.py`). What all of these work with is a `Shipment`.
+Shipped: `ship.py` is the loop that receives into a spool, takes from there what a batch holds (`batch.py`) and stores
+it (`storing.py`). It holds what it receives against the source's history, and what it believes against the repository
+(`continuity.py`). What all of these work with is a `Shipment`.
 
-Stored: a `LogArchive` is `StoredBatch`es in their order, read from a repository of their own (`log_repository.py`),
-along the log's branches (`branches.py`). Up to when it is stored is asked of `stored_until.py`.
+Stored: a `LogArchive` is `StoredBatch`es in their order, along the log's branches, read from a repository of their own.
 
-Recovered: `recovery.py` chooses a base and a way (`choice.py`, `which_branch.py`), and fetches it (`fetching_log.py`).
+Recovered: `recovery.py` fetches what `choice.py` chooses: a base, and the log that leads on from it.
 """
 
 from ccdr.evidence.log_standing import UNRECORDED, LogStanding, as_recorded, read_standing
-from ccdr.jobs.shipping.log_archive import LogArchive
-from ccdr.jobs.shipping.log_repository import archive_of, log_of, log_repository
-from ccdr.jobs.shipping.stored_batch import StoredBatch
+from ccdr.jobs.shipping.log_archive import LogArchive, StoredBatch, archive_of, log_of, log_repository
 
 __all__ = [
     "UNRECORDED",

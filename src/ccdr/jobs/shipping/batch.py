@@ -12,8 +12,7 @@ from pathlib import Path
 
 from ccdr.host.files import remove_tree
 from ccdr.host.state_files import write_state
-from ccdr.jobs.shipping.branches import joins
-from ccdr.jobs.shipping.stored_batch import INDEX, OPEN, Extent, Gap, LogIndex, StoredBatch, rank, same_head
+from ccdr.jobs.shipping.log_archive import INDEX, OPEN, Extent, Gap, LogIndex, StoredBatch, joins, rank, same_head
 from ccdr.model.errors import CcdrError
 from ccdr.model.forks import Fork
 from ccdr.model.values import FileDigest

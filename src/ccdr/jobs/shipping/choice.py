@@ -1,20 +1,154 @@
-"""Which base and which log lead to a target: from what the log archive says, before anything of it is fetched."""
+"""Which base and which log lead to a target, along which branch: from what the log archive says, before anything of it
+is fetched.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
-from ccdr.jobs.shipping.branches import Line
-from ccdr.jobs.shipping.log_archive import LogArchive
-from ccdr.jobs.shipping.stored_batch import StoredBatch, held_of, key_of, rank
-from ccdr.jobs.shipping.which_branch import WrittenBranches
+from ccdr.engines.base import two_branches
+from ccdr.jobs.shipping.log_archive import EARLIEST, Line, LogArchive, StoredBatch, held_of, key_of, rank
 from ccdr.model.errors import BackupBad, LogNotYet, TestBroken, UsageProblem
 from ccdr.model.forks import Fork
-from ccdr.model.values import Manifest, Snapshot, rfc3339
+from ccdr.model.values import LATEST, Manifest, Snapshot, rfc3339
 from ccdr.ports.log import RecoveryTarget, ShippedLog
+
+# A moment to recover to, as a person writes it.
+
+# A time written out. What else Python would take for one (20261124, 2026-W48) may be the name of a point.
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:?\d\d)?)?", re.ASCII)
+
+
+def target_of(text: str, zone: Any, timeline: int | None = None) -> RecoveryTarget:
+    """What `--at` and `--timeline` say."""
+    return replace(_target_of(text, zone), branch=timeline)
+
+
+def _target_of(text: str, zone: Any) -> RecoveryTarget:
+    """`latest`, a time (in the plan's zone where it names none), or the name of a point."""
+    if text == LATEST:
+        return RecoveryTarget()
+    if not text.strip():  # a script's variable that was not set must not mean a point that nobody named
+        raise UsageProblem("--at is empty", hint='write a time like "2026-11-24 14:05:00", `latest`, or a name')
+    if _TIME.fullmatch(text) is None:
+        return RecoveryTarget(name=text)
+    try:
+        when = datetime.fromisoformat(text)
+        return RecoveryTarget(time=when.astimezone(UTC) if when.tzinfo else _local(text, when, zone))
+    except (ValueError, OverflowError):
+        raise UsageProblem(f"there is no such time as {text}", hint="is a part of it out of its range?") from None
+
+
+def _local(text: str, when: datetime, zone: Any) -> datetime:
+    """The one moment at which clocks there show it; UsageProblem where there are two, or none."""
+    earlier, later = (when.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+    if earlier.utcoffset() == later.utcoffset():
+        return earlier.astimezone(UTC)
+    one, other = (f"`{text}{str(moment)[len(str(when)) :]}`" for moment in (earlier, later))
+    if earlier.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == when:
+        raise UsageProblem(f"{text} comes twice in {zone}: clocks are set back", hint=f"write {one}, or {other}")
+    raise UsageProblem(
+        f"{text} never comes in {zone}: clocks are set forward", hint=f"write {one}, if it is by a clock that was not"
+    )
+
+
+# Which branch of a log a recovery goes by: the one that is asked for, or that was written at its target.
+
+
+@dataclass(frozen=True)
+class WrittenBranches:
+    """Which branch of a history was written when: each from its own beginning until the next one's."""
+
+    archive: LogArchive
+    log: ShippedLog
+    anew: datetime | None
+
+    @property
+    def batches(self) -> list[StoredBatch]:
+        return [b for b in self.archive.batches if b.anew == self.anew]
+
+    @property
+    def branches(self) -> list[int]:
+        """All of which something is stored, oldest first."""
+        return sorted({self.log.branch(name) for b in self.batches for name in (b.begins, b.ends)})
+
+    @property
+    def newest(self) -> int:
+        return self.branches[-1]
+
+    def by(self, target: RecoveryTarget, base: int) -> RecoveryTarget:
+        """With the branch to go by; `base` is that of the newest base before the target. UsageProblem where the one
+        that is asked for is not there; TestBroken where two may be meant."""
+        if target.branch is not None:
+            if target.branch not in self.branches:
+                known = ", ".join(map(str, self.branches))
+                raise UsageProblem(
+                    f"no log of timeline {target.branch} leads on from a base before that: there is {known}",
+                    hint="name one of these with --timeline, or leave it out",
+                )
+            return target
+        if target.time is None:
+            return replace(target, branch=max(self.newest, base))
+        return self._at(replace(target, branch=max(self.newest, base)), target.time, base)
+
+    def _at(self, target: RecoveryTarget, time: datetime, base: int) -> RecoveryTarget:
+        forks = {fork.branch: fork for fork in self.archive.forks(self.anew)}
+        known = [branch for branch in self.branches if branch >= base]
+        if len(known) < 2 or any(branch not in forks for branch in known[1:]):
+            return target
+        began = {branch: self._began(forks[branch]) or time for branch in known[1:]}
+        mine = max((branch for branch in known[1:] if began[branch] <= time), default=known[0])
+        for other in known[: known.index(mine)]:
+            self._refuse_two_at_once(other, forks[mine], time)
+        if mine == known[-1]:
+            return target
+        fork = forks[known[known.index(mine) + 1]]
+        until = self._left_at(mine, self.newest)
+        if until is not None and not self._goes_on_behind(mine, until):
+            return target
+        left = None
+        if time > self._point(mine):  # as it was left by then; it may have been left again, further back
+            left = replace(fork, parent=mine, position=self._left_at(mine, fork.branch) or fork.position)
+        return replace(target, branch=mine, left=left)
+
+    def _left_at(self, branch: int, way: int) -> str | None:
+        """Where the way to another branch leaves this one; None where it does not go through it."""
+        parts = self.archive.line(self.log, way, self.anew).parts
+        return next((part.until for part in parts if part.branch == branch), None)
+
+    def _began(self, fork: Fork) -> datetime | None:
+        """By this host's clock; at the latest when it was first stored. None where it was there from the start."""
+        mine = [b for b in self.batches if self.log.branch(b.ends) == fork.branch]
+        first = min((b.point for b in mine), default=None)
+        if fork.at is None:
+            return first
+        skew = next((b.skew for b in mine if b.skew is not None), 0.0)
+        return fork.at - timedelta(seconds=skew)
+
+    def _point(self, branch: int) -> datetime:
+        """Up to when a branch is stored for certain."""
+        return max((b.point for b in self.batches if self.log.branch(b.ends) == branch), default=EARLIEST)
+
+    def _goes_on_behind(self, branch: int, position: str) -> bool:
+        """Is the segment there, of this branch, in which it was left?"""
+        ends = [b.ends for b in self.batches if self.log.branch(b.ends) == branch]
+        return any(self.log.place(name) >= self.log.place_of(position) for name in ends)
+
+    def _refuse_two_at_once(self, other: int, fork: Fork, time: datetime) -> None:
+        """TestBroken where a former branch was still written then: by two servers at once."""
+        if time <= self._point(other) and self._goes_on_behind(other, fork.position):
+            raise two_branches(
+                time,
+                f"both were written then. Timeline {fork.branch} goes on from {fork.position} and lacks what {other} "
+                f"holds behind that; timeline {other} lacks all that {fork.branch} holds",
+                (other, fork.branch),
+            )
+
 
 Base = tuple[Snapshot, Manifest]
 

@@ -1,22 +1,335 @@
-"""What is stored of a source's log: batches, each a run of segments, in a repository of their own.
-
-A batch is stored again at every interval with all that came since it began, and is closed once it is large or old:
-then its segments leave the spool and the next batch begins. So the newest snapshot of each batch is all that is ever
-needed of it, and a recovery fetches as many snapshots as there are batches, not as there were intervals.
+"""What is stored of a source's log: batches, each a run of segments, along its branches, in a repository of their own;
+and up to when that leads on from a good base.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import contextlib
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import accumulate, pairwise
+from pathlib import Path
 
-from ccdr.jobs.shipping.branches import Line, covers, line_to, merged
-from ccdr.jobs.shipping.stored_batch import EARLIEST, Gap, StoredBatch, end_of, held_of, key_of, rank
-from ccdr.model.forks import Fork
+from ccdr.engines.base import LogShipping
+from ccdr.evidence.log_standing import LogStanding, read_standing
+from ccdr.host.state_files import StateFile
+from ccdr.jobs.services import Services
+from ccdr.model.errors import BackupBad, RepositoryMissing, UsageProblem
+from ccdr.model.forks import Fork, written
+from ccdr.model.forks import read as read_forks
+from ccdr.model.instant import Instant
+from ccdr.model.measure import Point
+from ccdr.model.values import FileDigest, Manifest, Snapshot, rfc3339, utc
+from ccdr.plans.job import Job
 from ccdr.ports.log import ShippedLog
+from ccdr.storage.listing import OURS, RepoSnapshot
+from ccdr.storage.removals import CLOCK_TOLERANCE
+from ccdr.storage.restic import Restic
+
+# A log may branch: a PostgreSQL server that was recovered to a moment, or promoted, writes on under a timeline of its
+# own, and what its former self wrote behind that place stays true of what it was. Which segments lead to which branch
+# is for this room to say. Pure.
+
+
+@dataclass(frozen=True)
+class Part:
+    """Of a line: the places from `first` on and before `end` (None: no end) are of this branch, left at `until`."""
+
+    branch: int
+    first: int
+    end: int | None
+    until: str | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """The way through the branches that leads to the last of its parts."""
+
+    log: ShippedLog
+    parts: tuple[Part, ...]
+
+    def takes(self, segment: str) -> bool:
+        """Is it read on this way? Where a branch begins within a segment, its own copy of that holds both."""
+        branch, place = self.log.branch(segment), self.log.place(segment)
+        return any(p.branch == branch and p.first <= place and (p.end is None or place < p.end) for p in self.parts)
+
+    def passes(self, first: str, last: str) -> bool:
+        """Is anything read of what these two segments begin and end?"""
+        if self.log.branch(first) != self.log.branch(last):  # stored before each branch had batches of its own
+            return any(p.branch == self.log.branch(last) for p in self.parts)
+        one, other = self.log.place(first), self.log.place(last)
+        mine = [p for p in self.parts if p.branch == self.log.branch(first)]
+        return any(p.first <= other and (p.end is None or one < p.end) for p in mine)
+
+    def leads_on_from(self, manifest: Manifest) -> bool:
+        """Does it go through where this base ends?"""
+        branch = self.log.branch(self.log.needed_from(manifest))
+        mine = [p for p in self.parts if p.branch == branch]
+        return any(p.until is None or self.log.lies_before(manifest, p.until) for p in mine)
+
+    def stretch(self, names: Sequence[str], needed: str) -> list[str]:
+        """Those of these segments that a recovery of a base reads which needs one; BackupBad where one is missing."""
+        start = self.log.place(needed)
+        read = [name for name in names if self.takes(name) and self.log.place(name) >= start]
+        if not read or self.log.place(read[0]) != start or not self.log.covers(needed, read[0]):
+            raise BackupBad(f"the log does not hold {needed}, which the base needs")
+        for one, other in pairwise(read):
+            alike = self.log.branch(one) == self.log.branch(other)
+            if not (self.log.follows(one, other) if alike else self.log.place(other) == self.log.place(one) + 1):
+                raise BackupBad(f"log is missing between {one} and {other}")
+        return read
+
+
+def line_to(log: ShippedLog, forks: Iterable[Fork], branch: int) -> Line:
+    """Where no fork tells of a branch, it is one that all of its log is of."""
+    known = {fork.branch: fork for fork in forks}
+    parts: list[Part] = []
+    end, until = None, None
+    seen: set[int] = set()
+    while branch not in seen:
+        seen.add(branch)
+        fork = known.get(branch)
+        first = 0 if fork is None else log.place_of(fork.position)
+        parts.append(Part(branch, first, end, until))
+        if fork is None:
+            break
+        branch, until = fork.parent, fork.position
+        end = first if end is None else min(end, first)
+    return Line(log, tuple(reversed(parts)))
+
+
+def joins(log: ShippedLog, earlier: str, later: str, forks: Iterable[Fork]) -> bool:
+    """As `ShippedLog.follows`, also where another branch begins: whatever the one before it has behind that place."""
+    mine, branch = log.branch(earlier), log.branch(later)
+    known = {fork.branch: fork for fork in forks}
+    if mine == branch or branch not in known:
+        return log.follows(earlier, later)
+    first = log.place_of(known[branch].position)
+    line = line_to(log, known.values(), branch)
+    part = next((p for p in line.parts if p.branch == mine), None)
+    if log.place(later) != first:
+        return False
+    # What leads to where a branch began that does not go through this one lies further back.
+    return part is None or (part.first <= first and log.place(earlier) >= first - 1)
+
+
+def covers(log: ShippedLog, first: str, needed: str) -> bool:
+    """As `ShippedLog.covers`, for a log that begins with a branch's own copy of the segment it began in: what leads
+    there finds all in that one."""
+    if log.branch(first) > log.branch(needed):
+        return log.place(first) <= log.place(needed)
+    return log.covers(first, needed)
+
+
+def merged(known: Iterable[Iterable[Fork]]) -> tuple[Fork, ...]:
+    """What snapshots tell, the later ones last. The one that holds a branch's beginning knows when that was."""
+    newest: dict[int, Fork] = {}
+    for forks in known:
+        for fork in forks:
+            before = newest.get(fork.branch)
+            same = before is not None and (before.parent, before.position) == (fork.parent, fork.position)
+            if not same or fork.at is not None:
+                newest[fork.branch] = fork
+    return tuple(newest[branch] for branch in sorted(newest))
+
+
+def contradicts(known: Iterable[Fork], others: Iterable[Fork]) -> bool:
+    """Is a branch known that has the same number, and began elsewhere?"""
+    at = {fork.branch: (fork.parent, fork.position) for fork in known}
+    return any(at.get(fork.branch, (fork.parent, fork.position)) != (fork.parent, fork.position) for fork in others)
+
+
+# One snapshot of a batch of a source's log: what its tags say of it, and how it stands to others.
+
+LOG = "log"  # kind of snapshot, and where the repository lies below the plan's own
+OPEN = ".open"  # what the name of a segment ends in that is not whole yet
+INDEX = "ccdr-log.json"
+VOID = "void"  # the tag of a mark that names a snapshot which does not count
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+_PLACE = re.compile(r"[/:](?=[^/:]*$)")  # a position: a segment's number or name, then a place
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Log that is missing: nothing between `after` and `before` was ever stored."""
+
+    after: str
+    before: str
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How far what is stored of a batch reaches, and of which history it is; as `StoredBatch` has it."""
+
+    point: datetime
+    position: str
+    server: str | None = None
+    skew: float | None = None
+    anew: datetime | None = None
+    forks: Sequence[Fork] = ()
+
+
+class LogIndex(StateFile, frozen=True, tag_field="format", tag=2):
+    """What a snapshot of a batch says of itself, beside its segments: INDEX. `files` are its whole ones."""
+
+    plan: str
+    asset: str
+    engine: str
+    source: str
+    point: Instant
+    position: str
+    server: str | None
+    batch: str | None
+    clock_skew_s: float | None
+    anew: Instant | None
+    forks: tuple[Fork, ...]
+    segments: tuple[str, ...]
+    open: str | None
+    heads: dict[str, str]
+    files: dict[str, FileDigest]
+
+
+@dataclass(frozen=True)
+class StoredBatch:
+    """One snapshot of a batch: its segments from `first` to `last` (whole ones; None where there is none yet) and
+    the `open` one that was still written to. Every commit acknowledged before `point` is in it or in an earlier one."""
+
+    id: str
+    root: str
+    name: str  # of the segment that it began with
+    first: str | None
+    last: str | None
+    open: str | None
+    point: datetime
+    position: str
+    usable_at: datetime
+    run: str
+    server: str | None = None  # as `ShippedLog.identity` has it
+    begun: datetime | None = None  # when it began to be stored: nothing in it was written later
+    claimed: datetime | None = None  # the point that it bears, where that is not believed
+    skew: float | None = None  # seconds by which the source's clock was ahead of the host's at `point`
+    heads: Mapping[str, str] = field(default_factory=dict)  # of its first segment, its last and the open one
+    # When the source was found to have gone back behind its own log, last: the same names are of another history since.
+    anew: datetime | None = None
+    forks: tuple[Fork, ...] = ()  # where the branches of the log began that it knows of
+    bytes: int = 0  # what a restore of it writes; 0 where nobody said
+
+    @property
+    def taken(self) -> datetime:
+        return self.begun or self.usable_at
+
+    def dated_ahead(self, now: datetime) -> bool:
+        """Does it bear a date that is yet to come? Then a clock was wrong, and how far it reaches is not known."""
+        return max(self.point, self.usable_at) > now + CLOCK_TOLERANCE
+
+    def leads_to(self, other: StoredBatch, log: ShippedLog, forks: Sequence[Fork] = ()) -> bool:
+        """Does `other` begin right after this one ends, in one and the same log, or where a branch of it began?"""
+        left = log.branch(other.begins) != log.branch(self.begins)
+        ends = (self.open if left else None) or self.last
+        if self.anew != other.anew or ends is None or not joins(log, ends, other.begins, forks):
+            return False
+        one, another = self.heads.get(other.begins), other.heads.get(other.begins)
+        return one is None or another is None or same_head(one, another)
+
+    @property
+    def begins(self) -> str:
+        return self.first or self.name
+
+    @property
+    def ends(self) -> str:
+        return self.open or self.last or self.name
+
+
+def key_of(batch: StoredBatch) -> tuple[datetime, str]:
+    """What a batch is told apart by: names come again where the source went back."""
+    return batch.anew or EARLIEST, batch.name
+
+
+def same_head(one: str, other: str) -> bool:
+    """Are they of one segment, of which more may have been there when one of them was read?"""
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+
+
+def rank(name: str) -> tuple[int, str]:
+    """Names of segments count up, as numbers in them do; a longer one is a later one."""
+    return len(name), name
+
+
+def end_of(batch: StoredBatch) -> tuple[tuple[int, str], tuple[tuple[int, str], ...]]:
+    return rank(batch.open or batch.last or ""), tuple(rank(part) for part in _PLACE.split(batch.position))
+
+
+def held_of(batch: StoredBatch) -> tuple[object, ...]:
+    """How much of the log a snapshot of a batch holds."""
+    return rank(batch.last or ""), *end_of(batch), batch.point, batch.usable_at, batch.id
+
+
+def tags_of(
+    job: Job,
+    run: str,
+    batch: str,
+    whole: Sequence[str],
+    open_: str | None,
+    extent: Extent,
+    heads: Mapping[str, str] | None = None,
+) -> list[str]:
+    """What `read_batch` reads back."""
+    tags = [OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}", f"run={run}", f"batch={batch}"]
+    tags += [f"first={whole[0]}", f"last={whole[-1]}"] if whole else []
+    tags += [f"open={open_}"] if open_ else []
+    tags += [f"server={extent.server}"] if extent.server else []
+    tags += [f"skew={extent.skew}"] if extent.skew is not None else []
+    tags += [f"anew={rfc3339(extent.anew)}"] if extent.anew is not None else []
+    tags += [f"forks={written(extent.forks)}"] if extent.forks else []
+    telling = dict.fromkeys(filter(None, (*whole[:1], *whole[-1:], open_)))
+    tags += [f"head={name}:{heads[name]}" for name in telling if heads and name in heads]
+    return [*tags, f"point={rfc3339(extent.point)}", f"position={extent.position}"]
+
+
+def _name_and_head(tag: str) -> tuple[str, str]:
+    name, _, head = tag.removeprefix("head=").rpartition(":")
+    return name, head
+
+
+def read_batch(listed: RepoSnapshot) -> StoredBatch | None:
+    """None for what is not ours to read: it has no such tags."""
+    try:
+        point, name = utc(str(listed.tag("point"))), listed.tag("batch")
+        skew = None if (tag := listed.tag("skew")) is None else float(tag)
+        anew = None if (tag := listed.tag("anew")) is None else utc(tag)
+        forks = read_forks(listed.tag("forks") or "")
+    except ValueError:
+        return None
+    if name is None or not listed.paths:
+        return None
+    return StoredBatch(
+        id=listed.id,
+        root=listed.paths[0],
+        name=name,
+        first=listed.tag("first"),
+        last=listed.tag("last"),
+        open=listed.tag("open"),
+        point=point,
+        position=listed.tag("position") or "",
+        usable_at=max(listed.time, listed.finished),
+        run=listed.tag("run") or "",
+        server=listed.tag("server"),
+        begun=listed.time,
+        skew=skew,
+        heads=dict(_name_and_head(tag) for tag in listed.tags if tag.startswith("head=")),
+        anew=anew,
+        forks=forks,
+        bytes=listed.bytes,
+    )
+
+
+# A batch is stored again at every interval with all that came since it began, and is closed once it is large or old:
+# then its segments leave the spool and the next batch begins. So the newest snapshot of each batch is all that is
+# ever needed of it, and a recovery fetches as many snapshots as there are batches, not as there were intervals.
 
 
 @dataclass(frozen=True)
@@ -162,3 +475,134 @@ def arranged(snapshots: Iterable[StoredBatch]) -> LogArchive:
 def _believed(batch: StoredBatch, limit: datetime, point: datetime) -> StoredBatch:
     """A point behind `limit` is replaced; nor is the skew believed that was measured by the same clock."""
     return batch if batch.point <= limit else replace(batch, point=point, claimed=batch.point, skew=None)
+
+
+# The repository that an asset's log is stored in: what is there, and marks of what does not count.
+
+
+def log_of(job: Job) -> tuple[LogShipping, ShippedLog]:
+    """UsageProblem where the plan does not want it shipped."""
+    settings, log = job.engine.shipping, job.engine.log(f"{job.plan}/{job.asset}")
+    if settings is None or log is None:
+        raise UsageProblem(
+            f"{job.plan}/{job.asset} ships no log", hint="`log_shipping: {interval: 60s}` in the plan asks for it"
+        )
+    return settings, log
+
+
+def log_repository(job: Job, services: Services) -> Restic:
+    """Where an asset's log is stored: below the plan's repository, so that pruning one does not stop the other."""
+    repo = services.repository(job.loaded, job.limits)
+    return replace(repo, location=f"{repo.location.rstrip('/')}/{LOG}")
+
+
+def archive_of(job: Job, repo: Restic) -> LogArchive:
+    """Ask the repository; an empty log archive where nothing was ever stored."""
+    return _archive(_listed(job, repo))
+
+
+def archives_of(plan: str, assets: Collection[str], repo: Restic) -> dict[str, LogArchive]:
+    """As `archive_of`, of several assets of a plan whose logs lie in the same repository, which is asked once."""
+    there: list[RepoSnapshot] = []
+    with contextlib.suppress(RepositoryMissing):
+        there = repo.snapshots([OURS, f"kind={LOG}", f"plan={plan}"])
+    return {asset: _archive([s for s in there if f"asset={asset}" in s.tags]) for asset in assets}
+
+
+def void_of(job: Job, repo: Restic) -> list[str]:
+    """Ids of snapshots that do not count, and of the marks that say so, where a newer one holds all that they claim:
+    whoever may write to the repository may write a mark."""
+    there = _listed(job, repo)
+    newest = {key_of(batch): batch for batch in _archive(there).batches}
+    marks = {(s.tag(VOID), s.tag("run")): s.id for s in there if s.tag(VOID)}
+    void = []
+    for s in there:
+        mark, batch = marks.get((s.id, s.tag("run"))), read_batch(s)
+        if mark and batch and key_of(batch) in newest and held_of(newest[key_of(batch)]) >= held_of(batch):
+            void += [s.id, mark]
+    return void
+
+
+def _archive(there: Sequence[RepoSnapshot]) -> LogArchive:
+    void = {(s.tag(VOID), s.tag("run")) for s in there}
+    return arranged(batch for s in there if (s.id, s.tag("run")) not in void and (batch := read_batch(s)) is not None)
+
+
+def take_back(job: Job, run: str, repo: Restic, snapshot: str, beside: Path) -> None:
+    """Leave a mark that a snapshot does not count; `beside` is any file, for something has to be stored. Whoever ships
+    need not have the right to remove anything."""
+    labels = [OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}", f"run={run}", f"{VOID}={snapshot}"]
+    repo.backup([beside], tags=labels)
+
+
+def _listed(job: Job, repo: Restic) -> list[RepoSnapshot]:
+    with contextlib.suppress(RepositoryMissing):
+        return repo.snapshots([OURS, f"kind={LOG}", f"plan={job.plan}", f"asset={job.asset}"])
+    return []
+
+
+# Up to when a log is stored that leads on from a good base: as this host wrote it down, or by the repository alone.
+
+
+def _on_its_branch(standing: LogStanding, archive: LogArchive, log: ShippedLog) -> LogStanding:
+    """The same, with where in the log's history it stands as the repository has it."""
+    if archive.newest is None:
+        return standing
+    return replace(standing, branch=log.branch(archive.newest.ends), forks=archive.forks(archive.newest.anew))
+
+
+def logged(
+    job: Job,
+    services: Services,
+    usable: Sequence[Snapshot],
+    disproved: Callable[[Snapshot], bool] = lambda _: False,
+    archive: Callable[[], LogArchive] | None = None,
+    standing: LogStanding | None = None,
+) -> list[Point]:
+    """How far the log is stored, as this host wrote it down (`standing`: as far as that is believed), if the newest
+    usable base is one that it goes on from, and the log from there on is not `disproved`. With an `archive`, no more
+    than what is there: it is asked after what was written down was read, for it may grow meanwhile. Where another host
+    ships it, the log archive alone tells."""
+    standing = standing or read_standing(services.state, job.plan, job.asset)
+    log = job.engine.log("")
+    if standing is None and log is not None and archive is not None:  # another host ships it
+        return stored(job, services, usable, disproved, archive())
+    if standing is not None and log is not None and standing.newest is not None and archive is not None:
+        asked = archive()
+        there = asked.contiguous(log)
+        since, point = (there[0].begins, min(standing.newest.consistent, there[-1].point)) if there else (None, None)
+        standing = replace(standing, since=standing.since and since, point=point)
+        standing = _on_its_branch(standing, asked, log)
+    if log is None or standing is None or standing.newest is None or standing.since is None:
+        return []
+    for snapshot in reversed(usable):
+        with suppress(BackupBad):
+            manifest = services.catalogue.manifest(snapshot)
+            if log.goes_on_from(manifest):
+                if disproved(snapshot) or (standing.anew and manifest.consistent_point < standing.anew):
+                    return []
+                branch = max(log.branch(log.needed_from(manifest)), standing.branch or 1)
+                if not line_to(log, standing.forks, branch).leads_on_from(manifest):
+                    continue  # the source was recovered to before it: an older one may lead there
+                return [standing.newest] if covers(log, standing.since, log.needed_from(manifest)) else []
+    return []
+
+
+def stored(
+    job: Job, services: Services, usable: Sequence[Snapshot], disproved: Callable[[Snapshot], bool], archive: LogArchive
+) -> list[Point]:
+    """The same by what is in the repository alone: for a host that ships nothing itself. `usable` are oldest first."""
+    _, log = log_of(job)
+    there, newest = archive.contiguous(log), archive.newest
+    if newest is None or newest.dated_ahead(services.clock.now()):
+        return []
+    for snapshot in reversed(usable):
+        manifest = services.catalogue.manifest(snapshot)
+        if log.goes_on_from(manifest):
+            if disproved(snapshot) or archive.torn_from(manifest.consistent_point) is not None:
+                return []
+            if not archive.line(log).leads_on_from(manifest):
+                continue  # as in `logged`
+            held = covers(log, there[0].begins, log.needed_from(manifest))
+            return [Point(newest.point, newest.usable_at)] if held else []
+    return []

@@ -21,12 +21,9 @@ from ccdr.jobs import in_force
 from ccdr.jobs.pausing import Pauses
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.batch import WentBack
-from ccdr.jobs.shipping.continuity import Continuity
-from ccdr.jobs.shipping.log_repository import log_repository
-from ccdr.jobs.shipping.proven import Proven
-from ccdr.jobs.shipping.receiving import Receiving
-from ccdr.jobs.shipping.shipment import Shipment
-from ccdr.jobs.shipping.source_history import SourceHistory
+from ccdr.jobs.shipping.continuity import Continuity, SourceHistory
+from ccdr.jobs.shipping.log_archive import log_repository
+from ccdr.jobs.shipping.shipment import Proven, Receiving, Shipment
 from ccdr.jobs.shipping.storing import Storing
 from ccdr.model.errors import (
     BackupFailed,

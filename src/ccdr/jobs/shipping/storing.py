@@ -12,11 +12,8 @@ from datetime import datetime, timedelta
 
 from ccdr.jobs.shipping.batch import Held
 from ccdr.jobs.shipping.continuity import Continuity
-from ccdr.jobs.shipping.log_repository import take_back
-from ccdr.jobs.shipping.proven import Proven
-from ccdr.jobs.shipping.shipment import Shipment
-from ccdr.jobs.shipping.spool import POLL
-from ccdr.jobs.shipping.stored_batch import INDEX, Extent, tags_of
+from ccdr.jobs.shipping.log_archive import INDEX, Extent, tags_of, take_back
+from ccdr.jobs.shipping.shipment import POLL, Proven, Shipment
 from ccdr.model.errors import CommandFailed, Locked
 from ccdr.model.measure import Point
 from ccdr.ports.log import LogMark

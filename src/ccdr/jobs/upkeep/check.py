@@ -6,17 +6,15 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.kinds import CLEAN, DAMAGED
-from ccdr.evidence.history.places import Histories
 from ccdr.evidence.records.upkeep import CheckStart
 from ccdr.evidence.records.writing import unsealed
 from ccdr.host.state import Run
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of
 from ccdr.jobs.shipping import log_repository
-from ccdr.jobs.upkeep.outcome import PLANNED, Check
-from ccdr.jobs.upkeep.shared import capacity_of, failed, record_end, tenths
+from ccdr.jobs.upkeep.outcome import PLANNED, Check, capacity_of, failed, record_end, tenths
 from ccdr.model.errors import RepositoryDamaged, RepositoryMissing
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan

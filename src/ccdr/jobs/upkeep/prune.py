@@ -1,40 +1,45 @@
-"""Remove what a plan's retention lets go.
-
-A snapshot goes only by its full id, from our own catalogue or our own tags; what is not ours is never touched. Other
-hosts learn of it from a mark (a small snapshot tagged `kind=pruned`), which is left before anything is removed.
-"""
+"""Remove what a plan's retention lets go, and the old log that led on from it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from ccdr.evidence.approvals import Operation
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.kinds import DAMAGED, DONE
-from ccdr.evidence.history.places import Histories
-from ccdr.evidence.judgement.counting import answered_for
+from ccdr.evidence.judgement.asset_status import answered_for
 from ccdr.evidence.records.upkeep import PruneStart
+from ccdr.evidence.statements import Operation
 from ccdr.host.state import Run
 from ccdr.jobs.approvals import FREELY, NOTHING, Allowed, Given, Wanted, allowed, scheduled
 from ccdr.jobs.attest import prune_stored
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of, policy_of
-from ccdr.jobs.shipping import archive_of, log_repository
-from ccdr.jobs.shipping.stored_until import stored
-from ccdr.jobs.upkeep.log import prune_log
-from ccdr.jobs.upkeep.outcome import NO_RETENTION, PLANNED, Prune
-from ccdr.jobs.upkeep.shared import capacity_of, failed, record_end, size, tenths
+from ccdr.jobs.shipping import archive_of as shipping_archive_of
+from ccdr.jobs.shipping import log_repository as shipping_log_repository
+from ccdr.jobs.shipping.log_archive import (
+    StoredBatch,
+    archive_of,
+    let_go,
+    log_of,
+    log_repository,
+    rank,
+    stored,
+    void_of,
+)
+from ccdr.jobs.upkeep.outcome import NO_RETENTION, PLANNED, Prune, capacity_of, failed, record_end, size, tenths
 from ccdr.model import measure
 from ccdr.model import parents as chain
-from ccdr.model.errors import CcdrError
+from ccdr.model.errors import CcdrError, Locked
 from ccdr.model.finding import Finding
 from ccdr.model.retention import AssetSnapshots, Decision, Policy, decide, expired, leapt
-from ccdr.model.values import Snapshot, human_seconds, rfc3339, so_many, utc
+from ccdr.model.values import Manifest, Snapshot, human_seconds, rfc3339, so_many, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
+from ccdr.ports.log import ShippedLog
 from ccdr.ports.place import Progress
 from ccdr.storage import upkeep as storage
 from ccdr.storage.catalogue import STREAM, of_listed, of_source
@@ -42,6 +47,49 @@ from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.removals import PRUNED, Removal, dated_in_future, removals, removals_text
 from ccdr.storage.restic import Restic
 from ccdr.storage.synchronised import ENDED, FUTURE, Synchronised, vanished_finding
+
+# Old log goes with the bases that it leads on from.
+
+PATIENCE = 60.0  # seconds; whoever ships stores for some seconds at a time
+
+
+def prune_log(job: Job, services: Services, kept: Sequence[Snapshot]) -> list[StoredBatch]:
+    """Remove the log that none of the asset's `kept` snapshots needs; what was removed. Never what one of them does."""
+    _, log = log_of(job)
+    repo = log_repository(job, services)
+    deadline = services.clock.monotonic() + PATIENCE
+    while True:
+        try:
+            with services.state.rewriting(repo.location):
+                needed, since = needed_log(log, map(services.catalogue.manifest, kept))
+                gone, void = let_go(archive_of(job, repo), needed, log, since), void_of(job, repo)
+                storage.forget(repo, [*(batch.id for batch in gone), *void])
+                if gone or void:
+                    storage.prune(repo)
+                return gone
+        except Locked:
+            if services.clock.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def needed_log(log: ShippedLog, kept: Iterable[Manifest]) -> tuple[str | None, datetime | None]:
+    """The first segment that any base begins with, and of when the oldest is."""
+    earliest: str | None = None
+    since: datetime | None = None
+    for manifest in kept:
+        if not log.goes_on_from(manifest):
+            continue
+        needed = log.needed_from(manifest)
+        if earliest is None or rank(needed) < rank(earliest):  # of another branch, too: what was written first
+            earliest = needed
+        since = min(since or manifest.consistent_point, manifest.consistent_point)
+    return earliest, since
+
+
+# A snapshot goes only by its full id, from our own catalogue or our own tags; what is not ours is never touched.
+# Other hosts learn of it from a mark (a small snapshot tagged `kind=pruned`), which is left before anything is
+# removed.
 
 ORPHANED = timedelta(days=1)  # no backup stores its manifest this long after its dump
 NO_BASE = "a snapshot that it depends on is gone"
@@ -324,7 +372,7 @@ class _Pruning:
         if job.engine.shipping is not None:
             usable = sorted(good, key=lambda s: (s.consistent_point, s.usable_at, s.id))
             try:
-                archive = archive_of(job, log_repository(job, self._services))
+                archive = shipping_archive_of(job, shipping_log_repository(job, self._services))
                 logged = stored(job, self._services, usable, history.log_disproved, archive)
             except (CcdrError, OSError) as error:
                 yield f"ccdr could not ask for its log: {error}"

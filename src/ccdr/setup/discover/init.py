@@ -1,36 +1,358 @@
-"""`ccdr init`: from servers' addresses and directories to a plan, its restore tests and a repository's key."""
+"""`ccdr init`: from servers' addresses and directories to a plan, its restore tests and a repository's key, in files
+that are written all or none.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ccdr.checks import AnyCheck
 from ccdr.engines import AnyEngine
-from ccdr.engines.discovery.contract import Item, Named, SourceKind
-from ccdr.engines.discovery.text import name_from
+from ccdr.engines.discoveries import DISCOVERIES
+from ccdr.engines.discovery import Item, Named, SourceKind, name_from, path_of, remark, scalar
+from ccdr.host.files import sync_directory
 from ccdr.host.nearby import WORDS, near
 from ccdr.host.secret_files import new_secret
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
-from ccdr.model.values import human_seconds
-from ccdr.plans.model import Plan, Repository
+from ccdr.model.values import human_bytes, human_seconds
+from ccdr.plans.model import NOBODY, Plan, Repository
 from ccdr.plans.problems import checked
 from ccdr.plans.restore_tests import RestoreTestFile
 from ccdr.plans.yamlfile import dotted, parse
 from ccdr.ports.place import Progress
 from ccdr.setup.discover import machine
-from ccdr.setup.discover.draft import Draft, PlanTerms, beside, draft
-from ccdr.setup.discover.looking import Looker
-from ccdr.setup.discover.named import everything_named
-from ccdr.setup.discover.passwords import Passwords
-from ccdr.setup.discover.write import NewFile, write_all
+from ccdr.setup.discover.machine import Looker
+
+# What `ccdr init` is given: servers' URLs, or paths of this host. Each engine tells what is its own.
+
+_EXAMPLE = DISCOVERIES[0].example
+_TWICE = {SourceKind.SERVER: "a server", SourceKind.FILE: "a database"}
+
+
+def everything_named(given: tuple[str, ...]) -> list[Named]:
+    """Servers, then files, then trees. UsageProblem for what is none of these, is empty, or is named twice.
+
+    No text of an argument that may hold a password is repeated.
+    """
+    named = sorted(map(_named, given), key=lambda one: one.kind)
+    for kind, what in _TWICE.items():
+        wheres = [one.where for one in named if one.kind is kind]
+        if len(set(wheres)) < len(wheres):
+            raise UsageProblem(f"{what} is named twice", hint="name it once")
+    trees = [Path(str(one.where)) for one in named if one.kind is SourceKind.TREE]
+    for n, path in enumerate(trees):
+        for other in trees[:n] + trees[n + 1 :]:
+            if path == other or other in path.parents:
+                raise UsageProblem(
+                    f"{path} is named twice, by itself or with {other}", hint="name only the upper directory"
+                )
+    return named
+
+
+def _named(text: str) -> Named:
+    scheme = text.partition(":")[0].lower()
+    for discovery in DISCOVERIES:
+        if ":" in text and scheme in discovery.schemes:
+            return discovery.parse(text)
+    if "://" in text:
+        raise _unknown(text)
+    path = path_of(text)
+    for discovery in DISCOVERIES:
+        if one := discovery.at(path):
+            return one
+    raise UsageProblem(f"ccdr cannot back up {path}", hint=_EXAMPLE)
+
+
+def _unknown(text: str) -> UsageProblem:
+    try:
+        scheme = urlsplit(text).scheme
+    except ValueError:
+        return UsageProblem("the URL cannot be read", hint=_EXAMPLE)
+    return UsageProblem(f"{scheme or 'this'}: is no address that ccdr knows yet", hint=_EXAMPLE)
+
+
+# Which file has whose password.
+
+
+@dataclass(frozen=True)
+class Passwords:
+    """`own` by where a server is, `shared` for those that have none of their own."""
+
+    shared: Path | None = None
+    own: Mapping[object, Path] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, given: Sequence[str], named: Sequence[Named]) -> Passwords:
+        """From `FILE` or `URL=FILE`; UsageProblem for a URL that is none of the servers, and for two of the same."""
+        servers = {one.where for one in named if one.kind is SourceKind.SERVER}
+        shared: list[Path] = []
+        own: dict[object, Path] = {}
+        for text in given:
+            url, equals, file = text.rpartition("=")
+            if not equals or "://" not in url:
+                shared.append(Path(text))
+                continue
+            (server,) = everything_named((url,))
+            if server.where not in servers:
+                raise UsageProblem(
+                    "--password-file names a URL that is not one of the servers",
+                    hint="write it exactly as you wrote the server",
+                )
+            if server.where in own:
+                raise UsageProblem("--password-file names two files for one server", hint="name one")
+            own[server.where] = Path(file)
+        if len(shared) > 1:
+            raise UsageProblem(
+                "--password-file is given more than once, without a URL",
+                hint="name the server of each: --password-file URL=FILE",
+            )
+        return cls(shared[0] if shared else None, own)
+
+    @property
+    def files(self) -> list[Path]:
+        return [*([self.shared] if self.shared else []), *self.own.values()]
+
+    def file_of(self, one: Named) -> Path | None:
+        return self.own.get(one.where, self.shared) if one.kind is SourceKind.SERVER else None
+
+
+# Writes new files, all or none.
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A file to be. One with `keep` stays as it is where it exists already; `mode` is narrowed by the umask."""
+
+    path: Path
+    text: str
+    mode: int = 0o644
+    keep: bool = False
+
+
+@dataclass
+class _Undo:
+    made: list[Path] = field(default_factory=list)
+    directories: list[Path] = field(default_factory=list)
+    replaced: dict[Path, bytes] = field(default_factory=dict)
+
+    def __call__(self) -> None:
+        for path in self.made:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        for path, was in self.replaced.items():
+            with contextlib.suppress(OSError):
+                path.write_bytes(was)
+        for directory in reversed(self.directories):
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+
+
+def write_all(files: list[NewFile], *, force: bool) -> list[Path]:
+    """Write every file and return those written, in this order; without `force` a file that exists is a UsageProblem.
+
+    CcdrError where one cannot be written: then everything is as it was.
+    """
+    wanted = [file for file in files if not (file.keep and file.path.exists())]
+    if not force and (there := [str(f.path) for f in wanted if f.path.exists() or f.path.is_symlink()]):
+        raise UsageProblem(f"{', '.join(there)} exists already", hint="take another --name, or replace it with --force")
+    undo = _Undo()
+    try:
+        staged = [(file, _staged(file, undo)) for file in wanted]
+        for file, temporary in staged:
+            if file.path.exists():
+                undo.replaced[file.path] = file.path.read_bytes()
+            else:
+                undo.made.append(file.path)
+            temporary.replace(file.path)
+        for directory in {file.path.parent for file in wanted}:
+            sync_directory(directory)
+    except OSError as error:
+        undo()
+        where = error.filename or "a file"
+        hint = "free space, or name directories you may write with --plans and --restore-tests"
+        raise CcdrError(f"{where} cannot be written: {error.strerror}; nothing was", hint=hint) from None
+    except BaseException:
+        undo()
+        raise
+    return [file.path for file in wanted]
+
+
+def _staged(file: NewFile, undo: _Undo) -> Path:
+    """The file's text beside it, on disk, under another name."""
+    for directory in _missing(file.path.parent):
+        directory.mkdir(mode=0o700 if file.mode == 0o600 else 0o755)
+        undo.directories.append(directory)
+    temporary = file.path.with_name(f".{file.path.name}.{os.getpid()}.tmp")
+    undo.made.append(temporary)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, file.mode)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(file.text)
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError as error:  # a full disk does not say which file it was
+        error.filename = str(file.path)
+        raise
+    return temporary
+
+
+def _missing(directory: Path) -> Iterator[Path]:
+    """The directories to make, the uppermost first."""
+    yield from reversed([p for p in (directory, *directory.parents) if not p.exists()])
+
+
+# The first plan and its restore tests, written for the people who will change them.
+#
+# What cannot be found out is assumed, and the text says so.
+
+GIB = 2**30
+# Up to so many bytes: objectives, and how often to back up (minutes), a third of the RPO. Past the last, the last.
+_SCALES = ((10 * GIB, "1h", "1h", "4h", 20), (100 * GIB, "6h", "4h", "12h", 120), (2**63, "24h", "24h", "48h", 480))
+WEEKLY_OVER = 20 * GIB  # restoring more than that every night would be all that the machine does
+
+
+@dataclass(frozen=True)
+class PlanTerms:
+    """What a plan says besides its assets. Paths are as the plan is to name them; `assumed` is true where nobody
+    named a repository."""
+
+    name: str
+    timezone: str
+    repository: str
+    assumed: bool
+    key: str
+    env_file: str | None
+    password_files: Sequence[str | None] | None = None  # of each item, as the plan names it
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Texts: the plan, and its restore tests by name. `assets` are names, in the order of the items."""
+
+    plan: str
+    restore_tests: dict[str, str]
+    assets: tuple[str, ...]
+
+
+def draft(terms: PlanTerms, items: Sequence[Item], now: float) -> Draft:
+    """A plan of these databases and trees; `now` is in seconds since the epoch."""
+    names = _asset_names(items)
+    tests: dict[str, str] = {}
+    for name in names:
+        tests[name] = name_from(name if name == terms.name else f"{terms.name}-{name}", tests.values())
+    lines = [*_head(terms, items), "assets:"]
+    for n, (name, item) in enumerate(zip(names, items, strict=True)):
+        lines += [f"  {scalar(name)}:", *(f"    {line}" for line in _asset(terms, item, n, tests[name], items)), ""]
+    texts = {
+        tests[name]: restore_test(tests[name], item.title, item.check_lines(now))
+        for name, item in zip(names, items, strict=True)
+    }
+    return Draft("\n".join(lines).rstrip("\n") + "\n", texts, tuple(names))
+
+
+def restore_test(name: str, what: str, checks: Iterable[str]) -> str:
+    """A restore-test file's text; `what` is how people call what is tested."""
+    lines = [
+        f"# What must be true of {what}, restored into a sandbox, before a backup counts as proven.",
+        "# Written by `ccdr init` from what it found; add what your application relies on (kind: sql, kind: command).",
+        "",
+        f"restore_test: {scalar(name)}",
+        "checks:",
+        "  # What was restored equals what was captured. Never leave it out.",
+        "  - {kind: identical}",
+    ]
+    return "\n".join([*lines, *checks]) + "\n"
+
+
+def _asset_names(items: Sequence[Item]) -> list[str]:
+    taken: list[str] = []
+    for item in items:
+        taken.append(item.name(taken))
+    return taken
+
+
+def _scale(items: Sequence[Item]) -> tuple[int, str, str, str, int]:
+    total = sum(item.bytes for item in items)
+    return next(scale for scale in _SCALES if total <= scale[0])
+
+
+def _head(terms: PlanTerms, items: Sequence[Item]) -> Iterator[str]:
+    _, rpo, rto, mtd, _ = _scale(items)
+    total = human_bytes(sum(item.bytes for item in items))
+    yield from (
+        "# Written by `ccdr init` from what it found; it is yours now. `ccdr plan check` lists all mistakes at once.",
+        "# Durations: 90s, 15m, 4h, 35d. Relative paths are relative to this file. A secret is never written here.",
+        "",
+        f"plan: {scalar(terms.name)}",
+        remark(f"service: {scalar(terms.name)}", "the name that people use: change it"),
+        remark(f"owner: {NOBODY}", "write who answers for it: a name, or an address of work"),
+        remark(f"timezone: {scalar(terms.timezone)}", "this machine's zone; the schedules below use it"),
+        "",
+        f"# An assumption, from the size alone ({total}): write what the service really needs. `ccdr test` measures",
+        "# what is achieved, and `ccdr status` says whether that is enough.",
+        "objectives:",
+        remark(f"  rpo: {rpo}", "at most this much of the newest data may be lost"),
+        remark(f"  rto: {rto}", "restored, checked and in use again within this"),
+        remark(f"  mtd: {mtd}", "the service does not survive a longer outage"),
+        "",
+        "repository:",
+    )
+    if terms.assumed:
+        yield "  # This directory is on this very machine: good for a start, but NO DISASTER RECOVERY. What destroys"
+        yield "  # the machine destroys its backups. Name another place before you rely on it: s3:https://host/bucket,"
+        yield "  # sftp:user@host:/path, rest:https://host/ or a mounted /path of another machine."
+    yield f"  url: {scalar(terms.repository)}"
+    yield "  # Without this file no backup can ever be read again: keep a copy of it away from this machine."
+    yield f"  password_file: {scalar(terms.key)}"
+    if terms.env_file:
+        yield "  # The store's credentials, as NAME=value lines: AWS_ACCESS_KEY_ID=… and AWS_SECRET_ACCESS_KEY=…"
+        yield f"  env_file: {scalar(terms.env_file)}"
+    yield from (
+        "",
+        remark("retention:", "`ccdr run` removes what is older; it never removes the last good one"),
+        remark("  keep_within: 8d", "longer than the longest gap between two restore tests"),
+        "  keep_daily: 35",
+        "",
+        remark("# notify:", "who gets a message when something is wrong: once, not at every run"),
+        remark(f"#   urls_file: secrets/{terms.name}.urls", "Apprise URLs, one a line: mailto://…, slack://…"),
+        "",
+    )
+
+
+def _asset(terms: PlanTerms, item: Item, n: int, test: str, items: Sequence[Item]) -> Iterator[str]:
+    yield from item.asset_lines(terms.password_files[n] if terms.password_files else None, terms.timezone)
+    yield "backup:"
+    yield remark(f"  schedule: {scalar(_every(_scale(items)[4], n))}", "a third of the RPO: one may fail", column=33)
+    weekly = item.bytes > WEEKLY_OVER
+    picked = "random" if weekly and item.tree is not None else "latest"
+    start = 60 + n * 20 % 240
+    yield "restore_test:"
+    day = str(n % 7) if weekly else "*"
+    yield f"  schedule: {scalar(f'{start % 60} {start // 60} * * {day}')}"
+    yield f"  snapshot: {picked}"
+    yield f"  checks: [{scalar(test)}]"
+
+
+def _every(minutes: int, n: int) -> str:
+    """A cron schedule; assets start a few minutes apart."""
+    if minutes < 60:
+        return f"{','.join(str(m) for m in range(n * 7 % minutes, 60, minutes))} * * * *"
+    return f"{n * 7 % 60} */{minutes // 60} * * *"
+
+
+def beside(path: Path, plans: Path) -> str:
+    """How a plan of the directory `plans` names a path: relative where it lies below."""
+    return str(path.relative_to(plans)) if path.is_relative_to(plans) else str(path)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from ccdr.engines import AnyEngine
 from ccdr.engines.discoveries import DISCOVERIES
-from ccdr.engines.discovery.contract import Discovery, RunningServer, ServerAddress
-from ccdr.engines.discovery.filetree import has_audio, survey_tree
+from ccdr.engines.discovery import Discovery, RunningServer, ServerAddress, has_audio, survey_tree
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import RESTORE_END
-from ccdr.evidence.judgement.coverage import UNTESTED, coverage
+from ccdr.evidence.judgement.asset_status import UNTESTED, coverage
 from ccdr.host.state import RESTORE_MARK, State
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, worst
@@ -25,7 +24,7 @@ from ccdr.model.values import utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
-from ccdr.setup.discover.looking import Looker
+from ccdr.setup.discover.machine import Looker
 
 PATIENCE = 5.0  # seconds for the size of one directory
 DATABASE, DIRECTORY, FILE, SERVER = "database", "directory", "database file", "server"

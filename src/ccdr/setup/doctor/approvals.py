@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ccdr.evidence.approvals import PLAN_APPROVED
-from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.places import Histories
-from ccdr.evidence.judgement.approvals import unapproved
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
+from ccdr.evidence.judgement.upkeep import unapproved
+from ccdr.evidence.statements import PLAN_APPROVED
 from ccdr.host.signatures import trusted_signers
-from ccdr.jobs.approvals import block_of
-from ccdr.jobs.approvals.plans import PAGE, holds
+from ccdr.jobs.approvals import PAGE, block_of, holds
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import Probe, so_many

@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.places import Histories
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.host import interrupts
 from ccdr.jobs.copies import from_site
 from ccdr.jobs.services import Services
@@ -21,12 +20,9 @@ from ccdr.plans.job import Job
 from ccdr.plans.roles import as_role
 from ccdr.sandbox.docker import DockerFacts
 from ccdr.setup.doctor import machine, readiness, repository
-from ccdr.setup.doctor.anchors import evidence_bucket
 from ccdr.setup.doctor.approvals import approvals
-from ccdr.setup.doctor.bucket import bucket
-from ccdr.setup.doctor.sandbox import Majors, sandbox
-from ccdr.setup.doctor.secret_files import secrets
-from ccdr.setup.doctor.source import source
+from ccdr.setup.doctor.machine import Majors, sandbox, secrets, source
+from ccdr.setup.doctor.repository import bucket, evidence_bucket
 
 AT_ONCE = 8
 PATIENCE = 30.0  # seconds that one program may take

@@ -1,4 +1,6 @@
-"""This host: programs and their versions, Docker, memory, the state directory and what lies below it."""
+"""This host: programs and their versions, Docker, sandboxes, memory, the state directory, sources that answer, and who
+may read a plan's secrets.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +8,215 @@ import os
 import platform
 import re
 import shutil
+import stat
+import threading
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr import __version__
 from ccdr.host.at_rest import Kept, at_rest
 from ccdr.host.processes import Host
+from ccdr.host.secrets import SHORTEST, password
 from ccdr.host.state import State
+from ccdr.host.strength import weak
 from ccdr.jobs.by_itself import NOT_YET, has_come
-from ccdr.jobs.leftovers import clear_leftovers
-from ccdr.jobs.retired import DAYS, kept
+from ccdr.jobs.leftovers import DAYS, clear_leftovers, kept
 from ccdr.jobs.services import Services
-from ccdr.model.errors import CommandFailed, TestBroken
-from ccdr.model.values import Probe, human_bytes
+from ccdr.model.errors import BackupBad, BackupFailed, CcdrError, CommandFailed, TestBroken, UsageProblem
+from ccdr.model.values import Probe, human_bytes, so_many
+from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
-from ccdr.sandbox.docker import Docker, DockerFacts
-from ccdr.sandbox.lab import memory_available
+from ccdr.plans.lint import open_secret, secret_files
+from ccdr.ports.restored import SandboxNeeds
+from ccdr.sandbox.docker import Docker, DockerFacts, Image
+from ccdr.sandbox.lab import Lab, memory_available
+
+# Who may read a plan's secrets, and who could change them or the plan.
+
+
+def secrets(loaded: LoadedPlan, host: Host, *, sources: bool) -> Iterator[Probe]:
+    """`sources`: those of the sources too, which a host that only tests does not have."""
+    what = "secrets"
+    named = {path: where for where, path in secret_files(loaded.plan) if sources or where[0] != "assets"}
+    bad = False
+    for path in named:
+        if fault := open_secret(path):
+            refusal, _, do = fault.partition(": ")
+            yield Probe.fail(what, f"the plan {refusal}", do)
+        elif foreign := _foreign(path):
+            yield Probe.warn(what, f"{path} belongs to {foreign}, who may replace it", f"chown {os.geteuid()} {path}")
+        else:
+            continue
+        bad = True
+    for path in (*named, loaded.path):
+        for place, mode in _changeable(path):
+            bad = True
+            problem = f"other users can replace {path}: {place} has mode {mode:04o}"
+            yield Probe.fail(what, problem, f"chmod go-w {place}")
+    if not bad:
+        count = so_many(len(named), "file") if named else "no files"
+        yield Probe.ok(what, f"{count}, readable by their owner alone; nobody else can replace them or the plan")
+    yield _password(loaded, host)
+
+
+def _password(loaded: LoadedPlan, host: Host) -> Probe:
+    what, better = "repository password", "make a longer one: head -c 32 /dev/urandom | base64, by `restic key passwd`"
+    try:
+        secret = password(loaded.plan.repository, host, what="repository", shortest=SHORTEST)
+    except UsageProblem as error:
+        return Probe.fail(what, str(error), error.hint or better)
+    except CcdrError as error:
+        return Probe.unknown(what, str(error), error.hint or better)
+    length = len(secret or "")
+    if weak(secret or "", of_repository=True):
+        return Probe.warn(what, f"{length} characters: so short that somebody can guess it", better)
+    return Probe.ok(what, f"{length} characters")
+
+
+def _foreign(path: Path) -> str | None:
+    owner = path.stat().st_uid
+    return None if owner in (os.geteuid(), 0) else f"user {owner}"
+
+
+def _changeable(path: Path) -> Iterator[tuple[Path, int]]:
+    """The file itself and every directory above it, those that others may write to. What a directory with the
+    sticky bit holds (/tmp) only its owner can replace; a group that has its owner's number is that user's own."""
+    whole = Path(os.path.realpath(path))
+    for place in (whole, *whole.parents):
+        try:
+            status = place.stat()
+        except OSError:
+            continue
+        shared = 0o022 if status.st_gid not in (0, status.st_uid) else 0o002
+        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+        if status.st_mode & shared and not sticky:
+            yield place, stat.S_IMODE(status.st_mode)
+
+
+# Where backups are restored for a test: image, version, room.
+
+
+@dataclass
+class Majors:
+    """Which version each image holds, asked of each once: many assets share one."""
+
+    _known: dict[tuple[str, str], str | None] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def of(self, job: Job, image: Image, services: Services) -> str | None:
+        key = (job.engine.engine_name, image.id)
+        with self._lock:
+            if key not in self._known:
+                with services.state.run(services.clock) as run:  # its name tells the reaper that it is in use
+                    self._known[key] = services.lab.major_in(job.engine, image, run.id)
+            return self._known[key]
+
+
+def sandbox(job: Job, services: Services, daemon: DockerFacts | None, majors: Majors) -> Iterator[Probe]:
+    """Nothing for an asset that is not tested, or is tested without a sandbox; unless another asset's test needs one
+    to look at it."""
+    what, engine = "sandbox", job.engine
+    tested = engine.restore_test is not None and (engine.in_sandbox or any(c.needs_sandbox for c in job.checks))
+    if not tested and not job.looked_into_beside:
+        return
+    if daemon is None:
+        yield Probe.unknown(what, "Docker does not answer, and restore tests need it", "start Docker")
+        return
+    needs = _needs(job, services)
+    major = needs.major if needs else None
+    candidates = engine.image_candidates(major)
+    image = services.lab.docker.find(engine.image, candidates)
+    if image is None:
+        names = engine.image or " or ".join(candidates[:2])
+        yield Probe.fail(
+            what, f"there is no image {names} on this host", f"docker pull {names.split()[0]}, or make images"
+        )
+        return
+    held = majors.of(job, image, services)
+    if engine.in_sandbox and held is None:
+        yield Probe.fail(what, f"{image.name} holds no client of {engine.engine_name}", "name another with `image:`")
+    elif engine.has_server and major is not None and held != major:
+        problem = f"{image.name} holds version {held}, the newest backup is of {major}"
+        yield Probe.fail(what, problem, f"name an image of major version {major} with `image:`")
+    else:
+        yield Probe.ok(what, f"{image.name}" + (f", version {held}, as the source" if held and major else ""))
+    if needs is not None:
+        yield _room(job, needs, daemon)
+
+
+def _needs(job: Job, services: Services) -> SandboxNeeds | None:
+    """What testing the newest snapshot needs; None where there is none, or its catalogue entry is damaged."""
+    known = services.catalogue.snapshots(job.plan, job.asset)
+    try:
+        return job.engine.sandbox(services.catalogue.manifest(known[-1])) if known else None
+    except (BackupBad, KeyError, TypeError, ValueError):
+        return None
+
+
+def _room(job: Job, needs: SandboxNeeds, daemon: DockerFacts) -> Probe:
+    what = "room for a sandbox"
+    data = f"up to {human_bytes(needs.bytes)} of data" if needs.bytes else "almost no data"
+    size = f"{data} and {human_bytes(needs.memory)} of memory beside it"
+    try:
+        on_disk = Lab.on_disk(needs, job.engine.storage)
+    except TestBroken as error:
+        return Probe.fail(what, str(error), error.hint or "free memory")
+    if not needs.data_dir or not on_disk:
+        return Probe.ok(what, f"{size}: fits into memory")
+    if not _is_here(daemon.root):
+        return Probe.ok(what, f"{size}: the data goes to Docker's own disk")
+    free = shutil.disk_usage(daemon.root).free
+    if free < needs.bytes:
+        problem = f"{size}, and {daemon.root} has {human_bytes(free)} free"
+        return Probe.fail(what, problem, "free space there, or give this host more memory")
+    return Probe.ok(what, f"{size}: the data goes to disk ({human_bytes(free)} free at {daemon.root})")
+
+
+def _is_here(path: Path) -> bool:
+    return path.is_dir()
+
+
+# Where backups come from: does it answer, let us in, and let us read everything?
+
+PATIENCE = 20.0  # seconds that one question to the source may take
+
+
+class _Nobody:
+    """`Progress` that nobody watches."""
+
+    def step(self, text: str) -> None: ...
+
+    def amount(self, done: int, total: int | None) -> None: ...
+
+
+def source(job: Job, services: Services) -> Iterator[Probe]:
+    what = "source"
+    with services.state.run(services.clock) as run:
+        credentials, into = run.directory("credentials"), run.directory("into")
+        try:
+            services.write_credentials(job, credentials)
+            with services.lab.source(job.engine, run.id, into, credentials, PATIENCE, _Nobody()) as (place, facts):
+                kind = f"{job.engine.engine_name} {facts.version}" if job.engine.has_server else "there"
+                yield Probe.ok(what, f"{job.engine.source_name}: {kind}")
+                yield from job.engine.rights(place)
+        except UsageProblem as error:
+            yield Probe.unknown(what, str(error), error.hint or "put the password where the plan says")
+        except BackupFailed as error:  # it can be told, and no backup would succeed
+            yield Probe.fail(what, str(error), error.hint or "change the plan, or the source")
+        except CommandFailed as error:
+            failure = str(error)
+            if job.engine.refused(error.stderr):
+                secret = job.engine.secret()
+                failure += (
+                    f"; its password is from file {secret.password_file}" if secret and secret.password_file else ""
+                )
+                yield Probe.fail(what, failure, "check `connection:`, its password, and the server's access rules")
+            else:
+                yield Probe.unknown(what, failure, "check that the source runs, and that this host can reach it")
+    for problem in run.problems:
+        yield Probe.fail("scratch", problem, "`ccdr sandbox reap` removes it")
+
 
 OLDEST_RESTIC, TRIED_RESTIC = (0, 17), (0, 18)  # below the first, exit codes and options that we count on are missing
 SPARE = 2**30  # bytes that a file system which holds the state should have left in any case
@@ -85,7 +280,7 @@ def state(services: Services, jobs: Sequence[Job]) -> Iterator[Probe]:
         yield _owned(what, root)
     else:
         yield Probe.ok(what, f"{root} does not exist yet; ccdr makes it when it needs it")
-    yield _room("free disk", there, jobs, services)
+    yield _machine_room("free disk", there, jobs, services)
     yield memory()
     yield scratch(root / "scratch" if (root / "scratch").exists() else there)
 
@@ -125,7 +320,7 @@ def _owned(what: str, root: Path) -> Probe:
     return Probe.ok(what, f"{root}, for its owner alone")
 
 
-def _room(what: str, place: Path, jobs: Sequence[Job], services: Services) -> Probe:
+def _machine_room(what: str, place: Path, jobs: Sequence[Job], services: Services) -> Probe:
     needs = {f"{job.plan}/{job.asset}": need for job in jobs if (need := scratch_need(job, services))}
     usage = shutil.disk_usage(place)
     name, need = max(needs.items(), key=lambda n: n[1], default=("", 0))

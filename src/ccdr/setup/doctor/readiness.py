@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.kinds import BACKUP_END, CHECKED, CLEAN, LOGS, PRUNED, STORED, TEST_END
-from ccdr.evidence.history.places import Histories
 from ccdr.evidence.verdicts import Record
 from ccdr.model.fetched import fetched
 from ccdr.model.values import Probe, human_bytes, human_seconds, utc

@@ -13,8 +13,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from ccdr import __version__
-from ccdr.evidence.incident_entries import FILED
-from ccdr.evidence.incidents import Duty, Incident
+from ccdr.evidence.incidents import FILED, Duty, Incident
 from ccdr.evidence.payloads import GONE, payload
 from ccdr.jobs.incidents import Known, of_ledger
 from ccdr.jobs.incidents.assessing import SAID, assessed

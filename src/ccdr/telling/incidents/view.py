@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ccdr.evidence.incident_entries import CLOSED, FILED, NOTED, OPENED
-from ccdr.evidence.incidents import Incident
+from ccdr.evidence.incidents import CLOSED, FILED, NOTED, OPENED, Incident
 from ccdr.evidence.judgement.incidents import IncidentNow
 from ccdr.evidence.payloads import payload
 from ccdr.evidence.verdicts import Record

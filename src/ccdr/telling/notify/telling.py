@@ -1,4 +1,6 @@
-"""A run's end: what is news goes out, what got there is stamped, and a run in which all went well is pinged."""
+"""A run's end: what is news goes out, what got there is stamped, a run in which all went well is pinged. A runbook that
+waits for a person is told at once.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.asset_status import AssetStatus
+from ccdr.evidence.judgement.upkeep import judge_runbook
 from ccdr.host.state import State
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
@@ -301,3 +305,18 @@ def _breaching(
     for status in (s for s in assets if (s.plan, s.asset) not in lasting):
         if status.rpo.verdict is ObjectiveVerdict.MET and status.rpo.achieved_s is not None:
             yield now + timedelta(seconds=status.rpo.objective_s - status.rpo.achieved_s + 1)
+
+
+# A runbook that waits for a person, or stands at a step that failed, is told at once: once, and not by each run.
+
+
+def tell(loaded: LoadedPlan, services: Services, step: str) -> bool:
+    """By the ledger as it is now, so that `ccdr run` later knows it for what was told; True where somebody was told.
+    CcdrError where what was told cannot be written down."""
+    plan = loaded.plan.plan
+    history = services.histories().get((plan, None), AssetHistory())
+    wrong = [problem for problem in judge_runbook(plan, history, services.clock.now()) if problem.about == step]
+    if not wrong:
+        return False
+    told = after_run([loaded], services, (), {}, extra=concerns_of((), {plan: wrong}), whole=False)
+    return bool(told.sent)

@@ -13,7 +13,7 @@ from typing import TypeVar
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.mappings import listing, mapping, moment_of, text, whole
 from ccdr.evidence.verdicts import Record
-from ccdr.jobs.shipping.stored_batch import rank
+from ccdr.jobs.shipping.log_archive import rank
 from ccdr.model import parents as chain
 from ccdr.model.measure import Point
 from ccdr.model.values import AT, LATEST, Needed, Snapshot, source_digest

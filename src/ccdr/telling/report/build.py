@@ -13,25 +13,22 @@ from pathlib import Path
 from typing import Protocol
 
 from ccdr import __version__
-from ccdr.evidence.controls.known import Known, PlanKnown
+from ccdr.evidence.controls.values import Known, PlanKnown
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.anchors import AnchorsStanding
-from ccdr.evidence.judgement.copies import of_copies
-from ccdr.evidence.judgement.host import judge_host
 from ccdr.evidence.judgement.incidents import Clocks, judge_incidents
 from ccdr.evidence.judgement.statements import judge_people, refused
-from ccdr.evidence.judgement.upkeep import judge_upkeep
+from ccdr.evidence.judgement.troubles import judge_host
+from ccdr.evidence.judgement.upkeep import judge_upkeep, of_copies
 from ccdr.evidence.ledger.verification import Verification
-from ccdr.evidence.lineage.anchored import AnchorChange
-from ccdr.evidence.lineage.own_records import Lineage, verified_of
-from ccdr.evidence.lineage.values import VERIFIED
+from ccdr.evidence.lineage.own_records import VERIFIED, AnchorChange, Lineage, verified_of
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.pauses import by_elapsed
 from ccdr.evidence.payloads import payload
 from ccdr.evidence.population import Population
 from ccdr.host.clock import boot
 from ccdr.host.state import default_state
-from ccdr.jobs.approvals.signed_again import believed
+from ccdr.jobs.approvals import believed
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.in_force import judged_by, kept_texts, without_file
 from ccdr.jobs.services import Services
@@ -46,7 +43,7 @@ from ccdr.plans.loosened import PlanChange
 from ccdr.plans.model import SIGNERS
 from ccdr.plans.versions import Judged
 from ccdr.storage.removals import CLOCK_TOLERANCE
-from ccdr.telling.anchoring.standing import plans_of, standing
+from ccdr.telling.anchoring import plans_of, standing
 from ccdr.telling.controls import Asked, Controls
 from ccdr.telling.controls import judged as judged_controls
 from ccdr.telling.deviations import Told
@@ -58,8 +55,7 @@ from ccdr.telling.report.deviations import deviations_in
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
 from ccdr.telling.report.headline import Answer, answer, over_the_period
 from ccdr.telling.report.incidents import incidents_in
-from ccdr.telling.report.interruptions import interruptions
-from ccdr.telling.report.judge import judge_asset, judge_plan
+from ccdr.telling.report.judge import interruptions, judge_asset, judge_plan
 from ccdr.telling.report.judged import AssetReport, Interruption, PlanReport, ReportedFinding
 from ccdr.telling.report.noted import Noted, noted
 from ccdr.telling.report.period import Period

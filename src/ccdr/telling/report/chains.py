@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ccdr.evidence.lineage.beside import itself
-from ccdr.evidence.lineage.own_records import Lineage
-from ccdr.evidence.lineage.values import Compared
+from ccdr.evidence.lineage.comparison import itself
+from ccdr.evidence.lineage.own_records import Compared, Lineage
 from ccdr.evidence.population import Chain, Population
 from ccdr.model.values import Attestation
 from ccdr.storage.catalogue import Catalogue

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ccdr.evidence.history.places import Histories
+from ccdr.evidence.history.asset_history import Histories
 from ccdr.evidence.mappings import mapping, moment_of
 from ccdr.model.measure import Point, worst_exposure
 from ccdr.model.trouble import Problem

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from ccdr.evidence.deviations.standing import within
 from ccdr.evidence.deviations.values import Deviation
-from ccdr.evidence.history.places import Histories
+from ccdr.evidence.history.asset_history import Histories
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.jobs.services import Services
 from ccdr.plans import LoadedPlan

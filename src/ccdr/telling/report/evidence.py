@@ -8,22 +8,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ccdr.evidence.approvals import PLAN_APPROVED
-from ccdr.evidence.deviations.spans import forget_ended
+from ccdr.evidence.deviations.values import forget_ended
 from ccdr.evidence.due_gaps import asked_for
 from ccdr.evidence.history import kinds
-from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.fold import follow, may_have_ended
 from ccdr.evidence.history.kinds import DUTIES, LOGS, STOPPED
-from ccdr.evidence.history.places import Histories
-from ccdr.evidence.judgement.approvals import ApprovalGiven
-from ccdr.evidence.ledger.lines import PASSED_OVER, UNKNOWN
+from ccdr.evidence.judgement.upkeep import ApprovalGiven
+from ccdr.evidence.ledger.ledger import PASSED_OVER, UNKNOWN
 from ccdr.evidence.mappings import listing, mapping, moment_of, plan_and_asset, text, whole
 from ccdr.evidence.pauses import ALL, PAUSE_BEGIN, PAUSE_END, PAUSED, Entry, take_pause
 from ccdr.evidence.records.statements import kind_of
-from ccdr.evidence.sign_offs import SIGNED_OFF
+from ccdr.evidence.statements import PLAN_APPROVED, SIGNED_OFF
 from ccdr.evidence.verdicts import Record
-from ccdr.jobs.shipping.stored_batch import rank
+from ccdr.jobs.shipping.log_archive import rank
 from ccdr.model.measure import Point
 from ccdr.model.values import RULES, TOLD_BY, of_another_host, utc
 from ccdr.plans.due import PATIENCE, RequestedRuns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ccdr.evidence.history.places import Histories
+from ccdr.evidence.history.asset_history import Histories
 from ccdr.evidence.incidents import incidents_of
 from ccdr.evidence.judgement.incidents import IncidentNow
 from ccdr.telling.incidents.view import Listed

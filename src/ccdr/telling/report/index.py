@@ -20,9 +20,7 @@ import msgspec
 
 from ccdr.evidence.history import fold as history
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.ledger.lines import PASSED_OVER, UNKNOWN, folded
-from ccdr.evidence.ledger.places import extent_of, lines
+from ccdr.evidence.ledger.ledger import PASSED_OVER, UNKNOWN, Ledger, extent_of, folded, lines
 from ccdr.evidence.ledger.verification import VerifiedPart
 from ccdr.evidence.verdicts import Record
 from ccdr.host.built import built

@@ -1,18 +1,23 @@
-"""Where each asset and each plan stands at the period's end, and how it did in it. Values in, values out."""
+"""Where each asset and each plan stands at the period's end, and how it did in it: its worst exposures, and its
+interruptions. Values in, values out.
+"""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from statistics import median
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Disproved, Seen
 from ccdr.evidence.mappings import mapping
+from ccdr.jobs.shipping.log_archive import EARLIEST
+from ccdr.model import measure
 from ccdr.model.fetched import fetched
 from ccdr.model.measure import Point
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
@@ -24,28 +29,195 @@ from ccdr.model.values import (
     human_seconds,
     other_source,
     so_many,
+    utc,
 )
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
-from ccdr.plans.versions import PlanRevision
+from ccdr.plans.versions import PlanRevision, objectives_in_force
 from ccdr.storage.catalogue import of_source
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.copies import CopyReport
 from ccdr.telling.report.evidence import PlanEvidence
-from ccdr.telling.report.exposures import (
-    Stages,
-    exposed_elsewhere,
-    exposure_over,
-    log_that_counts,
-    missed_from,
-    stages_of,
-    worst_of,
-)
 from ccdr.telling.report.growth import growth
-from ccdr.telling.report.judged import AssetReport, Exposure, PlanReport, ReportedFinding, Restores, Timing
-from ccdr.telling.report.period import MOST_PARTS, Period
-from ccdr.telling.report.runs import BACKUP, CHECK, PRUNE, TEST, RecordedRun
+from ccdr.telling.report.judged import (
+    AssetReport,
+    Exposure,
+    Interruption,
+    PlanReport,
+    ReportedFinding,
+    Restores,
+    Timing,
+)
+from ccdr.telling.report.period import MOST_PARTS, MOST_POINTS, Period
+from ccdr.telling.report.runs import BACKUP, CHECK, CRASHED, GOOD, PRUNE, TEST, RecordedRun, read_again
 from ccdr.telling.status import Answering
+
+# The worst exposure of a period, stage by stage, against the RPO of its time.
+
+
+def log_that_counts(ev: AssetEvidence, logged: Iterable[Point], good: Iterable[Point]) -> list[Point]:
+    """Without what a recovery that failed, and none took back, was to go through: from its base on, until a newer base
+    leads on anew."""
+    if not ev.log_failures:
+        return list(logged)
+    bases = sorted(point.consistent for point in good)
+    bad = set()
+    for failed in ev.log_failures:
+        at = bisect_right(bases, failed.until)
+        begins = failed.base or (bases[at - 1] if at else EARLIEST)
+        bad.add((begins, bases[at] if at < len(bases) else None))
+    return [
+        p
+        for p in logged
+        if not any(begins < p.consistent and (ends is None or p.consistent < ends) for begins, ends in bad)
+    ]
+
+
+Stages = Sequence[tuple[datetime, Sequence[Point]]]  # what could be restored from each of these times on
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What is known to be there from a time on: that something vanished says nothing of what it was good for before."""
+
+    since: datetime
+    completed: list[Point]
+    tested: list[Point]
+
+
+def missed_from(history: AssetHistory) -> Iterator[tuple[datetime, set[str]]]:
+    """What was missed already, from each time on that something was first missed."""
+    yield datetime.min.replace(tzinfo=UTC), set()
+    missed = {one: utc(at) for one, at in history.vanished.items()}
+    for since in sorted(set(missed.values())):
+        yield since, {one for one, at in missed.items() if at <= since}
+
+
+def stages_of(
+    since: datetime,
+    there: Mapping[str, Point],
+    ev: AssetEvidence,
+    upkeep: AssetHistory,
+    recovered: Sequence[Point],
+    ours_to_do: bool,
+) -> _Stage:
+    good = {key: p for key, p in there.items() if not ev.disproved(key)}
+    until = ev.history.counts_until(((key, p.consistent) for key, p in good.items()), upkeep)
+    counting = {key: p for key, p in good.items() if p.consistent <= until}
+    completed = [*counting.values(), *log_that_counts(ev, ev.logged(counting), counting.values())]
+    if not ours_to_do:  # nor is its log shipped here
+        completed += recovered
+    tested = [*(p for key, p in good.items() if ev.history.proven.get(key) == "PASS"), *recovered]
+    return _Stage(since, completed, [] if ev.history.closed_by_damage(upkeep) else tested)
+
+
+def _worst_each(edges: Sequence[datetime], stages: Stages) -> list[float]:
+    """The worst exposure of each of the periods between `edges`, by what was there at each time."""
+    if len(stages) == 1:
+        return measure.worst_exposures(edges, stages[0][1])
+    worst = [0.0] * (len(edges) - 1)
+    for (since, points), end in zip(stages, [*(later for later, _ in stages[1:]), edges[-1]], strict=True):
+        first, last = max(edges[0], since), min(edges[-1], end)
+        if first >= last:
+            continue
+        within = [first, *(edge for edge in edges if first < edge < last), last]
+        for start, part in zip(within, measure.worst_exposures(within, points), strict=False):
+            number = bisect_right(edges, start) - 1
+            worst[number] = max(worst[number], part)
+    return worst
+
+
+def worst_of(
+    versions: Sequence[PlanRevision], asset: str, period: Period, now: float, over: Exposure, stages: Stages
+) -> Achieved:
+    """The period's worst exposure against the RPO of its time: where that was changed, the one that is worst against
+    its own. Before the first version it was that version's, as far as anybody knows."""
+    spans = objectives_in_force(versions, asset, period.start, period.end)
+    whole = measure.judge(now, over.worst_s)
+    if {rpo for _, _, rpo, _ in spans} <= {now} or over.worst_s == math.inf:
+        return whole
+    begun = [(since if number else period.start, until, rpo) for number, (since, until, rpo, _) in enumerate(spans)]
+    measured = [(max(since, over.since or since), until, rpo) for since, until, rpo in begun]
+    each = [measure.judge(rpo, *_worst_each((since, until), stages)) for since, until, rpo in measured if since < until]
+    return max(each, key=lambda one: (one.achieved_s or 0.0) / one.objective_s, default=whole)
+
+
+def exposed_elsewhere(
+    objective: float, stages: Stages, period: Period, over: Exposure, known_until: datetime | None
+) -> Achieved:
+    """The worst exposure of the period where another host backs up: a breach is one by what was there at
+    `known_until`, when this host last looked; what came since is not known here."""
+    points = stages[0][1]
+    if known_until is None or any(max(p) > known_until for p in points if max(p) < period.end):
+        known_until = max((max(p) for p in points if max(p) < period.end), default=period.start)
+    at, first = min(known_until, period.end), min(map(max, points), default=period.end)
+    since = max(period.start, first)
+    seen = max(_worst_each((since, at), stages)) if since < at else 0.0
+    return measure.judge_elsewhere(objective, over.worst_s, seen)
+
+
+def exposure_over(stages: Stages, period: Period, begun: datetime | None = None) -> Exposure:
+    """The contract's formula: over consecutive good backups, and from the last one to the end. Before the first that
+    was ever there nothing could be measured: then `since` says from when. What was stored since `begun` and is no good
+    makes that no better: until the first good one, all of it would have been lost."""
+    edges, points = tuple(period.edges(MOST_POINTS)), stages[0][1]
+    first = min(map(max, points), default=period.end)
+    none_good = begun is not None and begun < first and first > period.start
+    if first >= period.end:
+        return Exposure(math.inf, None, edges, (math.inf,) * (len(edges) - 1))
+    if first <= period.start:
+        parts = _worst_each(edges, stages)
+        return Exposure(max(parts), None, edges, tuple(parts))
+    later = [edge for edge in edges if edge > first]
+    parts = _worst_each([first, *later], stages)
+    worst = math.inf if none_good else max(parts)
+    return Exposure(worst, first, edges, (math.inf,) * (len(edges) - 1 - len(later)) + tuple(parts))
+
+
+# Consecutive runs that did not end well, and whether they were mended.
+
+
+def interruptions(
+    runs: Iterable[RecordedRun], mends: Callable[[RecordedRun, RecordedRun], bool] = lambda bad, good: True
+) -> list[Interruption]:
+    """Everything of the population that did not end well, newest last. Runs at work, and mere notes, are neither; nor
+    is a restore that was refused: nothing was done, and there is nothing to mend.
+    `mends`: does a good run take back a bad one, as far as its checks go?"""
+    open_: dict[tuple[str | None, str | None, str], list[RecordedRun]] = {}
+    unchecked: dict[tuple[str | None, str | None, str], RecordedRun] = {}
+    ended: list[Interruption] = []
+    for run in runs:
+        key = (run.plan, run.asset, run.verb)
+        if run.outcome in GOOD:
+            if key not in open_:
+                continue
+            bad = open_.pop(key)
+            weaker = {id(one) for one in bad if not mends(one, run)}
+            if weaker:
+                unchecked[key] = run
+            if still := [
+                one for one in bad if id(one) in weaker or (one.outcome == "DAMAGED" and not read_again(one, run))
+            ]:
+                open_[key] = still
+            if mended := [one for one in bad if one not in still]:
+                ended.append(_interruption(mended, run))
+        elif run.outcome not in ("RUNNING", "NOTED", "REFUSED"):
+            open_.setdefault(key, []).append(run)
+    for key, bad in open_.items():  # what failed after the last good run was not passed by it
+        passed = unchecked.get(key)
+        old = [one for one in bad if passed is not None and one.seq < passed.seq]
+        ended += [replace(_interruption(old, None), unchecked=passed)] if old else []
+        ended += [_interruption(rest, None)] if (rest := bad[len(old) :]) else []
+    return sorted(ended, key=lambda i: i.runs[-1].seq)
+
+
+def _interruption(bad: list[RecordedRun], mended: RecordedRun | None) -> Interruption:
+    outcomes: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    for run in bad:
+        outcomes[run.outcome] += run.count
+        reasons[run.reason or ("it has no end" if run.outcome == CRASHED else "no reason given")] += run.count
+    return Interruption(bad[0].plan, bad[0].asset, bad[0].verb, tuple(bad), mended, outcomes, reasons)
 
 
 def judge_asset(

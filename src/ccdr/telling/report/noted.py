@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ccdr.evidence.acknowledged import Acknowledgements
-from ccdr.evidence.history.places import Histories
+from ccdr.evidence.history.asset_history import Histories
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import rfc3339
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from ccdr.evidence.judgement.approvals import seconds_unapproved
+from ccdr.evidence.judgement.upkeep import seconds_unapproved
 from ccdr.evidence.mappings import listing, mapping
 from ccdr.evidence.pauses import PAUSED, windows
 from ccdr.model.values import Verb, utc

@@ -1,7 +1,13 @@
-"""Who has signed a report's period off, or part of it: is it the population of today that they signed?"""
+"""Who has signed a report's period off, or part of it, and whose hand began its restore tests: is it the population of
+today that they signed?
+"""
 
 from __future__ import annotations
 
+import contextlib
+import pwd
+import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -9,21 +15,61 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation
-from ccdr.evidence.sign_offs import not_known, person, told_of_not_known
+from ccdr.evidence.statements import ROOT, UNREADABLE, names_somebody, not_known, person, told_of_not_known
 from ccdr.evidence.verdicts import Record
 from ccdr.evidence.whose import HOLDS, NOT_ASKED, REFUSED, whose
 from ccdr.host.signatures import names_of, trusted_signers
+from ccdr.host.who import TERMINAL
 from ccdr.jobs.own_keys import host_key
 from ccdr.jobs.services import Services
 from ccdr.jobs.statements import verified_as
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Level
 from ccdr.model.values import number_of, rfc3339, so_many, utc
-from ccdr.telling.report.by_command import tests_by_command
 from ccdr.telling.report.judged import ReportedFinding
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.population_csv import PopulationDigest, digest_of
-from ccdr.telling.report.runs import RecordedRun
+from ccdr.telling.report.runs import CONTROL, NO_RUN, TEST, RecordedRun, who_began
+
+# Whose hand began the restore tests of a period that no schedule began, as far as records tell.
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@$\\ -]{0,79}")
+
+
+def tests_by_command(runs: Iterable[RecordedRun], host: str) -> tuple[int, dict[str, int]]:
+    """How many there were, and of each account, by its name: as whom ccdr ran, who had logged in, who sudo says it was.
+    `host` is this one, whose login uids have names here. What root began for itself counts as root's: by whom is not
+    known."""
+    count, of = 0, Counter[str]()
+    for run in runs:
+        if run.verb in (TEST, CONTROL) and _by_hand(run) and run.outcome not in NO_RUN:
+            count += 1
+            of.update(_accounts(run, host))
+    return count, dict(sorted(of.items()))
+
+
+def _by_hand(run: RecordedRun) -> bool:
+    """Not by `ccdr run`, or by one that somebody typed."""
+    return run.by != "run" or who_began(run.who)[3] == TERMINAL
+
+
+def _accounts(run: RecordedRun, host: str) -> set[str]:
+    names = sorted(name if _NAME.fullmatch(name) else UNREADABLE for name in _names(run, host))
+    return {name for name in names if names_somebody(name)} or {next((name for name in names if name != ROOT), ROOT)}
+
+
+def _names(run: RecordedRun, host: str) -> Iterator[str]:
+    yield from run.actor.split(" as ")  # `alice as root`
+    uid, login, _, _, claimed = who_began(run.who)
+    if claimed:
+        yield claimed
+    for number in (one for one in (uid, login) if one):
+        name = f"uid {number}"
+        if run.host == host and run.ledger is None:
+            with contextlib.suppress(KeyError, OverflowError):
+                name = pwd.getpwuid(number).pw_name
+        yield name
+
 
 HOST_KEY = "host_key"  # it holds, and is no person's
 PAGE = "docs/how-to/sign-off.md"

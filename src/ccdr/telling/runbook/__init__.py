@@ -50,7 +50,7 @@ def host_of(url: str) -> str:
 def tell_once(loaded: LoadedPlan, services: Services, name: str) -> bool:
     """Tell the plan's people of a step that waits for them, or stops the rest. True where somebody was told; a service
     that does not answer stops nobody."""
-    from ccdr.telling.notify.runbook import tell
+    from ccdr.telling.notify.telling import tell
 
     try:
         return tell(loaded, services, name)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ccdr.engines import AnyEngine
-from ccdr.engines.mariadb.silenced import CLIENT, PREPARED, STARTED
+from ccdr.engines.mariadb.server import CLIENT, PREPARED, STARTED
 from ccdr.plans.model import Plan
 
 # In a line that is typed: what whoever types it must fill in stands in capital letters.

@@ -14,11 +14,10 @@ from pathlib import Path
 from ccdr import __version__
 from ccdr.engines import AnyEngine
 from ccdr.jobs.recover.doubles import Moved, with_ports
-from ccdr.jobs.recover.repointed import lines_of, repointed
-from ccdr.jobs.restore.left_server import LEFT
-from ccdr.jobs.restore.site import owner_of
-from ccdr.jobs.runbook.people import choices
-from ccdr.jobs.runbook.shows import BY_DEBIAN, BY_DOCKER
+from ccdr.jobs.recover.result import lines_of, repointed
+from ccdr.jobs.restore.new_server import LEFT
+from ccdr.jobs.restore.opening import owner_of
+from ccdr.jobs.runbook.people import BY_DEBIAN, BY_DOCKER, choices
 from ccdr.jobs.runbook.states import Standing
 from ccdr.model.errors import CcdrError
 from ccdr.model.order import in_order

@@ -11,8 +11,7 @@ from ccdr.engines.mariadb.address import shown
 from ccdr.engines.mariadb.client import Login, answers, foreign_characters, lines, quote_name, quote_text
 from ccdr.engines.mariadb.connection import Connection, major_of
 from ccdr.engines.mariadb.inventory import SETTINGS, ZONES, Inventory
-from ccdr.engines.servers.settings import set_otherwise
-from ccdr.engines.servers.target import of_other_restores, refuse_in_use, room_needed
+from ccdr.engines.servers.target import of_other_restores, refuse_in_use, room_needed, set_otherwise
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import Manifest
 from ccdr.ports.place import Place

@@ -12,17 +12,17 @@ from ccdr.engines.base import tables_and_rows
 from ccdr.engines.mariadb import accounts, questions, rights, server
 from ccdr.engines.mariadb.client import Login, text_of
 from ccdr.engines.mariadb.connection import major_of
-from ccdr.engines.mariadb.dump import beyond, files, identity
-from ccdr.engines.mariadb.dump.capturable import (
+from ccdr.engines.mariadb.dump import files, identity
+from ccdr.engines.mariadb.dump import identity as beyond
+from ccdr.engines.mariadb.dump.capture import (
+    Dumper,
     require_capturable,
     require_characters,
     require_leavable,
     require_working,
 )
-from ccdr.engines.mariadb.dump.capture import Dumper
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE, load_rows, require_whole, tables_of
-from ccdr.engines.mariadb.inventory import Inventory
-from ccdr.engines.mariadb.objects import objects_of
+from ccdr.engines.mariadb.inventory import Inventory, objects_of
 from ccdr.engines.servers.methods import unloadable
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, Manifest, Probe, so_many

@@ -12,19 +12,28 @@ from typing import TYPE_CHECKING
 
 from ccdr.engines.mariadb import recovery, server, variables
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
+from ccdr.engines.mariadb.binlog import new_server_id
 from ccdr.engines.mariadb.client import lines
-from ccdr.engines.mariadb.dump.loaded import Loaded, how_far
 from ccdr.engines.mariadb.dump.method import Dump
+from ccdr.engines.mariadb.dump.target import Loaded, how_far
 from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.new_server import memory_tables, own, private_server
 from ccdr.engines.mariadb.new_server.private_server import DATA, copied, with_room
-from ccdr.engines.mariadb.origin import new_server_id
-from ccdr.engines.mariadb.physical.method import laid_out, prepare, prove, take_down_proven
-from ccdr.engines.mariadb.silenced import CLIENT, silenced
+from ccdr.engines.mariadb.physical import laid_out, prepare, prove, take_down_proven
+from ccdr.engines.mariadb.server import CLIENT, silenced
 from ccdr.engines.servers.connection import by_network, is_loopback, lacks_secret, without_secret
-from ccdr.engines.servers.new_server import NewServerMaker, not_taken, require_short, write
-from ccdr.engines.servers.silenced import told
-from ccdr.engines.servers.start_lines import DROP_IN, Unit, container, docker_lines, inside
+from ccdr.engines.servers.new_server import (
+    DROP_IN,
+    NewServerMaker,
+    Unit,
+    container,
+    docker_lines,
+    inside,
+    not_taken,
+    require_short,
+    told,
+    write,
+)
 from ccdr.engines.servers.target import HowFar, Silent
 from ccdr.host.accounts import without_account
 from ccdr.model.errors import CommandFailed, blaming_the_log

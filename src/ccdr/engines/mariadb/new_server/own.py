@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from ccdr.engines.mariadb.binlog import new_server_id
 from ccdr.engines.mariadb.inventory import OF_SERVER, SETTINGS, Inventory
-from ccdr.engines.mariadb.origin import new_server_id
-from ccdr.engines.mariadb.server import option_line
-from ccdr.engines.mariadb.shipped import base_of, started_at
-from ccdr.engines.mariadb.silenced import NOT_TAKEN, OWN_CONF, for_good
+from ccdr.engines.mariadb.logfile import base_of, started_at
+from ccdr.engines.mariadb.server import NOT_TAKEN, OWN_CONF, for_good, option_line
 from ccdr.engines.servers.new_server import refuse_settings
-from ccdr.engines.servers.settings import differing
+from ccdr.engines.servers.target import differing
 from ccdr.model.values import Manifest
 from ccdr.ports.new_server import Site
 

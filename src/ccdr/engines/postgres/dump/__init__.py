@@ -1,6 +1,7 @@
 """Method `dump`: `method.py` captures and loads, `capture.py` takes the dump, `toc.py`, `definitions.py` and
-`archive.py` read one, `identity.py` compares what was restored with what was captured (`same_….py`, a question each),
-`target.py` loads it onto a real server."""
+`archive.py` read one, `identity.py` compares what was restored with what was captured, `target.py` loads it onto a real
+server.
+"""
 
 from ccdr.engines.postgres.dump.method import Dump
 from ccdr.engines.postgres.dump.target import PostgresTarget

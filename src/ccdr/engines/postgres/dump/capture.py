@@ -1,10 +1,5 @@
-"""Takes the dump and what goes beside it, all true for one instant.
-
-A session is held open beside pg_dump, which uses its exported snapshot. TRUNCATE and ALTERs that rewrite a table do
-not respect snapshots: one that commits before pg_dump has locked the table leaves it empty in the dump, though it
-was never empty for anybody; so does one that gives a table's or column's name to another. Nor do most definitions
-(`redefined.py`). A session that sees the present tells, and the capture is made again; what waits for pg_dump's locks,
-and is done as soon as they go, is none of that (`locks.py`).
+"""Takes the dump and what goes beside it, all true for one instant; tells what was defined anew meanwhile, and what is
+recorded.
 """
 
 from __future__ import annotations
@@ -13,28 +8,18 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 
-from ccdr.engines.postgres import captured_settings
+from ccdr.engines.postgres import server_settings
 from ccdr.engines.postgres.connection import DUMP_OPTIONS, OWN_OPTIONS, PSQL, newer_options
-from ccdr.engines.postgres.dump import locks, references, server_objects
+from ccdr.engines.postgres.dump import locks, references, server_objects, unfilled
 from ccdr.engines.postgres.dump.definitions import Schema, schema
-from ccdr.engines.postgres.dump.described import (
-    ROLES,
-    Dumped,
-    Read,
-    contents_of,
-    dropped_since,
-    left_out,
-    notes_of,
-    write_roles,
-)
-from ccdr.engines.postgres.dump.redefined import redefined
-from ccdr.engines.postgres.dump.toc import Toc, read_toc, tables
+from ccdr.engines.postgres.dump.identity import as_recorded
+from ccdr.engines.postgres.dump.toc import TableFact, Toc, read_toc, tables
 from ccdr.engines.postgres.inventory import (
     ALL_TABLES,
     CLOCK,
@@ -43,15 +28,211 @@ from ccdr.engines.postgres.inventory import (
     OPEN_SNAPSHOT,
     PINNED,
     Inventory,
+    conninfo,
+    quote_ident,
     read_inventory,
 )
 from ccdr.host.interrupts import threads
 from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import BackupFailed, CommandFailed
+from ccdr.model.finding import Finding
 from ccdr.model.measure import skew
-from ccdr.model.values import FileDigest
+from ccdr.model.values import FileDigest, so_many
 from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.place import Output, Place, Session
+
+# What was defined anew, renamed or dropped since the dump's snapshot.
+#
+# pg_dump lists objects in its snapshot and has the server print them: `pg_get_triggerdef`, `pg_get_indexdef`, names
+# of types and functions, labels of enums. The server prints what there is at present. Of a trigger that was dropped
+# and made again it prints nothing, and pg_dump writes an empty statement; of a function it prints new arguments
+# beside the old body.
+#
+# In the snapshot's session a row that somebody has updated or deleted since bears the number of that transaction
+# (`xmax`). Whether it has committed, a session tells that sees the present.
+
+_OF_TABLE = "(select relnamespace from pg_class where oid = {})"
+_NAMED = "concat({0}namespace, ' ', {0}name)"
+# Temporary objects, and TOAST tables, which change with their table's file, are in no dump.
+_ROW = """\
+  select '{0}' as catalogue, {3}::bigint as object, {4}::text as version, {1} as name, xmax::text as ended from {0}
+  where {2} not in (select oid from pg_namespace where nspname like 'pg\\_t%')"""
+# By catalogue: its name, its schema, its OID, and by what it is another one. Of a relation or a type that is its name:
+# the rest is read in the snapshot, or is what `locks.py` looks at. An index that is being built is in no dump.
+_ROWS = {
+    row[0]: _ROW.format(*row)
+    for row in (
+        ("pg_class", "relname", "relnamespace", "oid", _NAMED.format("rel")),
+        ("pg_type", "typname", "typnamespace", "oid", _NAMED.format("typ")),
+        (
+            "pg_index",
+            "(select relname from pg_class where oid = indexrelid)",
+            f"case when indisvalid then {_OF_TABLE.format('indrelid')} end",
+            "indexrelid",
+            "xmin",
+        ),
+        ("pg_trigger", "tgname", _OF_TABLE.format("tgrelid"), "oid", "xmin"),
+        ("pg_rewrite", "rulename", _OF_TABLE.format("ev_class"), "oid", "xmin"),
+        (
+            "pg_enum",
+            "(select typname from pg_type where oid = enumtypid)",
+            "(select typnamespace from pg_type where oid = enumtypid)",
+            "oid",
+            "xmin",
+        ),
+        *(
+            (catalogue, f"{prefix}name", f"{prefix}namespace", "oid", "xmin")
+            for catalogue, prefix in (
+                *(("pg_proc", "pro"), ("pg_constraint", "con"), ("pg_statistic_ext", "stx"), ("pg_operator", "opr")),
+                *(("pg_opclass", "opc"), ("pg_opfamily", "opf"), ("pg_collation", "coll"), ("pg_ts_config", "cfg")),
+                ("pg_ts_dict", "dict"),
+            )
+        ),
+    )
+}
+_ASKED = """\
+select coalesce(jsonb_agg(jsonb_build_array(catalogue, object, version, name)), '[]') from (
+{}
+) x where {};
+"""
+
+
+def redefined(then: Callable[[str], str], now: Callable[[str], str], *, copying: bool = False) -> set[str]:
+    """Their names. `then` and `now` give the answers to SQL of a session in the snapshot, and of one in the present.
+    `copying`: what is printed before the first row has been looked at; labels of enums are printed with each row."""
+    listed = "\n  union all\n".join([_ROWS["pg_enum"]] if copying else _ROWS.values())
+    was = _rows(then(_ASKED.format(listed, "ended <> '0'")))
+    objects = ", ".join(str(oid) for _, oid, _ in was)
+    there = _rows(now(_ASKED.format(listed, f"object = any ('{{{objects}}}')")))
+    return {name for row, name in was.items() if row not in there}
+
+
+def _rows(answer: str) -> dict[tuple[str, int, str], str]:
+    return {(catalogue, oid, version): name for catalogue, oid, version, name in json.loads(answer)}
+
+
+# What is recorded of a dump, and what goes beside it.
+
+ROLES = "select jsonb_object_agg(oid, rolname) from pg_roles;"
+# As pg_dumpall writes a role that may do nothing.
+BARE = (
+    "CREATE ROLE {0};\n"
+    "ALTER ROLE {0} WITH NOSUPERUSER INHERIT NOCREATEROLE NOCREATEDB NOLOGIN NOREPLICATION NOBYPASSRLS;"
+)
+
+
+@dataclass(frozen=True)
+class Dumped:
+    """What one attempt left in `dump/`."""
+
+    point: datetime
+    skew: float
+    standby: bool
+    inventory: Inventory
+    warnings: tuple[FreeText, ...]
+    broken: references.Broken
+    roles: Mapping[str, str]  # by OID, in the snapshot
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a dump holds. `files` lie elsewhere than in the captured directory, `more` is for the manifest."""
+
+    tables: Mapping[str, TableFact]
+    files: Mapping[str, FileDigest] = field(default_factory=dict)
+    more: Mapping[str, object] = field(default_factory=dict)
+
+
+def contents_of(database: str, dumped: Dumped, read: Read, schema: Schema) -> dict[str, object]:
+    """For the manifest."""
+    return {
+        **as_recorded(dumped.inventory.facts),
+        "source": database,
+        "standby": dumped.standby,
+        "role_passwords": dumped.inventory.superuser,
+        "tables": {key: {"rows": t.rows, "bytes": t.bytes, "sha256": t.sha256} for key, t in read.tables.items()},
+        "schema_sha256": schema.sha256,
+        "broken_keys": dumped.broken.rows,
+        **read.more,
+    }
+
+
+def write_roles(
+    place: Place, env: Mapping[str, str], database: str, into: Path, dumped: Dumped, schema: Schema
+) -> list[str]:
+    """`globals.sql` is for people who restore a whole server; `roles.sql` is what the sandbox loads. pg_dumpall sees
+    the present: roles of the snapshot that were dropped since, and that the dump may name, are added as they can be,
+    bare, and are returned. The dump has the number of one in whose place there is nobody when a grant is read."""
+    inventory, flags = dumped.inventory, {"globals.sql": "--globals-only", "roles.sql": "--roles-only"}
+    for name, flag in flags.items():
+        argv = ["pg_dumpall", "-w", flag, "-l", conninfo(database), "-f", place.path(into / name)]
+        if not inventory.superuser:
+            argv.append("--no-role-passwords")  # only a superuser may read them
+        place.run(argv, env=env, what=f"pg_dumpall {flag}")
+    there = json.loads(place.run([*PSQL, "-c", ROLES], env=env, what="asking for the roles again").stdout)
+    gone = {oid: role for oid, role in dumped.roles.items() if oid not in there}
+    dropped = [role for role in gone.values() if role not in there.values()]
+    dropped += [oid for oid in gone if f'"{oid}"' in schema.text]
+    for name in flags:
+        known = (into / name).read_text("utf-8", "surrogateescape")
+        bare = (BARE.format(quote_ident(role)) for role in dropped if f"CREATE ROLE {quote_ident(role)};" not in known)
+        with (into / name).open("a", encoding="utf-8") as file:  # pg_dumpall leaves these out
+            file.writelines(f"{statement}\n" for statement in (*inventory.role_all_settings, *bare))
+    return sorted(dropped)
+
+
+def left_out(inventory: Inventory) -> Iterator[Finding]:
+    """What a restore will lack, as findings."""
+    subscriptions = inventory.facts.get("subscriptions") or []
+    if subscriptions and not inventory.superuser:
+        text = (
+            f"the subscriptions {', '.join(subscriptions)} are not in the dump, and a restore test will miss them: "
+            "pg_dump takes them for a superuser alone"
+        )
+        yield Finding(text, f"subscriptions {', '.join(subscriptions)}")
+    if detaching := inventory.facts.get("detaching"):
+        text = (
+            f"the partitions {', '.join(detaching)} wait to be detached, and a restore has them whole in their table "
+            "again: end it by `ALTER TABLE … DETACH PARTITION … FINALIZE`"
+        )
+        yield Finding(text, f"partitions {', '.join(detaching)}")
+
+
+def dropped_since(dropped: list[str]) -> Iterator[str]:
+    if dropped:
+        yield f"dropped at the source while it was dumped, and back as roles that may do nothing: {', '.join(dropped)}"
+
+
+def notes_of(dumped: Dumped) -> list[str]:
+    notes = [f"pg_dump warns: {warning.answer or 'see what it says'}" for warning in dumped.warnings]
+    if prepared := dumped.inventory.facts["prepared"]:
+        many = so_many(prepared, "transaction")
+        notes.append(f"{many} prepared and not yet ended: not in the dump, and lost if it has to come back from there")
+    if fired := dumped.inventory.facts.get("login_triggers"):
+        notes.append(
+            f"each session of a backup fires the source's login event trigger {', '.join(fired)}: as a superuser: "
+            "ALTER ROLE … SET event_triggers = off"
+        )
+    notes += unfilled.notes(dumped.inventory.facts, live=False)
+    if dumped.standby:
+        notes.append("taken from a standby: it has no rows of unlogged tables")
+    if not dumped.inventory.facts["system_identifier"]:
+        notes.append("which server it is, is not known: the role may not execute pg_control_system()")
+    if not dumped.inventory.superuser:
+        notes.append(
+            "taken by a role that is no superuser: roles come back without their passwords, and settings that it may "
+            "not read are not known"
+        )
+        if dumped.inventory.facts.get("user_mappings"):
+            notes.append("user mappings come back without their options, which only a superuser may read")
+    return notes
+
+
+# A session is held open beside pg_dump, which uses its exported snapshot. TRUNCATE and ALTERs that rewrite a table do
+# not respect snapshots: one that commits before pg_dump has locked the table leaves it empty in the dump, though it
+# was never empty for anybody; so does one that gives a table's or column's name to another. Nor do most definitions
+# are, as is told above. A session that sees the present tells, and the capture is made again; what waits for pg_dump's
+# locks, and is done as soon as they go, is none of that (`locks.py`).
 
 SESSION_PATIENCE = 60.0  # seconds; the session asks for nothing that waits on others
 ATTEMPTS = 6
@@ -218,7 +399,7 @@ class Dumper:
             listed = pool.submit(self._told, into, dumped)
             files = self.tools.digest(into, data, lines=True)
             toc, schema, dropped = listed.result()
-        settings = captured_settings.captured(self.place, self.env, into)
+        settings = server_settings.captured(self.place, self.env, into)
         (into / "toc.list").write_text(toc.text, "utf-8", "surrogateescape")
         read = self._read(into, toc, files)
         small = [str(p.relative_to(into)) for p in sorted(into.rglob("*")) if p.is_file() and p.suffix != ".dat"]

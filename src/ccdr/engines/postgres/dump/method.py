@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from ccdr.engines.base import tables_and_rows
 from ccdr.engines.postgres import questions, rights, server
 from ccdr.engines.postgres.connection import PSQL, major_of
-from ccdr.engines.postgres.dump import extensions, identity, references, roles
+from ccdr.engines.postgres.dump import database, identity, references
 from ccdr.engines.postgres.dump.capture import Dumper
 from ccdr.engines.postgres.dump.database import drop_what_was_dropped
 from ccdr.engines.postgres.dump.definitions import statements
 from ccdr.engines.postgres.dump.toc import read_toc
 from ccdr.engines.postgres.dump.unfilled import FILLED, perhaps, unfilled
 from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo
-from ccdr.engines.postgres.silenced import without_jobs
+from ccdr.engines.postgres.server_settings import without_jobs
 from ccdr.engines.servers.methods import unloadable
 from ccdr.engines.servers.sandbox import image_that_has_it
 from ccdr.model.answers import lacking
@@ -142,7 +142,7 @@ class Dump:
             box.run([*PSQL, "-c", "drop database postgres"], env=admin)
         script = (restored / "roles.sql").read_text("utf-8", "surrogateescape")
         # The sandbox's own first superuser bears the source's name; it is there already.
-        wanted = "\n".join(roles.without(script, inventory.bootstrap))
+        wanted = "\n".join(database.without(script, inventory.bootstrap))
         dump = restored / "dump"
         argv = ["pg_restore", "-w", f"-j{self.asset.jobs}", "--exit-on-error", "--no-tablespaces"]
         made, within = [*argv, "-C", "-d", "template1"], [*argv, "-d", conninfo(inventory.database)]
@@ -152,20 +152,20 @@ class Dump:
             utf8 = {**admin, "PGCLIENTENCODING": "UTF8"}
             load = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"]
             box.run(load, stdin=wanted, env=utf8, what="loading roles", alone=True)
-            if owners := extensions.owners(manifest.contents):
+            if owners := database.owners(manifest.contents):
                 toc, listed = read_toc(box, dump, whole=True), ["-L", "/dev/stdin"]
                 box.run(
-                    [*made, *listed, box.path(dump)], stdin=toc.lines(extensions.BEFORE), env=admin, what="pg_restore"
+                    [*made, *listed, box.path(dump)], stdin=toc.lines(database.BEFORE), env=admin, what="pg_restore"
                 )
-                extensions.make(box, self.restored_env(manifest), dump, toc, owners)
-                rest = toc.lines(extensions.AFTER)
+                database.make(box, self.restored_env(manifest), dump, toc, owners)
+                rest = toc.lines(database.AFTER)
                 box.run([*within, *sections, *listed, box.path(dump)], stdin=rest, env=admin, what="pg_restore")
             else:
                 box.run([*made, *sections, box.path(dump)], env=admin, what="pg_restore")
             within, last = [*within, "--section=post-data"], None
             later = perhaps(manifest.contents)
             if views := [*unfilled(manifest.contents, live=False), *later]:
-                within, last = [*within, "-L", "/dev/stdin"], read_toc(box, dump).lines(extensions.AFTER, views)
+                within, last = [*within, "-L", "/dev/stdin"], read_toc(box, dump).lines(database.AFTER, views)
             box.run([*within, box.path(dump)], stdin=last, env=admin, what="pg_restore")
             if later:
                 self._fill(box, manifest, dump, later)

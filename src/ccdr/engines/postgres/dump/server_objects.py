@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from hashlib import sha256
 from typing import Any, cast
 
-from ccdr.engines.compared import judged
+from ccdr.engines.comparison import judged
 from ccdr.engines.postgres.inventory import quote_text
 from ccdr.model.errors import CommandFailed
 from ccdr.model.values import CheckResult, so_many

@@ -14,28 +14,28 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from ccdr.engines.postgres import address, captured_settings, questions
+from ccdr.engines.postgres import address, questions, server_settings
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, newer_options, untriggered
-from ccdr.engines.postgres.dump import database, extensions, fitness, parts, references, roles
+from ccdr.engines.postgres.dump import database, fitness, parts, references
+from ccdr.engines.postgres.dump.identity import BESIDE
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
-from ccdr.engines.postgres.dump.same_objects import BESIDE
 from ccdr.engines.postgres.dump.toc import read_toc
 from ccdr.engines.postgres.dump.unfilled import notes, unfilled
 from ccdr.engines.postgres.inventory import Inventory, conninfo, quote_name
-from ccdr.engines.servers import shared_accounts
+from ccdr.engines.servers import target
+from ccdr.engines.servers.new_server import told
 from ccdr.engines.servers.parts import in_part
-from ccdr.engines.servers.settings import set_otherwise
-from ccdr.engines.servers.shared_accounts import SharedAccounts
-from ccdr.engines.servers.silenced import told
 from ccdr.engines.servers.target import (
     DatabaseTarget,
     HowFar,
+    SharedAccounts,
     Silent,
     could_not_take,
     does_not_load,
     lacking_there,
     or_left,
     refuse_whole_server,
+    set_otherwise,
 )
 from ccdr.model.errors import CcdrError, CommandFailed
 from ccdr.model.values import Manifest
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 MAINTENANCE = "postgres"  # where one connects to make and rename databases
 # With what they need there already, and subscriptions left for last.
-_ALONE = re.compile(f"(?!{database.SUBSCRIPTIONS}){extensions.AFTER.pattern}")
+_ALONE = re.compile(f"(?!{database.SUBSCRIPTIONS}){database.AFTER.pattern}")
 # What became of a renaming whose client was stopped: its session may still wait for a lock, and go on once it has it.
 NAMED = """
 select set_config('ccdr.working', :'working', false) \\g /dev/null
@@ -134,15 +134,15 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         fitness.refuse_locale(place, env, self.connection, inventory, facts.encoding)
         captured = cast("Mapping[str, Any]", manifest.contents["roles"])
         self.captured = set(captured)
-        self.shared = shared_accounts.of_server((facts.identifier, facts.started))  # a clone has the same identifier
+        self.shared = target.of_server((facts.identifier, facts.started))  # a clone has the same identifier
         missing = sorted(self.captured - set(facts.roles))
         if missing:
             named = [f"{r} (superuser)" if captured[r][0] else r for r in missing]
             outlook.will.append(f"creates the roles {', '.join(named)}, as captured")
         outlook.notes.extend(fitness.notes(facts, manifest, inventory, new_roles=bool(missing)))
         outlook.notes.extend(notes(manifest.contents, live=True))
-        wanted, there = captured_settings.compared(inventory.settings), captured_settings.all_of(place, env)
-        outlook.notes.extend(set_otherwise(wanted, there, captured_settings.FILE))
+        wanted, there = server_settings.compared(inventory.settings), server_settings.all_of(place, env)
+        outlook.notes.extend(set_otherwise(wanted, there, server_settings.FILE))
         return outlook
 
     def _refuse_unless_empty(self, source: Source) -> None:
@@ -171,9 +171,9 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
                 toc, views = read_toc(place, restored / "dump"), unfilled(manifest.contents, live=True)
                 entries, argv = toc.lines(_ALONE, views), [*argv, "-L", "/dev/stdin"]
                 first = [*argv, archive]
-                place.run(first, stdin=toc.lines(extensions.BEFORE), env=admin, what="pg_restore", pulse=loaded.pulse)
-                made_by = extensions.owners(manifest.contents)
-                extensions.make(place, loaded.env, restored / "dump", toc, made_by, lent=self.working)
+                place.run(first, stdin=toc.lines(database.BEFORE), env=admin, what="pg_restore", pulse=loaded.pulse)
+                made_by = database.owners(manifest.contents)
+                database.make(place, loaded.env, restored / "dump", toc, made_by, lent=self.working)
             # In one parallel call a partitioned table's trigger may come before its partitions' rows, and change them.
             for sections in (("--section=pre-data", "--section=data"), ("--section=post-data",)):
                 call = [*argv, *sections, archive]
@@ -205,12 +205,12 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         """Those that the server lacks by now: another database, restored beside this one, may have brought some."""
         self.roles_sql = (restored / "roles.sql").read_text("utf-8", "surrogateescape")
         self.bootstrap = inventory.bootstrap
-        if public := roles.to_public(self.roles_sql):
+        if public := database.to_public(self.roles_sql):
             self.notes.append(f"grants to PUBLIC are the whole server's, and not carried over: `{' '.join(public)}`")
         with self.shared.alone:
             looking = {**self._looking(source, MAINTENANCE), "PGCLIENTENCODING": "UTF8"}
             missing = self.captured.difference(fitness.Facts.ask(source.place, looking).roles)
-            if wanted := roles.needed(self.roles_sql, missing, self.bootstrap):
+            if wanted := database.needed(self.roles_sql, missing, self.bootstrap):
                 self._script(source.place, self._env(source, MAINTENANCE), "\n".join(wanted), "creating roles")
             self.shared.relied_on(self.run, self.captured, missing)
 
@@ -276,7 +276,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
             with or_left(
                 left, f"the roles {', '.join(sorted(alone))} at {self.shown}", "drop them if nobody uses them"
             ):
-                if backwards := roles.undoing(roles.needed(self.roles_sql, alone, self.bootstrap)):
+                if backwards := database.undoing(database.needed(self.roles_sql, alone, self.bootstrap)):
                     self._script(place, admin, "\n".join(backwards), "removing roles")
         return left
 

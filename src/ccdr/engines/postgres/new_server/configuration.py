@@ -1,18 +1,27 @@
-"""What a new server is set to: where it listens, whom it lets in, what the captured one had set that it needs. Texts
-of its configuration files; pure."""
+"""What a new server is set to, asked about, written into its home and tried: where it listens, whom it lets in, what
+the captured one had set that it needs.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ccdr.engines.postgres.captured_settings import NOT_SET
+from ccdr.engines.postgres import server, server_settings
 from ccdr.engines.postgres.inventory import conf_line
+from ccdr.engines.postgres.new_server.homes import DATA, PATIENCE
 from ccdr.engines.postgres.physical.capture import CLUSTER
-from ccdr.engines.postgres.silenced import libraries_of, without_jobs
-from ccdr.model.values import human_bytes
+from ccdr.engines.postgres.server_settings import NOT_SET, libraries_of, without_jobs
+from ccdr.engines.servers.new_server import told as silenced_told
+from ccdr.model.answers import lacking
+from ccdr.model.errors import CommandFailed, TestBroken
+from ccdr.model.values import Manifest, human_bytes
 from ccdr.ports.new_server import Site
+from ccdr.ports.place import Place
 
 MARK = "ccdr.recovery"  # a setting of ours, by which the server is told from others
 LOGS, RUN, CAPTURED = "log", "run", "captured"  # beside the data, in the home
@@ -123,3 +132,139 @@ def locales(contents: Mapping[str, Any]) -> set[str]:
 
 def socket_path(directory: Path, port: int) -> Path:
     return directory / f".s.PGSQL.{port}"
+
+
+# Sets the new server up: its own configuration is asked about, written into its home, and tried.
+
+# The server's word on each setting of a file; it starts nothing.
+_KNOWN = """cat > /tmp/ccdr-asked.conf && postgres -D /tmp -c config_file=/tmp/ccdr-asked.conf -C data_directory"""
+# Does it start with its own configuration? With what is different here on standard input.
+_TRIED = "/tmp/ccdr-tried.conf"  # noqa: S108 - in the box
+_TRY = f"""set -e
+{{ echo "include '{DATA}/{CONF}'"; cat; }} > {_TRIED}
+: > {server.LOG}
+pg_ctl -D {DATA} -w -t {PATIENCE} -l {server.LOG} -s -o "-c config_file={_TRIED}" start
+pg_ctl -D {DATA} -w -t {PATIENCE} -m fast -s stop
+"""
+_OF_THE_BACKUP = ("backup_manifest", "backup_label.old", "tablespace_map.old")
+_OF_THE_BOX = ("postmaster.opts", "postmaster.pid", "current_logfiles", "standby.signal", "recovery.signal")
+
+
+def ask(box: Place, settings: Mapping[str, str]) -> None:
+    """TestBroken where the plan sets what this server does not have, before hours go into a load."""
+    text = "".join(conf_line(key, value) for key, value in settings.items())
+    try:
+        box.run(["sh", "-c", _KNOWN], stdin=text, what="reading the new server's `settings:`")
+    except CommandFailed as error:
+        raise TestBroken(
+            f"{error}; {lacking(error.stderr, settings)}",
+            hint="mend `settings:` of the new server",
+            words=error.stderr,
+        ) from None
+
+
+def put_aside(home: Path) -> None:
+    """What was captured of the server's own configuration, for people to look at: nothing of it holds any more. What
+    stands there already is of the captured one: this is done once more where a recovery goes on."""
+    data, aside = home / CLUSTER, home / CAPTURED
+    aside.mkdir(mode=0o700, exist_ok=True)
+    for name in (AUTO, "standby.signal", "recovery.signal"):
+        if (kept := data / f"{name}.captured").exists() and not (aside / name).exists():
+            kept.rename(aside / name)
+        kept.unlink(missing_ok=True)
+    for name in (CONF, HBA, IDENT, *_OF_THE_BACKUP):
+        if (data / name).exists() and not (aside / name).exists():
+            (data / name).rename(aside / name)
+
+
+def captured_ident(home: Path) -> str:
+    try:
+        return (home / CAPTURED / IDENT).read_text("utf-8", "replace")
+    except OSError:  # a dump has none, and Debian's lies elsewhere
+        return ""
+
+
+def write(home: Path, texts: Mapping[str, str]) -> None:
+    """Its configuration files, by name, and the directories beside its data; nothing of the container's stays."""
+    data = home / CLUSTER
+    for name in _OF_THE_BOX:
+        (data / name).unlink(missing_ok=True)
+    status = data.stat()
+    for name, text in texts.items():
+        path = data / name
+        path.write_text(text, "utf-8")
+        path.chmod(0o600)
+        os.chown(path, status.st_uid, status.st_gid)
+    for name, mode in ((LOGS, 0o700), (RUN, 0o755)):
+        (home / name).mkdir(exist_ok=True)
+        (home / name).chmod(mode)
+
+
+def start_once(box: Place, home: Path, settings: Mapping[str, str], of_sandbox: Mapping[str, str]) -> None:
+    """TestBroken where it does not start with its own settings, but for what only this host has. `settings` are the
+    plan's of the new server, `of_sandbox` those of the sandbox: what its image lacks."""
+    here = {
+        "listen_addresses": "",
+        "unix_socket_directories": server.SOCKETS,
+        "data_directory": DATA,
+        "hba_file": f"{DATA}/{HBA}",
+        "ident_file": f"{DATA}/{IDENT}",
+        "logging_collector": "off",
+        **of_sandbox,
+    }
+    try:
+        text = "".join(conf_line(key, value) for key, value in here.items())
+        box.run(["sh", "-c", _TRY], stdin=text, what="starting the new server by its own settings")
+    except CommandFailed as error:
+        words = error.stderr + server.last_words(box)
+        raise TestBroken(
+            f"{error}; {lacking(words, settings)}",
+            hint="mend `settings:` of the new server; or name an image that has what the source has (`image:`)",
+            words=words,
+        ) from None
+    for name in _OF_THE_BOX:
+        (home / CLUSTER / name).unlink(missing_ok=True)
+
+
+# A base backup that is handed over as files: a server that somebody starts on them reads nothing of another place,
+# and does nothing to others by itself.
+
+# Settings, and what makes a server follow another one, or recover by the source's own commands.
+_DECIDING = (CONF, AUTO, "standby.signal", "recovery.signal")
+# Who may come in: kept, but where it is read from elsewhere.
+_LETTING_IN = {HBA: "local all all peer\n", IDENT: ""}
+_READS_OTHERS = re.compile(r"^[^#\n]*(?:\binclude|@)", re.MULTILINE)
+
+
+def hand_over(restored: Path, final: Path, manifest: Manifest) -> list[str]:
+    """Its configuration is put aside: it names the places that the source had, and what that did to others. In its
+    place are the settings without which no server runs on these files, or applies their log."""
+    data, aside = restored / CLUSTER, restored / CAPTURED
+    aside.mkdir(mode=0o700, exist_ok=True)
+    other = [name for name in _LETTING_IN if (data / name).exists() and _reads_others(data / name)]
+    for name in (*_DECIDING, *other):
+        if (data / name).exists():
+            (data / name).rename(aside / name)
+    captured = captured_settings(manifest.contents)
+    settings = {**taken(captured, {}), server_settings.SUBSCRIBERS: "0"}
+    lines = "".join(conf_line(name, value) for name, value in settings.items())
+    head = f"# Written by ccdr. What the captured server had is in {final / CAPTURED}.\n"
+    for name, text in {CONF: head + lines, AUTO: "", **_LETTING_IN}.items():
+        if not (data / name).exists():
+            (data / name).write_text(text, "utf-8")
+            (data / name).chmod(0o600)
+    where = shlex.quote(str(final / CLUSTER / CONF))
+    still = [
+        *server_settings.of_settings(captured, {}, where),
+        server_settings.of_subscriptions("any subscription of it", where),
+    ]
+    return [
+        f"its own configuration is in {CAPTURED}/, and nothing reads it: {CLUSTER}/{CONF} is a new one",
+        *silenced_told(still),
+        "DROP SUBSCRIPTION there drops the slot that the source uses, unless ALTER SUBSCRIPTION … DISABLE and ALTER "
+        "SUBSCRIPTION … SET (slot_name = NONE) go before it",
+    ]
+
+
+def _reads_others(path: Path) -> bool:
+    return _READS_OTHERS.search(path.read_text("utf-8", "replace")) is not None

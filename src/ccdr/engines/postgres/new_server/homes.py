@@ -10,7 +10,7 @@ from ccdr.engines.postgres import server
 from ccdr.engines.postgres.connection import major_number
 from ccdr.engines.postgres.dump.method import Dump
 from ccdr.engines.postgres.inventory import Inventory, conf_line
-from ccdr.engines.postgres.physical import cluster, combine
+from ccdr.engines.postgres.physical import cluster
 from ccdr.engines.postgres.physical.capture import CLUSTER, LINKS, TABLESPACES
 from ccdr.engines.postgres.physical.method import Physical, disarm
 from ccdr.model.answers import lacking
@@ -63,7 +63,7 @@ class PhysicalHome(Physical):
     def prepare(self, box: Place, restored: Path, manifest: Manifest) -> None:
         link(box)
         if manifest.upon:
-            combine.assemble(box, restored, manifest, HOME)
+            cluster.assemble(box, restored, manifest, HOME)
             cluster.whole(box)
         else:
             cluster.verify(box, self.listed(restored, manifest))

@@ -6,28 +6,25 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ccdr.engines.postgres import captured_settings, questions, silenced
-from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, newer_options, untriggered
+from ccdr.engines.postgres import questions, server_settings
+from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of, newer_options, untriggered
 from ccdr.engines.postgres.dump import unfilled
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
 from ccdr.engines.postgres.dump.target import MAINTENANCE
 from ccdr.engines.postgres.inventory import Inventory
-from ccdr.engines.postgres.new_server import configuration as conf
-from ccdr.engines.postgres.new_server import here, set_up, starting, statistics
-from ccdr.engines.postgres.new_server.entering import LOGINS, Entering
+from ccdr.engines.postgres.new_server import configuration, here, statistics
 from ccdr.engines.postgres.new_server.homes import STOP, DumpHome, PhysicalHome, lead_to
-from ccdr.engines.postgres.physical.capture import CLUSTER
-from ccdr.engines.postgres.physical.unlogged import emptied, slots_lost
+from ccdr.engines.postgres.physical.capture import CLUSTER, emptied, slots_lost
 from ccdr.engines.servers.connection import by_network, lacks_secret, without_secret
-from ccdr.engines.servers.new_server import LONGEST_SOCKET, NewServerMaker, refuse_settings
-from ccdr.engines.servers.silenced import told
+from ccdr.engines.servers.new_server import LONGEST_SOCKET, NewServerMaker, inside, refuse_settings, told
 from ccdr.engines.servers.target import HowFar, Silent
+from ccdr.host.accounts import known, without_account
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.values import Manifest
 from ccdr.ports.new_server import HOME, Owner, Site, StartLines
@@ -37,6 +34,114 @@ from ccdr.ports.restored import Restored, SandboxNeeds
 if TYPE_CHECKING:
     from ccdr.engines.postgres.engine import Postgres
     from ccdr.ports.log import Reached, RecoveryTarget
+
+# How a person starts the new server, word for word, and looks at what is there.
+
+# For a person's first look: the largest tables.
+_SIZES = (
+    "select schemaname, relname, pg_size_pretty(pg_relation_size(relid)) from pg_stat_user_tables "
+    "order by pg_relation_size(relid) desc limit 20"
+)
+
+
+def start_lines(site: Site, manifest: Manifest, image: str, owner: Owner, user: str, look: str) -> StartLines:
+    """`user` is Debian's own, `look` the client of `look_at`."""
+    major = major_of(Inventory(manifest.contents).version)
+    home, sockets = site.home, site.socket_directory
+    name = re.sub(r"[^A-Za-z0-9_]", "_", home.name)  # as pg_ctlcluster and systemd take it
+    data, there = shlex.quote(str(home / CLUSTER)), f"/etc/postgresql/{major}/{name}"
+    # A number of the image's is somebody else's here, or nobody's: Debian's own user gets the files then.
+    runs = owner.name or user
+    given = () if owner.name else (f"chown -R {runs}:{runs} {shlex.quote(str(home))}",)
+    mounts = dict.fromkeys([home, sockets] if home not in sockets.parents else [home])
+    volumes = " ".join(f"-v {shlex.quote(f'{path}:{path}')}" for path in mounts)
+    docker = (
+        f"docker run -d --name postgres-{name} --restart unless-stopped --network host "
+        f"--user {owner.uid}:{owner.gid} --shm-size 256m --stop-signal SIGINT --stop-timeout 120 {volumes} "
+        f"--entrypoint postgres {shlex.quote(image)} -D {data}"
+    )
+    return StartLines(
+        debian=(
+            *given,
+            f"install -d -o {runs} /etc/postgresql/{major} {there}",
+            f"ln -s {data}/{configuration.CONF} {data}/{configuration.HBA} {data}/{configuration.IDENT} {there}/",
+            f"pg_ctlcluster {major} {name} start",
+        ),
+        docker=(docker,),
+        look=(look,),
+        inside=inside(f"postgres-{name}"),
+    )
+
+
+def look_at(socket_directory: Path, port: int, superuser: str, database: str) -> str:
+    """As root: the server lets it in as its superuser, without a password (pg_ident.conf)."""
+    argv = ["psql", "-U", superuser, "-h", str(socket_directory), "-p", str(port)]
+    return shlex.join([*argv, "-d", database, "-c", _SIZES])
+
+
+# Who could log in at the captured server, and cannot at the new one: its own files say who comes in, and maps that
+# name accounts of the old host are worth nothing on another.
+
+# Whoever may log in, and whether by a password.
+LOGINS = "select rolpassword is not null, rolname from pg_authid where rolcanlogin order by rolname;"
+
+
+@dataclass(frozen=True)
+class Entering:
+    """`by_password` has every role that may log in; `mapped` the accounts of the old host and the roles that they came
+    in as; `captures` are the roles by which the plan captures, `ours` whom root is let in as. `copied`: roles came with
+    all that they had."""
+
+    by_password: Mapping[str, bool]
+    mapped: Sequence[tuple[str, str]]
+    captures: Sequence[str]
+    ours: Sequence[str]
+    copied: bool
+
+    @classmethod
+    def of(cls, logins: str, ident: str, captures: Sequence[str], ours: Sequence[str], *, copied: bool) -> Entering:
+        """`logins` is what `LOGINS` gave, `ident` the captured pg_ident.conf."""
+        rows = (line.partition("|") for line in logins.split("\n") if line)
+        by_password = {role: stored == "t" for stored, _, role in rows}
+        mapped = [(account, role) for account, role in mapped_in(ident) if role in by_password and account != role]
+        return cls(by_password, mapped, captures, ours, copied)
+
+    def notes(self, letting_in: Callable[[str, str], str]) -> Iterator[str]:
+        """Sentences, each with the line that mends it (`letting_in` an account as a role)."""
+        if missing := [role for role in self.captures if role not in self.by_password]:
+            yield (
+                f"the plan captures as {', '.join(missing)}, and the new server has no such role that may log in: "
+                "make it before the next backup (docs/reference/postgres.md says with which rights)"
+            )
+        for account, role in self.mapped:
+            if role not in self.ours:
+                first = "" if known(account) else f"this host has no such account (`useradd {account}`). "
+                yield (
+                    f"its pg_ident.conf let the account {account} in as {role}, and the new one does not. {first}Once "
+                    f"it is started: {letting_in(account, role)}"
+                )
+        told = {*self.ours, *(role for _, role in self.mapped)}
+        silent = [role for role, password in self.by_password.items() if not password and role not in told]
+        outside = without_account(silent) if self.copied or any(self.by_password.values()) else []
+        if outside:
+            yield (
+                f"{', '.join(outside)} may log in without a password, and this host has no accounts of these names: "
+                "nobody is let in as them. For each, ACCOUNT being what its application runs as here, once it is "
+                f"started: {letting_in('ACCOUNT', outside[0])} (where Docker started it, psql may run by `docker "
+                "exec`, and echo here). One that comes by network needs a password: psql's \\password, as the superuser"
+            )
+
+
+def mapped_in(ident: str) -> Iterator[tuple[str, str]]:
+    """Accounts and the roles that a pg_ident.conf lets them in as, where it says so by their plain names."""
+    for line in ident.split("\n"):
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError:  # a quote of its own
+            continue
+        if len(words) == 3 and not any(word.startswith(("/", "+")) for word in words[1:]) and words[2] != "all":
+            yield words[1], words[2]
+
 
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*")
 # What a target says by words of its own, and what would lead to another server's files.
@@ -58,8 +163,8 @@ where was.oid = s.oid returning format('%I', s.subname) || coalesce(format(' (sl
 _UNLOGGED = "select exists (select from pg_class where relpersistence = 'u');"
 # Beside the cluster of a copy; of a dump elsewhere.
 _KEEP_WORDS = f"""umask 077
-mkdir -p {HOME}/{conf.CAPTURED} && cat > {HOME}/{conf.CAPTURED}/{captured_settings.FILE}
-rm -f {HOME}/{captured_settings.FILE}
+mkdir -p {HOME}/{configuration.CAPTURED} && cat > {HOME}/{configuration.CAPTURED}/{server_settings.FILE}
+rm -f {HOME}/{server_settings.FILE}
 """
 _WITH_AMCHECK = "select current_database() from pg_extension where extname = 'amcheck';"
 
@@ -90,7 +195,7 @@ class PostgresMaker(NewServerMaker["Postgres"]):
 
     @property
     def socket(self) -> Path:
-        return conf.socket_path(self.site.socket_directory, self.port)
+        return configuration.socket_path(self.site.socket_directory, self.port)
 
     @property
     def user(self) -> str:
@@ -115,29 +220,31 @@ class PostgresMaker(NewServerMaker["Postgres"]):
             f"makes ready a new PostgreSQL {version} server in {home}, {how}",
             f"leaves it ended; once started it listens on {where}",
             f"lets in this host's accounts as roles of their names (root and whoever it runs as also as "
-            f"{' and '.join(self._own_roles(manifest))}), and passwords {conf.whence(self.site)}",
+            f"{' and '.join(self._own_roles(manifest))}), and passwords {configuration.whence(self.site)}",
         ]
 
     def notes(self, manifest: Manifest, host: Place) -> list[str]:
         contents, wanted = manifest.contents, self.site.settings
         captured = self._captured(manifest)
-        stand_still = told(silenced.of_settings(captured, wanted, self._conf))
-        notes = [*stand_still, *conf.told(captured, wanted), *without_secret(self.asset.connection)]
+        stand_still = told(server_settings.of_settings(captured, wanted, self._conf))
+        notes = [*stand_still, *configuration.told(captured, wanted), *without_secret(self.asset.connection)]
         notes += [*unfilled.notes(contents, live=False), *slots_lost(contents)]
         if manifest.method == "physical" and (lost := emptied(contents)):
             notes.append(f"{lost}; a dump of that database, if there is one, has them as of when it was taken")
-        if lacks := here.lacks(host, Inventory(contents), conf.libraries(captured, wanted), conf.locales(contents)):
+        if lacks := here.lacks(
+            host, Inventory(contents), configuration.libraries(captured, wanted), configuration.locales(contents)
+        ):
             notes.append(f"{lacks}; the image has what it needs: start it by Docker, or install that first")
         return notes
 
     @property
     def _conf(self) -> str:
-        return shlex.quote(str(self.site.home / CLUSTER / conf.CONF))
+        return shlex.quote(str(self.site.home / CLUSTER / configuration.CONF))
 
     def _captured(self, manifest: Manifest) -> dict[str, str]:
         """How the captured server was set. Which libraries it loads not every role may ask: then what the plan has the
         sandbox load."""
-        captured, name = conf.captured_settings(manifest.contents), "shared_preload_libraries"
+        captured, name = configuration.captured_settings(manifest.contents), "shared_preload_libraries"
         if name not in captured and name in self.asset.server_settings:
             captured[name] = self.asset.server_settings[name]
         return captured
@@ -145,13 +252,13 @@ class PostgresMaker(NewServerMaker["Postgres"]):
     # --- in the box -----------------------------------------------------------------------------------
 
     def start(self, box: Place, manifest: Manifest) -> str:
-        set_up.ask(box, self.site.settings)
+        configuration.ask(box, self.site.settings)
         return self._method(manifest).start(box, manifest)
 
     def load(
         self, box: Place, restored: Path, manifest: Manifest, log: Path | None, target: RecoveryTarget | None
     ) -> Reached | None:
-        method, words = self._method(manifest), (restored / captured_settings.FILE).read_text("utf-8")
+        method, words = self._method(manifest), (restored / server_settings.FILE).read_text("utf-8")
         reached = None
         if isinstance(method, PhysicalHome) and log is not None and target is not None:
             reached = method.recover(box, restored, log, manifest, target)
@@ -194,7 +301,7 @@ class PostgresMaker(NewServerMaker["Postgres"]):
             self.see_analyzed(box, env)
         for name in sorted(self._with_amcheck(box, env) - self.had_amcheck):
             _one(box, env, name, "drop extension amcheck;")
-        logins, there = _one(box, env, env["PGDATABASE"], LOGINS), captured_settings.all_of(box, env)
+        logins, there = _one(box, env, env["PGDATABASE"], LOGINS), server_settings.all_of(box, env)
         old_passwords = _one(box, env, env["PGDATABASE"], _FACTS)
         subscriptions = ", ".join(sorted(_one(box, env, env["PGDATABASE"], _LET_GO).split("\n")))
         try:
@@ -203,16 +310,16 @@ class PostgresMaker(NewServerMaker["Postgres"]):
             raise TestBroken(str(error), hint="see what it says") from None
         more, notes = {}, []
         if subscriptions:
-            more[silenced.SUBSCRIBERS] = "0"
+            more[server_settings.SUBSCRIBERS] = "0"
             named = f"its subscriptions {subscriptions}, disabled and without slots, which are the source's"
-            notes += told([silenced.of_subscriptions(named, self._conf)])
-        words = json.loads((home / conf.CAPTURED / captured_settings.FILE).read_text("utf-8"))
-        source, lost = captured_settings.for_server(
+            notes += told([server_settings.of_subscriptions(named, self._conf)])
+        words = json.loads((home / configuration.CAPTURED / server_settings.FILE).read_text("utf-8"))
+        source, lost = server_settings.for_server(
             {**Inventory(manifest.contents).settings, **self._captured(manifest), **words}, there
         )
-        captured, less = conf.fitted(source, _memory())
+        captured, less = configuration.fitted(source, _memory())
         self._write(home, captured, more, owner, manifest, old_passwords=old_passwords == "t")
-        set_up.start_once(box, home, self.site.settings, self.asset.server_settings)
+        configuration.start_once(box, home, self.site.settings, self.asset.server_settings)
         lead_to(home / CLUSTER, self.site.home)
         return notes + lost + less + list(self._entering(logins, home, manifest).notes(self._letting_in))
 
@@ -220,7 +327,7 @@ class PostgresMaker(NewServerMaker["Postgres"]):
         captures = dict.fromkeys([self.asset.connection.user, *self.site.accounts])
         return Entering.of(
             logins,
-            set_up.captured_ident(home),
+            configuration.captured_ident(home),
             tuple(captures),
             self._own_roles(manifest),
             copied=manifest.method == "physical",
@@ -228,9 +335,9 @@ class PostgresMaker(NewServerMaker["Postgres"]):
 
     def _letting_in(self, account: str, role: str) -> str:
         """A line that does so, once it is started."""
-        ident = shlex.quote(str(self.site.home / CLUSTER / conf.IDENT))
+        ident = shlex.quote(str(self.site.home / CLUSTER / configuration.IDENT))
         asking = shlex.join(["psql", "-h", str(self.site.socket_directory), "-p", str(self.port), "-d", "postgres"])
-        line = shlex.quote(f"{conf.MAP} {account} {conf.quoted(role)}")
+        line = shlex.quote(f"{configuration.MAP} {account} {configuration.quoted(role)}")
         return f"`echo {line} >> {ident} && {asking} -U {self.user} -c 'select pg_reload_conf()'`"
 
     def see_analyzed(self, box: Place, env: dict[str, str]) -> None:
@@ -255,14 +362,14 @@ class PostgresMaker(NewServerMaker["Postgres"]):
         old_passwords: bool,
     ) -> None:
         if manifest.method == "physical":
-            set_up.put_aside(home)
+            configuration.put_aside(home)
         texts = {
-            conf.CONF: conf.postgresql_conf(self.site, self.port, captured, more),
-            conf.HBA: conf.pg_hba_conf(self.site, old_passwords=old_passwords),
-            conf.IDENT: conf.pg_ident_conf(owner.name or self.user, self._own_roles(manifest)),
-            conf.AUTO: "",
+            configuration.CONF: configuration.postgresql_conf(self.site, self.port, captured, more),
+            configuration.HBA: configuration.pg_hba_conf(self.site, old_passwords=old_passwords),
+            configuration.IDENT: configuration.pg_ident_conf(owner.name or self.user, self._own_roles(manifest)),
+            configuration.AUTO: "",
         }
-        set_up.write(home, texts)
+        configuration.write(home, texts)
 
     def _own_roles(self, manifest: Manifest) -> list[str]:
         """Whom root, and the account that the server runs as, may be: its first superuser, and who captures there."""
@@ -284,17 +391,17 @@ class PostgresMaker(NewServerMaker["Postgres"]):
     def told_by(self, manifest: Manifest) -> Sequence[str]:
         return (
             f"{CLUSTER}/global/pg_control",
-            f"{CLUSTER}/{conf.CONF}",
-            f"{CLUSTER}/{conf.HBA}",
-            f"{CLUSTER}/{conf.IDENT}",
+            f"{CLUSTER}/{configuration.CONF}",
+            f"{CLUSTER}/{configuration.HBA}",
+            f"{CLUSTER}/{configuration.IDENT}",
         )
 
     # --- on this host ---------------------------------------------------------------------------------
 
     def start_lines(self, manifest: Manifest, image: str, owner: Owner) -> StartLines:
         database = Inventory(manifest.contents).database
-        look = starting.look_at(self.site.socket_directory, self.port, self._superuser(manifest), database)
-        return starting.start_lines(self.site, manifest, image, owner, self.user, look)
+        look = look_at(self.site.socket_directory, self.port, self._superuser(manifest), database)
+        return start_lines(self.site, manifest, image, owner, self.user, look)
 
     def client(self, manifest: Manifest) -> Postgres:
         inventory = Inventory(manifest.contents)
@@ -318,7 +425,7 @@ class PostgresMaker(NewServerMaker["Postgres"]):
     def is_it(self, source: Source) -> bool:
         assert self.reached is not None
         env = self.reached.environment(source.credentials)
-        argv = [*PSQL, "-c", f"select current_setting('{conf.MARK}', true)"]
+        argv = [*PSQL, "-c", f"select current_setting('{configuration.MARK}', true)"]
         return source.place.run(argv, env=env, what="asking the new server").stdout.strip() == self.site.mark
 
 

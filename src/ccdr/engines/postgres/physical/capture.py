@@ -1,8 +1,5 @@
-"""Takes a base backup, and what goes beside it.
-
-The server itself reads its files and verifies their page checksums; the log that makes them consistent is streamed
-beside them, so that the copy stands on its own. What it is true for is its end. No clock tells that exactly, so the
-source is asked all the while how far its log is: the last answer that is not beyond the backup's end is certain.
+"""Takes a base backup, and what goes beside it; it leaves out the rows of unlogged tables, which no log brings, and
+replication slots.
 """
 
 from __future__ import annotations
@@ -16,19 +13,56 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ccdr.engines.postgres import captured_settings
+from ccdr.engines.postgres import questions, server_settings
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, newer_options
 from ccdr.engines.postgres.inventory import NO_TIMEOUTS
 from ccdr.engines.postgres.physical import facts, parents
 from ccdr.engines.postgres.physical.backup_manifest import NAME, BackupManifest, lsn, read_backup_manifest
 from ccdr.engines.postgres.physical.parents import Cycle, ParentChoice
-from ccdr.engines.postgres.physical.unlogged import emptied, slots_lost
 from ccdr.host.interrupts import each_to_its_end
 from ccdr.model.errors import BackupFailed, CommandFailed
 from ccdr.model.measure import skew
-from ccdr.model.values import human_bytes
+from ccdr.model.values import human_bytes, so_many
 from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.place import Place, Session
+
+# What a base backup leaves out: the rows of unlogged tables, which no log brings, and replication slots.
+
+MOST_NAMED = 5
+_UNLOGGED = """\
+select translate(format('%s.%s.%s', current_database(), n.nspname, c.relname), e'\\n', ' ')
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relpersistence = 'u' and c.relkind = 'r' order by n.nspname, c.relname
+"""
+
+
+def unlogged(box: Place, env: Mapping[str, str]) -> list[str]:
+    """Of all databases of the restored server: `database.schema.table`."""
+    return questions.of_each(box, env, _UNLOGGED)
+
+
+def emptied(contents: Mapping[str, Any]) -> str | None:
+    """Of a manifest's contents: which tables of the database that was asked come back empty; None where none do. An
+    older manifest has their number alone."""
+    if not (count := int(contents.get("unlogged") or 0)):
+        return None
+    names = [str(name).replace(" ", ".", 1) for name in contents.get("unlogged_tables") or ()]
+    more = ", …" if len(names) > MOST_NAMED or 0 < len(names) < count else ""
+    named = f" ({', '.join(names[:MOST_NAMED])}{more})" if names else ""
+    comes = so_many(count, "unlogged table comes", "unlogged tables come")
+    return f"{comes} back empty{named}: a base backup leaves out their rows"
+
+
+def slots_lost(contents: Mapping[str, Any]) -> Iterator[str]:
+    """Of a manifest's contents: those of the server that are not ccdr's own."""
+    if slots := contents.get("slots"):
+        many = so_many(len(slots), "replication slot")
+        yield f"{many} ({', '.join(slots)}) not in a base backup: make anew what is needed"
+
+
+# The server itself reads its files and verifies their page checksums; the log that makes them consistent is streamed
+# beside them, so that the copy stands on its own. What it is true for is its end. No clock tells that exactly, so the
+# source is asked all the while how far its log is: the last answer that is not beyond the backup's end is certain.
 
 PATIENCE = 60.0  # seconds; nothing that is asked waits on others
 CLUSTER, TABLESPACES = "data", "tablespaces"  # in the captured directory
@@ -54,7 +88,7 @@ class BaseBackup:
             _ask(session, NO_TIMEOUTS)
             cluster = facts.read_cluster(_ask(session, facts.CLUSTER))
             _refuse(cluster, into)
-            cluster["settings"] = captured_settings.captured(self.place, self.env, into)
+            cluster["settings"] = server_settings.captured(self.place, self.env, into)
             before = self._catalogues(cluster, [name for name, d in cluster["databases"].items() if d["asked"]])
             course = Course(session, self.tools, cluster["standby"])
             course.ask_position()
@@ -141,7 +175,7 @@ class BaseBackup:
         choice: ParentChoice,
     ) -> Capture:
         log = [str(p.relative_to(into)) for p in _files(into / CLUSTER / WAL)]
-        beside = [captured_settings.FILE, f"{CLUSTER}/{NAME}", *log]
+        beside = [server_settings.FILE, f"{CLUSTER}/{NAME}", *log]
         files = self.tools.digest(into, beside)
         output = self.place.run(["pg_basebackup", "--version"]).stdout
         contents = {

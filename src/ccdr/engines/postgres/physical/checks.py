@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from ccdr.engines.compared import judged, named
+from ccdr.engines.comparison import judged, named
 from ccdr.engines.postgres import questions
 from ccdr.engines.postgres.connection import PSQL
 from ccdr.engines.postgres.physical import cluster, facts
-from ccdr.engines.postgres.physical.unlogged import emptied
+from ccdr.engines.postgres.physical.capture import emptied
 from ccdr.engines.servers.sandbox import image_that_has_it
 from ccdr.host.interrupts import each_to_its_end
 from ccdr.model.answers import lacking

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccdr.engines.postgres import recovery, server
-from ccdr.engines.postgres.captured_settings import AT_LEAST
 from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.inventory import Inventory
-from ccdr.engines.postgres.physical import backup_manifest, checks, cluster, combine, rights, tablespaces
-from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup
-from ccdr.engines.postgres.physical.unlogged import unlogged
+from ccdr.engines.postgres.physical import backup_manifest, checks, cluster, rights, tablespaces
+from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup, unlogged
 from ccdr.engines.postgres.segments import segments_in, timeline_of
-from ccdr.engines.postgres.silenced import SUBSCRIBERS, without_jobs
+from ccdr.engines.postgres.server_settings import AT_LEAST, SUBSCRIBERS, without_jobs
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, blaming_the_log
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Probe
@@ -150,7 +148,7 @@ class Physical:
     def prepare(self, box: Place, restored: Path, manifest: Manifest) -> None:
         """Have the cluster stand where a server can run on it, proven to be what was captured."""
         if manifest.upon:
-            combine.assemble(box, restored, manifest, cluster.own_directory(box, restored))
+            cluster.assemble(box, restored, manifest, cluster.own_directory(box, restored))
             cluster.whole(box)
         else:
             cluster.put_in_place(box, restored)
@@ -158,7 +156,7 @@ class Physical:
 
     @staticmethod
     def assemble(box: Place, restored: Path, manifest: Manifest, into: Path) -> None:
-        combine.assemble(box, restored, manifest, box.path(into))
+        cluster.assemble(box, restored, manifest, box.path(into))
 
     def settings(self, manifest: Manifest) -> dict[str, str]:
         """The sandbox's postgresql.conf."""

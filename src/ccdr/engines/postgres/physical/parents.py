@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ccdr.engines.postgres.connection import major_of
-from ccdr.engines.postgres.position import lsn, number
+from ccdr.engines.postgres.segments import lsn, number
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed
 from ccdr.model.finding import Finding

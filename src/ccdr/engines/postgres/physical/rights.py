@@ -8,12 +8,11 @@ from typing import Any
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres import grants
-from ccdr.engines.postgres.canary import canary_grant
 from ccdr.engines.postgres.connection import CONNECTABLE, PSQL, Connection
 from ccdr.engines.postgres.inventory import conninfo
 from ccdr.engines.postgres.physical.facts import OBJECTS
 from ccdr.engines.postgres.physical.parents import FIRST_MAJOR
-from ccdr.engines.postgres.slot import nearly
+from ccdr.engines.postgres.wal import canary_grant, nearly
 from ccdr.model.errors import CommandFailed
 from ccdr.model.values import Probe, human_bytes, so_many
 from ccdr.ports.place import Source

@@ -8,10 +8,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ccdr.engines.postgres import timelines
+from ccdr.engines.postgres import segments
 from ccdr.engines.postgres.physical.capture import CLUSTER, LINKS, TABLESPACES
-from ccdr.engines.postgres.position import number
-from ccdr.engines.postgres.segments import SEGMENT_BYTES, segment_name, segments_in, timeline_of
+from ccdr.engines.postgres.segments import SEGMENT_BYTES, number, segment_name, segments_in, timeline_of
 from ccdr.model.errors import BackupBad, CommandFailed, LogStops, TestBroken
 from ccdr.ports.place import Place
 
@@ -67,7 +66,7 @@ def line_of(log: Path, branch: int, start: int) -> Iterator[tuple[str, str]]:
     """The files that a recovery on this branch reads, from the segment of that number on, each with a name as if it
     were the branch's own. Where a branch begins within a segment, its own copy holds both."""
     history = log / f"{branch:08X}.history"
-    forks = timelines.forks(branch, history.read_text("utf-8", "replace")) if history.is_file() else ()
+    forks = segments.forks(branch, history.read_text("utf-8", "replace")) if history.is_file() else ()
     begins = {fork.branch: number(fork.position) // SEGMENT_BYTES for fork in forks}
     begins[forks[0].parent if forks else branch] = 0
     there: dict[int, int] = {}

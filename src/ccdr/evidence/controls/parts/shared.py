@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from datetime import timedelta
 
-from ccdr.evidence.approvals import PLAN_APPROVED
-from ccdr.evidence.controls.known import Known, PlanKnown
-from ccdr.evidence.controls.values import ControlState, Observed, behind
+from ccdr.evidence.controls.values import ControlState, Known, Observed, PlanKnown, behind
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.judgement.approvals import unapproved
+from ccdr.evidence.judgement.upkeep import unapproved
+from ccdr.evidence.statements import PLAN_APPROVED
 from ccdr.evidence.verdicts import Record
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import PRIMARY, of_another_host, to_the_second, utc

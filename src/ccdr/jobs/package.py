@@ -1,0 +1,669 @@
+"""A package for an auditor is written: which lines go into it, whose data they tell of, and the bag, whole or not there
+at all. What it must be, evidence/package/ says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ccdr import __version__
+from ccdr.evidence.checkpoints.checkpoint import SigningKey, leaf_hash
+from ccdr.evidence.checkpoints.keys import KEY, KeyRecord, keys_in
+from ccdr.evidence.checkpoints.verification import time_in
+from ccdr.evidence.ledger.ledger import BEGIN, Extent, Ledger, Mark, extent_of, lines, typed_lines
+from ccdr.evidence.lineage.comparison import is_id, reader
+from ccdr.evidence.lineage.own_records import ANCHORED, COLLECTED, LINKED, Lineage
+from ccdr.evidence.package import bag, verifying
+from ccdr.evidence.package.lines import LINES, TREE, Stretches
+from ccdr.evidence.package.statements import FOLDER, Tests, envelope, readable_files_of
+from ccdr.evidence.package.statements import SIGN_OFFS_FOLDER as SIGNED
+from ccdr.evidence.records.schema import schemas
+from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.statements import SIGNATURE, SIGNED_OFF, signed_record
+from ccdr.host.files import remove_tree
+from ccdr.jobs.attest.other_ledgers import others
+from ccdr.jobs.checkpoints.creation import current, private_of
+from ccdr.jobs.checkpoints.store import checkpoints_in, directory_of, read_grown
+from ccdr.jobs.in_force import kept_texts
+from ccdr.jobs.services import Services
+from ccdr.model.errors import CcdrError, UsageProblem
+from ccdr.model.values import rfc3339, utc
+from ccdr.plans import LoadedPlan
+from ccdr.plans.versions import PLAN_VERSION
+from ccdr.ports.place import Progress
+
+# Which lines of a ledger a package shows: those of the rows of its population, and what is needed to judge them.
+
+_EDGES = ("start", "end")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was asked for: a half-open period in UTC (None: all of it), plans (None: all), and whether it is for one
+    tenant, whose package tells nothing of how the ledger itself goes on."""
+
+    period: tuple[datetime, datetime] | None
+    plans: frozenset[str] | None
+    tenant: bool = False
+
+    @property
+    def whole(self) -> bool:
+        return self.period is None and self.plans is None
+
+    def wants(self, plan: object) -> bool:
+        return self.plans is None or plan in self.plans
+
+
+def needed(choice: Choice, ledger: Ledger) -> set[int]:
+    """Records that are shown whatever the period: which ledger it is, its keys, the versions of plans in force as it
+    begins, and (they name other hosts) how other ledgers were taken in."""
+    numbers = {int(record["seq"]) for kind in (BEGIN, KEY) for record in ledger.newest(kind)}
+    started = set[str]()
+    for record in ledger.newest(PLAN_VERSION):
+        plan = str(record["plan"])
+        if choice.period is not None and utc(record["time"]) >= choice.period[1]:
+            continue
+        if choice.wants(plan) and plan not in started:
+            numbers.add(int(record["seq"]))
+            if choice.period is not None and utc(record["time"]) <= choice.period[0]:
+                started.add(plan)
+    if not choice.tenant:
+        known = set[object]()
+        for kind in (COLLECTED, LINKED):
+            for record in ledger.newest(kind):
+                named = [record.get("ledger"), *(record.get("ledgers") or ())]
+                if not known.issuperset(one for one in named if one):
+                    known.update(named)
+                    numbers.add(int(record["seq"]))
+    return numbers
+
+
+class Chosen:
+    """Says of each line, in order, whether it is shown. `rows` are the numbers of the records that the population has
+    rows of, `always` those of `needed`."""
+
+    def __init__(self, choice: Choice, rows: Collection[int], always: Collection[int]) -> None:
+        self._choice, self._shown = choice, {*rows, *always}
+        begin, end = choice.period or (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+        self._begin, self._end = _as_written(begin), _as_written(end)
+
+    def shows(self, seq: int, line: bytes) -> bool:
+        if seq in self._shown:
+            return True
+        return self._begin <= time_in(line) < self._end and self._by_itself(line)
+
+    def _by_itself(self, line: bytes) -> bool:
+        """It is no run's, and has no row: an hour of shipped log, or what a later ccdr wrote. A run's start and end
+        have rows, or are of another period."""
+        try:
+            record = orjson.loads(line)
+            kind, plan = str(record["kind"]), record["plan"]
+        except (ValueError, KeyError, TypeError):
+            return False
+        verb, _, edge = kind.rpartition(".")
+        if edge in _EDGES and verb != "pause":
+            return False
+        return plan in self._choice.plans if self._choice.plans is not None else not self._choice.tenant
+
+
+def _as_written(moment: datetime) -> bytes:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z").encode()
+
+
+# The ledgers that a package is made of: ours as far as its newest checkpoint, and those that lie beside it.
+
+
+@dataclass(frozen=True)
+class Source:
+    """A ledger that is read up to `extent`; `checkpoints` is where those of it lie, if any do."""
+
+    ledger: str
+    directory: Path
+    extent: Extent
+    checkpoints: Path
+    ours: bool
+
+
+def sources(services: Services, *, beyond: bool = False) -> list[Source]:
+    """Ours first; `beyond` its newest checkpoint, too. UsageProblem where it does not say which one it is."""
+    own = services.lineage().ledger
+    if own is None:
+        raise UsageProblem(
+            "there is no ledger yet that says which one it is",
+            hint="`ccdr backup PLAN` writes first records",
+        )
+    directory, kept = services.ledger.directory, directory_of(services.state, own)
+    grown = read_grown(kept)
+    mark = grown.mark if not beyond and grown is not None and services.ledger.holds(grown.mark) else None
+    found = [Source(own, directory, _upto(extent_of(directory), mark), kept, True)]
+    for name, path in others(services.state):
+        if is_id(name) and name != own:
+            found.append(Source(name, path, extent_of(path), directory_of(services.state, name), False))
+    return found
+
+
+def _upto(extent: Extent, mark: Mark | None) -> Extent:
+    """So that the package ends with its newest checkpoint, whatever is written meanwhile."""
+    if mark is None or not mark.seq:
+        return extent
+    return {name: mark.end if name == mark.segment else size for name, size in extent.items() if name <= mark.segment}
+
+
+# Whose data a plan is of, by all that was ever recorded of it, and by its files: one client's package holds nothing
+# of another's.
+#
+# A plan is one tenant's only where nothing says otherwise. One that holds the data of several is in no one's package:
+# its records of repository, prunes and versions tell of all of them.
+
+_PLAN = re.compile(rb'","plan":"([^"\\]*)","asset":(?:"([^"\\]*)"|null),')
+_TENANT = re.compile(rb'"(?:for_)?tenant":"([^"\\]*)"')
+_VERSION = b'"kind":"plan.version"'
+DEFAULT = "default"  # what stands where nobody says whose it is
+_UNKNOWN = ""  # whose an asset is that nothing tells of
+
+
+@dataclass(frozen=True)
+class Tenancy:
+    """`plans` are this tenant's alone; `mixed` are its and others'. `foreign` are names of others' plans and tenants,
+    which nothing of a package may hold; those that are `tenants` not as a part of a name either (a host, a login).
+    `own_names` are this tenant's, of its assets too: these may be as they are."""
+
+    tenant: str
+    plans: frozenset[str]
+    mixed: tuple[str, ...]
+    foreign: frozenset[str]
+    tenants: frozenset[str] = frozenset()
+    own_names: frozenset[str] = frozenset()
+
+    def told_in(self, text: str) -> str | None:
+        """The first of the others' names that stands in it."""
+        if not self.foreign:
+            return None
+        return next((match[1] for match in self._pattern.finditer(text) if match[1] is not None), None)
+
+    def own(self, lineage: Lineage) -> Lineage:
+        """What the ledger says of itself, without what it says of others' plans."""
+        compared = {plan: one for plan, one in lineage.compared.items() if plan in self.plans}
+        beside = {key: replace(one, apart=()) for key, one in lineage.beside.items()}
+        verified = lineage.verified
+        if verified is not None:
+            problems = tuple("a finding that names another client" if self.told_in(p) else p for p in verified.problems)
+            verified = replace(verified, problems=problems)
+        return replace(lineage, compared=compared, beside=beside, verified=verified)
+
+    def may_hear(self, scope: str) -> bool:
+        return scope == self.tenant
+
+    def may_know(self, plans: Sequence[str]) -> bool:
+        """A sign-off of all plans counts the runs, and names the accounts, of others."""
+        return bool(plans) and set(plans) <= self.plans
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        """Group 1 is another's name; without it, it is one of this tenant's own."""
+        own, others, tenants = map(_any_of, (self.own_names, self.foreign - self.tenants, self.tenants))
+        whole, part = r"(?<![\w-]){}(?![\w-])", r"(?<![^\W_]){}(?![^\W_])"
+        return re.compile("|".join((whole.format(own), f"({whole.format(others)}|{part.format(tenants)})")))
+
+
+def _any_of(names: Iterable[str]) -> str:
+    """As a pattern; of none, one that matches nothing."""
+    return f"(?:{'|'.join(map(re.escape, sorted(names, key=len, reverse=True))) or '(?!)'})"
+
+
+def tenancy(tenant: str, loaded: Sequence[LoadedPlan], wrong: Iterable[str], sources: Iterable[Source]) -> Tenancy:
+    """`wrong` are plans whose files cannot be read: whose they are by now, nobody can tell. UsageProblem where no plan
+    is this tenant's alone."""
+    known = _by_records(sources)
+    for plan in wrong:
+        known[plan][None].add(_UNKNOWN)
+    for one in loaded:
+        assets = known[one.plan.plan]
+        for name in (None, *one.plan.assets):  # whose it is was not said once, and is now
+            assets[name] = (assets[name] - {_UNKNOWN, DEFAULT}) | {one.plan.tenant_of(name)}
+    of = {plan: frozenset[str]().union(*assets.values()) for plan, assets in known.items()}
+    plans = frozenset(plan for plan, tenants in of.items() if tenants == {tenant})
+    mixed = tuple(sorted(plan for plan, tenants in of.items() if tenant in tenants and len(tenants) > 1))
+    if not plans:
+        several = f"; {', '.join(mixed)} hold the data of others, too, and tell of them" if mixed else ""
+        raise UsageProblem(
+            f"no plan is {tenant}'s alone{several}",
+            hint="`tenant:` of a plan, or of an asset, says whose it is; a plan for each client can be told apart",
+        )
+    others = {name for plan, tenants in of.items() if plan not in plans for name in (plan, *tenants)}
+    foreign = frozenset(others - plans - {tenant, DEFAULT, _UNKNOWN})
+    tenants = foreign & frozenset[str]().union(*of.values())
+    own_assets = {name for plan in plans for name in known[plan] if name is not None}
+    return Tenancy(tenant, plans, mixed, foreign, tenants, frozenset({tenant, *plans, *own_assets} - foreign))
+
+
+def _by_records(sources: Iterable[Source]) -> dict[str, dict[str | None, set[str]]]:
+    """By plan and asset (None: the plan itself): whose its records say it is."""
+    known: dict[str, dict[str | None, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for source in sources:
+        for line in lines(source.directory, source.extent):
+            if (match := _PLAN.search(line)) is None:
+                continue
+            assets = known[match[1].decode()]
+            tenants = {one.decode() for one in _TENANT.findall(line)}
+            asset = match[2].decode() if match[2] is not None else None
+            if tenants:
+                assets[asset] = (assets[asset] - {_UNKNOWN}) | tenants
+            elif _VERSION in line:
+                for name in _assets_of(line):
+                    if not assets[name]:
+                        assets[name] = {_UNKNOWN}
+    return known
+
+
+def _assets_of(line: bytes) -> list[str]:
+    facts = typed_lines(line).get("facts")
+    named = facts.get("assets") if isinstance(facts, Mapping) else None
+    return list(named) if isinstance(named, Mapping) else []
+
+
+def told_of_others(document: Path, tenancy: Tenancy) -> str | None:
+    """Another's name in the values of a JSON document, or anywhere in a CSV; the page says the same as these."""
+    if document.suffix == ".json":
+        texts = _values(orjson.loads(document.read_bytes()))
+    elif document.suffix == ".csv":
+        with document.open(encoding="utf-8") as lines_:
+            return next((name for line in lines_ if (name := tenancy.told_in(line))), None)
+    else:
+        return None
+    return next((name for text in texts if (name := tenancy.told_in(text))), None)
+
+
+def _values(value: object) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case str() as text:
+                yield text
+            case dict() as mapping:
+                waiting += mapping.values()
+            case list() as items:
+                waiting += items
+
+
+# What a package says in words: README.txt (how to verify it) and LIMITS.txt (what it does not show).
+
+README = """\
+This is a package of evidence (BagIt, RFC 8493), written by ccdr.
+
+1. Every file is as it was written:   sha256sum -c tagmanifest-sha256.txt manifest-sha256.txt
+2. All of it, by ccdr, offline:       ccdr ledger verify . --pin KEY --anchor CHECKPOINT
+   KEY is the public key, CHECKPOINT a file of data/checkpoints: have both by another way than this package.
+3. Without ccdr: docs/how-to/verify-a-package.md does the same with sha256sum, openssl and ssh-keygen.
+
+data/ledgers      the records, a line each        data/population.csv   every run of the period, as rows
+data/checkpoints  signed notes over the lines     data/tests            restore tests, as in-toto statements
+data/signed       what people have signed          data/LIMITS.txt       what this package does not show
+data/report.html  what people read
+"""
+
+_ALWAYS = """\
+What this package does not show
+
+- Without a key and an anchor that you had by another way than this package, it is only consistent by itself: whoever
+  can write to the host, and has its key, can make all of it anew.
+- A change before the newest anchored checkpoint is found. Of the records after it, nothing is shown.
+- A record that was false when it was written looks true. Do a restore test again: ccdr test --snapshot ID.
+- report.html, report.json and controls.json are what ccdr on that host made of the records. Verification holds
+  population.csv and the statements to the records, not these three.
+- Whose the signed statements in it are: it was written without a file of who may sign. A name in it is a claim:
+  ccdr report --package . --signers FILE, by a file that you had by another way, shows whose they are.
+- A restore test that was INCONCLUSIVE has no statement: the predicate has no word for it. It is a record and a row.
+"""
+_PART = """\
+- This is a part of the ledger. Of records that are not shown there are only hashes (tree.jsonl): that none of the
+  period, or of these plans, is among them is not proven.
+- `prev` of a record is held to the record before it only where that is shown, too. The tree holds all of them to the
+  checkpoints. Records after the last checkpoint have no such hold.
+- Who guesses a record that is not shown word for word, with its time to the microsecond, can see that the guess is
+  right.
+"""
+_TENANT_WORDS = """\
+- It is for one client, whose plans are: {plans}. Records of the host itself, and of other clients, are hashes only.
+  Completeness among them is unproven. The number of all records is told. So is a record of how a plan's secrets are
+  kept that names other plans: it has no row either.
+- Plans that hold the data of several clients are in no client's package, since their records tell of all of them.
+- Who began the ledger and made its keys stands in those records: the account and the host.
+"""
+_NO_TEXTS = "- The texts of plans are not in it: their digests are, in records of plan.version.\n"
+_UNSIGNED = "- No key signs this ledger: there is no checkpoint, and the statements have no signature.\n"
+
+
+def limits(*, part: bool, plans: Sequence[str] | None, texts: bool, signed: bool) -> str:
+    """`plans`: of one tenant's package; None: it is no one's."""
+    text = _ALWAYS
+    text += _PART if part else ""
+    text += _TENANT_WORDS.format(plans=", ".join(plans)) if plans is not None else ""
+    text += "" if texts else _NO_TEXTS
+    return text + ("" if signed else _UNSIGNED)
+
+
+_EXAMINED = b'"kind":"plan.examined"'
+_ANCHORED = b'"kind":"ledger.anchored"'
+_LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', SIGNATURE)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is told of the period beside the lines: `documents` by their names below `data/`, piece by piece; the `rows`
+    of the population by ledger (None: ours), as the numbers of their records; the digest of these rows."""
+
+    documents: Mapping[str, Callable[[], Iterable[bytes]]]
+    rows: Mapping[str | None, frozenset[int]]
+    population: tuple[int, str] | None
+    period: tuple[datetime, datetime]
+    made: datetime
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked for."""
+
+    choice: Choice
+    tenancy: Tenancy | None
+    with_plans: bool
+    command: str
+
+
+@dataclass
+class Written:
+    """What a package holds: lines shown, and all there are, by ledger."""
+
+    lines: dict[str, tuple[int, int]] = field(default_factory=dict)
+    checkpoints: int = 0
+    statements: int = 0
+    sign_offs: int = 0
+    plan_texts: int = 0
+    missing_texts: list[str] = field(default_factory=list)
+
+
+def write(
+    services: Services, order: Order, told: Told, found: Iterable[Source], target: Path, progress: Progress
+) -> Written:
+    """UsageProblem where there is something already; CcdrError where the disk refuses: then nothing is there."""
+    require_room(target)
+    writing = _Writing(services, order, told, target.with_name(f".{target.name}.{os.getpid()}.tmp"), progress)
+    try:
+        with _whole_or_not(writing.root, target):
+            return writing.all_of(list(found))
+    except OSError as error:
+        hint = "make room there, or name another directory; nothing was left there"
+        raise CcdrError(f"{target} cannot be written: {error.strerror}", hint=hint) from None
+
+
+def require_room(target: Path) -> None:
+    """UsageProblem where a directory holds something already."""
+    if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
+        raise UsageProblem(f"{target} is not an empty directory", hint="name one that is not there yet")
+
+
+@contextmanager
+def _whole_or_not(temporary: Path, target: Path) -> Iterator[None]:
+    remove_tree(temporary)
+    try:
+        temporary.mkdir(mode=0o700, parents=True)
+        yield
+        os.sync()  # one call for all of its files
+        if target.exists():
+            target.rmdir()  # an empty one
+        temporary.rename(target)
+    except BaseException:
+        remove_tree(temporary)
+        raise
+
+
+@dataclass
+class _Writing:
+    services: Services
+    order: Order
+    told: Told
+    root: Path
+    progress: Progress
+    done: Written = field(default_factory=Written)
+    keys: list[KeyRecord] = field(default_factory=list)
+    versions: dict[tuple[str, str], None] = field(default_factory=dict)
+    shown_anchored: set[int] = field(default_factory=set)  # of the ledger that is written now
+
+    def all_of(self, found: list[Source]) -> Written:
+        signing = self._signing()
+        for source in found:
+            if self._left_out(source):
+                continue
+            self.progress.step(f"ledger {source.ledger[:8]}…")
+            self._ledger(source, signing)
+        self._key_files()
+        if self.order.with_plans:
+            self._plan_texts()
+        for name, pieces in self.told.documents.items():
+            self.progress.step(name)
+            self._document(name, pieces())
+        self._words(signed=signing is not None)
+        self.progress.step("digests of all files")
+        bag.seal(self.root, self._info(found[0].ledger))
+        return self.done
+
+    def _signing(self) -> SigningKey | None:
+        known = current(self.services)
+        return None if known is None else private_of(self.services.state, known.key)
+
+    def _left_out(self, source: Source) -> bool:
+        """Another host's ledger that tells of nothing that was asked for."""
+        return not self.order.choice.whole and not source.ours and not self.told.rows.get(source.ledger)
+
+    def _ledger(self, source: Source, signing: SigningKey | None) -> None:
+        directory = self._directory("ledgers", source.ledger)
+        (directory / "id").write_text(f"{source.ledger}\n", "ascii")
+        ledger, choice = reader(source.directory), self.order.choice
+        keys, _ = keys_in(reversed(list(ledger.newest(KEY))), source.ledger)
+        self.keys += keys
+        tests = Tests(source.ledger, source.ours)
+        if choice.whole:
+            shown = total = self._whole(source, directory, tests, signing)
+            sizes = self._checkpoints(source, 0, total)
+        else:
+            rows = self.told.rows.get(None if source.ours else source.ledger, frozenset())
+            chosen = Chosen(choice, rows, needed(choice, ledger))
+            first = min(rows, default=1)
+            anchored = {int(one["size"]): int(one["seq"]) for one in ledger.newest(ANCHORED)}
+            cuts = {one for one in _sizes(source.checkpoints) if one >= first or one in anchored}
+            shown, total = self._part(source, directory, chosen, cuts, (tests, signing))
+            told = {size for size, seq in anchored.items() if seq in self.shown_anchored}
+            sizes = self._checkpoints(source, first, total, told)
+        self.done.lines[source.ledger] = shown, total
+        self.done.checkpoints += sizes
+
+    def _whole(self, source: Source, directory: Path, tests: Tests, signing: SigningKey | None) -> int:
+        count = 0
+        for name, size in source.extent.items():
+            with (directory / name).open("wb") as copy:
+                for line in lines(source.directory, {name: size}):
+                    copy.write(line)
+                    count += 1
+                    self._test(line, tests, signing)
+        for torn in source.directory.glob("torn-*.bin"):
+            shutil.copyfile(torn, directory / torn.name)
+        return count
+
+    def _part(
+        self, source: Source, directory: Path, chosen: Chosen, cuts: set[int], of: tuple[Tests, SigningKey | None]
+    ) -> tuple[int, int]:
+        stretches = Stretches()
+        self.shown_anchored.clear()
+        with (directory / LINES).open("wb") as shown, (directory / TREE).open("wb") as tree:
+            for seq, line in enumerate(lines(source.directory, source.extent), start=1):
+                if chosen.shows(seq, line) and not self._of_others(line):
+                    self._require_own(seq, line)
+                    tree.writelines(stretches.keep())
+                    shown.write(line)
+                    self._test(line, *of)
+                    if _ANCHORED in line:
+                        self.shown_anchored.add(seq)
+                else:
+                    tree.writelines(stretches.hide(leaf_hash(line)))
+                if seq in cuts:
+                    tree.writelines(stretches.cut())
+            tree.writelines(stretches.close())
+        return stretches.kept, stretches.size
+
+    def _of_others(self, line: bytes) -> bool:
+        """How a plan's secrets are kept, where that names others' plans: it has no row either."""
+        tenancy = self.order.tenancy
+        return (
+            tenancy is not None and _EXAMINED in line and tenancy.told_in(line.decode("utf-8", "replace")) is not None
+        )
+
+    def _require_own(self, seq: int, line: bytes) -> None:
+        """Nothing of another tenant's leaves by a sentence either."""
+        tenancy = self.order.tenancy
+        if tenancy is not None and (name := tenancy.told_in(line.decode("utf-8", "replace"))):
+            raise CcdrError(
+                f"record {seq} names {name!a}, which is another tenant's: nothing was written",
+                hint="`ccdr ledger show` shows it; choose a period without it (--from, --to)",
+            )
+
+    def _test(self, line: bytes, tests: Tests, signing: SigningKey | None) -> None:
+        if not any(one in line for one in _LOOKED_AT):
+            return
+        try:
+            record = typed_lines(line)
+        except ValueError:
+            return  # the verification tells of it
+        if record["kind"] == "plan.version":
+            self.versions[str(record["plan"]), str(record.get("digest"))] = None
+        if (signed := signed_record(line)) is not None:
+            self._statement(signed)
+        if (made := tests.take(record, sha256(line).hexdigest())) is not None:
+            (self._directory(FOLDER) / made[0]).write_bytes(envelope(made[1], signing))
+            self.done.statements += 1
+
+    def _statement(self, record: Mapping[str, Any]) -> None:
+        files = {name: text for name, text in readable_files_of(record).items() if bag.is_safe(name)}
+        for name, text in files.items():
+            (self._directory(SIGNED) / name).write_text(text, "utf-8")
+        self.done.sign_offs += bool(files) and kind_of(record) == SIGNED_OFF
+
+    def _checkpoints(self, source: Source, first: int, total: int, told: Collection[int] = ()) -> int:
+        """Notes of what is in it, with what anchors them; and of before that those that a record of an anchor is
+        `told` of."""
+        if not source.checkpoints.is_dir():
+            return 0
+        count = 0
+        for path in sorted(source.checkpoints.rglob("*")):
+            name = path.relative_to(source.checkpoints)
+            number = path.name.split(".")[0]
+            size = int(number) if number.isdecimal() and number.isascii() and len(number) < 19 else -1
+            if not path.is_file() or path.is_symlink() or not (first <= size <= total or size in told):
+                continue
+            if not bag.is_safe(str(name)):
+                continue
+            copy = self._directory("checkpoints", source.ledger, *name.parts[:-1]) / path.name
+            shutil.copyfile(path, copy)
+            count += len(name.parts) == 1
+        return count
+
+    def _key_files(self) -> None:
+        for one in self.keys:
+            directory = self._directory("keys")
+            (directory / f"{one.key.id}.pem").write_text(one.key.pem, "ascii")
+            (directory / f"{one.key.id}.vkey").write_text(f"{one.key}\n", "ascii")
+
+    def _plan_texts(self) -> None:
+        for plan, digest in self.versions:
+            texts = kept_texts(self.services, plan, digest)
+            if texts is None:
+                self.done.missing_texts.append(f"{plan} {digest[:16]}")
+                continue
+            for name, text in texts.items():
+                self._require_own_text(plan, name, text)
+                path = Path("plans", plan, digest, name)
+                self._directory(*path.parts[:-1]).joinpath(path.name).write_bytes(text)
+            self.done.plan_texts += 1
+
+    def _require_own_text(self, plan: str, name: str, text: bytes) -> None:
+        """A comment, or an asset's path, may name whoever else is served."""
+        tenancy = self.order.tenancy
+        if tenancy is not None and (told := tenancy.told_in(text.decode("utf-8", "replace"))):
+            raise CcdrError(
+                f"{name} of a version of {plan} names {told!a}, which is another tenant's: nothing was written",
+                hint="leave --with-plans out: records have the digests of the texts",
+            )
+
+    def _document(self, name: str, pieces: Iterable[bytes]) -> None:
+        path = self._directory() / name
+        with path.open("wb") as file:
+            for piece in pieces:
+                file.write(piece)
+        if self.order.tenancy is not None and (told := told_of_others(path, self.order.tenancy)):
+            raise CcdrError(
+                f"{name} would name {told!a}, which is another tenant's plan, or a tenant: nothing was written",
+                hint="it must not stand there; where that is an everyday word, too, give the other plan another name",
+            )
+
+    def _words(self, *, signed: bool) -> None:
+        choice, tenancy = self.order.choice, self.order.tenancy
+        plans = None if tenancy is None else sorted(choice.plans or ())
+        text = limits(part=not choice.whole, plans=plans, texts=self.order.with_plans, signed=signed)
+        (self._directory() / "LIMITS.txt").write_text(text, "utf-8")
+        (self._directory() / "README.txt").write_text(README, "utf-8")
+        directory = self._directory("schemas")
+        for kind, schema in schemas().items():
+            text = json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+            (directory / f"{kind}.json").write_text(text, "utf-8")
+
+    def _info(self, ours: str) -> dict[str, str]:
+        told, choice = self.told, self.order.choice
+        counts = {name: f"{name}={shown}/{total}" for name, (shown, total) in self.done.lines.items()}
+        order = [ours, *sorted(counts.keys() - {ours})]
+        info = {
+            "Bag-Software-Agent": f"ccdr {__version__}, Python {platform.python_version()}",
+            "Bagging-Date": f"{told.made:%Y-%m-%d}",
+            verifying.VERSION: bag.FORMAT,
+            "Ccdr-Command": self.order.command,
+            "Ccdr-Host": self.services.ledger.host,
+            "Ccdr-By": self.services.ledger.actor,
+            verifying.MADE: rfc3339(told.made),
+            "Ccdr-Time-Zone": "UTC",
+            verifying.FROM: rfc3339(told.period[0]),
+            verifying.TO: rfc3339(told.period[1]),
+            bag.BY_LEDGER: ours,
+            verifying.SCOPE: "whole" if choice.whole else "part",
+            verifying.RECORDS: " ".join(counts[name] for name in order),
+            "Ccdr-Checkpoints": str(self.done.checkpoints),
+            verifying.TESTS: str(self.done.statements),
+        }
+        if told.population is not None:
+            info |= {verifying.ROWS: str(told.population[0]), verifying.ROWS_SHA256: told.population[1]}
+        if choice.plans is not None:
+            info[verifying.PLANS] = " ".join(sorted(choice.plans))
+        if self.order.tenancy is not None:
+            info[verifying.TENANT] = self.order.tenancy.tenant
+        return info
+
+    def _directory(self, *parts: str) -> Path:
+        path = self.root.joinpath("data", *parts)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+
+def _sizes(directory: Path) -> set[int]:
+    return {one.size for one in checkpoints_in(directory)[0]}
