@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -46,7 +47,8 @@ def page() -> str:
     first, *others = (set(engine["properties"]) for engine in engines.values())
     shared = first.intersection(*others) - {"engine", "method"}
     called = {**OF_A_PLAN, **OF_AN_ASSET, **OF_AN_ENGINE}
-    called |= {_connection(name): f"connection of {name}" for name in engines}
+    connections = {name: _connection(name, parts) for name in engines}
+    called |= {of: f"connection of {name}" for name, of in connections.items() if of is not None}
     kinds = test["properties"]["checks"]["items"]["discriminator"]["mapping"]
     called |= {"Allowed": "allow of reconcile"}
 
@@ -69,8 +71,8 @@ def page() -> str:
         for name, engine in engines.items():
             own = (key for key in engine["properties"] if key not in shared)
             yield from section(f"engine {name}", 2, engine, own)
-            if _connection(name) in parts:
-                yield from section(f"connection of {name}", 3, parts[_connection(name)])
+            if (connection := connections[name]) is not None:
+                yield from section(f"connection of {name}", 3, parts[connection])
         for name, heading in OF_AN_ENGINE.items():
             yield from section(heading, 2, parts[name])
         yield "\n## A step of a runbook\n\nWhat every step may state, whatever its kind.\n\n"
@@ -90,8 +92,10 @@ def page() -> str:
     return "".join(all_of_it())
 
 
-def _connection(engine: str) -> str:
-    return f"ccdr__engines__{engine}__connection__Connection"
+def _connection(engine: str, parts: Mapping[str, Schema]) -> str | None:
+    """Several have that name, so that their modules are in it."""
+    theirs = re.compile(rf"ccdr__engines__{engine}__\w+__Connection")
+    return next((name for name in parts if theirs.fullmatch(name)), None)
 
 
 def _name(ref: str) -> str:

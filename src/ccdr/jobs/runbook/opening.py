@@ -7,14 +7,12 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
-from ccdr.evidence.ledger.ledger import whoami
 from ccdr.host.files import write_durably
 from ccdr.jobs.runbook.events import Event, written
 from ccdr.jobs.runbook.journal import (
@@ -80,8 +78,6 @@ class Desk:
     services: Services
     shared: SharedState | None = None
     tell: Callable[[str], None] = lambda _: None
-    host: str = field(default_factory=socket.gethostname)
-    by: str = field(default_factory=whoami)
     _unsealed: dict[str, bool] = field(default_factory=dict, init=False)  # was a run begun so?
 
     @cached_property
@@ -298,8 +294,8 @@ class Desk:
             run=run,
             clock=self.services.clock,
             session=session,
-            by=self.by,
-            host=self.host,
+            by=self.services.ledger.actor,
+            host=self.services.ledger.host,
             shared=self.shared,
             seals=self.seals,
             events=events,
