@@ -17,7 +17,6 @@ from ccdr.evidence.ledger.ledger import Ledger, Mark, extent_of, lines
 from ccdr.evidence.lineage.own_records import ANCHORED, Lineage
 from ccdr.host.state import State
 from ccdr.host.state_files import StateFile, state_or_none, write_state
-from ccdr.jobs.services import Services
 from ccdr.model.errors import LedgerBroken
 from ccdr.model.instant import Instant
 from ccdr.model.schedule import SET_BACK
@@ -25,6 +24,7 @@ from ccdr.model.schedule import SET_BACK
 if TYPE_CHECKING:
     from ccdr.evidence.checkpoints.checkpoint import Checkpoint
     from ccdr.evidence.checkpoints.published import Published
+    from ccdr.jobs.services import Services
 
 # Beside them `tree.json`, what the tree over the ledger had come to; when lost, it is made anew from all lines.
 
