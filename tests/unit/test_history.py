@@ -405,7 +405,8 @@ def test_what_was_found_of_an_entry_is_known_until_it_is_withdrawn_or_another_ha
     history.take(
         of_register("replay", 4, result="ERASED", found=[{**found[0], "found_before": 1}], missing=["e-000002"])
     )
-    history.take(of_register("nobody", 5, entry="e-000002"))
+    nobody = {"says": "answer", "about": {"of": "entry", "entry": "e-000002", "missing": 2}}
+    history.take(of_register("nobody", 5, **nobody) | {"kind": "statement"})
     assert history.looked("e-000001") == Looked(found=3)
     assert history.looked("e-000002") == Looked(missing=2, stated=True)
     late = {"result": "ERASED", "point": rfc3339(NOON), "found": [{**found[0], "late": True}]}
