@@ -83,8 +83,8 @@ def brought(restore: Any, notes: list[str], spare_of: str | None = None) -> Any:
     )  # fmt: skip
     return SimpleNamespace(
         found=[], state="done", decision=SimpleNamespace(plan="p", predicted=None), steps={"crm": step}, left_behind=[],
-        findings=[], notes=notes, rto=lambda: {"verdict": "MET"}, elapsed=60.0, waited=0.0, away=0.0, untimed=False, rto_s=600.0,
-        hint=None, record=None, then_red=[], exit_code=0, why=[], repoints=REPOINTED, rpo=lambda: {"verdict": "MET"}, rpo_s=0.0,
+        findings=[], notes=notes, rto=lambda: SimpleNamespace(verdict="MET"), elapsed=60.0, waited=0.0, away=0.0, untimed=False, rto_s=600.0,
+        hint=None, record=None, then_red=[], exit_code=0, why=[], repoints=REPOINTED, rpo=lambda: SimpleNamespace(verdict="MET"), rpo_s=0.0,
         incident=Told(),
     )  # fmt: skip
 

@@ -73,7 +73,7 @@ def one_process(site: Site, did: list[str], kill_at: float) -> bool:
     runners: Mapping[str, Runner] = {"command": runner}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Journal, "_write", dying(Journal._write))
-        patch.setattr(type(services.ledger), "append", dying(type(services.ledger).append))
+        patch.setattr(type(services.ledger), "write", dying(type(services.ledger).write))
         patch.setattr("ccdr.jobs.runbook.course.AT_ONCE", 1)
         try:
             found = desk.newest()

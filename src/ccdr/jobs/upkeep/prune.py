@@ -18,8 +18,6 @@ from ccdr.jobs.approvals import FREELY, NOTHING, Allowed, Given, Wanted, allowed
 from ccdr.jobs.attest import prune_stored
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of, policy_of
-from ccdr.jobs.shipping import archive_of as shipping_archive_of
-from ccdr.jobs.shipping import log_repository as shipping_log_repository
 from ccdr.jobs.shipping.log_archive import (
     StoredBatch,
     archive_of,
@@ -372,7 +370,7 @@ class _Pruning:
         if job.engine.shipping is not None:
             usable = sorted(good, key=lambda s: (s.consistent_point, s.usable_at, s.id))
             try:
-                archive = shipping_archive_of(job, shipping_log_repository(job, self._services))
+                archive = archive_of(job, log_repository(job, self._services))
                 logged = stored(job, self._services, usable, history.log_disproved, archive)
             except (CcdrError, OSError) as error:
                 yield f"ccdr could not ask for its log: {error}"
