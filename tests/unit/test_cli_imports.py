@@ -17,6 +17,13 @@ def test_the_command_line_imports_no_room_before_a_verb_runs() -> None:
     assert "ccdr.cli.verbs" in done.stdout.split() and not more, more
 
 
+def test_no_command_imports_a_room_before_it_runs() -> None:
+    look = f"from ccdr.cli import main; [main.commands[verb] for verb in main.commands]; {LOOK}"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    more = [name for name in done.stdout.split() if not f"{name}.".startswith(tuple(f"{room}." for room in AT_ONCE))]
+    assert {"ccdr.cli.recover", "ccdr.cli.runbook"} <= set(done.stdout.split()) and not more, more
+
+
 def test_a_command_imports_no_other_verb() -> None:
     look = "import sys; from ccdr.cli import main; main.commands['status']; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)

@@ -12,8 +12,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.support.wording import lines_with
 
-from ccdr.cli import recover, recover_told
-from ccdr.cli import recover_told as recover_asks
+from ccdr.cli import recover, recover_asks, recover_told
 from ccdr.jobs.recover import outlook as looking
 from ccdr.jobs.recover.request import Answer, Question, RecoverRequest, Undecided
 from ccdr.model.answers import NO_WORDS

@@ -13,8 +13,9 @@ import click
 from ccdr.cli.approving import GoingOn, going_on_options, may_recover
 from ccdr.cli.by_itself import not_by_itself
 from ccdr.cli.output import print_json
+from ccdr.cli.recover_asks import ask_for_name, ask_of_suspects, looked_ahead
 from ccdr.cli.recover_check import CHECK, check, known_assets
-from ccdr.cli.recover_told import ask_for_name, ask_of_suspects, looked_ahead, tell_left, tell_result
+from ccdr.cli.recover_told import tell_left, tell_result
 from ccdr.cli.recover_view import watched
 from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trusting import agree
@@ -190,7 +191,7 @@ def _known(options: Settings, broken_glass: str | None = None) -> Known:
 def _recover(
     plan: str, asked: _Asked, glass: str | None, yes_i_mean: str | None, going_on: GoingOn, *, dry_run: bool
 ) -> Exit:
-    from ccdr.cli.recover_told import tell_outlook
+    from ccdr.cli.recover_table import tell_outlook
     from ccdr.jobs.copies import from_site
     from ccdr.jobs.recover import Decision, reading_on, recovering
     from ccdr.plans.access import Role

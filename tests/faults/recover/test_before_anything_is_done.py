@@ -15,7 +15,7 @@ import pytest
 from tests.support.harness import SQLITE_SMALL, Quiet, Site, ask_sqlite
 from tests.support.stored import LONG_AGO, other_host, settled_file
 
-from ccdr.cli.recover_told import tell_outlook
+from ccdr.cli.recover_table import tell_outlook
 from ccdr.jobs.recover.outlook import outlook
 from ccdr.jobs.recover.request import RecoverRequest, moment_of
 from ccdr.jobs.recover.states import ANSWERS, SILENT, AssetStep, RecoveryOutlook

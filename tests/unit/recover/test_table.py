@@ -11,7 +11,7 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site
 from tests.support.wording import lines_with
 
-from ccdr.cli.recover_told import tell_outlook
+from ccdr.cli.recover_table import tell_outlook
 from ccdr.jobs.recover.states import ANSWERS, SILENT, UNASKED, AssetStep, ChosenState, Predicted, RecoveryOutlook, Room
 from ccdr.model.values import Snapshot
 from ccdr.plans.job import Job

@@ -13,7 +13,7 @@ from tests.support.runbooks import ByHand, runbook
 from tests.support.sealing import a_key
 
 from ccdr.cli.progress import SILENT
-from ccdr.cli.runbook.view import deviations
+from ccdr.cli.runbook.shown import deviations
 from ccdr.jobs.recover.journal import Journal
 from ccdr.jobs.runbook import runners
 from ccdr.jobs.runbook.runners import StepResult, Work

@@ -1,12 +1,11 @@
-"""The runbook of a plan: shown, printed, carried out. `course.py` is what those share that carry it out, and asks
-people at a terminal; `view.py` is what they read.
-"""
+"""The runbook of a plan: shown, printed, carried out. A command, a file; `going.py` is what those share that carry it
+out, `terminal.py` asks people, `shown.py` is what they read."""
 
 from __future__ import annotations
 
 import click
 
-from ccdr.cli.runbook import carried_out, one_step, standing, view
+from ccdr.cli.runbook import carried_out, one_step, printed, show, standing
 from ccdr.cli.verbs import EXIT_STATUS
 
 
@@ -16,8 +15,8 @@ def runbook() -> None:
 
 
 for _verb, _name in (
-    (view.show, "show"),
-    (view.printed, "print"),
+    (show.show, "show"),
+    (printed.printed, "print"),
     (carried_out.run, "run"),
     (carried_out.resume, "resume"),
     (one_step.retry, "retry"),

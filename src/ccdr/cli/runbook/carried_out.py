@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.output import print_json
-from ccdr.cli.runbook.course import (
+from ccdr.cli.runbook.going import (
     answer_option,
     answers_of,
     approval_option,
@@ -21,7 +21,7 @@ from ccdr.cli.runbook.course import (
     resumed,
     why_option,
 )
-from ccdr.cli.runbook.view import tell_steps
+from ccdr.cli.runbook.show import tell_steps
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import dry_run_option, plan_argument, verb
 from ccdr.model.errors import CcdrError, Exit, Locked, UsageProblem
@@ -150,7 +150,7 @@ def take_over(plan: str) -> Exit:
     if settings().json:
         print_json(outlook.as_json())
     else:
-        from ccdr.cli.runbook.view import tell_outlook
+        from ccdr.cli.runbook.shown import tell_outlook
 
         note(f"this host goes on with the run {outlook.run} from now on")
         tell_outlook(outlook)

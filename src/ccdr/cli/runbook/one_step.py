@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.runbook.course import (
+from ccdr.cli.runbook.going import (
     answer_option,
     answers_of,
     approval_option,

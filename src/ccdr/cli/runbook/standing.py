@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ccdr.cli.output import print_json
-from ccdr.cli.runbook.course import desk_of, outlook_of
+from ccdr.cli.runbook.going import desk_of, outlook_of
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import plan_argument, verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
@@ -46,7 +46,7 @@ def status(plan: str) -> Exit:
     if settings().json:
         print_json(outlook.as_json())
     else:
-        from ccdr.cli.runbook.view import tell_outlook
+        from ccdr.cli.runbook.shown import tell_outlook
 
         tell_outlook(outlook)
     if at_work and standing.ended is None:

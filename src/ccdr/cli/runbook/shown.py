@@ -1,4 +1,4 @@
-"""What people read of a runbook, on paper, while it goes on, and where it stands: `ccdr runbook show` and `print`."""
+"""What people read of a runbook: while it goes on, and where it stands."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.output import print_json, table
-from ccdr.cli.settings import settings
-from ccdr.cli.verbs import plan_argument, verb
+from ccdr.cli.output import table
 from ccdr.jobs.runbook.outlook import Outlook
 from ccdr.jobs.runbook.states import Standing, StepState
 from ccdr.model.answers import FreeText, visible
-from ccdr.model.errors import CcdrError, Exit
 from ccdr.model.values import human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
     from ccdr.jobs.runbook.opening import Desk
-    from ccdr.jobs.runbook.states import Forecast
-    from ccdr.plans.runbook_made import Runbook
 
 SAID = 1500  # characters of what a failed program has said
 COLOURS = {
@@ -213,114 +208,3 @@ def next_commands(outlook: Outlook) -> list[str]:
     if not lines and outlook.stands:
         lines.append(f"ccdr runbook resume {plan}   goes on with it")
     return lines
-
-
-# `ccdr runbook show`.
-
-
-@verb(short_help="Show the runbook of a plan.")
-@plan_argument
-def show(plan: str) -> Exit:
-    """Show the steps of PLAN's runbook, in order: what each does, what it waits for, how long it takes, whom to phone.
-
-    Without `runbook:` in the plan, the one that is made from it: is it really dead, stand still, recover, check,
-    switch, protect again, all clear.
-
-    \b
-    Examples:
-      ccdr runbook show outbound
-      ccdr runbook show outbound --json
-    """
-    from ccdr.jobs.runbook.outlook import described, expected_of
-    from ccdr.jobs.runbook.states import Standing, forecast
-    from ccdr.plans.runbook_made import runbook_of
-
-    options = settings()
-    loaded, services = options.load(plan), options.services()
-    runbook = runbook_of(loaded.plan)
-    expected = expected_of(runbook, services, loaded)
-    standing = Standing(runbook, ())
-    ahead = forecast(standing, expected)
-    if options.json:
-        print_json(
-            {
-                "plan": plan,
-                "runbook": "made" if runbook.made else "plan",
-                "sha256": runbook.sha256,
-                "predicted_s": ahead.seconds,
-                "unknown": list(ahead.unknown),
-                "steps": [described(name, runbook.steps[name], runbook, expected) for name in standing.order],
-            }
-        )
-    else:
-        tell_steps(runbook, expected, ahead)
-    return Exit.OK
-
-
-def tell_steps(runbook: Runbook, expected: Mapping[str, float], ahead: Forecast) -> None:
-    """The steps in the order in which they may be done."""
-    from ccdr.jobs.runbook.states import Standing
-    from ccdr.plans.runbook import Manual
-    from ccdr.telling.runbook import does
-
-    standing = Standing(runbook, ())
-    made = ", made from the plan: it states none" if runbook.made else ""
-    click.echo(f"runbook of {runbook.plan}{made}")
-    phase = None
-    for number, name in enumerate(standing.order, 1):
-        step = runbook.steps[name]
-        if step.phase != phase:
-            phase = step.phase
-            click.echo(f"\n{click.style((phase or 'steps').upper(), bold=True)}")
-        takes = f"  about {human_seconds(expected[name])}" if name in expected else ""
-        click.echo(f" {number:2}. {click.style(name, bold=True)}: {runbook.title(name)}{takes}")
-        for line in does(step, runbook.plan):
-            click.echo(f"       {line}")
-        for line in step.instructions if isinstance(step, Manual) else ():
-            click.echo(f"       – {line}")
-        if waits := standing.needs[name]:
-            click.echo(f"       after {', '.join(dict.fromkeys(waits))}")
-        if step.phone:
-            click.echo(f"       phone {step.phone}")
-    unknown = f"; nobody has said how long {', '.join(ahead.unknown)} take" if ahead.unknown else ""
-    click.echo(f"\nin all about {human_seconds(ahead.seconds)}{unknown}")
-
-
-# `ccdr runbook print`.
-
-
-@verb(short_help="Print the runbook: one page of HTML, for paper.")
-@plan_argument
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write it there (default: to the screen).")
-def printed(plan: str, out: Path | None) -> Exit:
-    """Write the runbook of PLAN as one HTML page for paper: black and white, A4, nothing but itself.
-
-    The first page is for whoever is called at three in the morning: is it really dead; what to stop, what not to touch;
-    what to type, in which order, and how long it takes. Then each step, and each asset by hand. It says where the
-    repository and its key lie, never what they are: print it, and keep it where the lights stay on.
-
-    \b
-    Examples:
-      ccdr runbook print outbound --out runbook.html
-      ccdr runbook print outbound > runbook.html
-    """
-    from ccdr.jobs.runbook.outlook import expected_of, known_of
-    from ccdr.plans.runbook_made import runbook_of
-    from ccdr.telling.runbook.page import page
-
-    options = settings()
-    loaded, services = options.load(plan), options.services()
-    runbook = runbook_of(loaded.plan)
-    measured, manifests = known_of(services, loaded)
-    text = page(loaded, runbook, expected_of(runbook, services, loaded), measured, manifests, services.clock.now())
-    if out is None:
-        print_json({"plan": plan, "out": None, "html": text}) if options.json else click.echo(text, nl=False)
-        return Exit.OK
-    try:
-        out.write_text(text, "utf-8")
-    except OSError as error:
-        raise CcdrError(f"{out} cannot be written: {error.strerror}") from None
-    if options.json:
-        print_json({"plan": plan, "out": str(out), "html": None})
-    click.echo(f"{out}: open it in a browser and print it", err=True)
-    return Exit.OK
