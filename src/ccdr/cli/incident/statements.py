@@ -297,7 +297,7 @@ def note(name: str, said: _Said) -> Exit:
 
 def _noted(known: Known, said: _Said, services: Services) -> Known:
     from ccdr.evidence.acknowledged import words_of
-    from ccdr.jobs.incidents import assess, file, not_due, noting
+    from ccdr.jobs.incidents import assess, file, not_due, statements
     from ccdr.plans.incident_clocks import clocks_beside
 
     weight = said.assessment()
@@ -322,7 +322,7 @@ def _noted(known: Known, said: _Said, services: Services) -> Known:
         return done
     if said.clocks:
         since = None if said.since is None else time_of(said.since, zone_of_incident(known), "--since")
-        return noting.count_also(known, services, said.clocks, clocks_beside(settings().plans), words, since)
+        return statements.count_also(known, services, said.clocks, clocks_beside(settings().plans), words, since)
     if said.since is not None:
         raise UsageProblem("--since says from when a clock counts: which one?", hint="--clock CLOCK --since TIME")
     if weight:
@@ -331,7 +331,7 @@ def _noted(known: Known, said: _Said, services: Services) -> Known:
         raise UsageProblem("--text is missing: say what is to be noted, or why", hint='--text "…"')
     if said.not_due:
         return not_due(known, services, said.not_due, words, said.tenant)
-    return noting.note(known, services, words)
+    return statements.note(known, services, words)
 
 
 def _tell_filed(before: Known, done: Known, said: _Said, words: str | None, services: Services) -> None:

@@ -1,15 +1,13 @@
 """Incidents: each recovery opens one, or a person does; what is noted of it, what was filed, how it ended.
 
 `opening.py` opens one, by hand or by a recovery, which it never delays; `statements.py` is what a person says of it
-later, its weight and its end among that; `facts.py` finds one by its name, and has what records tell of it, for a
-draft. Nothing is filed by ccdr.
+later, its weight and its end among that; `recording.py` writes it, `facts.py` finds one by its name, and has what
+records tell of it, for a draft. Nothing is filed by ccdr.
 """
 
-from ccdr.jobs.incidents.assessing import Assessment
-from ccdr.jobs.incidents.closing import close, reopen
 from ccdr.jobs.incidents.facts import Known, find, of_ledger
-from ccdr.jobs.incidents.noting import assess, file, not_due, note
 from ccdr.jobs.incidents.opening import Told, for_recovery, open_by_hand
+from ccdr.jobs.incidents.statements import Assessment, assess, close, file, not_due, note, reopen
 
 __all__ = [
     "Assessment",

@@ -16,8 +16,8 @@ from ccdr import __version__
 from ccdr.evidence.incidents import FILED, Duty, Incident
 from ccdr.evidence.payloads import GONE, payload
 from ccdr.jobs.incidents import Known, of_ledger
-from ccdr.jobs.incidents.assessing import SAID, assessed
 from ccdr.jobs.incidents.facts import Facts, facts_of
+from ccdr.jobs.incidents.statements import SAID, assessed
 from ccdr.jobs.services import Services
 from ccdr.model.values import human_seconds, rfc3339
 from ccdr.telling.incidents.draft import whose
