@@ -109,24 +109,6 @@ def test_backup_json(site: Site, tree: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "args",
-    [
-        ["backup", "p", "--asset", "one"],
-        ["test", "p", "--asset", "one"],
-        ["restore", "p", "--asset", "one", "--to", "HERE", "--yes-i-mean", "back"],
-        ["upkeep", "p", "--check"],
-        ["upkeep", "p", "--prune"],
-    ],
-)
-def test_what_is_printed_is_the_record_and_where_it_stands(site: Site, tmp_path: Path, args: list[str]) -> None:
-    told = site.run(*(str(tmp_path / "back") if arg == "HERE" else arg for arg in args)).json
-    told = told.get("check") or told.get("prune") or told
-    (record,) = (one for one in site.records() if one["seq"] == told["record"]["seq"])
-    recorded = {key: value for key, value in record.items() if key not in SEAL}
-    assert {key: told.get(key, "absent") for key in recorded} == recorded
-
-
-@pytest.mark.parametrize(
     ("args", "said"),
     [
         (["backup"], "Missing argument 'PLAN'"),
@@ -508,3 +490,21 @@ def test_json_is_one_document_on_standard_output(site: Site) -> None:
 def nothing_is_left(stored: Site) -> Iterator[None]:
     yield
     assert not list((stored.state / "scratch").glob("run-*"))
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["backup", "p", "--asset", "one"],
+        ["test", "p", "--asset", "one"],
+        ["restore", "p", "--asset", "one", "--to", "HERE", "--yes-i-mean", "back"],
+        ["upkeep", "p", "--check"],
+        ["upkeep", "p", "--prune"],
+    ],
+)
+def test_what_is_printed_is_the_record_and_where_it_stands(site: Site, tmp_path: Path, args: list[str]) -> None:
+    told = site.run(*(str(tmp_path / "back") if arg == "HERE" else arg for arg in args)).json
+    told = told.get("check") or told.get("prune") or told
+    (record,) = (one for one in site.records() if one["seq"] == told["record"]["seq"])
+    recorded = {key: value for key, value in record.items() if key not in SEAL}
+    assert {key: told.get(key, "absent") for key in recorded} == recorded
