@@ -66,6 +66,7 @@ PINGED_ALL_THE_SAME = {
     Trouble.FETCH_LIMIT,
     Trouble.MISSED,
     Trouble.UNTOLD,
+    Trouble.STATEMENT_REFUSED,
 }
 
 
@@ -97,7 +98,7 @@ def test_a_run_whose_work_failed_or_came_too_late_is_not_pinged(world: World, we
     task = Task(world.site.loaded(), Verb.TEST, "recordings", "0 3 * * 0")
     well = RunResult(did=[Did(task, now, None, True, Exit.OK)])
     assert ended(world, well).pinged == ["p"]
-    late = Passed(task, Missed(now, now, 1))
+    late = Passed(task, Missed(now, now, 1), "r")
     bad = (
         RunResult(did=[Did(task, now, None, True, Exit.NOT_CARRIED_OUT)])
         if what == "failed"
@@ -121,7 +122,7 @@ def test_what_this_run_alone_has_seen_is_told_though_another_is_telling(world: W
     thread = in_background(another)
     assert telling.wait(10)
     task = Task(world.site.loaded(), Verb.TEST, "recordings", "0 3 * * 0")
-    done = ended(world, RunResult(missed=[Passed(task, Missed(now, now, 1))]))
+    done = ended(world, RunResult(missed=[Passed(task, Missed(now, now, 1), "r")]))
     thread.join()
     assert not done.busy and [s for s in mailbox.subjects if "MISSED" in s] == mailbox.subjects != []
 
