@@ -304,7 +304,7 @@ def test_manifest_holds_no_secret_and_no_row(subject: Subject) -> None:
 def test_restored_copy_is_identical(subject: Subject) -> None:
     done = subject.outcome()
     assert (done.verdict, int(done.exit_code)) == (Verdict.PASS, 0), (done.reason, done.checks)
-    assert done.disposal["left_behind"] == [] and done.disposal["scratch_gone"]
+    assert done.disposal.left_behind == [] and done.disposal.scratch_gone
     assert f"ccdr-{done.run}" not in containers()
     said = " ".join(check.actual for check in done.checks if check.kind == "identical")
     held = subject.job.engine.holds(subject.manifest)

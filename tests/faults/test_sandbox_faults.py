@@ -312,7 +312,7 @@ def test_too_little_memory_is_inconclusive(site: Site, source: Source, monkeypat
 def test_data_goes_to_disk_where_memory_is_scarce(site: Site, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lab, "memory_available", lambda: 2 * 2**30)
     done = in_process(site, source)
-    assert done.verdict is Verdict.PASS and done.sandbox["storage"] == "disk", done
+    assert done.verdict is Verdict.PASS and done.sandbox.storage == "disk", done
 
 
 # --- how closed it is ---------------------------------------------------------------------------------------
