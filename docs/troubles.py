@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ccdr.cli import main
-from ccdr.model.trouble import End, Level, Trouble, next_step
+from ccdr.model.trouble import Ending, Level, Trouble, next_step
 
 DOCS = Path(__file__).parent
 HEAD = """\
@@ -43,7 +43,7 @@ def _row(trouble: Trouble) -> str:
     step = _in_code(_linked(next_step(trouble, "PLAN", "ASSET") or ""))
     row, no_ack = trouble.row, trouble.row.no_ack
     # For some, somebody answers once and for all.
-    never = no_ack is not None and no_ack.end is not End.PASSING and "ccdr ack" not in step
+    never = no_ack is not None and no_ack.end is not Ending.PASSING and "ccdr ack" not in step
     means = row.means + (". Nobody can acknowledge it" if never else "")
     return f"| `{trouble.name}` | {row.heading} | {means} | {step} |\n"
 

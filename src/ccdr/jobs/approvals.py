@@ -436,7 +436,12 @@ class Wanted:
     @property
     def recorded(self) -> dict[str, Any]:
         """What records of it have in common."""
-        return {"plan": self.plan, "operation": self.operation.value, "about": self.about, **wanted_whose(self.loaded)}
+        return {
+            "plan": self.plan,
+            "operation": self.operation.value,
+            "about": self.about,
+            **tenant_and_user(self.loaded),
+        }
 
 
 @dataclass(frozen=True)
@@ -453,7 +458,7 @@ class Allowed:
 FREELY = Allowed()
 
 
-def wanted_whose(loaded: LoadedPlan) -> dict[str, Any]:
+def tenant_and_user(loaded: LoadedPlan) -> dict[str, Any]:
     """Of which tenant it is, and who asks, for a record."""
     return {"tenant": loaded.plan.tenant_of(None), "who": recorded_user()}
 
@@ -550,7 +555,7 @@ def reviewed(loaded: LoadedPlan, services: Services, text: str, signature: str) 
             f"{signer.name} went on without an approval, by the account of that name: somebody else reviews it",
             hint=f"have another person sign it: {PAGE}, Without an approval",
         )
-    record_statement(given, services, signed_by(signer, signature), wanted_whose(loaded))
+    record_statement(given, services, signed_by(signer, signature), tenant_and_user(loaded))
     return signer
 
 
@@ -726,7 +731,7 @@ def _record_use(
     approver: Signer,
 ) -> None:
     requested, by = signed_by(requester, given.requested), signed_by(approver, given.approved)
-    record_statement(asked, services, by, {"requested": requested, **wanted_whose(wanted.loaded)})
+    record_statement(asked, services, by, {"requested": requested, **tenant_and_user(wanted.loaded)})
 
 
 def _record_refusal(wanted: Wanted, services: Services, given: Given, error: UsageProblem) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from hashlib import file_digest
 from pathlib import Path
 
 import msgspec
@@ -27,7 +26,7 @@ from ccdr.evidence.statements import (
 from ccdr.host.signatures import trusted_signers, verify
 from ccdr.jobs.approvals import block_of, signed_by
 from ccdr.jobs.services import Services
-from ccdr.jobs.statement_records import record_statement, refuse_ahead, stated
+from ccdr.jobs.statement_records import digest_of_shown, record_statement, refuse_ahead, stated
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -173,12 +172,5 @@ def end(item: str, scope: str | None, why: str, services: Services) -> Attested:
 
 
 def _digest_of(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            if not path.is_file():
-                raise UsageProblem(f"{path} is no file", hint="name each file: --evidence A --evidence B")
-            if not file.peek(1):
-                raise UsageProblem(f"{path}, the evidence, is empty: it shows nothing")
-            return file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageProblem(f"{path}, the evidence, cannot be read: {error.strerror}") from None
+    hint = "name each file: --evidence A --evidence B"
+    return digest_of_shown(path, "the evidence", no_file="is no file", hint=hint)

@@ -169,6 +169,10 @@ class BackupResult:
             stored = replace(stored, added=stored.added + self.growth.added, packed=stored.packed + self.growth.packed)
         self.growth = stored
 
+    @property
+    def grouped(self) -> GroupOf | None:
+        return GroupOf(name=self.group.name, run=self.group.run) if self.group else None
+
     def ended(self) -> BackupEnd:
         """For the ledger, and (with where it stands there) for `--json`."""
         return BackupEnd(
@@ -181,7 +185,7 @@ class BackupResult:
             repository=self.repository,
             source=self.source,
             snapshot=self._stored(),
-            group=GroupOf(name=self.group.name, run=self.group.run) if self.group else None,
+            group=self.grouped,
             added_bytes=self.added,
             growth=RecordedGrowth(**asdict(self.growth)) if self.growth else None,
             canaries=self.canaries,
@@ -603,7 +607,7 @@ def backup(
         recorded = RecordedRun(services, job.loaded, job.asset, run.id, trigger)
         of = JobRun(job, services, repo, run, progress)
         begun = recorded.begin(
-            BackupStart, engine=job.engine.engine_name, method=job.engine.method, group=result.ended().group
+            BackupStart, engine=job.engine.engine_name, method=job.engine.method, group=result.grouped
         )
         attempt = BackupRun(of, credentials, result, member, begun)
         with recorded.attempt(partial(failed, of, result)):

@@ -386,7 +386,7 @@ class Order:
 
 
 @dataclass
-class Written:
+class PackageContents:
     """What a package holds: lines shown, and all there are, by ledger."""
 
     lines: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -399,7 +399,7 @@ class Written:
 
 def write(
     services: Services, order: Order, told: Told, found: Iterable[Source], target: Path, progress: Progress
-) -> Written:
+) -> PackageContents:
     """UsageProblem where there is something already; CcdrError where the disk refuses: then nothing is there."""
     require_room(target)
     writing = _Writing(services, order, told, target.with_name(f".{target.name}.{os.getpid()}.tmp"), progress)
@@ -439,12 +439,12 @@ class _Writing:
     told: Told
     root: Path
     progress: Progress
-    done: Written = field(default_factory=Written)
+    done: PackageContents = field(default_factory=PackageContents)
     keys: list[KeyRecord] = field(default_factory=list)
     versions: dict[tuple[str, str], None] = field(default_factory=dict)
     shown_anchored: set[int] = field(default_factory=set)  # of the ledger that is written now
 
-    def all_of(self, found: list[Source]) -> Written:
+    def all_of(self, found: list[Source]) -> PackageContents:
         signing = self._signing()
         for source in found:
             if self._left_out(source):

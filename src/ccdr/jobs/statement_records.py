@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from hashlib import file_digest
+from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import structs
@@ -50,6 +52,20 @@ def record_statement(
     seq = services.ledger.write(StatementRecord(**whole)).seq
     wake(services)
     return seq
+
+
+def digest_of_shown(path: Path, what: str, *, no_file: str, hint: str) -> str:
+    """SHA-256 of the file by which somebody shows something; it stays where it is. UsageProblem where it cannot be
+    read, or holds nothing: `what` it is called then, and what is said where it is `no_file`."""
+    try:
+        with path.open("rb") as opened:
+            if not path.is_file():
+                raise UsageProblem(f"{path} {no_file}", hint=hint)
+            if not opened.peek(1):
+                raise UsageProblem(f"{path}, {what}, is empty: it shows nothing")
+            return file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageProblem(f"{path}, {what}, cannot be read: {error.strerror}") from None
 
 
 def refuse_ahead(given: Statement[Any], now: datetime) -> None:

@@ -22,7 +22,7 @@ class Level(IntEnum):
     LOST = 5  # it cannot
 
 
-class End(StrEnum):
+class Ending(StrEnum):
     """How one ends that nobody may acknowledge for a while."""
 
     NEVER = "never"  # only by being mended
@@ -35,7 +35,7 @@ class End(StrEnum):
 class NoAck:
     """Why nobody acknowledges it, as `ccdr ack` says it behind the code; and what to do in its place."""
 
-    end: End
+    end: Ending
     why: str
     hint: str
 
@@ -66,27 +66,29 @@ class Row:
 
 
 _TAMPERED = NoAck(
-    End.TAMPERED,
+    Ending.TAMPERED,
     "cannot be acknowledged: it may be that the evidence was changed",
     "`ccdr ledger verify` says what is wrong; keep the state directory, and find out who wrote to it",
 )
 # A restore test that finds nothing: whatever else it says is worth nothing until that is mended.
 _BLIND = NoAck(
-    End.NEVER,
+    Ending.NEVER,
     "cannot be acknowledged: its restore tests have passed what was damaged on purpose",
     "mend its checks; `ccdr test PLAN --asset ASSET --negative-control` then shows that they find it",
 )
 _FILED = NoAck(
-    End.REVIEW,
+    Ending.REVIEW,
     "is not acknowledged: it is over once somebody has recorded that it was filed, or is not due",
     "`ccdr incident note ID --filed CLOCK --receipt FILE`, or --not-due CLOCK; docs/how-to/incidents.md",
 )
 _REVIEWED = "is not acknowledged: somebody reviews it, and answers for that"
-_ERASURE_REVIEW = NoAck(End.REVIEW, _REVIEWED, '`ccdr erasure review PLAN --why "…"` does it, once somebody has looked')
-_APPROVAL_REVIEW = NoAck(End.REVIEW, _REVIEWED, "`ccdr approval review PLAN` says what is to be signed")
-_STATED_ANEW = NoAck(End.REVIEW, "is not acknowledged: somebody states it anew", "docs/how-to/approve.md")
+_ERASURE_REVIEW = NoAck(
+    Ending.REVIEW, _REVIEWED, '`ccdr erasure review PLAN --why "…"` does it, once somebody has looked'
+)
+_APPROVAL_REVIEW = NoAck(Ending.REVIEW, _REVIEWED, "`ccdr approval review PLAN` says what is to be signed")
+_STATED_ANEW = NoAck(Ending.REVIEW, "is not acknowledged: somebody states it anew", "docs/how-to/approve.md")
 _PASSING = NoAck(
-    End.PASSING, "is nothing that stands: it is told once, and stays in reports", "`ccdr status` says what stands"
+    Ending.PASSING, "is nothing that stands: it is told once, and stays in reports", "`ccdr status` says what stands"
 )
 
 _NO_BACKUP = ("SOURCE_AWAY", "REPOSITORY_AWAY", "NOT_BEGUN", "BACKUP_FAILED")
@@ -112,7 +114,7 @@ class Trouble(StrEnum):
     @property
     def tampering(self) -> bool:
         """May it be that evidence was changed?"""
-        return self.row.no_ack is not None and self.row.no_ack.end is End.TAMPERED
+        return self.row.no_ack is not None and self.row.no_ack.end is Ending.TAMPERED
 
     LEDGER_BROKEN = Row(
         "ledger_broken",

@@ -24,7 +24,7 @@ from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
     from ccdr.evidence.ledger.ledger import Ledger
-    from ccdr.jobs.package import Source, Tenancy, Told, Written
+    from ccdr.jobs.package import PackageContents, Source, Tenancy, Told
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
     from ccdr.telling.report import Period, Report
@@ -278,7 +278,7 @@ def _dry(directory: Path, told: Told, found: list[Source], of: Tenancy | None) -
     return Exit.OK
 
 
-def _tell(directory: Path, found: list[Source], written: Written, told: Told) -> None:
+def _tell(directory: Path, found: list[Source], written: PackageContents, told: Told) -> None:
     shown, total = written.lines[found[0].ledger]
     if settings().json:
         counted = [{"ledger": name, "records": of, "shown": some} for name, (some, of) in written.lines.items()]

@@ -346,12 +346,12 @@ def _keys_elsewhere(lacks: Lacks) -> None:
 # Who may come to a repository's store, as far as the store tells: its bucket's policy and grants, and by which
 # credential ccdr itself comes.
 
-StoreLacks = Callable[[str, str], None]
+TellLack = Callable[[str, str], None]
 USERS = "the store's users, and which policies each has"
 ADMINISTRATOR = "only the store's administrator may list them: AWS' IAM, or SeaweedFS' -s3.config"
 
 
-def store_of(plan: Plan, name: str, repository: Repository, lacks: StoreLacks) -> Iterator[dict[str, Any]]:
+def store_of(plan: Plan, name: str, repository: Repository, lacks: TellLack) -> Iterator[dict[str, Any]]:
     """What is known of one repository's store."""
     yield from _credentials(plan, name, repository, lacks)
     try:
@@ -373,7 +373,7 @@ def store_of(plan: Plan, name: str, repository: Repository, lacks: StoreLacks) -
             lacks(f"the bucket's {what} of {name}", str(error))
 
 
-def _credentials(plan: Plan, name: str, repository: Repository, lacks: StoreLacks) -> Iterator[dict[str, Any]]:
+def _credentials(plan: Plan, name: str, repository: Repository, lacks: TellLack) -> Iterator[dict[str, Any]]:
     block = {PRIMARY: "repository", LEDGER_REPOSITORY: LEDGER_REPOSITORY}.get(name, f"copies.{name}")
     named = [("plan", f"{block}.env_file", repository.env_file)]
     if name == PRIMARY:

@@ -43,7 +43,6 @@ from ccdr.host.state import State
 from ccdr.host.state_files import write_state
 from ccdr.jobs.checkpoints.held_to import of_beside, of_live_against
 from ccdr.jobs.checkpoints.store import directory_of as checkpoints_directory
-from ccdr.jobs.checkpoints.store import directory_of as checkpoints_of
 from ccdr.jobs.checkpoints.store import published_at
 from ccdr.jobs.checkpoints.store import published_in as kept_of
 from ccdr.jobs.services import Services
@@ -468,7 +467,7 @@ def _ledger(store: EvidenceBucket, origin: str, there: dict[str, Versions], serv
     if (newest := max((_size(one) for one in checkpoints), default=0)) > records and broken is None:
         text = f"a checkpoint there is of {newest} records, and the segments there end with record {records}"
         findings.append(Finding("SEGMENT_MISSING", text, newest))
-    _fetched(store, there.get(RECEIPTS, {}), checkpoints_of(services.state, ledger) / ANCHORS, findings)
+    _fetched(store, there.get(RECEIPTS, {}), checkpoints_directory(services.state, ledger) / ANCHORS, findings)
     plans = None if taken is None else _plans(store, there.get(PLANS, {}), taken, services, findings)
     _keep(services, ledger, replace(published, read=read, findings=tuple(findings)))
     found = of_beside(services, ledger).findings if taken is not None else tuple(findings)
@@ -625,7 +624,7 @@ def _of_version(
 
 def _keep(services: Services, ledger: str, published: Published) -> None:
     """The checkpoints where those of a ledger lie, and what was found. CcdrError where the disk refuses."""
-    directory = checkpoints_of(services.state, ledger)
+    directory = checkpoints_directory(services.state, ledger)
     for one in published.checkpoints:
         path = directory / checkpoint_name(_size(one))
         if not path.exists():

@@ -77,7 +77,7 @@ class Entry:
         return _line(plain(self) | {"prev": prev})
 
 
-class First(msgspec.Struct, frozen=True):
+class RegisterOpening(msgspec.Struct, frozen=True):
     """The first line of the chain."""
 
     register: str
@@ -108,7 +108,7 @@ class Register:
     @classmethod
     def begin(cls, plan: str) -> Register:
         name, key = secrets.token_hex(8), secrets.token_hex(32)
-        return cls(plan, name, key, (_line(plain(First(name, plan, _key_digest(key)))),), (), {})
+        return cls(plan, name, key, (_line(plain(RegisterOpening(name, plan, _key_digest(key)))),), (), {})
 
     @property
     def head(self) -> RegisterHead:
@@ -213,7 +213,7 @@ class Register:
                 raise ValueError("the chain is broken")
             prev = _hash(line)
         require_format(f"the register of erasures of {plan}", head.get("format"), FORMAT)
-        first, apart = made_of(head, First), decoded(selectors, Apart)
+        first, apart = made_of(head, RegisterOpening), decoded(selectors, Apart)
         if (first.plan, first.key_sha256) != (plan, _key_digest(apart.key)):
             raise ValueError("it is another plan's")
         entries = tuple(made_of(body, Entry) for body in rest)

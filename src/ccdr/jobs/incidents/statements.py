@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from ccdr.jobs.incidents.facts import Known
 from ccdr.jobs.incidents.opening import after_filing, as_it_counts, length_of, recorded_clocks, standing_of
 from ccdr.jobs.incidents.recording import clocks_of, noted, of, recorded
 from ccdr.jobs.services import Services
+from ccdr.jobs.statement_records import digest_of_shown
 from ccdr.model.deadlines import deadline
 from ccdr.model.errors import UsageProblem
 from ccdr.model.schema import zone_of
@@ -307,7 +307,9 @@ def file(
         clock=clock,
         filed_at=filed_at,
         for_tenant=tenant,
-        receipt_sha256=_digest_of(receipt),
+        receipt_sha256=digest_of_shown(
+            receipt, "the receipt", no_file="is no file: a receipt is one file", hint="make an archive of several"
+        ),
         then_due=[
             DueThen(clock=name, due=deadline(filed_at, length_of(stated), zone_of(one.timezone)))
             for name, stated in one.entry["clocks"].items()
@@ -316,18 +318,6 @@ def file(
         why_sha256=keep_payload(services.state, words) if words else None,
     )
     return recorded(one, services, filed)
-
-
-def _digest_of(path: Path) -> str:
-    try:
-        with path.open("rb") as opened:
-            if not path.is_file():
-                raise UsageProblem(f"{path} is no file: a receipt is one file", hint="make an archive of several")
-            if not opened.peek(1):
-                raise UsageProblem(f"{path}, the receipt, is empty: it shows nothing")
-            return file_digest(opened, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageProblem(f"{path}, the receipt, cannot be read: {error.strerror}") from None
 
 
 # That an incident is over, as a person says; and that it is not.

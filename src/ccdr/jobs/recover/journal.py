@@ -96,7 +96,7 @@ _SEALED = re.compile(rb'(\{.*),"seal":"([0-9a-f]{64})"\}')
 _RUN = re.compile(r"[A-Za-z0-9-]+")  # of a restore: names of directories are made with it
 
 
-class First(msgspec.Struct, frozen=True):
+class JournalHead(msgspec.Struct, frozen=True):
     """What is read at once of what was decided."""
 
     run: str
@@ -152,7 +152,7 @@ class Told:
 
     directory: Path
     decided: Mapping[str, Any]
-    first: First
+    first: JournalHead
     assets: dict[str, Progressed]
     sessions: list[Session]
     ended: str | None = None
@@ -286,7 +286,7 @@ def read(directory: Path) -> Told:
         if not isinstance(decided, dict):
             raise ValueError("nothing was decided")
         require_format(f"the recovery's journal {path}", decided.get("format"), FORMAT)
-        first = made_of(decided, First)
+        first = made_of(decided, JournalHead)
         told = Told(directory, decided, first, {one.asset: Progressed(one.asset) for one in first.assets}, [])
         for line in rest:
             _take(told, made_of(line, Line))

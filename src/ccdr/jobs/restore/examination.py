@@ -106,7 +106,7 @@ def asked(
 
 # How long a restore should take: from the asset's restore tests, phase by phase, by bytes.
 
-ESTIMATE_NEWEST = 5  # tests that are looked at: the data and the machines of last year say little
+TESTS_LOOKED_AT = 5  # tests that are looked at: the data and the machines of last year say little
 FIXED = 32 * 2**20  # bytes that are restored in about the time that each phase takes at least
 FAR = 4  # times what was measured: from there on it is extrapolated more than scaled
 PHASES: tuple[str, ...] = ("fetch", "load", "check")
@@ -146,7 +146,7 @@ def estimate(records: Iterable[Record], plan: str, asset: str, size: int, phases
         if record["kind"] == TEST_END
         and (record["plan"], record["asset"]) == (plan, asset)
         and (record.get("snapshot") or {}).get("verdict") == "PASS"
-    ][-ESTIMATE_NEWEST:]
+    ][-TESTS_LOOKED_AT:]
     if not passed:
         return None
     by_phase = {}

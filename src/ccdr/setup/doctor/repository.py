@@ -16,7 +16,7 @@ from ccdr.jobs.services import Services
 from ccdr.model.errors import CommandFailed, RepositoryClosed, RepositoryDamaged, RepositoryMissing
 from ccdr.model.values import Probe, human_bytes, human_seconds, rfc3339, so_many
 from ccdr.plans import LoadedPlan, Repository
-from ccdr.plans.anchors import ObjectLock as AnchorsObjectLock
+from ccdr.plans.anchors import ObjectLock as LockAnchor
 from ccdr.plans.lint import open_secret
 from ccdr.plans.repository_url import http_address, is_loopback
 from ccdr.storage.endpoint import server_time
@@ -191,7 +191,7 @@ _POLICY_OF_AUDITOR = "attach the policy of `ccdr access policies PLAN --role aud
 _MADE = "make the bucket as docs/how-to/evidence-bucket.md, Make the bucket, says"
 
 
-def evidence_bucket(anchor: AnchorsObjectLock, plans: Sequence[LoadedPlan], *, canary: bool) -> Iterator[Probe]:
+def evidence_bucket(anchor: LockAnchor, plans: Sequence[LoadedPlan], *, canary: bool) -> Iterator[Probe]:
     """`canary`: it is tried, by an object of a few bytes that its lock keeps there."""
     what = f"anchor {anchor.name}"
     if fault := open_secret(anchor.env_file):
