@@ -22,10 +22,7 @@ from tests.support.whole_centre import WholeCentre, wait_for, whole_centre
 
 from ccdr.jobs.shipping import background
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.usefixtures("cold"),
-]  # the pace of `ccdr run` against what ships is a person's
+pytestmark = pytest.mark.long
 
 # Each new server in a container of its own, its socket where the lost one had it: whoever used that finds it again.
 TARGETS = """\

@@ -545,6 +545,16 @@ def test_a_shell_that_was_killed_while_it_waited_fails_nothing(box: Box) -> None
 
 
 @BY_A_SHELL
+def test_a_shell_that_is_killed_just_as_it_is_asked_fails_nothing(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker tells of it some time after: nothing of the command was begun."""
+    box.run(["true"])
+    (shell,) = box._idle
+    docker("exec", box.id, "pkill", "-9", "-x", "sh")
+    monkeypatch.setattr(box, "_waiting", iter([shell, None]).__next__)
+    assert box.run(["echo", "on"]).stdout == "on\n"
+
+
+@BY_A_SHELL
 def test_a_command_left_in_its_midst_does_not_answer_the_next(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt

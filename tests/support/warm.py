@@ -157,7 +157,7 @@ def _become(args: list[str], env: dict[str, str], directory: str, umask: int, fi
     tempfile.tempdir = None
     if umask >= 0:
         os.umask(umask)
-    sys.argv = ["ccdr", *args]
+    sys.argv, sys.orig_argv = ["ccdr", *args], [sys.executable, "-m", "ccdr", *args]
 
 
 def _to_its_end(main: Callable[[], None]) -> NoReturn:

@@ -106,6 +106,7 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
         return Exit.OK
 
     from ccdr.run.ending import end_run, followed
+    from ccdr.run.scheduled import renewed_meanwhile
     from ccdr.run.signing import ToSign
     from ccdr.run.tasks import ALL
     from ccdr.run.tasks import KINDS as VERBS
@@ -124,7 +125,8 @@ def run(names: tuple[str, ...], only: tuple[str, ...], jobs: int, metrics: Path 
         # Once a plan's file is right again that is told at once: what an earlier run has noted is not slept by.
         # Nor while the ledger is not what it should be: each run answers with that.
         dues = [due.timestamp() for due in (result.next_due, end.next_due) if due is not None]
-        call.sleep(call.now if wrong or end.stands else to_sign.before(min(dues)), logs, shipping_ended=ended)
+        at_once = wrong or end.stands or (logs and renewed_meanwhile(loaded, services, verbs))
+        call.sleep(call.now if at_once else to_sign.before(min(dues)), logs, shipping_ended=ended)
     if options.json:
         print_json({**result.as_json(), **end.as_json()})
         for did in result.did:

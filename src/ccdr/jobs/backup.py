@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import UNSET
 
@@ -134,7 +134,7 @@ class BackupResult:
     repository: Repository = None  # missing, closed, unavailable or damaged, where that is why it failed
     source: Literal["away"] | None = None  # `away`, where that is why it failed: nobody answers there
     snapshot: Snapshot | None = None
-    log: dict[str, str | None] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
+    log: dict[str, Any] = field(default_factory=dict)  # what it needs of a shipped log, where there is one
     group: GroupRun | None = None
     added: int = 0
     growth: Growth | None = None  # of all that it stored; None where restic was not told by a tree
@@ -214,6 +214,7 @@ class BackupResult:
             manifest_sha256=s.manifest_sha256,
             source_sha256=source_digest(s.source),
             needed_from=self.log.get("needed_from", UNSET),
+            branch=self.log.get("branch", UNSET),
             upon=[needed.id for needed in s.upon],
         )
 
@@ -561,7 +562,11 @@ class BackupRun:
         snapshot = snapshot_of(manifest, text, stored.id, str(self.into), now)
         if self._of.job.engine.shipping is not None:
             log = log_of(self._of.job)[1]
-            self._result.log = {"needed_from": log.needed_from(manifest) if log.goes_on_from(manifest) else None}
+            first = log.needed_from(manifest)
+            self._result.log = {
+                "needed_from": first if log.goes_on_from(manifest) else None,
+                "branch": log.branch(first),
+            }
         with interrupts.deferred():  # from here on it counts, whatever becomes of what is only kept for the next
             self._of.services.catalogue.add(snapshot, text)
             self._result.snapshot, self._result.result = snapshot, STORED

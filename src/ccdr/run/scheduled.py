@@ -188,6 +188,13 @@ class Standing:
         }
 
 
+def renewed_meanwhile(plans: Sequence[LoadedPlan], services: Services, only: Collection[Verb] = ALL) -> bool:
+    """Has a source begun anew since the run looked at what is due of it?"""
+    slots, renewals = Slots(services.state), Renewals(services)
+    seen = ((task, slots.read(task)) for chain in tasks(plans, only) for task in chain)
+    return any(slot is not None and slot.pending is None and renewals.wants(task) for task, slot in seen)
+
+
 def standing(plans: Sequence[LoadedPlan], services: Services, only: Collection[Verb] = ALL) -> list[Standing]:
     """Where each schedule stands now; nothing is stamped or recorded."""
     now, slots, renewals = services.clock.now(), Slots(services.state), Renewals(services)

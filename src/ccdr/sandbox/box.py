@@ -24,6 +24,7 @@ from ccdr.sandbox.words import reason_of, words
 LOOK = 2.0  # seconds between two looks at a silent command
 IDLE = 0.02  # a container that uses less of one processor than this makes no progress
 STDERR_KEPT = 4096
+BY_SIGNAL = 128  # above it: what a signal ended
 KILLED = 137  # SIGKILL: of the command alone, or of the whole container
 DYING = 3.0  # seconds that Docker may take to tell that a container has ended
 NOT_STARTED = (126, 127)  # the shell's and Docker's word for a program that cannot be started
@@ -43,6 +44,7 @@ class _Exec:
     id: str
     frames: Frames
     raw: Any  # what Docker's client handed out
+    waited: bool = False  # a shell that has run a command before
 
     def close(self) -> None:
         close_socket(self.raw)
@@ -146,6 +148,8 @@ class Box:
         code, words = told.code, FreeText(told.complained.decode("utf-8", "replace"))
         if code is None:
             code = self._exit_code(program.id, argv)
+            if program.waited and not told.begun and code > BY_SIGNAL:  # somebody ended it while it waited
+                return self._ran(argv, env, stdin, what, watch, pulse, alone=alone)
             if line is not None and (told.begun or code not in NOT_STARTED):  # what a shell ends with is no answer
                 self._blame_sandbox(code, words, what or argv[0])
                 raise self._broken(f"its shell ended, with {code}, during: {what or argv[0]}")
@@ -196,6 +200,7 @@ class Box:
             waits = told.code is not None and not told.goes_on and not program.frames.closed
         finally:
             if waits:
+                program.waited = True
                 self._idle.append(program)
             else:
                 program.close()

@@ -11,7 +11,7 @@ from tests.support.sparse import append_sparse
 
 from ccdr.jobs.pausing import end, pause
 from ccdr.model.values import Verb, rfc3339, source_digest
-from ccdr.run.scheduled import standing
+from ccdr.run.scheduled import renewed_meanwhile, standing
 from ccdr.run.tasks import Task
 
 ID = "ab" * 32
@@ -23,19 +23,30 @@ def wrote(world: World, kind: str, **body: Any) -> None:
     append_sparse(world.services.ledger, kind, plan="p", asset="a", run="r", body=body)
 
 
-def shipped(world: World, **told: bool) -> None:
+def shipped(world: World, **told: Any) -> None:
     body = {"since": rfc3339(world.clock.at), "points": [], "snapshots": 0, "added_bytes": 0}
     wrote(world, "log.shipped", **body, **told)
 
 
-def carried_out(world: World, verdict: str = "PASS") -> None:
-    """Backups are stored, and tests have this verdict, as the ledger tells of them."""
+def carried_out(world: World, verdict: str = "PASS", branch: int = 1) -> None:
+    """Backups of this branch of the log are stored, and tests have this verdict, as the ledger tells of them."""
     source = source_digest(world.plans[0].plan.assets["a"].source_name)
 
     def act(task: Task) -> None:
-        of = {"id": ID, "consistent_point": rfc3339(world.clock.at), "bytes": 1, "source_sha256": source}
+        of = {
+            "id": f"{branch:02}" * 32,
+            "consistent_point": rfc3339(world.clock.at),
+            "bytes": 1,
+            "source_sha256": source,
+        }
         if task.verb is Verb.BACKUP:
-            wrote(world, "backup.end", result="STORED", snapshot={**of, "manifest_sha256": ID}, phases={})
+            wrote(
+                world,
+                "backup.end",
+                result="STORED",
+                snapshot={**of, "manifest_sha256": ID, "branch": branch},
+                phases={},
+            )
         elif task.verb is Verb.TEST:
             rpo = {"objective_s": 1.0, "achieved_s": 1.0, "verdict": "MET"}
             tested = {**of, "selected": "latest", "verdict": None if verdict == "INCONCLUSIVE" else verdict}
@@ -62,17 +73,36 @@ def tested(world: World) -> World:
     return world
 
 
-@pytest.mark.parametrize("how", ["anew", "branched"])
-def test_a_source_that_began_anew_is_backed_up_and_tested_at_once(tested: World, how: str) -> None:
+ANEW = pytest.mark.parametrize("how", [{"anew": True}, {"branch": 2}], ids=["anew", "another branch"])
+
+
+@ANEW
+def test_a_source_that_began_anew_is_backed_up_and_tested_at_once(tested: World, how: dict[str, Any]) -> None:
     shipped(tested)
     assert ran(tested) == [], "the twin: it is shipped, and goes on"
-    shipped(tested, **{how: True})
+    shipped(tested, **how)
     assert standing(tested.plans, tested.services, [Verb.BACKUP])[0].due is not None
     assert ran(tested, minutes=1) == BOTH
     assert [ran(tested, minutes=minutes) for minutes in (1, 5, 10)] == [[], [], []], "once"
     tested.clock.to("2026-11-25T03:30:00Z")
     assert ran(tested) == ["p/a backup"], "as scheduled"
     assert tested.missed() == [("a", "backup", 29)], "of before the first"
+
+
+@pytest.mark.parametrize("verdict", ["PASS", "INCONCLUSIVE"])
+def test_what_is_of_the_new_branch_already_is_not_asked_for_again(tested: World, verdict: str) -> None:
+    """The base may be taken, and tested, before what ships the log has found that it goes on by another branch."""
+    carried_out(tested, verdict, branch=2)
+    shipped(tested, anew=True)
+    assert ran(tested, minutes=1) == BOTH
+    shipped(tested, branch=2)
+    carried_out(tested, branch=2)
+    assert renewed_meanwhile(tested.plans, tested.services) is (verdict != "PASS")
+    assert ran(tested, minutes=1) == ([] if verdict == "PASS" else ["p/a test"])
+    assert ran(tested, minutes=1) == []
+    shipped(tested, branch=3)
+    assert renewed_meanwhile(tested.plans, tested.services) is True
+    assert ran(tested, minutes=1) == BOTH
 
 
 @pytest.mark.parametrize(("kind", "renewed"), [("new_server", True), ("server", True), ("directory", False)])

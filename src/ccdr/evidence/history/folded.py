@@ -632,6 +632,16 @@ class FoldedRecords:
         """Its source began anew then."""
         self.renewed = [time, False, False]
 
+    def _branch_off(self, record: Record) -> None:
+        """Its source goes on by another branch of its log. A backup may be of that before anybody has told of it."""
+        stored, tested = (
+            (one or {}).get("snapshot") or {} for one in (self.last_good_backup, self.last_conclusive_test)
+        )
+        if stored.get("branch") == record["branch"]:
+            self.renewed = [stored["consistent_point"], True, tested.get("id") == stored["id"]]
+        else:
+            self.renew(str(record["time"]))
+
     def _renewed_by(self, record: Record, shown: int) -> None:
         """A backup was stored (1), or a test had a verdict (2): of the source as it is now?"""
         point = (record.get("snapshot") or {}).get("consistent_point")
@@ -669,8 +679,10 @@ class FoldedRecords:
                 self.not_recovered[str(one["asset"])] = where
 
     def _take_log(self, record: Record) -> None:
-        if record.get("anew") is True or record.get("branched") is True:
+        if record.get("anew") is True:
             self.renew(str(record["time"]))
+        elif record.get("branch") is not None:
+            self._branch_off(record)
         known = [None, None] if record.get("anew") is True else self.log[2:] or [None, None]
         if points := record.get("points"):
             since = utc(record["since"])

@@ -64,6 +64,9 @@ class StoredSnapshot(Value, frozen=True, kw_only=True, gc=False):
             "the first segment of the shipped log that it needs; null: none leads on from it; absent: none is shipped"
         ),
     ] = UNSET
+    branch: Annotated[
+        int | UnsetType, about("the branch of the shipped log that it is of; absent: none is shipped")
+    ] = UNSET
     upon: Annotated[list[Digest], about("ids of the snapshots that it depends on, the full one first")] = []
 
 
@@ -174,8 +177,12 @@ class LogShipped(End, frozen=True, kw_only=True, gc=False):
     gaps: list[LogGap] = []
     vanished: Annotated[bool, about("log that was stored once is gone from the repository")] = False
     anew: Annotated[bool, about("the source went back: the log begins anew, for a base that is yet to come")] = False
-    branched: Annotated[
-        bool, about("the source was recovered or promoted: it goes on by another branch of its log")
-    ] = False
+    branch: Annotated[
+        int | None,
+        about(
+            "the source was recovered or promoted: the branch of its log by which it goes on (PostgreSQL: a timeline);"
+            " else null"
+        ),
+    ] = None
     trouble: Annotated[str | None, about("`stopped`, or why it does not go on, as a sentence of ours")] = None
     findings: list[Finding] = []

@@ -227,7 +227,7 @@ class SourceHistory:
             self._branch_off(branch, forks, last, stored=stored)
         elif branch != self._told:
             self._told = branch
-            self._journal.tally.branched = True
+            self._journal.tally.branch = branch
             self._journal.record(None)
             self._journal.step(f"the source goes on by timeline {branch}, from the end of what was received")
 
@@ -300,7 +300,7 @@ class SourceHistory:
         )
         if not stored:
             raise CcdrError(f"{sentence}; {WAITS}")
-        self._journal.tally.branched = True
+        self._journal.tally.branch = branch
         self._journal.record(None)
         self._batch.leaves(self._batch.gather())
         self._journal.update(forks=merged((self._shipment.standing.forks, forks)))

@@ -44,7 +44,7 @@ class Tally:
     gaps: list[Gap] = field(default_factory=list)
     vanished: bool = False  # log that was stored once is what is missing
     anew: bool = False  # the source went back: no base from before leads on
-    branched: bool = False  # it goes on by another branch of its log
+    branch: int | None = None  # another branch of its log, by which it goes on
 
     def stored(self, held: Held, point: datetime, usable: datetime, added: int) -> None:
         """One more snapshot, which added so many bytes to the repository."""
@@ -137,7 +137,7 @@ class Journal:
             gaps=[LogGap(after=gap.after, before=gap.before) for gap in tally.gaps],
             vanished=tally.vanished,
             anew=tally.anew,
-            branched=tally.branched,
+            branch=tally.branch,
             trouble=trouble,
             findings=list(self.standing.findings),
         )
