@@ -134,7 +134,7 @@ def test_status_and_report_tell_what_each_rule_found_last(
     found = world.site.run("status", "p").json["plans"][0]["assets"][0]["tested_by_rule"]
     assert found["oldest"] is None and found["latest"] == {"time": "2026-10-25T03:00:03.000000Z", "verdict": "PASS"}
     assert list(found) == ["latest", "random", "oldest"]
-    with world.site.start("status", "p") as process:
+    with world.site.start("status", "p", "-v") as process:
         told, _ = process.communicate()
     assert lines_with(told, "last tested by rule") == wording
     world.nights(1)

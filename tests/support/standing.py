@@ -65,9 +65,9 @@ class World:
         return found
 
 
-def told(world: World) -> list[str]:
-    """What `ccdr status` prints."""
-    return world.site.start("status").communicate()[0].splitlines()
+def told(world: World, *, more: bool = True) -> list[str]:
+    """What `ccdr status` prints; `more`: also what is as it should be."""
+    return world.site.start("status", *(["-v"] if more else [])).communicate()[0].splitlines()
 
 
 def failed_for_a_newer_one(world: World, **more: Any) -> None:

@@ -276,7 +276,7 @@ def test_a_log_that_was_not_shipped_on_the_first_day_is_not_back_again_when_its_
     first = night.told(-24.1)
     assert first and first.subject == "ccdr: p: log log NOT SHIPPED" and "was never shipped" in first.body
     stands(point=END - DAY, usable=END - DAY)(night)
-    assert "* log: log NOT SHIPPED: over" in str(night.told(-24 + 0.05))
+    assert "* log: log NOT SHIPPED, over" in str(night.told(-24 + 0.05))
     stands(point=END - DAY, usable=END - DAY, trouble="the server does not answer", troubled=END - 23 * HOUR)(night)
     then = night.told(-22.95)
     assert then and "comes and goes" not in then.body and "ack again" not in then.body
@@ -316,4 +316,4 @@ def test_two_troubles_that_are_called_alike_are_both_told_and_both_over(night: N
     night.past.stored(-17.5, "newest")
     tested(-17.4, "newest", "PASS")(night)
     over = night.told(-17.3)
-    assert over and over.body.count("restore test FAILED: over since") == 2, over
+    assert over and over.body.count("restore test FAILED, over since") == 2, over

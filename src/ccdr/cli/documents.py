@@ -390,6 +390,12 @@ class PausedPlans(Doc):
     would_pause: list[Map] | None = None
 
 
+class Room(Doc):
+    time: str
+    repository_bytes: Annotated[int, about("what the repository takes")]
+    free_bytes: Annotated[int | None, about("what is free for it; null where nothing tells")]
+
+
 class PlanStatus(Doc):
     plan: str
     assets: list[AssetStatusDocument]
@@ -402,6 +408,10 @@ class PlanStatus(Doc):
     could_not_tell: list[str]
     elsewhere: list[Map]
     duties: list[str]
+    untested: Annotated[
+        list[str], about("assets that were recovered, or began anew, and of which nothing came back since")
+    ]
+    room: Annotated[Room | None, about("as a check or a prune found it last; null: none has")]
     by_itself: Annotated[bool, about("did a `ccdr run` of it come from cron or a timer, or without a login, evenly")]
     version: Version
 

@@ -4,9 +4,10 @@ for a program.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +19,7 @@ from ccdr.cli.verbs import verb
 from ccdr.host.state_files import plain
 from ccdr.model.errors import CcdrError, Exit, worst
 from ccdr.model.trouble import FAILED_TESTS, Problem, Trouble, next_step
-from ccdr.model.values import DUTIES, Achieved, Verb, human_seconds, rfc3339, so_many
+from ccdr.model.values import DUTIES, Achieved, Verb, human_bytes, human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
     from ccdr.cli.settings import Settings
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ccdr.evidence.judgement.incidents import IncidentNow
     from ccdr.evidence.lineage.own_records import Lineage
     from ccdr.evidence.population import Chain
+    from ccdr.evidence.verdicts import Record
     from ccdr.jobs.attest import LedgerCopy
     from ccdr.jobs.daily_verification import Finding
     from ccdr.jobs.pausing import PausedPlan
@@ -66,6 +68,8 @@ class Seen:
     attested: Sequence[Problem]  # what is stale, and what will be soon
     left: Sequence[Problem]  # deviations that are overdue, of plans whose files are not there any more
     read_with: Sequence[Chain]
+    room: Mapping[str, Record]  # the newest record that tells what the repository takes
+    untested: Mapping[str, Collection[str]]  # assets that began anew, and of which nothing has come back since
     by_hand: Mapping[str, Sequence[str]]  # of plans that were backed up here, and for which no run came by itself
     code: Exit
 
@@ -74,6 +78,13 @@ class Seen:
         of_plans = (p for name in self.shown for p in self.care[name])
         of_host = (*self.attested, *self.left, *self.of_anchors)
         return [*(p for s in self.statuses for p in s.troubles), *of_plans, *of_host]
+
+    @property
+    def found(self) -> int:
+        """How many findings there are: each once, of whatever it is."""
+        of_ledger = (*self.of_ledger, *self.everything)
+        broken = 0 if self.verified is None or self.verified.ok else len(self.verified.problems)
+        return broken + sum(p.acknowledged is None and p.trouble.row.exit is Exit.FINDING for p in of_ledger)
 
     @property
     def acknowledged(self) -> int:
@@ -136,6 +147,10 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
     def private(history: AssetHistory) -> Sequence[str]:
         return private_of((history.newest.get(PRUNED), history.newest.get(CHECKED)), services.state)
 
+    def room(history: AssetHistory) -> Record | None:
+        told = [r for kind in (PRUNED, CHECKED) if (r := history.newest.get(kind)) and r.get("repository_bytes")]
+        return max(told, key=lambda r: r["seq"], default=None)
+
     return Seen(
         services,
         shown,
@@ -159,6 +174,11 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
         stated,
         left,
         [chain for chain in services.population().chains if chain.ledger not in left_out],
+        {name: taken for name, history in of_plans.items() if (taken := room(history))},
+        {
+            name: [str(asset) for (plan, asset), one in histories.items() if plan == name and one.awaits_proof]
+            for name in shown
+        },
         {
             one.plan.plan: list(not_by_itself(one.plan.plan, services.state, options))
             for one in loaded
@@ -195,6 +215,8 @@ def document(seen: Seen) -> dict[str, object]:
             "could_not_tell": seen.deaf.get(name, []),
             "elsewhere": [one.as_json() for one in seen.elsewhere[name]],
             "duties": [verb.value for verb in DUTIES if verb in seen.own[name]],
+            "untested": list(seen.untested[name]),
+            "room": _room_of(seen, name),
             "by_itself": has_come(name, seen.services.state),
             "version": version.as_json(),
         }
@@ -215,13 +237,39 @@ def document(seen: Seen) -> dict[str, object]:
     }
 
 
-# What `ccdr status` has gathered, for people: a table, what is wrong with each next step, where the evidence is.
+def _room_of(seen: Seen, plan: str) -> dict[str, object] | None:
+    told = seen.room.get(plan)
+    return None if told is None else {key: told.get(key) for key in ("time", "repository_bytes", "free_bytes")}
 
 
-def tell(seen: Seen) -> None:
+# What `ccdr status` has gathered, for people: the verdict, a table, what is wrong with each next step; then what is
+# still to be done or known. What is as it should be is told to whoever asks for more.
+
+
+def tell(seen: Seen, *, more: bool = False) -> None:
+    """`more`: also what is as it should be."""
+    click.echo(_verdict(seen))
     _tell_assets(seen)
     _tell_plans(seen)
-    _tell_ledger(seen)
+    _tell_of_host(seen)
+    _tell_standing(seen)
+    if more:
+        _tell_more(seen)
+
+
+def _verdict(seen: Seen) -> str:
+    """In one line: is all as the plans promise, and if not, how much is not."""
+    proven, of = sum(s.proven for s in seen.statuses), len(seen.statuses)
+    assets = f"{proven} of {so_many(of, 'asset')} came back in a test, within the objectives"
+    found = so_many(seen.found, "finding")
+    match seen.code:
+        case Exit.OK if proven == of:
+            return f"{word('good')}: {assets}"
+        case Exit.OK:
+            return f"{word('no finding')}: {assets}"
+        case Exit.FINDING:
+            return f"{word(found)}: {assets}"
+    return f"{word('not known')}, {found}: {assets}"
 
 
 def _tell_assets(seen: Seen) -> None:
@@ -239,73 +287,115 @@ def _tell_assets(seen: Seen) -> None:
         for s in seen.statuses
     ]
     table(("asset", "coverage", "RPO", "RTO", "last test", "last good backup"), rows)
-    for line in dict.fromkeys(_group(s) for s in seen.statuses if s.group):
-        click.echo(line)
-    for s in seen.statuses:
-        if len(s.by_rule) > 1:
-            click.echo(_rules(s))
     for s in seen.statuses:
         _problems(s.troubles, s.plan, s.asset)
         for path in s.private:
             click.echo(f"{s.plan}/{s.asset}: {kept(path)}")
-    _near(seen.statuses)
 
 
 def _tell_plans(seen: Seen) -> None:
     from ccdr.jobs.in_force import without_file
     from ccdr.plans.words import differing
-    from ccdr.run.responsible import listed
     from ccdr.telling.status import kept
 
     for name in seen.shown:
-        for one in seen.copies:
-            if one.plan == name:
-                click.echo(str(one))
         for standing in seen.incidents[name]:
             click.echo(f"{name}: {standing}")
         _problems(seen.care[name], name, None)
         for path in seen.private[name] if seen.care[name] else ():
             click.echo(f"{name}: {kept(path)}")
+        for line in seen.deaf.get(name, []):
+            click.echo(f"{name}: a message was not delivered: {line}")
+    versions = (*seen.judged, *(without_file(version, seen.services) for version in seen.gone))
+    for line in (line for one in versions for line in differing(one)):
+        click.echo(line)
+
+
+def _tell_of_host(seen: Seen) -> None:
+    """What is wrong that is of no plan: its ledger, what holds that, what people have stated here."""
+    if seen.verified is not None and not seen.verified.ok:
+        _failed(seen.verified)
+    tell_ledger_problems(seen.of_ledger)
+    tell_anchors(seen.of_anchors)
+    tell_attestations(seen.attested)
+    tell_left(seen.left)
+
+
+def _tell_standing(seen: Seen) -> None:
+    """What is no finding, and somebody may wait for: another host, what was acknowledged, what nothing calls."""
+    from ccdr.jobs.attest import homes, places
+    from ccdr.run.responsible import listed
+
+    for name in seen.shown:
+        for one in seen.copies:
+            if one.plan == name:
+                click.echo(str(one))
         if others := seen.elsewhere[name]:
             who = {str(one): listed([o.verb for o in others if str(o) == str(one)]) for one in others}
             there = "; ".join(f"for {work}: {host}" for host, work in who.items())
             click.echo(f"{name}: this host answers for {listed(seen.own[name])}; {there}")
-        for line in seen.by_hand.get(name, ()):
+        for line in (line for told in (_room(seen, name), _untested(seen, name)) for line in told):
             click.echo(line)
-        for line in seen.deaf.get(name, []):
-            click.echo(f"{name}: a message was not delivered: {line}")
     if unknown := seen.not_known_here:
         click.echo(
             f"not known here: {so_many(unknown, 'thing')} that another host answers for: no finding here, and no proof"
         )
     if noted := seen.acknowledged:
         click.echo(f"acknowledged: {so_many(noted, 'trouble')}; `ccdr ack --list` shows why and until when")
-    tell_left(seen.left)
-    versions = (*seen.judged, *(without_file(version, seen.services) for version in seen.gone))
-    for line in (line for one in versions for line in differing(one)):
-        click.echo(line)
-
-
-def _tell_ledger(seen: Seen) -> None:
-    from ccdr.jobs.attest import homes, places
-
-    _ledger(seen.verified, seen.services)
-    _compared(seen.lineage, seen.shown)
-    for chain in seen.read_with:
-        click.echo(f"ledger: read with {chain}")
-    at_home = [p.plan.plan for p in homes(seen.loaded, seen.loaded)]
+    at_home, stored = [p.plan.plan for p in homes(seen.loaded, seen.loaded)], places(seen.services)
     for name in at_home:
-        if place := places(seen.services).get(name):
+        if (place := stored.get(name)) and (place.reason is not None or not place.of(seen.lineage)):
             click.echo(_stored(name, place, ours=place.of(seen.lineage)))
     if seen.loaded and not at_home:
         click.echo(
             "ledger: stored nowhere: these plans belong to more than one tenant, and no plan names a ledger_repository"
         )
-    tell_ledger_problems(seen.of_ledger)
+    for name in seen.shown:
+        for line in seen.by_hand.get(name, ()):
+            click.echo(line)
+
+
+def _room(seen: Seen, plan: str) -> Iterator[str]:
+    """How far each log is shipped, and by whom it is; what the repository takes, and what is free for it."""
+    from ccdr.evidence.log_standing import read_standing
+
+    told = []
+    for s in seen.statuses:
+        stands = read_standing(seen.services.state, plan, s.asset) if s.plan == plan else None
+        if stands is not None and stands.point is not None:
+            by = "its shipper runs" if stands.running else "no shipper runs"
+            told.append(f"log of {s.asset} stored up to {rfc3339(stands.point)[:19]}Z, {by}")
+    if (room := seen.room.get(plan)) is not None:
+        free = "" if room.get("free_bytes") is None else f", {human_bytes(room['free_bytes'])} free"
+        told.append(f"repository {human_bytes(room['repository_bytes'])}{free} on {room['time'][:10]}")
+    if told:
+        yield f"{plan}: {'; '.join(told)}"
+
+
+def _untested(seen: Seen, plan: str) -> Iterator[str]:
+    if assets := [s.asset for s in seen.statuses if s.plan == plan and s.asset in seen.untested.get(plan, ())]:
+        yield f"{plan}: not tested yet since it was recovered, or began anew: {', '.join(assets)}"
+
+
+def _tell_more(seen: Seen) -> None:
+    """What is as it should be: groups, rules, copies beside their source, the ledger and what holds it."""
+    from ccdr.jobs.attest import homes, places
+
+    for line in dict.fromkeys(_group(s) for s in seen.statuses if s.group):
+        click.echo(line)
+    for s in seen.statuses:
+        if len(s.by_rule) > 1:
+            click.echo(_rules(s))
+    _near(seen.statuses)
+    _verified(seen.verified, seen.services)
+    _compared(seen.lineage, seen.shown)
+    for chain in seen.read_with:
+        click.echo(f"ledger: read with {chain}")
+    for name in (p.plan.plan for p in homes(seen.loaded, seen.loaded)):
+        if (place := places(seen.services).get(name)) and place.reason is None and place.of(seen.lineage):
+            click.echo(_stored(name, place, ours=True))
     for line in seen.anchors.lines():
         click.echo(f"ledger: {line}")
-    tell_anchors(seen.of_anchors)
-    tell_attestations(seen.attested)
 
 
 def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None:
@@ -364,7 +454,13 @@ def last_test_of(status: AssetStatus) -> str:
     return word(verdict) + (f" (a newer backup{since}; its snapshot is good)" if newer else "")
 
 
-def _ledger(verified: Finding | None, services: Services) -> None:
+def _failed(verified: Finding) -> None:
+    for problem in verified.problems:
+        click.echo(f"ledger: {word('FAIL')} on {verified.at:%Y-%m-%d %H:%M} UTC: {problem}")
+    click.echo("  → `ccdr ledger verify` lists all damage; the next `ccdr run` verifies again")
+
+
+def _verified(verified: Finding | None, services: Services) -> None:
     """From when the last full comparison is of the evidence that all of this is read from."""
     from ccdr.jobs.daily_verification import first_due
 
@@ -375,14 +471,9 @@ def _ledger(verified: Finding | None, services: Services) -> None:
                 first = f", first after {due:%Y-%m-%d %H:%M} UTC"
         click.echo(f"ledger: not verified yet: `ccdr run` verifies it each day{first}")
         click.echo("  → `ccdr ledger verify` does so at any time")
-        return
-    when = f"{verified.at:%Y-%m-%d %H:%M} UTC"
-    if verified.ok:
+    elif verified.ok:
+        when = f"{verified.at:%Y-%m-%d %H:%M} UTC"
         click.echo(f"ledger: all {verified.records} records and their summary verified on {when}")
-    for problem in verified.problems:
-        click.echo(f"ledger: {word('FAIL')} on {when}: {problem}")
-    if not verified.ok:
-        click.echo("  → `ccdr ledger verify` lists all damage; the next `ccdr run` verifies again")
 
 
 def _compared(lineage: Lineage, plans: Sequence[str]) -> None:
@@ -411,7 +502,10 @@ def _stored(plan: str, place: LedgerCopy, *, ours: bool) -> str:
 
 
 def _objective(achieved: Achieved) -> str:
-    return f"{word(achieved.verdict)} {human_seconds(achieved.achieved_s)} of {human_seconds(achieved.objective_s)}"
+    asked = human_seconds(achieved.objective_s)
+    if achieved.achieved_s is None or not isfinite(achieved.achieved_s):
+        return f"{word(achieved.verdict)} ({asked})"
+    return f"{word(achieved.verdict)} {human_seconds(achieved.achieved_s)} of {asked}"
 
 
 def _rules(status: AssetStatus) -> str:
@@ -454,5 +548,5 @@ def status(names: tuple[str, ...]) -> Exit:
     if options.json:
         print_json(document(seen))
     else:
-        tell(seen)
+        tell(seen, more=options.verbose)
     return worst([seen.code, *(e.exit_code for e in wrong_plans)])

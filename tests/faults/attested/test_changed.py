@@ -62,7 +62,7 @@ def test_a_ledger_that_nobody_touched_is_what_its_snapshots_attest(twin: Site) -
     (asked,) = done.json["repositories"]
     assert (asked["ok"], asked["snapshots"], asked["elsewhere"], asked["unattested"]) == (True, 2, 0, 0), done
     assert ledger_problems(twin)[1] == ""
-    told, verified = as_text(twin, "status"), as_text(twin, "ledger", "verify", "--repository")
+    told, verified = as_text(twin, "status", "-v"), as_text(twin, "ledger", "verify", "--repository")
     assert "p: 2 snapshots attest it, and all agreed" in told
     assert "2 snapshots attest it, up to record " in verified, "the same is counted"
 

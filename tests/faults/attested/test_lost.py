@@ -154,7 +154,7 @@ def test_one_loss_is_told_with_one_number_of_records(twin: Site, later: int) -> 
     shutil.rmtree(twin.state / "ledger")
     whole, back = f"at least {had + later}", f"{had} records of at least {had + later}" if later else f"{had} records"
     for told in (
-        as_text(twin, "status"),
+        as_text(twin, "status", "-v"),
         as_text(twin, "ack", "LEDGER_LOST", "--why", "x", "--dry-run"),
         twin.run("report").json["findings"][0]["text"],
     ):
@@ -181,15 +181,15 @@ def test_the_new_ledger_is_stored_by_the_next_run(twin: Site) -> None:
     awake()
     was = read_id(twin.state / "ledger")
     awake()
-    assert stored_are() == [was] and "ledger: stored with the backups of p" in as_text(twin, "status")
+    assert stored_are() == [was] and "ledger: stored with the backups of p" in as_text(twin, "status", "-v")
     shutil.rmtree(twin.state / "ledger")
     assert twin.run("ledger", "recover").code == 0
-    told = as_text(twin, "status")
+    told = as_text(twin, "status", "-v")
     assert "not stored with the backups of p yet" in told and str(was)[:8] in told, told
     assert twin.run("status").json["lineage"]["stored"]["p"]["stored"] is None
     awake()
     new = read_id(twin.state / "ledger")
-    assert stored_are() == [was, new] and "ledger: stored with the backups of p" in as_text(twin, "status")
+    assert stored_are() == [was, new] and "ledger: stored with the backups of p" in as_text(twin, "status", "-v")
     assert twin.run("status").json["lineage"]["stored"]["p"]["ledger"] == new
 
 

@@ -39,7 +39,7 @@ def test_the_ledger_is_stored_with_the_backups_once_a_day(twin: Site) -> None:
     )
     store_due([twin.loaded()], days_later(twin, 4), lambda: [twin.loaded()])
     assert len(json.loads(restic_of(twin.root, "snapshots", "--json", "--tag", "kind=ledger"))) == 2
-    assert "stored with the backups of p" in as_text(twin, "status")
+    assert "stored with the backups of p" in as_text(twin, "status", "-v")
     assert twin.run("status").json["lineage"]["stored"]["p"]["reason"] is None
     for args in (("snapshots", "p"), ("test", "p"), ("upkeep", "p", "--prune"), ("ledger", "verify", "--repository")):
         done = twin.run(*args)
@@ -86,7 +86,7 @@ def test_that_a_host_may_not_store_its_ledger_is_told_and_fails_nothing(twin: Si
         store_due([twin.loaded()], days_later(twin, 2), lambda: [twin.loaded()])
     place = places(twin.services())["p"]
     assert place.stored is None and place.reason
-    assert "with the backups of p (never yet)" in as_text(twin, "status")
+    assert "with the backups of p (never yet)" in as_text(twin, "status", "-v")
     assert ledger_problems(twin)[1] == "" and twin.run("test", "p").code == 0
 
 
@@ -96,7 +96,7 @@ def test_a_ledger_of_more_than_one_tenant_goes_only_where_a_plan_says(twin: Site
     other.write_text(plan.read_text().replace("plan: p", "plan: q\ntenant: acme").replace("/repo,", "/repo2,"))
     both = [twin.loaded(), twin.loaded("q")]
     store_due(both[:1], days_later(twin, 2), lambda: both)
-    assert places(twin.services()) == {} and "stored nowhere" in as_text(twin, "status")
+    assert places(twin.services()) == {} and "stored nowhere" in as_text(twin, "status", "-v")
     own = f"ledger_repository: {{url: {twin.root}/evidence, password_file: key}}\n"
     plan.write_text(plan.read_text().replace("assets:\n", f"{own}assets:\n", 1))
     both[0] = twin.loaded()

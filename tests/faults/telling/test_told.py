@@ -65,7 +65,7 @@ def test_reminded_and_then_fixed_again(world: World, mailbox: Mailbox, wording: 
     world.stored()
     world.tell()
     assert mailbox.subjects[before:] == wording
-    assert "it lasted 7h 05m" in mailbox.text() and "Fixed again:" in mailbox.text()
+    assert "it lasted 7h 05m" in mailbox.text() and "Over:" in mailbox.text()
     world.tell()
     assert len(mailbox.raw) == before + 1
 
@@ -145,7 +145,7 @@ def test_late_and_breach_are_told_once_then_reminded_of_then_fixed_again(
     world.stored()
     world.tested()
     world.tell()
-    assert mailbox.subjects[2:] == [f"ccdr: p: fixed: {state.subject}"] and "Fixed again:" in mailbox.text()
+    assert mailbox.subjects[2:] == [f"ccdr: p: fixed: {state.subject}"] and "Over:" in mailbox.text()
     world.tell()
     assert len(mailbox.raw) == 3
 

@@ -39,7 +39,10 @@ def test_the_last_good_backup_is_told_beside_a_newer_attempt_that_failed(world: 
     assert failed["last_good_backup"] == good["last_good_backup"]
     assert failed["last_backup"]["result"] == "FAILED"  # type: ignore[index]
     tried = str(failed["last_backup"]["time"])  # type: ignore[index]
-    head, row = told(world)[:2]
+    verdict, head, row = told(world)[:3]
+    (plan,) = world.site.run("status").json["plans"]
+    found = len(plan["troubles"]) + len(plan["assets"][0]["troubles"])
+    assert verdict.startswith(f"{found} findings: 0 of 1 asset "), verdict
     assert head.endswith("last good backup") and row.endswith(f"  {at[:19]}, FAILED at {tried[:19]}"), row
 
 

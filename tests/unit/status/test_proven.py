@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.support.standing import IDS, World, ago
+from tests.support.sparse import append_sparse
+from tests.support.standing import IDS, World, ago, told
 
 from ccdr.model.measure import judge
 from ccdr.telling.status import exit_code
@@ -65,3 +66,13 @@ def test_what_passed_is_proven_only_while_nothing_is_wrong_and_no_objective_is_b
     world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[2]})
     assert world.now.proven
     assert not replace(world.now, rpo=judge(3600, 7200.0)).proven
+
+
+def test_a_prune_tells_what_the_repository_takes_and_what_is_free(world: World) -> None:
+    append_sparse(
+        world.services.ledger, "prune.end", plan="p", asset=None, run="u", body={"result": "DONE", "removed": [],
+        "repository_bytes": 3 << 30, "free_bytes": 5 << 30},
+    )  # fmt: skip
+    assert any(line.startswith("p: repository 3.0 GiB, 5.0 GiB free on ") for line in told(world, more=False))
+    (plan,) = world.site.run("status").json["plans"]
+    assert (plan["room"]["repository_bytes"], plan["room"]["free_bytes"]) == (3 << 30, 5 << 30)

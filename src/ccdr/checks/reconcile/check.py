@@ -155,7 +155,7 @@ class Reconcile(CheckConfig):
         actual = f"{human_seconds(instants.skew)} apart ({which})"
         if counterpart.recovered:  # no schedule brings a backup of the files at that very moment: the rows tell
             far = "" if instants.skew <= self.within else f", more than {format_duration(self.within)}"
-            return self._of("consistent points", True, "told; the rows judge", f"{actual}{far}")
+            return self._of("consistent points", True, "any, after a recovery", f"{actual}{far}")
         expected = f"at most {format_duration(self.within)} apart"
         return replace(self._of("consistent points", instants.skew <= self.within, expected, actual), varies=True)
 

@@ -78,6 +78,7 @@ class PruneEnd(End, frozen=True, kw_only=True, gc=False):
     repository_bytes: Annotated[Bytes | None, about("what the repository takes; null where it could not be told")] = (
         None
     )
+    free_bytes: Annotated[Bytes | None, about("what is free for it; null where nothing tells")] = None
     freed_bytes: Bytes | None = None
     log_snapshots_removed: Annotated[Count, about("snapshots of shipped log that no kept base leads on to")] = 0
     left_behind: Sentences = []
@@ -117,6 +118,7 @@ class CheckEnd(End, frozen=True, kw_only=True, gc=False):
     repository_bytes: Annotated[Bytes | None, about("what the repository takes; null where it could not be told")] = (
         None
     )
+    free_bytes: Annotated[Bytes | None, about("what is free for it; null where nothing tells")] = None
     left_behind: Sentences = []
 
     def __post_init__(self) -> None:

@@ -108,6 +108,7 @@ class Prune:
             ],
             findings=self.findings,
             repository_bytes=self.capacity.taken,
+            free_bytes=self.capacity.free,
             freed_bytes=self.freed,
             log_snapshots_removed=self.log_removed,
             left_behind=self.left_behind,
@@ -175,6 +176,7 @@ class Check:
             findings=self.findings,
             seconds=round(self.seconds, 3),
             repository_bytes=self.capacity.taken,
+            free_bytes=self.capacity.free,
             left_behind=self.left_behind,
         )
 

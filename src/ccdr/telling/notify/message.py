@@ -25,7 +25,7 @@ AWAY = {
     "damaged": "repository does NOT OPEN",
     "unavailable": "repository does NOT ANSWER",
 }
-SECTIONS = {Kind.NEW: "New", Kind.AGAIN: "Back again", Kind.STILL: "Still so", Kind.FIXED: "Fixed again"}
+SECTIONS = {Kind.NEW: "New", Kind.AGAIN: "Back again", Kind.STILL: "Still so", Kind.FIXED: "Over"}
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _fixed(loaded: LoadedPlan, news: News, now: datetime) -> list[str]:
     if entry.trouble in (Trouble.NEVER_SUCCEEDED, Trouble.NEVER_TESTED):
         return [f"* {_named(news)}"]
     often = f", and came back {_times(entry.returns)}" if entry.returns else ""
-    return [f"* {_named(news)}: over since {_time(entry.gone or now)}; it lasted {lasted}{often}"]
+    return [f"* {_named(news)}, over since {_time(entry.gone or now)}; it lasted {lasted}{often}"]
 
 
 def _named(news: News) -> str:
