@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.test_init import ccdr, url
 from tests.support.harness import Source, eventually
+from tests.support.small_disk import NO_BYTECODE
 from tests.support.stored import settled_file
 
 
@@ -88,7 +89,7 @@ def test_full_disk_leaves_nothing_and_force_loses_nothing(tmp_path: Path, tree: 
         resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
 
     def run(*args: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "CCDR_STATE": str(tmp_path / "state"), "PYTHONDONTWRITEBYTECODE": "1"}
+        env = {**os.environ, "CCDR_STATE": str(tmp_path / "state"), **NO_BYTECODE}
         argv = [sys.executable, "-m", "ccdr", "init", str(tree), *args]
         return subprocess.run(
             argv, cwd=tmp_path, env=env, capture_output=True, text=True, preexec_fn=small, check=False

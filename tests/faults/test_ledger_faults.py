@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from typing import Any
 
 import pytest
 from tests.support.records import record_in
+from tests.support.small_disk import no_file_past
 
 from ccdr.evidence.ledger.ledger import Ledger, forwards, parsed
 from ccdr.evidence.ledger.verification import verify
@@ -269,11 +269,8 @@ def test_a_recovery_that_was_interrupted_is_noted(tmp_path: Path) -> None:
 
 @pytest.fixture
 def size_limit() -> Iterator[int]:
-    """No file of this process may grow past 20,000 bytes: a write is cut short, the next one fails."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    yield 20_000
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with no_file_past(20_000):
+        yield 20_000
 
 
 def test_a_write_cut_short_leaves_no_torn_line(tmp_path: Path, size_limit: int) -> None:

@@ -17,6 +17,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.harness import Site
 from tests.support.records import acknowledgement
+from tests.support.small_disk import no_file_past
 from tests.support.sparse import append_sparse
 from tests.support.standing import NOW, World, ago
 
@@ -174,21 +175,11 @@ def test_a_directory_that_cannot_be_written_is_told(world: World, tmp_path: Path
 
 
 def test_a_full_disk_keeps_the_old_numbers(world: World, tmp_path: Path) -> None:
-    import resource
-    import signal
-
     path = tmp_path / "ccdr.prom"
     written(world, path)
     before = path.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-    try:
-        with pytest.raises(CcdrError, match="could not be written"):
-            write(path, [], {"p": ()}, {}, RUN)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
+    with no_file_past(100), pytest.raises(CcdrError, match="could not be written"):
+        write(path, [], {"p": ()}, {}, RUN)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir() if "ccdr.prom" in p.name] == ["ccdr.prom"]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 from tests.support.packages import Exporting, made
 from tests.support.recorded import test
+from tests.support.small_disk import NO_BYTECODE
 
 from ccdr.jobs.checkpoints.creation import make
 
@@ -89,7 +91,7 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(exporting: Exporting) -
         str(exporting.world.site.state), "--plans", str(exporting.world.site.root / "plans"),
         "ledger", "export", str(exporting.package),
     ]  # fmt: skip
-    done = subprocess.run(limited, capture_output=True, text=True)
+    done = subprocess.run(limited, capture_output=True, text=True, env={**os.environ, **NO_BYTECODE})
     assert done.returncode == 3 and "cannot be written" in done.stderr, done
     assert not [path for path in exporting.root.iterdir() if "package" in path.name]
 
