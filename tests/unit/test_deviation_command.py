@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -196,6 +197,27 @@ def test_who_left_has_accepted_nothing_any_more(site: Site, keys: dict[str, Path
     assert "DEVIATION_OVERDUE" in codes(site)
 
 
+def test_in_a_package_whose_a_risk_is_says_the_file_of_who_reads_it(site: Site, keys: dict[str, Path]) -> None:
+    """Healthy twin: this host's own report verifies it by this host's file."""
+    began(site, failed=-8 * DAY)
+    name, package = only(site)["deviation"], site.root / "package"
+    assert accepted(site, name, keys["ana"]).json["accepted"]["signature"] == "holds"
+
+    def of(report: Any) -> Any:
+        return next(one for one in report["deviations"] if one["deviation"] == name)
+
+    assert of(site.run("report").json)["accepted"]["signature"] == "holds"
+    theirs = signers(site.root / "theirs", {"ana@x": keys["ana"]})
+    others = signers(site.root / "signers", {"mallory@x": keys["mallory"]})  # by this file it would not count
+    assert of(site.run("report").json)["accepted"] is None
+    assert site.run("ledger", "export", str(package)).code == 0
+    told = of(json.loads((package / "data/report.json").read_text()))
+    assert (told["state"], told["accepted"]["signature"], told["acceptances_refused"]) == ("accepted", "not_verified", [])
+    assert "by ana@x (not verified) until" in (package / "data/report.html").read_text()
+    by = {path: site.run("report", "--package", str(package), "--signers", str(path)) for path in (theirs, others)}
+    assert [(one.code, one.json["statements"][0]["signature"]) for one in by.values()] == [(0, "holds"), (1, "refused")]
+
+
 def test_a_key_of_the_hosts_own_accepts_nothing(
     site: Site, keys: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -217,7 +239,7 @@ def test_a_key_of_the_hosts_own_accepts_nothing(
     with pytest.raises(SignatureRefused, match="this host's own"):
         accept(one, services, text, signature, site.root / "signers", "default")
     own.unlink()
-    assert accept(one, services, text, signature, site.root / "signers", "default").by == "ana@x"
+    assert accept(one, services, text, signature, site.root / "signers", "default").by.name == "ana@x"
 
 
 def test_what_is_signed_elsewhere_is_taken_as_it_was_written(site: Site, keys: dict[str, Path]) -> None:

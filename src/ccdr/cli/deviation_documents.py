@@ -17,9 +17,12 @@ class DeviationRecord(Doc):
 
 
 class AcceptedRisk(Doc):
-    """That somebody who may approve accepted the risk; it holds, and its signature does."""
+    """That somebody accepted the risk; it holds until then."""
 
-    by: str
+    by: Annotated[str, about("as its record claims")]
+    signature: Annotated[
+        Literal["holds", "not_verified"], about("holds: it is by who may approve; not_verified: nobody looked, here")
+    ]
     at: Time
     until: Time
     record: int

@@ -13,6 +13,7 @@ from msgspec import to_builtins
 from ccdr.evidence.deviations.values import LONGEST, NEVER_ACCEPTED, Acceptance, Deviation, State
 from ccdr.evidence.records.statements import ACCEPT_FINDING, FindingRef, Statement
 from ccdr.evidence.statements import refuse_past
+from ccdr.evidence.whose import HOLDS, seen
 from ccdr.host.signatures import SignatureRefused, Signer, trusted_signers, verify
 from ccdr.jobs.approvals import signed_by
 from ccdr.jobs.own_keys import host_key
@@ -34,11 +35,13 @@ def signers_of(plans: Iterable[LoadedPlan]) -> Signers:
 
 
 def checked(
-    deviations: Iterable[Deviation], services: Services, signers: Signers, now: datetime, *, at: datetime | None = None
+    deviations: Iterable[Deviation], services: Services, signers: Signers | None, now: datetime
 ) -> list[Deviation]:
-    """Each whose acceptance would count, with those refused whose signature does not hold: a record could have been
-    written by whoever writes the ledger, and who signed it may have left."""
-    return [_checked(one, services, signers.get(one.plan or "", SIGNERS), at or now) for one in deviations]
+    """Each whose acceptance would count, with what became of its signature: a record could have been written by whoever
+    writes the ledger, and who signed it may have left. `signers` None: as it is, nobody's is verified."""
+    if signers is None:
+        return list(deviations)
+    return [_checked(one, services, signers.get(one.plan or "", SIGNERS), now) for one in deviations]
 
 
 def _checked(one: Deviation, services: Services, signers: Path, now: datetime) -> Deviation:
@@ -50,7 +53,8 @@ def _checked(one: Deviation, services: Services, signers: Path, now: datetime) -
         except UsageProblem:  # where the file of signers cannot be read nobody may approve: it does not count
             one = replace(one, refused=(*one.refused, accepted.number))
         else:
-            return one
+            held = Acceptance(seen(accepted.record, HOLDS))
+            return replace(one, accepted=tuple(held if each is accepted else each for each in one.accepted))
     return one
 
 

@@ -43,7 +43,7 @@ class Told:
             return "closed"
         accepted = one.acceptance(self.now)
         if accepted is not None:
-            return f"accepted until {accepted.until:%Y-%m-%d}"
+            return f"accepted until {accepted.until:%Y-%m-%d}{'' if accepted.by.state else ', not verified'}"
         return "OVERDUE" if self.overdue else "open"
 
     @property
@@ -118,7 +118,11 @@ def every(
     services: Services,
     now: datetime,
     names: Collection[str | None] | None = None,
+    *,
+    verify: bool = True,
 ) -> list[Deviation]:
-    """At that time. `names`: of these plans only, None is the ledger's own."""
+    """At that time. `names`: of these plans only, None is the ledger's own. `verify`: acceptances, by this host's
+    files of who may approve."""
     found = [*deviations_of(histories, names), *unrecorded(judged, histories, now)]
-    return checked(sorted(found, key=lambda one: one.opened_at), services, signers_of(plans), now)
+    signers = signers_of(plans) if verify else None
+    return checked(sorted(found, key=lambda one: one.opened_at), services, signers, now)

@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from ccdr.evidence.records.statements import ACCEPT_FINDING, ASSIGN_FINDING, NOTE_FINDING, kind_of
+from ccdr.evidence.whose import NOT_ASKED, Whose, whose
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import ledger_of, number_of, rfc3339, utc
 from ccdr.plans.deviation_rules import due_within, severity_of
@@ -79,8 +80,8 @@ class Acceptance:
         return utc(self.record["made"])
 
     @property
-    def by(self) -> str:
-        return str((self.record.get("by") or {}).get("name") or "")
+    def by(self) -> Whose:
+        return whose(self.record)
 
     def in_time(self, now: datetime) -> bool:
         return self.at <= now + AHEAD and now < self.until
@@ -174,7 +175,8 @@ class Deviation:
             "no_longer_checked": _record(self.unchecked),
             "accepted": accepted
             and {
-                "by": accepted.by,
+                "by": accepted.by.name,
+                "signature": accepted.by.state or NOT_ASKED,
                 "at": rfc3339(accepted.at),
                 "until": rfc3339(accepted.until),
                 "record": accepted.number,

@@ -197,18 +197,18 @@ def make_report(
     may know all of it.
     UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
     read_ = _read(plans, services, period, named=named, there=there, whole=whole)
-    evidence, directory = read_.evidence, plans_of(plans)
+    evidence, directory, verify = read_.evidence, plans_of(plans), signers is not None
     if reader is not None:
         evidence.histories[None, None] = _host_told_to(reader, evidence)
     judged = _as_recorded(plans, there, services, evidence)
     plans = [one.loaded for one in judged if one.loaded]
-    if signers is not None:
+    if verify:
         evidence.histories = believed(plans, services, evidence.histories)
     runs = tuple(evidence.runs)
     with digesting(runs) as digest:
         assets = _judge_assets(plans, services, evidence, period)
-        care = {p.plan.plan: _problems(p, services, evidence, period) for p in plans}
-        care |= _left(services, evidence, period, care)
+        care = {p.plan.plan: _problems(p, services, evidence, period, verify=verify) for p in plans}
+        care |= _left(services, evidence, period, care, verify=verify)
         reports = _judge_plans(plans, care, services, evidence, runs, period)
         promised = [_with_keys(one, services) for one in promises(evidence)]
         tallies = counted(evidence.tallies(), runs, promised)
@@ -247,6 +247,7 @@ def make_report(
             services,
             period,
             words=words,
+            verify=verify,
             wanted=named,
         ),
         sign_offs=signed,
@@ -504,22 +505,26 @@ def _judge_plans(
     )
 
 
-def _problems(loaded: LoadedPlan, services: Services, evidence: Evidence, period: Period) -> Sequence[Problem]:
+def _problems(
+    loaded: LoadedPlan, services: Services, evidence: Evidence, period: Period, *, verify: bool
+) -> Sequence[Problem]:
     """With the care of a plan's repository: as `status` has it where the period's end is now."""
     if period.until_now:
-        return upkeep_problems([loaded], services, evidence.histories)[loaded.plan.plan]
+        return upkeep_problems([loaded], services, evidence.histories, verify=verify)[loaded.plan.plan]
     of_plan = judge_upkeep(loaded, evidence.histories, period.end)
     incidents = evidence.history(loaded.plan.plan, None).incidents
     due = judge_incidents(loaded.plan.plan, incidents, Clocks(period.end))
-    late = overdue_deviations(loaded, services, evidence.histories, period.end)
+    late = overdue_deviations(loaded, services, evidence.histories, period.end, verify=verify)
     return (*of_plan, *of_copies(loaded, evidence.histories, period.end), *due, *late)
 
 
-def _left(services: Services, evidence: Evidence, period: Period, care: Collection[str]) -> dict[str, list[Problem]]:
+def _left(
+    services: Services, evidence: Evidence, period: Period, care: Collection[str], *, verify: bool
+) -> dict[str, list[Problem]]:
     """Of plans that nothing judges any more, as they have no file: what is overdue."""
     plans = {plan for plan, _ in evidence.histories if plan is not None and "@" not in plan and plan not in care}
     found = defaultdict[str, list[Problem]](list)
-    for plan, problem in left_overdue(plans, services, evidence.histories, period.end):
+    for plan, problem in left_overdue(plans, services, evidence.histories, period.end, verify=verify):
         found[plan].append(problem)
     return found
 

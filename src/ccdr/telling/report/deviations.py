@@ -24,11 +24,12 @@ def deviations_in(
     period: Period,
     *,
     words: bool,
+    verify: bool,
     wanted: Collection[str] = (),
 ) -> tuple[Told, ...]:
     """`judged` are the assets as they stood at its end, `wanted` the plans that were asked for; none: all."""
     names = [None, *wanted] if wanted else None
-    there = every(plans, judged, histories, services, period.end, names)
+    there = every(plans, judged, histories, services, period.end, names, verify=verify)
     return tuple(told(within(there, period.start, period.end), services.state, period.end, words=words))
 
 
