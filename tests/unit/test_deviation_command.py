@@ -212,7 +212,11 @@ def test_in_a_package_whose_a_risk_is_says_the_file_of_who_reads_it(site: Site, 
     assert of(site.run("report").json)["accepted"] is None
     assert site.run("ledger", "export", str(package)).code == 0
     told = of(json.loads((package / "data/report.json").read_text()))
-    assert (told["state"], told["accepted"]["signature"], told["acceptances_refused"]) == ("accepted", "not_verified", [])
+    assert (told["state"], told["accepted"]["signature"], told["acceptances_refused"]) == (
+        "accepted",
+        "not_verified",
+        [],
+    )
     assert "by ana@x (not verified) until" in (package / "data/report.html").read_text()
     by = {path: site.run("report", "--package", str(package), "--signers", str(path)) for path in (theirs, others)}
     assert [(one.code, one.json["statements"][0]["signature"]) for one in by.values()] == [(0, "holds"), (1, "refused")]

@@ -221,7 +221,7 @@ FACTS = PlanFacts(
     RepositoryFacts("r" * 64, on_host=False, apart=True, lock_days=30, kept_locked=35 * 86400.0), {"urls_file": "u" * 64, "ping_file": "p" * 64},
     {"far": CopyFacts("0 4 * * *", "0 5 * * 0", "0 6 * * *", 30, {"keep_last": 3.0}, RepositoryFacts("c" * 64, False, True, 0), 7)},
     ApprovalFacts("a" * 64, 30 * 86400.0, second_factor=True, recover=True),
-    {"gdpr-33": 72 * 3600.0},
+    {"gdpr-33": 72 * 3600.0}, declarations={"siem": ("ana@x", "dan@x")},
 )  # fmt: skip
 
 
@@ -302,6 +302,9 @@ WEAKENINGS = {
     "another role, and its clock": (Code.INCIDENT_CLOCK_GONE, replace(FACTS, clocks={"gdpr-33-2": 86400.0})),
     "no clocks": (Code.INCIDENT_CLOCK_GONE, replace(FACTS, clocks={})),
     "a clock of more hours": (Code.INCIDENT_CLOCK_LONGER, replace(FACTS, clocks={"gdpr-33": 73 * 3600.0})),
+    "somebody else declares": (Code.DECLARERS_CHANGED, replace(FACTS, declarations={"siem": ("ana@x", "eve@x")})),
+    "one more declares": (Code.DECLARERS_CHANGED, replace(FACTS, declarations={"siem": ("ana@x", "dan@x", "eve@x")})),
+    "whoever approves declares": (Code.DECLARERS_GONE, replace(FACTS, declarations={})),
     "nobody is told": (Code.NOTIFY_GONE, replace(FACTS, told={"ping_file": "p" * 64})),
     "no ping": (Code.NOTIFY_GONE, replace(FACTS, told={"urls_file": "u" * 64})),
     "others are told": (Code.NOTIFY_CHANGED, replace(FACTS, told={**FACTS.told, "urls_file": "v" * 64})),
@@ -316,6 +319,8 @@ TIGHTENINGS = {
     "a copy keeps for longer": with_copy(retention={"keep_last": 4.0}),
     "locked for as long, as far as is known": with_repository(lock_days=None),
     "a clock more": replace(FACTS, clocks={"gdpr-33": 71 * 3600.0, "nis2-23": 72 * 3600.0}),
+    "one less declares": replace(FACTS, declarations={"siem": ("dan@x",)}),
+    "somebody is named to declare": replace(FACTS, declarations={**FACTS.declarations, "host-patching": ("ana@x",)}),
     "rpo": with_asset(rpo=60.0),
     "rto": with_asset(rto=60.0),
     "mtd": replace(FACTS, mtd=60.0),

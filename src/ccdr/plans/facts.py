@@ -15,7 +15,7 @@ from typing import Any
 
 from ccdr.checks import AnyCheck
 from ccdr.host.state_files import made_of
-from ccdr.model.values import Objectives, source_digest
+from ccdr.model.values import DeclaredItem, Objectives, source_digest
 from ccdr.plans.deviation_rules import OWNER
 from ccdr.plans.model import NOBODY, Approval, Copy, Plan, Repository, Retention
 
@@ -134,7 +134,8 @@ class PlanFacts:
     older record does not say; `copies`, by name, are none then. `clocks` are what an incident has to be notified by,
     each with its seconds; None where an older record does not say. `owner` answers for it, None where that is more than
     one word: a record holds no free text. `deviations` is what the plan states of how bad they are and by when they are
-    to be over; None where an older record does not say."""
+    to be over; None where an older record does not say. `declarations` has who may state what no tool can test, by
+    item."""
 
     timezone: str
     mtd: float | None
@@ -149,6 +150,7 @@ class PlanFacts:
     approval: ApprovalFacts | None = None
     clocks: Bounds | None = None
     deviations: DeviationFacts | None = None
+    declarations: Mapping[DeclaredItem, tuple[str, ...]] = field(default_factory=dict)
     owner: str | None = None
 
     def objectives(self, asset: str) -> Objectives:
@@ -178,6 +180,7 @@ def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]], clocks: Bound
         deviations=DeviationFacts(
             {str(code): str(bad) for code, bad in plan.deviations.severity.items()}, plan.deviations.due.model_dump()
         ),
+        declarations=plan.declarations,
         told={
             way: sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()
             for way in ("urls_file", "ping_file")

@@ -67,6 +67,8 @@ class Code(StrEnum):
     INCIDENT_CLOCK_LONGER = "INCIDENT_CLOCK_LONGER"
     DEVIATIONS_MILDER = "DEVIATIONS_MILDER"  # what went wrong counts as less bad than it did
     DEVIATIONS_LATER = "DEVIATIONS_LATER"  # … or is to be over later
+    DECLARERS_GONE = "DECLARERS_GONE"  # whoever may approve states it
+    DECLARERS_CHANGED = "DECLARERS_CHANGED"  # … or somebody who was not to
     NOTIFY_GONE = "NOTIFY_GONE"
     NOTIFY_CHANGED = "NOTIFY_CHANGED"
 
@@ -151,6 +153,11 @@ def _of_plan(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
     yield from _approval(before.approval, after.approval)
     yield from _clocks(before.clocks, after.clocks)
     yield from _deviations(before.deviations, after.deviations)
+    for item, names in before.declarations.items():
+        may = after.declarations.get(item, ())
+        if not may or not {*may} <= {*names}:
+            code = Code.DECLARERS_CHANGED if may else Code.DECLARERS_GONE
+            yield Loosening(code, None, ", ".join(names), ", ".join(may) or None, item)
     for way, name in (before.told or {}).items():
         now = None if after.told is None else after.told.get(way)
         if now != name:

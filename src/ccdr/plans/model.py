@@ -17,7 +17,7 @@ from ccdr.model import values as model
 from ccdr.model.schema import Cron, Duration, Name, PlanPath, Strict, Text, WithPassword, Zone, parse_duration, zone_of
 from ccdr.model.values import DeclaredItem
 from ccdr.plans.access import Access
-from ccdr.plans.deviation_rules import Deviations
+from ccdr.plans.deviation_rules import OWNER, Deviations
 from ccdr.plans.incident_clocks import PlanIncidents
 from ccdr.plans.repository_url import repository_url
 from ccdr.plans.runbook import RunbookState, Steps
@@ -28,6 +28,7 @@ LOCK_WAIT = 30.0
 SIGNERS = Path("/etc/ccdr/allowed_signers")  # who may approve, unless a plan names another file
 NOBODY = "unknown"  # as an owner: a plan that nobody has put a name to yet
 LONGEST_SITE = 100  # characters of a site's name that records hold
+Principal = Annotated[str, Field(pattern=f"^{OWNER.pattern}$")]  # a name of the file of signers
 NO_PASSWORD = "has no password, expected password_file or password_command"  # noqa: S105
 
 
@@ -256,7 +257,7 @@ class Plan(Strict):
     incidents: PlanIncidents = Field(
         PlanIncidents(), description="what has to be notified after an incident, and as what"
     )
-    declarations: dict[DeclaredItem, Annotated[tuple[Text, ...], Field(min_length=1)]] = Field(
+    declarations: dict[DeclaredItem, Annotated[tuple[Principal, ...], Field(min_length=1)]] = Field(
         {},
         description="who may state what no tool can test, by item: names as the file of signers has them. Of an item "
         "that it does not name, whoever may approve the plan, where it has `approval:`",

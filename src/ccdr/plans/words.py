@@ -68,6 +68,8 @@ _WORDS = {
     Code.INCIDENT_CLOCK_LONGER: "its incidents had {before} by the clock {item}, and have {after}",
     Code.DEVIATIONS_MILDER: "a deviation {item} counted as {before}, and counts as {after}",
     Code.DEVIATIONS_LATER: "a {item} deviation was to be over within {before}, and now within {after}",
+    Code.DECLARERS_GONE: "{before} were to state {item}, and now whoever may approve the plan is",
+    Code.DECLARERS_CHANGED: "{before} were to state {item}, and now {after} are",
     Code.NOTIFY_GONE: "its {item} was removed: people or programs get no more messages by it",
     Code.NOTIFY_CHANGED: "its {item} is another file: the people who get messages may have changed",
     Code.HOLD_LONGER: "ccdr reported a snapshot held past its time after {before}, and now after {after}",

@@ -116,6 +116,7 @@ class RecordedPlanFacts(Value, frozen=True, kw_only=True, gc=False):
         about("what an incident has to be notified by: seconds, by the clock's name; null: not known"),
     ] = None
     deviations: Annotated[RecordedDeviationFacts | None, about("null: not known")] = None
+    declarations: Annotated[dict[str, list[Owner]], about("who may state what no tool can test, by item")] = {}
     owner: Annotated[Owner | None, about("who answers for it; null: nobody, or more than one word")] = None
 
 
