@@ -33,7 +33,8 @@ from tests.support.redis_source import queues, redis_damage, redis_server, small
 
 from ccdr.checks.reconcile.rows import read_rows
 from ccdr.engines import AnyEngine
-from ccdr.jobs.access.reviews import Export, ask_sources
+from ccdr.jobs.access.export import AccessExport
+from ccdr.jobs.access.reviews import ask_sources
 from ccdr.jobs.backup import backup
 from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.restore import Request, restoring
@@ -526,17 +527,17 @@ def test_a_look_at_the_source_finds_that_it_can_be_backed_up(subject: Subject) -
 
 def test_who_may_do_what_is_told_and_no_password(subject: Subject) -> None:
     """A server tells of its accounts; who only reads for backups may see fewer of them, and that is said."""
-    job, made = subject.job, Export(subject.job.plan, datetime.now(UTC), "h")
+    job, made = subject.job, AccessExport(plan=subject.job.plan, at=datetime.now(UTC), host="h")
     ask_sources(job.loaded, subject.site.services(), Quiet(), made)
-    (told, *others) = [*made.sections["databases"], None]
+    (told, *others) = [*made.databases, None]
     assert (told is not None) == job.engine.has_server and not [one for one in others if one], made.unread
     if told is None:
         return
-    assert told["asset"] == subject.asset and told["accounts"], (told, made.unread)
-    named = {one["name"] for one in told["accounts"]}
+    assert told.asset == subject.asset and told.accounts, (told, made.unread)
+    named = {one.name for one in told.accounts}
     user = getattr(getattr(job.engine, "connection", None), "user", None) or "default"
     assert any(name == user or name.startswith(f"{user}@") for name in named), named
-    hashes = re.search(r"[0-9a-fA-F]{40}|SCRAM|md5[0-9a-f]{32}|correct horse", json.dumps([told, made.unread]))
+    hashes = re.search(r"[0-9a-fA-F]{40}|SCRAM|md5[0-9a-f]{32}|correct horse", repr([told, made.unread]))
     assert hashes is None, hashes
 
 

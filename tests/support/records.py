@@ -96,8 +96,9 @@ def some(info: inspect.Type, full: bool = True) -> Any:
             return some(inner, full)
         case inspect.UnionType(types=types):
             return some(next(one for one in types if not isinstance(one, inspect.NoneType)), full)
-        case inspect.StructType(fields=fields):
-            return {f.encode_name: some(f.type, full) for f in fields if full or f.required}
+        case inspect.StructType(fields=fields) | inspect.DataclassType(fields=fields):
+            tag = {field: info.tag} if (field := getattr(info, "tag_field", None)) else {}
+            return tag | {f.encode_name: some(f.type, full) for f in fields if full or f.required}
         case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
             return [some(item, full)] if full else []
         case inspect.DictType(value_type=value):

@@ -36,19 +36,19 @@ def told(site: Site) -> tuple[dict[str, dict[str, Any]], list[str]]:
     lacking = list[str]()
     site.state.mkdir(exist_ok=True)
     found = files_of(site.loaded(), site.services().state.root, lambda what, _: lacking.append(what))
-    return {one["what"]: one for one in found if one["what"].startswith("source: ")}, lacking
+    return {one.what: one for one in found if one.what.startswith("source: ")}, lacking
 
 
 def test_the_files_that_are_backed_up_are_told_with_their_modes(site: Site) -> None:
     found, lacking = told(site)
-    assert found["source: cdr"]["others_may"] == ["read"] and found["source: cdr"]["mode"] == "0640"
-    assert found["source: rec"]["path"].endswith("/recordings")
+    assert found["source: cdr"].others_may == ["read"] and found["source: cdr"].mode == "0640"
+    assert found["source: rec"].path.endswith("/recordings")
     open_ = "source: rec, 2 files that every account may read, below"
-    assert found[open_]["path"] == found["source: rec"]["path"] and not lacking, "names may be numbers of callers"
+    assert found[open_].path == found["source: rec"].path and not lacking, "names may be numbers of callers"
 
 
 def test_behind_a_directory_that_is_closed_nobody_reads_them(site: Site) -> None:
-    tree = Path(told(site)[0]["source: rec"]["path"])
+    tree = Path(told(site)[0]["source: rec"].path)
     (tree / "2026").chmod(0o700)
     assert set(told(site)[0]) == {"source: rec", "source: cdr"}
     (tree / "2026").chmod(0o755)
@@ -62,6 +62,6 @@ def test_a_source_that_is_not_there_or_too_large_is_said_to_be_lacking(
     monkeypatch.setattr(files, "MOST_FILES", 1)
     found, lacking = told(site)
     assert len(lacking) == 1 and lacking[0].startswith("files of rec beyond the first")
-    tree = Path(found["source: rec"]["path"])
+    tree = Path(found["source: rec"].path)
     tree.rename(tree.with_name("away"))
     assert told(site)[1] == [f"source: rec ({tree})"]

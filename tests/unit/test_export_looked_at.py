@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 from tests.support.harness import Site
 
-from ccdr.jobs.access.reviews import FORMAT, Export, looked_at, record_export, record_review
+from ccdr.jobs.access.export import FORMAT, AccessExport
+from ccdr.jobs.access.reviews import looked_at, record_export, record_review
 from ccdr.model.errors import OfBefore, UsageProblem, WrittenByNewer
 
 
@@ -22,14 +23,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 def export(site: Site, *, recorded: bool = True, **more: Any) -> Path:
-    accounts = [{"name": "a"}, {"name": "b"}]
+    accounts = [{"name": "a", "logs_in": True}, {"name": "b", "logs_in": False}]
+    file = {"what": "plan", "path": "/p", "owner": "root", "group": "root", "mode": "0600"}
+    file |= {"others_may": [], "replaceable_by_others_at": []}
     told = {
         "access_review": FORMAT, "plan": "p", "at": site.services().clock.now().isoformat(), "host": "h", "unread": [],
-        "files": [{"what": "plan"}], "databases": [{"asset": "crm", "accounts": accounts}], "entries": 3,
+        "files": [file], "databases": [{"asset": "crm", "engine": "x", "accounts": accounts}], "entries": 3,
     }  # fmt: skip
     path = site.write("access.json", json.dumps(told | more))
     if recorded:
-        made = Export("p", site.services().clock.now(), "h", {"files": [{}] * told["entries"]})
+        made = AccessExport(plan="p", at=site.services().clock.now(), host="h", entries=told["entries"])
         record_export(site.loaded(), made, path.read_bytes(), site.services())
     return path
 

@@ -29,7 +29,7 @@ def test_whoever_is_root_or_becomes_it_by_a_group_is_listed_and_nobody_else() ->
         user("crm", 1002, 1002), user("ci", 999, 999, "/bin/false"),
     ]  # fmt: skip
     groups = [group("sudo", 27, "ana"), group("docker", 998, "ana", "ci"), group("audio", 29, "crm")]
-    told = {one["name"]: (one["logs_in"], one["by"]) for one in accounts(users, groups)}
+    told = {one.name: (one.logs_in, one.by) for one in accounts(users, groups)}
     assert told == {
         "root": (True, ["uid 0"]),
         "toor": (False, ["uid 0"]),
@@ -71,7 +71,7 @@ def test_members_of_a_group_that_sudo_names_are_listed(monkeypatch: pytest.Monke
     monkeypatch.setattr(host_accounts, "SUDOERS", (path,))
     monkeypatch.setattr(pwd, "getpwall", lambda: [user("ana", 1000, 1000), user("dan", 1001, 1001)])
     monkeypatch.setattr(grp, "getgrall", lambda: [group("ops", 50, "ana")])
-    told = [(one["name"], one["by"]) for one in of_this_host(lambda *_: None)]
+    told = [(one.name, one.by) for one in of_this_host(lambda *_: None)]
     assert told == [("ana", ["ops"]), ("%ops", ["sudo: ALL=(root) /usr/bin/restic"])]
 
 
@@ -84,7 +84,7 @@ def test_the_keys_by_which_somebody_enters_as_root_are_told(tmp_path: Path) -> N
     root = pwd.struct_passwd(("root", "x", 0, 0, "", str(tmp_path), "/bin/bash"))
     (told,) = keys_of(root, lambda *_: None)
     printed = base64.b64encode(sha256(b"a key").digest()).decode().rstrip("=")
-    assert told["by"] == [f"ssh: SHA256:{printed} (contractor of ACME)"]
+    assert told.by == [f"ssh: SHA256:{printed} (contractor of ACME)"]
     assert list(keys_of(user("x", 0, 0), lambda *_: None)) == [], "there is no such directory"
 
 
@@ -104,4 +104,4 @@ def test_rules_that_may_not_be_read_are_said_to_be_lacking(tmp_path: Path) -> No
 
 
 def test_this_host_has_root() -> None:
-    assert any(one["name"] == "root" and "uid 0" in one["by"] for one in of_this_host(lambda *_: None))
+    assert any(one.name == "root" and "uid 0" in one.by for one in of_this_host(lambda *_: None))

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-import orjson
 
 from ccdr.cli.approving import FILE, Signing, one_way, sign, signed_text, signing_options, write_to_sign
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import EXIT_STATUS, as_one, complete_plans, dry_run_option, plan_argument, verb
+from ccdr.host.state_files import encoded, plain
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
-    from ccdr.jobs.access import AccessTest, Export, Reviewed
+    from ccdr.jobs.access import AccessTest, Reviewed
+    from ccdr.jobs.access.export import AccessExport, StoreLine
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
+    from ccdr.ports.accounts import Account
 
 # `ccdr access policies`.
 
@@ -143,12 +145,13 @@ def review(plan: str, out: Path | None, look: _Look, signing: Signing) -> Exit:
 def _export(plan: str, loaded: list[LoadedPlan], out: Path | None, services: Services) -> Exit:
     from ccdr.jobs.access import record_export
     from ccdr.jobs.access import review as ask
+    from ccdr.jobs.access.export import AccessExports
 
     with progress() as watched:
         made = [ask(one, services, watched) for one in loaded]
-    document: dict[str, Any] = made[0].as_json() if plan != ALL else {"plans": [one.as_json() for one in made]}
+    document = plain(made[0] if plan != ALL else AccessExports(plans=made))
     if out is not None:
-        text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        text = encoded(document)
         _write(out, text)
         for of, one in zip(loaded, made, strict=True):
             record_export(of, one, text, services)
@@ -224,32 +227,28 @@ def _told(done: list[Reviewed]) -> Exit:
     return Exit.OK
 
 
-def _tell(made: Export) -> None:
-    click.echo(f"who may do what: {made.plan}, asked on {made.host} at {rfc3339(made.at)}")
-    of = made.sections
-    _section("store", ("repository", "what", "who", "may"), [_store_row(one) for one in of["store"]])
-    keys = [(k["repository"], k["id"], k["created"][:10], f"{k['user']}@{k['host']}") for k in of["repository_keys"]]
-    _section("passwords of the repositories", ("repository", "id", "set", "by"), keys)
-    for one in of["databases"]:
-        rows = [_account_row(account) for account in one["accounts"]]
-        heading = ("account", "logs in", "everywhere", "member of", "reads/writes")
-        _section(f"accounts of {one['asset']} ({one['engine']})", heading, rows)
-    root = [
-        (one["name"], {True: "yes", False: "no", None: "-"}[one["logs_in"]], ", ".join(one["by"]))
-        for one in of["host_accounts"]
+def _tell(of: AccessExport) -> None:
+    click.echo(f"who may do what: {of.plan}, asked on {of.host} at {rfc3339(of.at)}")
+    _section("store", ("repository", "what", "who", "may"), [_store_row(one) for one in of.store])
+    keys = [
+        (k.repository, k.id, f"{k.created:%Y-%m-%d}" if k.created else "-", f"{k.user}@{k.host}")
+        for k in of.repository_keys
     ]
+    _section("passwords of the repositories", ("repository", "id", "set", "by"), keys)
+    for one in of.databases:
+        rows = [_account_row(account) for account in one.accounts]
+        heading = ("account", "logs in", "everywhere", "member of", "reads/writes")
+        _section(f"accounts of {one.asset} ({one.engine})", heading, rows)
+    root = [(a.name, {True: "yes", False: "no", None: "-"}[a.logs_in], ", ".join(a.by)) for a in of.host_accounts]
     _section("who is root on this host, or may become it", ("account", "logs in", "by"), root)
     files = [
-        (f["what"], f"{f['owner']}:{f['group']}", f["mode"], ", ".join(f["replaceable_by_others_at"]) or "-", f["path"])
-        for f in of["files"]
+        (f.what, f"{f.owner}:{f.group}", f.mode, ", ".join(f.replaceable_by_others_at) or "-", f.path) for f in of.files
     ]
     _section("files of this host", ("what", "owner", "mode", "others may replace it at", "path"), files)
-    signers = [
-        (", ".join(s["names"]), s["type"], "yes" if s["second_factor"] else "no", s["key"]) for s in of["approvers"]
-    ]
+    signers = [(", ".join(s.names), s.type, "yes" if s.second_factor else "no", s.key) for s in of.approvers]
     _section("who may approve", ("name", "type", "second factor", "key"), signers)
-    _section("not read", ("what", "why"), [(one["what"], one["why"]) for one in made.unread])
-    click.echo(f"\n{so_many(made.entries, 'line')}; {so_many(len(made.unread), 'thing')} could not be read")
+    _section("not read", ("what", "why"), [(one.what, one.why) for one in of.unread])
+    click.echo(f"\n{so_many(of.entries, 'line')}; {so_many(len(of.unread), 'thing')} could not be read")
 
 
 def _section(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -258,30 +257,31 @@ def _section(title: str, headings: tuple[str, ...], rows: Sequence[tuple[str, ..
         table(headings, rows)
 
 
-def _store_row(one: dict[str, Any]) -> tuple[str, str, str, str]:
-    if one["kind"] == "credential":
-        ends = f"key …{one['key_ends_in']}" if one["key_ends_in"] else "-" if one["here"] else "not on this host"
-        return one["repository"], "credential", one["role"], ends
-    if one["kind"] == "trial":
-        return one["repository"], "tried", one["promise"], one["result"]
-    if one["kind"] == "policy":
-        some = "" if not one["condition"] else ", on a condition"
-        actions = f"{', '.join(one['actions'])} on {', '.join(one['resources'])}{some}"
-        return one["repository"], "policy", ", ".join(one["principal"]), f"{one['effect']} {actions}"
-    return one["repository"], "grant", one["to"], str(one["permission"])
+def _store_row(one: StoreLine) -> tuple[str, str, str, str]:
+    from ccdr.jobs.access.export import StoreCredential, StoreTrial
+    from ccdr.storage.s3_access import PolicyStatement
+
+    if isinstance(one, StoreCredential):
+        ends = f"key …{one.key_ends_in}" if one.key_ends_in else "-" if one.here else "not on this host"
+        return one.repository, "credential", one.role, ends
+    if isinstance(one, StoreTrial):
+        return one.repository, "tried", one.promise, one.result
+    if isinstance(one, PolicyStatement):
+        some = "" if not one.condition else ", on a condition"
+        actions = f"{', '.join(one.actions)} on {', '.join(one.resources)}{some}"
+        return one.repository, "policy", ", ".join(one.principal), f"{one.effect} {actions}"
+    return one.repository, "grant", one.to, str(one.permission)
 
 
-def _account_row(account: dict[str, Any]) -> tuple[str, str, str, str, str]:
+def _account_row(account: Account) -> tuple[str, str, str, str, str]:
     reach = [
-        f"{r['where']}: {r['reads']}/{r['writes']} of {r['of']}"
-        if r["of"] is not None
-        else " ".join((r["where"], *r["rights"]))
-        for r in account["reach"]
+        f"{r.where}: {r.reads}/{r.writes} of {r.of}" if r.of is not None else " ".join((r.where, *r.rights))
+        for r in account.reach
     ]
-    until = f", until {account['valid_until']}" if account["valid_until"] else ""
-    logs_in = f"{'yes' if account['logs_in'] else 'no'}{until}"
-    rights, groups = ", ".join(account["rights"]) or "-", ", ".join(account["member_of"]) or "-"
-    return account["name"], logs_in, rights, groups, "; ".join(reach) or "-"
+    until = f", until {account.valid_until}" if account.valid_until else ""
+    logs_in = f"{'yes' if account.logs_in else 'no'}{until}"
+    rights, groups = ", ".join(account.rights) or "-", ", ".join(account.member_of) or "-"
+    return account.name, logs_in, rights, groups, "; ".join(reach) or "-"
 
 
 # `ccdr access test`.

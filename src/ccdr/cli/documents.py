@@ -13,8 +13,6 @@ import msgspec
 from msgspec import Struct
 
 from ccdr.cli.access_documents import (
-    AccessExport,
-    AccessExports,
     AccessReviews,
     AccessTestDocument,
     PoliciesOfRoles,
@@ -60,6 +58,7 @@ from ccdr.cli.report_documents import PackagedStatements, ReportDocument, Report
 from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
 from ccdr.evidence.records.schema import DIALECT
 from ccdr.evidence.records.values import about
+from ccdr.jobs.access.export import AccessExport, AccessExports
 from ccdr.model.finding import Finding
 
 FORMAT = 2  # raised when a key changes its meaning or goes; a new key is no new format

@@ -11,11 +11,12 @@ import shlex
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+
+from msgspec.structs import replace
 
 from ccdr.engines.files.engine import Files
 from ccdr.engines.sqlite.engine import Sqlite
@@ -29,14 +30,27 @@ from ccdr.evidence.records.values import recorded_user
 from ccdr.evidence.statements import AHEAD
 from ccdr.host.secrets import env_file
 from ccdr.host.signatures import trusted_signers, verify
-from ccdr.host.state_files import plain
+from ccdr.host.state_files import made_of
+from ccdr.jobs.access.export import (
+    FORMAT,
+    AccessExport,
+    AnyFormat,
+    Approver,
+    DatabaseAccess,
+    FileAccess,
+    HostAccount,
+    NotRead,
+    RepositoryPassword,
+    StoreCredential,
+    StoreTrial,
+)
 from ccdr.jobs.access.public_keys import key_in
 from ccdr.jobs.approvals import signed_by
 from ccdr.jobs.repository_keys import log_below, stated_in
 from ccdr.jobs.services import Services, limits_of
 from ccdr.jobs.statement_records import record_statement, stated
 from ccdr.model.errors import CcdrError, RepositoryMissing, UsageProblem, require_format
-from ccdr.model.values import LEDGER_REPOSITORY, PRIMARY, rfc3339, so_many, utc
+from ccdr.model.values import LEDGER_REPOSITORY, PRIMARY, rfc3339, so_many
 from ccdr.plans import LoadedPlan, Plan, Repository
 from ccdr.plans.access import here
 from ccdr.plans.job import Job
@@ -48,7 +62,7 @@ from ccdr.ports.place import Progress
 from ccdr.storage.repository_keys import keys_of as keys_of_repository
 from ccdr.storage.restic import Restic
 from ccdr.storage.s3 import Bucket
-from ccdr.storage.s3_access import grants, statements
+from ccdr.storage.s3_access import Grant, PolicyStatement, grants, statements
 
 # Who may read or change what ccdr goes by on this host: secrets, plans, state, and the files that it backs up; and by
 # whose keys is approved.
@@ -58,7 +72,7 @@ OF_STATE = ("ledger", "catalogue", "payloads", "private", "cache", "plans", "run
 MOST_FILES = 100_000  # of one tree, whose modes are looked at: some seconds
 
 
-def files_of(loaded: LoadedPlan, state: Path, lacks: Lacks) -> Iterator[dict[str, Any]]:
+def files_of(loaded: LoadedPlan, state: Path, lacks: Lacks) -> Iterator[FileAccess]:
     """Each with owner, group and mode, and the directories above it that others than their owner may write to."""
     named = [(f"secret: {dotted(where)}", path) for where, path in secret_files(loaded.plan)]
     named += [("plan", loaded.path), ("state", state)]
@@ -85,24 +99,24 @@ def sources_of(plan: Plan) -> dict[str, Sequence[Path]]:
     return found
 
 
-def _told(what: str, path: Path, lacks: Lacks) -> Iterator[dict[str, Any]]:
+def _told(what: str, path: Path, lacks: Lacks) -> Iterator[FileAccess]:
     try:
         found = path.stat()
     except OSError as error:
         lacks(f"{what} ({path})", f"it cannot be looked at: {error.strerror}")
         return
-    yield {
-        "what": what,
-        "path": str(path),
-        "owner": _user(found.st_uid),
-        "group": _group(found.st_gid),
-        "mode": f"{stat.S_IMODE(found.st_mode):04o}",
-        "others_may": _others(found.st_mode),
-        "replaceable_by_others_at": [str(place) for place in _writable(path)],
-    }
+    yield FileAccess(
+        what=what,
+        path=str(path),
+        owner=_user(found.st_uid),
+        group=_group(found.st_gid),
+        mode=f"{stat.S_IMODE(found.st_mode):04o}",
+        others_may=_others(found.st_mode),
+        replaceable_by_others_at=[str(place) for place in _writable(path)],
+    )
 
 
-def _open_to_all(asset: str, root: Path, lacks: Lacks) -> Iterator[dict[str, Any]]:
+def _open_to_all(asset: str, root: Path, lacks: Lacks) -> Iterator[FileAccess]:
     """One line for all files of a tree that every account of this host may read, by the modes of the files and of the
     directories that lead there: how many, for their names may be customers' data. What an access list adds for one
     account is not seen."""
@@ -164,7 +178,7 @@ def _group(number: int) -> str:
         return str(number)
 
 
-def signers_of(loaded: LoadedPlan, lacks: Lacks) -> Iterator[dict[str, Any]]:
+def signers_of(loaded: LoadedPlan, lacks: Lacks) -> Iterator[Approver]:
     """By whose keys something is approved or signed, as the file of signers has them."""
     path = (loaded.plan.approval or Approval()).signers
     if loaded.plan.approval is None and not path.exists():
@@ -184,7 +198,7 @@ def signers_of(loaded: LoadedPlan, lacks: Lacks) -> Iterator[dict[str, Any]]:
             yield told
 
 
-def _signer(line: str) -> dict[str, Any] | None:
+def _signer(line: str) -> Approver | None:
     """`principals [options] keytype base64 …`."""
     try:
         words = shlex.split(line, posix=False)
@@ -193,13 +207,13 @@ def _signer(line: str) -> dict[str, Any] | None:
     if (found := key_in(words[1:])) is None:
         return None
     at, printed = found[0] + 1, found[1]
-    return {
-        "names": words[0].strip('"').split(","),
-        "key": printed,
-        "type": words[at],
-        "second_factor": words[at].startswith("sk-"),
-        "options": [word for option in words[1:at] for word in option.split(",")],
-    }
+    return Approver(
+        names=words[0].strip('"').split(","),
+        key=printed,
+        type=words[at],
+        second_factor=words[at].startswith("sk-"),
+        options=[word for option in words[1:at] for word in option.split(",")],
+    )
 
 
 # Who is root on this host, or may become it: they read whatever ccdr reads, and may change what it goes by.
@@ -223,12 +237,12 @@ class Rule:
     text: str
 
 
-def of_this_host(lacks: Lacks) -> Iterator[dict[str, Any]]:
+def of_this_host(lacks: Lacks) -> Iterator[HostAccount]:
     """Its accounts, whoever sudo lets do something, and the keys by which somebody enters as root."""
     users, found = pwd.getpwall(), list(rules(SUDOERS, lacks))
     by_sudo = {one.name.removeprefix("%") for one in found if one.name.startswith("%")}
     yield from accounts(users, grp.getgrall(), GROUPS | by_sudo)
-    yield from ({"name": one.name, "uid": None, "logs_in": None, "by": [f"sudo: {one.text}"]} for one in found)
+    yield from (HostAccount(name=one.name, by=[f"sudo: {one.text}"]) for one in found)
     for root in (user for user in users if user.pw_uid == 0):
         yield from keys_of(root, lacks)
     if DOAS.exists():
@@ -238,7 +252,7 @@ def of_this_host(lacks: Lacks) -> Iterator[dict[str, Any]]:
 
 def accounts(
     users: Iterable[pwd.struct_passwd], groups: Iterable[grp.struct_group], powerful: Collection[str] = GROUPS
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[HostAccount]:
     """Those with root's number, and the members of the groups that are `powerful`."""
     those = [group for group in groups if group.gr_name in powerful]
     for user in users:
@@ -246,7 +260,7 @@ def accounts(
         by += [g.gr_name for g in those if g.gr_gid == user.pw_gid or user.pw_name in g.gr_mem]
         if by:
             logs_in = not user.pw_shell.endswith(_CLOSED)
-            yield {"name": user.pw_name, "uid": user.pw_uid, "logs_in": logs_in, "by": by}
+            yield HostAccount(name=user.pw_name, uid=user.pw_uid, logs_in=logs_in, by=by)
 
 
 def rules(places: Iterable[Path], lacks: Lacks) -> Iterator[Rule]:
@@ -306,7 +320,7 @@ def _unread(path: Path, error: OSError) -> tuple[str, str]:
     return "rules of sudo on this host", f"{path}: {error.strerror}; as root `sudo -l -U NAME` tells those of one"
 
 
-def keys_of(user: pwd.struct_passwd, lacks: Lacks) -> Iterator[dict[str, Any]]:
+def keys_of(user: pwd.struct_passwd, lacks: Lacks) -> Iterator[HostAccount]:
     """The keys by which somebody enters as this user, over ssh."""
     path = Path(user.pw_dir) / ".ssh/authorized_keys"
     try:
@@ -318,7 +332,7 @@ def keys_of(user: pwd.struct_passwd, lacks: Lacks) -> Iterator[dict[str, Any]]:
         return
     for line in lines:
         if (told := _key(line)) is not None:
-            yield {"name": user.pw_name, "uid": user.pw_uid, "logs_in": True, "by": [told]}
+            yield HostAccount(name=user.pw_name, uid=user.pw_uid, logs_in=True, by=[told])
 
 
 def _key(line: str) -> str | None:
@@ -346,12 +360,13 @@ def _keys_elsewhere(lacks: Lacks) -> None:
 # Who may come to a repository's store, as far as the store tells: its bucket's policy and grants, and by which
 # credential ccdr itself comes.
 
-TellLack = Callable[[str, str], None]
 USERS = "the store's users, and which policies each has"
 ADMINISTRATOR = "only the store's administrator may list them: AWS' IAM, or SeaweedFS' -s3.config"
 
 
-def store_of(plan: Plan, name: str, repository: Repository, lacks: TellLack) -> Iterator[dict[str, Any]]:
+def store_of(
+    plan: Plan, name: str, repository: Repository, lacks: Lacks
+) -> Iterator[StoreCredential | PolicyStatement | Grant]:
     """What is known of one repository's store."""
     yield from _credentials(plan, name, repository, lacks)
     try:
@@ -365,15 +380,16 @@ def store_of(plan: Plan, name: str, repository: Repository, lacks: TellLack) -> 
         return
     bucket = there[0]
     lacks(f"{USERS} ({name})", ADMINISTRATOR)
-    for what, ask in (("policy", statements), ("grant", grants)):
+    asking: Mapping[str, Callable[[Bucket, str], Iterator[PolicyStatement | Grant]]]
+    asking = {"policy": statements, "grant": grants}
+    for what, ask in asking.items():
         try:
-            for one in ask(bucket):
-                yield {"repository": name, "kind": what, "bucket": bucket.name, **one}
+            yield from ask(bucket, name)
         except CcdrError as error:
             lacks(f"the bucket's {what} of {name}", str(error))
 
 
-def _credentials(plan: Plan, name: str, repository: Repository, lacks: TellLack) -> Iterator[dict[str, Any]]:
+def _credentials(plan: Plan, name: str, repository: Repository, lacks: Lacks) -> Iterator[StoreCredential]:
     block = {PRIMARY: "repository", LEDGER_REPOSITORY: LEDGER_REPOSITORY}.get(name, f"copies.{name}")
     named = [("plan", f"{block}.env_file", repository.env_file)]
     if name == PRIMARY:
@@ -381,111 +397,83 @@ def _credentials(plan: Plan, name: str, repository: Repository, lacks: TellLack)
     for role, where, path in named:
         if path is None:
             continue
-        told: dict[str, Any] = {"repository": name, "kind": "credential", "role": role, "named_by": where}
-        if not here(path):
-            yield {**told, "here": False, "key_ends_in": None}
+        told = StoreCredential(repository=name, role=role, named_by=where, here=here(path))
+        if not told.here:
+            yield told
             continue
         try:
             key = env_file(path).get("AWS_ACCESS_KEY_ID")
         except CcdrError as error:
             lacks(f"the credential at {where}", str(error))
             continue
-        yield {**told, "here": True, "key_ends_in": key[-4:] if key and len(key) >= 12 else None}
+        yield replace(told, key_ends_in=key[-4:] if key and len(key) >= 12 else None)
 
 
-FORMAT = 2
 PATIENCE = 20.0  # seconds that one question to a source may take
 LARGEST = 1 << 24  # bytes of an export
-SECTIONS = ("store", "repository_keys", "databases", "host_accounts", "files", "approvers")
-Section = list[dict[str, Any]]
 
 
-@dataclass
-class Export:
-    """Who may do what of one plan, at one moment. `unread`: what could not be read, and why."""
-
-    plan: str
-    at: datetime
-    host: str
-    sections: dict[str, Section] = field(default_factory=lambda: {name: [] for name in SECTIONS})
-    unread: list[dict[str, str]] = field(default_factory=list)
-
-    def lacks(self, what: str, why: str) -> None:
-        self.unread.append({"what": what, "why": why})
-
-    @property
-    def entries(self) -> int:
-        return sum(map(_review_lines, self.sections.values()))
-
-    def as_json(self) -> dict[str, object]:
-        head = {"access_review": FORMAT, "plan": self.plan, "at": rfc3339(self.at), "host": self.host}
-        return {**head, **self.sections, "unread": self.unread, "entries": self.entries}
-
-
-def _review_lines(section: Section) -> int:
-    """What a person looks at: of a database each of its accounts."""
-    return sum(len(one["accounts"]) if "accounts" in one else 1 for one in section)
-
-
-def review(loaded: LoadedPlan, services: Services, progress: Progress) -> Export:
+def review(loaded: LoadedPlan, services: Services, progress: Progress) -> AccessExport:
     """Ask every system. What cannot be read is said, and stops nothing."""
-    made = Export(loaded.plan.plan, services.clock.now().replace(microsecond=0), services.ledger.host)
+    at = services.clock.now().replace(microsecond=0)
+    made = AccessExport(plan=loaded.plan.plan, at=at, host=services.ledger.host)
     parts: Sequence[tuple[str, Callable[[], None]]] = (
         ("the store", lambda: _store(loaded, services, made)),
         ("the repositories' keys", lambda: _keys(loaded, services, made)),
         ("the sources", lambda: ask_sources(loaded, services, progress, made)),
         (
             "who is root on this host",
-            lambda: made.sections["host_accounts"].extend(of_this_host(made.lacks)),
+            lambda: made.host_accounts.extend(of_this_host(made.lacks)),
         ),
         (
             "files of this host",
-            lambda: made.sections["files"].extend(files_of(loaded, services.state.root, made.lacks)),
+            lambda: made.files.extend(files_of(loaded, services.state.root, made.lacks)),
         ),
-        ("who may approve", lambda: made.sections["approvers"].extend(signers_of(loaded, made.lacks))),
+        ("who may approve", lambda: made.approvers.extend(signers_of(loaded, made.lacks))),
     )
     for what, look in parts:
         progress.step(f"asking: {what}")
         look()
+    made.entries = made.counted()
     return made
 
 
-def _store(loaded: LoadedPlan, services: Services, made: Export) -> None:
+def _store(loaded: LoadedPlan, services: Services, made: AccessExport) -> None:
     plan = loaded.plan
     for name, repository in stated_in(loaded).items():
-        made.sections["store"].extend(store_of(plan, name, repository, made.lacks))
+        made.store.extend(store_of(plan, name, repository, made.lacks))
     last = services.histories().get((plan.plan, None), AssetHistory()).newest.get(ACCESS_TESTED)
     if last is None:
         made.lacks("what each role's credential may do at the store", "never tried: `ccdr access test` tries it")
         return
     for one in last["promises"]:
-        told = {"tried": str(last["time"]), "record": last["seq"], "promise": one["promise"], "result": one["result"]}
-        made.sections["store"].append({"repository": PRIMARY, "kind": "trial", **told})
+        tried = {"tried": str(last["time"]), "record": last["seq"]}
+        made.store.append(StoreTrial(repository=PRIMARY, promise=one["promise"], result=one["result"], **tried))
 
 
-def _keys(loaded: LoadedPlan, services: Services, made: Export) -> None:
+def _keys(loaded: LoadedPlan, services: Services, made: AccessExport) -> None:
     """Of each repository that the plan names, and of the shipped log's below one: whoever opens that reads as much."""
     twins = services.twins(loaded.plan.plan)
     for name, settings in stated_in(loaded).items():
         try:
             repo = services.opened(settings, limits_of(loaded)).impatient()
-            made.sections["repository_keys"] += _keys_in(repo, name, twins)
+            made.repository_keys += _keys_in(repo, name, twins)
         except CcdrError as error:
             made.lacks(f"keys of the repository {name}", _why(error))
             continue
         try:
-            made.sections["repository_keys"] += _keys_in(log_below(repo), f"{name}.log", twins)
+            made.repository_keys += _keys_in(log_below(repo), f"{name}.log", twins)
         except RepositoryMissing:  # none is shipped
             continue
         except CcdrError as error:
             made.lacks(f"keys of the repository {name}.log", _why(error))
 
 
-def _keys_in(repo: Restic, name: str, twins: Mapping[str, str]) -> Section:
-    return [{"repository": name, **plain(key)} for key in keys_of_repository(repo, twins)]
+def _keys_in(repo: Restic, name: str, twins: Mapping[str, str]) -> list[RepositoryPassword]:
+    return [RepositoryPassword(repository=name, **asdict(key)) for key in keys_of_repository(repo, twins)]
 
 
-def ask_sources(loaded: LoadedPlan, services: Services, progress: Progress, made: Export) -> None:
+def ask_sources(loaded: LoadedPlan, services: Services, progress: Progress, made: AccessExport) -> None:
     """The accounts of each source's server."""
     for name, engine in loaded.plan.assets.items():
         if not engine.has_server:
@@ -496,8 +484,7 @@ def ask_sources(loaded: LoadedPlan, services: Services, progress: Progress, made
         except CcdrError as error:
             made.lacks(f"accounts of {name}", _why(error))
             continue
-        accounts = plain(found.accounts)
-        made.sections["databases"].append({"asset": name, "engine": engine.engine_name, "accounts": accounts})
+        made.databases.append(DatabaseAccess(asset=name, engine=engine.engine_name, accounts=found.accounts))
         for what in found.unread:
             made.lacks(f"of {name}", what)
 
@@ -546,7 +533,7 @@ class Reviewed:
         }
 
 
-def record_export(loaded: LoadedPlan, made: Export, written: bytes, services: Services) -> None:
+def record_export(loaded: LoadedPlan, made: AccessExport, written: bytes, services: Services) -> None:
     """That the systems told this, in a file of these bytes: who reviews it is held to that. CcdrError where the disk
     refuses."""
     exported = AccessExported(
@@ -587,11 +574,11 @@ def looked_at(
     plan, now = loaded.plan.plan, services.clock.now().replace(microsecond=0)
     raw = _read(export)
     told = _of_plan(raw, export, plan)
-    exported = _in_time(utc(str(told["at"])), now, plan)
-    until, counts = min(exported, now) + HOLDS, (int(told["entries"]), len(told["unread"]))
+    exported = _in_time(told.at, now, plan)
+    until, counts = min(exported, now) + HOLDS, (told.entries, len(told.unread))
     _require_as_exported(plan, digest := sha256(raw).hexdigest(), counts, services)
     seen = keep_payload(services.state, elsewhere) if elsewhere and counts[1] else None
-    names = _not_read(told["unread"])
+    names = _not_read(told.unread)
     of = ExportOfAccess(
         export_sha256=digest,
         exported=exported,
@@ -604,12 +591,10 @@ def looked_at(
     return stated(services, "review", of, plan=plan, until=until, words=found)
 
 
-def _not_read(unread: Sequence[object]) -> tuple[str, ...]:
+def _not_read(unread: Sequence[NotRead]) -> tuple[str, ...]:
     """By names that a record may hold, each once."""
-    names = [str(one.get("what")) for one in unread if isinstance(one, dict)]
-    return tuple(dict.fromkeys(one if re.fullmatch(UNREAD, one) else "a file of this host" for one in names))[
-        :MOST_NAMED
-    ]
+    names = (one.what if re.fullmatch(UNREAD, one.what) else "a file of this host" for one in unread)
+    return tuple(dict.fromkeys(names))[:MOST_NAMED]
 
 
 def record_review(
@@ -664,24 +649,19 @@ def _read(path: Path) -> bytes:
     return raw
 
 
-def _of_plan(raw: bytes, path: Path, plan: str) -> Mapping[str, Any]:
+def _of_plan(raw: bytes, path: Path, plan: str) -> AccessExport:
     """The export of this plan, alone in its file or beside others: each with as many lines as it says."""
-    with suppress(ValueError, KeyError, TypeError, AttributeError):
+    with suppress(ValueError, AttributeError):
         told = json.loads(raw)
-        every = [dict(one) for one in told.get("plans", [told])]
-        for one in every:
-            require_format(f"the export {path}", one["access_review"], FORMAT)
-            if (
-                not isinstance(one["unread"], list)
-                or one["entries"] != sum(_review_lines(one.get(name, [])) for name in SECTIONS)
-                or not one["entries"]
-            ):
-                raise ValueError
-            utc(str(one["at"]))
-        if not (own := [one for one in every if one["plan"] == plan]):
-            of = ", ".join(str(one["plan"])[:63] for one in every)
+        for one in (every := told.get("plans", [told])):
+            require_format(f"the export {path}", made_of(one, AnyFormat).access_review, FORMAT)
+        exports = made_of(every, list[AccessExport])
+        if any(not one.entries or one.entries != one.counted() for one in exports):
+            raise ValueError
+        if (own := next((one for one in exports if one.plan == plan), None)) is None:
+            of = ", ".join(one.plan[:63] for one in exports)
             raise UsageProblem(f"{path} is an export of {of}, not of {plan}", hint="give the plan's own")
-        return own[0]
+        return own
     raise UsageProblem(
         f"{path} is no export of ccdr's", hint="`ccdr access review PLAN --out FILE` writes one; look at that file"
     )
