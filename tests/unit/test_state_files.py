@@ -33,7 +33,7 @@ from ccdr.evidence.log_standing import LogStanding
 from ccdr.evidence.payloads import Payload
 from ccdr.host import files
 from ccdr.host.state_files import StateDamaged, encoded, read_state, state_or_none, write_state
-from ccdr.jobs import by_itself
+from ccdr.jobs import by_itself, object_locks
 from ccdr.jobs import leftovers as retired
 from ccdr.jobs.attest import comparison as when_due
 from ccdr.jobs.attest import storing
@@ -219,6 +219,7 @@ KEPT = [
     Kept("selectors.json", Apart, Apart("5e", {"e-000001": ("5a", Selector("crm", (Rows("t", (("c", "v"),)),)))})),
     Kept("asked.json", responsible.Stamps, {"p": {Verb.BACKUP: AT}}),
     Kept("schedule/p.a.backup.json", Slot, Slot("0 3 * * *", "UTC", AT, AT, 1, 2, AT)),
+    Kept("object_locks/p.primary.json", object_locks.Ends, {"r/data/00/ab v1": AT.timestamp()}),
     Kept("payloads/a1.json", Payload, Payload(salt="5a", text="wrong \udcff byte")),
 ]
 each = pytest.mark.parametrize("kept", KEPT, ids=lambda kept: kept.name)

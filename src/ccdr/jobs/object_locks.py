@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,9 +13,8 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import LOCK_EXTENDED
 from ccdr.evidence.records.object_locks import LockExtended
 from ccdr.evidence.records.values import recorded_user
-from ccdr.host.files import write_durably
 from ccdr.host.secrets import env_file
-from ccdr.host.state_files import made_of
+from ccdr.host.state_files import state_or_none, write_state
 from ccdr.jobs import in_force
 from ccdr.jobs.recorded import document
 from ccdr.jobs.services import Services
@@ -31,45 +28,9 @@ from ccdr.ports.place import Progress
 from ccdr.storage.object_locks import LockedVersion, Locks, in_use, locks
 from ccdr.storage.s3 import Bucket
 
-# Until when which version is locked, as far as this host has put or asked it: a lock of mode COMPLIANCE cannot become
-# shorter, so that no store need be asked twice. When this is lost, the store is asked.
-
-
-class Remembered:
-    """A file of lines `[seconds since 1970, name]`, to which what is done is added; `kept` leaves what is in use."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._ends = _read(path)
-        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "a")
-
-    def until(self, version: LockedVersion) -> datetime | None:
-        end = self._ends.get(version.name)
-        return None if end is None else datetime.fromtimestamp(end, UTC)
-
-    def note(self, version: LockedVersion, until: datetime) -> None:
-        """A process that is killed right after it loses this line at most, and the store is asked again."""
-        self._ends[version.name] = until.timestamp()
-        self._file.write(f"{json.dumps([until.timestamp(), version.name])}\n")
-
-    def close(self, kept: list[LockedVersion] | None) -> None:
-        """`kept`: of all others nothing need be remembered."""
-        self._file.close()
-        if kept is not None:
-            names = {version.name for version in kept}
-            lines = (json.dumps([end, name]) for name, end in self._ends.items() if name in names)
-            write_durably(self._path, "".join(f"{line}\n" for line in lines))
-
-
-def _read(path: Path) -> dict[str, float]:
-    ends: dict[str, float] = {}
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        for line in path.read_text("utf-8").split("\n"):
-            with contextlib.suppress(ValueError):  # one that was torn
-                end, name = made_of(json.loads(line), tuple[float, str])
-                ends[name] = end
-    return ends
-
+# Until when which version is locked, seconds since 1970 by its name, as far as this host has put or asked it: a lock of
+# mode COMPLIANCE cannot become shorter, so that no store need be asked twice. When this is lost, the store is asked.
+Ends = dict[str, float]
 
 # A lock is put for a little longer than the plan wants (`slack`), so that not each object is asked for each day: what
 # ends later than `keep` and one slack from now is left as it is, all else is locked for `keep` and two.
@@ -184,10 +145,10 @@ def extend(
     done = LockExtension(plan, loaded.plan.tenant_of(None), name, settings.lock.keep)
     with services.state.lock(plan, "" if name == PRIMARY else name, LOCK):
         in_force.record(loaded, services)
-        path = services.state.directory("object_locks") / f"{plan}.{name}.jsonl"
+        path = services.state.directory("object_locks") / f"{plan}.{name}.json"
         if ask_all:
             path.unlink(missing_ok=True)
-        work = _Extending(*found, Remembered(path), services, progress, done, within)
+        work = _Extending(*found, path, services, progress, done, within)
         began = services.clock.monotonic()
         try:
             work.carry_out()
@@ -206,18 +167,19 @@ class _Extending:
         self,
         bucket: Bucket,
         prefix: str,
-        remembered: Remembered,
+        path: Path,
         services: Services,
         progress: Progress,
         done: LockExtension,
         within: float | None,
     ) -> None:
-        self._bucket, self._prefix, self._remembered = bucket, prefix, remembered
+        self._bucket, self._prefix, self._path = bucket, prefix, path
+        self._ends = state_or_none(path, Ends) or {}
         self._services, self._progress, self._done = services, progress, done
         self._stop = None if within is None else services.clock.monotonic() + within
 
     def carry_out(self) -> None:
-        done, kept = self._done, None
+        done = self._done
         try:
             self._progress.step(f"listing what {done.repository} of {done.plan} is made of")
             there = in_use(self._bucket, self._prefix)
@@ -228,9 +190,10 @@ class _Extending:
                 ends = self._all(there.versions, asking)
                 done.requests = asking.asked
             done.holds_until = min(ends, default=None) if done.result == DONE else None
-            kept = there.versions
+            names = {version.name for version in there.versions}  # of all others nothing need be remembered
+            self._ends = {name: end for name, end in self._ends.items() if name in names}
         finally:
-            self._remembered.close(kept)
+            write_state(self._path, self._ends)
 
     def _all(self, versions: Sequence[LockedVersion], asking: Locks) -> list[datetime]:
         keep, now = timedelta(seconds=self._done.keep), self._services.clock.now()
@@ -248,7 +211,8 @@ class _Extending:
 
     def _one(self, version: LockedVersion, asking: Locks, enough: datetime, until: datetime) -> datetime:
         """When its lock ends now. Never is one put that ends sooner than the one that is there."""
-        end = self._remembered.until(version)
+        known = self._ends.get(version.name)
+        end = None if known is None else datetime.fromtimestamp(known, UTC)
         if end is None or end < enough:
             end = asking.until(version)
         if end is not None and end >= enough:
@@ -257,5 +221,5 @@ class _Extending:
             asking.lock(version, until)
             self._done.extended += 1
             end = until
-        self._remembered.note(version, end.astimezone(UTC))
+        self._ends[version.name] = end.timestamp()
         return end
