@@ -10,7 +10,7 @@ from tests.support.harness import Site
 
 from ccdr.jobs.incidents.opening import recorded_clocks, unknown_clocks
 from ccdr.model.errors import PlanInvalid
-from ccdr.model.values import utc
+from ccdr.model.values import rfc3339, utc
 from ccdr.plans.facts import PlanFacts
 from ccdr.plans.incident_clocks import PlanIncidents, clocks_beside, clocks_schema, load_clocks, packaged
 from ccdr.plans.loosened import Code, loosened
@@ -105,13 +105,13 @@ def test_what_follows_another_is_due_when_that_is_filed_which_counts_as_well() -
     aware = utc("2026-11-24T12:00:00Z")
     for named in (["nis2-23", "nis2-23-final"], ["nis2-23-final"], ["nis2-23-final", "nis2-23"]):
         both = recorded_clocks(load_clocks(None), named, aware, "UTC")
-        stated = {one["clock"]: (one["due"], one["after"]) for one in both}
-        assert stated == {"nis2-23": ("2026-11-27T12:00:00Z", None), "nis2-23-final": (None, "nis2-23")}
+        stated = {one.clock: (one.due, one.after) for one in both}
+        assert stated == {"nis2-23": (utc("2026-11-27T12:00:00Z"), None), "nis2-23-final": (None, "nis2-23")}
 
 
 def dues(names: list[str], aware: str, zone: str = "UTC") -> dict[str, str]:
     clocks = recorded_clocks(load_clocks(None), names, utc(aware), zone)
-    return {str(one["clock"]): str(one["due"]) for one in clocks}
+    return {one.clock: rfc3339(one.due) for one in clocks if one.due is not None}
 
 
 HIPAA = ["hipaa-404", "hipaa-406", "hipaa-408", "hipaa-410", "hipaa-408-yearly"]

@@ -14,6 +14,7 @@ import click
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import F, settings
 from ccdr.cli.verbs import as_one, complete_known, dry_run_option, plan_argument, verb
+from ccdr.host.state_files import plain
 from ccdr.model.errors import Exit, PlanInvalid, UsageProblem
 from ccdr.model.values import rfc3339, to_the_second
 
@@ -155,12 +156,12 @@ def open_(plan: str, kinds: tuple[str, ...], why: str, aware: str | None, recove
     since = at or services.clock.now()
     would = recorded_clocks(clocks, clocks.value.of(loaded.plan.incidents), since, loaded.plan.timezone)
     if options.json:
-        print_json({"would_open": {"plan": plan, "kinds": unique, "aware_at": rfc3339(since), "clocks": would}})
+        print_json({"would_open": {"plan": plan, "kinds": unique, "aware_at": rfc3339(since), "clocks": plain(would)}})
         return Exit.OK
     click.echo(f"would open an incident of {plan}: {', '.join(unique)}, aware since {rfc3339(since)}")
     for one in would:
-        due = f"by {one['due']}" if one["due"] else f"counted from when {one['after']} is filed"
-        click.echo(f"  {one['clock']}  {one['law']}, {due}")
+        due = f"by {rfc3339(one.due)}" if one.due else f"counted from when {one.after} is filed"
+        click.echo(f"  {one.clock}  {one.law}, {due}")
     return Exit.OK
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from msgspec import structs
+from msgspec import convert, structs
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.incidents import AHEAD, STATED, Entry, Incident, incidents_of, open_one
 from ccdr.evidence.judgement.incidents import Clocks, IncidentNow
 from ccdr.evidence.payloads import keep_payload
-from ccdr.evidence.records.incidents import IncidentNoted, IncidentOpened, OfTenant
+from ccdr.evidence.records.incidents import IncidentNoted, IncidentOpened, OfTenant, RecordedClock
 from ccdr.evidence.records.values import code, recorded_user
+from ccdr.host.built import built
 from ccdr.host.clock import boot
 from ccdr.jobs import in_force
-from ccdr.jobs.incidents.recording import clocks_of
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
 from ccdr.model.deadlines import Length, deadline, year_end
@@ -140,50 +140,56 @@ def unknown_clocks(loaded: LoadedPlan, clocks: LoadedClocks) -> list[FileProblem
             for at, text in where]  # fmt: skip
 
 
-def recorded_clocks(clocks: LoadedClocks, names: Iterable[str], aware: datetime, zone: str) -> list[dict[str, object]]:
+def recorded_clocks(clocks: LoadedClocks, names: Iterable[str], aware: datetime, zone: str) -> list[RecordedClock]:
     """As a record has them: each counts from `aware`, from the end of that year, or from when another of them is filed,
     which counts as well though nobody named it."""
     known, wanted, there = clocks.value.clocks, clocks.value.complete(names), zone_of(zone)
 
-    def recorded(name: str) -> dict[str, object]:
+    def recorded(name: str) -> RecordedClock:
         one, length = known[name], known[name].length
         of_year = one.since == "year_end"
         start = year_end(aware, there) if of_year else aware
-        return {
-            "clock": name,
-            "law": one.law,
-            "to": one.to,
-            "due": None if one.after else rfc3339(deadline(start, length, there)),
-            "after": one.after,
-            "year_end": of_year,
-            "within_s": length.seconds,
-            "days": length.days,
-            "months": length.months,
-            "before_s": one.before,
-        }
+        return RecordedClock(
+            clock=name,
+            law=one.law,
+            to=one.to,
+            due=None if one.after else deadline(start, length, there),
+            after=one.after,
+            year_end=of_year,
+            within_s=length.seconds,
+            days=length.days,
+            months=length.months,
+            before_s=one.before,
+        )
 
     return [recorded(name) for name in wanted]
 
 
-def as_it_counts(entry: Entry, stated: Mapping[str, object]) -> dict[str, object]:
+def clocks_in(entry: Entry) -> dict[str, RecordedClock]:
+    """By name: those that the incident has, as they were recorded."""
+
+    def stated(name: str, own: Entry) -> RecordedClock:
+        told = {key: own[key] for key in STATED if own[key] is not None}
+        return convert({"clock": name, **told}, built(RecordedClock))
+
+    return {name: stated(name, own) for name, own in entry["clocks"].items()}
+
+
+def as_it_counts(entry: Entry, stated: RecordedClock) -> RecordedClock:
     """A clock that the incident has already is due when it was, whatever the file says of it now."""
-    own = entry["clocks"].get(stated["clock"])
-    if own is None:
-        return dict(stated)
-    known = {key: own[key] for key in STATED if own[key] is not None}
-    return {**stated, **known, "due": own["due"], "after": own["after"]}
+    return clocks_in(entry).get(stated.clock, stated)
 
 
-def after_filing(incident: Incident, stated: Mapping[str, object], zone: str) -> dict[str, object]:
+def after_filing(incident: Incident, stated: RecordedClock, zone: str) -> RecordedClock:
     """Of a clock that is counted from what was filed already: when it is due."""
     filed = {duty.clock: duty.filed_at for duty in incident.duties if duty.filed_at is not None}
-    at = filed.get(str(stated["after"]))
-    return {**stated, **({} if at is None else {"due": rfc3339(deadline(at, length_of(stated), zone_of(zone)))})}
+    at = filed.get(stated.after or "")
+    return stated if at is None else structs.replace(stated, due=due_after(at, stated, zone))
 
 
-def length_of(stated: Mapping[str, object]) -> Length:
-    """Of a clock, as a record has it."""
-    return Length(float(str(stated["within_s"] or 0)), int(str(stated["months"] or 0)), bool(stated["days"]))
+def due_after(at: datetime, stated: RecordedClock, zone: str) -> datetime:
+    """When it is due, counted from then."""
+    return deadline(at, Length(stated.within_s, stated.months, stated.days), zone_of(zone))
 
 
 def _clocks_for_recovery(loaded: LoadedPlan) -> tuple[LoadedClocks, str | None]:
@@ -219,7 +225,7 @@ def _opened(
         role=plan.incidents.role,
         timezone=plan.timezone,
         tenants=tenants_of(loaded),
-        clocks=clocks_of(recorded_clocks(clocks, names, aware, plan.timezone)),
+        clocks=recorded_clocks(clocks, names, aware, plan.timezone),
         clocks_sha256=clocks.sha256,
         recovery=recovery,
         boot=boot(),

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
-from msgspec import convert
-
-from ccdr.evidence.records.incidents import IncidentNoted, RecordedClock
+from ccdr.evidence.records.incidents import IncidentNoted
 from ccdr.evidence.records.values import Record, recorded_user
-from ccdr.host.built import built
 from ccdr.jobs.incidents.facts import Known, find
 from ccdr.jobs.pausing import wake
 from ccdr.jobs.services import Services
@@ -28,8 +24,3 @@ def recorded(one: Known, services: Services, record: Record) -> Known:
 def of(one: Known) -> dict[str, Any]:
     """Which incident a record is of, whose, and who writes it."""
     return {"plan": one.plan, "incident": one.name, "tenant": one.incident.tenant, "who": recorded_user()}
-
-
-def clocks_of(stated: Iterable[Mapping[str, object]]) -> list[RecordedClock]:
-    """As a record has them."""
-    return convert(list(stated), built(list[RecordedClock]))

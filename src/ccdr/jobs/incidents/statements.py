@@ -4,20 +4,18 @@ or is not. And what may be said when.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from msgspec import convert
+from msgspec import convert, to_builtins
 
 from ccdr.evidence.incidents import (
     AHEAD,
     NOTED,
     NOTHING_TO_NOTIFY,
-    STATED,
-    Entry,
     asked_by,
     begun_by,
     contradicted,
@@ -25,19 +23,24 @@ from ccdr.evidence.incidents import (
 )
 from ccdr.evidence.judgement.incidents import Clocks
 from ccdr.evidence.payloads import keep_payload
-from ccdr.evidence.records.incidents import DueThen, IncidentClosed, IncidentFiled, IncidentOpened, OfTenant
+from ccdr.evidence.records.incidents import (
+    DueThen,
+    IncidentClosed,
+    IncidentFiled,
+    IncidentOpened,
+    OfTenant,
+    RecordedClock,
+)
 from ccdr.evidence.records.values import code
 from ccdr.evidence.verdicts import Record
 from ccdr.host.built import built
 from ccdr.host.clock import boot
 from ccdr.jobs.incidents.facts import Known
-from ccdr.jobs.incidents.opening import after_filing, as_it_counts, length_of, recorded_clocks, standing_of
-from ccdr.jobs.incidents.recording import clocks_of, noted, of, recorded
+from ccdr.jobs.incidents.opening import after_filing, as_it_counts, clocks_in, due_after, recorded_clocks, standing_of
+from ccdr.jobs.incidents.recording import noted, of, recorded
 from ccdr.jobs.services import Services
 from ccdr.jobs.statement_records import digest_of_shown
-from ccdr.model.deadlines import deadline
 from ccdr.model.errors import UsageProblem
-from ccdr.model.schema import zone_of
 from ccdr.model.values import rfc3339, to_the_second, utc
 from ccdr.plans.incident_clocks import LoadedClocks, load_clocks
 
@@ -87,12 +90,12 @@ def require_in_time(one: Known, services: Services, clocks: Collection[str]) -> 
 
 
 def require_begun_in_time(
-    one: Known, services: Services, risk: str | None, also: Sequence[Entry], settled: Collection[str]
+    one: Known, services: Services, risk: str | None, also: Sequence[RecordedClock], settled: Collection[str]
 ) -> None:
     """Nor is what the risk lets count that is said with the closing."""
     now = Clocks(services.clock.now(), services.clock.monotonic(), boot()).of(one.entry)
-    every = {**one.entry["clocks"], **{str(clock["clock"]): clock for clock in also}}
-    for name in (str(clock["clock"]) for clock in also if clock["clock"] in settled):
+    every = {**one.entry["clocks"], **{clock.clock: to_builtins(clock) for clock in also}}
+    for name in (clock.clock for clock in also if clock.clock in settled):
         due = due_of(every, name, one.incident.aware_at, one.timezone)
         if now > due:
             raise UsageProblem(
@@ -145,7 +148,7 @@ class Assessment:
         return {"what": "assessed", "risk": self.risk, "kinds": list(self.kinds), **digests}
 
 
-def begun(one: Known, risk: str | None, clocks: LoadedClocks) -> list[dict[str, object]]:
+def begun(one: Known, risk: str | None, clocks: LoadedClocks) -> list[RecordedClock]:
     """The clocks that such a risk lets count from now on, as a record has them: by the incident's own records, or by
     `clocks`, or where they lack one by ccdr's own. UsageProblem where it lets one count and the incident is closed."""
     names = begun_by(one.incident, risk)
@@ -159,7 +162,7 @@ def begun(one: Known, risk: str | None, clocks: LoadedClocks) -> list[dict[str, 
     for name in names:
         used = clocks if name in clocks.value.clocks else load_clocks(None)
         every = recorded_clocks(used, [name], one.incident.aware_at, zone)
-        mine = (as_it_counts(one.entry, clock) for clock in every if clock["clock"] == name)
+        mine = (as_it_counts(one.entry, clock) for clock in every if clock.clock == name)
         found += [after_filing(one.incident, clock, zone) for clock in mine]
     return found
 
@@ -185,7 +188,7 @@ def assess(one: Known, services: Services, said: Assessment, clocks: LoadedClock
     UsageProblem where it lets a clock count and the incident is closed."""
     also = begun(one, said.risk, clocks)
     why = None if words is None else keep_payload(services.state, words)
-    return noted(one, services, **said.kept(services), clocks=clocks_of(also), why_sha256=why)
+    return noted(one, services, **said.kept(services), clocks=also, why_sha256=why)
 
 
 def not_due(one: Known, services: Services, clocks: Collection[str], why: str, tenant: str | None = None) -> Known:
@@ -230,14 +233,14 @@ def count_also(
         )
     _require_since(one, services, names, clocks, since)
     stated = [
-        clock if clocks.value.clocks[str(clock["clock"])].since == "stated" else as_it_counts(one.entry, clock)
+        clock if clocks.value.clocks[clock.clock].since == "stated" else as_it_counts(one.entry, clock)
         for clock in recorded_clocks(clocks, names, since or one.incident.aware_at, one.timezone)
     ]
     there = {duty.clock: duty for duty in one.incident.duties}
-    wanted = [clock for clock in stated if clock["clock"] in names or clock["clock"] not in there]
+    wanted = [clock for clock in stated if clock.clock in names or clock.clock not in there]
     also = [after_filing(one.incident, clock, one.timezone) for clock in (*wanted, *_uprooted(one, clocks, wanted))]
     words = keep_payload(services.state, why) if why else None
-    return noted(one, services, what="clocks", clocks=clocks_of(also), why_sha256=words)
+    return noted(one, services, what="clocks", clocks=also, why_sha256=words)
 
 
 def _require_since(
@@ -265,10 +268,10 @@ def _require_since(
         )
 
 
-def _uprooted(one: Known, clocks: LoadedClocks, new: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+def _uprooted(one: Known, clocks: LoadedClocks, new: Sequence[RecordedClock]) -> list[RecordedClock]:
     """Clocks of the incident that are counted from one of these, and were not, as it had none such: from now on they
     are."""
-    names = {str(clock["clock"]) for clock in new}
+    names = {clock.clock for clock in new}
     settled = {duty.clock for duty in one.incident.duties if duty.settled}
     own = {
         name
@@ -277,7 +280,7 @@ def _uprooted(one: Known, clocks: LoadedClocks, new: Sequence[Mapping[str, objec
     }
     followers = [name for name in own if clocks.value.clocks[name].after in names]
     every = recorded_clocks(clocks, followers, one.incident.aware_at, one.timezone)
-    return [clock for clock in every if clock["clock"] in followers]
+    return [clock for clock in every if clock.clock in followers]
 
 
 def file(
@@ -311,9 +314,9 @@ def file(
             receipt, "the receipt", no_file="is no file: a receipt is one file", hint="make an archive of several"
         ),
         then_due=[
-            DueThen(clock=name, due=deadline(filed_at, length_of(stated), zone_of(one.timezone)))
-            for name, stated in one.entry["clocks"].items()
-            if stated["after"] == clock
+            DueThen(clock=name, due=due_after(filed_at, stated, one.timezone))
+            for name, stated in clocks_in(one.entry).items()
+            if stated.after == clock
         ],
         why_sha256=keep_payload(services.state, words) if words else None,
     )
@@ -381,7 +384,7 @@ def reopen(one: Known, services: Services, why: str) -> Known:
         kinds=[code(kind) for kind in one.incident.kinds],
         by="person",
         tenants=convert(first.get("tenants") or [], built(list[OfTenant])),
-        clocks=clocks_of(_due_again(one)),
+        clocks=_due_again(one),
         reopens=one.incident.closed,
         why_sha256=keep_payload(services.state, why),
         boot=boot(),
@@ -393,9 +396,8 @@ def reopen(one: Known, services: Services, why: str) -> Known:
     return again
 
 
-def _due_again(one: Known) -> list[dict[str, object]]:
+def _due_again(one: Known) -> list[RecordedClock]:
     """The clocks that nobody has filed, nor has said before the closing that they are not due: whoever has forgotten
     the incident since, as it was closed so long ago, learns of them."""
     due = {duty.clock for duty in one.incident.duties if not duty.settled or duty.not_due_by == one.incident.closed}
-    kept = ((name, stated) for name, stated in one.entry["clocks"].items() if name in due)
-    return [{"clock": name, **{key: stated[key] for key in STATED if stated[key] is not None}} for name, stated in kept]
+    return [clock for name, clock in clocks_in(one.entry).items() if name in due]
