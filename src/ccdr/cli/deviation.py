@@ -13,6 +13,7 @@ from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import F, settings
 from ccdr.cli.verbs import EXIT_STATUS, as_one, complete_known, complete_plans, verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.model.trouble import FAILED_TESTS, Trouble
 from ccdr.model.values import rfc3339, to_the_second
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def _by_a_retest(one: Deviation, accepting: _Accepting, signing: Signing, servic
         raise UsageProblem("what is said with --until and --why is why a risk is accepted", hint="add --accept")
     again = (
         f"`ccdr test {one.plan}{f' --asset {one.asset}' if one.asset else ''}` tests again"
-        if one.code in ("TEST_FAILED", "TEST_INCONCLUSIVE", "NEWER_FAILED", "LOG_FAILED", "BREACH_RTO")
+        if one.code in [trouble.name for trouble in (*FAILED_TESTS, Trouble.TEST_INCONCLUSIVE, Trouble.BREACH_RTO)]
         else f"`{' '.join(('ccdr status', one.plan or '')).strip()}` says the next step"
     )
     unchecked = "" if one.unchecked is None else f": record {one.unchecked[0]} is good by fewer or weaker checks"

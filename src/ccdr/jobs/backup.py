@@ -59,6 +59,7 @@ from ccdr.model.errors import (
 from ccdr.model.finding import Finding
 from ccdr.model.leaps import Growth, Sign
 from ccdr.model.tls import Tls
+from ccdr.model.trouble import Trouble
 from ccdr.model.values import GroupRun, Manifest, RecordRef, Snapshot, human_bytes, rfc3339, so_many, source_digest
 from ccdr.plans.job import Job
 from ccdr.plans.lint import open_to_others, secret_files
@@ -625,7 +626,7 @@ def backup(
                     if history.is_another(result.server):
                         result.made_by_recovery = is_successor(job, services, result.server, result.recovery)
                         result.other_cluster = not result.made_by_recovery
-                        why = "OTHER_CLUSTER" if result.other_cluster else "a recovery by ccdr made it"
+                        why = Trouble.OTHER_CLUSTER.name if result.other_cluster else "a recovery by ccdr made it"
                         result.notes.append(ANOTHER.format(result.server, history.server, why))
                     result.suspect = history.suspicion(
                         result.growth, result.canaries, _source(result), drains=job.engine.drains

@@ -15,9 +15,8 @@ from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, seen, whose
 from ccdr.host.processes import Host
 from ccdr.host.signatures import SignatureRefused, Signer, trusted_signers, verify_again
 from ccdr.model.errors import UsageProblem
+from ccdr.model.trouble import Trouble
 from ccdr.model.values import number_of, so_many, utc
-
-CODE = "STATEMENT_REFUSED"  # of the finding
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,9 @@ def verified_by(records: Iterable[Record], signers: str | None) -> Statements:
     for record in seen_by(of, signers):
         by, number = whose(record), number_of(record)
         if by.refused:
-            refused.append(Finding(CODE, f"record {number}, {kind_of(record)}: {by.why}", number))
+            refused.append(
+                Finding(Trouble.STATEMENT_REFUSED.name, f"record {number}, {kind_of(record)}: {by.why}", number)
+            )
         elif by.state != HOLDS:
             raise UsageProblem(by.why)
         else:

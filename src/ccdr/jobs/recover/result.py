@@ -28,6 +28,7 @@ from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.restore.request import RestoreResult
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, worst
+from ccdr.model.trouble import Trouble
 from ccdr.model.values import CheckResult, Manifest, RecordRef, Verdict, human_seconds, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.edited import ByHand, edited
@@ -82,7 +83,8 @@ def then_red(loaded: LoadedPlan, points: Mapping[str, datetime], spares: Mapping
             if abs(ahead) <= ALIKE:
                 continue
             newer, older = (asset, check.beside) if ahead > 0 else (check.beside, asset)
-            ack = ["ccdr", "ack", "TEST_FAILED", loaded.plan.plan, "--asset", asset, "--until", "14d", "--why", "…"]
+            code = Trouble.TEST_FAILED.name
+            ack = ["ccdr", "ack", code, loaded.plan.plan, "--asset", asset, "--until", "14d", "--why", "…"]
             yield ThenRed(asset, check.label, newer, older, abs(ahead), shlex.join(ack))
 
 
