@@ -15,26 +15,26 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from operator import le
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ccdr.evidence.ledger.ledger import BEGINNING, Extent, Ledger, extent_of, folded, lines
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.lineage.comparison import lies_at, reader
 from ccdr.evidence.lineage.own_records import LEDGERS, LedgerBeside, Lineage
 from ccdr.evidence.reading import Take, meanwhile
+from ccdr.evidence.verdicts import Record
 from ccdr.host.state import State
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import TOLD_BY, so_many, to_the_second, utc
 
 STEP = 2.0**-28  # between two records of other ledgers that lie between the same two of ours: any sum of it is exact
 
-Record = Mapping[str, Any]
 T = TypeVar("T")
 
 

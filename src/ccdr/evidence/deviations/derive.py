@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ccdr.evidence.deviations import wanted
-from ccdr.evidence.deviations.values import Kept, Record, Span, base_of, opened, reopened, settled, standing
+from ccdr.evidence.deviations.values import Kept, Span, base_of, opened, reopened, settled, standing
 from ccdr.evidence.history.asset_history import AssetHistory, Histories, history_at, place_of
 from ccdr.evidence.history.kinds import (
     BACKUP_END,
@@ -41,7 +41,7 @@ from ccdr.evidence.history.kinds import (
     VERDICTS,
 )
 from ccdr.evidence.lineage.own_records import ACKNOWLEDGED, DIFFERS, LINKED, LOST, VERIFIED
-from ccdr.evidence.verdicts import blames_the_log
+from ccdr.evidence.verdicts import Record, blames_the_log
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import TOLD_BY, Verb, number_of, of_another_host, rfc3339, utc
 from ccdr.plans.deviation_rules import ERASURE_FAILED

@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from ccdr.evidence.records.statements import ACCEPT_FINDING, ASSIGN_FINDING, NOTE_FINDING, kind_of
+from ccdr.evidence.verdicts import Record
 from ccdr.evidence.whose import NOT_ASKED, Whose, whose
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import ledger_of, number_of, rfc3339, utc
@@ -196,7 +197,6 @@ def _record(of: tuple[int, datetime] | None) -> dict[str, object] | None:
 # A span may wait for several things (`pending`): for a backup and a restore test that were both missed, for each
 # check that a plan's new version dropped. It ends by the record that settles the last of them.
 
-Record = Mapping[str, Any]
 JOINED = timedelta(days=7)
 MOST_ENDED = 50  # of an asset, the newest that a summary keeps: a report reads those of its period
 

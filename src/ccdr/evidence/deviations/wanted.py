@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ccdr.evidence.deviations.values import Record
+from ccdr.evidence.verdicts import Record
 from ccdr.model.values import LATEST, RULES, utc
 from ccdr.plans.facts import checks_from, mended
 

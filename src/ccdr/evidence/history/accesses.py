@@ -23,6 +23,7 @@ from ccdr.evidence.history.kinds import (
     RESTORE_START,
     STARTS,
 )
+from ccdr.evidence.verdicts import Record
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import number_of, utc
 
@@ -36,7 +37,6 @@ LEARNED = timedelta(days=7)  # since the first access: who comes later was not t
 MOST_KNOWN, MOST_UNUSUAL = 200, 50  # of each kind; of a plan
 ACCESSES = STARTS | {LOGS, EXAMINED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED}
 
-Record = Mapping[str, Any]
 Unusual = Sequence[Any]  # what, its name, when, and the record's number
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from ccdr.evidence.checkpoints.checkpoint import HASH, decoded_base64, leaf_hash, node_hash
 from ccdr.evidence.checkpoints.keys import KEY
@@ -24,6 +23,7 @@ from ccdr.evidence.lineage.own_records import ANCHORED
 from ccdr.evidence.package.statements import Tests, readable_files_of
 from ccdr.evidence.records import LedgerAcknowledged, LedgerRecovered, Unread, decode
 from ccdr.evidence.statements import SIGNATURE, signed_record
+from ccdr.evidence.verdicts import Record
 from ccdr.model.errors import LedgerBroken
 from ccdr.plans.versions import PLAN_VERSION, digest_of
 
@@ -113,7 +113,6 @@ def leaves_of(tree: Iterable[bytes], lines: Iterator[bytes]) -> Iterator[Leaf]:
 
 
 _LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', SIGNATURE)
-Record = Mapping[str, Any]
 
 
 @dataclass

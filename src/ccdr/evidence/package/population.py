@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from ccdr.evidence.checkpoints.verification import Finding
 from ccdr.evidence.history.kinds import LOGS, NOT_BEGUN, outcome_of_not_begun
 from ccdr.evidence.ledger.ledger import PASSED_OVER, UNKNOWN
 from ccdr.evidence.mappings import whole
 from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.verdicts import Record
 
 NAME = "population.csv"
 WRONG = "POPULATION_WRONG"
@@ -28,8 +28,6 @@ _SINGLE = {"missed": "MISSED", "skipped": "SKIPPED"}
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _COLUMNS = ("seq", "end_seq", "what", "plan", "asset", "run", "started", "ended", "outcome", "count", "reason")
 MOST_SPELT = 20
-
-Record = Mapping[str, Any]
 
 
 @dataclass

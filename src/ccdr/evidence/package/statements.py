@@ -18,7 +18,7 @@ from ccdr.evidence.checkpoints.checkpoint import SigningKey, VerifierKey, decode
 from ccdr.evidence.ledger.ledger import PASSED_OVER
 from ccdr.evidence.records.statements import PeriodPopulation
 from ccdr.evidence.statements import signatures_of
-from ccdr.evidence.verdicts import Record as VerdictsRecord
+from ccdr.evidence.verdicts import Record
 from ccdr.host.signatures import key_of
 from ccdr.model.errors import CcdrError
 from ccdr.model.values import utc
@@ -33,8 +33,6 @@ RESULTS = {"PASS": "PASSED", "FAIL": "FAILED"}
 FOLDER, SUFFIX = "tests", ".dsse.json"
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _KINDS = ("restore_test.start", "restore_test.end", "plan.version")
-
-Record = Mapping[str, Any]
 
 
 @dataclass
@@ -202,7 +200,7 @@ def result_in(payload: bytes) -> str | None:
 SIGN_OFFS_FOLDER = "signed"
 
 
-def files_of(record: VerdictsRecord) -> dict[str, str]:
+def files_of(record: Record) -> dict[str, str]:
     """What an auditor verifies a recorded statement with, by the names of files: for each signature the text, the
     signature, and the line of allowed_signers that its record vouches for (compare it with the file itself):
 
@@ -217,7 +215,7 @@ def files_of(record: VerdictsRecord) -> dict[str, str]:
     return files
 
 
-def readable_files_of(record: VerdictsRecord) -> dict[str, str]:
+def readable_files_of(record: Record) -> dict[str, str]:
     """The same; nothing of one that no ccdr can have recorded."""
     try:
         return files_of(record)

@@ -32,9 +32,10 @@ from ccdr.evidence.lineage.comparison import is_id, read_id
 from ccdr.evidence.package import bag, population, statements
 from ccdr.evidence.package import statements as sign_offs
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
-from ccdr.evidence.package.lines import LINES, TREE, Record, Shown
+from ccdr.evidence.package.lines import LINES, TREE, Shown
 from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation, kind_of
 from ccdr.evidence.statements import SIGNED_OFF
+from ccdr.evidence.verdicts import Record
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import so_many, utc
 
