@@ -14,7 +14,7 @@ from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records import KINDS, Record
 from ccdr.evidence.records.registry import VERSIONS
 from ccdr.evidence.records.statements import _SET as CHOSEN
-from ccdr.evidence.records.statements import ACKNOWLEDGE_TROUBLE, APPROVE_PLAN, STATEMENT, TABLE
+from ccdr.evidence.records.statements import ACKNOWLEDGE_TROUBLE, APPROVE_PLAN, PAUSE_SCHEDULE, STATEMENT, TABLE
 from ccdr.evidence.records.writing import _held
 from ccdr.host.built import fields_of
 from ccdr.model.values import RecordRef
@@ -65,6 +65,12 @@ def acknowledgement(code: str, known_by: list[str], until: str) -> dict[str, Any
     """The body of one of this trouble, however bad it becomes."""
     about = {"of": "trouble", "code": code, "known_by": known_by}
     return body_of(ACKNOWLEDGE_TROUBLE.kind, full=False) | {"about": about, "until": until}
+
+
+def pause(until: str) -> dict[str, Any]:
+    """The body of one, at a start of the machine that nobody knows."""
+    about = {"of": "schedule", "boot": None, "elapsed_s": 0.0}
+    return body_of(PAUSE_SCHEDULE.kind, full=False) | {"about": about, "until": until}
 
 
 def _values(of: type, full: bool) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def begin(site: Site) -> None:
 def test_what_is_no_pause_is_refused_and_nothing_is_recorded(site: Site, args: list[str], said: str) -> None:
     done = site.run("pause", *args)
     assert done.code == 2 and said in done.json["error"], done
-    assert site.records("pause.begin") == [] and site.run("pause").json == {"paused": []}
+    assert site.records("pause.schedule") == [] and site.run("pause").json == {"paused": []}
 
 
 def test_it_is_listed_and_told_by_status_until_it_ends(site: Site) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 from ccdr.evidence.history.kinds import BACKUP_END, DUTIES, MISSED, NOT_BEGUN, STARTS, TEST_END, VERB_OF
 from ccdr.evidence.ledger.ledger import PASSED_OVER
 from ccdr.evidence.mappings import listing, mapping, moment_of, text, whole
-from ccdr.evidence.pauses import ALL, PAUSE_BEGIN, PAUSE_END, Entry, take_pause, windows
+from ccdr.evidence.pauses import ALL, PAUSE, PAUSE_END, Entry, take_pause, windows
+from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import PRIMARY, Verb, rfc3339, so_many, utc
 from ccdr.plans.due import OF_A_COPY, RequestedRuns, RunStart, Schedule, tallies
@@ -97,7 +98,7 @@ class DueRuns:
             self._last = time
         if PASSED_OVER in record or record["plan"] is None:
             return
-        kind = record["kind"]
+        kind = kind_of(record)
         if kind in STARTS:
             self._begun(record, time, VERB_OF.get(kind), record.get("trigger"))
         elif kind in _ENDS:  # nearly all of the others
@@ -111,7 +112,7 @@ class DueRuns:
                 missed[schedule] = missed.get(schedule, 0) + (whole(record.get("count")) or 1)
         elif kind == DUTIES:
             self._of(record).asked.append(asked_for(record, time))
-        elif kind in (PAUSE_BEGIN, PAUSE_END):
+        elif kind in (PAUSE, PAUSE_END):
             take_pause(self._of(record).pauses, record, ALL)
         elif kind == PLAN_VERSION and (version := version_of(record)):
             self._of(record).versions.append(version)

@@ -1,7 +1,7 @@
 """A plan that is paused: by whom, and until when. Values in, values out.
 
-A pause is a record of its begin; it is over once the time that it was given has passed, or with a record that ends it:
-so one that ended by itself needs no record. Of one that began since this machine started its own clock of elapsed
+A pause is a statement; it is over once the time that it was given has passed, or with a statement that ends it: so one
+that ended by itself needs no record. Of one that began since this machine started its own clock of elapsed
 seconds tells how much is left, and how long it was, whatever was done to the other clock meanwhile; of any other the
 times tell. None reaches back before what was recorded before it: what was missed by then stays missed.
 """
@@ -13,19 +13,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ccdr.evidence.records.statements import END_PAUSE, PAUSE_SCHEDULE, kind_of
 from ccdr.evidence.verdicts import Record
 from ccdr.model.errors import UsageProblem
 from ccdr.model.schema import parse_duration
 from ccdr.model.values import human_seconds, number_of, rfc3339, utc
 
-PAUSE_BEGIN, PAUSE_END = "pause.begin", "pause.end"
+PAUSE, PAUSE_END = PAUSE_SCHEDULE.kind, END_PAUSE.kind
 PAUSED = "paused"  # the reason of what is skipped
 LONGEST = timedelta(hours=24)  # longer than that nobody is without backups by a word that was forgotten
 AHEAD = timedelta(minutes=5)  # that the clock of who paused may be; what is dated later holds for nothing
 TURNED = timedelta(seconds=5)  # by less than that, no clock was set
 MOST, ALL = 50, 1 << 31  # pauses of a plan that are kept
 
-Entry = dict[str, Any]  # as it is kept: `begun`, `until` and `ended` as texts, and what the record's begin says
+Entry = dict[str, Any]  # as it is kept: `begun`, `until` and `ended` as texts, and what its statement says
 Window = tuple[datetime, datetime]
 
 
@@ -54,13 +55,14 @@ class Pause:
 
 
 def take_pause(entries: list[Entry], record: Record, most: int = MOST) -> None:
-    """Take the record of a begin, or of an end: that ends all that go on. The newest `most` are kept."""
-    if record["kind"] == PAUSE_END:
+    """Take a pause, or an end: that ends all that go on. The newest `most` are kept."""
+    if kind_of(record) == PAUSE_END:
         for entry in entries:
             if entry["ended"] is None:
                 _end_by(entry, record)
         return
-    entry = {key: record.get(key) for key in ("until", "actor", "host", "why_sha256", "boot", "elapsed_s", "after")}
+    entry = {key: record[key] for key in ("until", "actor", "host", "words_sha256")}
+    entry |= {key: record["about"].get(key) for key in ("boot", "elapsed_s", "after")}
     entries.append({**entry, "begun": str(record["time"]), "seq": number_of(record), "ended": None})
     del entries[:-most]
 
@@ -68,8 +70,8 @@ def take_pause(entries: list[Entry], record: Record, most: int = MOST) -> None:
 def _end_by(entry: Entry, record: Record) -> None:
     """What passed between its begin and its end is as long as it was: where a clock was set meanwhile, it lies before
     the end, whatever time its begin bears."""
-    ended, boot, elapsed = str(record["time"]), record.get("boot"), record.get("elapsed_s")
-    if boot is not None and boot == entry["boot"] and elapsed is not None and entry["elapsed_s"] is not None:
+    ended, boot, elapsed = str(record["time"]), record["about"]["boot"], record["about"]["elapsed_s"]
+    if boot is not None and boot == entry["boot"]:
         begun = utc(ended) - timedelta(seconds=max(0.0, elapsed - entry["elapsed_s"]))
         _turn(entry, begun - utc(entry["begun"]))
     entry["ended"] = ended
@@ -111,7 +113,7 @@ def let_be_until(entries: Iterable[Entry], now: datetime) -> datetime | None:
 def by_elapsed(entries: Iterable[Entry], now: datetime, elapsed: float, boot: str | None) -> None:
     """Where this machine's clock was set since one began, its times are told by what the clock says now."""
     for entry in entries:
-        if entry["ended"] is not None or boot is None or entry["boot"] != boot or entry["elapsed_s"] is None:
+        if entry["ended"] is not None or boot is None or entry["boot"] != boot:
             continue
         turned = now - timedelta(seconds=elapsed - entry["elapsed_s"]) - utc(entry["begun"])
         if turned < -TURNED and entry.get("after"):  # by a clock that is behind now, so was what came before it
@@ -127,7 +129,7 @@ def _end(entry: Mapping[str, Any]) -> datetime:
 
 def _pause(entry: Mapping[str, Any]) -> Pause:
     actor, host = str(entry["actor"]), str(entry["host"])
-    return Pause(utc(entry["begun"]), _end(entry), actor, host, entry["why_sha256"], int(entry["seq"]))
+    return Pause(utc(entry["begun"]), _end(entry), actor, host, entry["words_sha256"], int(entry["seq"]))
 
 
 def lasting(text: str) -> timedelta:

@@ -45,8 +45,7 @@ from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, seen, whose
 from ccdr.host.signatures import SignatureRefused, Signer, sign, trusted_signers, verify
 from ccdr.jobs import in_force
 from ccdr.jobs.in_force import kept_texts
-from ccdr.jobs.pausing import wake
-from ccdr.jobs.services import Services
+from ccdr.jobs.services import Services, wake
 from ccdr.jobs.statement_records import record_statement, refuse_ahead, stated
 from ccdr.jobs.statements import signer_of, verified_as
 from ccdr.model.errors import CcdrError, Exit, UsageProblem

@@ -6,19 +6,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.ledger.ledger import BEGINNING, Mark
-from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END, Entry, Pause, Window, by_elapsed, in_force, take_pause, windows
-from ccdr.evidence.payloads import keep_payload, payload
-from ccdr.evidence.records.pauses import PauseBegin, PauseEnd
-from ccdr.evidence.records.values import recorded_user
+from ccdr.evidence.pauses import PAUSE, PAUSE_END, Entry, Pause, Window, by_elapsed, in_force, take_pause, windows
+from ccdr.evidence.payloads import payload
+from ccdr.evidence.records.statements import ScheduleRef, Statement, kind_of
 from ccdr.evidence.verdicts import Record
 from ccdr.host.clock import boot
 from ccdr.jobs.services import Services
+from ccdr.jobs.statement_records import record_statement, stated
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import utc
 from ccdr.plans import LoadedPlan
@@ -53,14 +53,9 @@ def pause(loaded: LoadedPlan, services: Services, length: timedelta, why: str) -
     then nothing is paused."""
     plan, now = loaded.plan.plan, services.clock.now()
     newest = next(services.ledger.records(reverse=True), None)
-    begun = PauseBegin(
-        **_now(loaded, services),
-        until=(now + length).replace(microsecond=0),
-        why_sha256=keep_payload(services.state, why),
-        after=utc(newest["time"]) if newest else None,
-    )
-    services.ledger.write(begun)
-    wake(services)
+    about = _schedule(services, utc(newest["time"]) if newest else None)
+    until = (now + length).replace(microsecond=0)
+    _record(loaded, stated(services, "pause", about, plan=plan, until=until, words=why), services)
     there = pause_of(services, plan)
     if there is None:  # shorter than what it took to write it down
         raise UsageProblem(f"the pause of {plan} is over already", hint="write a longer one: --for 1h")
@@ -74,24 +69,16 @@ def end(loaded: LoadedPlan, services: Services, why: str | None) -> list[PausedP
     open_ones = [one for entry in history.pauses if (one := in_force([entry], now))]
     if not open_ones:
         raise UsageProblem(f"{plan} is not paused", hint="`ccdr pause` shows what is")
-    digest = keep_payload(services.state, why) if why else None
-    ended = PauseEnd(**_now(loaded, services), of=[one.seq for one in open_ones], why_sha256=digest)
-    services.ledger.write(ended)
-    wake(services)
+    _record(loaded, stated(services, "end", _schedule(services), plan=plan, words=why or None), services)
     return [PausedPlan(plan, one, payload(services.state, one.why)) for one in open_ones]
 
 
-def _now(loaded: LoadedPlan, services: Services) -> dict[str, Any]:
-    """Whose it is, who does it, and when by the clock that nobody sets."""
-    of = {"plan": loaded.plan.plan, "tenant": loaded.plan.tenant_of(None), "who": recorded_user()}
-    return {**of, "boot": boot(), "elapsed_s": services.clock.monotonic()}
+def _schedule(services: Services, after: datetime | None = None) -> ScheduleRef:
+    return ScheduleRef(boot=boot(), elapsed_s=services.clock.monotonic(), after=after)
 
 
-def wake(services: Services) -> None:
-    """The next `ccdr run` looks again, and tells people."""
-    for path in (services.state.root / "schedule").glob("wake-*.json"):
-        with contextlib.suppress(OSError):
-            path.unlink()
+def _record(loaded: LoadedPlan, given: Statement[ScheduleRef], services: Services) -> None:
+    record_statement(given, services, more={"tenant": loaded.plan.tenant_of(None)})
 
 
 @dataclass
@@ -132,7 +119,7 @@ class Pauses:
             self._mark = mark
 
     def _take(self, record: Record) -> None:
-        if record["kind"] not in (PAUSE_BEGIN, PAUSE_END) or not record["plan"]:
+        if kind_of(record) not in (PAUSE, PAUSE_END) or not record["plan"]:
             return
         assert self._of is not None
         entries: list[dict[str, Any]] = self._of.setdefault(record["plan"], [])

@@ -13,8 +13,7 @@ from ccdr.evidence.records.values import End, Record, Start
 from ccdr.evidence.records.writing import unsealed
 from ccdr.host import interrupts
 from ccdr.jobs import in_force
-from ccdr.jobs.pausing import wake
-from ccdr.jobs.services import Services, Trigger
+from ccdr.jobs.services import Services, Trigger, wake
 from ccdr.model.values import RecordRef
 from ccdr.plans import LoadedPlan
 

@@ -411,3 +411,10 @@ def recorded_sandbox(image: Image, box: Box, memory_available: int | None = None
         differs=[Difference(**asdict(one)) for one in box.differs],
         memory_available=memory_available,
     )
+
+
+def wake(services: Services) -> None:
+    """The next `ccdr run` looks again, and tells people."""
+    for path in (services.state.root / "schedule").glob("wake-*.json"):
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -14,8 +14,7 @@ from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.statements import About, Says, SignedBy, Statement, StatementRecord
 from ccdr.evidence.records.values import recorded_user
 from ccdr.evidence.statements import AHEAD, nonce
-from ccdr.jobs.pausing import wake
-from ccdr.jobs.services import Services
+from ccdr.jobs.services import Services, wake
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339
 

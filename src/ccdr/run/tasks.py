@@ -9,8 +9,7 @@ from typing import Any
 
 from ccdr.engines import EngineConfig
 from ccdr.evidence.pauses import PAUSED
-from ccdr.evidence.records.pauses import SkippedRuns
-from ccdr.evidence.records.upkeep import MissedRuns
+from ccdr.evidence.records.upkeep import MissedRuns, SkippedRuns
 from ccdr.evidence.records.values import code
 from ccdr.evidence.records.writing import unsealed
 from ccdr.jobs.services import Services, Trigger

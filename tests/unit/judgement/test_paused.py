@@ -5,18 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from tests.support import records
 from tests.support.chronicle import Chronicle
 from tests.support.judged import END, about, codes, judged, well
 
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.evidence.log_standing import LogStanding
+from ccdr.evidence.records.statements import STATEMENT
 from ccdr.model.values import rfc3339
 from ccdr.plans.job import Job
 
 
 def pause(past: Chronicle, hours: float, lasts: float) -> None:
-    until = rfc3339(past.at(hours + lasts))
-    past.wrote(hours, "pause.begin", asset=None, until=until, why_sha256="0" * 64, boot=None, elapsed_s=0.0)
+    past.wrote(hours, STATEMENT, asset=None, **records.pause(rfc3339(past.at(hours + lasts))))
 
 
 @pytest.mark.parametrize("paused", [False, True])

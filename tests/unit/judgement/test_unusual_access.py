@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from tests.support.chronicle import NOUGHT, Chronicle, acknowledged
 from tests.support.judged import END
+from tests.support.records import pause
 
 from ccdr.evidence.acknowledged import known_by
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.upkeep import unusual_of
+from ccdr.evidence.records.statements import STATEMENT
 from ccdr.model.trouble import Problem
 from ccdr.model.values import rfc3339
 
@@ -100,9 +102,7 @@ def test_what_was_not_there_before_is_told_once_and_until_somebody_has_answered_
         lambda p: recovered(p, -0.5, resumes="z"),
         lambda p: (began(p, -4 * WEEK + 2, host="h2"), restored(p, -4 * WEEK + 2)),
         lambda p: (
-            p.wrote(
-                -0.6, "pause.begin", asset=None, until=rfc3339(p.at(3)), why_sha256=NOUGHT, boot=None, elapsed_s=1.0
-            ),
+            p.wrote(-0.6, STATEMENT, asset=None, **pause(rfc3339(p.at(3)))),
             restored(p, -0.5),
         ),
         lambda p: (p.wrote(-0.6, "runbook.start", "rb", asset=None, **RUNBOOK), restored(p, -0.5)),

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pytest
-from tests.support.records import record_in
+from tests.support.records import body_of, record_in
+from tests.support.records import pause as of_pause
 from tests.support.runs import SetClock, World
 
 from ccdr.evidence.acknowledged import exit_of
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.pauses import PAUSE_BEGIN, windows
+from ccdr.evidence.pauses import PAUSE, PAUSE_END, windows
 from ccdr.evidence.payloads import payload
+from ccdr.evidence.records.statements import STATEMENT
 from ccdr.jobs.pausing import Pauses, end, pause, paused
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.model.trouble import Problem, Trouble
@@ -103,17 +105,16 @@ def test_it_is_ended_before_its_time_and_what_waits_is_done_at_once(world: World
     assert ended.plan == "p" and ended.why == "INC-1 of Mrs Example"
     world.run()
     assert world.news() == [("p/a backup", "24 12:30")] and skipped(world) == []
-    (record,) = world.site.records("pause.end")
-    assert record["of"] == [ended.pause.seq]
+    assert ended.pause.seq == world.site.records(PAUSE)[0]["seq"] and len(world.site.records(PAUSE_END)) == 1
     with pytest.raises(UsageProblem, match="p is not paused"):
         end(world.plans[0], world.services, None)
 
 
 def test_why_is_kept_apart_and_no_word_of_it_is_in_the_ledger(world: World) -> None:
     begin(world)
-    (record,) = world.site.records(PAUSE_BEGIN)
+    (record,) = world.site.records(PAUSE)
     assert "Example" not in json.dumps(record)
-    assert payload(world.services.state, record["why_sha256"]) == "INC-1 of Mrs Example"
+    assert payload(world.services.state, record["words_sha256"]) == "INC-1 of Mrs Example"
     assert record["until"] == "2026-11-24T16:00:03Z" and record["who"]["uid"] is not None
 
 
@@ -168,7 +169,7 @@ def test_of_another_start_it_reaches_back_no_further_than_the_record_before_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.clock.on(hours=3)
-    record_in(world.services.ledger, "pause.end", plan="q", asset=None, run=None, body={"of": []})
+    record_in(world.services.ledger, STATEMENT, plan="q", asset=None, run=None, body=body_of(PAUSE_END))
     world.clock.jump(hours=-3)
     begin(world, timedelta(hours=3))
     for module in ("services", "pausing"):
@@ -210,11 +211,11 @@ def test_a_record_of_whatever_length_pauses_for_a_day_at_most(world: World) -> N
     begin(world, timedelta(hours=24))
     record_in(
         world.services.ledger,
-        PAUSE_BEGIN,
+        STATEMENT,
         plan="p",
         asset=None,
         run=None,
-        body={"until": "2036-01-01T00:00:00Z", "why_sha256": "0" * 64, "boot": None, "elapsed_s": 0.0},
+        body=of_pause("2036-01-01T00:00:00Z"),
     )
     world.clock.on(hours=23)
     assert paused(world.services)
@@ -238,7 +239,7 @@ def test_a_full_disk_pauses_nothing(world: World, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("ccdr.evidence.payloads.write_state", full)
     with pytest.raises(CcdrError, match="no space"):
         begin(world)
-    assert world.site.records(PAUSE_BEGIN) == []
+    assert world.site.records(PAUSE) == []
     world.clock.to("2026-11-24T12:30:00Z")
     world.run()
     assert world.news() == [("p/a backup", "24 12:30")]

@@ -58,7 +58,6 @@ from ccdr.evidence.history.kinds import (
 )
 from ccdr.evidence.incidents import KINDS as INCIDENTS
 from ccdr.evidence.ledger.ledger import PASSED_OVER, WRONG
-from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END
 from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.statements import GLASS_BROKEN
 from ccdr.evidence.verdicts import (
@@ -88,7 +87,6 @@ _NEEDED: dict[str, dict[str, type | tuple[str, ...]]] = {
     NOT_BEGUN: {"verb": str},
     GROUP: {"group": str, "missing": list},
     DUTIES: {"verbs": list},
-    PAUSE_BEGIN: {"until": str},
 }
 
 
@@ -104,13 +102,13 @@ def understood(record: Record) -> bool:
     return True
 
 
-FORMAT = 61  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 62  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, CONTROLLED, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, PLAN_VERSION,
-    RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, PAUSE_BEGIN, PAUSE_END, COPIED,
+    RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, COPIED,
     *STATED, GLASS_BROKEN, EXAMINED, ACCESS_TESTED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED, MADE_BY_CCDR, LOCK_EXTENDED,
     *ERASURES, *RUNBOOKS, *INCIDENTS,
 }  # fmt: skip
@@ -119,7 +117,7 @@ _FOR_REAL = frozenset((RECOVER_START, RUNBOOK_START, RESTORE_START, RESTORE_END)
 # Of which only this host's own count here.
 _OWN = frozenset((
     DUTIES, EXAMINED, PLAN_VERSION, PLAN_STORED, *STATED - {ACCESS_REVIEWED}, GLASS_BROKEN,
-    LOGS, PAUSE_BEGIN, PAUSE_END, MADE_BY_CCDR, *ERASURES, *RUNBOOKS, *INCIDENTS,
+    LOGS, MADE_BY_CCDR, *ERASURES, *RUNBOOKS, *INCIDENTS,
 ))  # fmt: skip
 
 

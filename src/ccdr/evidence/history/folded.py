@@ -56,7 +56,7 @@ from ccdr.evidence.history.kinds import (
 )
 from ccdr.evidence.incidents import KINDS as INCIDENTS
 from ccdr.evidence.incidents import Entry, take_incident, take_recovery, told_of
-from ccdr.evidence.pauses import PAUSE_BEGIN, PAUSE_END, take_pause
+from ccdr.evidence.pauses import take_pause
 from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.statements import (
     APPROVAL_USED,
@@ -107,7 +107,7 @@ MOST_BROKEN = 50  # breaks of the glass, and prunes by one, of a plan: the newes
 MOST_KEYS = 100  # passwords of a plan's repositories of which it is known that they came or went: the newest
 _OF_NO_END = frozenset((
     NOT_BEGUN, GROUP, *STATED, GLASS_BROKEN, *ERASURES, KEY_ADDED,
-    KEY_REMOVED, MADE_BY_CCDR, LOCK_EXTENDED, *INCIDENTS, LOGS, *RUNBOOKS, PAUSE_BEGIN, PAUSE_END,
+    KEY_REMOVED, MADE_BY_CCDR, LOCK_EXTENDED, *INCIDENTS, LOGS, *RUNBOOKS,
 ))  # fmt: skip
 BY_HAND = "by_hand"  # the purpose of a replay on what stands somewhere
 MOST_SIZES = 400  # days of a repository's size that are kept

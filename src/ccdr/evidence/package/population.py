@@ -127,7 +127,7 @@ class Held:
 
     def take(self, record: Record, time: datetime) -> None:
         kind, seq = kind_of(record), int(record["seq"])
-        verb, _, edge = kind.rpartition(".") if kind != "pause.end" else (kind, "", "")
+        verb, _, edge = kind.rpartition(".")
         verb = "test" if verb == "restore_test" else verb
         names = tuple(_cell(record.get(key)) for key in ("plan", "asset", "run"))
         run = (verb, *names)

@@ -21,6 +21,7 @@ from ccdr.evidence.records.values import (
     Digest,
     Record,
     RecordedUser,
+    Seconds,
     Tenant,
     Time,
     Value,
@@ -225,6 +226,14 @@ class Handover(About, tag="handover", frozen=True, kw_only=True, gc=False):
     replay: Annotated[Count, about("the record of the replay, by number")]
 
 
+class ScheduleRef(About, tag="schedule", frozen=True, kw_only=True, gc=False):
+    """A plan's scheduled work, its shipping and its upkeep."""
+
+    boot: Annotated[Digest | None, about("tells the start of this machine from others; null where it has no such id")]
+    elapsed_s: Annotated[Seconds, about("of this machine's clock that nobody sets, seconds")]
+    after: Annotated[Time | None, about("of the record before it: a pause reaches back no further")] = None
+
+
 class RegisterEntry(About, tag="entry", frozen=True, kw_only=True, gc=False):
     """An entry of the register by which nobody is to be found in any snapshot. It is replayed all the same, and the
     statement is over once a replay finds somebody."""
@@ -271,7 +280,9 @@ class PeriodPopulation(About, tag="population", frozen=True, kw_only=True, gc=Fa
 
 # --- the statement ------------------------------------------------------------------------------------------------
 
-Says = Literal["approve", "review", "declare", "end", "accept", "period", "assign", "note", "acknowledge", "answer"]
+Says = Literal[
+    "approve", "review", "declare", "end", "accept", "period", "assign", "note", "acknowledge", "answer", "pause"
+]
 A = TypeVar("A", bound=About, covariant=True)
 _SET = ("until", "words_sha256", "files", "owner", "what")
 Until = Annotated[Time | None, about("until when it holds; null: it is of no such kind")]
@@ -409,12 +420,15 @@ ACKNOWLEDGE_TROUBLE = Row(
     "acknowledge", TroubleRef, "take note of a trouble", "", ("until", "words_sha256"), signed=False
 )
 END_TROUBLE = Row("end", TroubleRef, "end what was acknowledged", "", (), may=("words_sha256",), signed=False)
+PAUSE_SCHEDULE = Row("pause", ScheduleRef, "pause a plan", "", ("until", "words_sha256"), signed=False)
+END_PAUSE = Row("end", ScheduleRef, "end a plan's pauses", "", (), may=("words_sha256",), signed=False)
 REVIEW_HANDOVER = Row("review", Handover, "answer for what was handed over", "", ("words_sha256",), signed=False)
 ANSWER_ENTRY = Row("answer", RegisterEntry, "state that nobody is found by it", "", ("words_sha256",), signed=False)
 SIGN_PERIOD = Row("period", PeriodPopulation, "sign a period off", "ccdr-sign-off", ())
 _ROWS: tuple[Row[Any], ...] = (
     APPROVE_PLAN, APPROVE_OPERATION, REVIEW_GLASS, DECLARE_PART, END_PART, REVIEW_ACCESS, ACCEPT_FINDING, SIGN_PERIOD,
-    ASSIGN_FINDING, NOTE_FINDING, ACKNOWLEDGE_TROUBLE, END_TROUBLE, REVIEW_HANDOVER, ANSWER_ENTRY,
+    ASSIGN_FINDING, NOTE_FINDING, ACKNOWLEDGE_TROUBLE, END_TROUBLE, PAUSE_SCHEDULE, END_PAUSE, REVIEW_HANDOVER,
+    ANSWER_ENTRY,
 )  # fmt: skip
 TABLE: Mapping[str, Row[Any]] = {row.kind: row for row in _ROWS}
 
@@ -434,6 +448,7 @@ class StatementRecord(Record, frozen=True, kw_only=True, gc=False):
         | ExportOfAccess
         | FindingRef
         | TroubleRef
+        | ScheduleRef
         | Handover
         | RegisterEntry
         | PeriodPopulation

@@ -140,6 +140,20 @@ class MissedRuns(Record, frozen=True, kw_only=True, gc=False):
     copy: OfCopy = None
 
 
+class SkippedRuns(Record, frozen=True, kw_only=True, gc=False):
+    """Due times, from `first_due` to `due`, for which nothing was begun since the plan was paused then."""
+
+    kind: Literal["skipped"] = "skipped"
+    version: Literal[4] = 4
+    verb: Verb
+    due: Time
+    first_due: Time
+    count: Annotated[int, Meta(ge=1)]
+    reason: Literal["paused"]
+    tenant: Tenant = "default"
+    copy: OfCopy = None
+
+
 class NotBegun(Record, frozen=True, kw_only=True, gc=False):
     """What was due, was tried, and could not even begin."""
 

@@ -24,8 +24,7 @@ from ccdr.jobs.erasure.register import (
     require_known_withdrawals,
     stored_register,
 )
-from ccdr.jobs.pausing import wake
-from ccdr.jobs.services import JobRun, Services, limits_of
+from ccdr.jobs.services import JobRun, Services, limits_of, wake
 from ccdr.model.erasure import UNSHOWN, EntryFound, EntryState, Replayed
 from ccdr.model.errors import CcdrError, Exit, UsageProblem, failure_of
 from ccdr.model.finding import Finding

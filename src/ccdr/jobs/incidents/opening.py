@@ -18,8 +18,7 @@ from ccdr.evidence.records.values import code, recorded_user
 from ccdr.host.built import built
 from ccdr.host.clock import boot
 from ccdr.jobs import in_force
-from ccdr.jobs.pausing import wake
-from ccdr.jobs.services import Services
+from ccdr.jobs.services import Services, wake
 from ccdr.model.deadlines import Length, deadline, year_end
 from ccdr.model.errors import FileProblem, PlanInvalid, UsageProblem, failure_of
 from ccdr.model.schema import zone_of

@@ -7,8 +7,7 @@ from typing import Any
 from ccdr.evidence.records.incidents import IncidentNoted
 from ccdr.evidence.records.values import Record, recorded_user
 from ccdr.jobs.incidents.facts import Known, find
-from ccdr.jobs.pausing import wake
-from ccdr.jobs.services import Services
+from ccdr.jobs.services import Services, wake
 
 
 def noted(one: Known, services: Services, **about: Any) -> Known:

@@ -15,7 +15,6 @@ from ccdr.evidence.records.recovery import RecoverStart
 from ccdr.host import interrupts
 from ccdr.jobs.incidents.opening import for_recovery
 from ccdr.jobs.leftovers import clear_leftovers
-from ccdr.jobs.pausing import wake
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.recover import journal
 from ccdr.jobs.recover.asking import Asked
@@ -29,7 +28,7 @@ from ccdr.jobs.restore import Restoring
 from ccdr.jobs.restore.directory import make_above
 from ccdr.jobs.restore.request import RESTORED
 from ccdr.jobs.sealing import key_of
-from ccdr.jobs.services import BY_HAND, Services
+from ccdr.jobs.services import BY_HAND, Services, wake
 from ccdr.model.errors import CcdrError, Locked, UsageProblem, failure_of
 from ccdr.model.side_by_side import Means, Task, at_once, may_begin
 from ccdr.model.values import rfc3339

@@ -17,7 +17,7 @@ from ccdr.evidence.history.kinds import DUTIES, LOGS, STOPPED
 from ccdr.evidence.judgement.upkeep import ApprovalGiven
 from ccdr.evidence.ledger.ledger import PASSED_OVER, UNKNOWN
 from ccdr.evidence.mappings import listing, mapping, moment_of, plan_and_asset, text, whole
-from ccdr.evidence.pauses import ALL, PAUSE_BEGIN, PAUSE_END, PAUSED, Entry, take_pause
+from ccdr.evidence.pauses import ALL, PAUSE, PAUSE_END, PAUSED, Entry, take_pause
 from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.statements import PLAN_APPROVED, SIGNED_OFF
 from ccdr.evidence.verdicts import Record
@@ -187,7 +187,7 @@ class Evidence:
 
     def _kind(self, kind: str) -> tuple[str, str]:
         """The verb, and which edge of it the record is: there are few kinds, and many records."""
-        verb, _, edge = kind.rpartition(".") if kind != PAUSE_END else (kind, "", "")  # that ends no run
+        verb, _, edge = kind.rpartition(".")
         parts = self._kinds[kind] = (TEST if verb == TEST_KIND else verb, edge)
         return parts
 
@@ -286,7 +286,7 @@ class Evidence:
             run.body = record
         elif kind == DUTIES and run.plan is not None:
             self._duties(self.plans[run.plan], record, time)
-        elif kind in (PAUSE_BEGIN, PAUSE_END) and run.plan is not None:
+        elif kind in (PAUSE, PAUSE_END) and run.plan is not None:
             self._pause(self.plans[run.plan], record)
         elif kind == PLAN_VERSION and run.plan is not None and (version := version_of(record)):
             self._version(self.plans[run.plan], replace(version, at=time), record)
