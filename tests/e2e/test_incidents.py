@@ -48,7 +48,7 @@ def test_an_incident_from_its_opening_to_its_register(site: Site) -> None:
     filed = ("--filed", "gdpr-33-2", "--receipt", str(receipt), "--filed-at", "2026-01-05 20:00")
     noted = typed(site, "incident", "note", name, *filed)
     assert noted.returncode == 0 and "filed 2026-01-05T18:00:00Z" in noted.stdout, noted
-    assert site.records("incident.filed")[0]["receipt_sha256"] == sha256(receipt.read_bytes()).hexdigest()
+    assert site.records("decide.filing")[0]["files"] == [sha256(receipt.read_bytes()).hexdigest()]
     closing = ("--cause", "human_error", "--effects", "three people", "--remedy", "the disk was encrypted")
     assert typed(site, "incident", "close", name, *closing).returncode == 0
     assert typed(site, "incident", "list").stdout == "no incident is open\n"
@@ -56,7 +56,7 @@ def test_an_incident_from_its_opening_to_its_register(site: Site) -> None:
     register(site, name)
     reopened = typed(site, "incident", "reopen", name, "--why", "a fourth person")
     assert reopened.returncode == 0 and "open" in reopened.stdout
-    assert len(site.records("incident.closed")) == 1, "nothing is overwritten"
+    assert len(site.records("decide.closing")) == 1, "nothing is overwritten"
     site.ledger_holds()
 
 

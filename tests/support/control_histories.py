@@ -9,6 +9,7 @@ from typing import Any
 
 from ccdr.evidence.controls.values import ControlState
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED, ERASURE_NOBODY
+from ccdr.evidence.records.statements import DECIDE_CLOSED, DECIDE_FILED, Row
 from ccdr.evidence.statements import APPROVAL_USED, ATTESTATION, GLASS_REVIEWED, PLAN_APPROVED
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339
@@ -80,13 +81,19 @@ def opened(past: Chronicle, hours: float, name: str = "inc-1", run: str | None =
 
 
 def filed(past: Chronicle, hours: float, name: str = "inc-1", clock: str = "gdpr-33", **more: Any) -> int:
-    body = {"incident": name, "clock": clock, "filed_at": rfc3339(past.at(hours)), "receipt_sha256": NOUGHT}
-    return past.wrote(hours, "incident.filed", asset=None, **body | more)
+    about = {"incident": name, "clock": clock, "filed_at": rfc3339(past.at(hours))}
+    return said_of_incident(past, hours, DECIDE_FILED, **about | more)
+
+
+def said_of_incident(past: Chronicle, hours: float, row: Row[Any], **about: Any) -> int:
+    """What somebody states of one."""
+    body = body_of(row.kind, full=False) | {"files": [NOUGHT] if "files" in row.needs else []}
+    return past.wrote(hours, row.kind, asset=None, **body | {"about": {"of": row.of} | about})
 
 
 def closed(past: Chronicle, hours: float, name: str = "inc-1", cause: str = "rehearsal", **more: Any) -> int:
-    body = {"incident": name, "cause": cause, "effects_sha256": NOUGHT, "remedy_sha256": NOUGHT, "not_due": ["gdpr-33"]}
-    return past.wrote(hours, "incident.closed", asset=None, **body | more)
+    about = {"incident": name, "cause": cause, "effects_sha256": NOUGHT, "remedy_sha256": NOUGHT}
+    return said_of_incident(past, hours, DECIDE_CLOSED, **about | {"not_due": ["gdpr-33"]} | more)
 
 
 def begun(past: Chronicle, hours: float, run: str) -> int:
@@ -688,8 +695,11 @@ HISTORIES: dict[str, dict[ControlState, list[History]]] = {
     "incident-reporting/incidents": {
         SHOWN: [
             History(lambda p: opened(p, -5), (1,)),
-            History(lambda p: (opened(p, -80), filed(p, -30)), (1,)),
             History(lambda p: (begun(p, -5, "r-1"), opened(p, -4.9, run="r-1")), (2,)),
+            History(lambda p: (opened(p, -80, clocks=[]), closed(p, -30, not_due=[])), (1,)),
+        ],
+        STATED: [
+            History(lambda p: (opened(p, -80), filed(p, -30)), (1,)),
             History(lambda p: (opened(p, -80), closed(p, -30)), (1,)),
         ],
         NOTHING: [History(nothing)],

@@ -210,5 +210,6 @@ def test_a_clock_of_the_years_end_stays_one_and_is_due_when_it_was_whatever_the_
     over = ("--cause", "hardware", "--effects", "none", "--remedy", "none", "--not-due", "yearly")
     assert site.run("incident", "close", name, *over).code == 0
     assert site.run("incident", "reopen", name, "--why", "they were read after all").code == 0
-    told = [clock for one in site.records() for clock in one.get("clocks") or ()]
+    stated = [one for kind in ("incident.opened", "note.incident") for one in site.records(kind)]
+    told = [clock for one in stated for clock in one.get("about", one)["clocks"]]
     assert [(one["due"], one["year_end"]) for one in told] == [(due, True)] * 3

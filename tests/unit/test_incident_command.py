@@ -58,7 +58,7 @@ def test_a_final_report_of_an_older_incident_counts_from_the_notification_once_t
     site.run("incident", "note", name, "--clock", "nis2-23-final")
     services = site.services()
     known = find(services, name)
-    alone = {**known.records[-1]["clocks"][1], "after": None, "due": known.records[0]["aware_at"]}
+    alone = {**known.records[-1]["about"]["clocks"][1], "after": None, "due": known.records[0]["aware_at"]}
     body = {key: known.records[0][key] for key in ("kinds", "aware_at", "role", "timezone", "boot", "elapsed_s")}
     older = {**body, "incident": "inc-older", "by": "person", "clocks": [alone]}
     record_in(services.ledger, "incident.opened", plan="p", asset=None, run=None, body=older)
@@ -166,7 +166,7 @@ def test_a_close_that_is_refused_records_nothing_of_its_weight(site: Site) -> No
     name = opened(site)
     closing = ("--cause", "attack", "--effects", "x", "--remedy", "x", "--persons", "40")
     assert site.run("incident", "close", name, *closing).code == 2
-    assert not site.records("incident.noted")
+    assert not site.records("note.incident") and not site.records("decide.not_due")
 
 
 def test_what_they_ask_for_counts_from_when_they_asked(site: Site) -> None:
@@ -208,7 +208,7 @@ def test_few_individuals_are_told_of_to_the_secretary_after_the_years_end(site: 
         "hipaa-408": ("authority", "2023-06-30T08:00:00Z", False),
         "hipaa-408-yearly": ("authority", "2024-02-29T23:59:59Z", True),
     }
-    recorded = site.records("incident.noted")[-1]["clocks"]
+    recorded = site.records("note.incident")[-1]["about"]["clocks"]
     assert [(one["clock"], one["year_end"]) for one in recorded] == [("hipaa-408-yearly", True)]
     told = json.dumps(site.run("controls").json)
     assert "(hipaa-408-yearly), was due" in told and "(hipaa-408), was due" not in told
@@ -295,7 +295,7 @@ def test_an_empty_file_is_no_receipt(site: Site) -> None:
     name, receipt = opened(site), site.write("receipt.txt", "")
     filed = ("incident", "note", name, "--filed", "gdpr-33-2", "--receipt", str(receipt))
     refused = site.run(*filed)
-    assert refused.code == 2 and "is empty" in refused.json["error"] and not site.records("incident.filed")
+    assert refused.code == 2 and "is empty" in refused.json["error"] and not site.records("decide.filing")
     receipt.write_text("number 1234")
     assert site.run(*filed).code == 0
 

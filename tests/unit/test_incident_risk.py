@@ -60,7 +60,7 @@ def test_a_high_risk_lets_the_notice_to_the_persons_count_and_a_lower_one_does_n
     assert clocks(risk(site, name, "high"))["gdpr-34"], "the same risk: what was said of it holds"
     assert filed(site, name, "gdpr-33").code == 0
     assert site.run("incident", "close", name, *CLOSING).code == 0
-    assert part(site)["state"] == "shown"
+    assert part(site)["state"] == "stated"
     site.ledger_holds()
 
 
@@ -120,7 +120,7 @@ def test_an_incident_of_high_risk_is_not_closed_before_the_persons_were_told(sit
     high = ("--risk", "high", "--risk-why", "card numbers")
     refused = site.run("incident", "close", name, *CLOSING, *high)
     assert refused.code == 2 and "gdpr-34" in refused.json["error"], refused
-    assert not site.records("incident.noted")
+    assert not site.records("note.incident") and not site.records("decide.not_due")
     closed = site.run("incident", "close", name, *CLOSING, *high, "--not-due", "gdpr-34")
     assert closed.code == 0 and clocks(closed) == {"gdpr-33": False, "gdpr-34": True}, closed
 
@@ -156,7 +156,7 @@ def test_what_is_overdue_does_not_turn_green_by_closing_alone(site: Site, cause:
     assert note(site, name, "--not-due", "gdpr-33", "--text", "nobody's data was there").code == 0
     assert site.run("incident", "close", name, *closing).code == 0
     told = part(site)
-    assert told["state"] == "shown" and "1 said not to be due" in told["observed"][0]["text"], told
+    assert told["state"] == "stated" and "1 said not to be due" in told["observed"][0]["text"], told
 
 
 def test_a_risk_that_is_said_with_the_closing_settles_nothing_that_is_overdue_by_it(site: Site) -> None:
@@ -171,7 +171,7 @@ def test_a_risk_that_is_said_with_the_closing_settles_nothing_that_is_overdue_by
     assert risk(site, name, "high").code in (0, 1)
     assert note(site, name, "--not-due", "gdpr-34", "--text", "34(3)(a): encrypted").code == 0
     assert site.run("incident", "close", name, *CLOSING).code == 0
-    assert part(site)["state"] == "shown"
+    assert part(site)["state"] == "stated"
 
 
 def test_the_controls_count_what_was_late_and_what_was_said_not_to_be_due(site: Site) -> None:
@@ -183,7 +183,7 @@ def test_the_controls_count_what_was_late_and_what_was_said_not_to_be_due(site: 
         note(site, other, "--not-due", "gdpr-33", "--text", "encrypted")
         site.run("incident", "close", other, *CLOSING)
     told = part(site)
-    assert told["state"] == "shown", told
+    assert told["state"] == "stated", told
     text = told["observed"][0]["text"]
     assert "1 filed late, 2 said not to be due" in text, text
 

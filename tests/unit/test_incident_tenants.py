@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from tests.support.chronicle import Chronicle
-from tests.support.control_histories import closed, opened
+from tests.support.control_histories import closed, opened, said_of_incident
 from tests.support.harness import Ran, Site
 from tests.support.judged import END
 
 from ccdr.evidence.incidents import MOST_CLOSED, incident_of
+from ccdr.evidence.records.statements import NOTE_INCIDENT
 from ccdr.jobs.incidents import facts, find, for_recovery, reopen
 from ccdr.model.values import rfc3339
 
@@ -185,7 +186,7 @@ def test_an_incident_that_is_opened_once_more_has_its_controllers_and_its_risk(t
     due = rfc3339(past.at(-60))
     clock = {"clock": "gdpr-33-2", "law": "GDPR 33(2)", "to": "customers", "due": due, "within_s": 86400.0}
     opened(past, -84, role="processor", tenants=tenants, clocks=[clock])
-    past.wrote(-83, "incident.noted", asset=None, incident="inc-1", what="assessed", risk="risk")
+    said_of_incident(past, -83, NOTE_INCIDENT, incident="inc-1", risk="risk")
     closed(past, -82, not_due=["gdpr-33-2"])
     for number in range(MOST_CLOSED + 2 if forgotten else 1):
         opened(past, -80, f"inc-later-{number}")
@@ -198,4 +199,4 @@ def test_an_incident_that_is_opened_once_more_has_its_controllers_and_its_risk(t
     for one in (told, kept):
         assert one.open and one.controllers == one.several("gdpr-33-2") == ["acme", "beta"]
         assert one.risk == "risk" and one.tenants == {"acme": ["crm"], "beta": ["exchange"]}
-    assert len(list(services.ledger.newest("incident.noted"))) == (2 if forgotten else 1)
+    assert len(site.records(NOTE_INCIDENT.kind)) == (2 if forgotten else 1)

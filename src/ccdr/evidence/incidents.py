@@ -9,6 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from ccdr.evidence.records.statements import (
+    DECIDE_CLOSED,
+    DECIDE_FILED,
+    DECIDE_NOT_DUE,
+    NOTE_INCIDENT,
+    kind_of,
+)
 from ccdr.evidence.verdicts import Record
 from ccdr.model.deadlines import Length, deadline
 from ccdr.model.schema import zone_of
@@ -20,8 +27,10 @@ from ccdr.model.values import number_of, rfc3339, utc
 # What an incident has to notify, and until when, stands in its own records: a file of clocks that was edited later
 # changes nothing of it. Nothing is overwritten: an incident that was closed is open again by a record of its own.
 
-OPENED, NOTED, FILED, CLOSED = "incident.opened", "incident.noted", "incident.filed", "incident.closed"
-KINDS = frozenset((OPENED, NOTED, FILED, CLOSED))
+OPENED, RECOVERY = "incident.opened", "incident.recovery"
+NOTED, FILED, NOT_DUE, CLOSED = NOTE_INCIDENT.kind, DECIDE_FILED.kind, DECIDE_NOT_DUE.kind, DECIDE_CLOSED.kind
+DECIDED = (FILED, NOT_DUE, CLOSED)
+KINDS = frozenset((OPENED, RECOVERY, NOTED, *DECIDED))
 MOST_CLOSED = 50  # of a plan, the newest that are kept: the register reads the ledger itself
 MOST_WITHOUT = 50  # recoveries of a plan that no incident was opened for, the newest
 
@@ -36,7 +45,8 @@ Entry = dict[str, Any]
 
 def take_incident(entries: dict[str, Entry], record: Record) -> None:
     """Take one record. What belongs to an incident that nobody opened tells nothing."""
-    kind, name, seq = record["kind"], str(record["incident"]), int(number_of(record))
+    kind, of, seq = kind_of(record), record.get("about", record), int(number_of(record))
+    name = str(of["incident"])
     if kind == OPENED:
         before = entries.pop(name, None)
         entries[name] = _opened(record, seq, before)
@@ -45,14 +55,21 @@ def take_incident(entries: dict[str, Entry], record: Record) -> None:
     if (entry := entries.get(name)) is None:
         return
     entry["records"].append(seq)
-    if kind == NOTED:
-        _note(entry, record, seq)
+    if kind in DECIDED:
+        entry["decided_by"] = str(record["actor"])
+    if kind == RECOVERY:
+        entry["runs"] = _with(entry["runs"], record)
+    elif kind == NOTED:
+        _note(entry, of, seq)
     elif kind == FILED:
         _file(entry, record, seq)
+    elif kind == NOT_DUE:
+        for clock in of["clocks"]:
+            _settle(entry, clock, seq, of.get("for_tenant"))
     else:
-        for clock in record.get("not_due") or ():
+        for clock in of.get("not_due") or ():
             _settle(entry, clock, seq)
-        entry["closed"] = {"seq": seq, "time": str(record["time"]), "cause": record["cause"]}
+        entry["closed"] = {"seq": seq, "time": str(record["time"]), "cause": of["cause"]}
 
 
 def _opened(record: Record, seq: int, before: Entry | None) -> Entry:
@@ -70,7 +87,7 @@ def _opened(record: Record, seq: int, before: Entry | None) -> Entry:
     # A recovery tells that something was away; what else was breached a person states.
     stated = seq if record["by"] == "person" else None
     more = {"tenants": tenants, "several": several, "runs": runs, "records": [seq], "kinds_in": stated}
-    return {**opened, "time": time, "clocks": clocks, **more, "risk": None, "closed": None}
+    return {**opened, "time": time, "clocks": clocks, **more, "risk": None, "closed": None, "decided_by": None}
 
 
 def _clock(stated: Mapping[str, Any], several: Sequence[str]) -> Entry:
@@ -92,14 +109,11 @@ def _with(runs: list[str], record: Record) -> list[str]:
     return [*runs, str(run)] if run is not None and run not in runs else runs
 
 
-def _note(entry: Entry, record: Record, seq: int) -> None:
-    entry["runs"] = _with(entry["runs"], record)
-    entry["risk"] = record.get("risk") or entry["risk"]
-    if record.get("kinds"):
-        entry["kinds"], entry["kinds_in"] = record["kinds"], seq
-    for clock in record.get("not_due") or ():
-        _settle(entry, clock, seq, record.get("for_tenant"))
-    for one in record.get("clocks") or ():
+def _note(entry: Entry, of: Mapping[str, Any], seq: int) -> None:
+    entry["risk"] = of.get("risk") or entry["risk"]
+    if of.get("kinds"):
+        entry["kinds"], entry["kinds_in"] = of["kinds"], seq
+    for one in of.get("clocks") or ():
         there = entry["clocks"].get(one["clock"])
         if there is None or not _filed_with_all(there):
             again = _clock(one, entry["several"])
@@ -135,17 +149,17 @@ def _sum_up(clock: Entry) -> None:
 
 
 def _file(entry: Entry, record: Record, seq: int) -> None:
-    whole = entry["clocks"].get(record["clock"])
-    tenant = record.get("for_tenant")
+    of = record["about"]
+    whole, tenant = entry["clocks"].get(of["clock"]), of.get("for_tenant")
     # Where a reopening told of no controllers, what is filed for one of them settles the whole.
     one = whole["each"].get(tenant) if whole is not None and whole["each"] and tenant is not None else whole
     if one is not None and not one["filed"]:  # what is filed in phases (GDPR 33(4)) was filed with the first
-        receipt = str(record["receipt_sha256"])
-        one["filed"] = {"seq": seq, "at": str(record["filed_at"]), "recorded": str(record["time"]), "receipt": receipt}
+        at = str(of["filed_at"])
+        one["filed"] = {"seq": seq, "at": at, "receipt": str(record["files"][0])}
         one["not_due"] = None
-        for then in record.get("then_due") or ():
-            if (later := entry["clocks"].get(then["clock"])) is not None:
-                later["due"] = str(then["due"])
+        for later in entry["clocks"].values():
+            if later["after"] == of["clock"]:
+                later["due"] = rfc3339(_after(utc(at), later, str(entry["timezone"] or "UTC")))
     if whole is not None and whole is not one:
         _sum_up(whole)
 
@@ -260,6 +274,7 @@ class Incident:
     tenants: Mapping[str, Sequence[str]] = field(default_factory=dict)  # whose data it concerns, and the assets
     risk: str | None = None  # as a person said last: unlikely, risk or high
     kinds_in: int | None = None  # the record in which a person stated what was breached; None: a recovery assumed it
+    decided_by: str | None = None  # who said last that something was filed, is not due, or is over
 
     @property
     def open(self) -> bool:
@@ -330,6 +345,7 @@ def incident_of(plan: str, name: str, entry: Entry) -> Incident:
         entry["tenants"],
         entry["risk"],
         entry["kinds_in"],
+        entry["decided_by"],
     )
 
 

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 from tests.support.chronicle import NOUGHT, Chronicle
-from tests.support.control_histories import CLOCK, begun, closed, filed, opened
+from tests.support.control_histories import CLOCK, begun, closed, filed, opened, said_of_incident
 from tests.support.drawn import examples
 
 from ccdr.evidence.history.asset_history import AssetHistory, seen_from
 from ccdr.evidence.incidents import MOST_CLOSED, Incident, incidents_of, open_one
 from ccdr.evidence.judgement.incidents import Clocks, judge_incidents, open_incidents
+from ccdr.evidence.records.statements import DECIDE_NOT_DUE, NOTE_INCIDENT
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import rfc3339
 
@@ -41,8 +42,13 @@ def opened_for_two(past: Chronicle, hours: float, name: str = "inc-1", **more: A
     return clock
 
 
-def noted(past: Chronicle, hours: float, **more: Any) -> int:
-    return past.wrote(hours, "incident.noted", asset=None, **{"incident": "inc-1", **more})
+def noted(past: Chronicle, hours: float, **about: Any) -> int:
+    return said_of_incident(past, hours, NOTE_INCIDENT, **{"incident": "inc-1", **about})
+
+
+def not_due(past: Chronicle, hours: float, clock: str, tenant: str | None = None) -> int:
+    about = {"incident": "inc-1", "clocks": [clock], "for_tenant": tenant}
+    return said_of_incident(past, hours, DECIDE_NOT_DUE, **about)
 
 
 def settled(past: Chronicle) -> dict[str | None, tuple[int | None, int | None]]:
@@ -98,7 +104,7 @@ def test_what_is_filed_in_phases_was_filed_with_the_first(past: Chronicle) -> No
 
 def test_a_person_may_say_that_it_is_not_due(past: Chronicle) -> None:
     opened(past, 0)
-    past.wrote(1, "incident.noted", asset=None, incident="inc-1", what="not_due", not_due=["gdpr-33"])
+    not_due(past, 1, "gdpr-33")
     assert not found(past, 90) and only(past).duties[0].not_due_by == 2
     assert only(past).next_due is None and only(past).open
 
@@ -125,15 +131,14 @@ def test_a_final_report_counts_from_when_the_notification_was_filed(past: Chroni
     opened(past, 0, clocks=[{**NIS2, "due": rfc3339(past.at(72))}, FINAL])
     before = {one.clock: one.due for one in only(past).duties}
     assert before["final"] == past.at(72).replace(month=12, day=27), "a month after that is due, until it is filed"
-    then = [{"clock": "final", "due": rfc3339(past.at(24 * 31))}]
-    filed(past, 24, clock="nis2-23", then_due=then)
+    filed(past, 24, clock="nis2-23")
     assert {one.clock: one.due for one in only(past).duties}["final"] == past.at(24 * 31)
     assert [p.trouble for p in found(past, 24 * 32)] == [Trouble.INCIDENT_OVERDUE]
 
 
 def test_where_nothing_is_to_be_notified_nothing_follows_it(past: Chronicle) -> None:
     opened(past, 0, clocks=[{**NIS2, "due": rfc3339(past.at(72))}, FINAL])
-    past.wrote(1, "incident.noted", asset=None, incident="inc-1", what="not_due", not_due=["nis2-23"])
+    not_due(past, 1, "nis2-23")
     assert not found(past, 24 * 90) and not only(past).unsettled
 
 
@@ -180,7 +185,7 @@ def test_a_restore_for_real_wants_one_and_one_that_was_refused_does_not(past: Ch
     past.wrote(2, "restore.end", "refused", result="REFUSED", target=target, phases={}, checks=[])
     assert [run for run, *_ in history(past).without_incident] == ["by-hand"]
     opened(past, 3)
-    past.wrote(4, "incident.noted", "by-hand", asset=None, incident="inc-1", what="recovery", recovery="by-hand")
+    past.wrote(4, "incident.recovery", "by-hand", asset=None, incident="inc-1", recovery="by-hand")
     assert history(past).without_incident == [] and only(past).runs == ("by-hand",)
 
 
@@ -220,7 +225,7 @@ def test_a_clock_that_is_added_counts_as_well(past: Chronicle) -> None:
     opened(past, 0, clocks=[])
     assert not found(past, 90)
     also = [{**CLOCK, "due": rfc3339(past.at(72))}]
-    past.wrote(1, "incident.noted", asset=None, incident="inc-1", what="clocks", clocks=also)
+    noted(past, 1, clocks=also)
     assert [p.trouble for p in found(past, 90)] == [Trouble.INCIDENT_OVERDUE]
 
 
@@ -237,18 +242,18 @@ def test_a_recovery_that_was_killed_before_it_had_one_goes_on_as_the_one_that_re
 def test_a_clock_that_was_filed_with_one_controller_counts_again_for_another(past: Chronicle) -> None:
     clock = opened_for_two(past, 0)
     filed(past, 1, clock="gdpr-33-2", for_tenant="acme")
-    noted(past, 2, what="not_due", not_due=["gdpr-33-2"], for_tenant="beta")
+    not_due(past, 2, "gdpr-33-2", "beta")
     assert settled(past) == {"acme": (2, None), "beta": (None, 3)} and not found(past, 30)
-    noted(past, 4, what="clocks", clocks=[clock])
+    noted(past, 4, clocks=[clock])
     assert settled(past) == {"acme": (2, None), "beta": (None, None)} and found(past, 30)
     filed(past, 5, clock="gdpr-33-2", for_tenant="beta")
-    noted(past, 6, what="clocks", clocks=[clock])
+    noted(past, 6, clocks=[clock])
     assert settled(past) == {"acme": (2, None), "beta": (5, None)}, "what was filed with each stays so"
 
 
 def test_a_closing_leaves_what_was_said_of_one_controller_before(past: Chronicle) -> None:
     opened_for_two(past, 0)
-    noted(past, 1, what="not_due", not_due=["gdpr-33-2"], for_tenant="beta")
+    not_due(past, 1, "gdpr-33-2", "beta")
     closed(past, 2, cause="hardware", not_due=["gdpr-33-2"])
     assert settled(past) == {"acme": (None, 3), "beta": (None, 2)}
     opened(past, 3, reopens=3, role="processor", clocks=[])

@@ -15,7 +15,7 @@ from ccdr.evidence.records.checkpoints import LedgerAnchored, LedgerAnchors, Led
 from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
 from ccdr.evidence.records.erasures import ErasureAdd, ErasureReplay
-from ccdr.evidence.records.incidents import IncidentClosed, IncidentFiled, IncidentNoted, IncidentOpened
+from ccdr.evidence.records.incidents import IncidentOpened, IncidentRecovery
 from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
 from ccdr.evidence.records.plans import PlanStored, PlanVersion
 from ccdr.evidence.records.reading import decode, envelope, of_mapping, unknown
@@ -59,10 +59,8 @@ __all__ = [
     "ErasureReplay",
     "GlassBroken",
     "Group",
-    "IncidentClosed",
-    "IncidentFiled",
-    "IncidentNoted",
     "IncidentOpened",
+    "IncidentRecovery",
     "LedgerAcknowledged",
     "LedgerAnchored",
     "LedgerAnchors",

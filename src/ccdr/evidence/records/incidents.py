@@ -1,4 +1,4 @@
-"""Records of incidents: opened, noted, a notification filed, closed. What people write is kept apart."""
+"""Records of incidents: one is opened, a recovery belongs to it. What people say of one are statements."""
 
 from __future__ import annotations
 
@@ -91,68 +91,13 @@ class IncidentOpened(Record, frozen=True, kw_only=True, gc=False):
     who: RecordedUser | None = None
 
 
-class IncidentNoted(Record, frozen=True, kw_only=True, gc=False):
-    """Something belongs to an incident: a person's `note`; a `recovery` that was begun while it was open; that
-    notifications are `not_due`, as a person says who answers for that; `clocks` that count from now on as well; or how
-    it was `assessed`: what was breached, as what risk, and how many it concerns."""
+class IncidentRecovery(Record, frozen=True, kw_only=True, gc=False):
+    """A recovery was begun while the incident was open: it belongs to it."""
 
-    kind: Literal["incident.noted"] = "incident.noted"
+    kind: Literal["incident.recovery"] = "incident.recovery"
     plan: OfPlan
     version: Literal[4] = 4
     incident: IncidentId
-    what: Literal["note", "recovery", "not_due", "clocks", "assessed"]
-    recovery: Annotated[str | None, about("the run")] = None
-    not_due: Annotated[list[Word], about("the clocks")] = []
-    for_tenant: ForTenant = None
-    clocks: list[RecordedClock] = []
-    kinds: Annotated[Kinds, about("what was breached, as a person says now; empty: nobody says it here")] = []
-    risk: Annotated[
-        Literal["unlikely", "risk", "high"] | None,
-        about("to people's rights and freedoms, by GDPR 33(1) and 34(1); null: nobody says it here"),
-    ] = None
-    risk_sha256: Annotated[Words, about("why that is the risk")] = None
-    persons_sha256: Annotated[Words, about("how many persons it concerns, of which categories")] = None
-    records_sha256: Annotated[Words, about("how many records of personal data it concerns")] = None
-    why_sha256: Words = None
-    tenant: Tenant = "default"
-    who: RecordedUser | None = None
-
-
-class DueThen(Value, frozen=True, kw_only=True, gc=False):
-    """A clock that is counted from what was filed."""
-
-    clock: Word
-    due: Time
-
-
-class IncidentFiled(Record, frozen=True, kw_only=True, gc=False):
-    """A person says that a notification was filed, when, and by which receipt. ccdr files nothing itself."""
-
-    kind: Literal["incident.filed"] = "incident.filed"
-    plan: OfPlan
-    version: Literal[4] = 4
-    incident: IncidentId
-    clock: Word
-    filed_at: Time
-    for_tenant: ForTenant = None
-    receipt_sha256: Annotated[Digest, about("SHA-256 of the receipt's file, which stays where it is")]
-    then_due: list[DueThen] = []
-    why_sha256: Words = None
-    tenant: Tenant = "default"
-    who: RecordedUser | None = None
-
-
-class IncidentClosed(Record, frozen=True, kw_only=True, gc=False):
-    """An incident is over, as GDPR 33(5) wants it documented: its cause, its effects, what was done. After a
-    `rehearsal` or a `false_alarm` nothing is to be notified."""
-
-    kind: Literal["incident.closed"] = "incident.closed"
-    plan: OfPlan
-    version: Literal[4] = 4
-    incident: IncidentId
-    cause: Cause
-    effects_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart: its effects")]
-    remedy_sha256: Annotated[Digest, about("the same: the remedial action taken")]
-    not_due: Annotated[list[Word], about("clocks of which a person says with it that nothing is to be notified")] = []
+    recovery: Annotated[str, about("the run")]
     tenant: Tenant = "default"
     who: RecordedUser | None = None

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct, inspect
 
+from ccdr.evidence.records.incidents import Cause, ForTenant, IncidentId, Kinds, RecordedClock
 from ccdr.evidence.records.values import (
     Count,
     Digest,
@@ -55,6 +56,7 @@ Signature = Annotated[
         },
     ),
 ]
+Words = Annotated[Digest | None, about("of a salt, a newline and the words, kept apart; null where there are none")]
 Made = Annotated[Time, about("when the text was written")]
 EntryId = Annotated[str, about("of an entry of the register, as `e-000017`")]
 OneWord = Annotated[Word, Meta(max_length=128)]
@@ -242,6 +244,52 @@ class RegisterEntry(About, tag="entry", frozen=True, kw_only=True, gc=False):
     missing: Annotated[Count, about("replays by then that did not find it in a snapshot from before")] = 0
 
 
+# --- an incident ---------------------------------------------------------------------------------------------------
+
+
+class NotedIncident(About, tag="incident", frozen=True, kw_only=True, gc=False):
+    """An incident: words alone; what was breached, as what risk, how many it concerns; or clocks that count as well."""
+
+    incident: IncidentId
+    kinds: Annotated[Kinds, about("what was breached, as they say now; empty: they do not say")] = []
+    risk: Annotated[
+        Literal["unlikely", "risk", "high"] | None,
+        about("to people's rights and freedoms, by GDPR 33(1) and 34(1); null: they do not say"),
+    ] = None
+    risk_sha256: Annotated[Words, about("why that is the risk")] = None
+    persons_sha256: Annotated[Words, about("how many persons it concerns, of which categories")] = None
+    records_sha256: Annotated[Words, about("how many records of personal data it concerns")] = None
+    clocks: Annotated[list[RecordedClock], about("that count from now on")] = []
+
+
+class FiledNotification(About, tag="filing", frozen=True, kw_only=True, gc=False):
+    """That a notification was filed, and when; its receipt is the file. ccdr files nothing itself."""
+
+    incident: IncidentId
+    clock: Word
+    for_tenant: ForTenant = None
+    filed_at: Time
+
+
+class NotDue(About, tag="not_due", frozen=True, kw_only=True, gc=False):
+    """That nothing is to be notified by these clocks of an incident."""
+
+    incident: IncidentId
+    clocks: list[Word]
+    for_tenant: ForTenant = None
+
+
+class ClosedIncident(About, tag="closing", frozen=True, kw_only=True, gc=False):
+    """That an incident is over, as GDPR 33(5) wants it documented. After a `rehearsal` or a `false_alarm` nothing is to
+    be notified."""
+
+    incident: IncidentId
+    cause: Cause
+    effects_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart: its effects")]
+    remedy_sha256: Annotated[Digest, about("the same: the remedial action taken")]
+    not_due: Annotated[list[Word], about("clocks of which they say with it that nothing is to be notified")] = []
+
+
 # --- a period -----------------------------------------------------------------------------------------------------
 
 
@@ -281,12 +329,22 @@ class PeriodPopulation(About, tag="population", frozen=True, kw_only=True, gc=Fa
 # --- the statement ------------------------------------------------------------------------------------------------
 
 Says = Literal[
-    "approve", "review", "declare", "end", "accept", "period", "assign", "note", "acknowledge", "answer", "pause"
+    "approve",
+    "review",
+    "declare",
+    "end",
+    "accept",
+    "period",
+    "assign",
+    "note",
+    "acknowledge",
+    "answer",
+    "pause",
+    "decide",
 ]
 A = TypeVar("A", bound=About, covariant=True)
 _SET = ("until", "words_sha256", "files", "owner", "what")
 Until = Annotated[Time | None, about("until when it holds; null: it is of no such kind")]
-Words = Annotated[Digest | None, about("of a salt, a newline and the words, kept apart; null where there are none")]
 Files = Annotated[tuple[Digest, ...], about("SHA-256 of each file that shows it, which stays where it is")]
 
 
@@ -424,11 +482,23 @@ PAUSE_SCHEDULE = Row("pause", ScheduleRef, "pause a plan", "", ("until", "words_
 END_PAUSE = Row("end", ScheduleRef, "end a plan's pauses", "", (), may=("words_sha256",), signed=False)
 REVIEW_HANDOVER = Row("review", Handover, "answer for what was handed over", "", ("words_sha256",), signed=False)
 ANSWER_ENTRY = Row("answer", RegisterEntry, "state that nobody is found by it", "", ("words_sha256",), signed=False)
+NOTE_INCIDENT = Row("note", NotedIncident, "note of an incident", "", (), may=("words_sha256",), signed=False)
+DECIDE_FILED = Row(
+    "decide",
+    FiledNotification,
+    "say that one was filed",
+    "",
+    ("files",),
+    may=("words_sha256",),
+    signed=False,
+)
+DECIDE_NOT_DUE = Row("decide", NotDue, "say that nothing is to be notified", "", ("words_sha256",), signed=False)
+DECIDE_CLOSED = Row("decide", ClosedIncident, "close an incident", "", (), signed=False)
 SIGN_PERIOD = Row("period", PeriodPopulation, "sign a period off", "ccdr-sign-off", ())
 _ROWS: tuple[Row[Any], ...] = (
     APPROVE_PLAN, APPROVE_OPERATION, REVIEW_GLASS, DECLARE_PART, END_PART, REVIEW_ACCESS, ACCEPT_FINDING, SIGN_PERIOD,
     ASSIGN_FINDING, NOTE_FINDING, ACKNOWLEDGE_TROUBLE, END_TROUBLE, PAUSE_SCHEDULE, END_PAUSE, REVIEW_HANDOVER,
-    ANSWER_ENTRY,
+    ANSWER_ENTRY, NOTE_INCIDENT, DECIDE_FILED, DECIDE_NOT_DUE, DECIDE_CLOSED,
 )  # fmt: skip
 TABLE: Mapping[str, Row[Any]] = {row.kind: row for row in _ROWS}
 
@@ -451,6 +521,10 @@ class StatementRecord(Record, frozen=True, kw_only=True, gc=False):
         | ScheduleRef
         | Handover
         | RegisterEntry
+        | NotedIncident
+        | FiledNotification
+        | NotDue
+        | ClosedIncident
         | PeriodPopulation
     )
     until: Until = None

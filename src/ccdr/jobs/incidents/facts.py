@@ -18,7 +18,8 @@ from ccdr.evidence.history.kinds import (
     RUNBOOK_START,
     TEST_END,
 )
-from ccdr.evidence.incidents import KINDS, Entry, Incident, incident_of, take_incident
+from ccdr.evidence.incidents import KINDS, OPENED, RECOVERY, Entry, Incident, incident_of, take_incident
+from ccdr.evidence.records.statements import STATEMENT, kind_of
 from ccdr.evidence.verdicts import Record
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
@@ -48,22 +49,18 @@ class Known:
         """Its plan's, as it was opened: months are counted there."""
         return str(self.entry["timezone"] or "UTC")
 
-    def record(self, kind: str) -> Record | None:
-        """The newest of its records of this kind."""
-        return next((one for one in reversed(self.records) if one["kind"] == kind), None)
-
 
 def of_ledger(services: Services, plans: Iterable[str] | None = None) -> list[Known]:
     """Every incident of this host's ledger, in the order in which they were opened; of these plans only, where some are
     named. What is nothing that a ccdr wrote tells nothing: the verification tells of it. CcdrError where the ledger
     cannot be read."""
     wanted = None if plans is None else set(plans)
-    found = (record for kind in KINDS for record in services.ledger.newest(kind))
+    found = (r for kind in (OPENED, RECOVERY, STATEMENT) for r in services.ledger.newest(kind) if kind_of(r) in KINDS)
     records = sorted((r for r in found if wanted is None or r["plan"] in wanted), key=lambda r: int(r["seq"]))
     entries: dict[tuple[str, str], dict[str, Entry]] = {}
     own: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for record in records:
-        key = (str(record["plan"]), str(record.get("incident")))
+        key = (str(record["plan"]), str(record.get("about", record)["incident"]))
         take_incident(entries.setdefault(key, {}), record)
         own.setdefault(key, []).append(record)
     there = (

@@ -13,7 +13,7 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.incidents import AHEAD, STATED, Entry, Incident, incidents_of, open_one
 from ccdr.evidence.judgement.incidents import Clocks, IncidentNow
 from ccdr.evidence.payloads import keep_payload
-from ccdr.evidence.records.incidents import IncidentNoted, IncidentOpened, OfTenant, RecordedClock
+from ccdr.evidence.records.incidents import IncidentOpened, IncidentRecovery, OfTenant, RecordedClock
 from ccdr.evidence.records.values import code, recorded_user
 from ccdr.host.built import built
 from ccdr.host.clock import boot
@@ -99,11 +99,10 @@ def for_recovery(
         if told := next((one for one in incidents_of(plan, entries) if run in one.runs), None):
             return Told(standing_of(services, plan, told.name))
         if there := open_one(plan, entries, [one.tenant for one in tenants]):
-            noted = IncidentNoted(
+            noted = IncidentRecovery(
                 plan=plan,
                 run=run,
                 incident=there.name,
-                what="recovery",
                 recovery=run,
                 tenant=there.tenant,
                 who=recorded_user(),

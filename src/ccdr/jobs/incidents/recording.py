@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ccdr.evidence.records.incidents import IncidentNoted
-from ccdr.evidence.records.values import Record, recorded_user
+from ccdr.evidence.records.statements import About, Says
 from ccdr.jobs.incidents.facts import Known, find
-from ccdr.jobs.services import Services, wake
+from ccdr.jobs.services import Services
+from ccdr.jobs.statement_records import record_statement, stated
 
 
-def noted(one: Known, services: Services, **about: Any) -> Known:
-    return recorded(one, services, IncidentNoted(**of(one), **about))
-
-
-def recorded(one: Known, services: Services, record: Record) -> Known:
-    services.ledger.write(record)
-    wake(services)
+def say(
+    one: Known, services: Services, says: Says, about: About, words: str | None = None, files: tuple[str, ...] = ()
+) -> Known:
+    given = stated(services, says, about, plan=one.plan, words=words or None, files=files)
+    record_statement(given, services, more={"tenant": one.incident.tenant})
     return find(services, one.name)
-
-
-def of(one: Known) -> dict[str, Any]:
-    """Which incident a record is of, whose, and who writes it."""
-    return {"plan": one.plan, "incident": one.name, "tenant": one.incident.tenant, "who": recorded_user()}

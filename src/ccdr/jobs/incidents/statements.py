@@ -23,22 +23,16 @@ from ccdr.evidence.incidents import (
 )
 from ccdr.evidence.judgement.incidents import Clocks
 from ccdr.evidence.payloads import keep_payload
-from ccdr.evidence.records.incidents import (
-    DueThen,
-    IncidentClosed,
-    IncidentFiled,
-    IncidentOpened,
-    OfTenant,
-    RecordedClock,
-)
-from ccdr.evidence.records.values import code
+from ccdr.evidence.records.incidents import IncidentOpened, OfTenant, RecordedClock
+from ccdr.evidence.records.statements import ClosedIncident, FiledNotification, NotDue, NotedIncident, kind_of
+from ccdr.evidence.records.values import code, recorded_user
 from ccdr.evidence.verdicts import Record
 from ccdr.host.built import built
 from ccdr.host.clock import boot
-from ccdr.jobs.incidents.facts import Known
-from ccdr.jobs.incidents.opening import after_filing, as_it_counts, clocks_in, due_after, recorded_clocks, standing_of
-from ccdr.jobs.incidents.recording import noted, of, recorded
-from ccdr.jobs.services import Services
+from ccdr.jobs.incidents.facts import Known, find
+from ccdr.jobs.incidents.opening import after_filing, as_it_counts, clocks_in, recorded_clocks, standing_of
+from ccdr.jobs.incidents.recording import say
+from ccdr.jobs.services import Services, wake
 from ccdr.jobs.statement_records import digest_of_shown
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339, to_the_second, utc
@@ -145,7 +139,7 @@ class Assessment:
         """A record's keys: the words are kept apart."""
         words = {"risk_sha256": self.risk_why, "persons_sha256": self.persons, "records_sha256": self.records}
         digests = {key: None if text is None else keep_payload(services.state, text) for key, text in words.items()}
-        return {"what": "assessed", "risk": self.risk, "kinds": list(self.kinds), **digests}
+        return {"risk": self.risk, "kinds": list(self.kinds), **digests}
 
 
 def begun(one: Known, risk: str | None, clocks: LoadedClocks) -> list[RecordedClock]:
@@ -174,21 +168,21 @@ def assessed(records: Sequence[Record]) -> dict[str, Any]:
 
 def _said(records: Sequence[Record]) -> Iterator[tuple[str, Any]]:
     for record in records:
-        if record["kind"] == NOTED:
-            yield from ((key, value) for key in ("risk", *SAID) if (value := record.get(key)) is not None)
+        if kind_of(record) == NOTED:
+            of = record["about"]
+            yield from ((key, value) for key in ("risk", *SAID) if (value := of.get(key)) is not None)
 
 
 def note(one: Known, services: Services, words: str) -> Known:
     """Words that belong to it; also to one that is closed."""
-    return noted(one, services, what="note", why_sha256=keep_payload(services.state, words))
+    return say(one, services, "note", NotedIncident(incident=one.name), words)
 
 
 def assess(one: Known, services: Services, said: Assessment, clocks: LoadedClocks, words: str | None = None) -> Known:
     """What a person says of its weight; also of one that is closed. What such a risk asks for counts from now on.
     UsageProblem where it lets a clock count and the incident is closed."""
     also = begun(one, said.risk, clocks)
-    why = None if words is None else keep_payload(services.state, words)
-    return noted(one, services, **said.kept(services), clocks=also, why_sha256=why)
+    return say(one, services, "note", NotedIncident(incident=one.name, **said.kept(services), clocks=also), words)
 
 
 def not_due(one: Known, services: Services, clocks: Collection[str], why: str, tenant: str | None = None) -> Known:
@@ -205,14 +199,7 @@ def not_due(one: Known, services: Services, clocks: Collection[str], why: str, t
     }
     if filed := [clock for clock, duties in duties_of.items() if all(d.filed_in is not None for d in duties)]:
         raise UsageProblem(f"{', '.join(filed)} was filed already", hint=f"`ccdr incident show {one.name}` says when")
-    return noted(
-        one,
-        services,
-        what="not_due",
-        not_due=list(clocks),
-        for_tenant=tenant,
-        why_sha256=keep_payload(services.state, why),
-    )
+    return say(one, services, "decide", NotDue(incident=one.name, clocks=list(clocks), for_tenant=tenant), why)
 
 
 def count_also(
@@ -239,8 +226,7 @@ def count_also(
     there = {duty.clock: duty for duty in one.incident.duties}
     wanted = [clock for clock in stated if clock.clock in names or clock.clock not in there]
     also = [after_filing(one.incident, clock, one.timezone) for clock in (*wanted, *_uprooted(one, clocks, wanted))]
-    words = keep_payload(services.state, why) if why else None
-    return noted(one, services, what="clocks", clocks=also, why_sha256=words)
+    return say(one, services, "note", NotedIncident(incident=one.name, clocks=also), why)
 
 
 def _require_since(
@@ -305,22 +291,11 @@ def file(
             f"--filed-at {rfc3339(filed_at)} is before anybody was aware of it, {rfc3339(one.incident.aware_at)}",
             hint="a time without a zone is in the plan's `timezone:`",
         )
-    filed = IncidentFiled(
-        **of(one),
-        clock=clock,
-        filed_at=filed_at,
-        for_tenant=tenant,
-        receipt_sha256=digest_of_shown(
-            receipt, "the receipt", no_file="is no file: a receipt is one file", hint="make an archive of several"
-        ),
-        then_due=[
-            DueThen(clock=name, due=due_after(filed_at, stated, one.timezone))
-            for name, stated in clocks_in(one.entry).items()
-            if stated.after == clock
-        ],
-        why_sha256=keep_payload(services.state, words) if words else None,
+    shown = digest_of_shown(
+        receipt, "the receipt", no_file="is no file: a receipt is one file", hint="make an archive of several"
     )
-    return recorded(one, services, filed)
+    filed = FiledNotification(incident=one.name, clock=clock, for_tenant=tenant, filed_at=filed_at)
+    return say(one, services, "decide", filed, words, (shown,))
 
 
 # That an incident is over, as a person says; and that it is not.
@@ -361,14 +336,14 @@ def close(
         known = clocks or load_clocks(None)
         require_begun_in_time(one, services, risk, begun(one, said.risk, known), settled)
         one = assess(one, services, said, known)
-    closed = IncidentClosed(
-        **of(one),
+    closed = ClosedIncident(
+        incident=one.name,
         cause=code(cause),
         effects_sha256=keep_payload(services.state, effects),
         remedy_sha256=keep_payload(services.state, remedy),
         not_due=settled,
     )
-    return recorded(one, services, closed)
+    return say(one, services, "decide", closed)
 
 
 def reopen(one: Known, services: Services, why: str) -> Known:
@@ -377,7 +352,10 @@ def reopen(one: Known, services: Services, why: str) -> Known:
         raise UsageProblem(f"{one.name} is open", hint=f"`ccdr incident note {one.name}` adds to it")
     first, forgotten = one.records[0], standing_of(services, one.plan, one.name) is None
     opened = IncidentOpened(
-        **of(one),
+        plan=one.plan,
+        incident=one.name,
+        tenant=one.incident.tenant,
+        who=recorded_user(),
         aware_at=utc(first["aware_at"]),
         role=first["role"],
         timezone=first["timezone"],
@@ -390,10 +368,11 @@ def reopen(one: Known, services: Services, why: str) -> Known:
         boot=boot(),
         elapsed_s=services.clock.monotonic(),
     )
-    again = recorded(one, services, opened)
+    services.ledger.write(opened)
+    wake(services)
     if forgotten and one.incident.risk is not None:  # the summary learns of it once more
-        return noted(again, services, what="assessed", risk=one.incident.risk)
-    return again
+        return say(one, services, "note", NotedIncident(incident=one.name, risk=code(one.incident.risk)))
+    return find(services, one.name)
 
 
 def _due_again(one: Known) -> list[RecordedClock]:

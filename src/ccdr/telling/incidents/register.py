@@ -15,6 +15,7 @@ from hashlib import sha256
 from ccdr import __version__
 from ccdr.evidence.incidents import FILED, Duty, Incident
 from ccdr.evidence.payloads import GONE, payload
+from ccdr.evidence.records.statements import kind_of
 from ccdr.jobs.incidents import Known, of_ledger
 from ccdr.jobs.incidents.facts import Facts, facts_of
 from ccdr.jobs.incidents.statements import SAID, assessed
@@ -153,7 +154,7 @@ def _within(one: Incident, period: Period) -> bool:
 
 
 def _row(known: Known, services: Services) -> Row:
-    closing = next((r for r in known.records if r["seq"] == known.incident.closed), {})
+    closing: Mapping[str, str] = next((r["about"] for r in known.records if r["seq"] == known.incident.closed), {})
 
     def words(key: str) -> str:
         digest = closing.get(key)
@@ -179,8 +180,10 @@ def _delays(known: Known, services: Services) -> dict[int, str]:
     late = {(duty.clock, duty.tenant): duty.filed_in for duty in known.incident.duties if duty.late}
     said: dict[int, str] = {}
     for record in known.records:
-        filed_in = late.get((record["clock"], record.get("for_tenant"))) if record["kind"] == FILED else None
-        if filed_in is not None and (digest := record.get("why_sha256")) is not None:
+        if kind_of(record) != FILED:
+            continue
+        filed_in = late.get((record["about"]["clock"], record["about"].get("for_tenant")))
+        if filed_in is not None and (digest := record.get("words_sha256")) is not None:
             said.setdefault(filed_in, payload(services.state, digest) or GONE)
     return said
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ccdr.evidence.incidents import CLOSED, FILED, NOTED, OPENED, Incident
+from ccdr.evidence.incidents import CLOSED, FILED, NOT_DUE, NOTED, OPENED, Incident
 from ccdr.evidence.judgement.incidents import IncidentNow
 from ccdr.evidence.payloads import payload
+from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.verdicts import Record
 from ccdr.jobs.incidents import Known, of_ledger
 from ccdr.jobs.services import Services
@@ -66,27 +67,29 @@ def shown(known: Known, services: Services) -> IncidentShown:
 def said_of(known: Known, services: Services) -> Iterator[Said]:
     """What people wrote, in order."""
     for record in known.records:
-        for what, key in _WORDS[str(record["kind"])]:
-            if (digest := record.get(key)) is not None:
-                yield str(record["time"]), _label(what, record), payload(services.state, digest)
+        told = {**record, **record.get("about", {})}
+        for what, key in _WORDS.get(kind_of(record), ()):
+            if (digest := told.get(key)) is not None:
+                yield str(record["time"]), _label(what, told), payload(services.state, digest)
 
 
 _WORDS = {
     OPENED: (("why", "why_sha256"),),
     NOTED: (
-        ("note", "why_sha256"),
+        ("note", "words_sha256"),
         ("risk", "risk_sha256"),
         ("persons concerned", "persons_sha256"),
         ("records concerned", "records_sha256"),
     ),
-    FILED: (("filed", "why_sha256"),),
+    FILED: (("filed", "words_sha256"),),
+    NOT_DUE: (("not due", "words_sha256"),),
     CLOSED: (("effects", "effects_sha256"), ("remedy", "remedy_sha256")),
 }
 
 
-def _label(what: str, record: Record) -> str:
-    if what == "why" and record.get("reopens"):
+def _label(what: str, told: Record) -> str:
+    if what == "why" and told.get("reopens"):
         return "opened once more"
-    if what == "note" and record.get("what") == "not_due":
-        return f"not due ({', '.join(record.get('not_due') or ())})"
-    return f"{what} ({record['risk']})" if what == "risk" else what
+    if what == "not due":
+        return f"not due ({', '.join(told['clocks'])})"
+    return f"{what} ({told['risk']})" if what == "risk" else what

@@ -416,7 +416,12 @@ def _of(plan: str, there: list[Incident], now: datetime, same: Mapping[str, list
     text = (
         f"{so_many(len(there), 'incident')}, the last of {to_the_second(last.opened_at)}: {how}{_notified(there, same)}"
     )
-    return Observed(SHOWN, text, plan, None, tuple(_record(one) for one in (open_ or [last])))
+    settled = [one.decided_by for one in there if one.decided_by and any(duty.settled for duty in one.duties)]
+    by = StatedBy(settled[-1], None, SignatureState.UNSIGNED) if settled else None
+    text += f"; {by}" if by else ""
+    return Observed(
+        STATED if by else SHOWN, text, plan, None, tuple(_record(one) for one in (open_ or [last])), stated=by
+    )
 
 
 def _notified(there: list[Incident], same: Mapping[str, list[str]]) -> str:
