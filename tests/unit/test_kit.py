@@ -11,6 +11,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.support.browser import browsing
 from tests.support.harness import PASSWORD, Site
+from tests.support.stored import settled_file
 
 SECRETS = {
     "crm.pw": "hunter2",
@@ -90,8 +91,7 @@ def test_it_is_one_page_of_a4_on_paper(site: Site) -> None:
 
 
 def test_init_says_what_to_keep_elsewhere(tmp_path: Path) -> None:
-    (tmp_path / "tree").mkdir()
-    (tmp_path / "tree" / "a.wav").write_bytes(b"sound")
+    settled_file(tmp_path / "tree" / "a.wav", b"sound")
     made = Site(tmp_path)
     done = made.run("init", str(tmp_path / "tree"), "--name", "first")
     url, key = done.json["keep_elsewhere"]

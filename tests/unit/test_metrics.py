@@ -30,6 +30,7 @@ from ccdr.telling.copies import CopiedAsset, CopyStatus, CopyTest
 from ccdr.telling.metrics import METRICS, RunFacts, write
 
 ROOT = Path(__file__).parents[2]
+RULE_TESTS = sorted((ROOT / "deploy/prometheus").glob("*.test.yml"))
 RUN = RunFacts(NOW, 12.5, 1, {"p": 2}, verified=NOW - timedelta(hours=2), ledger_holds=False)
 
 
@@ -211,10 +212,10 @@ def test_alert_rules_name_only_what_is_written() -> None:
         assert _named(rule["expr"]) and _named(rule["expr"]) <= set(METRICS), rule["alert"]
         assert rule["labels"]["severity"] in ("critical", "warning", "info")
         assert rule["annotations"]["summary"] and rule["annotations"]["next"]
-    tests = yaml.safe_load((ROOT / "deploy/prometheus/ccdr-alerts.test.yml").read_text("utf-8"))
-    series = {s["series"].partition("{")[0] for t in tests["tests"] for s in t["input_series"]}
+    tests = [test for path in RULE_TESTS for test in yaml.safe_load(path.read_text("utf-8"))["tests"]]
+    series = {s["series"].partition("{")[0] for t in tests for s in t["input_series"]}
     assert series <= {*METRICS, "up"}  # what every exporter has
-    fired = {a["alertname"] for t in tests["tests"] for a in t.get("alert_rule_test", ()) if a["exp_alerts"]}
+    fired = {a["alertname"] for t in tests for a in t.get("alert_rule_test", ()) if a["exp_alerts"]}
     assert fired == {r["alert"] for r in rules}, "each is seen to fire"
 
 
@@ -224,12 +225,13 @@ def promtool(*argv: str) -> subprocess.CompletedProcess[str]:
 
 def test_alert_rules_fire_when_they_should(tmp_path: Path) -> None:
     directory = shutil.copytree(ROOT / "deploy/prometheus", tmp_path / "rules")
-    done = promtool("test", "rules", str(directory / "ccdr-alerts.test.yml"))
+    tests = [str(directory / path.name) for path in RULE_TESTS]
+    done = promtool("test", "rules", *tests)
     assert done.returncode == 0, done.stdout + done.stderr
     rules = directory / "ccdr-alerts.yml"
     rules.write_text(rules.read_text("utf-8").replace('verdict="FAIL"}) == 1', 'verdict="FAIL"}) == 2'), "utf-8")
     group = "^one host backs up"  # the others would pass again
-    done = promtool("test", "rules", "--run", group, str(directory / "ccdr-alerts.test.yml"))
+    done = promtool("test", "rules", "--run", group, *tests)
     assert done.returncode != 0 and "CcdrTestFailed" in done.stdout + done.stderr, "it can fail"
 
 
