@@ -31,7 +31,7 @@ from ccdr.plans.job import Job
 from ccdr.ports.place import Place
 from ccdr.wiring import services
 from tests.support import warm
-from tests.support.inside import inside
+from tests.support.inside import inside, names
 from tests.support.repositories import new_repository
 from tests.support.schema import ledger_misfits
 
@@ -407,8 +407,7 @@ class ShiftedClock:
 
 def containers() -> set[str]:
     """Names of all containers that carry our label."""
-    argv = ["docker", "ps", "-a", "--filter", "label=ccdr.run", "--format", "{{.Names}}"]
-    return set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split())
+    return set(names("ccdr.run"))
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 15) -> bool:

@@ -19,6 +19,7 @@ from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.plans.job import Job
 from ccdr.storage.restic import Restic
 from tests.support.harness import PASSWORD, Quiet, Site
+from tests.support.inside import names
 
 LONG_AGO = 1_700_000_000  # a settled modification time
 
@@ -121,9 +122,7 @@ def on_store(site: Site, store: DemoStore, bucket: str, *, endpoint: str | None 
 
 def left(site: Site) -> list[str]:
     """What a site's runs have left behind: containers of this installation, scratch of any run."""
-    label = f"label=ccdr.state={State(site.state.absolute()).id}"
-    argv = ["docker", "ps", "-a", "--filter", label, "--format", "{{.Names}}"]
-    found = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+    found = names(f"ccdr.state={State(site.state.absolute()).id}")
     scratch = site.state / "scratch"
     return found + [str(p) for p in scratch.rglob("*") if not p.is_dir() or p.name.startswith("run-")]
 
