@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -58,10 +59,14 @@ class Mutant:
 def mutants(text: str) -> list[Mutant]:
     """All changes to a module that make a difference to its text, each once."""
     found: dict[tuple[str, str, str, int], Mutant] = {}
-    for number in range(len(list(_changes(ast.parse(text))))):
-        mutant, _ = _made(text, number)
-        if mutant.old != mutant.new:
-            found.setdefault((*mutant.key, mutant.lines.start), mutant)
+    number = 0
+    for statement in ast.parse(text).body:  # each alone: a change to one is no matter of the others
+        alone = pickle.dumps(ast.Module([statement], []))
+        for nth in range(len(list(_changes(pickle.loads(alone))))):
+            mutant, _ = _made(pickle.loads(alone), nth)
+            if mutant.old != mutant.new:
+                found.setdefault((*mutant.key, mutant.lines.start), replace(mutant, number=number))
+            number += 1
     alike: Counter[tuple[str, str, str]] = Counter()
     for place, mutant in found.items():
         found[place] = replace(mutant, nth=alike[mutant.key])
@@ -70,11 +75,10 @@ def mutants(text: str) -> list[Mutant]:
 
 
 def changed(text: str, mutant: Mutant) -> ast.Module:
-    return _made(text, mutant.number)[1]
+    return _made(ast.parse(text), mutant.number)[1]
 
 
-def _made(text: str, number: int) -> tuple[Mutant, ast.Module]:
-    tree = ast.parse(text)
+def _made(tree: ast.Module, number: int) -> tuple[Mutant, ast.Module]:
     site = next(s for n, s in enumerate(_changes(tree)) if n == number)
     old = _said(site.statement)
     site.make()
