@@ -454,8 +454,7 @@ class Row(Generic[A]):
 
 
 def _values(of: type[Struct], told: Mapping[str, list[str]]) -> dict[str, object]:
-    each = {field.name: _value(field.type, told.get(field.name, [])) for field in fields_of(of).fields}
-    return {name: value for name, value in each.items() if value is not None}
+    return {field.name: _value(field.type, told.get(field.name, [])) for field in fields_of(of).fields}
 
 
 _APPROVAL = "ccdr-approval"
