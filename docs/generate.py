@@ -51,6 +51,8 @@ Made by `python docs/generate.py` from the definitions in `src/ccdr/evidence/rec
 
 The ledger is lines of JSON, one record a line, each with the SHA-256 of the line before. Each kind of record has one
 definition: ccdr refuses to write anything else. `ccdr ledger schema KIND` prints it as JSON Schema (2020-12).
+`ccdr ledger export records.db --sqlite` writes all records as tables of any SQLite browser, from the same definitions:
+one for each kind, one for each list of structs in it; `.schema` says what each column means.
 
 Times are RFC 3339 in UTC, durations are seconds, sizes are bytes. A record takes values of closed kinds: names of ours,
 codes, counts, sizes, times, digests, and sentences of ours that hold names of objects; never a customer's data, never

@@ -88,6 +88,7 @@ def carried_out(site: Site) -> Iterator[tuple[str, Ran]]:
         ("ledger verify", f"ledger verify --pin {'0' * 64}"),
         ("ledger verify", "ledger verify --repository p"), ("ledger export", f"ledger export {root}/exported"),
         ("ledger export", f"ledger export {root}/part --plan p --dry-run"), ("ledger export", f"ledger export {root}/part --plan p"),
+        ("ledger export", f"ledger export {root}/records.db --sqlite"),
         ("ledger verify", f"ledger verify {root}/part"),
         ("ledger verify", f"ledger verify {root}/exported"), ("ledger collect", f"ledger collect {root}/exported"),
         ("ledger collect", f"ledger collect {other.state}"),

@@ -44,6 +44,7 @@ from ccdr.cli.incident.documents import (
 from ccdr.cli.ledger.documents import (
     CheckpointSigned,
     Exported,
+    ExportedTables,
     LedgerKeyMade,
     LedgerKeys,
     Ledgers,
@@ -669,7 +670,7 @@ OUTPUTS: dict[str, tuple[type[Struct], ...]] = {
     "kit page": (KitPage,),
     "ledger checkpoint": (CheckpointSigned,),
     "ledger collect": (Ledgers,),
-    "ledger export": (Exported, WouldExport),
+    "ledger export": (Exported, ExportedTables, WouldExport),
     "ledger key create": (LedgerKeyMade,),
     "ledger key rotate": (LedgerKeyMade,),
     "ledger key show": (LedgerKeys,),

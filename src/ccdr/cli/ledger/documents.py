@@ -94,6 +94,20 @@ class Exported(Doc):
     missing_texts: Annotated[list[str], about("versions of plans whose texts are not kept here any more")]
 
 
+class InTables(Doc):
+    ledger: str
+    records: int
+
+
+class ExportedTables(Doc):
+    """With `--sqlite`."""
+
+    file: str
+    ledger: str
+    ledgers: Annotated[list[InTables], about("all that are in it, ours first")]
+    unread: Annotated[int, about("records that this ccdr does not read: they stand in a table of their own")]
+
+
 class WouldExport(Doc, rename={"from_": "from"}):
     """With `--dry-run`."""
 

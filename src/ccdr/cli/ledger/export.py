@@ -42,6 +42,7 @@ class _Wanted:
     tenant: str | None
     with_plans: bool
     dry_run: bool
+    sqlite: bool
 
     @property
     def whole(self) -> bool:
@@ -56,6 +57,7 @@ class _Wanted:
 @click.option("--tenant", metavar="T", help="Of plans that are this client's alone; nothing of any other.")
 @click.option("--with-plans", is_flag=True, help="Include the texts of plans, which may name what is in the data.")
 @click.option("--dry-run", is_flag=True, help="Say what it would hold, and write nothing.")
+@click.option("--sqlite", is_flag=True, help="Not a package: all records as tables, in a SQLite database of that name.")
 @as_one("wanted", _Wanted)
 def export(directory: Path, wanted: _Wanted) -> Exit:
     """Write a package of the evidence (BagIt, RFC 8493) to DIR, which must be empty or not there: records, signed
@@ -68,16 +70,22 @@ def export(directory: Path, wanted: _Wanted) -> Exit:
 
     Exits with 1 where the ledger does not verify. ccdr writes the package anyway.
 
+    With --sqlite it writes all records, of each ledger that is here, as tables for a person's own questions: one for
+    each kind of record, `.schema` says what each column means. It proves nothing: a package does.
+
     \b
     Examples:
       ccdr ledger export /mnt/auditor/package
       ccdr ledger export q3 --from 2026-07-01 --to 2026-09-30 --with-plans
       ccdr ledger export for-acme --tenant acme --from 2026-01-01
+      ccdr ledger export records.db --sqlite && sqlite3 records.db .schema
     """
     from ccdr.jobs.package import Choice, Order, require_room, sources, tenancy, write
 
     options = settings()
     services = options.services()
+    if wanted.sqlite:
+        return _tables(directory, wanted, sources(services, beyond=True))
     require_room(directory)
     if wanted.named and wanted.tenant:
         raise UsageProblem("--plan and --tenant both say which plans", hint="leave one of them out")
@@ -101,6 +109,26 @@ def export(directory: Path, wanted: _Wanted) -> Exit:
         wrong = _broken(found)
     _tell(directory, found, written, told)
     return Exit.FINDING if wrong or signed is False else Exit.OK
+
+
+def _tables(path: Path, wanted: _Wanted, found: list[Source]) -> Exit:
+    from ccdr.evidence.ledger.ledger import lines
+    from ccdr.evidence.tables import write
+
+    if not wanted.whole or wanted.with_plans or wanted.dry_run:
+        raise UsageProblem("--sqlite is of all records", hint="leave the other options out; SQL chooses among them")
+    with progress() as watched:
+        watched.step(f"reading {so_many(len(found), 'ledger')}")
+        written = write(path, {one.ledger: lines(one.directory, one.extent) for one in found})
+    wrong = _broken(found)
+    if settings().json:
+        of = [{"ledger": name, "records": count} for name, count in written.records.items()]
+        print_json({"file": str(path), "ledger": found[0].ledger, "ledgers": of, "unread": written.unread})
+    else:
+        click.echo(f"{so_many(sum(written.records.values()), 'record')} in {path}")
+        if written.unread:
+            click.echo(f"  note: {so_many(written.unread, 'of them is', 'of them are')} not read by this ccdr")
+    return Exit.FINDING if wrong else Exit.OK
 
 
 def _loaded(plans: Path) -> tuple[list[LoadedPlan], list[str]]:
