@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support import warm
 from tests.support.harness import Quiet, Site
 from tests.support.sites import copy_of
 
@@ -76,6 +78,9 @@ def site(stored: Site, tmp_path: Path) -> Site:
 
 
 def ccdr(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    if Site.warm:
+        with contextlib.chdir(cwd):
+            return warm.run(args, env={**os.environ, **env}, timeout=60, umask=-1)
     return subprocess.run(
         [sys.executable, "-m", "ccdr", *args],
         capture_output=True,
@@ -171,7 +176,6 @@ def test_several_assets_are_a_list_and_the_worst_code_wins(site: Site, tree: Pat
     site.ledger_holds()
 
 
-@pytest.mark.usefixtures("cold")
 def test_dry_run_of_a_test_does_nothing(site: Site) -> None:
     before = len(site.records())
     done = site.run("test", "p", "--dry-run")
@@ -179,7 +183,6 @@ def test_dry_run_of_a_test_does_nothing(site: Site) -> None:
     assert len(site.records()) == before and not list((site.state / "scratch").glob("run-*"))
 
 
-@pytest.mark.usefixtures("cold")
 def test_status_json(site: Site) -> None:
     done = site.run("status")
     assert done.code == 0, done
@@ -228,7 +231,6 @@ def test_status_answers_without_the_repository(site: Site) -> None:
     assert "ledger: not verified yet" in fine, "who asks for more hears of what is as it should be, too"
 
 
-@pytest.mark.usefixtures("cold")
 def test_snapshots_json(site: Site) -> None:
     done = site.run("snapshots", "p")
     assert done.code == 0 and done.json["plan"] == "p" and done.json["findings"] == []
@@ -272,7 +274,6 @@ def test_oldest_and_random_are_recorded(site: Site) -> None:
     assert done["selected"] == "random" and isinstance(done["seed"], int)
 
 
-@pytest.mark.usefixtures("cold")
 def test_ledger_show_and_verify(site: Site) -> None:
     shown = site.run("ledger", "show", "--kind", "restore_test.end", "--last", "1").json["records"]
     assert [r["kind"] for r in shown] == ["restore_test.end"]
@@ -285,7 +286,6 @@ def test_ledger_show_and_verify(site: Site) -> None:
     assert broken.code == 1 and not broken.json["ok"] and broken.json["problems"]
 
 
-@pytest.mark.usefixtures("cold")
 def test_plan_commands(site: Site) -> None:
     done = site.run("plan", "check")
     assert done.code == 0 and done.json["checked"] == ["p"] and done.json["problems"] == []
@@ -487,8 +487,7 @@ def test_completion_completes_verbs_and_plans(site: Site) -> None:
 def test_json_is_one_document_on_standard_output(site: Site) -> None:
     for command in ("status", "snapshots p", "ledger checkpoint", "ledger key create", "ledger key rotate", "ledger key show", "ledger proof", "ledger show", "ledger verify", "plan check", "plan show p", "plan schema", "sandbox reap --dry-run",
                     "test p --asset one", "backup nowhere", "test p --asset nobody"):  # fmt: skip
-        done = subprocess.run([*site.argv(*command.split()), "--json"], capture_output=True, text=True, check=False)
-        assert isinstance(json.loads(done.stdout), dict), command
+        assert isinstance(site.run(*command.split()).json, dict), command
 
 
 @pytest.fixture(autouse=True, scope="module")

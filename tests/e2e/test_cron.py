@@ -59,17 +59,12 @@ def an_hour_passes(site: Site) -> None:
             path.unlink()
 
 
-def plainly(site: Site, *args: str) -> subprocess.CompletedProcess[str]:
-    """As cron: no terminal, no --json."""
-    return subprocess.run(site.argv(*args), capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-
-
 def names(done: Ran) -> list[str]:
     return [f"{d['asset']} {d['verb']}" for d in done.json["did"]]
 
 
 def test_a_day_of_cron(site: Site) -> None:
-    first = plainly(site, "run")
+    first = site.plainly("run")
     assert (first.returncode, first.stdout, first.stderr) == (0, "", "")
     an_hour_passes(site)
     done = site.run("run", "--jobs", "2")
@@ -78,7 +73,7 @@ def test_a_day_of_cron(site: Site) -> None:
     (start, *_) = site.records("backup.start")
     assert start["trigger"]["by"] == "run" and start["trigger"]["due"].endswith(f":{int(HOURLY.split()[0]):02}:00Z")
     assert start["attempt"] == 1 and start["who"]["uid"] == os.geteuid()
-    again = plainly(site, "run")
+    again = site.plainly("run")
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
     assert len(site.records("backup.end")) == 2
     assert_clean(site)
@@ -88,11 +83,11 @@ def test_cron_mail_says_what_is_wrong_and_only_then(site: Site, wording: Snapsho
     site.run("run")
     an_hour_passes(site)
     (site.root / "tree" / "b").rename(site.root / "unmounted")
-    done = plainly(site, "run")
+    done = site.plainly("run")
     assert done.returncode == 1
     assert done.stdout.splitlines()[0] == wording
     assert "FAILED  p/b" in done.stdout and "is its file system mounted?" in done.stdout
-    again = plainly(site, "run")
+    again = site.plainly("run")
     assert (again.returncode, again.stdout) == (0, ""), "it waits before it tries again, and says nothing meanwhile"
     dry = site.run("run", "--dry-run")
     waiting = {f"{s['asset']} {s['verb']}": s["failures"] for s in dry.json["schedules"] if s["due"]}
@@ -156,7 +151,7 @@ def test_missed_work_is_a_finding_and_in_the_ledger(site: Site) -> None:
         path.write_text(json.dumps({**slot, "settled": (datetime.now(UTC) - timedelta(hours=5)).isoformat()}))
     for path in (site.state / "schedule").glob("wake-*"):
         path.unlink()
-    done = plainly(site, "run", "--only", "backups")
+    done = site.plainly("run", "--only", "backups")
     assert done.returncode == 1 and "MISSED  p/a backup, due 4 times, from" in done.stdout
     assert {(r["asset"], r["verb"], r["count"]) for r in site.records("missed")} == {
         ("a", "backup", 4),
@@ -166,9 +161,7 @@ def test_missed_work_is_a_finding_and_in_the_ledger(site: Site) -> None:
 
 def test_no_plan_is_not_green(site: Site, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    done = subprocess.run(
-        [*site.argv("run"), "--plans", str(tmp_path / "empty")], capture_output=True, text=True, check=False
-    )
+    done = site.plainly("run", "--plans", str(tmp_path / "empty"))
     assert done.returncode == 2 and "there is no plan" in done.stderr
 
 
@@ -176,7 +169,7 @@ def test_a_changed_plan_is_seen_at_once(site: Site) -> None:
     site.run("run")
     assert list((site.state / "schedule").glob("wake-*"))
     site.write("plans/q.yaml", "plan: q\n")
-    done = plainly(site, "run")
+    done = site.plainly("run")
     assert done.returncode == 2 and "q.yaml" in done.stderr
 
 
@@ -189,7 +182,7 @@ def test_a_mistake_in_one_plan_does_not_stop_the_others(site: Site) -> None:
     seen = site.run("status")
     assert seen.code == 2 and len(seen.json["plans"][0]["assets"]) == 2 and "q.yaml" in seen.stderr
     assert site.run("run", "q").code == 2
-    assert plainly(site, "run").returncode == 2, "until it is mended"
+    assert site.plainly("run").returncode == 2, "until it is mended"
 
 
 def test_a_key_that_is_gone_is_no_green_status(site: Site) -> None:
@@ -198,7 +191,7 @@ def test_a_key_that_is_gone_is_no_green_status(site: Site) -> None:
     site.backed_up()
     assert site.run("test", "p").code == 0
     (site.root / "plans" / "key").rename(site.root / "key-away")
-    assert plainly(site, "run").returncode == 2
+    assert site.plainly("run").returncode == 2
     seen = site.run("status")
     assert seen.code == 1 and "could not start" in str(seen.json), seen
     report = site.run("report")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -76,7 +75,7 @@ class World:
 
 def told(site: Site, *args: str) -> str:
     """What people read."""
-    return subprocess.run(site.argv(*args), capture_output=True, text=True, timeout=180, check=False).stdout
+    return site.plainly(*args).stdout
 
 
 @pytest.fixture

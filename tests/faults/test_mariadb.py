@@ -79,10 +79,10 @@ def here(site: Site) -> BackupResult:
 @contextlib.contextmanager
 def writing(maria: MariaSource, database: str, statements: str) -> Iterator[None]:
     """Somebody who does not stop: `statements` again and again, each by itself, in a loop of the server's own. Between
-    two calls of a client there would be pauses, and a dump might fall into one."""
-    maria.sql(
-        f"delimiter //\ncreate procedure write_on() begin loop {statements} end loop; end//\ndelimiter ;", database
-    )
+    two calls of a client there would be pauses, and a dump might fall into one: this one waits a millisecond, and a
+    dump takes hundreds; without it, it would have a processor to itself."""
+    loop = f"loop {statements} do sleep(0.001); end loop;"
+    maria.sql(f"delimiter //\ncreate procedure write_on() begin {loop} end//\ndelimiter ;", database)
     thread = in_background(lambda: maria.sql("call write_on()", database, check=False))
     try:
         yield

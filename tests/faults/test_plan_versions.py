@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -416,7 +415,7 @@ def test_a_file_that_was_edited_promises_nothing_before_somebody_acts_by_it(
     page = "".join(map(bytes.decode, html(made)))
     assert "the file of the plan p was changed" in page
     assert "its RPO was 26h and is 90d" in page
-    text = subprocess.run(story.site.argv("status"), capture_output=True, text=True, check=False)
+    text = story.site.plainly("status")
     assert lines_with(text.stdout, "the file of the plan p") == wording, text
     asked = story.site.run("status").json
     assert asked["plans"][0]["assets"][0]["rpo"]["objective_s"] == 26 * 3600

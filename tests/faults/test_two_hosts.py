@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -193,7 +192,7 @@ def test_each_host_sees_what_the_other_did_once_their_ledgers_are_collected(here
     here.backed_up()
     assert there.run("test", "p").json["verdict"] == "PASS"
     assert told(here) == (0, "untested", {"NOT_KNOWN_HERE"}, 1), "another host's, and not known which"
-    assert "tests, prunes and checks: another host" in plainly(here)
+    assert "tests, prunes and checks: another host" in here.plainly("status").stdout
     assert here.run("ledger", "collect", str(there.state)).code == 0
     assert told(here) == (0, "tested", set(), 0)
     (plan,) = here.run("status").json["plans"]
@@ -211,7 +210,3 @@ def test_each_host_sees_what_the_other_did_once_their_ledgers_are_collected(here
     assert here.run("ledger", "verify").code == 0
     for site in (here, there):
         assert_clean(site)
-
-
-def plainly(site: Site) -> str:
-    return subprocess.run(site.argv("status"), capture_output=True, text=True, check=False).stdout

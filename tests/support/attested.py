@@ -4,7 +4,6 @@ the ledger, too: then only the repository tells."""
 from __future__ import annotations
 
 import json
-import subprocess
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -57,5 +56,4 @@ def days_later(site: Site, days: float) -> Services:
 
 
 def as_text(site: Site, *args: str) -> str:
-    done = subprocess.run(site.argv(*args), capture_output=True, text=True, check=False)
-    return done.stdout
+    return site.plainly(*args).stdout

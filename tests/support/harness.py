@@ -279,7 +279,15 @@ class Site:
 
     def run(self, *args: str, env: dict[str, str] | None = None, timeout: float = 180) -> Ran:
         """Run `ccdr ARGS --json` to its end; never a traceback, whatever happens."""
-        whole, argv = {**os.environ, **self.env, **(env or {})}, [*self.argv(*args), "--json"]
+        done = self.plainly(*args, "--json", env=env, timeout=timeout)
+        document = json.loads(done.stdout) if done.stdout.strip() else None
+        return Ran(done.returncode, done.stdout, done.stderr, document)
+
+    def plainly(
+        self, *args: str, env: dict[str, str] | None = None, timeout: float = 180
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `ccdr ARGS` to its end, as cron does: for people, and no terminal."""
+        whole, argv = {**os.environ, **self.env, **(env or {})}, self.argv(*args)
         if Site.warm and argv[:3] == CCDR:
             done = warm.run(argv[3:], env=whole, timeout=timeout, umask=self.umask)
         else:
@@ -295,8 +303,7 @@ class Site:
                 umask=self.umask,
             )
         assert "Traceback" not in done.stderr, done.stderr
-        document = json.loads(done.stdout) if done.stdout.strip() else None
-        return Ran(done.returncode, done.stdout, done.stderr, document)
+        return done
 
     def start(self, *args: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """Start `ccdr ARGS`; its plain progress lines come on standard error. It hears signals, as in a terminal, also

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -270,7 +269,7 @@ def test_words_that_were_taken_back_leave_the_rest(site: Site) -> None:
         kept.unlink()
     (one,) = site.run("ack", "--list").json["acknowledged"]
     assert one["why"] is None and one["code"] == "NEVER_TESTED"
-    listed = subprocess.run(site.argv("ack", "--list"), capture_output=True, text=True, check=True).stdout
+    listed = site.plainly("ack", "--list").stdout
     assert "not kept here any more" in listed and "taken back" not in listed, (
         "a lost state directory leaves none either"
     )
@@ -282,7 +281,7 @@ def test_the_shown_ledger_says_how_much_it_left_out_and_who(site: Site) -> None:
     there = site.run("ledger", "show").json["records"]
 
     def shown(*args: str) -> str:
-        return subprocess.run(site.argv("ledger", "show", *args), capture_output=True, text=True, check=True).stdout
+        return site.plainly("ledger", "show", *args).stdout
 
     older = f"{len(there) - 1} older record{'s' if len(there) > 2 else ''} not shown: `--last {len(there)}` shows all"
     assert len(there) > 1 and older in shown("--last", "1") and there[-1]["actor"] in shown("--last", "1")
@@ -332,8 +331,7 @@ def test_the_newest_record_of_a_code_holds() -> None:
 
 def test_people_read_what_is_acknowledged_last_and_without_a_next_step(site: Site) -> None:
     site.run("ack", "NEVER_TESTED", "p", "--asset", "a", *WHY)
-    argv = [part for part in site.argv("status") if part != "--json"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    done = site.plainly("status")
     lines = [line for line in done.stdout.splitlines() if line.startswith("p/a: ")]
     assert "no backup has succeeded yet" in lines[0]
     assert lines[-1].startswith("p/a: never tested (NEVER_TESTED, acknow")
@@ -345,7 +343,7 @@ def test_what_to_type_stands_behind_each_trouble_that_can_be_acknowledged(site: 
     """Before anybody has done so: `ccdr ack` takes each code that is shown, and then nothing is left to show."""
 
     def shown() -> list[tuple[str, str]]:
-        said = subprocess.run(site.argv("status"), capture_output=True, text=True, check=False).stdout
+        said = site.plainly("status").stdout
         return re.findall(r"^p/a: (.+) \[([A-Z_]+)(?:, by [A-Z_]+)?\]$", said, re.M)
 
     assert [code for _, code in shown()] == ["NEVER_SUCCEEDED", "NEVER_TESTED"]
@@ -380,8 +378,7 @@ def test_a_report_tells_who_has_acknowledged_what_and_holds_their_words_only_by_
     assert told["why"] is None and told["why_sha256"] == record["words_sha256"]
 
     def page(*args: str) -> str:
-        argv = site.argv("report", *args)
-        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+        return site.plainly("report", *args).stdout
 
     said = page()
     by = f"by {record['actor']} on {record['host']} (record {record['seq']})"

@@ -4,7 +4,6 @@ The state directory's note of the last try keeps no more than the next hour free
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -74,7 +73,7 @@ class Host:
     @property
     def shown(self) -> str:
         """What `status` says, to people."""
-        return subprocess.run(self.site.argv("status"), capture_output=True, text=True, check=False).stdout
+        return self.site.plainly("status").stdout
 
     def goes_wrong(self) -> None:
         """From now on a snapshot attests a ledger that this one is not."""

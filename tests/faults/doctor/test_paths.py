@@ -47,7 +47,7 @@ def test_all_is_well_and_nothing_is_changed(twin: Site) -> None:
 
 def test_people_are_told_in_lines(twin: Site) -> None:
     (twin.root / "plans" / "key").chmod(0o644)
-    done = subprocess.run(twin.argv("doctor", "p"), capture_output=True, text=True, check=False)
+    done = twin.plainly("doctor", "p")
     assert done.returncode == 1
     said = done.stdout.splitlines()
     assert said[0] == "this host" and "p" in said and "p/recordings" in said

@@ -53,9 +53,7 @@ def test_a_recovery_opens_one_and_the_next_is_noted_in_it(centre: Site) -> None:
 
 def test_where_one_opens_the_line_that_closes_a_rehearsal_is_offered(centre: Site) -> None:
     def offered(*args: str) -> list[str]:
-        argv = [word for word in centre.argv(*args) if word != "--json"]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-        return re.findall(r"`(ccdr incident close \S+ --cause rehearsal [^`]*)`", done.stdout)
+        return re.findall(r"`(ccdr incident close \S+ --cause rehearsal [^`]*)`", centre.plainly(*args).stdout)
 
     (line,) = offered(*PLAN, "--under", str(centre.root / "back"))
     assert offered(*PLAN, "--under", str(centre.root / "again")) == [], "it is noted in one that may be none"

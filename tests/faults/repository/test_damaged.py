@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,7 +74,7 @@ def test_what_to_do_about_a_bad_backup_says_whether_there_is_an_older_one(
 
 def told(site: Site) -> str:
     """What people read of a test of the newest."""
-    return subprocess.run(site.argv("test", "p"), capture_output=True, text=True, timeout=180, check=False).stdout
+    return site.plainly("test", "p").stdout
 
 
 def pack_of(site: Site, blob: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
 from tests.support.listeners import Mailbox, Web, free_port, mail_server, refuse_logins
@@ -87,7 +86,7 @@ def test_no_secret_of_an_address_is_ever_shown(world: World, web: Web, capfd: py
             ["notify", "test", "p", "--dry-run"],
         ):
             shown.append(str(world.site.run(*args)))
-            plain = subprocess.run(world.site.argv(*args), capture_output=True, text=True, check=False)
+            plain = world.site.plainly(*args)
             shown.append(plain.stdout + plain.stderr)
         shown += [json.dumps(r) for r in world.site.records()]
         out, err = capfd.readouterr()
