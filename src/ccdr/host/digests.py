@@ -20,17 +20,21 @@ from ccdr.model.values import FileDigest
 
 ARGUMENTS = 96 * 1024  # bytes of names in one command line, below every system's limit
 HASHING = "hashing files"
+# Bytes that are hashed while another process starts, and so many that another file costs.
+WORTH_A_PROCESS, PER_FILE = 16 * 2**20, 16 * 2**10
 # The bytes go from the kernel into OpenSSL, a mebibyte at a time; Python looks at none of them.
 _HASHER = """\
-import contextlib, hashlib, os, sys
+import hashlib, os, sys
 room = memoryview(bytearray(1 << 20))
 bad = 0
 for name in sys.stdin.buffer.read().split(b"\\0")[:-1]:
     digest = hashlib.sha256()
     try:
         with open(name, "rb", buffering=0) as file:
-            with contextlib.suppress(OSError):  # a pipe in a file's place
+            try:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            except OSError:  # a pipe in a file's place
+                pass
             while count := file.readinto(room):
                 digest.update(room[:count])
     except OSError as error:
@@ -59,7 +63,8 @@ class Digest:
             except OSError as error:
                 if not (vanishing and isinstance(error, FileNotFoundError)):
                     raise CommandFailed([HASHING], 1, FreeText(f"{root / name}: {error.strerror}")) from None
-        shares = [share for names in dealt(sizes, WORKERS) for share in _batches(names)]
+        at_once = min(WORKERS, 1 + (sum(sizes.values()) + PER_FILE * len(sizes)) // WORTH_A_PROCESS)
+        shares = [share for names in dealt(sizes, at_once) for share in _batches(names)]
         with threads(WORKERS) as pool:
             hashing = pool.map(lambda share: _sha256(here, share, vanishing), shares)
             # Begun at once, by whoever has hashed its share.
