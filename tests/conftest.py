@@ -8,10 +8,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from syrupy.assertion import SnapshotAssertion
+from xdist.scheduler import LoadFileScheduling
 
 from ccdr.demo.store import DemoStore, start
 from tests.support.drawn import TIMES, examples
@@ -26,20 +28,43 @@ settings.load_profile("ccdr")
 _numbers = itertools.count(1)
 # Minutes long, each. Files are dealt out in their order, a worker takes one whole, and all would wait for the last.
 LONGEST = ("e2e/test_commands.py", "e2e/test_demo.py")
+# Their files share servers and backups that take long to make: a worker takes the directory whole, or each makes its own.
+WHOLE = tuple(f"faults/{name}" for name in
+              ("access", "new_server", "new_server_mariadb", "new_server_redis", "restore_server", "upkeep"))  # fmt: skip
+SMALL = ("faults/attested", "faults/sqlite", "faults/tampering")  # a file takes seconds: nobody waits long for the last
 
 if memory := room():
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick ones first, then the longest, then the rest."""
+    """Quick ones first, then the longest, then the rest, and small ones at the end."""
     here = Path(__file__).parent
 
     def turn(item: pytest.Item) -> int:
         name = item.path.relative_to(here).as_posix()
-        return 0 if name.startswith("unit/") else 1 if name in LONGEST else 2
+        directory = name.rpartition("/")[0]
+        if name.startswith("unit/"):
+            return 0
+        if name in LONGEST or directory in WHOLE:
+            return 1
+        return 2 if name.startswith("e2e/") else 4 if directory in SMALL else 3
 
     items.sort(key=turn)
+
+
+class ByFile(LoadFileScheduling):
+    """A worker takes a file whole, or a directory whose files share what takes long to make."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path: str = super()._split_scope(nodeid)
+        directory = path.rpartition("/")[0]
+        return directory if directory.endswith(WHOLE) else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def _image() -> str:
