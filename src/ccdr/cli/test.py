@@ -127,7 +127,7 @@ WORDS = ("latest", "random", "oldest")
     is_flag=True,
     help="Restore the newest snapshot, damage that copy, and have the checks find it: they must FAIL it.",
 )
-@click.option("--damage", metavar="KIND", help="What a negative control does; by default another one each time.")
+@click.option("--damage", metavar="KIND", help="What a damage test does; by default another one each time.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of a recorded control: the same damage again.")
 @dry_run_option
 @signed_at_once
@@ -169,7 +169,7 @@ def test(
     options = settings()
     if control or damage is not None or seed is not None:
         if snapshot is not None or at is not None or timeline is not None or site is not None or keep:
-            raise UsageProblem("a negative control restores the newest snapshot, and keeps nothing", hint=ALONE)
+            raise UsageProblem("a damage test restores the newest snapshot, and keeps nothing", hint=ALONE)
         if not control:
             raise UsageProblem("--damage and --seed are of --negative-control", hint=ALONE)
         return by_damage(options.jobs(plan, assets, Role.VERIFY), options.services(), damage, seed, dry_run=dry_run)

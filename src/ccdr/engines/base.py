@@ -111,7 +111,7 @@ class PlanLimits(Limits):
 
     fetch_per_month: Size | None = Field(
         None,
-        description="bytes that restore tests, negative controls too, may fetch in a calendar month (UTC); told from "
+        description="bytes that restore tests, damage tests too, may fetch in a calendar month (UTC); told from "
         "80 % on",
     )
 

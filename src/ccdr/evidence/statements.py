@@ -239,7 +239,7 @@ def same_files(there: Collection[Attestation]) -> dict[int, list[str]]:
 def judge(newest: Mapping[str, Mapping[str, Any]], now: datetime) -> Iterator[Problem]:
     """What is stale, and what will be soon."""
     for one in standing(newest):
-        said = f"the attestation {one.name} (record {one.seq}, by {one.by})"
+        said = f"the declaration {one.name} (record {one.seq}, by {one.by})"
         if not one.holds(now):
             text = f"{said} held until {to_the_second(rfc3339(one.valid_until))}: it is STALE"
             yield Problem(Trouble.ATTESTATION_STALE, text, one.valid_until, about=one.name, step=_again(one))
@@ -252,7 +252,7 @@ def _again(one: Attestation) -> str:
     of = f" --of {one.scope}" if one.scope else ""
     until = ATTESTABLE[one.item].until if one.item in ATTESTABLE else "D"
     command = f'ccdr attest {one.item}{of} --statement "…" --evidence FILE --until {until}'
-    return f"{command}   attests it anew; docs/how-to/attest.md"
+    return f"{command}   declares it anew; docs/how-to/attest.md"
 
 
 def named_for(item: str, plans: Iterable[LoadedPlan]) -> list[str]:

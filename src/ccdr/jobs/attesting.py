@@ -165,7 +165,7 @@ def end(item: str, scope: str | None, why: str, services: Services) -> Attested:
     there = [one for one in attested(services) if (one.attestation.item, one.attestation.scope) == (item, scope)]
     if not there:
         named = f"{item} of {scope}" if scope else item
-        raise UsageProblem(f"there is no attestation {named}", hint="`ccdr attest --list` shows those that there are")
+        raise UsageProblem(f"there is no declaration {named}", hint="`ccdr attest --list` shows those that there are")
     ended = stated(services, "end", _part(item, scope), words=why)
     record_statement(ended, services)
     return Attested(replace(there[0].attestation, valid_until=ended.made), why, "ended")

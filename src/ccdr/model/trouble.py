@@ -610,8 +610,8 @@ class Trouble(StrEnum):
     )
     CONTROL_INCONCLUSIVE = Row(
         "control_inconclusive",
-        "negative control INCONCLUSIVE",
-        means="the newest negative control broke, or the copy that nobody damaged did not pass; it shows nothing",
+        "damage test INCONCLUSIVE",
+        means="the newest damage test broke, or the copy that nobody damaged did not pass; it shows nothing",
         step=(
             "ccdr test {plan} --asset {asset}   must pass first; then ccdr test {plan} --asset {asset} "
             "--negative-control"
@@ -622,8 +622,8 @@ class Trouble(StrEnum):
     )
     CONTROL_LATE = Row(
         "control_late",
-        "negative control OVERDUE",
-        means="a negative control came due twice and did not happen",
+        "damage test OVERDUE",
+        means="a damage test came due twice and did not happen",
         step=(
             "ccdr test {plan} --asset {asset} --negative-control   does it now; check that cron calls `ccdr run` here"
         ),
@@ -859,7 +859,7 @@ class Trouble(StrEnum):
         "statement_refused",
         "a statement is NOBODY'S",
         means=(
-            "an attestation, or a review of access, bears a signature that is not by the person whom it names, or not "
+            "a declaration, or a review of access, bears a signature that is not by the person whom it names, or not "
             "of its text, by the file of who may sign: it counts for nothing; until somebody states it anew, or their "
             "line is back in that file ([Approve](../how-to/approve.md#whose-a-statement-is))"
         ),
@@ -872,19 +872,19 @@ class Trouble(StrEnum):
     )
     ATTESTATION_STALE = Row(
         "attestation_stale",
-        "an attestation is STALE",
+        "a declaration is STALE",
         means=(
-            "what somebody has attested held until a day that has passed; until it is attested anew, or ended "
+            "what somebody has declared held until a day that has passed; until it is declared anew, or ended "
             "([Attest](../how-to/attest.md))"
         ),
-        step="ccdr attest --list   shows it; have it attested anew: docs/how-to/attest.md",
+        step="ccdr attest --list   shows it; have it declared anew: docs/how-to/attest.md",
         run_fails=False,
     )
     ATTESTATION_ENDS = Row(
         "attestation_ends",
-        "an attestation ends soon",
-        means="an attestation ends within a month; no finding",
-        step="ccdr attest --list   shows it; have it attested anew before then: docs/how-to/attest.md",
+        "a declaration ends soon",
+        means="a declaration ends within a month; no finding",
+        step="ccdr attest --list   shows it; have it declared anew before then: docs/how-to/attest.md",
         exit=Exit.OK,
         run_fails=False,
     )
@@ -911,7 +911,7 @@ class Trouble(StrEnum):
     )
     DEVIATION_OVERDUE = Row(
         "deviation_overdue",
-        "a deviation is OVERDUE",
+        "a finding is OVERDUE",
         means=(
             "something that went wrong, or that the plan promises no more, was to be over by a day, and that has "
             "passed; until a retest ends it, somebody gives it another day, or its risk is accepted "

@@ -44,7 +44,7 @@ def to_sign_off(report: Report, services: Services) -> Statement[PeriodPopulatio
         )
     if period.end > services.clock.now():
         raise UsageProblem(
-            f"the period ends at {rfc3339(period.end)}: what goes on cannot be signed off yet",
+            f"the period ends at {rfc3339(period.end)}: what goes on cannot be signed yet",
             hint="sign it off once it has ended",
         )
     running = [run for run in report.runs if run.outcome == RUNNING and run.verb != RUNBOOK]

@@ -30,7 +30,7 @@ def room(tmp_path: Path) -> SignOffRoom:
 
 def wrong(report: Report) -> list[str]:
     """What the findings say of sign-offs."""
-    return [f.text for f in report.findings if f.text.startswith("the sign-off of ")]
+    return [f.text for f in report.findings if f.text.startswith("the signature of ")]
 
 
 def forged(room: SignOffRoom, signature_of: Path, fingerprint: str = "SHA256:" + "A" * 43) -> None:
@@ -45,7 +45,7 @@ def forged(room: SignOffRoom, signature_of: Path, fingerprint: str = "SHA256:" +
 
 def test_nobody_has_signed_and_it_is_said(room: SignOffRoom) -> None:
     made = room.made()
-    assert made.sign_offs == () and "Nobody has signed off this period" in written(html(made))
+    assert made.sign_offs == () and "Nobody has signed this period" in written(html(made))
     assert wrong(made) == [] and '"sign_offs": []' in written(json_lines(made)).replace("[\n]", "[]")
 
 

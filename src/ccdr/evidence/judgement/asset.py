@@ -110,14 +110,14 @@ def problems_of_controls(job: Job, history: AssetHistory, upkeep: AssetHistory, 
     last = history.newest.get(CONTROLLED)
     if last is not None and last["result"] == INCONCLUSIVE and job.control is not None:
         why, at = str(last.get("reason") or ""), utc(last["time"])
-        text = f"its last negative control is INCONCLUSIVE: {why}"
+        text = f"its last damage test is INCONCLUSIVE: {why}"
         yield Problem(
             Trouble.CONTROL_INCONCLUSIVE, text, at, verb=Verb.CONTROL, run=last["run"], why=why, cause=steady(why)
         )
     crashed = history.crashed(CONTROL_START)
     if crashed is not None and (last is None or last["seq"] < crashed["seq"]):
         at = utc(crashed["time"])
-        text = f"the negative control of {to_the_second(at)} crashed: its run {crashed['run']} never recorded an end"
+        text = f"the damage test of {to_the_second(at)} crashed: its run {crashed['run']} never recorded an end"
         yield Problem(Trouble.CONTROL_INCONCLUSIVE, text, at, about="crash", verb=Verb.CONTROL, why="it crashed")
     if job.control is not None:
         yield from not_begun(history, {Verb.CONTROL: last})
@@ -153,7 +153,7 @@ def _late(job: Job, history: AssetHistory, upkeep: AssetHistory, now: datetime) 
     let_be = max(utc(since), upkeep.let_be(now) or NEVER)
     if due := second_due(job.control.schedule, job.loaded.plan.timezone, let_be, now):
         told = f"the last one was at {to_the_second(last)}" if last else "there was none yet"
-        text = f"its negative control is overdue: {told}"
+        text = f"its damage test is overdue: {told}"
         yield Problem(Trouble.CONTROL_LATE, text, due, verb=Verb.CONTROL)
 
 

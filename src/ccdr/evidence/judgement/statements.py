@@ -15,7 +15,7 @@ from ccdr.evidence.whose import whose
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import number_of, utc
 
-WHAT = {ATTESTATION: "an attestation", ACCESS_REVIEWED: "a review of who has access"}
+WHAT = {ATTESTATION: "a declaration", ACCESS_REVIEWED: "a review of who has access"}
 
 
 def refusal(record: Record) -> str:

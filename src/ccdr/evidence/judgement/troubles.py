@@ -207,7 +207,7 @@ def judge_deviations(deviations: Iterable[Deviation], now: datetime) -> Iterator
             refused = "; the acceptance of its risk is not signed by who may approve" if one.refused else ""
             whose = f", {one.owner}" if one.owner else ""
             text = (
-                f"deviation {one.id} of {one.where} ({one.code}, {one.severity}{whose}), open since "
+                f"finding {one.id} of {one.where} ({one.code}, {one.severity}{whose}), open since "
                 f"{to_the_second(one.since)}, was to be over by {to_the_second(one.due)}{ended}{refused}"
             )
             step = (

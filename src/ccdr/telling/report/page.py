@@ -54,7 +54,7 @@ from ccdr.telling.report.runs import (
 
 WORDS = {
     "test": "restore test",
-    "negative_control": "negative control",
+    "negative_control": "damage test",
     "backup": "backup",
     "prune": "prune",
     "check": "repository check",

@@ -94,7 +94,7 @@ def ended_period(first: str, last: str, now: datetime) -> Period:
     end = _moment(last, "--to", whole_day=True)
     if end > now:
         raise UsageProblem(
-            f"the period ends at {rfc3339(end)}, and it is {rfc3339(now)}: what goes on cannot be signed off yet",
+            f"the period ends at {rfc3339(end)}, and it is {rfc3339(now)}: what goes on cannot be signed yet",
             hint="name an end that has passed with --to; a date is the whole day, UTC",
         )
     return past_period(_begin(first, end, "--from"), end)

@@ -253,7 +253,7 @@ def findings_of(sign_offs: Iterable[SignOff]) -> Iterator[ReportedFinding]:
     for one in sign_offs:
         if one.wrong and not (one.again and one.signature == HOLDS):
             plan = one.given.plans[0] if len(one.given.plans) == 1 else None
-            text = f"the sign-off of {one.about}, by {one.by} (record {one.record}): {'; '.join(one.wrong)}"
+            text = f"the signature of {one.about}, by {one.by} (record {one.record}): {'; '.join(one.wrong)}"
             yield ReportedFinding(Level.NOTE, text, plan, step=_step(one))
 
 
