@@ -50,7 +50,10 @@ def documents() -> Files:
     for one in printed():
         yield f"{one.__name__}.json", as_printed(some(inspect.type_info(one)))
     yield "commands.json", as_printed({name: [one.__name__ for one in of] for name, of in sorted(OUTPUTS.items())})
-    keys = ((f"{name}.{key}", about) for name, of in _parts().items() for key, about in of["properties"].items())
+    parts = [
+        (name, key, about) for name, of in _parts().items() for key, about in of.get("properties", {"": of}).items()
+    ]
+    keys = ((f"{name}.{key}".removesuffix("."), about) for name, key, about in parts)
     codes = sorted(f"{key}: {', '.join(found)}\n" for key, about in keys if (found := list(_codes(about))))
     yield "codes.txt", "".join(codes).encode()
 

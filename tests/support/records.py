@@ -113,6 +113,8 @@ def some(info: inspect.Type, full: bool = True) -> Any:
             return [some(one, full) for one in types]
         case inspect.LiteralType(values=values):
             return values[0]
+        case inspect.EnumType(cls=cls):
+            return next(iter(cls)).value
         case inspect.DateTimeType():
             return "2026-11-24T02:30:00.250000Z"
         case inspect.IntType():

@@ -58,7 +58,6 @@ AS_MAPPINGS = frozenset((
     "telling/report/asset_evidence.py",
     "telling/report/evidence.py",
     "telling/report/index.py",
-    "telling/report/noted.py",
     "telling/report/population_csv.py",
     "telling/report/runs.py",
     "telling/report/sign_offs.py",

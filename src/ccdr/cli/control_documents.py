@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from ccdr.cli.document_base import Doc, Text, Time
+from ccdr.cli.document_base import Doc, Text
+from ccdr.evidence.controls.values import ControlState, Observed, RecordBehind
 from ccdr.evidence.records.values import about
-
-
-class RecordBehindDocument(Doc):
-    """A record that something rests on. `hash` is of its line, `ledger` whose it is where that is not ours: then no
-    hash is told."""
-
-    seq: int
-    hash: Text
-    time: Time
-    kind: str
-    ledger: Text
-
-
-ControlState = Literal["contradicted", "expired", "shown", "stated", "nothing"]
 
 
 class CountsDocument(Doc):
@@ -32,30 +19,6 @@ class CountsDocument(Doc):
     nothing: int
 
 
-class StatedDocument(Doc):
-    """Whose word it rests on: a statement never counts as shown."""
-
-    by: str
-    until: Annotated[Text, about("null: what they stated has no end")]
-    signature: Annotated[
-        Literal["verified", "not verified", "unsigned"],
-        about("`verified` by the signers of this host, on the last daily look; otherwise `by` is a claim"),
-    ]
-
-
-class ObservedDocument(Doc):
-    """What one part shows of one place: a plan, one of its assets, or (both null) this host."""
-
-    state: ControlState
-    text: str
-    plan: Text
-    asset: Text
-    records: list[RecordBehindDocument]
-    next_step: Text
-    acknowledged: Annotated[Text, about("until when, where a person has taken note of it")]
-    stated: Annotated[StatedDocument | None, about("null: it does not rest on a person's word")]
-
-
 class PartDocument(Doc):
     """Its state is the worst that was observed: contradicted, expired, nothing, stated, shown."""
 
@@ -63,7 +26,7 @@ class PartDocument(Doc):
     title: str
     state: ControlState
     who_must_attest: Annotated[Text, about("who, where nothing shows something of it")]
-    observed: list[ObservedDocument]
+    observed: tuple[Observed, ...]
 
 
 class MeasureDocument(Doc):
@@ -72,7 +35,7 @@ class MeasureDocument(Doc):
     id: str
     title: str
     counts: CountsDocument
-    evidence: Annotated[list[RecordBehindDocument], about("all records behind it, each once")]
+    evidence: Annotated[tuple[RecordBehind, ...], about("all records behind it, each once")]
     parts: list[PartDocument]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import structs
 
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
@@ -157,7 +158,9 @@ def _by_place(well: Sequence[Observed]) -> Iterator[Observed]:
         of.setdefault((one.plan, one.asset), []).append(one)
     for there in of.values():
         text = "; ".join(dict.fromkeys(one.text for one in there))
-        yield replace(there[0], text=text, records=tuple(dict.fromkeys(r for one in there for r in one.records)))
+        yield structs.replace(
+            there[0], text=text, records=tuple(dict.fromkeys(r for one in there for r in one.records))
+        )
 
 
 def _line(one: Observed) -> str:

@@ -11,6 +11,7 @@ from ccdr.cli.deviation_documents import DeviationDocument
 from ccdr.cli.document_base import Doc, Text, Time, list_of, record_of
 from ccdr.cli.incident.documents import ListedIncident
 from ccdr.evidence.records.values import ObjectiveVerdict, RecordedUser, about
+from ccdr.telling.report.noted import Noted
 
 Level = Literal["FINE", "NOTE", "NEAR", "LATE", "UNPROVEN", "LOST"]
 What = Literal["backup", "test", "negative_control", "prune", "check", "copy", "restore", "recover", "runbook"]
@@ -229,20 +230,6 @@ class ReportFinding(Doc):
     text: str
     next_step: Text
     because: Annotated[str | None, about("the code of what it only follows from")]
-
-
-class ReportAcknowledged(Doc):
-    plan: Text
-    asset: Text
-    code: str
-    at: Time
-    until: Time
-    actor: str
-    host: str
-    record: int
-    who: RecordedUser | None
-    why_sha256: Text
-    why: Annotated[str | None, about("what was written for it, with `--words`")]
 
 
 class ReportVersion(Doc):
@@ -601,7 +588,7 @@ class ReportDocument(Doc):
     ledger: ReportLedger
     population: ReportPopulation
     findings: list[ReportFinding]
-    acknowledged: list[ReportAcknowledged]
+    acknowledged: list[Noted]
     plan_versions: list[ReportVersion]
     plan_changes: list[ReportChange]
     controls: Measures

@@ -86,16 +86,6 @@ class Loosening:
     item: str | None = None
     fingerprint: str | None = None
 
-    def as_json(self) -> dict[str, object]:
-        return {
-            "code": self.code.value,
-            "asset": self.asset,
-            "before": self.before,
-            "after": self.after,
-            "item": self.item,
-            "fingerprint": self.fingerprint,
-        }
-
 
 @dataclass(frozen=True)
 class PlanChange:

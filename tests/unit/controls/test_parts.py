@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 from tests.support.chronicle import Chronicle
 from tests.support.control_histories import (
     BY,
@@ -128,7 +129,7 @@ def test_whose_word_it_is_is_told_with_what_their_signature_was_found_to_be(to_b
         there = histories[None, None].attested
         there |= {of: seen(one, *state) for of, one in there.items() if state}
         (told,) = part_of(known_of(to_be_approved, past, histories=histories), "monitoring-and-audit/siem").observed
-        return told.as_json()["stated"]
+        return to_builtins(told)["stated"]
 
     assert stated() == {"by": "Ana", "until": until, "signature": "not verified"}
     assert stated(HOLDS) == {"by": "Ana", "until": until, "signature": "verified"}

@@ -4,8 +4,9 @@ in `tests/support/control_histories.py`."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from ccdr.evidence.controls.parts import continuity, governance, protection
 from ccdr.evidence.controls.parts.governance import attested

@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Struct, structs, to_builtins
 
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.records.values import about
 from ccdr.evidence.verdicts import Record
 from ccdr.evidence.whose import HOLDS, Whose
 from ccdr.model.trouble import Problem
-from ccdr.model.values import ledger_of, number_of, rfc3339, so_many
+from ccdr.model.values import ledger_of, number_of, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.floors import Floors
 
@@ -48,22 +52,19 @@ def in_words(counts: Counts) -> str:
     return ", ".join((shown, *others))
 
 
-@dataclass(frozen=True)
-class RecordBehind:
-    """A record that something rests on; `ledger` where it is not of ours. `digest` is of its line, once looked up."""
+class RecordBehind(Struct, frozen=True):
+    """A record that something rests on. `hash` is of its line, `ledger` whose it is where that is not ours: then no
+    hash is told."""
 
     seq: int
-    time: str
+    time: Annotated[str, about("RFC 3339, UTC")]
     kind: str
     ledger: str | None = None
-    digest: str | None = None
+    hash: str | None = None
 
     @classmethod
     def of(cls, record: Record) -> RecordBehind:
         return cls(int(number_of(record)), str(record["time"]), kind_of(record), ledger_of(record))
-
-    def as_json(self) -> dict[str, object]:
-        return {"seq": self.seq, "hash": self.digest, "time": self.time, "kind": self.kind, "ledger": self.ledger}
 
 
 class SignatureState(StrEnum):
@@ -78,25 +79,23 @@ class SignatureState(StrEnum):
         return cls.VERIFIED if given.state == HOLDS else cls.NOT_VERIFIED
 
 
-@dataclass(frozen=True)
-class StatedBy:
-    """Whose word a part rests on, until when; None: what they stated has no end."""
+class StatedBy(Struct, frozen=True):
+    """Whose word it rests on: a statement never counts as shown."""
 
-    name: str
-    until: datetime | None
-    signature: SignatureState
+    by: str
+    until: Annotated[datetime | None, about("null: what they stated has no end")]
+    signature: Annotated[
+        SignatureState,
+        about("`verified` by this host's signers, on the last daily look; otherwise `by` is a claim"),
+    ]
 
     def __str__(self) -> str:
         until = f" until {self.until:%Y-%m-%d}" if self.until else ""
-        return f"stated by {self.name}{until} ({self.signature})"
-
-    def as_json(self) -> dict[str, object]:
-        return {"by": self.name, "until": self.until and rfc3339(self.until), "signature": self.signature.value}
+        return f"stated by {self.by}{until} ({self.signature})"
 
 
-@dataclass(frozen=True)
-class Observed:
-    """What one part shows of one place: a plan, one of its assets, or this host. `step`: what to do about it."""
+class Observed(Struct, frozen=True, rename={"step": "next_step"}):
+    """What one part shows of one place: a plan, one of its assets, or (both null) this host."""
 
     state: ControlState
     text: str
@@ -104,8 +103,8 @@ class Observed:
     asset: str | None = None
     records: tuple[RecordBehind, ...] = ()
     step: str | None = None
-    acknowledged: datetime | None = None  # until when, where a person has taken note of it
-    stated: StatedBy | None = None
+    acknowledged: Annotated[datetime | None, about("until when, where a person has taken note of it")] = None
+    stated: Annotated[StatedBy | None, about("null: it does not rest on a person's word")] = None
 
     @property
     def where(self) -> str:
@@ -114,18 +113,6 @@ class Observed:
     @property
     def finding(self) -> bool:
         return self.state in FINDINGS and self.acknowledged is None
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "state": self.state.value,
-            "text": self.text,
-            "plan": self.plan,
-            "asset": self.asset,
-            "records": [one.as_json() for one in self.records],
-            "next_step": self.step,
-            "acknowledged": self.acknowledged and rfc3339(self.acknowledged),
-            "stated": self.stated and self.stated.as_json(),
-        }
 
 
 def behind(*records: Record | None) -> tuple[RecordBehind, ...]:
@@ -193,7 +180,7 @@ class PartState:
             "title": self.part.title,
             "state": self.state.value,
             "who_must_attest": self.owner,
-            "observed": [one.as_json() for one in self.observed],
+            "observed": to_builtins(self.observed),
         }
 
 
@@ -227,7 +214,7 @@ class MeasureState:
             "id": self.measure.id,
             "title": self.measure.title,
             "counts": self.counts,
-            "evidence": [one.as_json() for one in self.evidence],
+            "evidence": to_builtins(self.evidence),
             "parts": [part.as_json() for part in self.parts],
         }
 
@@ -241,10 +228,10 @@ def with_digests(measures: Iterable[MeasureState], digest_of: Callable[[int], st
             return one
         if one.seq not in known:
             known[one.seq] = digest_of(one.seq)
-        return replace(one, digest=known[one.seq])
+        return structs.replace(one, hash=known[one.seq])
 
     def seen(one: Observed) -> Observed:
-        return replace(one, records=tuple(map(looked_up, one.records)))
+        return structs.replace(one, records=tuple(map(looked_up, one.records)))
 
     return [
         replace(m, parts=tuple(replace(p, observed=tuple(map(seen, p.observed))) for p in m.parts)) for m in measures

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ccdr.host.state_files import plain
 from ccdr.model.values import Achieved, as_written, rfc3339
 from ccdr.plans.loosened import PlanChange
 from ccdr.plans.words import sentence
@@ -64,7 +65,7 @@ def _keys(report: Report) -> dict[str, object]:
             "tallies": [{"plan": p, "what": v, **tally} for (p, v), tally in sorted(report.tallies.items())],
         },
         "findings": [f.as_json() for f in report.findings],
-        "acknowledged": [one.as_json() for one in report.noted],
+        "acknowledged": plain(report.noted),
         "plan_versions": [{"plan": one.plan, **one.as_json()} for one in report.judged_by],
         "plan_changes": [_change(change) for one in report.promises for change in one.changes],
         "controls": report.controls and report.controls.as_json(),
@@ -232,7 +233,7 @@ def _change(change: PlanChange) -> dict[str, object]:
         "before": before and {"digest": before.digest, "seq": before.number},
         "after": {"digest": after.digest},
         "changed_keys": None if change.keys is None else list(change.keys),
-        "loosenings": [{**loosening.as_json(), "text": sentence(loosening)} for loosening in change.loosenings],
+        "loosenings": [{**plain(loosening), "text": sentence(loosening)} for loosening in change.loosenings],
         "unapproved_s": change.unapproved_s,
     }
 

@@ -6,20 +6,20 @@ Why is kept apart from the record, so that it can be taken back: who gives a rep
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
+
+from msgspec import Struct, convert
 
 from ccdr.evidence.acknowledged import Acknowledgements
 from ccdr.evidence.history.asset_history import Histories
-from ccdr.evidence.verdicts import Record
-from ccdr.model.values import rfc3339
+from ccdr.evidence.records.values import RecordedUser, about
 
 Words = Callable[[str | None], str | None]  # by the digest that a record holds: what was written; None where taken back
 
 
-@dataclass(frozen=True)
-class Noted:
-    """What holds at the period's end. `why` is None where it was not asked for, or is taken back."""
+class Noted(Struct, frozen=True):
+    """What holds at the period's end."""
 
     plan: str | None
     asset: str | None
@@ -29,28 +29,13 @@ class Noted:
     actor: str
     host: str
     record: int
-    who: Record | None
+    who: RecordedUser | None
     why_sha256: str | None
-    why: str | None
+    why: Annotated[str | None, about("what was written for it, with `--words`; null where that was taken back")]
 
     @property
     def where(self) -> str:
         return "/".join(part for part in (self.plan, self.asset) if part) or "this host"
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "plan": self.plan,
-            "asset": self.asset,
-            "code": self.code,
-            "at": rfc3339(self.at),
-            "until": rfc3339(self.until),
-            "actor": self.actor,
-            "host": self.host,
-            "record": self.record,
-            "who": self.who,
-            "why_sha256": self.why_sha256,
-            "why": self.why,
-        }
 
 
 def noted(histories: Histories, end: datetime, words: Words | None) -> tuple[Noted, ...]:
@@ -62,6 +47,6 @@ def _noted(histories: Histories, end: datetime, words: Words | None) -> Iterator
     for (plan, asset), history in histories.items():
         for ack in Acknowledgements.in_force(history.acks, end).each:
             record = history.acks[ack.code]
-            why, who = words(ack.why) if words else None, record.get("who")
+            why, who = words(ack.why) if words else None, convert(record.get("who"), RecordedUser | None)
             actor, host = str(record["actor"]), str(record["host"])
             yield Noted(plan, asset, ack.code, ack.begun, ack.until, actor, host, ack.seq, who, ack.why, why)

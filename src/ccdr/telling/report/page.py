@@ -14,6 +14,7 @@ from typing import Any
 
 from jinja2 import Template
 from markupsafe import Markup, escape
+from msgspec import to_builtins
 
 from ccdr.evidence.mappings import listing, mapping
 from ccdr.evidence.pauses import PAUSED
@@ -141,7 +142,7 @@ def _cards(table: str) -> Markup:
 
 def _who(run: RecordedRun | Noted) -> str:
     """Who began it, and what each fact rests on; empty where the record does not say."""
-    uid, login, terminal, by, sudo = who_began(run.who)
+    uid, login, terminal, by, sudo = who_began(to_builtins(run.who))
     if uid is None:
         return ""
     facts = [f"user id {uid}", "nobody logged in" if login is None else f"login user id {login}"]
