@@ -63,6 +63,7 @@ def test_an_anchor_that_never_held_has_its_time_from_when_it_was_configured() ->
     assert now(configured=2, waits=50).anchors[0].overdue is None
     assert now(configured=4, waits=50).anchors[0].overdue == ago(1)
     assert standing([ASKED], Anchoring(SIGNED), NOW, {"tsa": ago(50)}).anchors[0].overdue is None, "not recorded yet"
+    assert standing([ASKED], Anchoring(SIGNED), NOW, {}, {}).anchors[0].tries == 0
 
 
 def test_what_an_anchor_of_that_name_held_elsewhere_is_not_its_own() -> None:
@@ -89,7 +90,8 @@ def test_anchors_without_a_key_hold_nothing_and_that_alone_is_told() -> None:
 
 def test_a_file_of_anchors_that_cannot_be_read_is_told_beside_what_was_recorded() -> None:
     assert [p.about for p in now(held(10), waits=5, mistake="no").problems()] == ["anchors.yaml", "tsa"]
-    assert [p.about for p in now(held(10), mistake="no").problems()] == ["anchors.yaml"]
+    (one,) = now(held(10), mistake="no").problems()
+    assert (one.about, one.text) == ("anchors.yaml", "no") and one.step
 
 
 def test_a_change_shows_by_the_largest_of_each_kind_the_furthest_first() -> None:
@@ -101,6 +103,8 @@ def test_a_change_shows_by_the_largest_of_each_kind_the_furthest_first() -> None
     assert (first.record, first.name, first.whom) == (12, "d", FOR_WHOM["object_lock"])
     assert (second.record, second.name, second.at) == (9, "b", ago(2))
     assert boundaries([]) == []
+    there = AnchorsStanding([], [first, second], signed=True).as_json()
+    assert there["boundary"] == first.as_json() != second.as_json()
 
 
 def test_what_stands_is_told_by_number_and_time() -> None:
@@ -127,6 +131,7 @@ def test_people_read_of_each_anchor_and_last_of_the_boundary() -> None:
     assert boundary == str(there.boundaries[0]) and "record 7" in boundary
     (anchor,) = now(held(10), tries=1).lines()[:1]
     assert "OVERDUE" not in anchor and "vain" in anchor and "1 times" not in anchor
+    assert "2 times" in now(held(10), tries=2).lines()[0]
     assert "vain" not in now(held(10)).lines()[0]
     never, none = now().lines()
     assert "never" in never and none == now(key=None).lines()[-1]

@@ -5,8 +5,11 @@ from __future__ import annotations
 from syrupy.assertion import SnapshotAssertion
 from tests.support.judged import END
 
+from ccdr.model.errors import Exit
 from ccdr.model.next_steps import where_it_can_be_done
-from ccdr.model.trouble import Level, Problem, Trouble, next_step
+from ccdr.model.trouble import FAILED_TESTS, NOTHING_TO_TEST, Level, Problem, Trouble, next_step
+
+WITHOUT_STEP = {"MISSED"}
 
 
 def test_troubles_are_as_bad_as_what_they_keep_from_whoever_needs_it() -> None:
@@ -67,3 +70,100 @@ def test_nobody_takes_note_of_what_may_be_tampering_nor_of_tests_that_find_nothi
         "STATEMENT_REFUSED",
     }  # fmt: skip
     assert all(t.tampering or t.name in ("CONTROL_PASSED", "LEDGER_LOST") for t in Trouble if not t.row.acceptable)
+
+
+def test_what_ends_a_command_well_though_it_is_told_is_listed() -> None:
+    by_exit = {t.name: t.row.exit for t in Trouble if t.row.exit is not Exit.FINDING}
+    soon = dict.fromkeys(
+        ("ACCESS_REVIEW_ENDS", "NOT_KNOWN_HERE", "PAUSED", "ATTESTATION_ENDS", "INCIDENT_DUE"), Exit.OK
+    )
+    assert by_exit == soon | {"RECORDS_UNKNOWN": Exit.NOT_CARRIED_OUT}
+
+
+def test_a_run_goes_well_beside_what_is_no_matter_of_what_was_due() -> None:
+    assert {t.name for t in Trouble if not t.row.run_fails} == {
+        "ANCHOR_OVERDUE", "PLAN_NOT_STORED", "PLAN_UNAPPROVED", "PLAN_REVIEW", "ACCESS_BROKEN", "ACCESS_REVIEW",
+        "ACCESS_REVIEW_ENDS", "REPOSITORY_NEAR", "RTO_UNMEASURED", "FINDING", "GROUP_INCOMPLETE", "TEST_INCONCLUSIVE",
+        "NEVER_TESTED", "CONTROL_INCONCLUSIVE", "NOT_KNOWN_HERE", "RESTORE_CRASHED", "RECOVERY_UNFINISHED",
+        "CHECK_INCONCLUSIVE", "COPY_UNTESTED", "COPY_UPKEEP", "FETCH_LIMIT", "PAUSED", "DUTIES", "STATEMENT_REFUSED",
+        "ATTESTATION_STALE", "ATTESTATION_ENDS", "INCIDENT_DUE", "DEVIATION_OVERDUE", "MISSED", "UNTOLD",
+    }  # fmt: skip
+
+
+def test_what_is_a_deviation_is_as_severe_as_what_it_puts_in_doubt() -> None:
+    by = {
+        severity: {t.name for t in Trouble if t.row.severity == severity} for severity in ("critical", "major", "minor")
+    }
+    assert by == {
+        "critical": {
+            "LEDGER_BROKEN", "LEDGER_LOST", "LEDGER_SPOILT", "LEDGER_CONTRADICTED", "SUMMARY_WRONG", "CONTROL_PASSED",
+            "TEST_FAILED", "LOG_FAILED", "REPOSITORY_DAMAGED",
+        },
+        "major": {
+            "NEWER_FAILED", "BACKUP_FAILED", "BREACH_RPO", "BREACH_RTO", "TEST_INCONCLUSIVE", "CONTROL_INCONCLUSIVE",
+            "COPY_FAILED", "COPY_DAMAGED", "COPY_TEST_FAILED", "MISSED",
+        },
+        "minor": {"PRUNE_FAILED", "CHECK_INCONCLUSIVE"},
+    }  # fmt: skip
+
+
+def test_what_only_follows_from_something_else_names_all_that_it_may_follow_from() -> None:
+    no_backup = ["NOT_BEGUN", "BACKUP_FAILED"]
+    away = ["SOURCE_AWAY", "REPOSITORY_AWAY"]
+    assert {t.name: list(dict.fromkeys(t.row.causes)) for t in Trouble if t.row.causes} == {
+        "NEWER_FAILED": [*away, *no_backup, "SNAPSHOT_VANISHED"],
+        "BACKUP_FAILED": ["REPOSITORY_AWAY"],
+        "BREACH_RPO": [
+            *away, "REPOSITORY_DAMAGED", *no_backup, "TEST_FAILED", "LOG_FAILED", "LOG_LATE", "LOG_GAP",
+            "SNAPSHOT_SUSPECT", "SNAPSHOT_VANISHED", "BACKUP_LATE",
+        ],
+        "NEVER_SUCCEEDED": [*away, *no_backup],
+        "BACKUP_LATE": [*away, *no_backup],
+        "TEST_LATE": ["REPOSITORY_AWAY", "NOT_BEGUN", "TEST_INCONCLUSIVE"],
+        "TEST_INCONCLUSIVE": ["REPOSITORY_AWAY"],
+        "NEVER_TESTED": ["REPOSITORY_AWAY", "NOT_BEGUN", "TEST_INCONCLUSIVE", "NEVER_SUCCEEDED"],
+    }  # fmt: skip
+    assert [t.name for t in NOTHING_TO_TEST] == [*away, *no_backup, "NEVER_SUCCEEDED", "SNAPSHOT_VANISHED"]
+
+
+def test_what_stands_in_its_place_is_no_mend() -> None:
+    tests = ["TEST_FAILED", "LOG_FAILED", "NEWER_FAILED"]
+    assert {t.name for t in FAILED_TESTS} == {*tests}
+    assert {t.name: [*t.row.replaced_by] for t in Trouble if t.row.replaced_by} == {
+        "NEWER_FAILED": ["TEST_FAILED"],
+        "BACKUP_LATE": ["BACKUP_FAILED"],
+        "TEST_LATE": [*tests, "TEST_INCONCLUSIVE"],
+        "LOG_LATE": ["LOG_LATE"],
+        "GROUP_INCOMPLETE": ["BACKUP_FAILED"],
+        "TEST_INCONCLUSIVE": [*tests, "TEST_INCONCLUSIVE"],
+        "NEVER_TESTED": [*tests, "TEST_INCONCLUSIVE"],
+        "CONTROL_INCONCLUSIVE": ["CONTROL_INCONCLUSIVE", "CONTROL_PASSED"],
+        "CONTROL_LATE": ["CONTROL_INCONCLUSIVE", "CONTROL_PASSED"],
+        "PRUNE_FAILED": ["PRUNE_FAILED"],
+        "PRUNE_LATE": ["PRUNE_FAILED"],
+        "CHECK_INCONCLUSIVE": ["CHECK_INCONCLUSIVE", "REPOSITORY_DAMAGED"],
+        "CHECK_LATE": ["CHECK_INCONCLUSIVE", "REPOSITORY_DAMAGED"],
+        "COPY_FAILED": ["COPY_FAILED"],
+        "COPY_LATE": ["COPY_FAILED"],
+        "COPY_UNTESTED": ["COPY_TEST_FAILED"],
+    }
+
+
+def test_what_is_wrong_with_a_repository_has_a_name_at_a_copy() -> None:
+    upkeep = ("NOT_BEGUN", "PRUNE_FAILED", "PRUNE_LATE", "CHECK_INCONCLUSIVE", "CHECK_LATE")
+    assert {t.name: t.row.at_copy for t in Trouble if t.row.at_copy} == {
+        "REPOSITORY_DAMAGED": "COPY_DAMAGED", **dict.fromkeys(upkeep, "COPY_UPKEEP"),
+    }  # fmt: skip
+    assert {t.name: t.row.jitter for t in Trouble if t.row.jitter != 1} == {"BREACH_RTO": 1.1}
+
+
+def test_only_what_its_own_sentence_answers_has_no_next_step() -> None:
+    assert {t.name for t in Trouble if next_step(t, "p", "a") is None} == WITHOUT_STEP
+
+
+def test_a_failed_test_of_the_only_snapshot_asks_for_a_new_one() -> None:
+    own, alone = (next_step(Trouble.TEST_FAILED, "p", "a", alone=one) for one in (False, True))
+    assert str(alone).startswith("ccdr backup p --asset a ") and own != alone
+    assert next_step(Trouble.TEST_FAILED, "p", "a") == own
+    assert next_step(Trouble.TEST_LATE, "p", "a", alone=True) == next_step(Trouble.TEST_LATE, "p", "a")
+    assert "--asset ASSET" in str(next_step(Trouble.TEST_FAILED, "p", None, alone=True))

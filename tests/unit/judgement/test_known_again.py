@@ -4,16 +4,23 @@ what it is about, what it comes from, whose work it is, since when, in which run
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.chronicle import PASSED, Chronicle, digest
+from tests.support.chronicle import DISPOSED, HOUR, PASSED, Chronicle, digest
 from tests.support.control_histories import compared
-from tests.support.judged import about, judged, well
+from tests.support.harness import Site
+from tests.support.judged import END, about, judged, well
 
 from ccdr.evidence.acknowledged import steady
+from ccdr.evidence.judgement.asset import kinds_of
 from ccdr.evidence.judgement.asset_status import Missing, vanished_problem
-from ccdr.model.trouble import Level, Problem, Trouble
+from ccdr.evidence.log_standing import LogStanding
+from ccdr.model.damage import OF_FILES
+from ccdr.model.measure import Point
+from ccdr.model.next_steps import mend_first
+from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.model.values import Verb, rfc3339
 from ccdr.plans.job import Job
 
@@ -62,6 +69,10 @@ KNOWN: dict[str, tuple[Then, str, tuple[str, Verb | None, str, str], str | None,
         lambda p: p.began(-0.2, "restore", "dead", target={"kind": "directory", "name": "/srv/back"}), "RESTORE_CRASHED",
         ("", None, "", ""), "", -0.2,
     ),
+    "a negative control came to nothing": (
+        lambda p: p.wrote(-0.2, "negative_control.end", result="INCONCLUSIVE", reason="no Docker", phases={}, **DISPOSED),
+        "CONTROL_INCONCLUSIVE", ("", Verb.CONTROL, "no Docker", steady("no Docker")), None, -0.2,
+    ),
     "a negative control crashed": (
         lambda p: p.began(-0.2, "negative_control", "dead", restore_tests={}), "CONTROL_INCONCLUSIVE",
         ("crash", Verb.CONTROL, "it crashed", ""), "", -0.2,
@@ -70,11 +81,12 @@ KNOWN: dict[str, tuple[Then, str, tuple[str, Verb | None, str, str], str | None,
 
 
 @pytest.mark.parametrize("what", KNOWN)
-def test_a_trouble_is_known_again(jobs: dict[str, Job], past: Chronicle, what: str) -> None:
+def test_a_trouble_is_known_again(jobs: dict[str, Job], controlled: Job, past: Chronicle, what: str) -> None:
     then, code, known, run, since = KNOWN[what]
-    assert found(jobs["crm"], past) == {}, "the twin"
+    job = controlled if code.startswith("CONTROL") else jobs["crm"]
+    assert found(job, past) == {}, "the twin"
     then(past)
-    one = found(jobs["crm"], past)[code]
+    one = found(job, past)[code]
     assert mark(one) == known and one.run == (past.records[-1]["run"] if run is None else run or None)
     assert one.since == (None if since is None else past.at(since))
 
@@ -164,3 +176,77 @@ def test_another_host_s_tests_are_not_known_here_as_tests(jobs: dict[str, Job], 
     past.asked(-3 * 24, "backup", "prune", "check")
     one = found(jobs["crm"], past, 24 * 9)["NOT_KNOWN_HERE"]
     assert (one.about, one.verb) == (Verb.TEST, Verb.TEST)
+
+
+@pytest.fixture(scope="module")
+def controlled(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    site = Site(tmp_path_factory.mktemp("c"), bare=True)
+    site.write("restore_tests/t.yaml", "restore_test: t\nchecks:\n  - {kind: identical}\n")
+    site.plan(
+        'crm: {engine: files, paths: [/spool], restore_test: {schedule: "0 3 * * *", checks: [t]}}',
+        extra='negative_control: {schedule: "0 4 * * *"}\n',
+    )
+    return Job(site.loaded(), "crm")
+
+
+def test_what_can_be_done_to_a_copy_is_its_engine_s_too(tmp_path: Path) -> None:
+    site = Site(tmp_path, bare=True)
+    connection = "{host: /nowhere, user: postgres, database: postgres}"
+    site.plan(f"files: {{engine: files, paths: [/spool]}}\ndb: {{engine: postgres, connection: {connection}}}\n")
+    files, db = (kinds_of(Job(site.loaded(), name)) for name in ("files", "db"))
+    assert files == {kind.value for kind in OF_FILES} < db and "row_changed" in db
+
+
+def test_a_backup_that_failed_before_the_newest_was_stored_is_made_up_for_whatever_a_clock_said(
+    jobs: dict[str, Job],
+) -> None:
+    past = about(jobs["crm"])
+    past.failed(3, "by a clock that is ahead")
+    well(past)
+    assert "BACKUP_FAILED" not in found(jobs["crm"], past)
+    past.failed(-3, "by a clock that is behind")
+    assert found(jobs["crm"], past)["BACKUP_FAILED"].why == "by a clock that is behind"
+
+
+def test_damage_that_an_older_snapshot_s_test_met_does_not_send_to_the_repository_first(
+    jobs: dict[str, Job], past: Chronicle
+) -> None:
+    past.tested(-0.2, "old", "FAIL", selected="oldest", damaged=True)
+    older = found(jobs["crm"], past)["TEST_FAILED"].step
+    past.tested(-0.1, "new", "FAIL", damaged=True)
+    newest = found(jobs["crm"], past)["TEST_FAILED"].step
+    assert older == next_step(Trouble.REPOSITORY_DAMAGED, "p", "crm") and newest == mend_first("p", "crm") != older
+
+
+@pytest.mark.parametrize(
+    ("standing", "since", "why"),
+    [
+        (LogStanding(point=END - 3 * HOUR, usable=END, position="0/3"), -3, "nothing ships it"),
+        (LogStanding(point=END - 3 * HOUR, usable=END, position="0/3", running=True), -3, "is gone"),
+        (LogStanding(point=END - 3 * HOUR, usable=END, position="0/3", claimed=END), -3, "nothing ships it"),
+        (LogStanding(claimed=END), None, "nothing ships it"),
+        (LogStanding(point=END, usable=END, trouble="no answer", troubled=END - HOUR), -1, "no answer"),
+    ],
+)
+def test_a_late_log_is_known_by_what_keeps_it(
+    jobs: dict[str, Job], standing: LogStanding, since: float | None, why: str
+) -> None:
+    past = well(about(jobs["log"]))
+    one = found(jobs["log"], past, standing=standing, ships=True, logged=lambda *_: [Point(END, END)])["LOG_LATE"]
+    assert (one.verb, one.since) == (Verb.BACKUP, None if since is None else past.at(since)) and why in one.why
+    assert since is not None or "not stored" in one.text
+    assert since is None or why == "no answer" or rfc3339(past.at(since))[:16] in one.text
+
+
+def test_a_log_that_begins_anew_is_late_from_its_new_base_on_and_no_other(jobs: dict[str, Job]) -> None:
+    """Of a base from before, none of the new log leads on."""
+    past = well(about(jobs["log"]))
+    new, old = LogStanding(anew=past.at(-0.6)), LogStanding(anew=past.at(-0.4))
+
+    def told(standing: LogStanding, at: float) -> dict[str, Problem]:
+        there = found(jobs["log"], past, at, standing=standing, ships=True, logged=lambda *_: [])
+        return {code: one for code, one in there.items() if code.startswith("LOG_")}
+
+    assert told(new, -0.45) == {}, "nothing need be stored yet"
+    assert told(new, 0.2)["LOG_LATE"].since == past.at(-0.5)
+    assert told(old, -0.45).keys() == {"LOG_GAP"} and told(old, 0.2).keys() == {"LOG_GAP"}

@@ -148,7 +148,8 @@ def _late(job: Job, history: AssetHistory, upkeep: AssetHistory, now: datetime) 
     """It has come due twice since the last one; where there was none, since the plan came to be as it is."""
     last, version = history.upkeep_tried(Verb.CONTROL), upkeep.newest.get(PLAN_VERSION, {})
     since: str | None = last or version.get("time")
-    if since is None or job.control is None:
+    assert job.control is not None
+    if since is None:
         return
     let_be = max(utc(since), upkeep.let_be(now) or NEVER)
     if due := second_due(job.control.schedule, job.loaded.plan.timezone, let_be, now):

@@ -80,13 +80,14 @@ def rto_known(rto: Achieved, wrong: Sequence[Problem]) -> Achieved:
 
 
 def test_late(job: Job, history: AssetHistory, now: datetime, let_be: datetime) -> Iterator[Problem]:
-    """Another one has come due twice since the last one with a verdict; `let_be` as `coverage` has it."""
+    """Of one that is stale: another has come due twice since the last one with a verdict; `let_be` as `coverage` has
+    it."""
     last, planned = conclusive(job, history), job.engine.restore_test
-    if last is not None and planned is not None:
-        of = utc(last["time"])
-        due = second_due(planned.schedule, job.loaded.plan.timezone, max(of, let_be), now)
-        text = f"its restore test is overdue: the last conclusive one was at {to_the_second(of)}"
-        yield Problem(Trouble.TEST_LATE, text, due, verb=Verb.TEST)
+    assert last is not None and planned is not None
+    of = utc(last["time"])
+    due = second_due(planned.schedule, job.loaded.plan.timezone, max(of, let_be), now)
+    text = f"its restore test is overdue: the last conclusive one was at {to_the_second(of)}"
+    yield Problem(Trouble.TEST_LATE, text, due, verb=Verb.TEST)
 
 
 def conclusive(job: Job, history: AssetHistory) -> Record | None:

@@ -336,9 +336,7 @@ def judge_upkeep(
     return tuple(acknowledged(problems, history.acks, now))
 
 
-def judge_repository(
-    loaded: LoadedPlan, histories: Histories, now: datetime, *, at_work: bool = False
-) -> Iterator[Problem]:
+def judge_repository(loaded: LoadedPlan, histories: Histories, now: datetime, *, at_work: bool) -> Iterator[Problem]:
     """By its newest prune and its newest check alone."""
     name = loaded.plan.plan
     history = histories.get((name, None), AssetHistory())
