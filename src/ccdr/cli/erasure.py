@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ccdr.cli.approving import GoingOn, going_on_options
+from ccdr.cli.approving import (
+    GoingOn,
+    Signing,
+    going_on_options,
+    one_way,
+    sign_or_write,
+    signed_text,
+    signing_options,
+)
 from ccdr.cli.output import print_json, table
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
@@ -32,6 +40,8 @@ if TYPE_CHECKING:
     from ccdr.jobs.erasure.horizon import Horizon, Known
     from ccdr.jobs.erasure.register import Entry, Shown
     from ccdr.jobs.erasure.replay import Outcome
+    from ccdr.jobs.services import Services
+    from ccdr.plans import LoadedPlan
 
 # What is shown of an entry of the register, and what to do where nothing is, in words.
 
@@ -470,11 +480,23 @@ def _tell_proofs(plan: str, proofs: Sequence[Mapping[str, Any]]) -> None:
 @plan_argument
 @asset_option
 @click.option("--nobody", metavar="ENTRY", help="State that nobody is to be found by this entry in any snapshot.")
-@click.option("--why", required=True, help="What was found, and what was done about it.")
+@click.option("--record", type=int, metavar="N", help="Which replay was handed over, by its record's number.")
+@click.option("--why", help="What was found, and what was done about it.")
+@signing_options
+@as_one("signing", Signing)
 @going_on_options
 @as_one("going_on", GoingOn)
-def review(plan: str, asset: str | None, nobody: str | None, why: str, going_on: GoingOn) -> Exit:
-    """Record that somebody has looked at what was handed over by --despite-erasures: until then it stays red.
+def review(
+    plan: str,
+    asset: str | None,
+    nobody: str | None,
+    record: int | None,
+    why: str | None,
+    signing: Signing,
+    going_on: GoingOn,
+) -> Exit:
+    """Record that somebody has looked at what was handed over by --despite-erasures: until then it stays red. Where the
+    plan has an `approval:` block, somebody who may approve signs that, other than who handed it over.
 
     With --nobody, answer for an ENTRY that no snapshot has found: the person was never in this asset's backups, say.
     It is replayed as before, and the answer is over once a replay finds somebody. Where the plan has an `approval:`
@@ -484,27 +506,32 @@ def review(plan: str, asset: str | None, nobody: str | None, why: str, going_on:
     \b
     Examples:
       ccdr erasure review outbound --asset crm --why "erased by hand there, OPS-1234"
+      ccdr erasure review outbound --record 412 --why "erased by hand there, OPS-1234" --key ~/.ssh/id_ed25519
       ccdr erasure review outbound --nobody e-000017 --why "never called us, OPS-1235"
       ccdr erasure review outbound --nobody e-000017 --why "the same, OPS-1235" --approval nobody.txt
     """
     from ccdr.evidence.acknowledged import why_of
     from ccdr.jobs.erasure.entries import nobody as state_nobody
-    from ccdr.jobs.erasure.entries import review as reviewed
 
     options = settings()
-    if nobody is not None and asset is not None:
-        raise UsageProblem("--nobody names an entry, which is of one asset: leave --asset out")
+    if nobody is not None and (asset is not None or record is not None or signing.any):
+        raise UsageProblem("--nobody names an entry, which is of one asset: leave --asset, --record and a key out")
+    if (why is None) != (signing.signed is not None):
+        raise UsageProblem("--why says what was found; with --signed it stands in FILE", hint='--why "…"')
     if nobody is None and going_on.any:
         raise UsageProblem("--approval and --break-glass are for --nobody: what was handed over needs neither")
     job, *_ = options.jobs(plan, [asset] if asset else [])
     done: list[dict[str, object]] = []
+    services = options.services()
     if nobody is None:
-        for name, seq in reviewed(job.loaded, asset, options.services(), why_of(why)):
+        words = None if why is None else why_of(why)
+        for name, seq in _reviewed(job.loaded, asset, record, words, signing, services):
             done.append({"plan": plan, "asset": name, "record": seq, "entry": None})
+        if signing.into is not None:
+            return Exit.OK
     else:
-        services = options.services()
         given = going_on.given(job.loaded, services)
-        entry, record = state_nobody(job.loaded, nobody, services, why_of(why), given)
+        entry, record = state_nobody(job.loaded, nobody, services, why_of(str(why)), given)
         done.append({"plan": plan, "asset": entry.asset, "record": record, "entry": entry.id})
     if options.json:
         print_json({"reviewed": done})
@@ -512,6 +539,31 @@ def review(plan: str, asset: str | None, nobody: str | None, why: str, going_on:
         what = f"record {one['record']} of {plan}/{one['asset']}"
         click.echo(f"reviewed: {what}" if nobody is None else f"stated: nobody is to be found by {nobody}, {what}")
     return Exit.OK
+
+
+def _reviewed(
+    loaded: LoadedPlan, asset: str | None, record: int | None, why: str | None, signing: Signing, services: Services
+) -> Iterator[tuple[str, int]]:
+    from ccdr.evidence.records.statements import REVIEW_HANDOVER
+    from ccdr.jobs.erasure.entries import review as record_review
+    from ccdr.jobs.erasure.entries import to_review
+
+    command = f"ccdr erasure review {loaded.plan.plan}"
+    if signing.any:
+        one_way(signing.key, signing.into, signing.signed, command)
+    if signing.signed is not None:
+        text, signature = signed_text(signing.signed)
+        yield record_review(loaded, services, REVIEW_HANDOVER.read(text), signature)
+        return
+    given = to_review(loaded, services, str(why), asset, record)
+    if signing.into is not None and len(given) > 1:
+        known = ", ".join(str(one.about.replay) for one in given)
+        raise UsageProblem("--write is for one: which of them?", hint=f"--record N; what waits for a review: {known}")
+    for one in given:
+        if not signing.any:
+            yield record_review(loaded, services, one)
+        elif signature := sign_or_write(one, signing.key, signing.into, command, services):
+            yield record_review(loaded, services, one, signature)
 
 
 @click.group(epilog=EXIT_STATUS, short_help="People who were erased, and stay erased in whatever is restored.")

@@ -294,6 +294,10 @@ def believed(plans: Sequence[LoadedPlan], services: Services, histories: Histori
         place = loaded.plan.plan, None
         if place in told:
             told[place] = _of_plan(told[place], loaded, services)
+            for asset in loaded.plan.assets:
+                if (of := told.get((loaded.plan.plan, asset))) is not None and of.handover_reviews:
+                    reviews = _reviews(of.handover_reviews, loaded, services)
+                    told[loaded.plan.plan, asset] = replace(of, handover_reviews=reviews)
     if (host := told.get((None, None))) is not None:
         places = dict.fromkeys((*(p.plan.approval.signers for p in plans if p.plan.approval is not None), SIGNERS))
         attested, refused = _parted(host.attested, places, services)
@@ -305,17 +309,21 @@ def _of_plan(history: AssetHistory, loaded: LoadedPlan, services: Services) -> A
     approved, refused = approval_in_force(loaded, services, history)
     of_review = {kind: one for kind, one in history.newest.items() if kind == ACCESS_REVIEWED}
     review, strange = _parted(of_review, [(loaded.plan.approval or Approval()).signers], services)
-    reviews, others = _parted(history.glass_reviews, _reviewers(loaded, services), services)
+    reviews = _reviews(history.glass_reviews, loaded, services)
     newest = {kind: one for kind, one in history.newest.items() if kind not in (*_APPROVALS, ACCESS_REVIEWED)}
     newest |= review | ({} if approved is None else {PLAN_APPROVED: approved})
-    return replace(history, newest=newest, glass_reviews=reviews, refused=[*refused, *strange, *others])
+    return replace(history, newest=newest, glass_reviews=reviews, refused=[*refused, *strange])
 
 
-def _reviewers(loaded: LoadedPlan, services: Services) -> list[Path]:
-    """By which files somebody may say that a broken glass was reviewed; none where nobody knows."""
+def _reviews(records: Mapping[str, Record], loaded: LoadedPlan, services: Services) -> dict[str, Record]:
+    """Those reviews of what was done without an approval that are by who may: what waits for one tells of all others.
+    Where the plan asks for signatures, one that has none is none."""
+    block, places = loaded.plan.approval, list[Path]()
     with suppress(UsageProblem):
-        return [(block_of(loaded, services) or Approval()).signers]
-    return []
+        block = block_of(loaded, services)
+        places = [(block or Approval()).signers]
+    held, _ = _parted(records, places, services)
+    return {name: one for name, one in held.items() if block is None or whose(one).signed}
 
 
 def _parted(
@@ -513,14 +521,14 @@ def to_be_reviewed(services: Services, loaded: LoadedPlan) -> list[BrokenGlass]:
         why = payload(services.state, record.get("why_sha256"))
         operation, at = str(record["operation"]), str(record["time"])
         actor, nonce, seq = str(record["actor"]), str(record["nonce"]), int(record["seq"])
-        return BrokenGlass(plan, operation, at, actor, nonce, seq, why, frozenset(_accounts(record)))
+        return BrokenGlass(plan, operation, at, actor, nonce, seq, why, frozenset(accounts_of(record)))
 
     name = loaded.plan.plan
     history = believed([loaded], services).get((name, None), AssetHistory())
     return sorted((of(name, one) for one in history.broken_glass.values()), key=lambda one: one.seq)
 
 
-def _accounts(record: Record) -> Iterator[str]:
+def accounts_of(record: Record) -> Iterator[str]:
     """Who began it, as far as the record tells: the account, who had logged in, who `sudo` says it was."""
     by = record.get("who") or {}
     names = [str(record["actor"]).partition("@")[0], (by.get("claims") or {}).get("sudo_user")]
@@ -547,14 +555,22 @@ def reviewed(loaded: LoadedPlan, services: Services, text: str, signature: str) 
     broken = next((one for one in to_be_reviewed(services, loaded) if one.nonce == given.about.glass), None)
     if given.plan != plan or broken is None:
         raise UsageProblem(f"nothing of {plan} waits for that review", hint=f"`ccdr approval review {plan}` lists it")
+    signer = reviewer(given, signature, block, broken.accounts, services)
+    record_statement(given, services, signed_by(signer, signature), tenant_and_user(loaded))
+    return signer
+
+
+def reviewer(
+    given: Statement[Any], signature: str, block: Approval, did: Collection[str], services: Services
+) -> Signer:
+    """Who has signed a review of what these accounts `did`. UsageProblem where that is one of them."""
     refuse_ahead(given, services.clock.now())
-    signer = verified(text, signature, block, services)
-    if {signer.name, signer.name.partition("@")[0]} & broken.accounts:
+    signer = verified(given.text(), signature, block, services)
+    if {signer.name, signer.name.partition("@")[0]} & {*did}:
         raise UsageProblem(
-            f"{signer.name} went on without an approval, by the account of that name: somebody else reviews it",
+            f"{signer.name} did it, by the account of that name: somebody else reviews it",
             hint=f"have another person sign it: {PAGE}, Without an approval",
         )
-    record_statement(given, services, signed_by(signer, signature), tenant_and_user(loaded))
     return signer
 
 

@@ -14,6 +14,7 @@ from tests.support.harness import Site
 from tests.support.records import body_of, record_in
 from tests.support.signed import key, signed, signers
 
+from ccdr.evidence.history.kinds import ERASURE_REPLAY
 from ccdr.evidence.records.statements import STATEMENT
 from ccdr.evidence.statements import GLASS_BROKEN, signatures_of
 from ccdr.host.clock import SystemClock
@@ -24,6 +25,7 @@ from ccdr.model.values import rfc3339
 from ccdr.plans.versions import digest_of, files_of
 
 APPROVED, ATTESTED, REVIEWED, GLASS = "approve.plan", "declare.part", "review.access", "review.glass"
+HANDED_OVER = "review.handover"
 OTHER = "f" * 64
 Change = Callable[[dict[str, Any]], object]
 
@@ -41,6 +43,7 @@ class Room:
         assert self.site.run("plan", "approve", "p", "--key", str(self.keys["ana"])).code == 0
         self.now = SystemClock().now().replace(microsecond=0)
         self.glass = body_of(GLASS_BROKEN)["nonce"]
+        self.replay: dict[str, Any] = {}
 
     def plan(self, rest: str = "", block: str = "approval: {{signers: {0}}}\n") -> None:
         path = self.site.root / "plans/p.yaml"
@@ -52,6 +55,7 @@ class Room:
         soon, digest = rfc3339(self.now + timedelta(days=20)), digest_of(files_of(self.site.loaded()))
         body, now = body_of(kind), rfc3339(self.now)
         seen = {"digest": digest, "asks": asks, "item": "siem", "scope": None, "glass": self.glass, "exported": now}
+        seen |= {"replay": self.replay["seq"], "at": self.replay["time"]} if self.replay else {}
         seen |= {"unread": 0, "not_read": [], "result": "in_order"}
         body["about"] |= {one: value for one, value in seen.items() if one in body["about"]}
         body |= {"made": now} | ({"until": soon} if body["until"] else {})
@@ -69,7 +73,22 @@ class Room:
         ledger = self.site.services(clock).ledger
         plan = None if kind == ATTESTED else "p"
         stated = kind if kind == GLASS_BROKEN else STATEMENT
-        return record_in(ledger, stated, plan=plan, asset=None, run=None, body=body).seq
+        asset = "recordings" if kind == HANDED_OVER else None
+        return record_in(ledger, stated, plan=plan, asset=asset, run=None, body=body).seq
+
+    def hand_over(self, by: str = "eva") -> None:
+        """Somebody hands over what may hold erased people."""
+        body = body_of(ERASURE_REPLAY) | {"result": "FAILED", "handed_over": True}
+        body["who"] |= {"login_uid": None, "claims": {"sudo_user": by}}
+        ledger = self.site.services().ledger
+        record_in(ledger, ERASURE_REPLAY, plan="p", asset="recordings", run="r", body=body)
+        (self.replay,) = self.site.records(ERASURE_REPLAY)
+
+    def waits(self) -> bool:
+        """Does what was handed over wait for a review? The report says the same."""
+        told = "ERASED_RETURNED" in self.site.run("status", "p").stdout
+        assert ("ERASED_RETURNED" in str(self.site.run("report", "--json").json["findings"])) == told
+        return told
 
     def break_glass(self) -> None:
         self.record(GLASS_BROKEN, body_of(GLASS_BROKEN))
@@ -213,3 +232,38 @@ def test_where_who_may_sign_cannot_be_read_nothing_is_taken_for_verified(room: R
     for kind in (ATTESTED, REVIEWED):
         state, text = room.part(KINDS[kind][0])
         assert state == "contradicted" and "ana@x" in text and "not verified" in text
+
+
+REVIEW = ("erasure", "review", "p")
+
+
+def test_what_was_handed_over_is_reviewed_by_who_signs_and_did_not_do_it(room: Room) -> None:
+    """Here, or elsewhere."""
+    room.hand_over("dan")
+    assert room.waits()
+    bare = room.site.run(*REVIEW, "--why", "looked")
+    assert bare.code == 2 and "whoever reviews signs" in bare.stderr, bare
+    own = room.site.run(*REVIEW, "--why", "looked", "--key", str(room.keys["dan"]))
+    assert own.code == 2 and "somebody else reviews it" in own.stderr, own
+    text = room.site.root / "review.txt"
+    assert room.site.run(*REVIEW, "--why", "looked", "--write", str(text)).code == 0 and room.waits()
+    (room.site.root / "review.txt.sig").write_text(signed(text.read_text(), room.keys["ana"], "ccdr-approval"))
+    done = room.site.run(*REVIEW, "--signed", str(text))
+    assert done.code == 0 and not room.waits(), done
+    room.site.ledger_holds()
+
+
+@pytest.mark.parametrize("forged", [*FORGED, "another replay", "no signature"])
+def test_a_review_of_what_was_handed_over_that_is_nobodys_counts_for_nothing(room: Room, forged: str) -> None:
+    how, change = FORGED.get(forged, ({}, lambda body: None))
+    room.hand_over()
+    body = room.body(HANDED_OVER, **how)
+    change(body)
+    if forged == "another replay":
+        body["about"]["at"] = "2026-01-01T00:00:00.000000Z"
+    if forged == "no signature":
+        body["by"] = None
+    room.record(HANDED_OVER, body)
+    assert room.waits()
+    assert room.site.run(*REVIEW, "--why", "looked", "--key", str(room.keys["ana"])).code == 0
+    assert not room.waits(), "its twin"

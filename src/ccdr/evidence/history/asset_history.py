@@ -220,6 +220,11 @@ class AssetHistory(FoldedRecords):
         return {nonce: record for nonce, record in self.glass.items() if nonce not in self.glass_reviews}
 
     @property
+    def handed_over(self) -> list[tuple[int, str]]:
+        """What left quarantine though erased people may be in it, and nobody has reviewed: the record, and its time."""
+        return [(int(seq), at) for seq, at in self.returned.items() if seq not in self.handover_reviews]
+
+    @property
     def stored_here(self) -> frozenset[str]:
         """Ids of the snapshots that this ledger has seen stored, and not removed since."""
         return frozenset(self.stored)

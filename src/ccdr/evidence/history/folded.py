@@ -102,7 +102,7 @@ BROKEN, NOT_SHOWN = Held.BROKEN.value, Held.NOT_SHOWN.value
 MOST_UNMENDED = 20  # failures that wait for a test of what had failed
 MOST_NOT_CAUGHT = 20  # damages of one kind that wait for being caught: the newest
 MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest that nobody disproves counts
-MOST_RETURNED = 50  # hand-overs that wait for a review
+MOST_RETURNED = 50  # hand-overs that are kept: those that wait for a review before all others
 MOST_BROKEN = 50  # breaks of the glass, and prunes by one, of a plan: the newest
 MOST_KEYS = 100  # passwords of a plan's repositories of which it is known that they came or went: the newest
 _OF_NO_END = frozenset((
@@ -236,8 +236,9 @@ class FoldedRecords:
     incidents: dict[str, Entry] = field(default_factory=dict)
     without_incident: list[list[Any]] = field(default_factory=list)
 
-    # What was handed over though erased people may be in it, and nobody has reviewed: the record of each, and its time.
-    returned: list[list[Any]] = field(default_factory=list)
+    # What was handed over though erased people may be in it: by the number of each replay's record its time …
+    returned: dict[str, str] = field(default_factory=dict)
+    handover_reviews: dict[str, Record] = field(default_factory=dict)  # … and the newest review of each
     # Of each entry of the register of erasures that stands: the most that was found of it, how many snapshots that
     # should hold it did not, 1 where somebody has stated that nobody is to be found; in seconds since 1970 the newest
     # instant after the erasure at which the source held them still, and the newest at which it did not (`Looked`).
@@ -413,7 +414,7 @@ class FoldedRecords:
 
     def _take_erasure(self, kind: str, record: Record) -> None:
         if kind == ERASURE_REVIEW:
-            self.returned = [one for one in self.returned if one[0] != record["about"]["replay"]]
+            self.handover_reviews[str(record["about"]["replay"])] = record
         elif kind == ERASURE_ADD:
             self.looked_for.pop(str(record.get("withdraws")), None)
             if record.get("withdraws") is None:
@@ -430,7 +431,11 @@ class FoldedRecords:
         elif self.replay_failed is not None and self._replayed_since(self.replay_failed, record):
             self.replay_failed = None
         if record.get("handed_over") is True:
-            self.returned = [*self.returned, [record["seq"], record["time"]]][-MOST_RETURNED:]
+            self.returned[str(record["seq"])] = str(record["time"])
+            if len(self.returned) > MOST_RETURNED:
+                oldest = next((one for one in self.returned if one in self.handover_reviews), next(iter(self.returned)))
+                del self.returned[oldest]
+                self.handover_reviews.pop(oldest, None)
         for one in record.get("found") or ():
             of = self.looked_for.setdefault(str(one["id"]), [0, 0, 0, 0, 0])
             of[0] = max(of[0], int(one["found_before"]))

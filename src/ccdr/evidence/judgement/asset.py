@@ -558,7 +558,7 @@ def _problems(
 
 def _returned(history: AssetHistory) -> Iterator[Problem]:
     """Somebody broke the glass, and nobody has looked since."""
-    for seq, time in history.returned:
+    for seq, time in history.handed_over:
         text = (
             f"what was restored at {to_the_second(time)} was handed over though erased people may be in it (record "
             f"{seq}): nobody has reviewed that"

@@ -226,6 +226,7 @@ class Handover(About, tag="handover", frozen=True, kw_only=True, gc=False):
     """Data of an asset that left quarantine though erased people may be in it."""
 
     replay: Annotated[Count, about("the record of the replay, by number")]
+    at: Annotated[Time, about("… and when that was recorded")]
 
 
 class ScheduleRef(About, tag="schedule", frozen=True, kw_only=True, gc=False):
@@ -479,7 +480,9 @@ ACKNOWLEDGE_TROUBLE = Row(
 END_TROUBLE = Row("end", TroubleRef, "end what was acknowledged", "", (), may=("words_sha256",), signed=False)
 PAUSE_SCHEDULE = Row("pause", ScheduleRef, "pause a plan", "", ("until", "words_sha256"), signed=False)
 END_PAUSE = Row("end", ScheduleRef, "end a plan's pauses", "", (), may=("words_sha256",), signed=False)
-REVIEW_HANDOVER = Row("review", Handover, "answer for what was handed over", "", ("words_sha256",), signed=False)
+REVIEW_HANDOVER = Row(
+    "review", Handover, "say that what was handed over was reviewed", _APPROVAL, ("words_sha256",), signed=None
+)
 ANSWER_ENTRY = Row("answer", RegisterEntry, "state that nobody is found by it", "", ("words_sha256",), signed=False)
 NOTE_INCIDENT = Row("note", NotedIncident, "note of an incident", "", (), may=("words_sha256",), signed=False)
 DECIDE_FILED = Row(

@@ -13,13 +13,24 @@ from typing import Any, cast
 
 from ccdr import __version__
 from ccdr.engines.servers.erasing import column_of, meant
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.erasures import ErasureAdd, RecordedHead
-from ccdr.evidence.records.statements import Handover, RegisterEntry
+from ccdr.evidence.records.statements import Handover, RegisterEntry, Statement
 from ccdr.evidence.records.values import code, recorded_user
 from ccdr.evidence.statements import Operation
 from ccdr.jobs import in_force
-from ccdr.jobs.approvals import NOTHING, Given, Wanted, allowed, block_of
+from ccdr.jobs.approvals import (
+    NOTHING,
+    Given,
+    Wanted,
+    accounts_of,
+    allowed,
+    believed,
+    block_of,
+    reviewer,
+    signed_by,
+)
 from ccdr.jobs.erasure.register import (
     Entry,
     Register,
@@ -36,6 +47,7 @@ from ccdr.model.erasure import UNSHOWN, EntryState, Rows, Selector, Unlooked
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import Manifest, RecordRef, so_many, utc
 from ccdr.plans import LoadedPlan, Plan
+from ccdr.plans.model import Approval
 from ccdr.plans.yamlfile import MAX_BYTES, parse, read_bytes
 from ccdr.storage.listing import OURS
 from ccdr.storage.restic import Restic
@@ -354,23 +366,45 @@ def _require_ours(loaded: LoadedPlan, services: Services, repo: Restic, register
 NOBODY = "nobody."  # before the entry, in what a request is about: whoever signs it sees that it is no withdrawal
 
 
-def review(loaded: LoadedPlan, asset: str | None, services: Services, why: str) -> list[tuple[str, int]]:
-    """Of one asset, or of all: the records of the hand-overs that are reviewed now. UsageProblem where none waits."""
-    plan, histories = loaded.plan.plan, services.histories()
-    waiting = [
-        (name, int(seq))
-        for name in loaded.plan.assets
-        if asset in (None, name) and (of := histories.get((plan, name))) is not None
-        for seq, _ in of.returned
-    ]
-    if not waiting:
+def to_review(
+    loaded: LoadedPlan, services: Services, why: str, asset: str | None = None, record: int | None = None
+) -> list[Statement[Handover]]:
+    """What is to be signed or recorded of each hand-over that waits for a review: of an asset, or of one replay, where
+    these are named. UsageProblem where none waits."""
+    plan = loaded.plan.plan
+    found = [of for name, of in _waiting(loaded, services) if asset in (None, name) and record in (None, of.replay)]
+    if not found:
         raise UsageProblem(
             f"nothing of {plan}{f'/{asset}' if asset else ''} waits for a review", hint="`ccdr status` shows what does"
         )
-    for name, seq in waiting:
-        given = stated(services, "review", Handover(replay=seq), plan=plan, words=why)
-        record_statement(given, services, more={"tenant": loaded.plan.tenant_of(name)}, asset=name)
-    return waiting
+    return [stated(services, "review", of, plan=plan, words=why) for of in found]
+
+
+def _waiting(loaded: LoadedPlan, services: Services) -> list[tuple[str, Handover]]:
+    plan, histories = loaded.plan.plan, believed([loaded], services)
+    there = ((name, histories.get((plan, name), AssetHistory()).handed_over) for name in loaded.plan.assets)
+    return [(name, Handover(replay=seq, at=utc(at))) for name, each in there for seq, at in each]
+
+
+def review(
+    loaded: LoadedPlan, services: Services, given: Statement[Handover], signature: str | None = None
+) -> tuple[str, int]:
+    """Record that somebody has looked at what was handed over: of which asset, by which replay. UsageProblem where it
+    does not wait, or where they may not, or are who handed it over."""
+    plan, block = loaded.plan.plan, block_of(loaded, services)
+    name = next((name for name, of in _waiting(loaded, services) if of == given.about), None)
+    if given.plan != plan or name is None:
+        raise UsageProblem(f"nothing of {plan} waits for that review", hint="`ccdr status` shows what does")
+    if signature is None and block is not None:
+        raise UsageProblem(
+            f"where a plan is to be approved, whoever reviews signs, and {plan} is",
+            hint=f'ccdr erasure review {plan} --record {given.about.replay} --why "…" --key KEY',
+        )
+    did, by = accounts_of(services.ledger.numbered(given.about.replay) or {}), None
+    if signature is not None:
+        by = signed_by(reviewer(given, signature, block or Approval(), [*did], services), signature)
+    record_statement(given, services, by, {"tenant": loaded.plan.tenant_of(name)}, asset=name)
+    return name, given.about.replay
 
 
 def nobody(loaded: LoadedPlan, entry: str, services: Services, why: str, given: Given = NOTHING) -> tuple[Entry, int]:

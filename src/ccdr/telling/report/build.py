@@ -204,6 +204,8 @@ def make_report(
     plans = [one.loaded for one in judged if one.loaded]
     if verify:
         evidence.histories = believed(plans, services, evidence.histories)
+        for name, asset in evidence.assets.items():
+            asset.history = evidence.histories[name]
     runs = tuple(evidence.runs)
     with digesting(runs) as digest:
         assets = _judge_assets(plans, services, evidence, period)
