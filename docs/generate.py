@@ -16,6 +16,7 @@ from wrap import wrapped
 from ccdr.cli import main
 from ccdr.evidence.records.schema import envelope_schema, schemas
 from ccdr.evidence.records.statements import TABLE
+from ccdr.model.values import human_seconds
 
 TARGET = Path(__file__).parent / "reference/cli.md"
 HEAD = """\
@@ -70,8 +71,8 @@ STATEMENTS = """
 
 What may be said of what. A record that this table does not have is not written, and not read.
 
-| says | about | which is to | has | signed | for the namespace |
-|---|---|---|---|---|---|
+| says | about | which is to | has | signed | for the namespace | by whom | for at most |
+|---|---|---|---|---|---|---|---|
 """
 
 
@@ -86,7 +87,8 @@ def _statements() -> Iterator[str]:
         signed = {True: "yes", False: "no", None: "may be"}[row.signed]
         has = ", ".join([*(f"`{one}`" for one in row.needs), *(f"`{one}` where given" for one in row.may)]) or "-"
         by = (f"`{row.namespace}`" if row.namespace else "-") + (f"; who asks `{row.asked}`" if row.asked else "")
-        yield f"| `{row.says}` | *{row.about.__name__}* | {row.to} | {has} | {signed} | {by} |\n"
+        longest = human_seconds(row.longest.total_seconds()) if row.longest else "-"
+        yield f"| `{row.says}` | *{row.about.__name__}* | {row.to} | {has} | {signed} | {by} | {row.by} | {longest} |\n"
 
 
 def _envelope() -> str:

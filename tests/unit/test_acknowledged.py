@@ -23,7 +23,6 @@ from ccdr.engines.postgres.wal import threats
 from ccdr.evidence.acknowledged import (
     ACK,
     ACK_ENDED,
-    LONGEST,
     Acknowledgements,
     acknowledged,
     code_of,
@@ -36,6 +35,7 @@ from ccdr.evidence.acknowledged import (
 from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.judgement.troubles import as_problem, findings_of
 from ccdr.evidence.payloads import CHANGED, keep_payload, payload
+from ccdr.evidence.records.statements import ACKNOWLEDGE_TROUBLE
 from ccdr.host.who import who
 from ccdr.model.errors import UsageProblem
 from ccdr.model.finding import Finding, at_least, at_most, recorded
@@ -77,7 +77,9 @@ def test_what_is_acknowledged_is_until_it_ends_by_itself() -> None:
 
 def test_none_lasts_for_more_than_a_quarter_whatever_a_record_says() -> None:
     forever = acks(until=rfc3339(NOW + timedelta(days=4000)))
-    assert noted([LATE], forever, NOW + timedelta(days=89)) and not noted([LATE], forever, NOW + LONGEST)
+    assert noted([LATE], forever, NOW + timedelta(days=89)) and not noted(
+        [LATE], forever, NOW + ACKNOWLEDGE_TROUBLE.longest
+    )
 
 
 def test_one_that_was_ended_covers_nothing() -> None:
@@ -140,7 +142,7 @@ def test_what_is_no_trouble_or_does_not_stand_is_refused(written: str, said: str
     ("written", "until"),
     [
         ("14d", NOW + timedelta(days=14)),
-        ("90d", NOW + LONGEST),
+        ("90d", NOW + ACKNOWLEDGE_TROUBLE.longest),
         ("2026-12-24", datetime(2026, 12, 25, tzinfo=UTC)),
         ("2026-12-24T08:00:00+02:00", datetime(2026, 12, 24, 6, tzinfo=UTC)),
     ],

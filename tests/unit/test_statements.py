@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.support.signed import PRESENT, VERIFIED, SecurityKey, signers
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records.registry import KINDS
-from ccdr.evidence.records.statements import SIGN_PERIOD, STATEMENT, TABLE
+from ccdr.evidence.records.statements import APPROVE_PLAN, SIGN_PERIOD, STATEMENT, TABLE
 from ccdr.evidence.statements import signatures_of
 from ccdr.host.clock import SystemClock
 from ccdr.host.processes import Host
@@ -231,3 +232,16 @@ def test_a_record_that_the_table_does_not_have_is_not_written(room: Room, kind: 
     for change in wrong:
         with pytest.raises(ValueError, match="statement"):
             room.record(kind, body | change)
+
+
+def test_what_holds_for_a_while_holds_for_no_longer_than_the_table_says() -> None:
+    """But an approval of a plan: for that the plan itself says how long."""
+    now, lasting = (
+        datetime(2026, 11, 24, tzinfo=UTC),
+        [row for row in TABLE.values() if "until" in (*row.needs, *row.may)],
+    )
+    assert {row.kind for row in lasting if not row.longest} == {APPROVE_PLAN.kind}
+    assert not [row.kind for row in TABLE.values() if row.longest and row not in lasting]
+    for row in lasting:
+        assert row.end_of(now + timedelta(days=4000), now) == now + row.longest
+        assert row.end_of(now, now) == now

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ccdr.evidence.records.statements import REVIEW_ACCESS
 from ccdr.evidence.statements import AHEAD
 from ccdr.model.values import number_of, utc
 
-HOLDS = timedelta(days=92)  # three months: for so long a trial, or a review, shows something
+HOLDS = REVIEW_ACCESS.longest  # so long a trial shows something, too
 TOLD_BEFORE = timedelta(days=30)
 IN_ORDER = "in_order"
 

@@ -16,14 +16,13 @@ from hashlib import sha256
 from typing import Any
 
 from ccdr.evidence.records.statements import ACKNOWLEDGE_TROUBLE, END_TROUBLE, kind_of
+from ccdr.evidence.statements import refuse_longer
 from ccdr.evidence.statements import until_of as moment_of
 from ccdr.model.errors import Exit, UsageProblem, worst
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import TOLD_BY, number_of, utc
 
 ACK, ACK_ENDED = ACKNOWLEDGE_TROUBLE.kind, END_TROUBLE.kind
-# A quarter: whoever reviews once in three months sees everything that is still acknowledged, and decides anew.
-LONGEST = timedelta(days=90)
 LONGEST_WHY = 500  # characters
 SAME = 1.0  # second
 AHEAD = timedelta(minutes=5)  # that the clock of who acknowledges may be; what is dated later holds for nothing
@@ -63,7 +62,7 @@ class Acknowledgement:
     @classmethod
     def read(cls, record: Record) -> Acknowledgement:
         about, begun = record["about"], utc(record["time"])
-        until = min(utc(record["until"]), begun + LONGEST)  # whoever wrote it
+        until = ACKNOWLEDGE_TROUBLE.end_of(utc(record["until"]), begun)
         if (taken := (record.get(TOLD_BY) or {}).get("taken")) is not None and begun > utc(taken) + AHEAD:
             until = begun  # it lay here before it says that it was written: dated ahead, it holds for nothing
         why, of = record.get("words_sha256"), frozenset(map(str, about.get("known_by") or ()))
@@ -130,11 +129,7 @@ def exit_of(problems: Iterable[Problem]) -> Exit:
 def until_of(text: str, now: datetime) -> datetime:
     """A duration from now, a date (to its end, UTC) or a time. UsageProblem where it is none, past, or too far."""
     until = moment_of(text, now, "14d")
-    if until - now > LONGEST:
-        raise UsageProblem(
-            f"--until is more than {LONGEST.days} days ahead",
-            hint="write 90d at most: a trouble that lasts longer is decided on anew each quarter",
-        )
+    refuse_longer(until, now, ACKNOWLEDGE_TROUBLE.longest)
     return until
 
 

@@ -21,7 +21,6 @@ from ccdr.model.values import human_seconds, number_of, rfc3339, utc
 
 PAUSE, PAUSE_END = PAUSE_SCHEDULE.kind, END_PAUSE.kind
 PAUSED = "paused"  # the reason of what is skipped
-LONGEST = timedelta(hours=24)  # longer than that nobody is without backups by a word that was forgotten
 AHEAD = timedelta(minutes=5)  # that the clock of who paused may be; what is dated later holds for nothing
 TURNED = timedelta(seconds=5)  # by less than that, no clock was set
 MOST, ALL = 50, 1 << 31  # pauses of a plan that are kept
@@ -123,7 +122,7 @@ def by_elapsed(entries: Iterable[Entry], now: datetime, elapsed: float, boot: st
 
 def _end(entry: Mapping[str, Any]) -> datetime:
     """Whoever wrote it, it lasts no longer than one may."""
-    end = min(utc(entry["until"]), utc(entry["begun"]) + LONGEST)
+    end = PAUSE_SCHEDULE.end_of(utc(entry["until"]), utc(entry["begun"]))
     return min(end, utc(entry["ended"])) if entry["ended"] else end
 
 
@@ -138,7 +137,7 @@ def lasting(text: str) -> timedelta:
         seconds = parse_duration(text)
     except (ValueError, OverflowError):
         raise UsageProblem(f"--for {text[:40]!a} is no duration", hint="write 90m, 4h, or 24h at most") from None
-    if seconds > LONGEST.total_seconds():
+    if seconds > PAUSE_SCHEDULE.longest.total_seconds():
         raise UsageProblem(
             f"--for {text[:40]} is longer than 24h",
             hint="write 24h at most: whoever needs longer pauses again, and says why again",

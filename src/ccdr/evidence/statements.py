@@ -74,6 +74,14 @@ def refuse_past(until: datetime, now: datetime, example: str, *, option: str = "
         raise UsageProblem(f"{option} {rfc3339(until)} is past", hint=f"write a later time, or {example}")
 
 
+def refuse_longer(until: datetime, now: datetime, longest: timedelta, *, option: str = "--until") -> None:
+    if until - now > longest:
+        raise UsageProblem(
+            f"{option} is more than {longest.days} days ahead",
+            hint=f"write {longest.days}d at most: by then somebody decides anew",
+        )
+
+
 # What needs a second person: which operations, and what records tell of it. Pure.
 
 PLAN_APPROVED = APPROVE_PLAN.kind
@@ -98,7 +106,6 @@ def nonce() -> str:
 
 APPROVAL_USED, APPROVAL_REFUSED = APPROVE_OPERATION.kind, "approval.refused"
 GLASS_BROKEN, GLASS_REVIEWED = "approval.glass", REVIEW_GLASS.kind
-LONGEST = timedelta(days=7)  # that a request may wait: what it names changes meanwhile
 MOST_NONCES = 1000  # of a plan, the newest: those of requests that may still be carried out are among them
 
 
@@ -119,6 +126,8 @@ class Operation(StrEnum):
 ATTESTATION, ENDED = DECLARE_PART.kind, END_PART.kind
 TOLD_BEFORE = timedelta(days=30)
 SCOPE = re.compile(r"[A-Za-z0-9_.+-]{1,63}")
+
+
 _YEAR = timedelta(days=366)
 
 
@@ -147,7 +156,7 @@ ATTESTABLE: Mapping[str, Attestable] = {
     "joiners-leavers": Attestable("access", "who joined has their own account, who left has none", timedelta(days=92)),
     "disk-encryption": Attestable("encryption", "the disks of the hosts are encrypted"),
     "siem": Attestable("monitoring", "the logs of the hosts are gathered and looked at"),
-    "data-centre": Attestable("physical", "the data centre is certified", 3 * _YEAR),
+    "data-centre": Attestable("physical", "the data centre is certified", DECLARE_PART.longest),
     "restore-segregation": Attestable(
         "physical", "what is restored onto is apart from its source, in place and network"
     ),
@@ -286,11 +295,7 @@ def attested_until_of(text: str, item: str, now: datetime) -> datetime:
 def refuse_until(until: datetime, item: str, now: datetime) -> None:
     longest = ATTESTABLE[item].longest
     refuse_past(until, now, f"{longest.days}d")
-    if until - now > longest:
-        raise UsageProblem(
-            f"--until is more than {longest.days} days ahead: so long {item} does not hold",
-            hint=f"write {longest.days}d at most",
-        )
+    refuse_longer(until, now, longest)
 
 
 # The sign-off of a period: what is signed, and what a record tells of it. Pure.

@@ -34,7 +34,6 @@ from ccdr.evidence.records.values import code, recorded_user
 from ccdr.evidence.statements import (
     AHEAD,
     APPROVED_BEFORE,
-    LONGEST,
     PLAN_APPROVED,
     Operation,
     nonce,
@@ -598,8 +597,8 @@ def request(
         raise UsageProblem(
             f"{wanted.plan} has no `approval:`: nobody need approve it", hint=f"just do it; {PAGE} says when it does"
         )
-    if not timedelta(0) < lasts <= LONGEST:
-        raise UsageProblem(f"a request lasts for {LONGEST.days} days at most", hint="write --for 4h")
+    if not timedelta(0) < lasts <= (longest := APPROVE_OPERATION.longest):
+        raise UsageProblem(f"a request lasts for {longest.days} days at most", hint="write --for 4h")
     signers, probe, requested = trusted_signers(block.signers), nonce(), str(APPROVE_OPERATION.asked)
     requester = verify(probe, sign(probe, key, requested, services.host), signers, requested, services.host)
     now = services.clock.now().replace(microsecond=0)
@@ -703,7 +702,7 @@ def _fits(asked: Request, wanted: Wanted, services: Services) -> None:
         ("another_repository", of.repository == wanted.repository, "it is of another repository"),
         ("another_host", of.on == here, f"it is for the host {of.on[:63]}, and this is {here}"),
         ("expired", asked.made <= now + AHEAD, "it is dated in the future"),
-        ("expired", now < asked.expiry <= asked.made + LONGEST, f"it held until {rfc3339(asked.expiry)}"),
+        ("expired", now < asked.expiry <= asked.made + asked.row.longest, f"it held until {rfc3339(asked.expiry)}"),
     )
     for word, fits, why in cases:
         if not fits:

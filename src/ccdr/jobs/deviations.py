@@ -10,9 +10,9 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from ccdr.evidence.deviations.values import LONGEST, NEVER_ACCEPTED, Acceptance, Deviation, State
-from ccdr.evidence.records.statements import ACCEPT_FINDING, FindingRef, Statement
-from ccdr.evidence.statements import refuse_past
+from ccdr.evidence.deviations.values import NEVER_ACCEPTED, Acceptance, Deviation, State
+from ccdr.evidence.records.statements import ACCEPT_FINDING, ASSIGN_FINDING, FindingRef, Statement
+from ccdr.evidence.statements import refuse_longer, refuse_past
 from ccdr.evidence.whose import HOLDS, seen
 from ccdr.host.signatures import SignatureRefused, Signer, trusted_signers, verify
 from ccdr.jobs.approvals import signed_by
@@ -127,11 +127,7 @@ def _refuse_late(one: Deviation, due: datetime, now: datetime) -> None:
             "been changed, or tests find nothing",
             hint=f"`ccdr deviation show {one.id}` says what ends it",
         )
-    if due - now > LONGEST:
-        raise UsageProblem(
-            f"--due is more than {LONGEST.days} days ahead",
-            hint="write 365d at most: somebody looks at it again within a year",
-        )
+    refuse_longer(due, now, ASSIGN_FINDING.longest, option="--due")
 
 
 def note(one: Deviation, services: Services, said: Mapping[str, str], tenant: str) -> list[int]:
@@ -184,11 +180,7 @@ def accept(one: Deviation, services: Services, text: str, signature: str, signer
 
 def refuse_until(until: datetime, now: datetime) -> None:
     refuse_past(until, now, "90d")
-    if until - now > LONGEST:
-        raise UsageProblem(
-            f"--until is more than {LONGEST.days} days ahead",
-            hint="write 365d at most: a risk is looked at again yearly",
-        )
+    refuse_longer(until, now, ACCEPT_FINDING.longest)
 
 
 def _refuse(one: Deviation, services: Services) -> None:

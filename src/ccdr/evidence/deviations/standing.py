@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from ccdr.evidence.deviations.values import LONGEST, Acceptance, Deviation, Entry, Kept, Said, Span, identity
+from ccdr.evidence.deviations.values import Acceptance, Deviation, Entry, Kept, Said, Span, identity
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.kinds import BACKUP_START, CONTROL_START, TEST_START
 from ccdr.evidence.judgement.asset_status import AssetStatus
+from ccdr.evidence.records.statements import ASSIGN_FINDING
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import ObjectiveVerdict, rfc3339, utc
 from ccdr.plans.deviation_rules import due_within, severity_of
@@ -54,7 +55,7 @@ def deviation(span: Span, plan: str | None, asset: str | None, copy: str | None,
     name = identity(place, asset, span["code"], span["base"])
     entry = of_plan.said.get(name) or {}
     assigned = entry.get("assigned") or []
-    dues = [min(utc(due), utc(at) + LONGEST) for _, at, _, _, due in assigned if due is not None]
+    dues = [ASSIGN_FINDING.end_of(utc(due), utc(at)) for _, at, _, _, due in assigned if due is not None]
     opened, since = utc(span["opened"]), utc(span["since"])
     return Deviation(
         id=name,

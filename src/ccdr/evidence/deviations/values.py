@@ -25,7 +25,6 @@ ASSIGNED, NOTED, ACCEPTED = ASSIGN_FINDING.kind, NOTE_FINDING.kind, ACCEPT_FINDI
 KINDS = frozenset((ASSIGNED, NOTED, ACCEPTED))
 LENGTH = 8  # of an id: digits of a SHA-256
 AHEAD = timedelta(minutes=5)  # that the clock of who wrote may be
-LONGEST = timedelta(days=366)  # that a risk is accepted, or a day put off: somebody looks at it again within a year
 
 # What may mean that evidence was changed, and tests that find nothing: no risk that anybody may accept.
 NEVER_ACCEPTED = frozenset(trouble.name for trouble in Trouble if not trouble.row.acceptable)
@@ -74,7 +73,7 @@ class Acceptance:
     @property
     def until(self) -> datetime:
         """Of whatever was signed, a year at most."""
-        return min(utc(self.record["until"]), self.at + LONGEST)
+        return ACCEPT_FINDING.end_of(utc(self.record["until"]), self.at)
 
     @property
     def made(self) -> datetime:

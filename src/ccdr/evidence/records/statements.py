@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -392,11 +393,22 @@ def _lines(of: Struct) -> Iterator[str]:
             yield from (f"{name.replace('_', '-')}: {one.translate(_ESCAPED)}\n" for one in _told(value))
 
 
+class Signatory(StrEnum):
+    """Whose word a statement may be."""
+
+    APPROVERS = "who may sign by the plan"
+    OTHERS = "who may sign by the plan, and did not do it"
+    NAMED = "whom the plan names for it, or who may sign by the plan"
+    INDEPENDENT = "who may sign by the plan; not by a key of the host, nor who began tests of the period by hand"
+    WRITERS = "who may write here"
+
+
 @dataclass(frozen=True)
 class Row(Generic[A]):
     """One kind of statement. `to` says in its text what it does; a key may be restricted to its `namespace` in
     allowed_signers, and is to `asked` for who asks. Of `_SET` it has what it `needs`, may have what it `may`, and no
-    more. `signed`: always, never, or (None) as who states it wants."""
+    more. `signed`: always, never, or (None) as who states it wants. `by`: whose word it may be; `longest`: for how long
+    it may hold, whatever its record says; zero: for as long as the plan says, or it has no end."""
 
     says: Says
     about: type[A]
@@ -406,6 +418,12 @@ class Row(Generic[A]):
     may: tuple[str, ...] = ()
     signed: bool | None = True
     asked: str | None = None
+    by: Signatory = Signatory.WRITERS
+    longest: timedelta = timedelta(0)
+
+    def end_of(self, until: datetime, since: datetime) -> datetime:
+        """Until when it holds that was stated then, whoever wrote it."""
+        return min(until, since + self.longest)
 
     @property
     def of(self) -> str:
@@ -458,45 +476,50 @@ def _values(of: type[Struct], told: Mapping[str, list[str]]) -> dict[str, object
     return {field.name: _value(field.type, told.get(field.name, [])) for field in fields_of(of).fields}
 
 
-_APPROVAL = "ccdr-approval"
-APPROVE_PLAN = Row("approve", VersionOfPlan, "approve a plan", _APPROVAL, ("until",))
-APPROVE_OPERATION = Row("approve", RequestedOperation, "approve a request", _APPROVAL, ("until",), asked="ccdr-request")
-REVIEW_GLASS = Row("review", GlassBreak, "say that a broken glass was reviewed", _APPROVAL, ("words_sha256",))
-DECLARE_PART = Row("declare", MeasurePart, "attest", "ccdr-attestation", _SET[:3], signed=None)
-END_PART = Row("end", MeasurePart, "end what was attested", "ccdr-attestation", ("words_sha256",), signed=None)
+_APPROVAL, _WORDS, _YEAR = "ccdr-approval", ("words_sha256",), timedelta(days=366)
+_APPROVERS, _OTHERS, _NAMED, _INDEPENDENT, _WRITERS = Signatory
+APPROVE_PLAN = Row("approve", VersionOfPlan, "approve a plan", _APPROVAL, ("until",), by=_APPROVERS)
+APPROVE_OPERATION = Row(
+    "approve", RequestedOperation, "approve a request", _APPROVAL, ("until",), asked="ccdr-request", by=_OTHERS,
+    longest=timedelta(days=7),  # what it names changes meanwhile
+)  # fmt: skip
+REVIEW_GLASS = Row("review", GlassBreak, "say that a broken glass was reviewed", _APPROVAL, _WORDS, by=_OTHERS)
+DECLARE_PART = Row(
+    "declare", MeasurePart, "attest", "ccdr-attestation", _SET[:3], signed=None, by=_NAMED, longest=3 * _YEAR
+)
+END_PART = Row("end", MeasurePart, "end what was attested", "ccdr-attestation", _WORDS, signed=None)
 REVIEW_ACCESS = Row(
-    "review", ExportOfAccess, "review access", "ccdr-access-review", ("until", "words_sha256"), signed=None
-)
+    "review", ExportOfAccess, "review access", "ccdr-access-review", ("until", *_WORDS), signed=None, by=_APPROVERS,
+    longest=timedelta(days=92),
+)  # fmt: skip
 ACCEPT_FINDING = Row(
-    "accept", FindingRef, "accept the risk of a deviation", "ccdr-deviation", ("until", "words_sha256")
-)
+    "accept", FindingRef, "accept the risk of a deviation", "ccdr-deviation", ("until", *_WORDS), by=_APPROVERS,
+    longest=_YEAR,
+)  # fmt: skip
 ASSIGN_FINDING = Row(
-    "assign", FindingRef, "say who answers for a deviation", "", ("owner",), may=("until",), signed=False
+    "assign", FindingRef, "say who answers for a deviation", "", ("owner",), may=("until",), signed=False, longest=_YEAR
 )
-NOTE_FINDING = Row("note", FindingRef, "note of a deviation", "", ("words_sha256", "what"), signed=False)
+NOTE_FINDING = Row("note", FindingRef, "note of a deviation", "", (*_WORDS, "what"), signed=False)
 ACKNOWLEDGE_TROUBLE = Row(
-    "acknowledge", TroubleRef, "take note of a trouble", "", ("until", "words_sha256"), signed=False
-)
-END_TROUBLE = Row("end", TroubleRef, "end what was acknowledged", "", (), may=("words_sha256",), signed=False)
-PAUSE_SCHEDULE = Row("pause", ScheduleRef, "pause a plan", "", ("until", "words_sha256"), signed=False)
-END_PAUSE = Row("end", ScheduleRef, "end a plan's pauses", "", (), may=("words_sha256",), signed=False)
+    "acknowledge", TroubleRef, "take note of a trouble", "", ("until", *_WORDS), signed=False,
+    # A quarter: whoever reviews once in three months sees everything that is still acknowledged, and decides anew.
+    longest=timedelta(days=90),
+)  # fmt: skip
+END_TROUBLE = Row("end", TroubleRef, "end what was acknowledged", "", (), may=_WORDS, signed=False)
+PAUSE_SCHEDULE = Row(
+    "pause", ScheduleRef, "pause a plan", "", ("until", *_WORDS), signed=False,
+    longest=timedelta(hours=24),  # longer than that nobody is without backups by a word that was forgotten
+)  # fmt: skip
+END_PAUSE = Row("end", ScheduleRef, "end a plan's pauses", "", (), may=_WORDS, signed=False)
 REVIEW_HANDOVER = Row(
-    "review", Handover, "say that what was handed over was reviewed", _APPROVAL, ("words_sha256",), signed=None
+    "review", Handover, "say that what was handed over was reviewed", _APPROVAL, _WORDS, signed=None, by=_OTHERS
 )
-ANSWER_ENTRY = Row("answer", RegisterEntry, "state that nobody is found by it", "", ("words_sha256",), signed=False)
-NOTE_INCIDENT = Row("note", NotedIncident, "note of an incident", "", (), may=("words_sha256",), signed=False)
-DECIDE_FILED = Row(
-    "decide",
-    FiledNotification,
-    "say that one was filed",
-    "",
-    ("files",),
-    may=("words_sha256",),
-    signed=False,
-)
-DECIDE_NOT_DUE = Row("decide", NotDue, "say that nothing is to be notified", "", ("words_sha256",), signed=False)
+ANSWER_ENTRY = Row("answer", RegisterEntry, "state that nobody is found by it", "", _WORDS, signed=False)
+NOTE_INCIDENT = Row("note", NotedIncident, "note of an incident", "", (), may=_WORDS, signed=False)
+DECIDE_FILED = Row("decide", FiledNotification, "say that one was filed", "", ("files",), may=_WORDS, signed=False)
+DECIDE_NOT_DUE = Row("decide", NotDue, "say that nothing is to be notified", "", _WORDS, signed=False)
 DECIDE_CLOSED = Row("decide", ClosedIncident, "close an incident", "", (), signed=False)
-SIGN_PERIOD = Row("period", PeriodPopulation, "sign a period off", "ccdr-sign-off", ())
+SIGN_PERIOD = Row("period", PeriodPopulation, "sign a period off", "ccdr-sign-off", (), by=_INDEPENDENT)
 _ROWS: tuple[Row[Any], ...] = (
     APPROVE_PLAN, APPROVE_OPERATION, REVIEW_GLASS, DECLARE_PART, END_PART, REVIEW_ACCESS, ACCEPT_FINDING, SIGN_PERIOD,
     ASSIGN_FINDING, NOTE_FINDING, ACKNOWLEDGE_TROUBLE, END_TROUBLE, PAUSE_SCHEDULE, END_PAUSE, REVIEW_HANDOVER,
