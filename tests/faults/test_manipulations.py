@@ -80,7 +80,7 @@ def test_a_loss_that_the_state_says_was_answered_for_stands_all_the_same(twin: S
     def answer(body: Any) -> None:
         lineage = body["lineage"]
         (one,) = lineage["lost"]
-        past = [[one, "2024-01-01T00:00:00Z", "ledger.acknowledged"]]
+        past = [[one, "2024-01-01T00:00:00Z", "answer.ledger"]]
         lineage |= {"lost": [], "past": past, "answers": {one["ledger"]: 1}}
 
     edited(twin.state / "chain.json", answer)

@@ -14,7 +14,14 @@ from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records import KINDS, Record
 from ccdr.evidence.records.registry import VERSIONS
 from ccdr.evidence.records.statements import _SET as CHOSEN
-from ccdr.evidence.records.statements import ACKNOWLEDGE_TROUBLE, APPROVE_PLAN, PAUSE_SCHEDULE, STATEMENT, TABLE
+from ccdr.evidence.records.statements import (
+    ACKNOWLEDGE_TROUBLE,
+    ANSWER_LEDGER,
+    APPROVE_PLAN,
+    PAUSE_SCHEDULE,
+    STATEMENT,
+    TABLE,
+)
 from ccdr.evidence.records.writing import _held
 from ccdr.host.built import fields_of
 from ccdr.model.values import RecordRef
@@ -65,6 +72,12 @@ def acknowledgement(code: str, known_by: list[str], until: str) -> dict[str, Any
     """The body of one of this trouble, however bad it becomes."""
     about = {"of": "trouble", "code": code, "known_by": known_by}
     return body_of(ACKNOWLEDGE_TROUBLE.kind, full=False) | {"about": about, "until": until}
+
+
+def answered(ledgers: list[str], spoilt: list[int] | None = None) -> dict[str, Any]:
+    """The body of an answer for ledgers that were lost, and for lines that were changed."""
+    about = {"of": "ledger", "ledgers": ledgers, "spoilt": spoilt or []}
+    return body_of(ANSWER_LEDGER.kind, full=False) | {"about": about}
 
 
 def pause(until: str) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from tests.support.chronicle import DISPOSED, NOUGHT, PASSED, Chronicle
 from tests.support.judged import END
+from tests.support.records import answered
 
 from ccdr.evidence.deviations.standing import deviations_of, within
 from ccdr.evidence.deviations.values import Deviation
+from ccdr.evidence.records.statements import STATEMENT
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339
 from ccdr.plans.deviation_rules import SEVERITY, DeviationCode
@@ -489,9 +491,9 @@ def test_a_look_at_the_newest_alone_takes_no_contradiction_back(past: Chronicle)
 def test_a_lost_ledger_is_open_until_somebody_answers_for_it(past: Chronicle) -> None:
     name = "ab" * 16
     lost = of_ledger(past, 1, "ledger.lost", ledger=name, last_seq=4, last_head=NOUGHT)
-    of_ledger(past, 2, "ledger.acknowledged", ledgers=["cd" * 16], why_sha256=NOUGHT)
+    of_ledger(past, 2, STATEMENT, **answered(["cd" * 16]))
     assert told(past) == [("LEDGER_LOST", lost, None)]
-    answer = of_ledger(past, 3, "ledger.acknowledged", ledgers=[name], why_sha256=NOUGHT)
+    answer = of_ledger(past, 3, STATEMENT, **answered([name]))
     assert told(past) == [("LEDGER_LOST", lost, answer)]
 
 

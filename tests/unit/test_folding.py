@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.drawn import examples
 from tests.support.ledgers import by_several, make, segments
-from tests.support.records import body_of, record_in
+from tests.support.records import body_of, record_in, record_kind
 from tests.support.years import Centre, write_ledger
 
 from ccdr.evidence import reading
@@ -45,8 +45,8 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("original") / "ledger"
     write_ledger(CENTRE, directory)
     made = make(directory)
-    for kind in ("ledger.verified", "ledger.acknowledged"):
-        record_in(made, kind, plan=None, asset=None, run=None, body=body_of(kind))
+    for kind in ("ledger.verified", "answer.ledger"):
+        record_in(made, record_kind(kind), plan=None, asset=None, run=None, body=body_of(kind))
     return directory
 
 

@@ -40,6 +40,7 @@ from ccdr.evidence.lineage.own_records import (
     fold,
 )
 from ccdr.evidence.payloads import payload
+from ccdr.evidence.records.statements import STATEMENT, kind_of
 from ccdr.host.state import State
 from ccdr.jobs.attest.storing import superseded
 from ccdr.model.errors import UsageProblem
@@ -78,7 +79,7 @@ class Host:
         return str(read_id(self.state.ledger))
 
     def kinds(self) -> list[str]:
-        return [str(record["kind"]) for record in self.ledger.records()]
+        return [str(kind_of(record)) for record in self.ledger.records()]
 
     def first(self) -> Mapping[str, Any]:
         return next(self.ledger.records())
@@ -189,9 +190,9 @@ def test_words_are_kept_apart_and_salted(host: Host) -> None:
     host.lived()
     shutil.rmtree(host.state.ledger)
     acknowledge(host.state, host.ledger, "Ștefan dropped it")
-    (record,) = (r for r in host.ledger.records() if r["kind"] == ACKNOWLEDGED)
+    (record,) = (r for r in host.ledger.records() if kind_of(r) == ACKNOWLEDGED)
     (kept,) = (host.state.root / "payloads").iterdir()
-    assert "tefan" not in str(record) and kept.stem == record["why_sha256"]
+    assert "tefan" not in str(record) and kept.stem == record["words_sha256"]
     assert payload(host.state, kept.stem) == "Ștefan dropped it" and kept.stat().st_mode & 0o777 == 0o600
 
 
@@ -231,8 +232,9 @@ def test_a_ledger_that_a_repository_contradicts_is_not_kept_as_it_is(host: Host)
 def test_records_that_cannot_be_understood_are_passed_over(host: Host) -> None:
     was = host.lived()
     for body in ({}, {"ledger": 3}, {"ledgers": 7}):
-        for kind in (LOST, LINKED, COMPARED, ACKNOWLEDGED, "ledger.something"):
+        for kind in (LOST, LINKED, COMPARED, "ledger.something"):
             host.add(kind, **body)
+        host.add(STATEMENT, says="answer", about={"of": "ledger", **body})
     assert read(host.state, host.ledger).ledger == was
 
 

@@ -78,7 +78,7 @@ LINEAGE = Lineage(
     since=1,
     installation="i1",
     lost=(LOST,),
-    past=((LOST, "later", "ledger.acknowledged"),),
+    past=((LOST, "later", "answer.ledger"),),
     linked=("c3",),
     beside={"d4": LedgerBeside("d4", 9, "ef", "then", ("p",), linked=True)},
     compared={"p": Compared("then", "AGREES", 2, 1, 4, ("odd",), {"crm": ("s1",)}, whole=True, wholly="then")},

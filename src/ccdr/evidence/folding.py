@@ -23,6 +23,7 @@ from ccdr.evidence.history.kinds import ANSWERED, COMPARED, RECOVERED, START_OF
 from ccdr.evidence.ledger.ledger import BEGINNING, WRONG, Extent, Mark, extent_of, folded
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.reading import Reached, fold, meanwhile, read_verified, worth_another
+from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import utc
 
@@ -246,7 +247,7 @@ def _of_part(number: int, of: Fold) -> Callable[[bytes], None]:
                 part = by_text[text] = by_plan[text.decode()] = len(by_text) % PARTS
         if part == number:
             record = folded(line)
-            plan, kind = record["plan"], record["kind"]
+            plan, kind = record["plan"], kind_of(record)
             if by_plan.get(plan) != number:
                 raise ValueError("a record of a plan that its line does not seem to be of")
             if kind in START_OF:

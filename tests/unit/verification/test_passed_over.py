@@ -9,12 +9,13 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from tests.support.records import body_of, record_in, written
+from tests.support.records import answered, body_of, record_in, written
 from tests.support.verified import World
 
 from ccdr.evidence.acknowledged import exit_of
 from ccdr.evidence.ledger.verification import verify
 from ccdr.evidence.lineage.comparison import answer_for_spoilt, keep
+from ccdr.evidence.records.statements import STATEMENT
 from ccdr.jobs.attest import troubles
 from ccdr.jobs.daily_verification import compare, verify_now
 from ccdr.model.errors import UsageProblem
@@ -178,9 +179,10 @@ def test_somebody_may_answer_for_a_line_that_was_changed_and_reports_go_on_telli
     for args in (("--until", "1d"), ("--why", " "), ()):
         assert world.site.run("ack", "LEDGER_SPOILT", *args).code == 2, "a reason is needed"
     done = world.site.run("ack", "LEDGER_SPOILT", "--why", "the disk of this host is bad, OPS-7")
-    (record,) = world.site.records("ledger.acknowledged")
+    (record,) = world.site.records("answer.ledger")
     kept = aside(world)
-    assert done.json["acknowledged"][0]["records"] == record["spoilt"] == [kept["seq"]] and record["ledgers"] == []
+    assert done.json["acknowledged"][0]["records"] == record["about"]["spoilt"] == [kept["seq"]]
+    assert record["about"]["ledgers"] == []
     assert "OPS-7" not in json.dumps(record)
     after = looked(world)
     assert after["of ledger"] == [] and (after["alone"], after["live"]) == (0, 0)
@@ -199,8 +201,8 @@ def test_nothing_else_that_was_changed_is_answered_for_with_it(world: World) -> 
     """A line that is still a record, another before it; and who answers beforehand has seen nothing."""
     keep(world.services.state, world.services.ledger)
     assert world.site.run("ack", "LEDGER_SPOILT", "--why", "x").code == 2, "no line was changed"
-    forged = {"ledgers": [], "spoilt": list(range(1, 99)), "why_sha256": "0" * 64}
-    record_in(world.ledger, "ledger.acknowledged", plan=None, asset=None, run=None, body=forged)
+    forged = answered([], list(range(1, 99)))
+    record_in(world.ledger, STATEMENT, plan=None, asset=None, run=None, body=forged)
     world.ledger._append(passed())
     last_line(world, lambda line: b"[" + line[1:])
     world.ledger._append(whole("restore_test.start", run="y"))
@@ -256,8 +258,8 @@ def test_that_a_line_was_set_aside_counts_only_where_its_bytes_are_there(world: 
             answer_for_spoilt(world.services.state, world.ledger, "x")
         found = verify(world.site.state / "ledger")
         assert any("is not there as it was set aside" in said for said in found.problems)
-    answer = {"ledgers": [], "spoilt": [aside(world)["seq"]], "why_sha256": "0" * 64}
-    record_in(world.ledger, "ledger.acknowledged", plan=None, asset=None, run=None, body=answer)
+    answer = answered([], [aside(world)["seq"]])
+    record_in(world.ledger, STATEMENT, plan=None, asset=None, run=None, body=answer)
     assert not verify(world.site.state / "ledger").ok, "nor by a forged answer"
     kept.write_bytes(line)
     assert verify(world.site.state / "ledger").ok

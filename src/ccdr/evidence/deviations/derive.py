@@ -41,6 +41,7 @@ from ccdr.evidence.history.kinds import (
     VERDICTS,
 )
 from ccdr.evidence.lineage.own_records import ACKNOWLEDGED, DIFFERS, LINKED, LOST, VERIFIED
+from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.verdicts import Record, blames_the_log
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import TOLD_BY, Verb, number_of, of_another_host, rfc3339, utc
@@ -116,7 +117,7 @@ def take_of_ledger(histories: Histories, record: Record) -> None:
     """What another ledger's records say of that is its host's to answer for."""
     if TOLD_BY in record:
         return
-    kind = record["kind"]
+    kind, of = kind_of(record), record.get("about", record)
     own = history_at(histories, (record["plan"] if kind == COMPARED else None, None)).deviations
     if kind == COMPARED:
         _compared(own, record)
@@ -130,9 +131,9 @@ def take_of_ledger(histories: Histories, record: Record) -> None:
         if record.get("spoilt") is True:
             opened(own, Trouble.LEDGER_SPOILT.name, record, {}, what=str(number_of(record)))
     else:
-        for ledger in record.get("ledgers") or ():
+        for ledger in of.get("ledgers") or ():
             settled(own, Trouble.LEDGER_LOST.name, record, str(ledger))
-        for seq in record.get("spoilt") or ():
+        for seq in of.get("spoilt") or ():
             settled(own, Trouble.LEDGER_SPOILT.name, record, str(seq))
 
 
@@ -349,7 +350,7 @@ def take_start(histories: Histories, record: Record) -> None:
 
 def take(histories: Histories, record: Record, was: Before) -> None:
     """After history has taken the record, which is no start."""
-    kind = record["kind"]
+    kind = kind_of(record)
     if kind in OF_LEDGER:
         take_of_ledger(histories, record)
         return

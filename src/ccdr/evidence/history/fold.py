@@ -102,13 +102,13 @@ def understood(record: Record) -> bool:
     return True
 
 
-FORMAT = 64  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 65  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, CONTROLLED, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, PLAN_VERSION,
-    RECOVER_END, RECOVERED, COMPARED, ANSWERED, LOGS, PLAN_STORED, COPIED,
+    RECOVER_END, RECOVERED, COMPARED, LOGS, PLAN_STORED, COPIED,
     *STATED, GLASS_BROKEN, EXAMINED, ACCESS_TESTED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED, MADE_BY_CCDR, LOCK_EXTENDED,
     *ERASURES, *RUNBOOKS, *INCIDENTS,
 }  # fmt: skip
@@ -150,7 +150,7 @@ def take_record(history: Histories, record: Record) -> None:
 def follow(history: Histories, record: Record) -> bool:
     """Take one more record; was there anything to be taken from it? Nothing of what retention removed is forgotten for
     it. One that cannot be counted on is counted, and passed over: it must not change what the others say."""
-    kind = record["kind"]
+    kind = kind_of(record)
     if kind in derive.OF_STARTS:
         was = None
     elif kind in derive.WANTED:
@@ -222,8 +222,8 @@ def _take_of_ledger(history: Histories, record: Record) -> None:
         if record.get("spoilt") is True:
             history_at(history, (None, None)).spoilt.append((ledger_of(record), number_of(record)))
     else:
-        host, seen = history.get((None, None)), record.get("spoilt")
-        if host is not None and isinstance(seen, list):
+        host, seen = history.get((None, None)), record["about"].get("spoilt", ())
+        if host is not None:
             host.spoilt = [one for one in host.spoilt if one[0] != ledger_of(record) or one[1] not in seen]
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from ccdr.evidence.records.statements import ANSWER_ENTRY, REVIEW_ACCESS, REVIEW_HANDOVER, SIGN_PERIOD, TABLE
+from ccdr.evidence.records.statements import (
+    ANSWER_ENTRY,
+    ANSWER_LEDGER,
+    REVIEW_ACCESS,
+    REVIEW_HANDOVER,
+    SIGN_PERIOD,
+    TABLE,
+)
 
 BACKUP_START, BACKUP_END = "backup.start", "backup.end"
 TEST_START, TEST_END = "restore_test.start", "restore_test.end"
@@ -18,7 +25,7 @@ RESTORE_START, RESTORE_END = "restore.start", "restore.end"
 RECOVER_START, RECOVER_END = "recover.start", "recover.end"
 MISSED, PRUNED, CHECKED = "missed", "prune.end", "check.end"
 SKIPPED = "skipped"  # due times of a plan that was paused then
-RECOVERED, COMPARED, ANSWERED = "ledger.recovered", "ledger.compared", "ledger.acknowledged"
+RECOVERED, COMPARED, ANSWERED = "ledger.recovered", "ledger.compared", ANSWER_LEDGER.kind
 RUNBOOK_START, RUNBOOK_STEP, RUNBOOK_END = "runbook.start", "runbook.step", "runbook.end"
 RUNBOOKS = frozenset((RUNBOOK_START, RUNBOOK_STEP, RUNBOOK_END))
 GROUP = "group"  # several assets captured together; of the plan

@@ -41,6 +41,7 @@ from ccdr.evidence.records import (
     unknown,
 )
 from ccdr.evidence.records.lineage import LedgerBegin
+from ccdr.evidence.records.statements import ANSWER_LEDGER, kind_of
 from ccdr.evidence.records.upkeep import LedgerRecovered
 from ccdr.evidence.records.writing import plain
 from ccdr.host.files import sync_directory
@@ -384,7 +385,7 @@ def append_durably(path: Path, data: bytes) -> None:
 
 
 SEGMENT_BYTES = 16 * 1024**2  # a new segment begins once the last has grown to this
-_OF_ITSELF = b'"kind":"ledger.'
+_OF_ITSELF = b'":"ledger'  # `"kind":"ledger.begin"`, `"of":"ledger"`
 BEGIN = "ledger.begin"  # the record by which a ledger says which one it is
 RECOVERED = "ledger.recovered"  # the last line was no record, and was set aside
 
@@ -522,8 +523,9 @@ class Ledger:
         return None
 
     def of_itself(self, mark: Mark) -> Iterator[Mapping[str, Any]]:
-        """Every record behind a mark that is of the ledger itself (its kind begins with `ledger.`): the others are
-        passed over unread, so that years of them cost little. Raises as `records` does."""
+        """Every record behind a mark that is of the ledger itself (its kind begins with `ledger.`, or somebody answers
+        for what it lost): the others are passed over unread, so that years of them cost little. Raises as `records`
+        does."""
         with telling("read", self.directory):
             segments = segments_in(self.directory)
             for path in segments:
@@ -531,7 +533,7 @@ class Ledger:
                     continue
                 few = holding(path, _OF_ITSELF, mark.end if path.name == mark.segment else 0)
                 for _, _, record in parsed(path, few, last=path == segments[-1], read=line_as_record):
-                    if record["kind"].startswith("ledger."):
+                    if record["kind"].startswith("ledger.") or kind_of(record) == ANSWER_LEDGER.kind:
                         yield record
 
     def newest(self, kind: str) -> Iterator[Mapping[str, Any]]:

@@ -25,12 +25,12 @@ from ccdr.evidence.ledger.ledger import (
 )
 from ccdr.evidence.records import (
     FIRST,
-    LedgerAcknowledged,
     LedgerRecovered,
     Record,
     Unread,
     decode,
 )
+from ccdr.evidence.records.statements import LostRecords, StatementRecord
 from ccdr.model.values import so_many
 
 MOST_REPORTED = 100  # problems, and notes, that one verification spells out
@@ -241,8 +241,8 @@ class _Walk:
         self.last_time = time
         if isinstance(record, LedgerRecovered):
             self._recovered(f"{name}:{number}", record)
-        elif isinstance(record, LedgerAcknowledged):
-            for number_of in record.spoilt:
+        elif isinstance(record, StatementRecord) and isinstance(record.about, LostRecords):
+            for number_of in record.about.spoilt:
                 if sentence := self.spoilt.pop(number_of, None):
                     self.notes.append(f"{sentence}; somebody answers for it, by record {seq}")
         elif isinstance(record, Unread):

@@ -32,7 +32,10 @@ from ccdr.evidence.lineage.own_records import (
     verified_of,
 )
 from ccdr.evidence.payloads import keep_payload
-from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, PredecessorLedger
+from ccdr.evidence.records.lineage import LedgerBegin, PredecessorLedger
+from ccdr.evidence.records.statements import LostRecords, StatementRecord, kind_of
+from ccdr.evidence.records.values import recorded_user
+from ccdr.evidence.statements import nonce
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 from ccdr.host.state_files import StateFile, state_or_none, write_state
@@ -252,12 +255,14 @@ def _stands(kept: KeptLineage, ledger: Ledger) -> bool:
 
     def answered(one: Lost, at: str, kind: str) -> bool:
         record = ledger.numbered(lineage.answers.get(one.ledger, 0))
-        about = () if record is None else (record["kind"], record["time"])
-        return about == (kind, at) and one.ledger in (record or {}).get("ledgers", ())
+        if record is None or (kind_of(record), record["time"]) != (kind, at):
+            return False
+        return one.ledger in record.get("about", record)["ledgers"]
 
     def answered_spoilt(one: Spoilt) -> bool:
         record = ledger.numbered(one.answer) or {"kind": None, "time": None}
-        return (record["kind"], record["time"]) == (ACKNOWLEDGED, one.answered) and one.seq in record.get("spoilt", ())
+        same = (kind_of(record), record["time"]) == (ACKNOWLEDGED, one.answered)
+        return same and one.seq in record["about"].get("spoilt", ())
 
     def verified() -> bool:
         record = ledger.numbered(lineage.verified.seq) if lineage.verified else None
@@ -384,7 +389,10 @@ def answer_for_spoilt(state: State, ledger: Ledger, why: str) -> list[int]:
 def _answered(state: State, ledger: Ledger, why: str, **what: Any) -> RecordRef:
     if not why.strip() or len(why) > MOST_WORDS:
         raise UsageProblem(f"a reason of up to {MOST_WORDS} characters is needed", hint='--why "…"')
-    ref = ledger.write(LedgerAcknowledged(why_sha256=keep_payload(state, why), **what))
+    about, words = LostRecords(**what), keep_payload(state, why)
+    made, who = ledger.clock.now(), recorded_user()
+    given = StatementRecord(says="answer", about=about, words_sha256=words, made=made, nonce=nonce(), who=who)
+    ref = ledger.write(given)
     keep(state, ledger)
     return ref
 

@@ -14,13 +14,14 @@ from typing import Any
 
 from ccdr.evidence.ledger.ledger import BEGIN, RECOVERED, Ledger
 from ccdr.evidence.records import unknown
+from ccdr.evidence.records.statements import ANSWER_LEDGER, kind_of
 from ccdr.host.state import State
 from ccdr.model.values import so_many, utc
 
 # What a ledger says of itself, as values: what was lost, compared, verified, put beside it, or spoilt.
 
 LOST = "ledger.lost"  # the repository tells of a ledger of this installation's that this one does not follow
-ACKNOWLEDGED = "ledger.acknowledged"  # somebody answers for it that it is gone
+ACKNOWLEDGED = ANSWER_LEDGER.kind  # somebody answers for it that it is gone
 LINKED = "ledger.linked"  # it was brought back, and lies beside this one
 COLLECTED = "ledger.collected"  # another host's was taken in, and lies beside this one
 COMPARED = "ledger.compared"  # what a repository says of it
@@ -289,7 +290,7 @@ class Lineage:
 
     def take(self, record: Mapping[str, Any]) -> Lineage:
         """With one record more. KeyError, TypeError or ValueError where it is none of ours."""
-        kind, at = record["kind"], str(record["time"])
+        kind, at = kind_of(record), str(record["time"])
         if kind == BEGIN:
             return self._begin(record, at)
         if kind == LOST:
@@ -324,20 +325,21 @@ class Lineage:
 
     def _answer(self, record: Mapping[str, Any], at: str) -> Lineage:
         """Somebody answers for ledgers that were lost, and for lines that were changed; or has brought them back."""
-        kind, seq, seen = record["kind"], int(record["seq"]), frozenset(record.get("spoilt") or ())
+        kind, seq, of = kind_of(record), int(record["seq"]), record.get("about", record)
+        ledgers, seen = of["ledgers"], frozenset(of.get("spoilt", ()))
         spoilt = tuple(
             replace(line, answer=seq, answered=at) if line.seq in seen and not line.answer else line
             for line in self.spoilt
         )
-        answered = [one for one in self.lost if one.ledger in record["ledgers"]]
-        beside = {key: one for key, one in self.beside.items() if key not in record["ledgers"]}
+        answered = [one for one in self.lost if one.ledger in ledgers]
+        beside = {key: one for key, one in self.beside.items() if key not in ledgers}
         if kind == LINKED and "head" in record:
-            beside |= {key: _beside(key, record) for key in record["ledgers"]}
+            beside |= {key: _beside(key, record) for key in ledgers}
         return replace(
             self,
             lost=tuple(one for one in self.lost if one not in answered),
             past=(*self.past, *((one, at, kind) for one in answered)),
-            linked=(*self.linked, *record["ledgers"]) if kind == LINKED else self.linked,
+            linked=(*self.linked, *ledgers) if kind == LINKED else self.linked,
             answers={**self.answers, **{one.ledger: seq for one in answered}},
             beside=beside,
             spoilt=spoilt,
@@ -441,7 +443,7 @@ def fold(records: Iterable[Mapping[str, Any]], known: Lineage | None = None) -> 
     """What they say of their ledger; what cannot be understood is left out, the verification tells of it."""
     lineage = known or Lineage()
     for record in records:
-        if record["kind"] in _KINDS and not unknown(record):
+        if kind_of(record) in _KINDS and not unknown(record):
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 lineage = lineage.take(record)
     return lineage

@@ -21,7 +21,8 @@ from ccdr.evidence.ledger.verification import Begun, Verification, follow, verif
 from ccdr.evidence.lineage.comparison import id_in, misnamed, read_id, reader
 from ccdr.evidence.lineage.own_records import ANCHORED
 from ccdr.evidence.package.statements import Tests, readable_files_of
-from ccdr.evidence.records import LedgerAcknowledged, LedgerRecovered, Unread, decode
+from ccdr.evidence.records import LedgerRecovered, Unread, decode
+from ccdr.evidence.records.statements import LostRecords, StatementRecord
 from ccdr.evidence.statements import SIGNATURE, signed_record
 from ccdr.evidence.verdicts import Record
 from ccdr.model.errors import LedgerBroken
@@ -256,8 +257,8 @@ class Shown:
             self._wrong(f"{where}: no ccdr wrote it so: nothing is taken from it", "RECORD_WRONG")
         if isinstance(typed, LedgerRecovered) and typed.spoilt:
             self.spoilt.append(self.size)
-        elif isinstance(typed, LedgerAcknowledged):
-            self.spoilt = [one for one in self.spoilt if one not in typed.spoilt]
+        elif isinstance(typed, StatementRecord) and isinstance(typed.about, LostRecords):
+            self.spoilt = [one for one in self.spoilt if one not in typed.about.spoilt]
         self._unknown += isinstance(typed, Unread) and typed.unknown
         self._times = [min([*self._times, typed.time]), max([*self._times, typed.time])]
         if sentence := follow(self._begun, typed):

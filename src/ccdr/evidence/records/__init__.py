@@ -16,7 +16,7 @@ from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlSt
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
 from ccdr.evidence.records.erasures import ErasureAdd, ErasureReplay
 from ccdr.evidence.records.incidents import IncidentOpened, IncidentRecovery
-from ccdr.evidence.records.lineage import LedgerAcknowledged, LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
+from ccdr.evidence.records.lineage import LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
 from ccdr.evidence.records.plans import PlanStored, PlanVersion
 from ccdr.evidence.records.reading import decode, envelope, of_mapping, unknown
 from ccdr.evidence.records.recovery import RecoverEnd, RecoverStart
@@ -61,7 +61,6 @@ __all__ = [
     "Group",
     "IncidentOpened",
     "IncidentRecovery",
-    "LedgerAcknowledged",
     "LedgerAnchored",
     "LedgerAnchors",
     "LedgerBegin",

@@ -40,16 +40,6 @@ class LedgerLost(Record, frozen=True, kw_only=True, gc=False):
     last_head: Digest
 
 
-class LedgerAcknowledged(Record, frozen=True, kw_only=True, gc=False):
-    """Somebody answers for it that these ledgers are gone, or what lines of this one told that were changed."""
-
-    kind: Literal["ledger.acknowledged"] = "ledger.acknowledged"
-    version: Literal[4] = 4
-    ledgers: list[LedgerId]
-    spoilt: Annotated[list[int], about("the numbers of the records that say that such a line was set aside")] = []
-    why_sha256: Annotated[Digest, about("of a salt, a newline and the words, kept apart")]
-
-
 class LedgerLinked(Record, frozen=True, kw_only=True, gc=False):
     """These ledgers were brought back, and lie beside this one."""
 

@@ -74,7 +74,6 @@ ALL: tuple[type[Record], ...] = (
     upkeep.LedgerVerified,
     lineage.LedgerBegin,
     lineage.LedgerLost,
-    lineage.LedgerAcknowledged,
     lineage.LedgerLinked,
     lineage.LedgerCollected,
     lineage.LedgerCompared,

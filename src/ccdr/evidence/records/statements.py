@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta, Struct, inspect
 
 from ccdr.evidence.records.incidents import Cause, ForTenant, IncidentId, Kinds, RecordedClock
+from ccdr.evidence.records.lineage import LedgerId
 from ccdr.evidence.records.values import (
     Count,
     Digest,
@@ -236,6 +237,13 @@ class ScheduleRef(About, tag="schedule", frozen=True, kw_only=True, gc=False):
     boot: Annotated[Digest | None, about("tells the start of this machine from others; null where it has no such id")]
     elapsed_s: Annotated[Seconds, about("of this machine's clock that nobody sets, seconds")]
     after: Annotated[Time | None, about("of the record before it: a pause reaches back no further")] = None
+
+
+class LostRecords(About, tag="ledger", frozen=True, kw_only=True, gc=False):
+    """That these ledgers are gone, or what lines of this one told that were changed."""
+
+    ledgers: list[LedgerId]
+    spoilt: Annotated[list[int], about("the numbers of the records that say that such a line was set aside")] = []
 
 
 class RegisterEntry(About, tag="entry", frozen=True, kw_only=True, gc=False):
@@ -514,6 +522,7 @@ END_PAUSE = Row("end", ScheduleRef, "end a plan's pauses", "", (), may=_WORDS, s
 REVIEW_HANDOVER = Row(
     "review", Handover, "say that what was handed over was reviewed", _APPROVAL, _WORDS, signed=None, by=_OTHERS
 )
+ANSWER_LEDGER = Row("answer", LostRecords, "answer for what the ledger lost", "", _WORDS, signed=False)
 ANSWER_ENTRY = Row("answer", RegisterEntry, "state that nobody is found by it", "", _WORDS, signed=False)
 NOTE_INCIDENT = Row("note", NotedIncident, "note of an incident", "", (), may=_WORDS, signed=False)
 DECIDE_FILED = Row("decide", FiledNotification, "say that one was filed", "", ("files",), may=_WORDS, signed=False)
@@ -523,7 +532,7 @@ SIGN_PERIOD = Row("period", PeriodPopulation, "sign a period off", "ccdr-sign-of
 _ROWS: tuple[Row[Any], ...] = (
     APPROVE_PLAN, APPROVE_OPERATION, REVIEW_GLASS, DECLARE_PART, END_PART, REVIEW_ACCESS, ACCEPT_FINDING, SIGN_PERIOD,
     ASSIGN_FINDING, NOTE_FINDING, ACKNOWLEDGE_TROUBLE, END_TROUBLE, PAUSE_SCHEDULE, END_PAUSE, REVIEW_HANDOVER,
-    ANSWER_ENTRY, NOTE_INCIDENT, DECIDE_FILED, DECIDE_NOT_DUE, DECIDE_CLOSED,
+    ANSWER_LEDGER, ANSWER_ENTRY, NOTE_INCIDENT, DECIDE_FILED, DECIDE_NOT_DUE, DECIDE_CLOSED,
 )  # fmt: skip
 TABLE: Mapping[str, Row[Any]] = {row.kind: row for row in _ROWS}
 
@@ -545,6 +554,7 @@ class StatementRecord(Record, frozen=True, kw_only=True, gc=False):
         | TroubleRef
         | ScheduleRef
         | Handover
+        | LostRecords
         | RegisterEntry
         | NotedIncident
         | FiledNotification
