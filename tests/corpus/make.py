@@ -173,7 +173,7 @@ ledger key show
 ledger checkpoint
 ledger proof t1 proof
 ledger verify proof
-ledger export exported --with-plans
+ledger export exported
 ledger verify exported
 ledger export part --tenant acme --dry-run
 ledger key rotate
@@ -223,13 +223,13 @@ runbook resume p --answer well=yes
 
 def package() -> Files:
     """Every file of a package of a whole ledger."""
-    yield from lived().exported("--with-plans").items()
+    yield from lived().exported().items()
 
 
 def package_in_part() -> Files:
     """What is otherwise in a package of one tenant's records: lines that it has not are hashes in it."""
     part = lived().exported("--tenant", TENANT)
-    names = [name for name in part if name.endswith(("lines.jsonl", "tree.jsonl", "bag-info.txt", "LIMITS.txt"))]
+    names = [name for name in part if name.endswith(("000000000001.jsonl", "tree.jsonl", "bag-info.txt", "LIMITS.txt"))]
     yield from ((name, part[name]) for name in names)
 
 

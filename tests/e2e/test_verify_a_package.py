@@ -278,7 +278,7 @@ def test_the_chain_is_verified_by_sha256sum_and_jq_alone(audit: Audit) -> None:
 def hides_all(directory: Path, size: int, root: str) -> None:
     """One hash, the checkpoint's own, stands for more records than there are; what is shown then is held by nothing."""
     height = (size - 1).bit_length() or 1
-    shown = directory.joinpath("lines.jsonl").read_bytes().splitlines()
+    shown = directory.joinpath("000000000001.jsonl").read_bytes().splitlines()
     ends = (1 << height) + len(shown)
     (directory / "tree.jsonl").write_text(
         json.dumps({"hashes": [1, 1 << height], "nodes": [[height, root]]})
@@ -289,7 +289,7 @@ def hides_all(directory: Path, size: int, root: str) -> None:
 
 
 def shows_more(directory: Path, size: int, root: str) -> None:
-    with (directory / "lines.jsonl").open("ab") as lines:
+    with (directory / "000000000001.jsonl").open("ab") as lines:
         lines.write(b'{"seq":1,"kind":"restore_test.end","verdict":"PASS"}\n')
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ccdr.evidence.package import bag
 from ccdr.host.state import FORMAT
+from ccdr.jobs import in_force
 from ccdr.jobs.checkpoints import creation as signing_keys
 from ccdr.jobs.checkpoints.creation import make
 from tests.support.clocks import Clock
@@ -61,6 +62,7 @@ def made(root: Path, *, lived: bool = True) -> Exporting:
     site.state.mkdir(exist_ok=True)
     (site.state / "version").write_text(f"{FORMAT}\n")  # else it is migrated, by the real clock
     if lived:
+        in_force.record(site.loaded(), world.services)
         world.lived()
     return Exporting(world, root)
 

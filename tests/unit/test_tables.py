@@ -102,7 +102,7 @@ def test_it_is_written_of_the_whole_ledger_by_name_and_for_its_owner_alone(recor
     assert row == ("a", 3)
     before = path.read_bytes()
     assert recorded.run("ledger", "export", str(path), "--sqlite").code == 2 and path.read_bytes() == before
-    for more in (("--plan", "p"), ("--with-plans",), ("--dry-run",), ("--from", "2026-01-01")):
+    for more in (("--plan", "p"), ("--without-plans",), ("--dry-run",), ("--from", "2026-01-01")):
         assert recorded.run("ledger", "export", str(recorded.root / "other.db"), "--sqlite", *more).code == 2, more
     assert not (recorded.root / "other.db").exists()
 

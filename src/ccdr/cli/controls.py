@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import structs
 
+from ccdr.cli.approving import FOLDER
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
-from ccdr.model.errors import Exit, UsageProblem, worst
+from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.values import rfc3339, so_many, to_the_second
 
 if TYPE_CHECKING:
     from ccdr.evidence.controls.frameworks import FrameworkState
     from ccdr.evidence.controls.values import MeasureState, Observed, PartState
     from ccdr.plans.own_file import OwnFile
-    from ccdr.telling.controls import Controls
+    from ccdr.telling.controls import Asked, Controls
 
 SHOWN = "shown"
 MOST_LISTED, FEW = 10, 5  # places, of what is not shown; of what is
@@ -40,8 +41,14 @@ NO_JUDGEMENT = f"{SHOWN} says that records show it, not that any law is kept: th
     help="Print the map, or the floors of versions, that are used, to be copied and edited, and stop.",
 )
 @click.option("--examine", "look", is_flag=True, help="Look at secrets and repositories now, and record what is seen.")
+@click.option("--package", type=FOLDER, metavar="DIR", help="Of a package, from its records, as they stood at its end.")
 def controls(
-    names: tuple[str, ...], wanted: tuple[str, ...], named: Path | None, printed: str | None, look: bool
+    names: tuple[str, ...],
+    wanted: tuple[str, ...],
+    named: Path | None,
+    printed: str | None,
+    look: bool,
+    package: Path | None,
 ) -> Exit:
     """Tell which evidence there is for the twelve measures by which a contact centre protects its data.
 
@@ -61,22 +68,26 @@ def controls(
       ccdr controls outbound --json
       ccdr controls --examine
       ccdr controls --framework gdpr
+      ccdr controls --package /mnt/evidence
       ccdr controls --print map > controls.yaml
       ccdr controls --print floors > floors.yaml
     """
-    from ccdr.evidence.controls.registry import exit_of_measures
     from ccdr.jobs.in_force import as_recorded
     from ccdr.telling.controls import Asked
     from ccdr.telling.controls import controls as asked
 
     options = settings()
-    used = Asked.beside(options.plans, named)
+    used = Asked.beside(options.plans, named) if package is None else Asked.with_map(named)
     if printed is not None:
         click.echo(used.map.raw if printed == "map" else used.floors.raw, nl=False)
         return Exit.OK
     if unknown := [one for one in wanted if one not in used.map.value.frameworks]:
         hint = f"it has {', '.join(used.map.value.frameworks)}"
         raise UsageProblem(f"the map has no framework {', '.join(map(ascii, unknown))}", hint=hint)
+    if package is not None:
+        if names or look:
+            raise UsageProblem("--package tells of what is in it: plans, and what is to be seen now, are this host's")
+        return _told(_in_package(package, used), wanted)
     loaded, wrong_plans = options.load_all(names)
     for error in wrong_plans:
         click.echo(f"ccdr: {error}", err=True)
@@ -87,8 +98,25 @@ def controls(
         examine(loaded, loaded if not names else options.load_all(())[0], services)
     histories = services.histories()
     judged = [one.loaded for one in as_recorded(loaded, histories, services) if one.loaded]
-    found = asked(judged, services, histories, used)
-    if options.json:
+    return worst([_told(asked(judged, services, histories, used), wanted), *(e.exit_code for e in wrong_plans)])
+
+
+def _in_package(directory: Path, used: Asked) -> Controls:
+    """As its records have them. CcdrError where it does not hold."""
+    from ccdr.cli.report_package import held_to_itself
+    from ccdr.telling.package import report_of
+
+    checked, anew, found = held_to_itself(directory)
+    told = report_of(directory, checked.info, used).controls if anew.documents and not found else None
+    if told is None:
+        raise CcdrError(f"{directory} does not hold: nothing is told of it", hint=f"`ccdr ledger verify {directory}`")
+    return told
+
+
+def _told(found: Controls, wanted: Collection[str]) -> Exit:
+    from ccdr.evidence.controls.registry import exit_of_measures
+
+    if settings().json:
         shown = [one for one in found.frameworks if not wanted or one.name in wanted]
         print_json(replace(found, frameworks=shown).as_json())
     else:
@@ -96,7 +124,7 @@ def controls(
         _tell_frameworks(found.frameworks, wanted)
         click.echo(f"\n{NO_JUDGEMENT}")
         click.echo(f"laws and standards by {_used(found.map)}\nversions by {_used(found.floors)}")
-    return worst([exit_of_measures(found.measures), *(e.exit_code for e in wrong_plans)])
+    return exit_of_measures(found.measures)
 
 
 def _used(file: OwnFile[Any]) -> str:

@@ -62,7 +62,10 @@ class _Period:
 @click.option("--words", is_flag=True, help="Include the reasons that people wrote when they acknowledged a trouble.")
 @click.option("--signers", type=FILE, metavar="FILE", help="Who may sign a period off (/etc/ccdr/allowed_signers).")
 @click.option(
-    "--package", type=FOLDER, metavar="DIR", help="Tell whose the signed statements in a package are, by --signers."
+    "--package",
+    type=FOLDER,
+    metavar="DIR",
+    help="Of a package, from its records; and by --signers, whose its statements are.",
 )
 @as_one("of", _Period)
 def report(
@@ -84,8 +87,9 @@ def report(
     what they wrote for that is kept apart, to be taken back, and is in a report only with --words. The page needs
     nothing but itself; JSON has all of it, CSV each run of the period.
 
-    With --package it tells of the statements in a package, each with the name that its record claims: by whom they are,
-    says the file of who may sign that you bring with --signers. Without it they are not verified, and the exit is 3.
+    With --package it is of a package that `ccdr ledger export` wrote, made anew from its records: with --out it writes
+    the report. It tells of the statements in it, each with the name that its record claims: by whom they are, says the
+    file of who may sign that you bring with --signers. Without it they are not verified, and the exit is 3.
 
     Exits with 1 where something is not as the plans want at the period's end, where an objective was breached
     in it, or where the ledger does not verify. ccdr writes the report anyway.
@@ -97,14 +101,14 @@ def report(
       ccdr report --since 7d --out week.html
       ccdr report --format csv --out population.csv
       ccdr report --json | jq .answer
-      ccdr report --package /mnt/evidence --signers allowed_signers
+      ccdr report --package /mnt/evidence --signers allowed_signers --out report.html
     """
     if package is not None:
         from ccdr.cli.report_package import report_package
 
-        if names or form or out or of != _Period(None, None, None):
-            raise UsageProblem("--package tells of what is in it: plans, periods and formats are of this host's report")
-        return report_package(package, signers)
+        if names or of != _Period(None, None, None):
+            raise UsageProblem("--package tells of what is in it: plans and periods are of this host's report")
+        return report_package(package, signers, form or "html", out)
     import atexit
     import gc
 
@@ -163,7 +167,7 @@ def plans_of(names: Sequence[str], there: Sequence[str], services: Services) -> 
 
 def _written(made: Report, out: Path, pieces: Iterable[bytes], *, in_json: bool) -> Exit:
     """Into a file; on standard error (with --json on standard output, too) what it comes to."""
-    size = _write(out, pieces)
+    size = written_to(out, pieces)
     if in_json:
         answer = {"word": made.answer.word, "level": made.answer.level.name, "sentence": made.answer.sentence}
         print_json({"answer": answer, "findings": len(made.findings), "rows": made.population.rows, "out": str(out)})
@@ -172,7 +176,7 @@ def _written(made: Report, out: Path, pieces: Iterable[bytes], *, in_json: bool)
     return made.exit_code
 
 
-def _write(path: Path, pieces: Iterable[bytes]) -> int:
+def written_to(path: Path, pieces: Iterable[bytes]) -> int:
     """Whole or not at all, and on disk when this returns: how many bytes. CcdrError where the disk refuses."""
     try:
         target = path.resolve()  # a link stays one

@@ -1,11 +1,12 @@
-"""`ccdr report --package`: whose the signed statements in a package are, by the file of who may sign that one has."""
+"""`ccdr report --package`: the report of a package, made anew from its records, and whose its signed statements are, by
+the file of who may sign that one has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,23 +17,22 @@ from ccdr.evidence.whose import HOLDS, NOT_ASKED, Whose, whose
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.model.values import number_of, to_the_second
 
+if TYPE_CHECKING:
+    from ccdr.evidence.checkpoints.verification import Finding
+    from ccdr.evidence.package.verifying import PackageChecked
+    from ccdr.telling.package import MadeAnew
 
-def report_package(directory: Path, signers: Path | None) -> Exit:
-    """What the package holds is held to itself first, as `ccdr ledger verify` does without a key."""
+
+def report_package(directory: Path, signers: Path | None, form: str, out: Path | None) -> Exit:
+    """What the package holds is held to itself first, as `ccdr ledger verify` does without a key: of one that does not
+    hold, no report is written."""
     from ccdr.cli.ledger.verify import text_of
-    from ccdr.evidence.package.bag import is_package
-    from ccdr.evidence.package.verifying import verify_package
+    from ccdr.cli.report import written_to
     from ccdr.jobs.statements import seen_by
 
-    if not is_package(directory):
-        raise UsageProblem(f"{directory} is no package", hint="name a directory that `ccdr ledger export` wrote")
-    try:
-        checked = verify_package(directory)
-    except OSError as error:
-        raise CcdrError(f"{directory} cannot be read: {error.strerror}", hint="read it as its owner") from None
+    checked, anew, found = held_to_itself(directory)
     records = checked.signed if signers is None else list(seen_by(checked.signed, text_of(signers)))
     rows = [_Row(one, whose(one)) for one in records]
-    found = (*checked.findings, *(checked.ours.checked.findings if checked.ours else ()))
     if settings().json:
         problems = [str(one) for one in found]
         print_json({"package": dict(checked.info), "statements": [row.as_json() for row in rows], "problems": problems})
@@ -42,9 +42,32 @@ def report_package(directory: Path, signers: Path | None) -> Exit:
         table(("record", "what", "about", "recorded", "by"), [row.cells for row in rows])
         if not rows:
             click.echo("nobody has signed anything that is shown")
+    if out is not None and not found:
+        written_to(out, anew.documents[_NAMES[form]]())
     if found or any(row.whose.refused for row in rows):
         return Exit.FINDING
     return Exit.OK if signers is not None or not rows else Exit.NOT_CARRIED_OUT
+
+
+def held_to_itself(directory: Path) -> tuple[PackageChecked, MadeAnew, Sequence[Finding]]:
+    """A package as `ccdr ledger verify` sees it without a key, and all that does not fit together. UsageProblem where
+    it is none; CcdrError where it cannot be read."""
+    from ccdr.cli.ledger.verify import made_anew_of
+    from ccdr.evidence.package.bag import is_package
+    from ccdr.evidence.package.verifying import verify_package
+
+    if not is_package(directory):
+        raise UsageProblem(f"{directory} is no package", hint="name a directory that `ccdr ledger export` wrote")
+    try:
+        checked = verify_package(directory)
+    except OSError as error:
+        raise CcdrError(f"{directory} cannot be read: {error.strerror}", hint="read it as its owner") from None
+    anew = made_anew_of(directory, checked)
+    of_ledger = checked.ours.checked.findings if checked.ours else ()
+    return checked, anew, (*checked.findings, *of_ledger, *anew.findings)
+
+
+_NAMES = {"html": "report.html", "json": "report.json", "csv": "population.csv"}
 
 
 @dataclass(frozen=True)

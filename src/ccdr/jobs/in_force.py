@@ -116,8 +116,9 @@ def _promised(loaded: LoadedPlan, version: PlanRevision) -> LoadedPlan:
 
 def without_file(version: PlanRevision, services: Services) -> Judged:
     """A plan that no file names any more, as its version had it."""
-    kept = kept_version(version, services)
-    why = None if kept else f"its files are not in {kept_in(services, version.plan, version.digest)} any more"
+    kept = kept_version(version, services, base=Path("/") if services.in_package else None)
+    where = kept_in(services, version.plan, version.digest).relative_to(services.state.root)
+    why = None if kept else f"its files are not in {where} any more"
     return Judged(version.plan, kept, version, FileState.GONE, None, why)
 
 

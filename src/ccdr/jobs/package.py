@@ -4,7 +4,6 @@ at all. What it must be, evidence/package/ says.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
@@ -12,7 +11,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
@@ -27,13 +26,12 @@ from ccdr.evidence.checkpoints.keys import KEY, KeyRecord, keys_in
 from ccdr.evidence.checkpoints.verification import time_in
 from ccdr.evidence.ledger.ledger import BEGIN, Extent, Ledger, Mark, extent_of, lines, typed_lines
 from ccdr.evidence.lineage.comparison import is_id, reader
-from ccdr.evidence.lineage.own_records import ANCHORED, COLLECTED, LINKED, Lineage
+from ccdr.evidence.lineage.own_records import ANCHORED, COLLECTED, LINKED
 from ccdr.evidence.package import bag, verifying
 from ccdr.evidence.package.lines import LINES, TREE, Stretches
 from ccdr.evidence.package.statements import FOLDER, Tests, envelope, readable_files_of
 from ccdr.evidence.package.statements import SIGN_OFFS_FOLDER as SIGNED
-from ccdr.evidence.records.schema import schemas
-from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.records.statements import SIGN_PERIOD, STATEMENT, PeriodPopulation, kind_of
 from ccdr.evidence.statements import SIGNATURE, SIGNED_OFF, signed_record
 from ccdr.host.files import remove_tree
 from ccdr.jobs.attest.other_ledgers import others
@@ -59,7 +57,7 @@ class Choice:
 
     period: tuple[datetime, datetime] | None
     plans: frozenset[str] | None
-    tenant: bool = False
+    tenant: str | None = None
 
     @property
     def whole(self) -> bool:
@@ -68,10 +66,19 @@ class Choice:
     def wants(self, plan: object) -> bool:
         return self.plans is None or plan in self.plans
 
+    def has_part_in(self, of: PeriodPopulation) -> bool:
+        """Of all plans it tells of others than a tenant's, too."""
+        begin, end = self.period or (of.begins, of.ends)
+        plans = self.plans is None or bool(
+            self.plans.issuperset(of.plans) if self.tenant is not None else self.plans & {*of.plans}
+        )
+        within = (of.begins < end and begin < of.ends) or self.period is None
+        return within and (plans if of.plans else self.tenant is None)
+
 
 def needed(choice: Choice, ledger: Ledger) -> set[int]:
     """Records that are shown whatever the period: which ledger it is, its keys, the versions of plans in force as it
-    begins, and (they name other hosts) how other ledgers were taken in."""
+    begins, who has signed it off since, and (they name other hosts) how other ledgers were taken in."""
     numbers = {int(record["seq"]) for kind in (BEGIN, KEY) for record in ledger.newest(kind)}
     started = set[str]()
     for record in ledger.newest(PLAN_VERSION):
@@ -82,7 +89,14 @@ def needed(choice: Choice, ledger: Ledger) -> set[int]:
             numbers.add(int(record["seq"]))
             if choice.period is not None and utc(record["time"]) <= choice.period[0]:
                 started.add(plan)
-    if not choice.tenant:
+    for record in ledger.newest(STATEMENT):
+        if kind_of(record) == SIGNED_OFF:
+            told = choice.has_part_in(SIGN_PERIOD.recorded(record).about)
+        else:  # of all, or of this tenant
+            told = choice.tenant is not None and record["plan"] is None and _scope_of(record) in (None, choice.tenant)
+        if told:
+            numbers.add(int(record["seq"]))
+    if choice.tenant is None:
         known = set[object]()
         for kind in (COLLECTED, LINKED):
             for record in ledger.newest(kind):
@@ -93,32 +107,44 @@ def needed(choice: Choice, ledger: Ledger) -> set[int]:
     return numbers
 
 
-class Chosen:
-    """Says of each line, in order, whether it is shown. `rows` are the numbers of the records that the population has
-    rows of, `always` those of `needed`."""
+def _scope_of(statement: Mapping[str, Any]) -> object:
+    about = statement.get("about")
+    return about.get("scope", _UNKNOWN) if isinstance(about, Mapping) else _UNKNOWN
 
-    def __init__(self, choice: Choice, rows: Collection[int], always: Collection[int]) -> None:
-        self._choice, self._shown = choice, {*rows, *always}
+
+class Chosen:
+    """Says of each line, in order, whether it is shown: those of `needed` (`always`), and what is of the period and
+    of these plans, where a run belongs to the period that it began in. `first`: the number of the first
+    of these, 0 before it."""
+
+    def __init__(self, choice: Choice, always: Collection[int]) -> None:
+        self._choice, self._always, self.first = choice, always, 0
         begin, end = choice.period or (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
         self._begin, self._end = _as_written(begin), _as_written(end)
+        self._begun = dict[tuple[str, ...], bool]()  # runs without an end yet, and whether their start is shown
 
     def shows(self, seq: int, line: bytes) -> bool:
-        if seq in self._shown:
-            return True
-        return self._begin <= time_in(line) < self._end and self._by_itself(line)
+        wanted = self._wants(line)
+        self.first = self.first or (seq if wanted else 0)
+        return wanted or seq in self._always
 
-    def _by_itself(self, line: bytes) -> bool:
-        """It is no run's, and has no row: an hour of shipped log, or what a later ccdr wrote. A run's start and end
-        have rows, or are of another period."""
+    def _wants(self, line: bytes) -> bool:
         try:
             record = orjson.loads(line)
             kind, plan = str(record["kind"]), record["plan"]
+            run = kind.rpartition(".")[0], str(plan), str(record["asset"]), str(record["run"])
         except (ValueError, KeyError, TypeError):
             return False
-        verb, _, edge = kind.rpartition(".")
-        if edge in _EDGES and verb != "pause":
-            return False
-        return plan in self._choice.plans if self._choice.plans is not None else not self._choice.tenant
+        choice = self._choice
+        own = plan in choice.plans if choice.plans is not None else choice.tenant is None
+        within = own and self._begin <= time_in(line) < self._end
+        if kind.startswith("pause."):  # no run: one may last into the period
+            return own and time_in(line) < self._end
+        if kind.endswith(".start"):
+            self._begun[run] = within
+        elif kind.endswith(".end"):
+            return self._begun.pop(run, within)
+        return within
 
 
 def _as_written(moment: datetime) -> bytes:
@@ -195,23 +221,6 @@ class Tenancy:
         if not self.foreign:
             return None
         return next((match[1] for match in self._pattern.finditer(text) if match[1] is not None), None)
-
-    def own(self, lineage: Lineage) -> Lineage:
-        """What the ledger says of itself, without what it says of others' plans."""
-        compared = {plan: one for plan, one in lineage.compared.items() if plan in self.plans}
-        beside = {key: replace(one, apart=()) for key, one in lineage.beside.items()}
-        verified = lineage.verified
-        if verified is not None:
-            problems = tuple("a finding that names another client" if self.told_in(p) else p for p in verified.problems)
-            verified = replace(verified, problems=problems)
-        return replace(lineage, compared=compared, beside=beside, verified=verified)
-
-    def may_hear(self, scope: str) -> bool:
-        return scope == self.tenant
-
-    def may_know(self, plans: Sequence[str]) -> bool:
-        """A sign-off of all plans counts the runs, and names the accounts, of others."""
-        return bool(plans) and set(plans) <= self.plans
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -301,78 +310,10 @@ def _values(value: object) -> Iterator[str]:
                 waiting += items
 
 
-# What a package says in words: README.txt (how to verify it) and LIMITS.txt (what it does not show).
-
-README = """\
-This is a package of evidence (BagIt, RFC 8493), written by ccdr.
-
-1. Every file is as it was written:   sha256sum -c tagmanifest-sha256.txt manifest-sha256.txt
-2. All of it, by ccdr, offline:       ccdr ledger verify . --pin KEY --anchor CHECKPOINT
-   KEY is the public key, CHECKPOINT a file of data/checkpoints: have both by another way than this package.
-3. Without ccdr: docs/how-to/verify-a-package.md does the same with sha256sum, openssl and ssh-keygen.
-
-data/ledgers      the records, a line each        data/population.csv   every run of the period, as rows
-data/checkpoints  signed notes over the lines     data/tests            restore tests, as in-toto statements
-data/signed       what people have signed          data/LIMITS.txt       what this package does not show
-data/report.html  what people read
-"""
-
-_ALWAYS = """\
-What this package does not show
-
-- Without a key and an anchor that you had by another way than this package, it is only consistent by itself: whoever
-  can write to the host, and has its key, can make all of it anew.
-- A change before the newest anchored checkpoint is found. Of the records after it, nothing is shown.
-- A record that was false when it was written looks true. Do a restore test again: ccdr test --snapshot ID.
-- report.html, report.json and controls.json are what ccdr on that host made of the records. Verification holds
-  population.csv and the statements to the records, not these three.
-- Whose the signed statements in it are: it was written without a file of who may sign. A name in it is a claim:
-  ccdr report --package . --signers FILE, by a file that you had by another way, shows whose they are.
-- A restore test that was INCONCLUSIVE has no statement: the predicate has no word for it. It is a record and a row.
-"""
-_PART = """\
-- This is a part of the ledger. Of records that are not shown there are only hashes (tree.jsonl): that none of the
-  period, or of these plans, is among them is not proven.
-- `prev` of a record is held to the record before it only where that is shown, too. The tree holds all of them to the
-  checkpoints. Records after the last checkpoint have no such hold.
-- Who guesses a record that is not shown word for word, with its time to the microsecond, can see that the guess is
-  right.
-"""
-_TENANT_WORDS = """\
-- It is for one client, whose plans are: {plans}. Records of the host itself, and of other clients, are hashes only.
-  Completeness among them is unproven. The number of all records is told. So is a record of how a plan's secrets are
-  kept that names other plans: it has no row either.
-- Plans that hold the data of several clients are in no client's package, since their records tell of all of them.
-- Who began the ledger and made its keys stands in those records: the account and the host.
-"""
-_NO_TEXTS = "- The texts of plans are not in it: their digests are, in records of plan.version.\n"
-_UNSIGNED = "- No key signs this ledger: there is no checkpoint, and the statements have no signature.\n"
-
-
-def limits(*, part: bool, plans: Sequence[str] | None, texts: bool, signed: bool) -> str:
-    """`plans`: of one tenant's package; None: it is no one's."""
-    text = _ALWAYS
-    text += _PART if part else ""
-    text += _TENANT_WORDS.format(plans=", ".join(plans)) if plans is not None else ""
-    text += "" if texts else _NO_TEXTS
-    return text + ("" if signed else _UNSIGNED)
-
-
 _EXAMINED = b'"kind":"plan.examined"'
+_STATED, _OF_NO_PLAN = f'"kind":"{STATEMENT}"'.encode(), b'"plan":null'
 _ANCHORED = b'"kind":"ledger.anchored"'
 _LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', SIGNATURE)
-
-
-@dataclass(frozen=True)
-class Told:
-    """What is told of the period beside the lines: `documents` by their names below `data/`, piece by piece; the `rows`
-    of the population by ledger (None: ours), as the numbers of their records; the digest of these rows."""
-
-    documents: Mapping[str, Callable[[], Iterable[bytes]]]
-    rows: Mapping[str | None, frozenset[int]]
-    population: tuple[int, str] | None
-    period: tuple[datetime, datetime]
-    made: datetime
 
 
 @dataclass(frozen=True)
@@ -383,6 +324,12 @@ class Order:
     tenancy: Tenancy | None
     with_plans: bool
     command: str
+    made: datetime
+
+
+# What is told beside the records, made from what lies there already, and from what the bag says of itself: by their
+# names below `data/`, piece by piece.
+Documents = Callable[[Path, Mapping[str, str]], Mapping[str, Callable[[], Iterable[bytes]]]]
 
 
 @dataclass
@@ -398,11 +345,11 @@ class PackageContents:
 
 
 def write(
-    services: Services, order: Order, told: Told, found: Iterable[Source], target: Path, progress: Progress
+    services: Services, order: Order, documents: Documents, found: Iterable[Source], target: Path, progress: Progress
 ) -> PackageContents:
     """UsageProblem where there is something already; CcdrError where the disk refuses: then nothing is there."""
     require_room(target)
-    writing = _Writing(services, order, told, target.with_name(f".{target.name}.{os.getpid()}.tmp"), progress)
+    writing = _Writing(services, order, documents, target.with_name(f".{target.name}.{os.getpid()}.tmp"), progress)
     try:
         with _whole_or_not(writing.root, target):
             return writing.all_of(list(found))
@@ -436,12 +383,13 @@ def _whole_or_not(temporary: Path, target: Path) -> Iterator[None]:
 class _Writing:
     services: Services
     order: Order
-    told: Told
+    documents: Documents
     root: Path
     progress: Progress
     done: PackageContents = field(default_factory=PackageContents)
     keys: list[KeyRecord] = field(default_factory=list)
-    versions: dict[tuple[str, str], None] = field(default_factory=dict)
+    versions: dict[tuple[str, str], bool] = field(default_factory=dict)  # by plan and digest: is it ours?
+    begins: datetime | None = None  # when the first record is of
     shown_anchored: set[int] = field(default_factory=set)  # of the ledger that is written now
 
     def all_of(self, found: list[Source]) -> PackageContents:
@@ -454,12 +402,12 @@ class _Writing:
         self._key_files()
         if self.order.with_plans:
             self._plan_texts()
-        for name, pieces in self.told.documents.items():
-            self.progress.step(name)
+        info = self._info(found[0].ledger)
+        self.progress.step("what the records come to")
+        for name, pieces in self.documents(self.root, info).items():
             self._document(name, pieces())
-        self._words(signed=signing is not None)
         self.progress.step("digests of all files")
-        bag.seal(self.root, self._info(found[0].ledger))
+        bag.seal(self.root, info)
         return self.done
 
     def _signing(self) -> SigningKey | None:
@@ -468,12 +416,17 @@ class _Writing:
 
     def _left_out(self, source: Source) -> bool:
         """Another host's ledger that tells of nothing that was asked for."""
-        return not self.order.choice.whole and not source.ours and not self.told.rows.get(source.ledger)
+        if self.order.choice.whole or source.ours:
+            return False
+        chosen = Chosen(self.order.choice, ())
+        return not any(chosen.shows(seq, line) for seq, line in enumerate(lines(source.directory, source.extent), 1))
 
     def _ledger(self, source: Source, signing: SigningKey | None) -> None:
         directory = self._directory("ledgers", source.ledger)
         (directory / "id").write_text(f"{source.ledger}\n", "ascii")
         ledger, choice = reader(source.directory), self.order.choice
+        if (first := next(ledger.records(), None)) is not None:
+            self.begins = min(self.begins or utc(first["time"]), utc(first["time"]))
         keys, _ = keys_in(reversed(list(ledger.newest(KEY))), source.ledger)
         self.keys += keys
         tests = Tests(source.ledger, source.ours)
@@ -481,14 +434,11 @@ class _Writing:
             shown = total = self._whole(source, directory, tests, signing)
             sizes = self._checkpoints(source, 0, total)
         else:
-            rows = self.told.rows.get(None if source.ours else source.ledger, frozenset())
-            chosen = Chosen(choice, rows, needed(choice, ledger))
-            first = min(rows, default=1)
+            chosen = Chosen(choice, needed(choice, ledger))
             anchored = {int(one["size"]): int(one["seq"]) for one in ledger.newest(ANCHORED)}
-            cuts = {one for one in _sizes(source.checkpoints) if one >= first or one in anchored}
-            shown, total = self._part(source, directory, chosen, cuts, (tests, signing))
+            shown, total = self._part(source, directory, chosen, anchored, (tests, signing))
             told = {size for size, seq in anchored.items() if seq in self.shown_anchored}
-            sizes = self._checkpoints(source, first, total, told)
+            sizes = self._checkpoints(source, chosen.first or 1, total, told)
         self.done.lines[source.ledger] = shown, total
         self.done.checkpoints += sizes
 
@@ -505,9 +455,14 @@ class _Writing:
         return count
 
     def _part(
-        self, source: Source, directory: Path, chosen: Chosen, cuts: set[int], of: tuple[Tests, SigningKey | None]
+        self,
+        source: Source,
+        directory: Path,
+        chosen: Chosen,
+        anchored: Collection[int],
+        of: tuple[Tests, SigningKey | None],
     ) -> tuple[int, int]:
-        stretches = Stretches()
+        stretches, sizes = Stretches(), _sizes(source.checkpoints)
         self.shown_anchored.clear()
         with (directory / LINES).open("wb") as shown, (directory / TREE).open("wb") as tree:
             for seq, line in enumerate(lines(source.directory, source.extent), start=1):
@@ -520,17 +475,18 @@ class _Writing:
                         self.shown_anchored.add(seq)
                 else:
                     tree.writelines(stretches.hide(leaf_hash(line)))
-                if seq in cuts:
+                if seq in sizes and (chosen.first or seq in anchored):
                     tree.writelines(stretches.cut())
             tree.writelines(stretches.close())
         return stretches.kept, stretches.size
 
     def _of_others(self, line: bytes) -> bool:
-        """How a plan's secrets are kept, where that names others' plans: it has no row either."""
+        """How a plan's secrets are kept, and what is stated of all, where that names others' plans: it has no row
+        either."""
         tenancy = self.order.tenancy
-        return (
-            tenancy is not None and _EXAMINED in line and tenancy.told_in(line.decode("utf-8", "replace")) is not None
-        )
+        if tenancy is None or not (_EXAMINED in line or (_STATED in line and _OF_NO_PLAN in line)):
+            return False
+        return tenancy.told_in(line.decode("utf-8", "replace")) is not None
 
     def _require_own(self, seq: int, line: bytes) -> None:
         """Nothing of another tenant's leaves by a sentence either."""
@@ -549,7 +505,8 @@ class _Writing:
         except ValueError:
             return  # the verification tells of it
         if record["kind"] == "plan.version":
-            self.versions[str(record["plan"]), str(record.get("digest"))] = None
+            key = str(record["plan"]), str(record.get("digest"))
+            self.versions[key] = self.versions.get(key, False) or tests.ours
         if (signed := signed_record(line)) is not None:
             self._statement(signed)
         if (made := tests.take(record, sha256(line).hexdigest())) is not None:
@@ -588,9 +545,11 @@ class _Writing:
             (directory / f"{one.key.id}.vkey").write_text(f"{one.key}\n", "ascii")
 
     def _plan_texts(self) -> None:
-        for plan, digest in self.versions:
+        for (plan, digest), ours in self.versions.items():
             texts = kept_texts(self.services, plan, digest)
             if texts is None:
+                if not ours:
+                    continue  # the other host has it
                 self.done.missing_texts.append(f"{plan} {digest[:16]}")
                 continue
             for name, text in texts.items():
@@ -605,11 +564,12 @@ class _Writing:
         if tenancy is not None and (told := tenancy.told_in(text.decode("utf-8", "replace"))):
             raise CcdrError(
                 f"{name} of a version of {plan} names {told!a}, which is another tenant's: nothing was written",
-                hint="leave --with-plans out: records have the digests of the texts",
+                hint="--without-plans leaves them out: records have their digests",
             )
 
     def _document(self, name: str, pieces: Iterable[bytes]) -> None:
-        path = self._directory() / name
+        path = Path(name)
+        path = self._directory(*path.parts[:-1]) / path.name
         with path.open("wb") as file:
             for piece in pieces:
                 file.write(piece)
@@ -619,45 +579,32 @@ class _Writing:
                 hint="it must not stand there; where that is an everyday word, too, give the other plan another name",
             )
 
-    def _words(self, *, signed: bool) -> None:
-        choice, tenancy = self.order.choice, self.order.tenancy
-        plans = None if tenancy is None else sorted(choice.plans or ())
-        text = limits(part=not choice.whole, plans=plans, texts=self.order.with_plans, signed=signed)
-        (self._directory() / "LIMITS.txt").write_text(text, "utf-8")
-        (self._directory() / "README.txt").write_text(README, "utf-8")
-        directory = self._directory("schemas")
-        for kind, schema in schemas().items():
-            text = json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
-            (directory / f"{kind}.json").write_text(text, "utf-8")
-
     def _info(self, ours: str) -> dict[str, str]:
-        told, choice = self.told, self.order.choice
+        choice, made = self.order.choice, self.order.made
+        begin, end = choice.period or (self.begins or made, made)
         counts = {name: f"{name}={shown}/{total}" for name, (shown, total) in self.done.lines.items()}
         order = [ours, *sorted(counts.keys() - {ours})]
         info = {
-            "Bag-Software-Agent": f"ccdr {__version__}, Python {platform.python_version()}",
-            "Bagging-Date": f"{told.made:%Y-%m-%d}",
+            verifying.AGENT: f"ccdr {__version__}, Python {platform.python_version()}",
+            "Bagging-Date": f"{made:%Y-%m-%d}",
             verifying.VERSION: bag.FORMAT,
-            "Ccdr-Command": self.order.command,
-            "Ccdr-Host": self.services.ledger.host,
-            "Ccdr-By": self.services.ledger.actor,
-            verifying.MADE: rfc3339(told.made),
+            verifying.COMMAND: self.order.command,
+            verifying.HOST: self.services.ledger.host,
+            verifying.BY: self.services.ledger.actor,
+            verifying.MADE: rfc3339(made),
             "Ccdr-Time-Zone": "UTC",
-            verifying.FROM: rfc3339(told.period[0]),
-            verifying.TO: rfc3339(told.period[1]),
+            verifying.FROM: rfc3339(begin),
+            verifying.TO: rfc3339(end),
             bag.BY_LEDGER: ours,
             verifying.SCOPE: "whole" if choice.whole else "part",
             verifying.RECORDS: " ".join(counts[name] for name in order),
-            "Ccdr-Checkpoints": str(self.done.checkpoints),
-            verifying.TESTS: str(self.done.statements),
+            verifying.TEXTS: "all" if self.order.with_plans else "none",
         }
-        if told.population is not None:
-            info |= {verifying.ROWS: str(told.population[0]), verifying.ROWS_SHA256: told.population[1]}
         if choice.plans is not None:
             info[verifying.PLANS] = " ".join(sorted(choice.plans))
         if self.order.tenancy is not None:
             info[verifying.TENANT] = self.order.tenancy.tenant
-        return info
+        return bag.as_read(info)
 
     def _directory(self, *parts: str) -> Path:
         path = self.root.joinpath("data", *parts)

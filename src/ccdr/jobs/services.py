@@ -121,6 +121,7 @@ class Services:
     host: Host
     memory: Memory = field(default_factory=Memory, compare=False)
     there: SeenFrom | None = None
+    in_package: bool = False  # no file of this host's says who may sign, or where what a plan names lies
 
     @property
     def catalogues(self) -> list[Catalogue]:

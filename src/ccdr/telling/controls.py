@@ -48,9 +48,9 @@ class Asked:
         return cls(map_beside(plans, named), floors_beside(plans))
 
     @classmethod
-    def ours(cls) -> Asked:
-        """What comes with ccdr."""
-        return cls(load_map(None, NAMES), floors.load_floors(None))
+    def with_map(cls, named: Path | None = None) -> Asked:
+        """What comes with ccdr, but for a map that was named."""
+        return cls(load_map(named, NAMES), floors.load_floors(None))
 
 
 @dataclass(frozen=True)

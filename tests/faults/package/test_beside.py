@@ -7,7 +7,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from tests.faults.package.test_damaged import rows_changed
 from tests.support.harness import Site
 from tests.support.packages import Exporting, made, sealed, told_otherwise
 from tests.support.recorded import backup
@@ -73,7 +72,7 @@ def forged(exporting: Exporting, package: Path) -> None:
     tree += [*stretches.hide(leaf_hash(lines[-2])), *stretches.keep(), *stretches.close()]
     for path in directory.glob("*.jsonl"):
         path.unlink()
-    (directory / "lines.jsonl").write_bytes(b"".join([*better, lines[-1]]))
+    (directory / "000000000001.jsonl").write_bytes(b"".join([*better, lines[-1]]))
     (directory / "tree.jsonl").write_bytes(b"".join(tree))
     tests = statements.Tests(directory.name, ours=False)
     known = current(exporting.services)
@@ -91,31 +90,26 @@ def info_changed(package: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def better(row: bytes) -> bytes:
-    return row.replace(b",FAIL,", b",PASS,").replace(b",1,0,0,,", b",1,1,0,,") if b",o2," in row else row
-
-
 def test_lines_of_another_ledger_that_its_last_line_does_not_chain_are_not_proven(exported: Exporting) -> None:
     package = exported.damaged("forged")
     forged(exported, package)
-    name, shown = others(package).name, len((others(package) / "lines.jsonl").read_bytes().splitlines())
+    name, shown = others(package).name, len((others(package) / "000000000001.jsonl").read_bytes().splitlines())
     info_changed(package, f"{name}={shown + 1}/{shown + 1}", f"{name}={shown}/{shown + 1}")
     info_changed(package, "Ccdr-Scope: whole", "Ccdr-Scope: part")
-    rows_changed(package, lambda rows: [better(row) for row in rows if b",o5," not in row])
     sealed(package)
-    assert exported.by_pin(package) == (3, "internally consistent", [])
+    assert exported.by_pin(package)[0] == 1
 
 
 def test_a_plans_text_is_that_of_its_digest_whatever_a_later_record_says(exporting: Exporting) -> None:
     site, services = exporting.world.site, exporting.services
     in_force.record(site.loaded(), services)
-    exporting.anchor.write_bytes(make(services).checkpoint.contents)
     (record,) = services.ledger.newest("plan.version")
     fake, name = b"plan: p\n# tested hourly\n", "plans/p.yaml"
     body = {key: record[key] for key in ("digest", "predecessor", "facts")}
     body["files"] = {**record["files"], name: sha256(fake).hexdigest()}
     append_sparse(services.ledger, "plan.version", plan="p", asset=None, run=None, body=body)
-    assert exporting.export("--with-plans").code == 0
+    exporting.anchor.write_bytes(make(services).checkpoint.contents)
+    assert exporting.export().code == 0
     assert exporting.by_pin() == (0, "verified", []), "the healthy twin"
     text = exporting.package / "data/plans/p" / record["digest"] / name
     assert text.read_bytes() != fake

@@ -10,6 +10,8 @@ import pytest
 from tests.support.packages import Exporting, made, sealed
 from tests.unit.package.test_part import lived_on
 
+from ccdr.cli.ledger.package import OF_WHAT_IS_SHOWN
+
 Change = Callable[[list[bytes]], list[bytes]]
 
 
@@ -18,7 +20,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
     exporting = made(tmp_path_factory.mktemp("part"))
     begin, end = lived_on(exporting)
     assert exporting.export("--from", begin, "--to", end).code == 0
-    assert exporting.by_pin() == (0, "verified", []), "the healthy twin"
+    assert exporting.by_pin() == (0, OF_WHAT_IS_SHOWN, []), "the healthy twin"
     return exporting
 
 
@@ -27,7 +29,7 @@ def hidden_run(package: Path) -> None:
     from ccdr.evidence.checkpoints.checkpoint import leaf_hash
     from ccdr.evidence.package.lines import Stretches
 
-    (lines,) = package.glob("data/ledgers/*/lines.jsonl")
+    (lines,) = package.glob("data/ledgers/*/000000000001.jsonl")
     tree = lines.with_name("tree.jsonl")
     shown, stretches, made_tree, kept = (
         iter(lines.read_bytes().splitlines(keepends=True)),
@@ -56,7 +58,7 @@ def hidden_run(package: Path) -> None:
 
 def lines_changed(change: Change) -> Callable[[Path], None]:
     def do(package: Path) -> None:
-        (path,) = package.glob("data/ledgers/*/lines.jsonl")
+        (path,) = package.glob("data/ledgers/*/000000000001.jsonl")
         path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
 
     return do
@@ -82,8 +84,8 @@ def a_node_is_another(lines: list[bytes]) -> list[bytes]:
 
 def beside(package: Path) -> None:
     """As if all of it were here: whoever reads the package by other means reads these."""
-    (lines,) = package.glob("data/ledgers/*/lines.jsonl")
-    lines.with_name("000000000001.jsonl").write_bytes(lines.read_bytes().replace(b'"FAIL"', b'"PASS"'))
+    (lines,) = package.glob("data/ledgers/*/000000000001.jsonl")
+    lines.with_name("000000000002.jsonl").write_bytes(lines.read_bytes().replace(b'"FAIL"', b'"PASS"'))
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -98,9 +100,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "the tree is of no number": (tree_changed(lambda ls: [b'{"lines": [1, Infinity]}\n']), "PACKAGE_TREE_WRONG"),
     "other lines lie beside it": (beside, "PACKAGE_FILE_EXTRA"),
     "the id is another": (lambda p: next(p.glob("data/ledgers/*/id")).write_text("0" * 32), "PACKAGE_LEDGER_WRONG"),
-    "a run of the period is hidden": (hidden_run, "POPULATION_WRONG"),
+    "a run of the period is hidden": (hidden_run, "PACKAGE_INFO_WRONG"),
     "the tree is gone": (lambda p: next(p.glob("data/ledgers/*/tree.jsonl")).unlink(), "PACKAGE_INFO_WRONG"),
-    "the lines are gone": (lambda p: next(p.glob("data/ledgers/*/lines.jsonl")).unlink(), "PACKAGE_FILE_MISSING"),
+    "the lines are gone": (lambda p: next(p.glob("data/ledgers/*/000000000001.jsonl")).unlink(), "PACKAGE_FILE_MISSING"),
 }  # fmt: skip
 
 

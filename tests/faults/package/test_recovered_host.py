@@ -56,6 +56,7 @@ def test_a_collected_ledger_brings_its_checkpoints_along(tmp_path: Path) -> None
     assert list((site.state / f"checkpoints/{was}").glob("*.txt"))
     alone = site.run("ledger", "verify", "--ledger", str(was), *keys, *anchors)
     assert (alone.code, alone.json["says"]) == (0, "verified"), alone
+    (tmp_path / "one.txt").write_bytes(make(site.services()).checkpoint.contents)
     assert site.run("ledger", "export", str(tmp_path / "package")).code == 0
     done = site.run("ledger", "verify", str(tmp_path / "package"), *keys, *anchors)
     assert (done.code, done.json["says"]) == (0, "verified"), done

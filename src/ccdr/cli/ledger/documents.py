@@ -86,7 +86,6 @@ class Exported(Doc):
     records: int
     shown: Annotated[int, about("of these, as lines; the others are hashes")]
     ledgers: Annotated[list[PackedLedger], about("all that are in it, ours first")]
-    rows: Annotated[int | None, about("of the population; null: there was no plan to report of")]
     checkpoints: int
     statements: Annotated[int, about("restore tests as in-toto statements")]
     sign_offs: int
@@ -113,11 +112,10 @@ class WouldExport(Doc, rename={"from_": "from"}):
 
     directory: str
     ledger: str
-    from_: Annotated[str, about("RFC 3339, UTC")]
-    to: str
-    rows: int | None
+    from_: Annotated[Text, about("RFC 3339, UTC; null: all that there is")]
+    to: Text
     ledgers: list[str]
-    plans: Annotated[list[str] | None, about("of one tenant; null: none was asked for")]
+    plans: Annotated[list[str] | None, about("that it would be of; null: all")]
 
 
 class Ledgers(Doc):

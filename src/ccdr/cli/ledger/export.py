@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,13 +21,9 @@ from ccdr.model.errors import CcdrError, Exit, LedgerBroken, UsageProblem
 from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
-    from ccdr.evidence.ledger.ledger import Ledger
-    from ccdr.jobs.package import PackageContents, Source, Tenancy, Told
+    from ccdr.jobs.package import Choice, PackageContents, Source
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
-    from ccdr.telling.report import Period, Report
-    from ccdr.telling.report.chains import ChainFacts
-    from ccdr.telling.report.runs import RecordedRun
 
 
 @dataclass(frozen=True)
@@ -40,13 +34,9 @@ class _Wanted:
     last: str | None
     named: tuple[str, ...]
     tenant: str | None
-    with_plans: bool
+    without_plans: bool
     dry_run: bool
     sqlite: bool
-
-    @property
-    def whole(self) -> bool:
-        return not (self.first or self.last or self.named or self.tenant)
 
 
 @verb(short_help="Write a package of the evidence, for others to verify.")
@@ -55,7 +45,7 @@ class _Wanted:
 @click.option("--to", "last", metavar="D", help="End of the period; a date is the whole day. [now]")
 @click.option("--plan", "named", metavar="PLAN", multiple=True, help="Records of this plan alone; may be repeated.")
 @click.option("--tenant", metavar="T", help="Of plans that are this client's alone; nothing of any other.")
-@click.option("--with-plans", is_flag=True, help="Include the texts of plans, which may name what is in the data.")
+@click.option("--without-plans", is_flag=True, help="Leave the texts of plans out: they may name what is in the data.")
 @click.option("--dry-run", is_flag=True, help="Say what it would hold, and write nothing.")
 @click.option("--sqlite", is_flag=True, help="Not a package: all records as tables, in a SQLite database of that name.")
 @as_one("wanted", _Wanted)
@@ -76,7 +66,7 @@ def export(directory: Path, wanted: _Wanted) -> Exit:
     \b
     Examples:
       ccdr ledger export /mnt/auditor/package
-      ccdr ledger export q3 --from 2026-07-01 --to 2026-09-30 --with-plans
+      ccdr ledger export q3 --from 2026-07-01 --to 2026-09-30
       ccdr ledger export for-acme --tenant acme --from 2026-01-01
       ccdr ledger export records.db --sqlite && sqlite3 records.db .schema
     """
@@ -94,28 +84,23 @@ def export(directory: Path, wanted: _Wanted) -> Exit:
     for name in of.mixed if of is not None else ():
         click.echo(f"ccdr: the plan {name} is left out: it holds the data of other clients, too", err=True)
     plans = of.plans if of is not None else frozenset(wanted.named) or None
-    report, period = _report(wanted, loaded, services, plans, of)
-    wrong = bool(report.ledger.verification.problems) if report is not None else None
     signed = None if wanted.dry_run else _checkpoint(services)
     found = sources(services)
-    told = _told(report, period, services, of)
-    choice = Choice(None if wanted.first is None and wanted.last is None else told.period, plans, of is not None)
-    order = Order(choice, of, wanted.with_plans, shlex.join(["ccdr", *sys.argv[1:]]))
+    choice = Choice(_period(wanted, services), plans, wanted.tenant)
+    order = Order(choice, of, not wanted.without_plans, shlex.join(["ccdr", *sys.argv[1:]]), services.clock.now())
     if wanted.dry_run:
-        return _dry(directory, told, found, of)
+        return _dry(directory, choice, found)
     with progress() as watched:
-        written = write(services, order, told, found, directory, watched)
-    if wrong is None:
-        wrong = _broken(found)
-    _tell(directory, found, written, told)
-    return Exit.FINDING if wrong or signed is False else Exit.OK
+        written = write(services, order, _documents, found, directory, watched)
+    _tell(directory, found, written)
+    return Exit.FINDING if signed is False or written.missing_texts or _broken(found) else Exit.OK
 
 
 def _tables(path: Path, wanted: _Wanted, found: list[Source]) -> Exit:
     from ccdr.evidence.ledger.ledger import lines
     from ccdr.evidence.tables import write
 
-    if not wanted.whole or wanted.with_plans or wanted.dry_run:
+    if any((wanted.first, wanted.last, wanted.named, wanted.tenant, wanted.without_plans, wanted.dry_run)):
         raise UsageProblem("--sqlite is of all records", hint="leave the other options out; SQL chooses among them")
     with progress() as watched:
         watched.step(f"reading {so_many(len(found), 'ledger')}")
@@ -146,93 +131,33 @@ def _loaded(plans: Path) -> tuple[list[LoadedPlan], list[str]]:
     return loaded, wrong
 
 
-def _report(
-    wanted: _Wanted,
-    loaded: list[LoadedPlan],
-    services: Services,
-    plans: frozenset[str] | None,
-    tenancy: Tenancy | None,
-) -> tuple[Report | None, Period]:
-    """None where nobody knows a plan: the ledger is given away without, too, where all of it is."""
-    from ccdr.plans import plan_names
-    from ccdr.plans.versions import PLAN_VERSION
-    from ccdr.telling.controls import Asked
-    from ccdr.telling.report import make_report, period_of
+def _period(wanted: _Wanted, services: Services) -> tuple[datetime, datetime] | None:
+    """None: all that there is."""
+    from ccdr.cli.report import first_record
+    from ccdr.telling.report import period_of
 
-    options = settings()
-    begins = _first_record(services)
+    if wanted.first is None and wanted.last is None:
+        return None
+    begins = first_record(services)
     first = wanted.first or (rfc3339(begins) if begins is not None else None)
     period = period_of(first, wanted.last, services.clock.now(), begins)
-    asked = [one for one in loaded if plans is None or one.plan.plan in plans]
-    ledgers = (services.ledger, *(chain.reader for chain in services.population().chains))
-    known = bool(asked) or any(next(one.newest(PLAN_VERSION), None) for one in ledgers)  # no fold: that takes long
-    if not known and wanted.whole:
-        click.echo("ccdr: there is no plan here: no report, population and controls.json are in the package", err=True)
-        return None, period
-    there = plan_names(options.plans) if options.plans.is_dir() else []
-    there = [name for name in there if plans is None or name in plans]
-    made = make_report(
-        asked,
-        services,
-        period,
-        named=sorted(plans or ()),
-        there=there,
-        command=shlex.join(["ccdr", *sys.argv[1:]]),
-        asked=Asked.beside(options.plans),
-        signers=None,  # whose statements are is for whoever gets it to say, by a file of their own
-        reader=tenancy,
-    )
-    if tenancy is not None:
-        made = replace(made, ledger=replace(made.ledger, beside=_beside(made, tenancy)))
-        made = _without_others(made, services, tenancy)
-    return made, period
-
-
-def _without_others(made: Report, services: Services, tenancy: Tenancy) -> Report:
-    """How a plan's secrets are kept may name other plans that have the same password: such a record stands as a hash,
-    and has no row."""
-    from ccdr.evidence.history.kinds import EXAMINED
-    from ccdr.telling.report.population_csv import digest_of
-
-    readers: dict[str | None, Ledger] = {one.ledger: one.reader for one in services.population().chains}
-    readers[None] = services.ledger
-
-    def own(run: RecordedRun) -> bool:
-        if run.verb != EXAMINED:
-            return True
-        record = readers[run.ledger].numbered(run.number)
-        return record is not None and tenancy.told_in(json.dumps(record, ensure_ascii=False)) is None
-
-    runs = tuple(filter(own, made.runs))
-    return made if len(runs) == len(made.runs) else replace(made, runs=runs, population=digest_of(runs))
-
-
-def _beside(made: Report, tenancy: Tenancy) -> tuple[ChainFacts, ...]:
-    """Other hosts' ledgers that tell of this client, without the plans of others."""
-    theirs = {run.ledger for run in made.runs}
-
-    def own(one: ChainFacts) -> ChainFacts:
-        compared = {plan: found for plan, found in one.compared.items() if plan in tenancy.plans}
-        return replace(one, chain=replace(one.chain, apart=()), compared=compared)
-
-    return tuple(own(one) for one in made.ledger.beside if one.chain.ledger in theirs)
-
-
-def _first_record(services: Services) -> datetime | None:
-    """The earliest of ours, and of those beside it."""
-    from ccdr.cli.report import first_record
-
-    return first_record(services)
+    return period.start, period.end
 
 
 def _checkpoint(services: Services) -> bool | None:
-    """So that the package ends with one: was it signed? None where no key signs here."""
+    """So that the package ends with one, which anchors hold where there are any: was it signed? None where no key
+    signs here."""
     from ccdr.jobs.checkpoints.creation import current, make
+    from ccdr.plans.anchors import anchors_beside
+    from ccdr.telling.anchoring import anchor_newest
 
     try:
         if current(services) is None:
             return None
         make(services)
+        for one in anchor_newest(tuple(anchors_beside(settings().plans)), services, services.lineage(), every=True):
+            if one.why is not None:
+                click.echo(f"ccdr: the anchor {one.name} does not hold it: {one.why}", err=True)
     except LedgerBroken as error:
         tell_error(error, in_json=False)
         return False
@@ -242,46 +167,10 @@ def _checkpoint(services: Services) -> bool | None:
     return True
 
 
-def _told(report: Report | None, period: Period, services: Services, tenancy: Tenancy | None) -> Told:
-    import orjson
+def _documents(root: Path, info: Mapping[str, str]) -> Mapping[str, Callable[[], Iterable[bytes]]]:
+    from ccdr.telling.package import documents_of, report_of
 
-    from ccdr.jobs.package import Told
-    from ccdr.telling.report import WRITERS
-
-    if report is None:
-        return Told({}, {}, None, (period.start, period.end), services.clock.now())
-    rows: dict[str | None, set[int]] = defaultdict(set)
-    for run in report.runs:
-        rows[run.ledger].add(run.number)
-        if run.end_number is not None:
-            rows[run.ledger].add(run.end_number)
-    rows[None].update(number for number in _sign_offs(report, services))
-    documents = {
-        "population.csv": lambda: WRITERS["csv"](report),
-        "report.json": lambda: WRITERS["json"](report),
-        "report.html": lambda: WRITERS["html"](report),
-    }
-    if report.controls is not None:
-        controls = orjson.dumps(report.controls.as_json(), option=orjson.OPT_INDENT_2) + b"\n"
-        documents["controls.json"] = lambda: iter((controls,))
-    return Told(
-        documents,
-        {ledger: frozenset(numbers) for ledger, numbers in rows.items()},
-        (report.population.rows, report.population.sha256),
-        (report.period.start, report.period.end),
-        report.made_at,
-    )
-
-
-def _sign_offs(report: Report, services: Services) -> Iterator[int]:
-    """Their records in our ledger: they come after the period that they are of."""
-    from ccdr.evidence.records.statements import kind_of
-    from ccdr.evidence.statements import SIGNED_OFF
-
-    for one in report.sign_offs:
-        record = services.ledger.numbered(one.record)
-        if record is not None and kind_of(record) == SIGNED_OFF and record["nonce"] == one.nonce:
-            yield one.record
+    return documents_of(root, info, report_of(root, info))
 
 
 def _broken(found: list[Source]) -> bool:
@@ -290,15 +179,14 @@ def _broken(found: list[Source]) -> bool:
     return bool(verify(found[0].directory).problems)
 
 
-def _dry(directory: Path, told: Told, found: list[Source], of: Tenancy | None) -> Exit:
-    begins, ends = (rfc3339(one) for one in told.period)
-    rows = None if told.population is None else told.population[0]
-    plans = None if of is None else sorted(of.plans)
+def _dry(directory: Path, choice: Choice, found: list[Source]) -> Exit:
+    begins, ends = map(rfc3339, choice.period) if choice.period is not None else (None, None)
+    plans = None if choice.plans is None else sorted(choice.plans)
     if settings().json:
-        body = {"directory": str(directory), "ledger": found[0].ledger, "from": begins, "to": ends, "rows": rows}
+        body = {"directory": str(directory), "ledger": found[0].ledger, "from": begins, "to": ends}
         print_json({**body, "ledgers": [one.ledger for one in found], "plans": plans})
         return Exit.OK
-    click.echo(f"{directory} would hold the records of {begins} to {ends}, {so_many(rows or 0, 'row')} of runs")
+    click.echo(f"{directory} would hold {'all records' if begins is None else f'the records of {begins} to {ends}'}")
     for one in found:
         click.echo(f"  ledger {one.ledger[:8]}…{'' if one.ours else ', of another host or from before'}")
     for plan in plans or ():
@@ -306,13 +194,13 @@ def _dry(directory: Path, told: Told, found: list[Source], of: Tenancy | None) -
     return Exit.OK
 
 
-def _tell(directory: Path, found: list[Source], written: PackageContents, told: Told) -> None:
+def _tell(directory: Path, found: list[Source], written: PackageContents) -> None:
     shown, total = written.lines[found[0].ledger]
     if settings().json:
         counted = [{"ledger": name, "records": of, "shown": some} for name, (some, of) in written.lines.items()]
         body = {"directory": str(directory), "ledger": found[0].ledger, "records": total, "shown": shown}
-        body |= {"ledgers": counted, "rows": None if told.population is None else told.population[0]}
-        body |= {"checkpoints": written.checkpoints, "statements": written.statements, "sign_offs": written.sign_offs}
+        body |= {"ledgers": counted, "checkpoints": written.checkpoints, "statements": written.statements}
+        body |= {"sign_offs": written.sign_offs}
         print_json({**body, "plan_texts": written.plan_texts, "missing_texts": written.missing_texts})
         return
     part = "" if shown == total else f" of {total}, the others as hashes"

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ccdr.evidence.checkpoints.verification import Finding
     from ccdr.evidence.package.verifying import PackageChecked
     from ccdr.jobs.statements import Statements
+    from ccdr.telling.package import MadeAnew
+
+
+OF_WHAT_IS_SHOWN = f"{VERIFIED} of what is shown"  # of a part
 
 
 @dataclass(frozen=True)
@@ -25,19 +29,21 @@ class VerifiedPackage:
 
     of: PackageChecked
     statements: Statements
+    anew: MadeAnew  # what is told beside the records
 
     @property
     def findings(self) -> list[Finding]:
-        return [*self.of.findings, *(self.of.ours.checked.findings if self.of.ours else ()), *self.statements.refused]
+        checked = self.of.ours.checked.findings if self.of.ours else ()
+        return [*self.of.findings, *checked, *self.statements.refused, *self.anew.findings]
 
     @property
     def notes(self) -> list[str]:
-        return [] if self.of.ours is None else [*self.of.ours.verification.notes]
+        return [*(self.of.ours.verification.notes if self.of.ours else ()), *self.anew.notes]
 
     @property
     def unproven(self) -> list[str]:
         checked = self.of.ours.checked.unproven if self.of.ours else ()
-        return [*self.of.unproven, *checked, *self.statements.unproven]
+        return [*self.of.unproven, *checked, *self.statements.unproven, *self.anew.unproven]
 
     @property
     def says(self) -> str | None:
@@ -45,7 +51,8 @@ class VerifiedPackage:
         ours = self.of.ours
         if self.findings or ours is None or ours.verification.unknown:
             return None
-        return VERIFIED if ours.checked.proven and not self.unproven else CONSISTENT
+        proves = VERIFIED if self.of.info.get(SCOPE) == "whole" else OF_WHAT_IS_SHOWN
+        return proves if ours.checked.proven and not self.unproven else CONSISTENT
 
     @property
     def crashes(self) -> list[str]:
@@ -56,7 +63,7 @@ class VerifiedPackage:
     def exit_code(self) -> Exit:
         if self.findings:
             return Exit.FINDING
-        return Exit.OK if self.says == VERIFIED else Exit.NOT_CARRIED_OUT
+        return Exit.NOT_CARRIED_OUT if self.says in (None, CONSISTENT) else Exit.OK
 
     def as_json(self) -> dict[str, Any]:
         ours = self.of.ours
@@ -121,7 +128,3 @@ class VerifiedPackage:
             for other in self.of.others:  # the rest of them are proven by our record of how they were taken in
                 if other.checked.boundary is not None:
                     click.echo(f"  boundary of ledger {other.ledger[:8]}…: {other.checked.shows()[0]}")
-            click.echo(
-                "  not held to the records: report.html, report.json, controls.json, the schemas, README.txt, and "
-                "LIMITS.txt, which says what else"
-            )

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from ccdr.evidence.checkpoints.verification import Checked
     from ccdr.evidence.ledger.verification import Verification
     from ccdr.evidence.lineage.own_records import Lineage
+    from ccdr.evidence.package.verifying import PackageChecked
     from ccdr.evidence.reading import Take
     from ccdr.jobs.attest import LedgerComparison
     from ccdr.jobs.checkpoints.held_to import Brought
     from ccdr.jobs.daily_verification import Comparison
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
+    from ccdr.telling.package import MadeAnew
 
 # `ccdr ledger verify --ledger ID`: one that was collected, and lies beside ours.
 
@@ -459,12 +461,24 @@ def _verify_package(directory: Path, brought: Brought, signers: str | None) -> E
         checked = verify_package(directory, brought.pins, brought.anchors, brought.certificates)
     except OSError as error:
         raise CcdrError(f"{directory} cannot be read: {error.strerror}", hint="read it as its owner") from None
-    verified = VerifiedPackage(checked, verified_by(checked.signed, signers))
+    verified = VerifiedPackage(checked, verified_by(checked.signed, signers), made_anew_of(directory, checked))
     if settings().json:
         print_json(verified.as_json())
     else:
         verified.tell()
     return verified.exit_code
+
+
+def made_anew_of(directory: Path, checked: PackageChecked) -> MadeAnew:
+    """Where its records are not what they were, nothing is: what they come to proves nothing."""
+    from ccdr.telling.package import MadeAnew, made_anew
+
+    ours = checked.ours
+    if checked.findings or ours is None or ours.verification.problems or ours.verification.unknown:
+        return MadeAnew(
+            unproven=["what is told beside the records: these are not as they were, or not to be read here"]
+        )
+    return made_anew(directory, checked.info, checked.payload)
 
 
 def text_of(signers: Path) -> str:

@@ -257,10 +257,7 @@ def check(asked: Asked, tree_of: Iterable[Leaf]) -> Checked:
             continue
         if asked.made is not None and anchor.at is not None and anchor.at > asked.made and not walk.reaches(anchor):
             here = f"{anchor} knows {anchor.checkpoint.size} records, {walk.tree.size} are here"
-            if anchor.at.time() == END_OF_A_DAY and anchor.at.date() == asked.made.date():  # a date alone says no more
-                unproven.append(f"{here}: was it had before this copy was made? say the time, as --anchor FILE@TIME")
-            else:
-                notes.append(f"{here}: it is from after this copy was made")
+            notes.append(f"{here}: it is from after this copy was made")
             continue
         problem, open_ = _of_anchor(anchor, asked, walk, keys, vouched)
         found += [problem] if problem else []

@@ -191,6 +191,11 @@ def seal(root: Path, info: Mapping[str, str]) -> None:
     (root / TAGS).write_text(tags, "utf-8")
 
 
+def as_read(info: Mapping[str, str]) -> dict[str, str]:
+    """A line break in a value would be another label."""
+    return {label: " ".join(value.split()) for label, value in info.items()}
+
+
 def info_text(info: Mapping[str, str]) -> str:
-    """A line each; a line break in a value would be another label."""
-    return "".join(f"{label}: {' '.join(value.split())}\n" for label, value in info.items())
+    """A line each."""
+    return "".join(f"{label}: {value}\n" for label, value in as_read(info).items())

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,9 +29,9 @@ from ccdr.model.errors import LedgerBroken
 from ccdr.plans.versions import PLAN_VERSION, digest_of
 
 # The tree over a ledger of which some lines are left out: in `tree.jsonl`, stretch by stretch, either the numbers of
-# lines that lie in `lines.jsonl`, or hashes of perfect subtrees that stand for the lines that do not.
+# lines that lie in `000000000001.jsonl`, or hashes of perfect subtrees that stand for the lines that do not.
 
-LINES, TREE = "lines.jsonl", "tree.jsonl"
+LINES, TREE = f"{1:012}.jsonl", "tree.jsonl"
 MOST = 1 << 40  # lines of a ledger
 _NODES = 256  # of one stretch: two for each bit of its ends would do
 
@@ -128,7 +128,7 @@ class Shown:
     statements: dict[str, bytes] = field(default_factory=dict)  # payloads, by their files' names
     sign_offs: dict[str, str] = field(default_factory=dict)  # texts, by their files' names
     signed: list[Record] = field(default_factory=list)
-    versions: dict[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)  # files by plan and digest
+    versions: dict[tuple[str, str], Record] = field(default_factory=dict)  # of plans, by plan and digest
     keys: list[Record] = field(default_factory=list)
     anchored: list[Record] = field(default_factory=list)  # records of anchors
     findings: list[Finding] = field(default_factory=list)
@@ -137,6 +137,7 @@ class Shown:
     named: str | None = None  # which ledger it is by its own records
     size: int = 0  # lines, shown or not
     shown: int = 0
+    last: tuple[int, datetime] | None = None  # the number and the time of the last record that is shown
     to_the_end: bool = True  # nothing is hidden behind a line that is shown: the last one chains all of them
     _verification: Verification | None = None
     _tests: Tests = field(init=False)
@@ -159,6 +160,8 @@ class Shown:
             self._keys_among_lines()
             return
         self._verification = verify(self.directory, self.each)
+        if self._verification.last_time is not None:
+            self.last = self._verification.records, self._verification.last_time
         self.problems += self._verification.problems
         try:
             self.named = id_in(self.directory)
@@ -212,7 +215,7 @@ class Shown:
         if made := self._tests.take(record, digest):
             self.statements[made[0]] = made[1]
         if record["kind"] == PLAN_VERSION and PASSED_OVER not in record and _are_of_its_digest(record):
-            self.versions[str(record["plan"]), record["digest"]] = record["files"]
+            self.versions[str(record["plan"]), record["digest"]] = record
 
     def _partly(self) -> Iterator[Leaf]:
         """Each line that is shown is a record, of its number, and follows the line before where that is shown too."""
@@ -260,6 +263,7 @@ class Shown:
         elif isinstance(typed, StatementRecord) and isinstance(typed.about, LostRecords):
             self.spoilt = [one for one in self.spoilt if one not in typed.about.spoilt]
         self._unknown += isinstance(typed, Unread) and typed.unknown
+        self.last = self.size, typed.time
         self._times = [min([*self._times, typed.time]), max([*self._times, typed.time])]
         if sentence := follow(self._begun, typed):
             self._wrong(f"{where}: {sentence}", "RUN_OF_ANOTHER")

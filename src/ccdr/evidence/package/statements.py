@@ -5,23 +5,19 @@ that OpenSSH verifies it with.
 from __future__ import annotations
 
 import base64
-import csv
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from ccdr.evidence.checkpoints.checkpoint import SigningKey, VerifierKey, decoded_base64
 from ccdr.evidence.ledger.ledger import PASSED_OVER
-from ccdr.evidence.records.statements import PeriodPopulation
 from ccdr.evidence.statements import signatures_of
 from ccdr.evidence.verdicts import Record
 from ccdr.host.signatures import key_of
 from ccdr.model.errors import CcdrError
-from ccdr.model.values import utc
 
 # All of a statement is told by the ledger's lines: whoever has these makes the same statement again, byte for byte.
 # The predicate knows no INCONCLUSIVE: such a test, and one that was skipped, has no statement.
@@ -195,7 +191,7 @@ def result_in(payload: bytes) -> str | None:
         return None
 
 
-# What people signed, as the files that OpenSSH verifies it with; is a sign-off of the rows that are here?
+# What people signed, as the files that OpenSSH verifies it with.
 
 SIGN_OFFS_FOLDER = "signed"
 
@@ -221,24 +217,3 @@ def readable_files_of(record: Record) -> dict[str, str]:
         return files_of(record)
     except (CcdrError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return {}
-
-
-def fit(population: Path, given: Sequence[PeriodPopulation]) -> list[bool]:
-    """Of each: are the rows of its period, and of its plans, in a package's population.csv those that were signed? The
-    file is one that `population.read` takes. OSError where it cannot be read."""
-    with population.open("rb") as file:
-        heading = file.readline()
-        columns = next(csv.reader([heading.decode()]))
-        digests, counts = [sha256(heading) for _ in given], [0 for _ in given]
-        for line in file if given else ():
-            row = dict(zip(columns, next(csv.reader([line.decode()])), strict=True))
-            try:
-                started = utc(row["started"])
-            except (ValueError, OverflowError):  # the row that closes the file has none
-                continue
-            for at, one in enumerate(given):
-                if one.begins <= started < one.ends and (not one.plans or row["plan"] in one.plans):
-                    digests[at].update(line)
-                    counts[at] += 1
-    told = zip(counts, (digest.hexdigest() for digest in digests), strict=True)
-    return [both == (one.rows, one.population_sha256) for both, one in zip(told, given, strict=True)]

@@ -4,8 +4,8 @@ says whether that proves anything. Nothing in a package is carried out, and noth
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -24,27 +24,28 @@ from ccdr.evidence.checkpoints.checkpoint import (
 from ccdr.evidence.checkpoints.keys import Pin
 from ccdr.evidence.checkpoints.names import ANCHORS, checkpoint_name
 from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
-from ccdr.evidence.checkpoints.verification import NOT_PINNED, Asked, Checked, Finding, check
+from ccdr.evidence.checkpoints.verification import END_OF_A_DAY, NOT_PINNED, Asked, Checked, Finding, check
 from ccdr.evidence.due_gaps import DueRuns, LedgerGap
 from ccdr.evidence.ledger.ledger import LEDGER
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.comparison import is_id, read_id
-from ccdr.evidence.package import bag, population, statements
+from ccdr.evidence.package import bag, statements
 from ccdr.evidence.package import statements as sign_offs
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
 from ccdr.evidence.package.lines import LINES, TREE, Shown
-from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation, kind_of
-from ccdr.evidence.statements import SIGNED_OFF
 from ccdr.evidence.verdicts import Record
-from ccdr.model.errors import UsageProblem
-from ccdr.model.values import so_many, utc
+from ccdr.model.errors import CcdrError, UsageProblem
+from ccdr.model.values import rfc3339, so_many, to_the_second, utc
+from ccdr.plans import load_plan
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 MADE, FROM, TO = "Ccdr-Made", "Ccdr-Period-From", "Ccdr-Period-To"
-VERSION, SCOPE, RECORDS, ROWS = "Ccdr-Package", "Ccdr-Scope", "Ccdr-Records", "Ccdr-Population-Rows"
-ROWS_SHA256, TESTS, PLANS, TENANT = "Ccdr-Population-SHA256", "Ccdr-Statements", "Ccdr-Plans", "Ccdr-Tenant"
+VERSION, SCOPE, RECORDS, PLANS, TENANT = "Ccdr-Package", "Ccdr-Scope", "Ccdr-Records", "Ccdr-Plans", "Ccdr-Tenant"
+AGENT, COMMAND, HOST, BY = "Bag-Software-Agent", "Ccdr-Command", "Ccdr-Host", "Ccdr-By"
+TEXTS = "Ccdr-Plan-Texts"  # of each version that is shown, or of none
+FOLDERS = ("ledgers", "checkpoints", "keys", statements.FOLDER, sign_offs.SIGN_OFFS_FOLDER, "plans")  # each held to
 _TAKEN_IN = ("ledger.collected", "ledger.linked")
 
 
@@ -72,6 +73,7 @@ class PackageChecked:
     unproven: tuple[str, ...]
     gaps: tuple[LedgerGap, ...] = ()  # of `ours`, within the period
     signed: tuple[Record, ...] = ()  # records that somebody has signed, of `ours`
+    payload: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each file, by its path
 
 
 @dataclass
@@ -85,8 +87,6 @@ class _Open:
     found: list[Finding] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
     taken_in: dict[str, tuple[int, str, int]] = field(default_factory=dict)  # by our records: how many, head, by which
-    rows: population.Rows | None = None
-    within: Callable[[datetime], bool] = lambda _: False
     due: DueRuns = field(default_factory=DueRuns)
     names: Sequence[str] = ()  # of the ledgers in it
     start: datetime | None = None  # of the period that it tells of
@@ -119,6 +119,8 @@ def verify_package(
         text = f"a package of format {package.info.get(VERSION, '')[:20]!a}: this ccdr reads {bag.FORMAT}"
         return PackageChecked(package.info, None, (), tuple(found), (text,))
     made, at.start, at.end = at.time_of(MADE), at.time_of(FROM), at.time_of(TO)
+    if made is not None:
+        _require_times(anchors, made)
     own = package.info.get(BY_LEDGER, "")
     names = sorted({path.split("/")[0] for path in package.below("ledgers")}, key=lambda one: (one != own, one))
     if not is_id(own) or own not in names:
@@ -128,63 +130,34 @@ def verify_package(
     at.names = names
     if len({one[:8] for one in names}) < len(names):  # by which rows and statements name them
         at.found.append(Finding("PACKAGE_LEDGER_WRONG", "the ids of two ledgers in it begin alike"))
-    _open_population(at)
     of = {one: _of_ledger(at, one, made, ours=one == own) for one in names if is_id(one)}
     shown = {name: shown for name, (shown, _) in of.items()}
     _claims(at, shown)
     _keys(at, [key.key for _, one in of.values() for key in one.checked.keys])
     _statements(at, shown, [] if own not in of else [key.key for key in of[own][1].checked.keys])
     _sign_offs(at, shown)
-    if own in shown:
-        _signed_for(at, shown[own])
-    _plans(at, shown)
+    _plans(at, own, shown)
+    _checkpoints_of_none(at)
     others = tuple(one for name, (_, one) in of.items() if name != own)
     ours = of[own][1] if own in of else None
     _beside(at, ours, others)
     gaps = tuple(at.due.gaps(at.start, at.end))
     signed = tuple(shown[own].signed) if own in shown else ()
+    if ours is not None and (beyond := _beyond(ours, shown[own])):
+        at.unproven.append(beyond)
     told = tuple(dict.fromkeys(at.found)), tuple(at.unproven)
-    return PackageChecked(package.info, ours, others, *told, gaps, signed)
+    return PackageChecked(package.info, ours, others, *told, gaps, signed, package.payload)
 
 
-def _open_population(at: _Open) -> None:
-    start, end = at.start, at.end
-    path = f"{DATA}/{population.NAME}"
-    if path not in at.package.payload:
-        if at.package.info.get(ROWS):
-            at.found.append(
-                Finding(population.WRONG, f"{population.NAME} is not there, and {bag.INFO} counts its rows")
+def _require_times(anchors: Sequence[Anchor], made: datetime) -> None:
+    """Of one that was had on the day that the package was made, a date alone does not say whether that was before.
+    UsageProblem."""
+    for one in anchors:
+        if one.at is not None and one.at.time() == END_OF_A_DAY and one.at.date() == made.date():
+            raise UsageProblem(
+                f"{one} was had on the day that the package was made ({to_the_second(rfc3339(made))}): before that?",
+                hint=f"say the time, as --anchor FILE@{made:%Y-%m-%dT%H:%M:%SZ}",
             )
-        else:
-            at.unproven.append(f"there is no {population.NAME}: nobody says which runs were due")
-        return
-    try:
-        rows = population.read(at.package.root / path)
-    except ValueError as why:
-        at.found.append(Finding(population.WRONG, f"{population.NAME} {why}"))
-        return
-    says = (at.package.info.get(ROWS), at.package.info.get(ROWS_SHA256))
-    if says != (str(rows.rows), rows.sha256) or rows.sha256 not in rows.closing:
-        text = f"{population.NAME} has other rows than it, or {bag.INFO}, says: their digest is {rows.sha256}"
-        at.found.append(Finding(population.WRONG, text))
-    period = f"period {at.package.info.get(FROM)} to {at.package.info.get(TO)},"
-    if period not in rows.closing:
-        at.found.append(Finding("PACKAGE_INFO_WRONG", f"{bag.INFO} tells another period than {population.NAME}"))
-    at.rows, at.within = rows, lambda time: start is not None and end is not None and start <= time < end
-    others = {path[:8] for path in at.package.below("ledgers")} - {at.package.info.get(BY_LEDGER, "")[:8]}
-    for ledger in sorted(rows.others.keys() - others):
-        text = f"{population.NAME} has rows of a ledger {ledger[:8]!a} that is not in the package"
-        at.found.append(Finding(population.WRONG, text))
-
-
-def _held(at: _Open, name: str, *, ours: bool, whole: bool) -> population.Held | None:
-    """What holds the rows of one ledger to its lines. Of another one it is not told here which plans are read."""
-    if at.rows is None:
-        return None
-    if ours:
-        return population.Held(at.rows, at.within, whole)
-    rows = at.rows.others.pop(name[:8], None)
-    return None if rows is None else population.Held(rows, lambda _: False, of=f"@{name[:8]}")
 
 
 def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tuple[Shown, OfLedger]:
@@ -193,11 +166,11 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
             _took_in(at, record)
         if ours:
             at.due.take(record, time)
-        if held is not None:
-            held.take(record, time)
+            if made is not None and time > made:
+                text = f"record {record['seq']} says {rfc3339(time)}, and the package was made at {rfc3339(made)}"
+                at.found.append(Finding("RECORD_AFTER_PACKAGE", text, int(record["seq"])))
 
     shown = Shown(name, at.package.root / DATA / "ledgers" / name, each, ours)
-    held = _held(at, name, ours=ours, whole=shown.whole)
     if not shown.whole and f"{DATA}/ledgers/{name}/{LINES}" not in at.package.payload:
         at.found.append(Finding("PACKAGE_FILE_MISSING", f"{DATA}/ledgers/{name} has a {TREE}, and no {LINES}"))
         shown.directory /= "nothing"  # is there, and holds no lines
@@ -219,7 +192,6 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
         notes=receipts.notes,
     )
     checked = check(asked, shown.leaves())
-    at.found += held.close() if held is not None else ()
     if shown.named != name:
         at.found.append(Finding("PACKAGE_LEDGER_WRONG", f"the ledger in {name[:8]}… says that it is another one"))
     at.found += shown.findings
@@ -349,37 +321,62 @@ def _sign_offs(at: _Open, shown: Mapping[str, Shown]) -> None:
     ]
 
 
-def _signed_for(at: _Open, shown: Shown) -> None:
-    """Is each sign-off of the rows that are here? A period that was signed again, rightly, is."""
-    start, end = at.start, at.end
-    path = at.package.root / DATA / population.NAME
-    if start is None or end is None or at.rows is None:
-        return
-    newest: dict[tuple[object, ...], tuple[int, PeriodPopulation]] = {}
-    for record in shown.signed:
-        if kind_of(record) != SIGNED_OFF:
-            continue
-        with suppress(UsageProblem):
-            given = SIGN_PERIOD.recorded(record).about
-            if (shown.whole or start <= given.begins) and given.ends <= end:
-                newest[given.begins, given.ends, given.plans] = int(record["seq"]), given
-    right = sign_offs.fit(path, [given for _, given in newest.values()])
-    for (seq, _), fits in zip(newest.values(), right, strict=True):
-        if not fits:
-            text = f"record {seq} signs a period off for another population than the rows of it that are here"
-            at.found.append(Finding("SIGN_OFF_OF_OTHERS", text, seq))
-
-
-def _plans(at: _Open, shown: Mapping[str, Shown]) -> None:
-    """`plans/<plan>/<digest>/<file>`: the texts of versions, held to the digests in the records."""
-    known = {key: files for one in shown.values() for key, files in one.versions.items()}
+def _plans(at: _Open, own: str, shown: Mapping[str, Shown]) -> None:
+    """`plans/<plan>/<digest>/<file>`: the texts of versions, held to the digests in the records; what these say that a
+    version promises, to its text."""
+    known = {key: record for one in shown.values() for key, record in one.versions.items()}
+    there = defaultdict[tuple[str, str], set[str]](set)
     for name in at.package.below("plans"):
         plan, _, rest = name.partition("/")
         digest, _, file = rest.partition("/")
-        files = known.get((plan, digest))
-        if files is None or files.get(file) != at.package.payload[f"{DATA}/plans/{name}"]:
+        record = known.get((plan, digest))
+        if record is None or record["files"].get(file) != at.package.payload[f"{DATA}/plans/{name}"]:
             text = f"{DATA}/plans/{name} is not the text that a record of the plan's version has the digest of"
             at.found.append(Finding("PLAN_TEXT_WRONG", text))
+        else:
+            there[plan, digest].add(file)
+    ours = shown[own].versions if own in shown else {}
+    for (plan, digest), record in known.items() if at.package.info.get(TEXTS) != "none" else ():
+        if there[plan, digest] != set(record["files"]):
+            if (plan, digest) not in ours:
+                continue  # another host has it
+            text = f"the text of the plan {plan} that record {record['seq']} has the digests of is not there"
+            at.found.append(Finding("PLAN_TEXT_MISSING", text, int(record["seq"])))
+        elif record["facts"]["assets"]:
+            _promises(at, plan, digest, record)
+
+
+def _promises(at: _Open, plan: str, digest: str, record: Record) -> None:
+    directory = at.package.root / DATA / "plans" / plan / digest
+    try:
+        text = load_plan(directory / "plans" / f"{plan}.yaml", directory / "restore_tests").plan
+    except CcdrError:
+        at.unproven.append(f"the text of the plan {plan} of record {record['seq']}: this ccdr does not read it")
+        return
+    stated = {name: (text.objectives_of(name).rpo, text.objectives_of(name).rto) for name in text.assets}
+    if stated != {name: (of["rpo"], of["rto"]) for name, of in record["facts"]["assets"].items()}:
+        told = f"record {record['seq']} says that the plan {plan} promises another RPO or RTO than its text does"
+        at.found.append(Finding("PLAN_FACTS_WRONG", told, int(record["seq"])))
+
+
+def _beyond(ours: OfLedger, shown: Shown) -> str | None:
+    """How much lies behind the newest anchor that the verifier has: a sentence, where that is anything."""
+    boundary = ours.checked.boundary
+    if boundary is None or shown.last is None or shown.last[0] <= boundary.record:
+        return None
+    since = shown.last[1] - (boundary.time or shown.last[1])
+    hours = f"{since.total_seconds() / 3600:.1f}"
+    return (
+        f"{so_many(shown.last[0] - boundary.record, 'record')}, of the last {hours} hours, lie beyond record "
+        f"{boundary.record}, up to which your anchor reaches: that they are as they were written, it does not show"
+    )
+
+
+def _checkpoints_of_none(at: _Open) -> None:
+    for name in at.package.below("checkpoints"):
+        if name.split("/")[0] not in at.names:
+            text = f"{DATA}/checkpoints/{name} is of no ledger that is in it"
+            at.found.append(Finding("PACKAGE_FILE_EXTRA", text))
 
 
 def _beside(at: _Open, ours: OfLedger | None, others: Sequence[OfLedger]) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from ccdr import __version__
 from ccdr.evidence.controls.values import Known, PlanKnown
@@ -25,7 +24,7 @@ from ccdr.evidence.lineage.own_records import VERIFIED, AnchorChange, Lineage, v
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.pauses import by_elapsed
 from ccdr.evidence.payloads import payload
-from ccdr.evidence.population import Population
+from ccdr.evidence.population import Population, records_of
 from ccdr.host.clock import boot
 from ccdr.host.state import default_state
 from ccdr.jobs.approvals import believed
@@ -75,36 +74,6 @@ from ccdr.telling.status import (
 )
 
 _NOTHING = PlanEvidence()  # of a plan without a record
-
-
-class Reader(Protocol):
-    """Somebody who is to know nothing of others' plans."""
-
-    def own(self, lineage: Lineage) -> Lineage:
-        """What the ledger says of itself, without what it says of others."""
-
-    def may_hear(self, scope: str) -> bool:
-        """What people attest of one host, site or tenant."""
-
-    def may_know(self, plans: Sequence[str]) -> bool:
-        """What is about these plans; none: about all."""
-
-
-def _told_to(reader: Reader | None, lineage: Lineage) -> Lineage:
-    return lineage if reader is None else reader.own(lineage)
-
-
-def _host_told_to(reader: Reader, evidence: Evidence) -> AssetHistory:
-    """What is attested of all, of this reader, and of hosts that worked for them; nothing else of the host's own."""
-    known, hosts = evidence.histories.get((None, None), AssetHistory()), {run.host for run in evidence.runs}
-
-    def told(scope: object) -> bool:
-        return scope is None or scope in hosts or reader.may_hear(str(scope))
-
-    return AssetHistory(
-        attested={key: one for key, one in known.attested.items() if told(one["about"].get("scope"))},
-        refused=[one for one in known.refused if told(one["about"].get("scope"))],
-    )
 
 
 @dataclass(frozen=True)
@@ -187,19 +156,17 @@ def make_report(
     words: bool = False,
     asked: Asked | None = None,
     signers: Path | None = SIGNERS,
-    reader: Reader | None = None,
+    shown: Verification | None = None,
 ) -> Report:
     """`named` are the plans that were asked for, of those that are `there`: records of others are left out. `whole`:
     all of the ledger is verified, whatever was before. `words`: what people wrote for what they acknowledged stands in
     it, too. `asked`: by what measures are judged; None: by what comes with ccdr. `signers`: who may sign a period off:
     by that file, or the plans' own, the signatures of sign-offs are verified once more, and those of all else by the
-    plans' own; None: none is verified, and it says so. `reader`: whoever is to know nothing of others; None: whoever
-    may know all of it.
+    plans' own; None: none is verified, and it says so. `shown`: of a part of a ledger, what is known of
+    that as a whole; None: all of it is here, and is verified.
     UsageProblem where neither plans nor records know one; CcdrError where the ledger cannot be read."""
-    read_ = _read(plans, services, period, named=named, there=there, whole=whole)
+    read_ = _read(plans, services, period, named=named, there=there, whole=whole, shown=shown)
     evidence, directory, verify = read_.evidence, plans_of(plans), signers is not None
-    if reader is not None:
-        evidence.histories[None, None] = _host_told_to(reader, evidence)
     judged = _as_recorded(plans, there, services, evidence)
     plans = [one.loaded for one in judged if one.loaded]
     if verify:
@@ -216,10 +183,10 @@ def make_report(
         tallies = counted(evidence.tallies(), runs, promised)
         interrupted = tuple(interruptions(runs, mending(evidence)))
         population = digest()
-    ledger = _with_anchors(_ledger(read_, plans, services, period, reader), directory, services, evidence)
+    ledger = _with_anchors(_ledger(read_, plans, services, period), directory, services, evidence)
     findings = (*_findings(ledger, assets, reports), *_of_nobody(evidence))
     first = _first(ledger.verification, evidence)
-    signed = _sign_offs(plans, services, evidence, named, signers, reader)
+    signed = _sign_offs(plans, services, evidence, named, signers, None if shown else first)
     return Report(
         period=period,
         made_at=services.clock.now(),
@@ -253,7 +220,7 @@ def make_report(
             wanted=named,
         ),
         sign_offs=signed,
-        controls=_controls(plans, assets, care, ledger, services, evidence, asked or Asked.ours(), reader),
+        controls=_controls(plans, assets, care, ledger, services, evidence, asked or Asked.with_map()),
     )
 
 
@@ -263,13 +230,13 @@ def _sign_offs(
     evidence: Evidence,
     named: Sequence[str],
     signers: Path | None,
-    reader: Reader | None,
+    first: datetime | None,
 ) -> tuple[SignOff, ...]:
     theirs = (p.plan.approval.signers for p in plans if p.plan.approval is not None)
     again = partial(sign_off_again, places=None if signers is None else {signers, *theirs}, services=services)
-    ours = services.lineage().ledger, services.ledger.host
-    known = [one for one in evidence.sign_offs if reader is None or reader.may_know(one["about"]["plans"])]
-    return sign_offs_in(known, evidence.runs, evidence.period, named, *ours, again)
+    host = "" if services.in_package else services.ledger.host  # whose uids have names here
+    ours = services.lineage().ledger, host
+    return sign_offs_in(evidence.sign_offs, evidence.runs, evidence.period, named, *ours, again, first)
 
 
 def _with_keys(promised: PlanPromises, services: Services) -> PlanPromises:
@@ -293,7 +260,6 @@ def _controls(
     services: Services,
     evidence: Evidence,
     used: Asked,
-    reader: Reader | None,
 ) -> Controls:
     """As they stood at the period's end."""
     end = evidence.period.end
@@ -303,7 +269,7 @@ def _controls(
         now=end,
         plans=[PlanKnown(p, [s for s in stood if s.plan == p.plan.plan], care[p.plan.plan]) for p in plans],
         histories=evidence.histories,
-        lineage=_told_to(reader, _verified_by(end, ledger.lineage, services)),
+        lineage=_verified_by(end, ledger.lineage, services),
         of_ledger=ledger.troubles,
         of_people=judge_people(host, end),
         floors=used.floors.value,
@@ -340,10 +306,21 @@ def _read(
     named: Sequence[str],
     there: Sequence[str],
     whole: bool,
+    shown: Verification | None,
 ) -> _Reading:
-    running = _not_crashed(services)
+    running, wanted = _not_crashed(services), frozenset(named) or None
     beside = services.population()
-    evidence, verification, before, believed = read(services, beside, period, frozenset(named) or None, whole=whole)
+    if shown is None:
+        evidence, verification, before, believed = read(services, beside, period, wanted, whole=whole)
+    else:
+        evidence, verification, before, believed = (
+            Evidence(period, wanted, clock=services.clock.now),
+            shown,
+            None,
+            beside,
+        )
+        for record in records_of(services.ledger, beside):
+            evidence.take(record, utc(record["time"]))
     known = {p.plan.plan: p for p in plans}
     if unknown := [name for name in named if name not in known and name not in evidence.plans_seen]:
         raise UsageProblem(
@@ -351,7 +328,7 @@ def _read(
             hint=f"there are {', '.join(there or known) or 'none'}; name another directory with --plans",
         )
     evidence.close(running)
-    for plan in evidence.plans.values():
+    for plan in () if services.in_package else evidence.plans.values():
         by_elapsed(plan.pauses, services.clock.now(), services.clock.monotonic(), boot())
     return _Reading(evidence, verification, before, beside, believed)
 
@@ -361,9 +338,8 @@ def _ledger(
     plans: Sequence[LoadedPlan],
     services: Services,
     period: Period,
-    reader: Reader | None,
 ) -> LedgerFacts:
-    lineage, state = _told_to(reader, services.lineage()), services.state.root.absolute()
+    lineage, state = services.lineage(), services.state.root.absolute()
     return LedgerFacts(
         services.ledger.directory,
         reading.verification,

@@ -15,7 +15,6 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from ccdr.evidence.mappings import listing, mapping
-from ccdr.evidence.package.population import plain
 from ccdr.evidence.reading import meanwhile, several_processors
 from ccdr.evidence.verdicts import Record
 from ccdr.model.values import rfc3339
@@ -165,3 +164,17 @@ def _cell(value: str | None) -> str:
         return ""
     value = plain(value)
     return '"' + value.replace('"', '""') + '"' if _QUOTED.search(value) else value
+
+
+_BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+# The full-width ones, too.
+_FORMULA = tuple("=+-@\t\r\n'\uff1d\uff0b\uff0d\uff20")
+
+
+def plain(value: str) -> str:
+    """As a cell tells it: on one line, and nothing that a spreadsheet takes for a formula."""
+    if not value.isprintable():
+        value = _BREAKS.sub(" ", value)
+    if value.startswith(_FORMULA):
+        value = "'" + value
+    return value

@@ -169,10 +169,11 @@ def sign_offs_in(
     ledger: str | None,
     host: str,
     verified: Callable[[Record], tuple[str, Sequence[str]]],
+    first: datetime | None = None,
 ) -> tuple[SignOff, ...]:
     """Those whose period has a part in this one, the oldest first. `ledger` is this host's. `wanted`: the plans that
     the report is of; none: all. `verified` verifies a record's signature once more, and says by which names its key is
-    known."""
+    known. `first`: of when the first record is; before it there was nothing to sign."""
     known: dict[tuple[object, ...], tuple[PopulationDigest, tuple[str, ...]]] = {}
     found: list[SignOff] = []
     for record in records:
@@ -183,7 +184,8 @@ def sign_offs_in(
         if wanted and given.plans and not {*wanted} & {*given.plans}:
             continue
         by, now, accounts = record["by"], None, tuple[str, ...]()
-        whole = period.start <= given.begins and given.ends <= period.end
+        begins = given.begins if first is None else max(given.begins, first)
+        whole = period.start <= begins and given.ends <= period.end
         if whole and (not wanted or (given.plans and {*given.plans} <= {*wanted})):
             key = given.begins, given.ends, given.plans, given.ledger
             if key not in known:

@@ -1,0 +1,284 @@
+"""What a package tells beside its records, statements and texts, made from its own directory and the moment that it
+names: by whoever writes it, and anew by whoever verifies it. Never from the state of a host, nor from /etc: whose a
+statement is, says the file of who may sign that a verifier brings.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from hashlib import sha256
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ccdr import __version__
+from ccdr.evidence.checkpoints.verification import Finding
+from ccdr.evidence.ledger.ledger import BEGINNING, Ledger
+from ccdr.evidence.ledger.verification import Verification
+from ccdr.evidence.lineage.comparison import reader, with_what_lies_beside
+from ccdr.evidence.lineage.own_records import LEDGERS, Lineage, fold
+from ccdr.evidence.package.bag import BY_LEDGER, DATA, INFO
+from ccdr.evidence.package.lines import TREE
+from ccdr.evidence.package.verifying import (
+    AGENT,
+    BY,
+    COMMAND,
+    FOLDERS,
+    FROM,
+    HOST,
+    MADE,
+    PLANS,
+    SCOPE,
+    TENANT,
+    TEXTS,
+    TO,
+)
+from ccdr.evidence.package.words import README, limits
+from ccdr.evidence.population import Chain, Population, population
+from ccdr.evidence.records.schema import schemas
+from ccdr.host.processes import Host
+from ccdr.host.state import State
+from ccdr.jobs.services import Services
+from ccdr.model.errors import UsageProblem
+from ccdr.model.values import rfc3339, utc
+from ccdr.sandbox.docker import Docker
+from ccdr.sandbox.lab import Lab
+from ccdr.storage.catalogue import Catalogue
+from ccdr.telling.controls import Asked
+from ccdr.telling.report.build import Report, make_report
+from ccdr.telling.report.document import json_lines
+from ccdr.telling.report.page import html
+from ccdr.telling.report.period import Period
+from ccdr.telling.report.population_csv import csv_text
+
+_AGENT = re.compile(r"ccdr ([0-9A-Za-z.+-]{1,40}), Python [0-9.]{1,20}")
+NOT_AS_RECORDED = "NOT_AS_RECORDED"
+_WORDS = "README.txt", "LIMITS.txt"
+
+Pieces = Callable[[], Iterable[bytes]]
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """The clock of a package: it stands."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+@dataclass(frozen=True)
+class _InPackage(Services):
+    """What a package's own directory holds, where a host has its state."""
+
+    part: bool = False
+    tenant: bool = False
+
+    def lineage(self) -> Lineage:
+        own = fold(self.ledger.of_itself(BEGINNING))
+        return own if self.part else with_what_lies_beside(self.state, own)
+
+    def population(self) -> Population:
+        return Population(tuple(self._shown())) if self.part else population(self.state, self.lineage)
+
+    def _shown(self) -> Iterator[Chain]:
+        """Of a part what is shown of each; a tenant's has no record of how it was taken in."""
+        own = self.lineage()
+        for directory in sorted((self.state.root / LEDGERS).iterdir()):
+            last = next(reader(directory).records(reverse=True), None)
+            known = own.beside.get(directory.name)
+            if directory == self.ledger.directory or last is None or (known is None and not self.tenant):
+                continue
+            host, until = str(last["host"]), str(last["time"])
+            if known is None:
+                taken = rfc3339(self.clock.now())
+                yield Chain(directory.name, directory, int(last["seq"]), "", taken, False, host, until)
+            else:
+                of = known.records, known.head, known.at, known.linked
+                yield Chain(directory.name, directory, *of, host, until, known.apart)
+
+
+def _services(data: Path, info: Mapping[str, str]) -> _InPackage:
+    """ValueError where the bag names no moment."""
+    clock, state, host = _Moment(utc(info[MADE])), State(data), Host()
+    own = Ledger(data / LEDGERS / info[BY_LEDGER], clock, host=info[HOST], actor=info[BY])
+    return _InPackage(
+        clock=clock,
+        state=state,
+        ledger=own,
+        catalogue=Catalogue(data / "catalogue"),
+        lab=Lab(Docker(clock, ""), host),
+        host=host,
+        in_package=True,
+        part=info[SCOPE] != "whole",
+        tenant=TENANT in info,
+    )
+
+
+def begin_of(root: Path) -> datetime | None:
+    """Of when the first record is that a package holds."""
+    firsts = (next(reader(one).records(), None) for one in sorted((root / DATA / LEDGERS).iterdir()))
+    return min((utc(record["time"]) for record in firsts if record is not None), default=None)
+
+
+def report_of(root: Path, info: Mapping[str, str], asked: Asked | None = None) -> Report:
+    """What its records, and the texts of its plans, come to. KeyError or ValueError where the bag does not say of what
+    it is; CcdrError where its records cannot be read."""
+    services = _services(root / DATA, info)
+    period = Period(utc(info[FROM]), utc(info[TO]), until_now=False)
+    made = make_report(
+        [],
+        services,
+        period,
+        named=info.get(PLANS, "").split(),
+        command=info[COMMAND],
+        whole=True,
+        asked=asked,
+        signers=None,
+        shown=_as_shown(services) if services.part else None,
+    )
+    directory = Path(DATA, LEDGERS, info[BY_LEDGER])
+    return replace(made, ledger=replace(made.ledger, directory=directory, elsewhere=None))
+
+
+def _as_shown(services: _InPackage) -> Verification:
+    """Of a part: that it is one of the ledger's, the tree shows."""
+    count, times, head = 0, list[datetime](), ""
+    for record in services.ledger.as_read():
+        count += 1
+        times = [min([*times, utc(record["time"])]), max([*times, utc(record["time"])])]
+    note = f"a part of the ledger: {TREE} has hashes of the other records"
+    first, last = times or (None, None)
+    return Verification(count, first, last, head, 0, (), (note,), (), 0)
+
+
+def documents_of(root: Path, info: Mapping[str, str], report: Report) -> dict[str, Pieces]:
+    """All that is told, by their names below `data/`, piece by piece."""
+    controls = None if report.controls is None else report.controls.as_json()
+    signed = any((root / DATA / "keys").glob("*.pem"))
+    plans = info[PLANS].split() if TENANT in info else None
+    words = README, limits(part=info[SCOPE] != "whole", plans=plans, texts=info[TEXTS] != "none", signed=signed)
+    made: dict[str, Pieces] = {
+        "population.csv": lambda: csv_text(report),
+        "report.json": lambda: json_lines(report),
+        "report.html": lambda: html(report),
+        "controls.json": lambda: (orjson.dumps(controls, option=orjson.OPT_INDENT_2) + b"\n",),
+    }
+    texts = dict(zip(_WORDS, words, strict=True))
+    for kind, schema in schemas().items():
+        texts[f"schemas/{kind}.json"] = json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+    return {**made, **{name: _as_pieces(text) for name, text in texts.items()}}
+
+
+def _as_pieces(text: str) -> Pieces:
+    return lambda: (text.encode(),)
+
+
+@dataclass
+class MadeAnew:
+    """What came of it. `unproven` and `notes` are sentences."""
+
+    findings: list[Finding] = field(default_factory=list)
+    unproven: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    documents: Mapping[str, Pieces] = field(default_factory=dict)
+
+
+def made_anew(root: Path, info: Mapping[str, str], payload: Mapping[str, str]) -> MadeAnew:
+    """All that is told beside the records, made from them and compared with what the package has: each byte, or, where
+    another version of ccdr wrote it, each figure. What else lies there belongs to nothing. CcdrError where its records
+    cannot be read."""
+    found, documents = MadeAnew(), dict[str, Pieces]()
+    try:
+        agent = _AGENT.fullmatch(info[AGENT])
+        if agent is None:
+            raise ValueError
+        report = report_of(root, info)
+        documents = documents_of(root, info, report)
+        if info[SCOPE] == "whole" and (utc(info[FROM]), info[TO]) != (begin_of(root), info[MADE]):
+            found.findings.append(Finding("PACKAGE_INFO_WRONG", f"{INFO}: the period is not all that there is"))
+    except (KeyError, ValueError, OverflowError, UsageProblem):
+        found.findings.append(Finding("PACKAGE_INFO_WRONG", f"{INFO} does not say of what, by whom and when it is"))
+        return found
+    found.documents = documents
+    other, words, figures = agent[1] != __version__, list[str](), list[str]()
+    for name, pieces in documents.items():
+        path = f"{DATA}/{name}"
+        contents = b"".join(pieces())
+        if path not in payload:
+            text = f"{path} is not there, and is made of the records"
+            found.findings.append(Finding(NOT_AS_RECORDED, text))
+        elif sha256(contents).hexdigest() == payload[path]:
+            continue
+        elif not other:
+            found.findings.append(Finding(NOT_AS_RECORDED, f"{path} is not what ccdr makes of the records"))
+        elif name not in _FIGURES:
+            words.append(name)
+        elif _FIGURES[name]((root / path).read_bytes()) != _FIGURES[name](contents):
+            figures.append(name)
+        else:
+            words.append(f"the sentences of {name}")
+    if figures:
+        found.unproven.append(
+            f"{', '.join(figures)}: ccdr {agent[1]} made other figures of the records than this ccdr {__version__}: "
+            f"install ccdr {agent[1]}, and verify with it"
+        )
+    if words:
+        found.notes.append(f"not compared, as ccdr {agent[1]} wrote it in its words: {', '.join(words)}")
+    for one in report.sign_offs:
+        if one.fits is False and not one.again:
+            text = f"record {one.record} signs a period off for another population than the rows of it that are here"
+            found.findings.append(Finding("SIGN_OFF_OF_OTHERS", text, one.record))
+    for path in sorted(payload):
+        name = path.removeprefix(f"{DATA}/")
+        if name not in documents and name.split("/")[0] not in FOLDERS:
+            found.findings.append(Finding("PACKAGE_FILE_EXTRA", f"{path} is nothing that a package has: it was added"))
+    return found
+
+
+def _figures_of(contents: bytes) -> object:
+    """A document without its sentences, and without who made it."""
+    try:
+        document = json.loads(contents)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(document, dict):
+        document.pop("made", None)
+    return _without_sentences(document)
+
+
+def _without_sentences(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _without_sentences(one) for key, one in value.items()}
+        case list():
+            return [_without_sentences(one) for one in value]
+        case str():
+            return None if " " in value else value
+    return value
+
+
+def _rows_of(contents: bytes) -> object:
+    """All but the row that closes it."""
+    try:
+        return list(csv.reader(StringIO(contents.decode("utf-8"), newline="")))[:-1]
+    except (ValueError, csv.Error):
+        return None
+
+
+_FIGURES: Mapping[str, Callable[[bytes], object]] = {
+    "population.csv": _rows_of,
+    "report.json": _figures_of,
+    "controls.json": _figures_of,
+}

@@ -1,0 +1,256 @@
+"""What a package tells beside its records is made anew from them: whoever changes it, with every digest, is found."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from tests.support.packages import Exporting, made, sealed, told_otherwise
+from tests.support.sparse import append_sparse
+
+from ccdr.evidence.package import bag
+from ccdr.evidence.package.verifying import verify_package
+from ccdr.jobs.checkpoints.creation import make
+from ccdr.model.values import rfc3339
+from ccdr.telling.report.population_csv import COLUMNS
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
+    exporting = made(tmp_path_factory.mktemp("anew"))
+    world = exporting.world
+    missed = {"verb": "test", "due": rfc3339(world.clock.now()), "count": 3, "reason": "the host was off"}
+    append_sparse(world.ledger, "missed", plan="p", asset="recordings", run=None, body=missed)
+    assert world.site.run("ack", "TEST_FAILED", "p", "--why", "known", "--until", "7d").code == 0
+    exporting.anchor.write_bytes(make(exporting.services).checkpoint.contents)
+    assert exporting.export().code == 0
+    assert exporting.by_pin() == (0, "verified", []), "the healthy twin"
+    return exporting
+
+
+def found_in(exported: Exporting, name: str, change: Callable[[Path], object]) -> tuple[int, str | None, list[str]]:
+    package = exported.damaged(name)
+    change(package)
+    sealed(package)
+    return exported.by_pin(package)
+
+
+def replaced(path: Path, old: bytes, new: bytes) -> None:
+    assert old in path.read_bytes(), path
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+
+
+def another(cell: str) -> str:
+    if not cell:
+        return "1"
+    return cell[:-1] + ("1" if cell[-1] == "0" else "0") if cell[-1].isdigit() else f"{cell}x"
+
+
+def with_other_cell(package: Path, column: str) -> None:
+    """Of the last row but the one that closes it, whose digest is made to fit."""
+    path = package / "data/population.csv"
+    *rows, closing = path.read_bytes().splitlines(keepends=True)
+    before = sha256(b"".join(rows)).hexdigest()
+    cells = next(csv.reader([rows[-1].decode()]))
+    at = COLUMNS.index(column)
+    cells[at] = another(cells[at])
+    text = StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    rows[-1] = text.getvalue().encode()
+    after = sha256(b"".join(rows)).hexdigest()
+    path.write_bytes(b"".join([*rows, closing.replace(before.encode(), after.encode())]))
+    if "Ccdr-Population-SHA256" in (package / bag.INFO).read_text():
+        told_otherwise(package, "Ccdr-Population-SHA256", after)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_each_column_of_the_population_is_held_to_the_records(exported: Exporting, column: str) -> None:
+    assert found_in(exported, f"column-{column}", lambda p: with_other_cell(p, column))[0] == 1
+
+
+def json_changed(path: Path, change: Callable[[dict[str, object]], object]) -> None:
+    document = json.loads(path.read_bytes())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    {
+        "report.html": lambda path: replaced(path, b"</main>", b"<p>All is well.</p></main>"),
+        "report.json": lambda path: json_changed(path, lambda told: told["answer"].update(level="FINE")),
+        "controls.json": lambda path: json_changed(path, lambda told: told["measures"].pop()),
+        "README.txt": lambda path: path.write_text("Open report.html, and believe it.\n"),
+        "LIMITS.txt": lambda path: path.write_text("There are none.\n"),
+        "schemas/missed.json": lambda path: path.write_text("{}"),
+        "population.csv": lambda path: path.unlink(),
+    }.items(),
+)
+def test_each_document_is_made_anew_from_the_records(
+    exported: Exporting, name: str, change: Callable[[Path], object]
+) -> None:
+    found = found_in(exported, name.replace("/", "-"), lambda p: change(p / "data" / name))
+    assert found[0] == 1 and "NOT_AS_RECORDED" in found[2], found
+
+
+def test_the_text_of_a_plan_that_is_gone_is_found(exported: Exporting) -> None:
+    found = found_in(exported, "no-text", lambda p: next(p.glob("data/plans/*/*/plans/p.yaml")).unlink())
+    assert found[0] == 1 and "PLAN_TEXT_MISSING" in found[2], found
+
+
+@pytest.mark.parametrize("name", ["data/read-me-first.html", "data/checkpoints/x/1.txt", "data/signed/a.txt"])
+def test_a_file_that_belongs_to_nothing_is_found_though_a_digest_has_it(exported: Exporting, name: str) -> None:
+    def added(package: Path) -> None:
+        (package / name).parent.mkdir(exist_ok=True)
+        (package / name).write_text("All is well.\n")
+
+    found = found_in(exported, f"added-{len(name)}", added)
+    assert found[0] == 1 and {"PACKAGE_FILE_EXTRA", "SIGNED_FILE_WRONG"} & set(found[2]), found
+
+
+def test_a_record_that_is_dated_after_the_package_is_found(tmp_path: Path) -> None:
+    exporting = made(tmp_path)
+    now = exporting.world.clock.at
+    exporting.world.clock.at = datetime(2036, 1, 1, tzinfo=UTC)
+    append_sparse(exporting.world.ledger, "backup.start", plan="p", asset="recordings", run="late", body={})
+    exporting.world.clock.at = now
+    exporting.export()
+    found = exporting.verify()
+    assert found[0] == 1 and "RECORD_AFTER_PACKAGE" in found[2], found
+
+
+def test_another_owner_of_a_plan_is_found(exported: Exporting) -> None:
+    def owner(package: Path) -> None:
+        for name in ("report.json", "report.html"):
+            path = package / "data" / name
+            path.write_bytes(path.read_bytes().replace(b"ops@example.test", b"eve@example.test"))
+
+    found = found_in(exported, "owner", owner)
+    assert found[0] == 1 and "NOT_AS_RECORDED" in found[2], found
+
+
+def test_missed_0_beside_an_open_missed_is_found(exported: Exporting) -> None:
+    def none_missed(told: dict[str, object]) -> None:
+        for one in told["population"]["tallies"]:  # type: ignore[index]
+            one["missed"] = 0
+
+    found = found_in(exported, "missed", lambda p: json_changed(p / "data/report.json", none_missed))
+    assert found[0] == 1 and "NOT_AS_RECORDED" in found[2], found
+
+
+def test_an_acknowledged_trouble_beside_another_answer_is_found(exported: Exporting) -> None:
+    def answered(told: dict[str, object]) -> None:
+        assert told["acknowledged"], "the trouble that somebody has taken note of"
+        told["answer"]["word"] = "No" if told["answer"]["word"] != "No" else "Yes"  # type: ignore[index]
+
+    found = found_in(exported, "answer", lambda p: json_changed(p / "data/report.json", answered))
+    assert found[0] == 1 and "NOT_AS_RECORDED" in found[2], found
+
+
+def by_version(package: Path, version: str) -> None:
+    """As another ccdr would have written it: it names itself in what it makes, and words things otherwise."""
+    info = dict(line.split(": ", 1) for line in (package / bag.INFO).read_text().splitlines())
+    info["Bag-Software-Agent"] = f"ccdr {version}, Python 3.11"
+    (package / bag.INFO).write_text(bag.info_text(info))
+    replaced(package / "data/report.html", b"</main>", b"<p>In other words.</p></main>")
+    json_changed(package / "data/report.json", lambda told: told["answer"].update(sentence="In other words."))
+
+
+def test_what_another_version_made_is_held_to_the_same_figures(exported: Exporting) -> None:
+    assert found_in(exported, "another-version", lambda p: by_version(p, "9.9.9"))[:2] == (0, "verified")
+
+    def other_figures(package: Path) -> None:
+        by_version(package, "9.9.9")
+        with_other_cell(package, "seconds")
+
+    found = exported.damaged("other-figures")
+    other_figures(found)
+    sealed(found)
+    done = exported.world.site.run(
+        "ledger", "verify", str(found), "--pin", exported.pin, "--anchor", str(exported.anchor)
+    )
+    assert done.code == 3 and any("ccdr 9.9.9" in one for one in done.json["not_judged"]), done
+
+
+@pytest.mark.parametrize(
+    "env",
+    [{"TZ": "Pacific/Kiritimati"}, {"LC_ALL": "C", "LANG": "C"}, {"PYTHONHASHSEED": "7"}, {"HOME": "/nonexistent"}],
+)
+def test_it_is_made_anew_alike_wherever_it_is_verified(exported: Exporting, env: dict[str, str]) -> None:
+    argv = [sys.executable, "-m", "ccdr", "ledger", "verify", str(exported.package)]
+    argv += ["--pin", exported.pin, "--anchor", str(exported.anchor)]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd="/", env={**os.environ, **env})
+    assert done.returncode == 0, done
+
+
+def test_no_file_beside_it_changes_what_it_says(exported: Exporting) -> None:
+    """Not the state of who wrote it, nor where it lies now."""
+    moved = exported.damaged("somewhere/else")
+    (exported.root / "somewhere/allowed_signers").write_text("eve@x ssh-ed25519 AAAA\n")
+    assert exported.by_pin(moved) == (0, "verified", [])
+
+
+def test_a_package_tells_nothing_of_its_hosts_clock_or_directories(exported: Exporting) -> None:
+    """But for the command that wrote it."""
+    told = json.loads((exported.package / "data/report.json").read_bytes())
+    del told["made"]["command"]
+    assert str(exported.root) not in json.dumps(told)
+
+
+def test_an_anchor_that_does_not_reach_the_last_record_says_how_much_lies_beyond(tmp_path: Path) -> None:
+    exporting = made(tmp_path)
+    exporting.world.clock.on(hours=5)
+    exporting.noted()
+    exporting.export()
+    done = exporting.world.site.run(
+        "ledger", "verify", str(exporting.package), "--pin", exporting.pin, "--anchor", str(exporting.anchor)
+    )
+    assert done.code == 3, done
+    beyond = [one for one in done.json["not_judged"] if "lie beyond" in one]
+    assert beyond and "5" in beyond[0], done
+    note = max(exporting.package.glob("data/checkpoints/*/*.txt"))
+    exporting.anchor.write_bytes(note.read_bytes())
+    assert exporting.by_pin() == (0, "verified", [])
+
+
+def test_an_anchor_given_as_the_packages_last_day_is_refused(exported: Exporting) -> None:
+    made_at = verify_package(exported.package).info["Ccdr-Made"][:10]
+    done = exported.world.site.run(
+        "ledger", "verify", str(exported.package), "--pin", exported.pin, "--anchor", f"{exported.anchor}@{made_at}"
+    )
+    assert done.code == 2 and "T" in done.stderr and made_at in done.stderr, done
+    day = datetime.fromisoformat(made_at) - timedelta(days=1)
+    done = exported.world.site.run(
+        "ledger",
+        "verify",
+        str(exported.package),
+        "--pin",
+        exported.pin,
+        "--anchor",
+        f"{exported.anchor}@{day:%Y-%m-%d}",
+    )
+    assert done.code == 0, done
+
+
+def test_the_report_and_the_controls_of_a_package_are_told_from_its_records(exported: Exporting) -> None:
+    """Of one that was changed nothing is."""
+    run, out = exported.world.site.run, exported.root / "made-anew.html"
+    done = run("report", "--package", str(exported.package), "--out", str(out))
+    assert done.code == 0 and out.read_bytes() == (exported.package / "data/report.html").read_bytes(), done
+    told = run("controls", "--package", str(exported.package))
+    assert told.json == json.loads((exported.package / "data/controls.json").read_bytes()), told
+    package = exported.damaged("changed-page")
+    replaced(package / "data/report.html", b"</main>", b"<p>All is well.</p></main>")
+    sealed(package)
+    out.unlink()
+    assert run("report", "--package", str(package), "--out", str(out)).code == 1 and not out.exists()
+    assert run("controls", "--package", str(package)).code == 3
