@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from syrupy.assertion import SnapshotAssertion
-from tests.e2e.test_cron import ASSET, HOURLY, LOOK, NEVER, an_hour_passes, plainly
+from tests.e2e.test_cron import ASSET, HOURLY, LOOK, NEVER, an_hour_passes
 from tests.support.harness import Site
 from tests.support.listeners import Mailbox, Web, free_port, mail_server, web_server
 from tests.support.logs import ships
@@ -105,21 +105,21 @@ def test_from_never_to_proven_to_failed_and_back(
 def test_what_failed_by_hand_is_told_by_the_next_run_though_nothing_is_due(site: Site, mailbox: Mailbox) -> None:
     assert site.run("backup", "p").code == 0
     assert site.run("test", "p").code == 0
-    assert plainly(site, "run").returncode == 0 and not mailbox.subjects
+    assert site.plainly("run").returncode == 0 and not mailbox.subjects
     tree = (site.root / "tree" / "a").rename(site.root / "unmounted")
     assert site.run("backup", "p").code == 1
-    assert plainly(site, "run").returncode == 0
+    assert site.plainly("run").returncode == 0
     assert len(mailbox.subjects) == 1 and mailbox.subjects[0].startswith("ccdr: p: a backup FAILED")
     tree.rename(site.root / "tree" / "a")
     assert site.run("backup", "p").code == 0
-    assert plainly(site, "run").returncode == 0
+    assert site.plainly("run").returncode == 0
     assert mailbox.subjects[1:] == ["ccdr: p: fixed: a backup FAILED"]
     site.write("restore_tests/c.yaml", LOOK.replace("identical", "command, argv: ['false']"))
-    assert plainly(site, "run").returncode == 0
+    assert site.plainly("run").returncode == 0
     assert site.run("test", "p").code == 1
-    assert plainly(site, "run").returncode == 0
+    assert site.plainly("run").returncode == 0
     assert mailbox.subjects[2].startswith("ccdr: p: a restore test FAILED"), mailbox.subjects
-    assert plainly(site, "run").returncode == 0 and len(mailbox.subjects) == 3
+    assert site.plainly("run").returncode == 0 and len(mailbox.subjects) == 3
 
 
 def test_a_mail_server_that_is_down_fails_no_run(site: Site, mailbox: Mailbox) -> None:
@@ -142,9 +142,9 @@ def test_a_mail_server_that_is_down_fails_no_run(site: Site, mailbox: Mailbox) -
 def test_metrics_that_cannot_be_written_fail_no_run(site: Site) -> None:
     (site.root / "metrics").rmdir()
     (site.root / "metrics").write_text("a file")
-    done = plainly(site, "run", "--metrics", site.env["CCDR_METRICS"])
+    done = site.plainly("run", "--metrics", site.env["CCDR_METRICS"])
     assert done.returncode == 0 and "ccdr.prom could not be written" in done.stderr and "Traceback" not in done.stderr
-    done = plainly(site, "run", "--metrics", "/dev/full")
+    done = site.plainly("run", "--metrics", "/dev/full")
     assert done.returncode == 0
 
 
@@ -216,7 +216,7 @@ def test_cron_mail_says_where_everything_stands(site: Site, wording: SnapshotAss
     site.run("run")
     an_hour_passes(site)
     (site.root / "tree" / "a").rename(site.root / "unmounted")
-    done = plainly(site, "run")
+    done = site.plainly("run")
     assert done.returncode == 1
     assert done.stdout.splitlines()[:2] == wording
     assert done.stdout.splitlines()[1].startswith("ccdr: 1 asset, 0 proven; ")
