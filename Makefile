@@ -51,7 +51,7 @@ soak: setup ## 500 random SIGKILLs over `ccdr run`, 50 over `ccdr runbook`, one 
 	@CCDR_SOAK=$(or $(KILLS),500) $(if $(SEED),CCDR_SEED=$(SEED)) $(PYTHON) -m pytest tests/faults/test_soak.py tests/faults/runbook/test_runbook_killed.py tests/faults/recover/test_kills.py $(ARGS)
 	@CCDR_SOAK=1000 $(if $(SEED),CCDR_SEED=$(SEED)) $(PYTHON) -m pytest tests/faults/tampering $(ARGS)
 	@CCDR_SWEEP=3 $(if $(SEED),CCDR_SEED=$(SEED)) $(PYTHON) -m pytest tests/faults/test_negative_sweep.py $(ARGS)
-	@CCDR_DRAWS=20 $(PYTHON) -m pytest -n 2 -m hypothesis tests/unit $(ARGS)
+	@CCDR_DRAWS=20 $(PYTHON) -m pytest -n 2 -m hypothesis tests/unit tests/faults/test_plan_mistakes.py $(ARGS)
 	@CCDR_DRAWS=2 $(PYTHON) -m pytest -n 2 tests/unit/runbook/test_stopped_anywhere.py $(ARGS)
 
 mutants: ## would the unit tests notice a careless change? MODULE="retention ledger", SAMPLE=n, SEED=n, ARGS=--anew

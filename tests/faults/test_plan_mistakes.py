@@ -386,7 +386,7 @@ def answered(room: Path, plan: str | bytes, crm: str = CRM) -> str:
 
 
 # A run of hypothesis takes seconds, and its examples share the directory on purpose.
-anything = settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
+anything = settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck))
 PARSERS = pytest.mark.parametrize("parser", ["CSafeLoader", "SafeLoader"])
 
 WORDS = """plan assets crm { } [ ] &a *a ' " # ? <<: 1h 0x1f .inf ~ null é --- ... %YAML !!str \\x00 !<x>"""

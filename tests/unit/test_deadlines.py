@@ -78,7 +78,7 @@ def test_sixty_days_go_over_a_years_end_and_a_leap_day(aware: str, due: str) -> 
 
 
 @given(MOMENTS, ZONES)
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100))
 def test_a_years_end_is_the_last_second_of_the_year_there(moment: datetime, zone: str) -> None:
     at = ZoneInfo(zone)
     end = year_end(moment, at)
@@ -94,13 +94,13 @@ def test_a_time_of_day_that_comes_twice_is_the_first_and_one_that_never_comes_is
 
 
 @given(MOMENTS, st.integers(1, 2000), ZONES)
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100))
 def test_hours_are_elapsed_hours_wherever_it_is(start: datetime, hours: int, zone: str) -> None:
     assert deadline(start, Length(hours * 3600.0), ZoneInfo(zone)) == start + timedelta(hours=hours)
 
 
 @given(MOMENTS, DAYS, ZONES)
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100))
 def test_days_are_never_later_than_elapsed_ones_nor_than_the_day_that_they_end_on(
     start: datetime, count: int, zone: str
 ) -> None:
@@ -111,7 +111,7 @@ def test_days_are_never_later_than_elapsed_ones_nor_than_the_day_that_they_end_o
 
 
 @given(MOMENTS, st.integers(1, 24), ZONES)
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100))
 def test_months_end_on_the_same_day_or_on_a_shorter_months_last(start: datetime, count: int, zone: str) -> None:
     at = ZoneInfo(zone)
     begun, due = start.astimezone(at), deadline(start, Length(months=count), at).astimezone(at)
@@ -125,7 +125,7 @@ def test_months_end_on_the_same_day_or_on_a_shorter_months_last(start: datetime,
 @given(
     MOMENTS, MOMENTS, st.one_of(st.builds(days, DAYS), st.builds(lambda m: Length(months=m), st.integers(1, 24))), ZONES
 )
-@settings(max_examples=examples(200))
+@settings(max_examples=examples(100))
 def test_who_became_aware_later_has_no_earlier_deadline_but_for_an_hour_of_the_clocks(
     one: datetime, other: datetime, length: Length, zone: str
 ) -> None:

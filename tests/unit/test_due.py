@@ -167,7 +167,7 @@ def test_due_times_go_by_the_zone_of_the_plan():
     assert first == datetime(2026, 3, 2, 0, tzinfo=UTC)
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.sampled_from(["*/15 * * * *", "0 * * * *", "0 2 * * *", "30 2 * * 1-5"]),
     st.sampled_from(["UTC", "Europe/Bucharest"]),

@@ -329,7 +329,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, ...]:
     return held
 
 
-@settings(max_examples=examples(600), deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(data=st.data())
 def test_no_byte_before_the_last_line_changes_unseen(
     original: tuple[bytes, ...], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

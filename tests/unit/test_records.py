@@ -267,7 +267,7 @@ def test_what_two_readers_may_read_differently_is_no_record(ledger: Ledger, kind
         decode(line[:at] + by + line[at + len(what) :])
 
 
-@settings(max_examples=examples(400), deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(data=st.data())
 def test_the_quick_reader_takes_nothing_that_the_careful_one_would_not(data: st.DataObject) -> None:
     """Whatever was done to a line: a piece of it doubled, taken out, put elsewhere, a byte changed."""

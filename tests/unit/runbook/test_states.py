@@ -44,7 +44,7 @@ def graphs(draw: st.DrawFn) -> dict[str, Any]:
     return steps
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(graphs(), st.data())
 def test_nothing_begins_before_what_it_needs_and_nothing_is_done_twice_or_stuck_without_a_why(
     steps: dict[str, Any], data: st.DataObject
