@@ -24,6 +24,8 @@ from tests.support.stored import left
 
 from ccdr.jobs.recover import Known, newest, resuming
 
+pytestmark = pytest.mark.long
+
 
 def restic(site: Site, script: str) -> None:
     """What happens when restic is called to restore something: `$S` is the site."""
