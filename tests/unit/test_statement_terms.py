@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.support.records import body_of
+from tests.support.records import body_of, record_in, record_kind
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.statements import judge_people
 from ccdr.evidence.judgement.statements import refused as refused_of
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records.statements import (
     APPROVE_PLAN,
     DECLARE_PART,
@@ -41,6 +43,8 @@ from ccdr.evidence.statements import (
     refuse_until,
     same_files,
     scope_of,
+    signatures_of,
+    signed_in,
     signed_record,
     standing,
     told_of_not_known,
@@ -48,6 +52,7 @@ from ccdr.evidence.statements import (
     written_later,
 )
 from ccdr.evidence.whose import HOLDS, NOT_ASKED, REFUSED, UNREADABLE, seen, whose
+from ccdr.host.clock import SystemClock
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339
@@ -238,8 +243,9 @@ def test_who_is_named_for_an_item_is_named_by_any_plan_once() -> None:
     def plan(declarations: dict[str, list[str]]) -> Any:
         return SimpleNamespace(plan=SimpleNamespace(declarations=declarations))
 
-    plans = [plan({"siem": ["dan@x", "ana@x"], "assistance": ["eve@x"]}), plan({"siem": ["ana@x"]}), plan({})]
-    assert named_for("siem", plans) == ["ana@x", "dan@x"] and named_for("card-data", plans) == []
+    names = [f"{letter}@x" for letter in "hgfedcba"]
+    plans = [plan({"siem": names, "assistance": ["eve@x"]}), plan({"siem": ["a@x"]}), plan({})]
+    assert named_for("siem", plans) == sorted(names) and named_for("card-data", plans) == []
 
 
 def test_an_item_and_a_scope_are_words_that_there_are() -> None:
@@ -293,6 +299,37 @@ def test_a_line_that_is_no_statement_s_is_nobody_s() -> None:
     """What is no record at all is a finding of the verification."""
     assert signed_record(json.dumps({"kind": "backup.end"}).encode()) is None
     assert signed_record(b"{" + SIGNATURE) is None
+
+
+def test_every_signed_record_of_a_ledger_is_found_in_order_and_no_other(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger", SystemClock(), host="h", actor="root")
+    kinds = ["approve.plan", "declare.part", "plan.stored", "approve.operation"]
+    for kind in kinds:
+        record_in(ledger, record_kind(kind), plan="p", asset=None, run="r", body=body_of(kind))
+    unsigned = body_of("declare.part") | {"by": None}
+    record_in(ledger, "statement", plan="p", asset=None, run=None, body=unsigned)
+    there = signed_in(ledger.directory)
+    assert [(record["seq"], kind_of(record)) for record in there] == [
+        (1, "approve.plan"), (2, "declare.part"), (4, "approve.operation"),
+    ]  # fmt: skip
+    assert [len(signatures_of(record)) for record in there] == [1, 1, 2]
+    assert [one.namespace for one in signatures_of(there[2])] == ["ccdr-request", "ccdr-approval"]
+    assert signatures_of(unsigned | {"kind": "statement"}) == []
+
+
+def test_what_somebody_typed_is_said_back_as_far_as_a_line_takes_it() -> None:
+    typed = "x" * 99
+    for refuse in (
+        lambda: until_of(typed, NOW, "14d"), lambda: scope_of(typed), lambda: item_of(typed),
+        lambda: DECLARE_PART.read(f"{HEAD}\nto: {typed}\n"),
+    ):  # fmt: skip
+        with pytest.raises(UsageProblem) as refused:
+            refuse()
+        assert f"'{typed[:40]}'" in str(refused.value)
+
+
+def test_two_clocks_may_differ_by_five_minutes() -> None:
+    assert timedelta(minutes=5) == AHEAD
 
 
 # --- its text -----------------------------------------------------------------------------------------------------

@@ -266,3 +266,47 @@ def test_what_is_told_of_one_controller_settles_a_reopening_that_names_none(past
     assert clock["clock"] in only(past).unsettled and found(past, 30)
     filed(past, 1, clock="gdpr-33-2", for_tenant="acme")
     assert settled(past) == {None: (2, None)} and not found(past, 30)
+
+
+def test_what_is_due_is_known_by_its_clock_its_time_and_whom_it_is_for(past: Chronicle) -> None:
+    clock = opened_for_two(past, 0)
+    assert found(past, 1) == []
+    soon = found(past, 20)
+    assert {p.trouble for p in soon} == {Trouble.INCIDENT_DUE}
+    assert {p.about for p in soon} == {f"inc-1 gdpr-33-2 {clock['due']} {tenant}" for tenant in ("acme", "beta")}
+    assert all(p.why.endswith(p.about.rpartition(" ")[2]) and "--tenant" in str(p.step) for p in soon)
+    late = found(past, 25)
+    assert {p.trouble for p in late} == {Trouble.INCIDENT_OVERDUE} and {p.since for p in late} == {past.at(24)}
+    assert [(p.about, p.why) for p in late] == [(p.about, p.why) for p in soon]
+
+
+def test_one_that_is_for_nobody_alone_names_nobody(past: Chronicle) -> None:
+    opened(past, 0)
+    (one,) = found(past, 73)
+    assert one.about == f"inc-1 gdpr-33 {rfc3339(past.at(72))}" and one.why == "GDPR 33(1), to the authority"
+    assert "--tenant" not in str(one.step)
+
+
+def test_open_incidents_are_told_in_the_order_in_which_they_were_opened(past: Chronicle) -> None:
+    for hours, name in enumerate(("inc-3", "inc-1", "inc-2", "inc-4")):
+        opened(past, hours, name)
+    noted(past, 5, incident="inc-3", what="clocks", clocks=[])
+    closed(past, 6, "inc-2")
+    opened(past, 6.5, "inc-1", reopens=3)
+    there = open_incidents(past.plan, history(past).incidents, Clocks(past.at(7)))
+    assert [one.incident.name for one in there] == ["inc-3", "inc-1", "inc-4"]
+    assert there[0].as_json() == there[0].incident.as_json()
+
+
+def test_an_incident_says_what_is_due_next_and_in_what_time(past: Chronicle) -> None:
+    opened(past, 0)
+
+    def told(hours: float) -> str:
+        (one,) = open_incidents(past.plan, history(past).incidents, Clocks(past.at(hours)))
+        assert str(one).endswith(one.next) and "incident inc-1" in str(one)
+        return one.next
+
+    assert "GDPR 33(1)" in told(1) and "in 2d 23h" in told(1) and "in 0.0 s" in told(72)
+    assert "overdue by 1h" in told(73) and "overdue" not in told(72 - 1 / 3600)
+    filed(past, 74)
+    assert "nothing is left" in told(75)

@@ -250,3 +250,31 @@ def test_a_log_that_begins_anew_is_late_from_its_new_base_on_and_no_other(jobs: 
     assert told(new, -0.45) == {}, "nothing need be stored yet"
     assert told(new, 0.2)["LOG_LATE"].since == past.at(-0.5)
     assert told(old, -0.45).keys() == {"LOG_GAP"} and told(old, 0.2).keys() == {"LOG_GAP"}
+
+
+def test_one_snapshot_that_looks_ruined_is_told_alone_and_more_with_their_number(
+    jobs: dict[str, Job], past: Chronicle
+) -> None:
+    past.stored(-0.3, "first", suspect=["shrunk"])
+    assert "no more does" not in found(jobs["crm"], past)["SNAPSHOT_SUSPECT"].text
+    past.stored(-0.2, "second", suspect=["shrunk"])
+    past.stored(-0.1, "third", suspect=["shrunk"])
+    assert "2 snapshots" in found(jobs["crm"], past)["SNAPSHOT_SUSPECT"].text
+
+
+def test_log_that_was_shipped_before_it_began_anew_makes_no_new_beginning(jobs: dict[str, Job]) -> None:
+    past = well(about(jobs["log"]))
+    standing = LogStanding(anew=past.at(-0.6), point=past.at(-0.55), usable=past.at(-0.55), position="0/3")
+    one = found(jobs["log"], past, 0.2, standing=standing, ships=True, logged=lambda *_: [Point(END, END)])["LOG_LATE"]
+    assert one.since == past.at(-0.55), "up to which nothing is missing, and not from the new base"
+
+
+def test_an_old_snapshot_s_backup_is_no_mend_of_what_failed_since(jobs: dict[str, Job]) -> None:
+    """Where another host took them, and this one has seen none stored: by the newest one's time."""
+    past = about(jobs["crm"])
+    past.snapshot(-9, "a")
+    past.snapshot(-1, "b")
+    past.failed(-5, "between them")
+    assert "BACKUP_FAILED" not in found(jobs["crm"], past)
+    past.failed(-0.5, "since")
+    assert found(jobs["crm"], past)["BACKUP_FAILED"].why == "since"

@@ -78,9 +78,7 @@ def step_after_coming_apart(job: Job, test: Record, upkeep: AssetHistory) -> str
         return None
     if utc(tested["consistent_point"]) < utc(recovery["time"]):
         return None
-    points = {
-        str(one["asset"]): utc(one["point"]) for one in recovery.get("assets") or () if one.get("point") is not None
-    }
+    points = {str(one["asset"]): utc(one["point"]) for one in recovery["assets"] if one.get("point") is not None}
     failed = {str(check.get("name")) for check in test.get("checks") or () if check.get("status") == "FAIL"}
     if not failed or not failed <= set(_apart(job, points)):
         return None
@@ -151,7 +149,7 @@ def _late(job: Job, history: AssetHistory, upkeep: AssetHistory, now: datetime) 
     assert job.control is not None
     if since is None:
         return
-    let_be = max(utc(since), upkeep.let_be(now) or NEVER)
+    let_be = max(utc(since), upkeep.let_be(now))
     if due := second_due(job.control.schedule, job.loaded.plan.timezone, let_be, now):
         told = f"the last one was at {to_the_second(last)}" if last else "there was none yet"
         text = f"its damage test is overdue: {told}"
@@ -539,7 +537,7 @@ def _problems(
         began = utc(crashed["time"])
         yield Problem(Trouble.TEST_INCONCLUSIVE, text, began, about="crash", verb=Verb.TEST, why="it crashed")
     if begun := history.crashed_restore(now):
-        into = (begun.get("target") or {}).get("name")
+        into = begun["target"].get("name")
         where = f" into {into}" if into else ""
         text = (
             f"the restore of {to_the_second(begun['time'])}{where} crashed: its run {begun['run']} never "
@@ -568,7 +566,7 @@ def _returned(history: AssetHistory) -> Iterator[Problem]:
 
 def _clear(job: Job, begun: Mapping[str, Any]) -> str | None:
     """What to remove of a restore that crashed, by name; None where its record does not say where it went."""
-    target, run = begun.get("target") or {}, str(begun["run"])
+    target, run = begun["target"], str(begun["run"])
     if target.get("kind") == "directory" and target.get("name"):
         to = Path(str(target["name"]))
         left = f"{to.parent}/.{to.name}.{RESTORE_MARK}-{run} (or {to}/.{RESTORE_MARK}-{run}, on a mount)"
