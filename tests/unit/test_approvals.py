@@ -4,21 +4,25 @@ now and once. Without a repository: what is removed then is tested in tests/faul
 from __future__ import annotations
 
 import getpass
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.support.clocks import NOON, Clock
 from tests.support.harness import Site
+from tests.support.records import body_of, record_in
 from tests.support.signed import PRESENT, SecurityKey, key, signed, signers
 
+from ccdr.evidence.lineage.comparison import read
 from ccdr.evidence.payloads import payload
 from ccdr.evidence.records.statements import APPROVE_OPERATION, APPROVE_PLAN
-from ccdr.evidence.statements import AHEAD, LONGEST, Operation
+from ccdr.evidence.statements import AHEAD, LONGEST, Operation, signatures_of
 from ccdr.evidence.whose import HOLDS, whose
 from ccdr.host.signatures import Signer
 from ccdr.jobs import in_force
@@ -37,6 +41,7 @@ from ccdr.jobs.approvals import (
     believed,
     block_of,
     holds,
+    not_here,
     request,
     reviewed,
     scheduled,
@@ -45,6 +50,7 @@ from ccdr.jobs.approvals import (
     to_be_approved,
     to_be_reviewed,
     to_review,
+    told_of,
 )
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
@@ -504,3 +510,60 @@ def test_an_operation_is_recorded_of_its_tenant(room: Room) -> None:
 
 def test_two_that_go_on_the_same_way_are_the_same_whoever_is_told() -> None:
     assert Given(reason="x", tell=lambda: None) == Given(reason="x") != NOTHING
+
+
+def test_a_review_of_no_glass_that_was_broken_is_none(room: Room) -> None:
+    allowed(room.wanted(), room.services, Given(reason="x"))
+    (broken,) = to_be_reviewed(room.services, room.loaded)
+    text = to_review("p", replace(broken, nonce="0" * 32), room.services, "it was").text()
+    with pytest.raises(UsageProblem, match="waits"):
+        reviewed(room.loaded, room.services, text, room.dan.signed(text))
+
+
+class Held:
+    """A catalogue of one asset's snapshots: which ledgers tell of them."""
+
+    def __init__(self, *ledgers: str | None) -> None:
+        self.ledgers = ledgers
+
+    def assets(self, plan: str) -> list[str]:
+        return ["crm"] if plan == "p" else []
+
+    def snapshots(self, plan: str, asset: str) -> list[Any]:
+        told = (one and SimpleNamespace(ledger=one) for one in self.ledgers)
+        return [SimpleNamespace(attested=one) for one in told]
+
+
+def test_a_ledger_that_is_not_here_may_hold_an_approval_until_one_is_known(room: Room) -> None:
+    """Of a host that was lost, and whose repository tells of its backups."""
+    own = str(read(room.services.state, room.services.ledger).ledger)
+    services = replace(room.services, catalogue=Held("b" * 32, None, own, "a" * 32, "b" * 32))  # type: ignore[arg-type]
+    assert not_here("p", services) == ("a" * 32, "b" * 32) and not_here("q", services) == ()
+    text = told_of("p", not_here("p", services))
+    assert "aaaaaaaa…, bbbbbbbb…" in text and "--ledger aaaaaaaa`" in text
+    assert to_be_approved(room.loaded, services).not_here == ("a" * 32, "b" * 32)
+    room.approved()
+    assert not_here("p", services) == ()
+
+
+def test_a_review_of_access_is_believed_by_the_signers_of_the_plan(room: Room) -> None:
+    body = body_of("review.access")
+    body["by"] = {"name": "dan@x", "key": room.approved().signer.key, "user_verified": True, "signature": "x"}
+    (one,) = signatures_of({"plan": "p", "asset": None, "kind": "statement", **body})
+    body["by"]["signature"] = room.dan.signed(one.text, namespace=one.namespace)
+    record_in(room.services.ledger, "statement", plan="p", asset=None, run=None, body=body)
+    told = believed([room.loaded], room.services)["p", None]
+    assert whose(told.newest["review.access"]).state == HOLDS and not told.refused
+    room.may({"dan@x": room.eve.public})
+    told = believed([room.loaded], room.services)["p", None]
+    assert "review.access" not in told.newest
+    assert {r["says"] for r in told.refused} == {"approve", "review"}
+
+
+def test_a_text_of_another_version_is_told_with_both(room: Room) -> None:
+    first, text = room.digest, to_approve(room.loaded, room.services).text()
+    room.plan(rest="retention: {keep_last: 3}\n")
+    with pytest.raises(UsageProblem) as why:
+        room.approved(text.replace("plan: p\n", f"plan: {'q' * 70}\n"))
+    words = re.findall(r"\w+", str(why.value))
+    assert {first[:8], room.digest[:8], "q" * 63} <= {*words}
