@@ -96,6 +96,7 @@ def needed(choice: Choice, ledger: Ledger) -> set[int]:
             told = choice.tenant is not None and record["plan"] is None and _scope_of(record) in (None, choice.tenant)
         if told:
             numbers.add(int(record["seq"]))
+    numbers.update(_stood(choice, ledger))
     if choice.tenant is None:
         known = set[object]()
         for kind in (COLLECTED, LINKED):
@@ -105,6 +106,25 @@ def needed(choice: Choice, ledger: Ledger) -> set[int]:
                     known.update(named)
                     numbers.add(int(record["seq"]))
     return numbers
+
+
+def _stood(choice: Choice, ledger: Ledger) -> Iterator[int]:
+    """By what each asset stood as the period began: its newest restore test and backup of each outcome, and the backup
+    that was tested. Else the period would look as if nothing had been stored, or had failed, before it."""
+    if choice.period is None:
+        return
+    seen, tested = set[tuple[object, ...]](), set[tuple[object, ...]]()
+    for kind, outcome in (("restore_test.end", "verdict"), ("backup.end", "result")):
+        for record in ledger.newest(kind):
+            if utc(record["time"]) >= choice.period[0] or not choice.wants(record["plan"]):
+                continue
+            of = record["plan"], record["asset"]
+            snapshot = (*of, (record.get("snapshot") or {}).get("id"))
+            first = (kind, *of, record.get(outcome)) not in seen
+            if first or (kind == "backup.end" and snapshot in tested):
+                seen.add((kind, *of, record.get(outcome)))
+                tested.add(snapshot)
+                yield int(record["seq"])
 
 
 def _scope_of(statement: Mapping[str, Any]) -> object:

@@ -10,6 +10,7 @@ from tests.support.sparse import append_sparse
 
 from ccdr.cli.ledger.package import OF_WHAT_IS_SHOWN
 from ccdr.jobs.checkpoints.creation import make
+from ccdr.model.values import rfc3339
 
 
 def lived_on(exporting: Exporting) -> tuple[str, str]:
@@ -37,10 +38,11 @@ def test_a_period_is_verified_by_pin_and_anchor_and_shows_no_other_runs(exportin
     assert done.code == 0, done
     assert done.json["shown"] < done.json["records"]
     runs = {str(record["run"]) for record in shown(exporting) if record["run"]}
-    assert runs == {f"{letter}{n}" for letter in "de" for n in (3, 4, 5, 6)}
+    stood = {"d2", "e2", "b3", "t2"}  # as it began: the newest backup, test that passed, test that failed
+    assert runs == stood | {f"{letter}{n}" for letter in "de" for n in (3, 4, 5, 6)}
     assert exporting.verify() == (3, "internally consistent", [])
     assert exporting.by_pin() == (0, OF_WHAT_IS_SHOWN, [])
-    assert done.json["statements"] == 4
+    assert done.json["statements"] == 6
 
 
 def test_an_anchor_of_any_checkpoint_in_the_period_fits(exporting: Exporting) -> None:
@@ -86,6 +88,25 @@ def test_a_run_belongs_to_the_period_that_it_began_in(exporting: Exporting) -> N
     exporting.export("--from", after, "--to", after, to=other)
     assert b'"late"' not in next(other.glob("data/ledgers/*/000000000001.jsonl")).read_bytes()
     assert exporting.verify(of=other) == (3, "internally consistent", [])
+
+
+def test_a_period_is_told_by_what_was_there_as_it_began(exporting: Exporting) -> None:
+    """As the host's own report of it: nothing looks lost that was stored, or well that had failed."""
+    clock, days = exporting.world.clock, []
+    for n in range(8):
+        clock.on(days=1)
+        days.append(f"{clock.now():%Y-%m-%d}")
+        of = {"plan": "p", "asset": "recordings", "run": f"d{n}"}
+        append_sparse(exporting.world.ledger, "backup.start", **of, body={})
+        snapshot = {"id": f"{n}" * 64, "consistent_point": rfc3339(clock.now())}
+        append_sparse(exporting.world.ledger, "backup.end", **of, body={"result": "STORED", "snapshot": snapshot})
+    period = ("--from", days[3], "--to", days[5])
+    exporting.export(*period)
+    (told,) = json.loads((exporting.package / "data/report.json").read_bytes())["assets"]
+    (known,) = exporting.world.site.run("report", *period).json["assets"]
+    for key in ("exposure_completed", "exposure_tested", "rto", "state", "coverage"):
+        assert told[key] == known[key], key
+    assert known["state"] == "cannot be restored" and known["exposure_completed"]["since"] is None
 
 
 def test_dry_run_writes_nothing(exporting: Exporting) -> None:

@@ -33,8 +33,9 @@ What this package does not show
 - A restore test that was INCONCLUSIVE has no statement: the predicate has no word for it. It is a record and a row.
 """
 _PART = """\
-- This is a part of the ledger. Of records that are not shown there are only hashes (tree.jsonl): that none of the
-  period, or of these plans, is among them is not proven.
+- This is a part of the ledger, and what it tells is judged by what it shows: of before the period, each asset's newest
+  backup and restore test of each outcome. Of records that are not shown there are only hashes (tree.jsonl): that none
+  of the period, or of these plans, is among them is not proven.
 - `prev` of a record is held to the record before it only where that is shown, too. The tree holds all of them to the
   checkpoints. Records after the last checkpoint have no such hold.
 - Who guesses a record that is not shown word for word, with its time to the microsecond, can see that the guess is

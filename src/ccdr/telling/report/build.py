@@ -14,6 +14,7 @@ from pathlib import Path
 from ccdr import __version__
 from ccdr.evidence.controls.values import Known, PlanKnown
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.fold import UNENDED
 from ccdr.evidence.judgement.anchors import AnchorsStanding
 from ccdr.evidence.judgement.incidents import Clocks, judge_incidents
 from ccdr.evidence.judgement.statements import judge_people, refused
@@ -509,7 +510,10 @@ def _left(
 
 def _not_crashed(services: Services) -> Callable[[str, datetime], bool]:
     """Made before the ledger is read: whether a run (and when it began) that has no end there has not crashed. It is
-    at work, or was when the reading began and has ended since: a run is held until its end is recorded."""
+    at work, or was when the reading began and has ended since: a run is held until its end is recorded. Of one that was
+    begun just before a package was made, nobody who has that can tell."""
+    if services.in_package:
+        return lambda run, begun: services.clock.now() - begun < UNENDED
     began, before = services.clock.now(), frozenset[str]()
     with contextlib.suppress(CcdrError):  # who may only read the state cannot tell
         before = services.state.runs_at_work()
