@@ -94,6 +94,7 @@ def test_a_version_is_approved_once_its_own_approval_is_recorded(plans: dict[str
     approved(past, -8, TWO)
     (other,) = found(plans["asks"], past)
     assert (other.about, other.since) == (one.about, one.since) and "22222222" in other.text and "Ana" in other.text
+    assert "1" * 9 not in other.text and "2" * 9 not in other.text, "eight letters name a version"
     assert "no `approval:` any more" not in other.text
     approved(past, -7, ONE)
     assert codes(plans["asks"], past) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -211,3 +212,20 @@ def test_what_is_acknowledged_of_a_copy_is_marked(loaded: LoadedPlan, well: Chro
     until = rfc3339(well.at(24))
     acknowledged(well, -1, "COPY_FAILED", [known_by(one)], until, asset=None)
     assert told(loaded, well)["COPY_FAILED"].acknowledged == well.at(24)
+
+
+def test_what_a_copy_holds_is_as_old_as_the_asset_that_is_the_furthest_behind(
+    loaded: LoadedPlan, past: Chronicle
+) -> None:
+    newest = {"recordings": rfc3339(past.at(-5)), "crm": rfc3339(past.at(-9))}
+    filled(past, -4, newest=newest)
+    filled(past, -2, "FAILED", there=None, newest={})
+    text = told(loaded, past)["COPY_FAILED"].text
+    assert newest["crm"][:19] in text and newest["recordings"][:19] not in text
+
+
+def test_a_plan_is_as_old_as_its_first_record_whatever_another_s_are(loaded: LoadedPlan, past: Chronicle) -> None:
+    replace(past, plan="q").failed(-200)
+    past.stored(-60, "old")
+    past.wrote(-3, "missed", asset="z", verb="backup", due=rfc3339(END), first_due=rfc3339(END), count=1)
+    assert told(loaded, past)["COPY_LATE"].since == past.at(-32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tests.support.control_histories import version as versioned
 from tests.support.harness import Site
 from tests.support.judged import END, about
 
+from ccdr.engines.base import PlanLimits
 from ccdr.evidence.acknowledged import known_by, steady
 from ccdr.evidence.judgement.upkeep import elsewhere, judge_runbook, judge_upkeep
 from ccdr.host.state_files import write_state
@@ -223,3 +225,16 @@ def test_who_paused_a_plan_is_told_by_the_record(jobs: dict[str, Job], past: Chr
     past.wrote(-2, "pause.begin", asset=None, until=rfc3339(past.at(9)), why_sha256=NOUGHT, boot=None, elapsed_s=0.0)
     one = found(loaded, past)["PAUSED"]
     assert (one.about, one.since) == ("1", past.at(-2)) and one.why
+
+
+def test_what_tests_fetch_is_known_by_the_month_and_by_whether_the_limit_is_reached(
+    jobs: dict[str, Job], past: Chronicle
+) -> None:
+    loaded = jobs["crm"].loaded
+    past.stored(-24, "a")
+    past.tested(-8, "a", bytes_restored=800)
+    for limit, cause in ((1000, "near"), (801, "near"), (800, "reached"), (500, "reached")):
+        limits = PlanLimits().model_copy(update={"fetch_per_month": limit})
+        limited = replace(loaded, plan=loaded.plan.model_copy(update={"limits": limits}))
+        one = found(limited, past)["FETCH_LIMIT"]
+        assert (one.about, one.cause, one.why, one.verb) == ("2026-11", cause, f"limit {cause}", Verb.TEST)

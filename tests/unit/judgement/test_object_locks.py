@@ -85,3 +85,9 @@ def test_a_host_that_holds_the_credential_and_never_used_it_tells(loaded: Loaded
     looked(past, -1, there)
     assert [p.trouble.name for p in found(loaded, past)] == (["LOCK_SHORT"] if there else []), "another host does it"
     assert found(loaded, Chronicle(END, str(Path("/tree")))) == []
+
+
+def test_a_host_that_has_had_the_credential_for_two_days_has_run_once(loaded: LoadedPlan) -> None:
+    past = Chronicle(END, "/tree")
+    looked(past, -2 * DAY, there=True)
+    assert found(loaded, past) == [] and [p.about for p in found(loaded, past, 0.01)] == ["primary"]
