@@ -398,3 +398,37 @@ def test_a_statement_s_record_has_the_plan_in_its_envelope() -> None:
     assert one.expiry == one.until and one.row is APPROVE_PLAN
     with pytest.raises(AssertionError):
         _ = statement("period.population").expiry
+
+
+@pytest.mark.parametrize("host", ["a\nb", "a\\nb", "\\", "\n", "a\\\n\\nb"])
+def test_a_line_end_in_a_value_is_none_in_the_text(host: str) -> None:
+    body = body_of("period.population")
+    one = SIGN_PERIOD.recorded(body | {"about": body["about"] | {"on": host}})
+    assert SIGN_PERIOD.read(one.text()).about.on == host
+    assert one.text().count("\n") == SIGN_PERIOD.recorded(body).text().count("\n")
+
+
+def test_what_is_to_be_signed_always_never_or_as_whoever_states_it_wants() -> None:
+    by = {signed: {kind for kind, row in TABLE.items() if row.signed is signed} for signed in (None, True, False)}
+    assert by[None] == {"declare.part", "end.part", "review.access"}
+    assert by[True] == {"approve.plan", "approve.operation", "review.glass", "accept.finding", "period.population"}
+    assert len(by[False]) == len(TABLE) - 8 and all(not TABLE[kind].namespace for kind in by[False])
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("approve.plan", {"nonce": "0" * 33}),
+        ("approve.plan", {"nonce": "0" * 31}),
+        ("accept.finding", {"about": {"deviation": "0" * 7}}),
+        ("accept.finding", {"about": {"deviation": "0" * 9}}),
+        ("review.access", {"about": {"not_read": ["x" * 101]}}),
+        ("review.access", {"about": {"not_read": ["x"] * 41}}),
+        ("declare.part", {"about": {"scope": "x" * 64}}),
+    ],
+)
+def test_a_value_that_is_too_long_or_too_short_is_none(kind: str, change: dict[str, Any]) -> None:
+    body = {"plan": "p", **body_of(kind)}
+    about = body["about"] | change.pop("about", {})
+    with pytest.raises(UsageProblem):
+        TABLE[kind].recorded(body | change | {"about": about})
