@@ -432,3 +432,16 @@ def test_a_value_that_is_too_long_or_too_short_is_none(kind: str, change: dict[s
     about = body["about"] | change.pop("about", {})
     with pytest.raises(UsageProblem):
         TABLE[kind].recorded(body | change | {"about": about})
+
+
+@pytest.mark.parametrize("kind", TABLE)
+def test_what_the_table_does_not_have_is_no_statement(kind: str) -> None:
+    """Without what it needs, with what it has no use for, or of a kind that says it of something else."""
+    row, body = TABLE[kind], {"plan": "p", **body_of(kind)}
+    row.recorded(body)  # the twin
+    given: dict[str, Any] = {"until": rfc3339(NOW), "words_sha256": "f" * 64, "files": ["f" * 64]}
+    none: dict[str, Any] = {"until": None, "words_sha256": None, "files": []}
+    wrong = [{name: none[name] if body[name] else given[name]} for name in given if name not in row.may]
+    for change in [*wrong, {"says": "approve" if row.says != "approve" else "accept"}]:
+        with pytest.raises(UsageProblem):
+            row.recorded(body | change)

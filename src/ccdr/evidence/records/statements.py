@@ -642,7 +642,7 @@ def _value(of: inspect.Type, told: list[str]) -> object:
         case inspect.DictType():
             return {name: count for name, _, count in (one.rpartition(" ") for one in told)}
         case _:
-            return told[0] if len(told) == 1 else told or None
+            return told[0] if len(told) == 1 else None
 
 
 def _misfit(of: str) -> UsageProblem:
