@@ -73,17 +73,20 @@ def lost(site: Site) -> None:
     site.backed_up()
 
 
-def test_a_loss_that_the_state_says_was_answered_for_stands_all_the_same(twin: Site) -> None:
+@pytest.mark.parametrize("by", ["no record", "another record"])
+def test_a_loss_that_the_state_says_was_answered_for_stands_all_the_same(twin: Site, by: str) -> None:
     lost(twin)
+    first = twin.records()[0]
     assert "is lost, and was begun anew" in of_ledger(twin)[1]
 
-    def answer(body: Any) -> None:
+    def answered(body: Any) -> None:
         lineage = body["lineage"]
         (one,) = lineage["lost"]
-        past = [[one, "2024-01-01T00:00:00Z", "answer.ledger"]]
+        answer = ["2024-01-01T00:00:00Z", "answer.ledger"] if by == "no record" else [first["time"], first["kind"]]
+        past = [[one, *answer]]
         lineage |= {"lost": [], "past": past, "answers": {one["ledger"]: 1}}
 
-    edited(twin.state / "chain.json", answer)
+    edited(twin.state / "chain.json", answered)
     code, told = of_ledger(twin)
     assert code == 1 and "is lost, and was begun anew" in told and "says otherwise than the ledger" in told
     assert said(twin)[0] == 1 and twin.run("ledger", "verify").code == 1

@@ -257,7 +257,8 @@ def _stands(kept: KeptLineage, ledger: Ledger) -> bool:
         record = ledger.numbered(lineage.answers.get(one.ledger, 0))
         if record is None or (kind_of(record), record["time"]) != (kind, at):
             return False
-        return one.ledger in record.get("about", record)["ledgers"]
+        of = record["about"] if kind == ACKNOWLEDGED else record
+        return one.ledger in of.get("ledgers", ())
 
     def answered_spoilt(one: Spoilt) -> bool:
         record = ledger.numbered(one.answer) or {"kind": None, "time": None}
