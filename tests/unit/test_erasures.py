@@ -360,7 +360,7 @@ def test_the_last_copy_goes_with_the_prune_after_the_retention(
     tmp_path: Path, retention: str, days: int | None
 ) -> None:
     (found,) = horizon(tmp_path, retention, -30, -2, -0.5, erased=-1)
-    assert found.held == 2 and latest([found]) == found.gone_by
+    assert found.snapshots == 2 and latest([found]) == found.gone_by
     if days is None:
         assert found.gone_by is None
         return
@@ -371,7 +371,7 @@ def test_the_last_copy_goes_with_the_prune_after_the_retention(
 
 def test_who_is_in_no_snapshot_is_in_none_now(tmp_path: Path) -> None:
     (found,) = horizon(tmp_path, "", -0.5, erased=-1)
-    assert (found.held, found.gone_by) == (0, NOW)
+    assert (found.snapshots, found.gone_by) == (0, NOW)
 
 
 # --- what is run --------------------------------------------------------------------------------------------------

@@ -60,6 +60,7 @@ from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStan
 from ccdr.evidence.records.schema import DIALECT
 from ccdr.evidence.records.values import about
 from ccdr.jobs.access.export import AccessExport, AccessExports
+from ccdr.jobs.recover.result import ThenRed
 from ccdr.model.finding import Finding
 
 FORMAT = 2  # raised when a key changes its meaning or goes; a new key is no new format
@@ -95,17 +96,6 @@ class CapacityDocument(Doc):
     free_bytes: int | None
     growth_bytes_per_day: int | None
     full_in_s: int | None
-
-
-class ThenRed(Doc):
-    """A comparison of two stores that came back apart, and so may stay red."""
-
-    asset: Annotated[str, about("whose check it is")]
-    check: Annotated[str, about("its name")]
-    newer: str
-    older: str
-    ahead_s: Annotated[float, about("by how much the newer one is")]
-    acknowledge: Annotated[str, about("what a person types who has decided that it may stay so")]
 
 
 _Record = RecordRefDocument | None

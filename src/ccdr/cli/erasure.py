@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import to_builtins
 
 from ccdr.cli.approving import (
     GoingOn,
@@ -317,7 +318,7 @@ def _listed(plan: str, entry: Entry, found: Sequence[Horizon] | None, shown: Sho
         "found_before": shown.looked(entry).found,
         "state": shown.state(entry).value,
         "gone_by": day and rfc3339(day),
-        "copies": [one.as_json() for one in found or ()],
+        "copies": to_builtins(found or ()),
     }
 
 
@@ -448,7 +449,7 @@ def _replayed(plan: str, asset: str, found: Outcome | None) -> dict[str, object]
 
 
 def _in_json(proof: Mapping[str, Any]) -> dict[str, object]:
-    return {**proof, "entries": [one.as_json() for one in proof["entries"]]}
+    return {**proof, "entries": to_builtins(proof["entries"])}
 
 
 def _tell_proofs(plan: str, proofs: Sequence[Mapping[str, Any]]) -> None:

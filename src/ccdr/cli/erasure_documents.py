@@ -6,6 +6,8 @@ from typing import Annotated
 
 from ccdr.cli.document_base import Doc, Map, Text
 from ccdr.evidence.records.values import about
+from ccdr.jobs.erasure.horizon import Horizon
+from ccdr.model.erasure import EntryFound
 
 
 class ErasureEntry(Doc):
@@ -22,21 +24,11 @@ class ErasureEntry(Doc):
     person: Annotated[Text, about("the same of what the owner calls them by: one for their entries in all assets")]
 
 
-class CopyHolding(Doc):
-    """One repository of a plan: `gone_by` is when no snapshot there holds them any more, null for never."""
-
-    copy: str
-    snapshots: int
-    gone_by: Text
-    why: str
-    locked_days: Annotated[int, about("for which the store keeps versions after that")]
-
-
 class ErasureListed(ErasureEntry):
     found_before: Annotated[int, about("the most that a replay has found of it; 0: none has found anybody")]
     state: Annotated[str, about("canary, found, late, never_found, not_looked_for, not_due, stated")]
     gone_by: Annotated[Text, about("in no copy from then on, locks included; null: never, or of a canary")]
-    copies: list[CopyHolding]
+    copies: list[Horizon]
 
 
 class ErasureAdded(ErasureListed):
@@ -62,16 +54,6 @@ class ErasureRegister(Doc):
     entries: list[ErasureListed]
 
 
-class EntryReplayed(Doc):
-    """Of one entry: what a replay found, null where it came to no look, and what is shown of it by now."""
-
-    id: str
-    what: str
-    found_before: int | None
-    found_after: int | None
-    state: Annotated[str, about("canary, found, late, never_found, not_looked_for, not_due, stated")]
-
-
 class ErasureProof(Doc):
     """Of one asset, restored into a sandbox."""
 
@@ -81,7 +63,7 @@ class ErasureProof(Doc):
     result: Annotated[Text, about("PROVEN, ERASED (not all is shown) or FAILED; null where it came to no replay")]
     reason: Text
     snapshot: Text
-    entries: list[EntryReplayed]
+    entries: list[EntryFound]
     canaries: int
     erased: int
     left: int
@@ -95,7 +77,7 @@ class ErasureReplayed(Doc):
     asset: str
     result: Text
     reason: Text
-    entries: list[EntryReplayed]
+    entries: list[EntryFound]
     canaries: int
     erased: int
     left: int

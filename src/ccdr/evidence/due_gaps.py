@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec import Struct
+
 from ccdr.evidence.history.kinds import BACKUP_END, DUTIES, MISSED, NOT_BEGUN, STARTS, TEST_END, VERB_OF
 from ccdr.evidence.ledger.ledger import PASSED_OVER
 from ccdr.evidence.mappings import listing, mapping, moment_of, text, whole
@@ -28,27 +30,22 @@ _ENDS = frozenset((BACKUP_END, TEST_END))
 _NONE = -1  # instead of a due time
 
 
-@dataclass(frozen=True)
-class LedgerGap:
-    """`missed` due times of one schedule, from `first` to `last`, for which nothing was begun; `recorded`: as many
-    were told as missed. `asset`: or a copy of the plan's; None: of the plan."""
+class LedgerGap(Struct, frozen=True):
+    """`missed` due times of one schedule for which nothing was begun; `recorded`: as many were told as missed. `asset`:
+    or a copy of the plan's; null: of the plan."""
 
     plan: str
     asset: str | None
     verb: str
-    first: datetime
-    last: datetime
+    first_due: datetime
+    last_due: datetime
     missed: int
     recorded: int
 
-    def as_json(self) -> dict[str, object]:
-        of = {"plan": self.plan, "asset": self.asset, "verb": self.verb}
-        between = {"first_due": rfc3339(self.first), "last_due": rfc3339(self.last)}
-        return {**of, **between, "missed": self.missed, "recorded": self.recorded}
-
     def __str__(self) -> str:
         about = f"{self.verb} of {self.plan}{f'/{self.asset}' if self.asset else ''}"
-        between = f"{rfc3339(self.first)} to {rfc3339(self.last)}" if self.first != self.last else rfc3339(self.first)
+        first, last = rfc3339(self.first_due), rfc3339(self.last_due)
+        between = f"{first} to {last}" if first != last else first
         told = "all told as missed" if self.recorded >= self.missed else f"{self.recorded} told as missed"
         return f"{about}: nothing was begun for {so_many(self.missed, 'due time')}, {between}; {told}"
 

@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 
+from msgspec import Struct
+
 RULE_VERSION = 1  # how a selector is understood: raised when the same words come to mean something else
 NO_HASH = "0" * 64
 
@@ -120,19 +122,14 @@ class Looked:
         return EntryState.NEVER_FOUND if self.missing else EntryState.NOT_LOOKED_FOR
 
 
-@dataclass(frozen=True)
-class EntryFound:
-    """What one replay found of an entry, and what is shown of it by now. None where it came to no look."""
+class EntryFound(Struct, frozen=True):
+    """What one replay found of an entry, and what is shown of it by now; null where it came to no look."""
 
     id: str
     what: str
     state: EntryState
     found_before: int | None = None
     found_after: int | None = None
-
-    def as_json(self) -> dict[str, object]:
-        counts = {"found_before": self.found_before, "found_after": self.found_after}
-        return {"id": self.id, "what": self.what, **counts, "state": self.state.value}
 
 
 @dataclass(frozen=True)

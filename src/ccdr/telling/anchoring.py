@@ -13,6 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec import Struct
+
 from ccdr.evidence.checkpoints import timestamps
 from ccdr.evidence.checkpoints.checkpoint import OBJECT_LOCK, TOLD
 from ccdr.evidence.checkpoints.names import ANCHORS
@@ -90,24 +92,14 @@ KINDS: dict[str, Callable[[Any, Services], Anchoring]] = {
 TRIES = "tries.json"  # beside the receipts: how often each was tried in vain since it last held
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one anchor: it holds the checkpoint of `size` records since `at`; or `why` it does not."""
+class AnchorMade(Struct, frozen=True):
+    """`at`: since when it holds the checkpoint; null: it could not be made, and `why`."""
 
     name: str
     kind: str
-    size: int
+    records: int
     at: datetime | None = None
     why: str | None = None
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "records": self.size,
-            "at": self.at and rfc3339(self.at),
-            "why": self.why,
-        }
 
 
 def note_configured(anchors: Iterable[AnyAnchor], services: Services, lineage: Lineage) -> bool:
@@ -143,7 +135,7 @@ def anchor_newest(
     *,
     every: bool = False,
     seconds: float = SECONDS,
-) -> list[Outcome]:
+) -> list[AnchorMade]:
     """Anchor the newest checkpoint where that is due, or (`every`) wherever it is not yet: all side by side, and no
     longer than `seconds`. Nothing where another process is at it. CcdrError where the ledger, or the state, cannot be
     read or written."""
@@ -169,7 +161,7 @@ def _anchored(
     *,
     every: bool,
     seconds: float,
-) -> list[Outcome]:
+) -> list[AnchorMade]:
     lineage, now = services.lineage(), services.clock.now()
     known, size = lineage.anchoring, checkpoint.size
     held = {one.name: one for one in anchors if (last := known.last.get(one.name)) and last.size >= size}
@@ -177,15 +169,15 @@ def _anchored(
     receipts: dict[str, Receipt] = {}
     calls = {one.name: _call(one, services, checkpoint, receipts) for one in wanted}
     answers = at_once(calls, seconds)
-    outcomes = [Outcome(one.name, one.kind, size, utc(known.last[one.name].at)) for one in held.values() if every]
+    outcomes = [AnchorMade(one.name, one.kind, size, utc(known.last[one.name].at)) for one in held.values() if every]
     for one in wanted:
         why = answers[one.name]
         if why is None:
             receipt = receipts[one.name]
             _record(one, services, checkpoint, receipt, directory)
-            outcomes.append(Outcome(one.name, one.kind, size, receipt.at))
+            outcomes.append(AnchorMade(one.name, one.kind, size, receipt.at))
         else:
-            outcomes.append(Outcome(one.name, one.kind, size, why=why))
+            outcomes.append(AnchorMade(one.name, one.kind, size, why=why))
     if wanted:
         _count(directory, outcomes)
     return outcomes
@@ -236,7 +228,7 @@ def _tries(directory: Path) -> dict[str, int]:
     return state_or_none(directory / TRIES, dict[str, int]) or {}
 
 
-def _count(directory: Path, outcomes: Iterable[Outcome]) -> None:
+def _count(directory: Path, outcomes: Iterable[AnchorMade]) -> None:
     before = _tries(directory)
     counted = {**before}
     for one in outcomes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import to_builtins
 from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site
 from tests.support.wording import lines_with
@@ -36,7 +37,7 @@ def test_the_check_and_what_acknowledges_it_are_named(site: Site, wording: Snaps
     assert lines_with(text, "TEST_FAILED") == wording
     (one,) = then_red(site.loaded(), {"rec": LATER, "crm": NOW}, {})
     assert "rec comes back 37.0 s newer than crm" in one.text and "--asset crm" in one.text
-    assert one.as_json() == {
+    assert to_builtins(one) == {
         "asset": "crm",
         "check": "every call",
         "newer": "rec",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import to_builtins
 
 from ccdr.cli.output import print_json, word
 from ccdr.cli.settings import settings
@@ -15,7 +16,7 @@ from ccdr.model.values import so_many
 
 if TYPE_CHECKING:
     from ccdr.jobs.checkpoints.creation import Made
-    from ccdr.telling.anchoring import Outcome
+    from ccdr.telling.anchoring import AnchorMade
 
 
 @verb(short_help="Sign what the ledger is now, and anchor it.")
@@ -60,7 +61,7 @@ def checkpoint(no_anchors: bool, print_anchors: bool) -> Exit:
     return Exit.NOT_CARRIED_OUT if failed else Exit.OK
 
 
-def _document(made: Made, outcomes: Sequence[Outcome]) -> dict[str, object]:
+def _document(made: Made, outcomes: Sequence[AnchorMade]) -> dict[str, object]:
     checkpoint = made.checkpoint
     return {
         "origin": checkpoint.origin,
@@ -69,11 +70,11 @@ def _document(made: Made, outcomes: Sequence[Outcome]) -> dict[str, object]:
         "note": str(checkpoint.note),
         "new": made.new,
         "path": str(made.path),
-        "anchors": [one.as_json() for one in outcomes],
+        "anchors": to_builtins(outcomes),
     }
 
 
-def _tell(made: Made, outcomes: Sequence[Outcome]) -> None:
+def _tell(made: Made, outcomes: Sequence[AnchorMade]) -> None:
     """The note alone on standard output: that is what others keep."""
     click.echo(str(made.checkpoint.note), nl=False)
     how = "signed" if made.new else "signed before, and no record came since"

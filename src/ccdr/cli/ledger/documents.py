@@ -5,29 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from ccdr.cli.document_base import Doc, Map, Text
+from ccdr.evidence.checkpoints.verification import Finding
+from ccdr.evidence.due_gaps import LedgerGap
 from ccdr.evidence.records.values import about
+from ccdr.telling.anchoring import AnchorMade
 
 
 class Records(Doc):
     records: list[Map]
-
-
-class FindingDocument(Doc):
-    code: Annotated[str, about("stable")]
-    text: str
-    record: Annotated[int | None, about("the number of the record, or how many records it is about")]
-
-
-class GapDocument(Doc):
-    """`missed` due times for which nothing was begun; `recorded`: as many were told as missed."""
-
-    plan: str
-    asset: Text
-    verb: str
-    first_due: str
-    last_due: str
-    missed: int
-    recorded: int
 
 
 class BoundaryDocument(Doc):
@@ -50,7 +35,7 @@ class VerificationDocument(Doc):
     summary: Text
     notes: list[str]
     crashes: list[str]
-    gaps: Annotated[list[GapDocument], about("of its own plans' schedules: told, and no verification failures")]
+    gaps: Annotated[list[LedgerGap], about("of its own plans' schedules: told, and no verification failures")]
     torn_bytes: int
     unknown: Annotated[int, about("records of a version or kind that this ccdr does not read")]
     since: Annotated[
@@ -60,7 +45,7 @@ class VerificationDocument(Doc):
         ),
     ]
     ledger: Text
-    findings: Annotated[list[FindingDocument], about("the same as `problems`, with their codes")]
+    findings: Annotated[list[Finding], about("the same as `problems`, with their codes")]
     not_judged: Annotated[list[str], about("what could not be held to what is here")]
     checkpoints: Annotated[int, about("that fit")]
     pinned: Annotated[bool, about("does a pinned key vouch for the newest checkpoint that fits?")]
@@ -122,16 +107,6 @@ class Ledgers(Doc):
     ledgers: list[Map]
 
 
-class AnchorMade(Doc):
-    """`at`: since when it holds the checkpoint; null: it could not be made, and `why`."""
-
-    name: str
-    kind: str
-    records: int
-    at: Text
-    why: Text
-
-
 class CheckpointSigned(Doc):
     """`note`: the signed note itself; `root`: hexadecimal; not `new`: no record came since it was signed."""
 
@@ -179,7 +154,7 @@ class ProofVerified(Doc):
     record: Map
     records: int
     problems: list[str]
-    findings: list[FindingDocument]
+    findings: list[Finding]
     not_judged: list[str]
     checkpoints: int
     pinned: bool

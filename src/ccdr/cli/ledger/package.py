@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import to_builtins
 
 from ccdr.cli.ledger.verified import CONSISTENT, VERIFIED, WORDS, crashed, tell_gaps
 from ccdr.cli.output import word
@@ -80,12 +81,12 @@ class VerifiedPackage:
             "keys": [],
             **checked,
             "statements": self.statements.as_json(),
-            "findings": [one.as_json() for one in self.findings],
+            "findings": to_builtins(self.findings),
             "not_judged": self.unproven,
             "summary": None,
             "notes": self.notes,
             "crashes": self.crashes,
-            "gaps": [one.as_json() for one in self.of.gaps],
+            "gaps": to_builtins(self.of.gaps),
             "torn_bytes": 0,
             "since": None,
             "unknown": 0 if ours is None else ours.verification.unknown,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import to_builtins
 
 from ccdr.cli.output import word
 from ccdr.model.errors import Exit
@@ -89,7 +90,7 @@ class Verified:
             "summary": None,
             "notes": [*verification.notes, *(self.checked.notes if self.checked else ())],
             "crashes": self.crashes,
-            "gaps": [one.as_json() for one in self.gaps],
+            "gaps": to_builtins(self.gaps),
             "torn_bytes": verification.torn_bytes,
             "unknown": verification.unknown,
             "since": self.before

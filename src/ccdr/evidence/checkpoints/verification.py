@@ -7,27 +7,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Struct, to_builtins
 
 from ccdr.evidence.checkpoints.checkpoint import GIVEN, Anchor, Checkpoint, Tree, leaf_hash
 from ccdr.evidence.checkpoints.keys import KeyRecord, Pin, in_force, keys_in, trusted
 from ccdr.evidence.ledger.ledger import line_as_record
+from ccdr.evidence.records.values import about
 from ccdr.model.values import rfc3339, so_many, utc
 
 # What a verification by checkpoints and anchors comes to, as values: findings, the boundary, all of it.
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something that cannot be so unless somebody changed the record, or speaks for it who must not. `record`: the
-    number of records that it is about; `code` is stable."""
+class Finding(Struct, frozen=True):
+    """Something that cannot be so unless somebody changed the record, or speaks for it who must not."""
 
-    code: str
+    code: Annotated[str, about("stable")]
     text: str
-    record: int | None = None
-
-    def as_json(self) -> dict[str, object]:
-        return {"code": self.code, "text": self.text, "record": self.record}
+    record: Annotated[int | None, about("the number of the record, or how many records it is about")] = None
 
     def __str__(self) -> str:
         return self.text
@@ -107,7 +105,7 @@ class Checked:
 
     def as_json(self) -> dict[str, object]:
         return {
-            "findings": [one.as_json() for one in self.findings],
+            "findings": to_builtins(self.findings),
             "not_judged": list(self.unproven),
             "checkpoints": len(self.held),
             "pinned": self.pinned,

@@ -14,6 +14,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import IO
 
+from msgspec import to_builtins
+
 from ccdr.evidence.checkpoints.checkpoint import ledger_of_origin, read_checkpoint
 from ccdr.evidence.checkpoints.names import ANCHORS, CHECKPOINTS, checkpoint_name
 from ccdr.evidence.checkpoints.published import Published, PublishedCheckpoint
@@ -417,7 +419,7 @@ class FromBucket:
             "own": self.own,
             "plans": str(self.plans) if self.plans else None,
             "checkpoints": self.checkpoints,
-            "findings": [one.as_json() for one in self.findings],
+            "findings": to_builtins(self.findings),
             "refused": self.refused and str(self.refused),
         }
 

@@ -4,14 +4,18 @@ that is let go of, in each repository, and pruned there. Shipped log goes with t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Annotated
 
+from msgspec import Struct
+
+from ccdr.evidence.records.values import about
 from ccdr.jobs.copies import at
 from ccdr.jobs.services import Services, policy_of
 from ccdr.model.retention import Policy, kept_by_rules
 from ccdr.model.schedule import occurrences
-from ccdr.model.values import Snapshot, rfc3339
+from ccdr.model.values import Snapshot
 from ccdr.plans import LoadedPlan
 from ccdr.plans.copies import seen_from
 
@@ -19,25 +23,15 @@ MOST_DAYS = 12 * 366  # looked ahead
 PRIMARY = "primary"
 
 
-@dataclass(frozen=True)
-class Horizon:
-    """Of one repository. `gone_by` is None where nothing is ever removed, or nobody can tell; `held` are the snapshots
-    that hold the person still. `locked_days`: versions of the store's objects stay for so long after that."""
+class Horizon(Struct, frozen=True):
+    """One repository of a plan: `gone_by` is when no snapshot there holds them any more, null for never, or where
+    nobody can tell."""
 
     copy: str
-    held: int
+    snapshots: int
     gone_by: datetime | None
     why: str
-    locked_days: int = 0
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "copy": self.copy,
-            "snapshots": self.held,
-            "gone_by": self.gone_by and rfc3339(self.gone_by),
-            "why": self.why,
-            "locked_days": self.locked_days,
-        }
+    locked_days: Annotated[int, about("for which the store keeps versions after that")] = 0
 
 
 Known = dict[tuple[str, str, int], Horizon]

@@ -10,15 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import yaml
+from msgspec import Struct, to_builtins
 
 from ccdr.checks.reconcile import Reconcile
 from ccdr.engines.servers.connection import Peer
 from ccdr.evidence.judgement.asset import ALIKE
 from ccdr.evidence.records.recovery import RecoveredAsset, RecoverEnd, RecoveryRpo, RecoveryRto
-from ccdr.evidence.records.values import RecordedCheckResult, code
+from ccdr.evidence.records.values import RecordedCheckResult, about, code
 from ccdr.host.files import write_durably
 from ccdr.host.state_files import plain
 from ccdr.jobs.incidents.opening import Told
@@ -40,35 +41,23 @@ from ccdr.ports.new_server import StartLines
 # Rows that have no file any more are no damage of a backup, and no new backup brings the file.
 
 
-@dataclass(frozen=True)
-class ThenRed:
-    """A check of `asset` that compares it with another one: `newer` comes back by `ahead` seconds newer than `older`.
-    `acknowledge` is what a person types who has decided that it may stay so; for how long, and why, are his."""
+class ThenRed(Struct, frozen=True):
+    """A comparison of two stores that came back apart, and so may stay red."""
 
-    asset: str
-    check: str
+    asset: Annotated[str, about("whose check it is")]
+    check: Annotated[str, about("its name")]
     newer: str
     older: str
-    ahead: float
-    acknowledge: str
+    ahead_s: Annotated[float, about("by how much the newer one is")]
+    acknowledge: Annotated[str, about("what a person types who has decided that it may stay so")]
 
     @property
     def text(self) -> str:
         return (
-            f"{self.newer} comes back {human_seconds(self.ahead)} newer than {self.older}: what it got in between has "
-            f"no counterpart there, and no new backup mends that. If there is any, “{self.check}” is FAIL in every "
+            f"{self.newer} comes back {human_seconds(self.ahead_s)} newer than {self.older}: what it got in between "
+            f"has no counterpart there, and no new backup mends that. If there is any, “{self.check}” is FAIL in every "
             f"restore test of {self.asset} from then on. Look at which; then a person decides: `{self.acknowledge}`"
         )
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "asset": self.asset,
-            "check": self.check,
-            "newer": self.newer,
-            "older": self.older,
-            "ahead_s": round(self.ahead, 3),
-            "acknowledge": self.acknowledge,
-        }
 
 
 def then_red(loaded: LoadedPlan, points: Mapping[str, datetime], spares: Mapping[str, str]) -> Iterator[ThenRed]:
@@ -85,7 +74,7 @@ def then_red(loaded: LoadedPlan, points: Mapping[str, datetime], spares: Mapping
             newer, older = (asset, check.beside) if ahead > 0 else (check.beside, asset)
             code = Trouble.TEST_FAILED.name
             ack = ["ccdr", "ack", code, loaded.plan.plan, "--asset", asset, "--until", "14d", "--why", "…"]
-            yield ThenRed(asset, check.label, newer, older, abs(ahead), shlex.join(ack))
+            yield ThenRed(asset, check.label, newer, older, round(abs(ahead), 3), shlex.join(ack))
 
 
 DONE: Final = "done"
@@ -338,7 +327,7 @@ class RecoveryResult:
             edited_plan=self.edited and str(self.edited),
             edit_by_hand=self.by_hand,
             incident=self.incident.as_json(),
-            then_red=[one.as_json() for one in self.then_red],
+            then_red=to_builtins(self.then_red),
             hint=self.hint,
         )
 
