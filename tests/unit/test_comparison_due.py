@@ -73,7 +73,7 @@ class Host:
     @property
     def shown(self) -> str:
         """What `status` says, to people."""
-        return self.site.plainly("status").stdout
+        return self.site.plainly("status", "-v").stdout
 
     def goes_wrong(self) -> None:
         """From now on a snapshot attests a ledger that this one is not."""

@@ -34,7 +34,6 @@ AS_MAPPINGS = frozenset((
     "evidence/judgement/troubles.py",
     "evidence/judgement/upkeep.py",
     "evidence/package/lines.py",
-    "evidence/package/population.py",
     "evidence/package/statements.py",
     "evidence/package/verifying.py",
     "evidence/pauses.py",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ccdr.evidence.judgement.incidents import IncidentNow
     from ccdr.evidence.lineage.own_records import Lineage
     from ccdr.evidence.population import Chain
-    from ccdr.evidence.verdicts import Record
     from ccdr.jobs.attest import LedgerCopy
     from ccdr.jobs.daily_verification import Finding
     from ccdr.jobs.pausing import PausedPlan
@@ -40,6 +39,24 @@ if TYPE_CHECKING:
     from ccdr.telling.status import Answering
 
 # All that `ccdr status` has to tell, gathered once: for people, or for a program (`document`).
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a plan's repository takes, and what is free for it (bytes), as a check or a prune found it last."""
+
+    time: str
+    repository_bytes: int
+    free_bytes: int | None
+
+    @classmethod
+    def of(cls, history: AssetHistory) -> Room | None:
+        """`history` is of the plan's upkeep."""
+        from ccdr.evidence.history.kinds import CHECKED, PRUNED
+
+        told = [r for kind in (PRUNED, CHECKED) if (r := history.newest.get(kind)) and r.get("repository_bytes")]
+        newest = max(told, key=lambda r: r["seq"], default=None)
+        return None if newest is None else cls(newest["time"], newest["repository_bytes"], newest.get("free_bytes"))
 
 
 @dataclass(frozen=True)
@@ -68,7 +85,7 @@ class Seen:
     attested: Sequence[Problem]  # what is stale, and what will be soon
     left: Sequence[Problem]  # deviations that are overdue, of plans whose files are not there any more
     read_with: Sequence[Chain]
-    room: Mapping[str, Record]  # the newest record that tells what the repository takes
+    room: Mapping[str, Room]
     untested: Mapping[str, Collection[str]]  # assets that began anew, and of which nothing has come back since
     by_hand: Mapping[str, Sequence[str]]  # of plans that were backed up here, and for which no run came by itself
     code: Exit
@@ -147,10 +164,6 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
     def private(history: AssetHistory) -> Sequence[str]:
         return private_of((history.newest.get(PRUNED), history.newest.get(CHECKED)), services.state)
 
-    def room(history: AssetHistory) -> Record | None:
-        told = [r for kind in (PRUNED, CHECKED) if (r := history.newest.get(kind)) and r.get("repository_bytes")]
-        return max(told, key=lambda r: r["seq"], default=None)
-
     return Seen(
         services,
         shown,
@@ -174,7 +187,7 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
         stated,
         left,
         [chain for chain in services.population().chains if chain.ledger not in left_out],
-        {name: taken for name, history in of_plans.items() if (taken := room(history))},
+        {name: taken for name, history in of_plans.items() if (taken := Room.of(history))},
         {
             name: [str(asset) for (plan, asset), one in histories.items() if plan == name and one.awaits_proof]
             for name in shown
@@ -216,7 +229,7 @@ def document(seen: Seen) -> dict[str, object]:
             "elsewhere": [one.as_json() for one in seen.elsewhere[name]],
             "duties": [verb.value for verb in DUTIES if verb in seen.own[name]],
             "untested": list(seen.untested[name]),
-            "room": _room_of(seen, name),
+            "room": (room := seen.room.get(name)) and asdict(room),
             "by_itself": has_come(name, seen.services.state),
             "version": version.as_json(),
         }
@@ -235,11 +248,6 @@ def document(seen: Seen) -> dict[str, object]:
         "ledger": seen.verified and seen.verified.as_json(),
         "lineage": {**ledger, "beside": [chain.as_json() for chain in seen.read_with]},
     }
-
-
-def _room_of(seen: Seen, plan: str) -> dict[str, object] | None:
-    told = seen.room.get(plan)
-    return None if told is None else {key: told.get(key) for key in ("time", "repository_bytes", "free_bytes")}
 
 
 # What `ccdr status` has gathered, for people: the verdict, a table, what is wrong with each next step; then what is
@@ -366,8 +374,8 @@ def _room(seen: Seen, plan: str) -> Iterator[str]:
             by = "its shipper runs" if stands.running else "no shipper runs"
             told.append(f"log of {s.asset} stored up to {rfc3339(stands.point)[:19]}Z, {by}")
     if (room := seen.room.get(plan)) is not None:
-        free = "" if room.get("free_bytes") is None else f", {human_bytes(room['free_bytes'])} free"
-        told.append(f"repository {human_bytes(room['repository_bytes'])}{free} on {room['time'][:10]}")
+        free = "" if room.free_bytes is None else f", {human_bytes(room.free_bytes)} free"
+        told.append(f"repository {human_bytes(room.repository_bytes)}{free} on {room.time[:10]}")
     if told:
         yield f"{plan}: {'; '.join(told)}"
 

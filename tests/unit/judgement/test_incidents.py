@@ -290,7 +290,7 @@ def test_one_that_is_for_nobody_alone_names_nobody(past: Chronicle) -> None:
 def test_open_incidents_are_told_in_the_order_in_which_they_were_opened(past: Chronicle) -> None:
     for hours, name in enumerate(("inc-3", "inc-1", "inc-2", "inc-4")):
         opened(past, hours, name)
-    noted(past, 5, incident="inc-3", what="clocks", clocks=[])
+    noted(past, 5, incident="inc-3", clocks=[])
     closed(past, 6, "inc-2")
     opened(past, 6.5, "inc-1", reopens=3)
     there = open_incidents(past.plan, history(past).incidents, Clocks(past.at(7)))

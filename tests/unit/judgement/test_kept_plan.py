@@ -10,6 +10,7 @@ from tests.support.chronicle import NOUGHT, Chronicle, acknowledged, digest
 from tests.support.control_histories import version as versioned
 from tests.support.harness import Site
 from tests.support.judged import END, about
+from tests.support.records import pause
 
 from ccdr.engines.base import PlanLimits
 from ccdr.evidence.acknowledged import known_by, steady
@@ -222,7 +223,7 @@ def test_what_went_wrong_in_its_care_is_known_by_its_cause(jobs: dict[str, Job],
 
 def test_who_paused_a_plan_is_told_by_the_record(jobs: dict[str, Job], past: Chronicle) -> None:
     loaded = jobs["crm"].loaded
-    past.wrote(-2, "pause.begin", asset=None, until=rfc3339(past.at(9)), why_sha256=NOUGHT, boot=None, elapsed_s=0.0)
+    past.wrote(-2, "pause.schedule", asset=None, **pause(rfc3339(past.at(9))))
     one = found(loaded, past)["PAUSED"]
     assert (one.about, one.since) == ("1", past.at(-2)) and one.why
 

@@ -118,7 +118,7 @@ def test_it_is_done_once_a_day_and_not_in_the_first(world: World) -> None:
     assert world.day_passes(hours=23).ledger is None
     first = utc(next(world.services.ledger.records())["time"]) + timedelta(days=1)
     told = f"not verified yet: `ccdr run` verifies it each day, first after {first:%Y-%m-%d %H:%M} UTC\n"
-    assert told in world.site.start("status").communicate()[0]
+    assert told in world.site.start("status", "-v").communicate()[0]
     assert world.day_passes(hours=2).ledger is not None
     for _ in range(6):
         world.day_passes(hours=3)

@@ -520,7 +520,7 @@ PAUSE_SCHEDULE = Row(
 )  # fmt: skip
 END_PAUSE = Row("end", ScheduleRef, "end a plan's pauses", "", (), may=_WORDS, signed=False)
 REVIEW_HANDOVER = Row(
-    "review", Handover, "say that what was handed over was reviewed", _APPROVAL, _WORDS, signed=None, by=_OTHERS
+    "review", Handover, "say that a hand-over was reviewed", _APPROVAL, _WORDS, signed=None, by=_OTHERS
 )
 ANSWER_LEDGER = Row("answer", LostRecords, "answer for what the ledger lost", "", _WORDS, signed=False)
 ANSWER_ENTRY = Row("answer", RegisterEntry, "state that nobody is found by it", "", _WORDS, signed=False)
