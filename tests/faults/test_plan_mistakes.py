@@ -168,7 +168,7 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
     ("limits: {upload: 8MiB}", "deviations: {due: {critical: soon}}", ["11: deviations.due.critical: is not a duration, expected one like 90s, 15m, 4h or 35d"]),
     ("limits: {upload: 8MiB}", "deviations: {due: {grave: 7d}}", ["11: deviations.due.grave: unknown key, expected one of critical, major, minor"]),
     ("limits: {upload: 8MiB}", "deviations: {severity: {MISSED: grave}}", ["11: deviations.severity.MISSED: is not one of the words known here, expected one of critical, major, minor"]),
-    ("limits: {upload: 8MiB}", "deviations: {severity: {MISED: minor}}", ["11: deviations.severity.MISED: unknown key, expected one of TEST_FAILED, LOG_FAILED…"]),
+    ("limits: {upload: 8MiB}", "deviations: {severity: {MISED: minor}}", ["11: deviations.severity.MISED: unknown key, expected one of CONTROL_PASSED, TEST_FAILED…"]),
     ("limits: {upload: 8MiB}", "approval: {signer: x}", ["11: approval.signer: unknown key, did you mean signers?"]),
     ("  recordings:\n", "  Old Recordings:\n", ["19: assets.'Old Recordings': is not a name, expected small letters, digits, - and _, at most 63 of them"]),
     # -- values
