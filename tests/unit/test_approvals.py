@@ -22,7 +22,7 @@ from tests.support.signed import PRESENT, SecurityKey, key, signed, signers
 from ccdr.evidence.lineage.comparison import read
 from ccdr.evidence.payloads import payload
 from ccdr.evidence.records.statements import APPROVE_OPERATION, APPROVE_PLAN
-from ccdr.evidence.statements import AHEAD, LONGEST, Operation, signatures_of
+from ccdr.evidence.statements import AHEAD, Operation, signatures_of
 from ccdr.evidence.whose import HOLDS, whose
 from ccdr.host.signatures import Signer
 from ccdr.jobs import in_force
@@ -35,7 +35,7 @@ from ccdr.jobs.approvals import (
     Given,
     NotApproved,
     Wanted,
-    _accounts,
+    accounts_of,
     allowed,
     approve,
     believed,
@@ -58,6 +58,7 @@ from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import digest_of, files_of
 
+LONGEST = APPROVE_OPERATION.longest
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 MONTH = timedelta(days=30)
 SNAPSHOTS = ["b" * 64, "a" * 64]
@@ -461,7 +462,7 @@ def test_of_two_broken_glasses_the_one_that_was_looked_at_is_over(room: Room) ->
 def test_whoever_went_on_without_an_approval_is_known_by_every_name_that_the_record_has(
     actor: str, who: dict[str, Any] | None, names: set[str]
 ) -> None:
-    assert {*_accounts({"actor": actor, "who": who})} == names
+    assert {*accounts_of({"actor": actor, "who": who})} == names
 
 
 def test_who_went_on_without_an_approval_does_not_review_it(room: Room) -> None:

@@ -597,7 +597,8 @@ def request(
         raise UsageProblem(
             f"{wanted.plan} has no `approval:`: nobody need approve it", hint=f"just do it; {PAGE} says when it does"
         )
-    if not timedelta(0) < lasts <= (longest := APPROVE_OPERATION.longest):
+    longest = APPROVE_OPERATION.longest
+    if not timedelta(0) < lasts <= longest:
         raise UsageProblem(f"a request lasts for {longest.days} days at most", hint="write --for 4h")
     signers, probe, requested = trusted_signers(block.signers), nonce(), str(APPROVE_OPERATION.asked)
     requester = verify(probe, sign(probe, key, requested, services.host), signers, requested, services.host)

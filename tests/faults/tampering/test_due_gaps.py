@@ -69,7 +69,7 @@ def test_hours_without_a_start_are_one_gap(days: Days) -> None:
     days.backed_up(5)
     (gap,) = days.gaps()
     assert (gap.plan, gap.asset, gap.missed, gap.recorded) == ("p", "recordings", 12, 0)
-    assert began < gap.first <= began + timedelta(hours=1) and gap.last - gap.first == timedelta(hours=11)
+    assert began < gap.first_due <= began + timedelta(hours=1) and gap.last_due - gap.first_due == timedelta(hours=11)
     assert "12 due times" in str(gap) and "0 told as missed" in str(gap)
 
 
