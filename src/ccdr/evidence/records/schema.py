@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import msgspec
@@ -20,6 +19,9 @@ def schema_of(kind: str) -> dict[str, Any]:
     schema: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(made))  # defaults that are tuples, too
     parts: dict[str, dict[str, Any]] = schema["$defs"]
     whole = parts.pop(definition.__name__)
+    for part in parts.values():
+        if "description" in part:
+            part["description"] = _one_line(part["description"])
     whole["properties"] |= {"kind": {"const": kind}, "version": {"const": version}}
     whole["required"] = _required(whole)
     return {
@@ -53,4 +55,9 @@ def envelope_schema() -> dict[str, Any]:
 
 def described(definition: type[Record]) -> str:
     """What its docstring says, as one line."""
-    return " ".join(inspect.cleandoc(definition.__doc__ or "").split())
+    return _one_line(definition.__doc__ or "")
+
+
+def _one_line(docstring: str) -> str:
+    """The same whichever Python compiled it: since 3.13 it takes the indentation out."""
+    return " ".join(docstring.split())
