@@ -25,7 +25,7 @@ def shipped_hour(
     """The record of an hour's log: a point each minute, usable three seconds later."""
     points = [[60.0 * n, 60.0 * n + 3] for n in range(60)]
     past.wrote(since + HOUR, "log.shipped", run=past.run_id(), since=rfc3339(since), points=points, snapshots=60,
-               added_bytes=1, gaps=gaps or [], trouble=trouble, findings=[], vanished=vanished, anew=anew)  # fmt: skip
+               added_bytes=1, gaps=gaps or [], trouble=trouble, findings=[], vanished=vanished, anew=rfc3339(since + HOUR) if anew else None)  # fmt: skip
 
 
 def test_a_shipped_log_is_what_the_rpo_is_achieved_by(past: Past) -> None:

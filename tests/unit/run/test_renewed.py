@@ -28,6 +28,10 @@ def shipped(world: World, **told: Any) -> None:
     wrote(world, "log.shipped", **body, **told)
 
 
+def now(world: World) -> str:
+    return rfc3339(world.clock.at)
+
+
 def carried_out(world: World, verdict: str = "PASS", branch: int = 1) -> None:
     """Backups of this branch of the log are stored, and tests have this verdict, as the ledger tells of them."""
     source = source_digest(world.plans[0].plan.assets["a"].source_name)
@@ -73,14 +77,14 @@ def tested(world: World) -> World:
     return world
 
 
-ANEW = pytest.mark.parametrize("how", [{"anew": True}, {"branch": 2}], ids=["anew", "another branch"])
+ANEW = pytest.mark.parametrize("how", [{"anew": None}, {"branch": 2}], ids=["anew", "another branch"])
 
 
 @ANEW
 def test_a_source_that_began_anew_is_backed_up_and_tested_at_once(tested: World, how: dict[str, Any]) -> None:
     shipped(tested)
     assert ran(tested) == [], "the twin: it is shipped, and goes on"
-    shipped(tested, **how)
+    shipped(tested, **({"anew": now(tested)} if "anew" in how else how))
     assert standing(tested.plans, tested.services, [Verb.BACKUP])[0].due is not None
     assert ran(tested, minutes=1) == BOTH
     assert [ran(tested, minutes=minutes) for minutes in (1, 5, 10)] == [[], [], []], "once"
@@ -93,7 +97,7 @@ def test_a_source_that_began_anew_is_backed_up_and_tested_at_once(tested: World,
 def test_what_is_of_the_new_branch_already_is_not_asked_for_again(tested: World, verdict: str) -> None:
     """The base may be taken, and tested, before what ships the log has found that it goes on by another branch."""
     carried_out(tested, verdict, branch=2)
-    shipped(tested, anew=True)
+    shipped(tested, anew=now(tested))
     assert ran(tested, minutes=1) == BOTH
     shipped(tested, branch=2)
     carried_out(tested, branch=2)
@@ -102,6 +106,21 @@ def test_what_is_of_the_new_branch_already_is_not_asked_for_again(tested: World,
     assert ran(tested, minutes=1) == []
     shipped(tested, branch=3)
     assert renewed_meanwhile(tested.plans, tested.services) is True
+    assert ran(tested, minutes=1) == BOTH
+
+
+def test_a_base_that_leads_on_is_not_asked_for_again_where_the_log_is_told_to_begin_anew_from_it(tested: World) -> None:
+    """It may be taken, and tested, before what ships the log has found that its source went back."""
+    since = now(tested)
+    tested.clock.on(minutes=1)
+    shipped(tested, anew=now(tested))
+    assert ran(tested, minutes=1) == BOTH
+    shipped(tested, anew=now(tested))
+    assert ran(tested, minutes=1) == [], "the base is of that very moment"
+    shipped(tested, anew=since)
+    assert ran(tested, minutes=1) == []
+    tested.clock.on(minutes=1)
+    shipped(tested, anew=now(tested))
     assert ran(tested, minutes=1) == BOTH
 
 
@@ -126,7 +145,7 @@ def test_another_source_by_the_plan_is_backed_up_and_tested_at_once(tested: Worl
 
 def test_a_test_of_it_that_proves_nothing_is_tried_again_as_any_is(tested: World) -> None:
     carried_out(tested, "INCONCLUSIVE")
-    shipped(tested, anew=True)
+    shipped(tested, anew=now(tested))
     assert ran(tested, minutes=1) == BOTH
     carried_out(tested)
     assert ran(tested, minutes=1) == ["p/a test"]
@@ -134,7 +153,7 @@ def test_a_test_of_it_that_proves_nothing_is_tried_again_as_any_is(tested: World
 
 
 def test_while_the_plan_is_paused_it_waits(tested: World) -> None:
-    shipped(tested, anew=True)
+    shipped(tested, anew=now(tested))
     pause(tested.plans[0], tested.services, timedelta(hours=1), "not yet")
     assert ran(tested, minutes=1) == []
     end(tested.plans[0], tested.services, None)

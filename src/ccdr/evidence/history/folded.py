@@ -634,18 +634,11 @@ class FoldedRecords:
         return sorted((part for part, (_, result) in self.read.items() if result == DAMAGED), key=int)
 
     def renew(self, time: str) -> None:
-        """Its source began anew then."""
+        """Its source began anew then. A backup may be of it, and have come back, before anybody has told of it."""
         self.renewed = [time, False, False]
-
-    def _branch_off(self, record: Record) -> None:
-        """Its source goes on by another branch of its log. A backup may be of that before anybody has told of it."""
-        stored, tested = (
-            (one or {}).get("snapshot") or {} for one in (self.last_good_backup, self.last_conclusive_test)
-        )
-        if stored.get("branch") == record["branch"]:
-            self.renewed = [stored["consistent_point"], True, tested.get("id") == stored["id"]]
-        else:
-            self.renew(str(record["time"]))
+        for shown, of in enumerate((self.last_good_backup, self.last_conclusive_test), start=1):
+            if of is not None:
+                self._renewed_by(of, shown)
 
     def _renewed_by(self, record: Record, shown: int) -> None:
         """A backup was stored (1), or a test had a verdict (2): of the source as it is now?"""
@@ -684,11 +677,13 @@ class FoldedRecords:
                 self.not_recovered[str(one["asset"])] = where
 
     def _take_log(self, record: Record) -> None:
-        if record.get("anew") is True:
-            self.renew(str(record["time"]))
-        elif record.get("branch") is not None:
-            self._branch_off(record)
-        known = [None, None] if record.get("anew") is True else self.log[2:] or [None, None]
+        anew, branch = record.get("anew"), record.get("branch")
+        if anew is not None:
+            self.renew(str(anew))
+        elif branch is not None:
+            base = (self.last_good_backup or {}).get("snapshot") or {}
+            self.renew(str(base["consistent_point"] if base.get("branch") == branch else record["time"]))
+        known = [None, None] if anew is not None else self.log[2:] or [None, None]
         if points := record.get("points"):
             since = utc(record["since"])
             known = [rfc3339(since + timedelta(seconds=seconds)) for seconds in points[-1]]

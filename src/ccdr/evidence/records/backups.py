@@ -176,7 +176,10 @@ class LogShipped(End, frozen=True, kw_only=True, gc=False):
     last: Annotated[str | None, about("the last segment, by name")] = None
     gaps: list[LogGap] = []
     vanished: Annotated[bool, about("log that was stored once is gone from the repository")] = False
-    anew: Annotated[bool, about("the source went back: the log begins anew, for a base that is yet to come")] = False
+    anew: Annotated[
+        Time | None,
+        about("the source went back: since when the log begins anew, for a base of then or later; else null"),
+    ] = None
     branch: Annotated[
         int | None,
         about(

@@ -235,12 +235,12 @@ class SourceHistory:
         """For good: that the source writes on until it has passed what is stored does not make that its own. What it
         wrote before is stored, and stays; its log begins anew, for a base that is yet to come."""
         self._journal.tally.gaps.append(Gap(self._newest_segment() or error.segment, error.segment))
-        self._journal.tally.anew = True
+        now = self._anew_since or self._shipment.clock.now()
+        self._journal.tally.anew = now
         self._journal.record(str(error))
         sentence = str(error)
         if self._anew_since is None:
             sentence += f"; a new base backup is needed: run `ccdr backup {self._shipment.job.plan}`"
-        now = self._anew_since or self._shipment.clock.now()
         gone = {"since": None, "point": None, "usable": None, "position": None, "branch": None, "forks": ()}
         self._journal.update(**gone, anew=now, gap=sentence, server=self._continuity.answering)
         self._batch.begins_anew()

@@ -43,7 +43,7 @@ class Tally:
     last: str | None = None
     gaps: list[Gap] = field(default_factory=list)
     vanished: bool = False  # log that was stored once is what is missing
-    anew: bool = False  # the source went back: no base from before leads on
+    anew: datetime | None = None  # the source went back: no base from before this leads on
     branch: int | None = None  # another branch of its log, by which it goes on
 
     def stored(self, held: Held, point: datetime, usable: datetime, added: int) -> None:

@@ -334,7 +334,7 @@ class Evidence:
                     for point, usable in filter(plan_and_asset, listing(record.get("points")))
                 )
             # Told at once: its gap is the last one, and all points lie before it.
-            anew = time if record.get("anew") is True else None
+            anew = moment_of(record.get("anew"))
             if anew and len(gaps) == 1:
                 asset.shipped(points)
                 points = []
