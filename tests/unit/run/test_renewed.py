@@ -84,6 +84,7 @@ ANEW = pytest.mark.parametrize("how", [{"anew": None}, {"branch": 2}], ids=["ane
 def test_a_source_that_began_anew_is_backed_up_and_tested_at_once(tested: World, how: dict[str, Any]) -> None:
     shipped(tested)
     assert ran(tested) == [], "the twin: it is shipped, and goes on"
+    carried_out(tested, branch=2)
     shipped(tested, **({"anew": now(tested)} if "anew" in how else how))
     assert standing(tested.plans, tested.services, [Verb.BACKUP])[0].due is not None
     assert ran(tested, minutes=1) == BOTH
@@ -106,6 +107,25 @@ def test_what_is_of_the_new_branch_already_is_not_asked_for_again(tested: World,
     assert ran(tested, minutes=1) == []
     shipped(tested, branch=3)
     assert renewed_meanwhile(tested.plans, tested.services) is True
+    assert ran(tested, minutes=1) == ["p/a backup"], "of an old server that is still there: nothing of the new one"
+    carried_out(tested, branch=3)
+    assert ran(tested, minutes=1) == BOTH
+
+
+def test_a_base_that_ends_as_its_branch_is_told_counts_though_its_point_is_before(tested: World) -> None:
+    carried_out(tested, branch=2)
+    act = tested.act
+
+    def told_meanwhile(task: Task) -> Any:
+        if task.verb is not Verb.BACKUP:
+            return act(task)
+        shipped(tested, branch=2)
+        tested.clock.on(seconds=-5)
+        act(task)
+        tested.clock.on(seconds=5)
+
+    tested.act = told_meanwhile  # type: ignore[assignment]
+    shipped(tested, anew=now(tested))
     assert ran(tested, minutes=1) == BOTH
 
 

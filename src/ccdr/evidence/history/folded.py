@@ -633,17 +633,27 @@ class FoldedRecords:
         """Of a plan: parts of the repository's data that were found damaged, and not read clean since."""
         return sorted((part for part, (_, result) in self.read.items() if result == DAMAGED), key=int)
 
-    def renew(self, time: str) -> None:
-        """Its source began anew then. A backup may be of it, and have come back, before anybody has told of it."""
-        self.renewed = [time, False, False]
+    def renew(self, time: str, branch: int | None = None) -> None:
+        """Its source began anew then, or goes on by that branch of its log. A backup may be of it, and have come back,
+        before anybody has told of it."""
+        self.renewed = [time, False, False, branch]
         for shown, of in enumerate((self.last_good_backup, self.last_conclusive_test), start=1):
             if of is not None:
                 self._renewed_by(of, shown)
 
     def _renewed_by(self, record: Record, shown: int) -> None:
-        """A backup was stored (1), or a test had a verdict (2): of the source as it is now?"""
-        point = (record.get("snapshot") or {}).get("consistent_point")
-        if self.renewed and point is not None and utc(point) >= utc(self.renewed[0]):
+        """A backup was stored (1), or a test had a verdict (2): of the source as it is now? A backup says of which
+        branch it is, whenever anybody told of that; else its time says it."""
+        snapshot = record.get("snapshot") or {}
+        if not self.renewed or (point := snapshot.get("consistent_point")) is None:
+            return
+        time, stored, _, branch = self.renewed
+        of_it = utc(point) >= utc(time)
+        if branch is not None:
+            of_it = snapshot.get("branch") == branch if shown == 1 else stored and of_it
+            if of_it and not stored:
+                self.renewed[0] = point
+        if of_it:
             self.renewed[shown] = True
 
     def _take_control(self, record: Record) -> None:
@@ -681,8 +691,7 @@ class FoldedRecords:
         if anew is not None:
             self.renew(str(anew))
         elif branch is not None:
-            base = (self.last_good_backup or {}).get("snapshot") or {}
-            self.renew(str(base["consistent_point"] if base.get("branch") == branch else record["time"]))
+            self.renew(str(record["time"]), branch)
         known = [None, None] if anew is not None else self.log[2:] or [None, None]
         if points := record.get("points"):
             since = utc(record["since"])
