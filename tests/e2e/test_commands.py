@@ -225,7 +225,7 @@ def test_status_answers_without_the_repository(site: Site) -> None:
     (site.root / "repo").unlink()
     assert site.run("status").code == 0
     verdict, head, row, _, *more = site.start("status").communicate()[0].splitlines()
-    assert verdict == "good: 2 of 2 assets came back in a test, within the objectives"
+    assert verdict == "good: 2 of 2 assets came back in a test within the objectives"
     assert head.startswith("asset ") and row.startswith("p/") and not [line for line in more if "ledger: " in line]
     fine = site.start("status", "-v").communicate()[0]
     assert "ledger: not verified yet" in fine, "who asks for more hears of what is as it should be, too"

@@ -39,11 +39,13 @@ def report_package(directory: Path, signers: Path | None, form: str, out: Path |
     else:
         for one in found:
             click.echo(f"problem: {one.code}: {one}")
-        table(("record", "what", "about", "recorded", "by"), [row.cells for row in rows])
-        if not rows:
+        if rows:
+            table(("record", "what", "about", "recorded", "by"), [row.cells for row in rows])
+        else:
             click.echo("nobody has signed anything that is shown")
     if out is not None and not found:
         written_to(out, anew.documents[_NAMES[form]]())
+        click.echo(f"ccdr: {out}: the report, made of the package's records", err=True)
     if found or any(row.whose.refused for row in rows):
         return Exit.FINDING
     return Exit.OK if signers is not None or not rows else Exit.NOT_CARRIED_OUT

@@ -100,7 +100,7 @@ class Seen:
     def found(self) -> int:
         """How many findings there are: each once, of whatever it is."""
         of_ledger = (*self.of_ledger, *self.everything)
-        broken = 0 if self.verified is None or self.verified.ok else len(self.verified.problems)
+        broken = 0 if self.verified is None or self.verified.ok else max(1, len(self.verified.problems))
         return broken + sum(p.acknowledged is None and p.trouble.row.exit is Exit.FINDING for p in of_ledger)
 
     @property
@@ -254,9 +254,9 @@ def document(seen: Seen) -> dict[str, object]:
 # still to be done or known. What is as it should be is told to whoever asks for more.
 
 
-def tell(seen: Seen, *, more: bool = False) -> None:
-    """`more`: also what is as it should be."""
-    click.echo(_verdict(seen))
+def tell(seen: Seen, code: Exit, *, more: bool = False) -> None:
+    """`code` is what the command ends with, `more`: also what is as it should be."""
+    click.echo(_verdict(seen, code))
     _tell_assets(seen)
     _tell_plans(seen)
     _tell_of_host(seen)
@@ -265,19 +265,25 @@ def tell(seen: Seen, *, more: bool = False) -> None:
         _tell_more(seen)
 
 
-def _verdict(seen: Seen) -> str:
+def _verdict(seen: Seen, code: Exit) -> str:
     """In one line: is all as the plans promise, and if not, how much is not."""
-    proven, of = sum(s.proven for s in seen.statuses), len(seen.statuses)
-    assets = f"{proven} of {so_many(of, 'asset')} came back in a test, within the objectives"
+    proven, of = sum(map(_came_back, seen.statuses)), len(seen.statuses)
+    assets = f"{proven} of {so_many(of, 'asset')} came back in a test within the objectives"
+    unasked = f"; {so_many(len(seen.gone), 'plan has', 'plans have')} no file any more" if seen.gone else ""
+    if code is Exit.OK:
+        return f"{word('no finding' if unasked or proven < of else 'good')}: {assets}{unasked}"
     found = so_many(seen.found, "finding")
-    match seen.code:
-        case Exit.OK if proven == of:
-            return f"{word('good')}: {assets}"
-        case Exit.OK:
-            return f"{word('no finding')}: {assets}"
-        case Exit.FINDING:
-            return f"{word(found)}: {assets}"
-    return f"{word('not known')}, {found}: {assets}"
+    return f"{word(found if code is Exit.FINDING else f'not all is known, {found}')}: {assets}{unasked}"
+
+
+def _came_back(s: AssetStatus) -> bool:
+    """Did its newest test pass, and does it keep what its objectives ask? Whatever else may be wrong with it."""
+    from ccdr.evidence.judgement.asset_status import TESTED
+    from ccdr.model.values import ObjectiveVerdict
+
+    failed = any(p.trouble in FAILED_TESTS for p in s.wrong)
+    kept = s.rto.verdict is ObjectiveVerdict.MET and s.rpo.verdict is not ObjectiveVerdict.BREACHED
+    return s.coverage == TESTED and kept and not failed
 
 
 def _tell_assets(seen: Seen) -> None:
@@ -553,8 +559,9 @@ def status(names: tuple[str, ...]) -> Exit:
     if not services.state.has_contents:  # a wrong --state looks like a plan that was never carried out
         click.echo(f"ccdr: {services.state.root} holds nothing yet: is it the right --state?", err=True)
     seen = gather(loaded, services, options)
+    code = worst([seen.code, *(e.exit_code for e in wrong_plans)])
     if options.json:
         print_json(document(seen))
     else:
-        tell(seen, more=options.verbose)
-    return worst([seen.code, *(e.exit_code for e in wrong_plans)])
+        tell(seen, code, more=options.verbose)
+    return code

@@ -158,7 +158,7 @@ def write(path: Path, ledgers: Mapping[str, Iterable[bytes]], tick: Callable[[in
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_directory(path.parent)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, OverflowError, sqlite3.Error) as error:
         why = getattr(error, "strerror", None) or error
         raise CcdrError(f"{path} cannot be written: {why}", hint="free space there, or name another file") from None
     finally:

@@ -206,8 +206,10 @@ def made_anew(root: Path, info: Mapping[str, str], payload: Mapping[str, str]) -
             raise ValueError
         report = report_of(root, info)
         documents = documents_of(root, info, report)
-        if info[SCOPE] == "whole" and (utc(info[FROM]), info[TO]) != (begin_of(root), info[MADE]):
-            found.findings.append(Finding("PACKAGE_INFO_WRONG", f"{INFO}: the period is not all that there is"))
+        if info[SCOPE] == "whole" and (
+            {PLANS, TENANT} & info.keys() or (utc(info[FROM]), info[TO]) != (begin_of(root), info[MADE])
+        ):
+            found.findings.append(Finding("PACKAGE_INFO_WRONG", f"{INFO}: that is not all that there is"))
     except (KeyError, ValueError, OverflowError, UsageProblem):
         found.findings.append(Finding("PACKAGE_INFO_WRONG", f"{INFO} does not say of what, by whom and when it is"))
         return found

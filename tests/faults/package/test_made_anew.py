@@ -107,14 +107,33 @@ def test_the_text_of_a_plan_that_is_gone_is_found(exported: Exporting) -> None:
     assert found[0] == 1 and "PLAN_TEXT_MISSING" in found[2], found
 
 
-@pytest.mark.parametrize("name", ["data/read-me-first.html", "data/checkpoints/x/1.txt", "data/signed/a.txt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data/read-me-first.html",
+        "data/checkpoints/x/1.txt",
+        "data/checkpoints/OURS/deep/report.html",
+        "data/checkpoints/OURS/anchors/note.html",
+        "data/signed/a.txt",
+    ],
+)
 def test_a_file_that_belongs_to_nothing_is_found_though_a_digest_has_it(exported: Exporting, name: str) -> None:
     def added(package: Path) -> None:
-        (package / name).parent.mkdir(exist_ok=True)
-        (package / name).write_text("All is well.\n")
+        (ours,) = (one.name for one in (package / "data/checkpoints").iterdir())
+        path = package / name.replace("OURS", ours)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("All is well.\n")
 
     found = found_in(exported, f"added-{len(name)}", added)
-    assert found[0] == 1 and {"PACKAGE_FILE_EXTRA", "SIGNED_FILE_WRONG"} & set(found[2]), found
+    codes = {"PACKAGE_FILE_EXTRA", "SIGNED_FILE_WRONG", "CHECKPOINT_UNREADABLE"}
+    assert found[0] == 1 and codes & set(found[2]), found
+
+
+@pytest.mark.parametrize("label", ["Ccdr-Plans", "Ccdr-Tenant"])
+def test_a_whole_package_leaves_no_plan_out_whatever_it_says(exported: Exporting, label: str) -> None:
+    """Its report, made anew of the plans that it names, would say nothing of the one that fails."""
+    found = found_in(exported, f"narrowed-{label}", lambda p: told_otherwise(p, label, "q"))
+    assert found[0] == 1 and "PACKAGE_INFO_WRONG" in found[2], found
 
 
 def test_a_record_that_is_dated_after_the_package_is_found(tmp_path: Path) -> None:

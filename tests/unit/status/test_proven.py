@@ -76,3 +76,10 @@ def test_a_prune_tells_what_the_repository_takes_and_what_is_free(world: World) 
     assert any(line.startswith("p: repository 3.0 GiB, 5.0 GiB free on ") for line in told(world, more=False))
     (plan,) = world.site.run("status").json["plans"]
     assert (plan["room"]["repository_bytes"], plan["room"]["free_bytes"]) == (3 << 30, 5 << 30)
+
+
+def test_a_plan_that_cannot_be_read_or_is_gone_is_nothing_that_is_good(world: World) -> None:
+    (world.site.root / "plans/q.yaml").write_text("plan: [")
+    done = world.site.start("status")
+    verdict = done.communicate()[0].splitlines()[0]
+    assert done.returncode == 2 and verdict.startswith("not all is known, ") and "good" not in verdict.split(":")[0]

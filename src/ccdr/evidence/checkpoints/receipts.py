@@ -70,6 +70,11 @@ class Receipts:
     notes: list[str] = field(default_factory=list)
 
 
+def is_receipt(name: str) -> bool:
+    """Is a file of this name one?"""
+    return _NAME.fullmatch(name) is not None
+
+
 def anchors_in(directory: Path, certificates: Sequence[Certificate] = ()) -> Receipts:
     """All that lie with the checkpoints in `directory`. An authority's token is independent where one of these
     certificates, which the verifier had from elsewhere, vouches for it. OSError where they cannot be read."""

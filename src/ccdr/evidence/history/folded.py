@@ -414,7 +414,9 @@ class FoldedRecords:
 
     def _take_erasure(self, kind: str, record: Record) -> None:
         if kind == ERASURE_REVIEW:
-            self.handover_reviews[str(record["about"]["replay"])] = record
+            replay = str(record["about"]["replay"])
+            if (at := self.returned.get(replay)) is not None and utc(at) == utc(record["about"]["at"]):
+                self.handover_reviews[replay] = record
         elif kind == ERASURE_ADD:
             self.looked_for.pop(str(record.get("withdraws")), None)
             if record.get("withdraws") is None:

@@ -23,7 +23,7 @@ from ccdr.evidence.checkpoints.checkpoint import (
 )
 from ccdr.evidence.checkpoints.keys import Pin
 from ccdr.evidence.checkpoints.names import ANCHORS, checkpoint_name
-from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
+from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, is_receipt, missing
 from ccdr.evidence.checkpoints.verification import END_OF_A_DAY, NOT_PINNED, Asked, Checked, Finding, check
 from ccdr.evidence.due_gaps import DueRuns, LedgerGap
 from ccdr.evidence.ledger.ledger import LEDGER
@@ -164,12 +164,17 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
     def each(record: Record, time: datetime) -> None:
         if ours and record["kind"] in _TAKEN_IN:
             _took_in(at, record)
+        if named is not None and record["plan"] not in named:
+            text = f"record {record['seq']} is shown, and its plan is none of those that {bag.INFO} names"
+            at.found.append(Finding("PACKAGE_INFO_WRONG", text, int(record["seq"])))
         if ours:
             at.due.take(record, time)
             if made is not None and time > made:
                 text = f"record {record['seq']} says {rfc3339(time)}, and the package was made at {rfc3339(made)}"
                 at.found.append(Finding("RECORD_AFTER_PACKAGE", text, int(record["seq"])))
 
+    plans = at.package.info.get(PLANS)
+    named = None if plans is None else {None, *plans.split()}
     shown = Shown(name, at.package.root / DATA / "ledgers" / name, each, ours)
     if not shown.whole and f"{DATA}/ledgers/{name}/{LINES}" not in at.package.payload:
         at.found.append(Finding("PACKAGE_FILE_MISSING", f"{DATA}/ledgers/{name} has a {TREE}, and no {LINES}"))
@@ -240,7 +245,8 @@ def _receipts(at: _Open, name: str, anchored: Sequence[Record], *, ours: bool) -
 def _checkpoints(package: Bag, name: str) -> tuple[list[Checkpoint], list[str]]:
     found, wrong = list[Checkpoint](), list[str]()
     for file in package.below(f"checkpoints/{name}"):
-        if "/" in file:
+        folder, _, receipt = file.rpartition("/")
+        if folder == ANCHORS and is_receipt(receipt):
             continue  # what anchors them: they are told of by whoever keeps them
         try:
             checkpoint = read_checkpoint(package.read(f"{DATA}/checkpoints/{name}/{file}", LARGEST))
