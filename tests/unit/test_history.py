@@ -396,6 +396,19 @@ def of_register(kind: str, seq: int, **body: Any) -> dict[str, Any]:
     return {"kind": f"erasure.{kind}", "seq": seq, "run": None, "time": rfc3339(NOON), **body}
 
 
+@pytest.mark.parametrize(
+    ("replay", "at", "counts"), [(3, NOON, True), (3, NOON + timedelta(seconds=1), False), (4, NOON, False)]
+)
+def test_a_review_is_of_that_handover_of_that_moment(replay: int, at: datetime, counts: bool) -> None:
+    """One of another ledger's, or of one that is yet to come, is none."""
+    history = AssetHistory()
+    history.take(of_register("replay", 3, result="ERASED", handed_over=True))
+    about = {"of": "handover", "replay": replay, "at": rfc3339(at)}
+    history.take(of_register("review", 5, says="review", about=about) | {"kind": "statement"})
+    history.take(of_register("replay", 4, result="ERASED", handed_over=True))
+    assert [seq for seq, _ in history.handed_over] == ([4] if counts else [3, 4])
+
+
 def test_what_was_found_of_an_entry_is_known_until_it_is_withdrawn_or_another_has_its_number() -> None:
     history = AssetHistory()
     for n in (1, 2):

@@ -127,3 +127,11 @@ def test_a_damaged_line_a_full_disk_and_a_file_that_is_there_leave_nothing_of_it
     with pytest.raises(UsageProblem, match="is there already"):
         write(path, {"a": lines})
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_number_that_is_too_large_for_it_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    (line, *_) = LINES["missed"]
+    large = json.dumps({**json.loads(line), "count": 2**70}, separators=(",", ":")).encode() + b"\n"
+    with pytest.raises(CcdrError, match="cannot be written"):
+        write(tmp_path / "records.db", {"a": [large]})
+    assert list(tmp_path.iterdir()) == []

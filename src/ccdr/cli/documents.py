@@ -57,6 +57,7 @@ from ccdr.cli.ledger.documents import (
 from ccdr.cli.report_documents import WITHIN as WITHIN_REPORT
 from ccdr.cli.report_documents import PackagedStatements, ReportDocument, ReportWritten, SignOffDocument
 from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
+from ccdr.evidence.history.asset_history import RepositorySize
 from ccdr.evidence.records.schema import DIALECT
 from ccdr.evidence.records.values import about
 from ccdr.jobs.access.export import AccessExport, AccessExports
@@ -380,12 +381,6 @@ class PausedPlans(Doc):
     would_pause: list[Map] | None = None
 
 
-class Room(Doc):
-    time: str
-    repository_bytes: Annotated[int, about("what the repository takes")]
-    free_bytes: Annotated[int | None, about("what is free for it; null where nothing tells")]
-
-
 class PlanStatus(Doc):
     plan: str
     assets: list[AssetStatusDocument]
@@ -401,7 +396,7 @@ class PlanStatus(Doc):
     untested: Annotated[
         list[str], about("assets that were recovered, or began anew, and of which nothing came back since")
     ]
-    room: Annotated[Room | None, about("as a check or a prune found it last; null: none has")]
+    room: Annotated[RepositorySize | None, about("as a check or a prune found it last; null: none has")]
     by_itself: Annotated[bool, about("did a `ccdr run` of it come from cron or a timer, or without a login, evenly")]
     version: Version
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import to_builtins
 
 from ccdr.cli.ledger_problems import tell_anchors, tell_attestations, tell_ledger_problems, tell_left
 from ccdr.cli.output import print_json, table, word
@@ -23,7 +24,7 @@ from ccdr.model.values import DUTIES, Achieved, Verb, human_bytes, human_seconds
 
 if TYPE_CHECKING:
     from ccdr.cli.settings import Settings
-    from ccdr.evidence.history.asset_history import AssetHistory
+    from ccdr.evidence.history.asset_history import AssetHistory, RepositorySize
     from ccdr.evidence.judgement.anchors import AnchorsStanding
     from ccdr.evidence.judgement.asset_status import AssetStatus
     from ccdr.evidence.judgement.incidents import IncidentNow
@@ -39,24 +40,6 @@ if TYPE_CHECKING:
     from ccdr.telling.status import Answering
 
 # All that `ccdr status` has to tell, gathered once: for people, or for a program (`document`).
-
-
-@dataclass(frozen=True)
-class Room:
-    """What a plan's repository takes, and what is free for it (bytes), as a check or a prune found it last."""
-
-    time: str
-    repository_bytes: int
-    free_bytes: int | None
-
-    @classmethod
-    def of(cls, history: AssetHistory) -> Room | None:
-        """`history` is of the plan's upkeep."""
-        from ccdr.evidence.history.kinds import CHECKED, PRUNED
-
-        told = [r for kind in (PRUNED, CHECKED) if (r := history.newest.get(kind)) and r.get("repository_bytes")]
-        newest = max(told, key=lambda r: r["seq"], default=None)
-        return None if newest is None else cls(newest["time"], newest["repository_bytes"], newest.get("free_bytes"))
 
 
 @dataclass(frozen=True)
@@ -85,7 +68,7 @@ class Seen:
     attested: Sequence[Problem]  # what is stale, and what will be soon
     left: Sequence[Problem]  # deviations that are overdue, of plans whose files are not there any more
     read_with: Sequence[Chain]
-    room: Mapping[str, Room]
+    sizes: Mapping[str, RepositorySize]
     untested: Mapping[str, Collection[str]]  # assets that began anew, and of which nothing has come back since
     by_hand: Mapping[str, Sequence[str]]  # of plans that were backed up here, and for which no run came by itself
     code: Exit
@@ -187,7 +170,7 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
         stated,
         left,
         [chain for chain in services.population().chains if chain.ledger not in left_out],
-        {name: taken for name, history in of_plans.items() if (taken := Room.of(history))},
+        {name: taken for name, history in of_plans.items() if (taken := history.repository_size)},
         {
             name: [str(asset) for (plan, asset), one in histories.items() if plan == name and one.awaits_proof]
             for name in shown
@@ -229,7 +212,7 @@ def document(seen: Seen) -> dict[str, object]:
             "elsewhere": [one.as_json() for one in seen.elsewhere[name]],
             "duties": [verb.value for verb in DUTIES if verb in seen.own[name]],
             "untested": list(seen.untested[name]),
-            "room": (room := seen.room.get(name)) and asdict(room),
+            "room": seen.sizes.get(name) and to_builtins(seen.sizes[name]),
             "by_itself": has_come(name, seen.services.state),
             "version": version.as_json(),
         }
@@ -267,23 +250,13 @@ def tell(seen: Seen, code: Exit, *, more: bool = False) -> None:
 
 def _verdict(seen: Seen, code: Exit) -> str:
     """In one line: is all as the plans promise, and if not, how much is not."""
-    proven, of = sum(map(_came_back, seen.statuses)), len(seen.statuses)
+    proven, of = sum(s.came_back for s in seen.statuses), len(seen.statuses)
     assets = f"{proven} of {so_many(of, 'asset')} came back in a test within the objectives"
     unasked = f"; {so_many(len(seen.gone), 'plan has', 'plans have')} no file any more" if seen.gone else ""
     if code is Exit.OK:
         return f"{word('no finding' if unasked or proven < of else 'good')}: {assets}{unasked}"
     found = so_many(seen.found, "finding")
     return f"{word(found if code is Exit.FINDING else f'not all is known, {found}')}: {assets}{unasked}"
-
-
-def _came_back(s: AssetStatus) -> bool:
-    """Did its newest test pass, and does it keep what its objectives ask? Whatever else may be wrong with it."""
-    from ccdr.evidence.judgement.asset_status import TESTED
-    from ccdr.model.values import ObjectiveVerdict
-
-    failed = any(p.trouble in FAILED_TESTS for p in s.wrong)
-    kept = s.rto.verdict is ObjectiveVerdict.MET and s.rpo.verdict is not ObjectiveVerdict.BREACHED
-    return s.coverage == TESTED and kept and not failed
 
 
 def _tell_assets(seen: Seen) -> None:
@@ -379,9 +352,9 @@ def _room(seen: Seen, plan: str) -> Iterator[str]:
         if stands is not None and stands.point is not None:
             by = "its shipper runs" if stands.running else "no shipper runs"
             told.append(f"log of {s.asset} stored up to {rfc3339(stands.point)[:19]}Z, {by}")
-    if (room := seen.room.get(plan)) is not None:
-        free = "" if room.free_bytes is None else f", {human_bytes(room.free_bytes)} free"
-        told.append(f"repository {human_bytes(room.repository_bytes)}{free} on {room.time[:10]}")
+    if (size := seen.sizes.get(plan)) is not None:
+        free = "" if size.free_bytes is None else f", {human_bytes(size.free_bytes)} free"
+        told.append(f"repository {human_bytes(size.repository_bytes)}{free} on {size.time[:10]}")
     if told:
         yield f"{plan}: {'; '.join(told)}"
 

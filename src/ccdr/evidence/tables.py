@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -141,10 +141,9 @@ class Written:
     unread: int = 0
 
 
-def write(path: Path, ledgers: Mapping[str, Iterable[bytes]], tick: Callable[[int], None] = lambda _: None) -> Written:
-    """A SQLite database of all records of these ledgers, by their ids: whole or not at all. `tick` hears of the lines
-    that were read so far. UsageProblem where something is there already, LedgerBroken where a line is no record,
-    CcdrError where the disk refuses."""
+def write(path: Path, ledgers: Mapping[str, Iterable[bytes]]) -> Written:
+    """A SQLite database of all records of these ledgers, by their ids: whole or not at all. UsageProblem where
+    something is there already, LedgerBroken where a line is no record, CcdrError where the disk refuses."""
     if path.exists() or path.is_symlink():
         raise UsageProblem(f"{path} is there already", hint="name a file that is not there yet")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -152,7 +151,7 @@ def write(path: Path, ledgers: Mapping[str, Iterable[bytes]], tick: Callable[[in
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with closing(sqlite3.connect(temporary)) as database:
             database.execute("pragma journal_mode = off")
-            written = _fill(database, ledgers, tick)
+            written = _fill(database, ledgers)
             database.commit()
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -167,7 +166,7 @@ def write(path: Path, ledgers: Mapping[str, Iterable[bytes]], tick: Callable[[in
     return written
 
 
-def _fill(database: sqlite3.Connection, ledgers: Mapping[str, Iterable[bytes]], tick: Callable[[int], None]) -> Written:
+def _fill(database: sqlite3.Connection, ledgers: Mapping[str, Iterable[bytes]]) -> Written:
     for table in (UNREAD, *(table for kind in KINDS for table in tables_of(kind))):
         database.execute(table.made_by)
     written, held = Written(), dict[Table, list[tuple[object, ...]]]()
@@ -185,7 +184,6 @@ def _fill(database: sqlite3.Connection, ledgers: Mapping[str, Iterable[bytes]], 
             count, written.unread = count + 1, written.unread + unread
             if count % AT_ONCE == 0:
                 _insert(database, held)
-                tick(count)
         written.records[ledger] = count
     _insert(database, held)
     return written

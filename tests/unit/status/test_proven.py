@@ -78,7 +78,7 @@ def test_a_prune_tells_what_the_repository_takes_and_what_is_free(world: World) 
     assert (plan["room"]["repository_bytes"], plan["room"]["free_bytes"]) == (3 << 30, 5 << 30)
 
 
-def test_a_plan_that_cannot_be_read_or_is_gone_is_nothing_that_is_good(world: World) -> None:
+def test_where_a_plan_cannot_be_read_nothing_is_good(world: World) -> None:
     (world.site.root / "plans/q.yaml").write_text("plan: [")
     done = world.site.start("status")
     verdict = done.communicate()[0].splitlines()[0]

@@ -7,7 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Struct
 
 from ccdr.evidence.history.folded import FoldedRecords, id_of
 from ccdr.evidence.history.kinds import (
@@ -30,6 +32,7 @@ from ccdr.evidence.history.kinds import (
     TEST_START,
 )
 from ccdr.evidence.pauses import Pause, in_force, let_be_until
+from ccdr.evidence.records.values import about
 from ccdr.evidence.statements import APPROVED_BEFORE, PLAN_APPROVED
 from ccdr.evidence.verdicts import (
     Record,
@@ -101,6 +104,14 @@ TOGETHER = timedelta(days=1)  # ledgers that end so near to one another were tak
 NEVER, ALL = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))
 
 
+class RepositorySize(Struct, frozen=True):
+    """As a check or a prune found it last."""
+
+    time: str
+    repository_bytes: Annotated[int, about("what the repository takes")]
+    free_bytes: Annotated[int | None, about("what is free for it; null where nothing tells")]
+
+
 @dataclass(slots=True)
 class AssetHistory(FoldedRecords):
     """What is known of one asset, or (with no asset) of a plan's upkeep, by what is kept of its records."""
@@ -110,6 +121,15 @@ class AssetHistory(FoldedRecords):
         found, missing, stated, late, gone = self.looked_for.get(entry, (0, 0, 0, 0, 0))
         at = datetime.fromtimestamp(late, UTC) if late else None
         return Looked(found, missing, bool(stated), at, still=late > gone)
+
+    @property
+    def repository_size(self) -> RepositorySize | None:
+        """Of a plan; None where nothing has told."""
+        told = [r for kind in (PRUNED, CHECKED) if (r := self.newest.get(kind)) and r.get("repository_bytes")]
+        newest = max(told, key=lambda r: float(r["seq"]), default=None)
+        if newest is None:
+            return None
+        return RepositorySize(newest["time"], newest["repository_bytes"], newest.get("free_bytes"))
 
     @property
     def recovering(self) -> bool:

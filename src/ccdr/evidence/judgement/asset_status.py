@@ -19,6 +19,7 @@ from ccdr.model.measure import Point
 from ccdr.model.next_steps import Missing, after_vanishing
 from ccdr.model.schedule import second_due
 from ccdr.model.trouble import (
+    FAILED_TESTS,
     Level,
     Problem,
     Trouble,
@@ -188,8 +189,13 @@ class AssetStatus:
     def proven(self) -> bool:
         """A restore test has passed and is not stale, nothing is wrong, and no objective is breached. Where another
         host backs up, exposure is for that one to know."""
+        return self.came_back and not self.wrong
+
+    @property
+    def came_back(self) -> bool:
+        """The same, whatever else is wrong, where no newer test of it failed."""
         met = self.rto.verdict is ObjectiveVerdict.MET and self.rpo.verdict is not ObjectiveVerdict.BREACHED
-        return self.coverage == TESTED and not self.wrong and met
+        return self.coverage == TESTED and met and not any(p.trouble in FAILED_TESTS for p in self.wrong)
 
     @property
     def not_known_here(self) -> bool:
