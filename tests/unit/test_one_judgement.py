@@ -30,12 +30,14 @@ from ccdr.evidence.log_standing import LogStanding
 from ccdr.host.state import State
 from ccdr.jobs.restore.examination import PHASES, estimate
 from ccdr.jobs.services import Services
+from ccdr.model.errors import Exit
 from ccdr.model.trouble import Level, Problem, Trouble
 from ccdr.model.values import ObjectiveVerdict, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.setup.discover.unprotected import untested
 from ccdr.setup.doctor.readiness import read_past
+from ccdr.telling.answer import answer
 from ccdr.telling.metrics import RunFacts, collect
 from ccdr.telling.notify.concerns import concerns_of
 from ccdr.telling.report import Period, Report, make_report
@@ -364,12 +366,16 @@ def agreed(look: Looked) -> None:
     for one, said in look.pairs():
         assert by_report[one.asset] == of_status((*one.troubles, *one.near)), one.asset
         assert (one.coverage, one.rpo, one.rto) == (said.coverage, said.rpo_now, said.rto), one.asset
-        assert one.away is said.unreached
+        assert said.judged is not None and one.away is said.judged.away
         assert all(f.level in (Level.NOTE, Level.NEAR) for f in said.findings if f.code is None)
         assert not one.proven or said.state == "proven"
         assert one.finding is any(p.trouble is not Trouble.NOT_KNOWN_HERE for p in one.troubles)
         assert one.finding or not any(f.code not in (None, "NOT_KNOWN_HERE") for f in said.findings)
     assert by_report["p"] == of_status(look.care["p"])
+    unknown = any(f.exit is Exit.NOT_CARRIED_OUT and f.acknowledged is None for f in look.report.findings)
+    lost = any(f.code == Trouble.LEDGER_LOST.name for f in look.report.findings)
+    now = answer(look.found, ledger_problems=look.report.ledger.unproven, lost=lost, unknown=unknown)
+    assert (now.word, now.level) == (look.report.answer.word, look.report.answer.level)
 
 
 def as_told(look: Looked) -> None:

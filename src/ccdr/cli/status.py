@@ -19,7 +19,7 @@ from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
 from ccdr.host.state_files import plain
 from ccdr.model.errors import CcdrError, Exit, worst
-from ccdr.model.trouble import FAILED_TESTS, Problem, Trouble, next_step
+from ccdr.model.trouble import FAILED_TESTS, Level, Problem, Trouble, next_step
 from ccdr.model.values import DUTIES, Achieved, Verb, human_bytes, human_seconds, rfc3339, so_many
 
 if TYPE_CHECKING:
@@ -82,9 +82,13 @@ class Seen:
     @property
     def found(self) -> int:
         """How many findings there are: each once, of whatever it is."""
-        of_ledger = (*self.of_ledger, *self.everything)
-        broken = 0 if self.verified is None or self.verified.ok else max(1, len(self.verified.problems))
-        return broken + sum(p.acknowledged is None and p.trouble.row.exit is Exit.FINDING for p in of_ledger)
+        wrong = (*self.of_ledger, *self.everything)
+        return self.broken + sum(p.acknowledged is None and p.trouble.row.exit is Exit.FINDING for p in wrong)
+
+    @property
+    def broken(self) -> int:
+        """How many problems the newest verification of the ledger has found."""
+        return 0 if self.verified is None or self.verified.ok else max(1, len(self.verified.problems))
 
     @property
     def acknowledged(self) -> int:
@@ -237,9 +241,9 @@ def document(seen: Seen) -> dict[str, object]:
 # still to be done or known. What is as it should be is told to whoever asks for more.
 
 
-def tell(seen: Seen, code: Exit, *, more: bool = False) -> None:
-    """`code` is what the command ends with, `more`: also what is as it should be."""
-    click.echo(_verdict(seen, code))
+def tell(seen: Seen, unread: int, *, more: bool = False) -> None:
+    """`unread`: as many plans are wrong; `more`: also what is as it should be."""
+    click.echo(_verdict(seen, unread))
     _tell_assets(seen)
     _tell_plans(seen)
     _tell_of_host(seen)
@@ -248,15 +252,21 @@ def tell(seen: Seen, code: Exit, *, more: bool = False) -> None:
         _tell_more(seen)
 
 
-def _verdict(seen: Seen, code: Exit) -> str:
-    """In one line: is all as the plans promise, and if not, how much is not."""
-    proven, of = sum(s.came_back for s in seen.statuses), len(seen.statuses)
-    assets = f"{proven} of {so_many(of, 'asset')} came back in a test within the objectives"
+def _verdict(seen: Seen, unread: int) -> str:
+    """In one line: the answer that a report gives, and how much of what is wrong nobody has taken note of."""
+    from ccdr.telling.answer import answer
+
+    given = answer(
+        seen.statuses,
+        ledger_problems=seen.broken + sum(p.trouble.tampering for p in seen.of_ledger),
+        noted=sum(p.level is Level.NOTE for p in seen.everything),
+        lost=any(p.trouble is Trouble.LEDGER_LOST for p in seen.of_ledger),
+        unknown=seen.code is Exit.NOT_CARRIED_OUT,
+        unread=unread,
+    )
+    found = so_many(seen.found, "finding") if seen.found else "no finding"
     unasked = f"; {so_many(len(seen.gone), 'plan has', 'plans have')} no file any more" if seen.gone else ""
-    if code is Exit.OK:
-        return f"{word('no finding' if unasked or proven < of else 'good')}: {assets}{unasked}"
-    found = so_many(seen.found, "finding")
-    return f"{word(found if code is Exit.FINDING else f'not all is known, {found}')}: {assets}{unasked}"
+    return f"{word(given.word)}, {found}{unasked}: {given.sentence}"
 
 
 def _tell_assets(seen: Seen) -> None:
@@ -536,5 +546,5 @@ def status(names: tuple[str, ...]) -> Exit:
     if options.json:
         print_json(document(seen))
     else:
-        tell(seen, code, more=options.verbose)
+        tell(seen, len(wrong_plans), more=options.verbose)
     return code

@@ -207,10 +207,11 @@ def _rules(by: Record | None, record: Record, loaded: LoadedPlan, services: Serv
     return _block(record, loaded, services) if record["about"]["asks"] else loaded.plan.approval
 
 
-def block_of(loaded: LoadedPlan, services: Services) -> Approval | None:
+def block_of(loaded: LoadedPlan, services: Services, history: AssetHistory | None = None) -> Approval | None:
     """By which rules it is approved: those of the version that was approved last, where it had any, so that whoever
-    changes the rules is held to them; else its own. UsageProblem where those cannot be read any more."""
-    history = services.histories().get((loaded.plan.plan, None), AssetHistory())
+    changes the rules is held to them; else its own. `history` is the plan's, where it is read already. UsageProblem
+    where those cannot be read any more."""
+    history = history or services.histories().get((loaded.plan.plan, None), AssetHistory())
     approved, _ = approval_in_force(loaded, services, history)
     approved = approved or history.newest.get(APPROVED_BEFORE) or history.newest.get(PLAN_APPROVED)
     if approved is None or not approved["about"]["asks"]:
@@ -295,7 +296,7 @@ def believed(plans: Sequence[LoadedPlan], services: Services, histories: Histori
             told[place] = _of_plan(told[place], loaded, services)
             for asset in loaded.plan.assets:
                 if (of := told.get((loaded.plan.plan, asset))) is not None and of.handover_reviews:
-                    reviews = _reviews(of.handover_reviews, loaded, services)
+                    reviews = _reviews(of.handover_reviews, loaded, services, told[place])
                     told[loaded.plan.plan, asset] = replace(of, handover_reviews=reviews)
     if (host := told.get((None, None))) is not None:
         places = dict.fromkeys((*(p.plan.approval.signers for p in plans if p.plan.approval is not None), SIGNERS))
@@ -308,18 +309,22 @@ def _of_plan(history: AssetHistory, loaded: LoadedPlan, services: Services) -> A
     approved, refused = approval_in_force(loaded, services, history)
     of_review = {kind: one for kind, one in history.newest.items() if kind == ACCESS_REVIEWED}
     review, strange = _parted(of_review, [(loaded.plan.approval or Approval()).signers], services)
-    reviews = _reviews(history.glass_reviews, loaded, services)
+    reviews = _reviews(history.glass_reviews, loaded, services, history)
     newest = {kind: one for kind, one in history.newest.items() if kind not in (*_APPROVALS, ACCESS_REVIEWED)}
     newest |= review | ({} if approved is None else {PLAN_APPROVED: approved})
     return replace(history, newest=newest, glass_reviews=reviews, refused=[*refused, *strange])
 
 
-def _reviews(records: Mapping[str, Record], loaded: LoadedPlan, services: Services) -> dict[str, Record]:
+def _reviews(
+    records: Mapping[str, Record], loaded: LoadedPlan, services: Services, of_plan: AssetHistory
+) -> dict[str, Record]:
     """Those reviews of what was done without an approval that are by who may: what waits for one tells of all others.
     Where the plan asks for signatures, one that has none is none."""
+    if not records:  # as a rule
+        return {}
     block, places = loaded.plan.approval, list[Path]()
     with suppress(UsageProblem):
-        block = block_of(loaded, services)
+        block = block_of(loaded, services, of_plan)
         places = [(block or Approval()).signers]
     held, _ = _parted(records, places, services)
     return {name: one for name, one in held.items() if block is None or whose(one).signed}

@@ -92,7 +92,13 @@ def test_what_is_backed_up_and_tested_has_no_findings_and_its_numbers(jobs: dict
     assert report.rpo_now.as_json() == {"objective_s": RPO, "achieved_s": 1800.0, "verdict": "MET"}
     assert report.rto.as_json() == {"objective_s": RTO, "achieved_s": 60.0, "verdict": "MET"}
     assert (report.plan, report.asset, report.service, report.engine) == ("p", "crm", "A test", "files")
-    assert report.in_plan and not report.unreached and report.basis == "throwaway" and report.coverage == "tested"
+    assert (
+        report.in_plan
+        and report.judged
+        and not report.judged.away
+        and report.basis == "throwaway"
+        and report.coverage == "tested"
+    )
     assert report.objectives == jobs["crm"].objectives
     assert report.last_backup and report.last_test and report.last_conclusive is report.last_test
     assert report.last_backup.snapshot == digest("new") and report.last_test.snapshot == digest("old")
@@ -150,16 +156,16 @@ def test_its_worst_finding_is_its_state_in_a_word(
 
 def test_a_repository_that_is_away_is_told_as_unreached(jobs: dict[str, Job], past: Chronicle) -> None:
     well(past).failed(-0.2, repository="missing")
-    assert judged(jobs["crm"], past).unreached
+    assert judged(jobs["crm"], past).judged.away
     past.checked(-0.1)
-    assert not judged(jobs["crm"], past).unreached
+    assert not judged(jobs["crm"], past).judged.away
 
 
 def test_what_no_plan_names_any_more_is_shown_and_not_judged(past: Chronicle) -> None:
     well(past).by_log(-0.3, "new", "PASS", until=-0.3, reached=-0.1)  # of whatever it was
     past.failed(-0.2)
     report = judged(None, past)
-    assert report.findings == () and report.state == "retired" and not report.in_plan and not report.unreached
+    assert report.findings == () and report.state == "retired" and not report.in_plan and report.judged is None
     unsaid = (report.rpo, report.rpo_now, report.rto, report.service, report.engine, report.objectives, report.basis)
     assert set(unsaid) == {None} and report.coverage is None
     assert report.kept == 6 and report.completed.worst_s == 3600

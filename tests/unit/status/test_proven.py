@@ -82,4 +82,23 @@ def test_where_a_plan_cannot_be_read_nothing_is_good(world: World) -> None:
     (world.site.root / "plans/q.yaml").write_text("plan: [")
     done = world.site.start("status")
     verdict = done.communicate()[0].splitlines()[0]
-    assert done.returncode == 2 and verdict.startswith("not all is known, ") and "good" not in verdict.split(":")[0]
+    assert done.returncode == 2 and verdict.split(",")[0] in ("No", "Not proven")
+
+
+def test_what_is_acknowledged_is_as_bad_as_it_was_to_status_and_report_alike(world: World) -> None:
+    world.snapshot(1, ago(minutes=5))
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
+    world.tested("FAIL")
+
+    def told() -> tuple[str, str, bool]:
+        """The word of status, and of the report; is nothing left of the asset that nobody has acknowledged?"""
+        verdict = world.site.start("status").communicate()[0].splitlines()[0]
+        (plan,) = world.site.run("status", "--json").json["plans"]
+        quiet = all(trouble["acknowledged"] for trouble in plan["assets"][0]["troubles"])
+        return verdict.split(",")[0], world.site.run("report", "--json").json["answer"]["word"], quiet
+
+    assert told() == ("No", "No", False)
+    for code in sorted({p.trouble.name for p in world.now.troubles}):
+        done = world.site.run("ack", code, "p", "--asset", "recordings", "--until", "7d", "--why", "a new tape is due")
+        assert done.code == 0, done.err
+    assert told() == ("No", "No", True)

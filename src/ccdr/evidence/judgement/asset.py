@@ -394,6 +394,9 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         counting=tuple(counted.counting),
         usable=tuple(counted.usable),
         backs_up=ours_to_do,
+        conclusive=conclusive(job, history),
+        shown=any(history.proven.get(s.id) == "PASS" for s in counted.counting),
+        left_out=tuple(map(str, (history.last_good_backup or {}).get("left_out") or ())),
     )
     near = () if status.unreachable else with_places(copies_near(history), job, history, now, backs_up=True)
     status = replace(status, near=near, near_known="beside_source" in (history.last_good_backup or {}))

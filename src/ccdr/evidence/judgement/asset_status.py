@@ -163,6 +163,9 @@ class AssetStatus:
     near: tuple[Problem, ...] = ()  # that its copies lie where it does, as the plan wants it: told, and nothing wrong
     near_known: bool = True  # does anybody here know whether they do? Only who backs it up can look
     backs_up: bool = True  # is that this host's to do?
+    conclusive: Record | None = None  # its newest conclusive test of what the plan names now
+    shown: bool = False  # has one of those that count come back in a test?
+    left_out: tuple[str, ...] = ()  # of its newest good backup, as its plan says: nothing of that comes back
     private: tuple[str, ...] = ()  # where programs' own words on its last runs are kept, for a person's eyes
 
     @property
@@ -174,6 +177,10 @@ class AssetStatus:
     def troubles(self) -> tuple[Problem, ...]:
         """All that is wrong, objectives that are not met among it."""
         return (*self.wrong, *self.breaches)
+
+    @property
+    def level(self) -> Level:
+        return max((p.level for p in (*self.troubles, *self.near)), default=Level.FINE)
 
     @property
     def away(self) -> bool:

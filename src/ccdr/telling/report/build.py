@@ -44,6 +44,7 @@ from ccdr.plans.model import SIGNERS
 from ccdr.plans.versions import Judged
 from ccdr.storage.removals import CLOCK_TOLERANCE
 from ccdr.telling.anchoring import plans_of, standing
+from ccdr.telling.answer import Answer, answer
 from ccdr.telling.controls import Asked, Controls
 from ccdr.telling.controls import judged as judged_controls
 from ccdr.telling.deviations import Told
@@ -53,7 +54,7 @@ from ccdr.telling.report.chains import ChainFacts, facts_of
 from ccdr.telling.report.copies import copy_reports
 from ccdr.telling.report.deviations import deviations_in
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
-from ccdr.telling.report.headline import Answer, answer, over_the_period
+from ccdr.telling.report.headline import over_the_period
 from ccdr.telling.report.incidents import incidents_in
 from ccdr.telling.report.judge import interruptions, judge_asset, judge_plan
 from ccdr.telling.report.judged import AssetReport, Interruption, PlanReport, ReportedFinding
@@ -388,9 +389,9 @@ def _answer(
     ledger: LedgerFacts, assets: Sequence[AssetReport], findings: Sequence[ReportedFinding], period: Period
 ) -> Answer:
     return answer(
-        assets,
-        findings,
-        ledger.unproven,
+        [one.judged for one in assets if one.judged is not None],
+        ledger_problems=ledger.unproven,
+        noted=sum(f.level is Level.NOTE for f in findings),
         until_now=period.until_now,
         lost=any(p.trouble is Trouble.LEDGER_LOST for p in ledger.troubles),
         unknown=any(f.exit is Exit.NOT_CARRIED_OUT and f.acknowledged is None for f in findings),

@@ -11,8 +11,8 @@ from ccdr.host.state_files import plain
 from ccdr.model.values import Achieved, as_written, rfc3339
 from ccdr.plans.loosened import PlanChange
 from ccdr.plans.words import sentence
+from ccdr.telling.answer import QUESTION
 from ccdr.telling.report.build import LedgerFacts, Report
-from ccdr.telling.report.headline import QUESTION
 from ccdr.telling.report.judged import AssetReport, Exposure, Interruption, PlanReport
 from ccdr.telling.report.promises import PlanPromises
 from ccdr.telling.report.runs import CONTROL, COPY, RECOVER, RESTORE, RUNBOOK, TEST, RecordedRun

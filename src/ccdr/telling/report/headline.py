@@ -1,104 +1,20 @@
-"""The headline, in two sentences that a stranger understands, each true by itself: can the contact centre be brought
-back, and why; and how it did in the period."""
+"""How the contact centre did in the period: a sentence that a stranger understands, true by itself."""
 
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from ccdr.evidence.pauses import PAUSED
-from ccdr.model.trouble import Level
 from ccdr.model.values import ObjectiveVerdict, human_seconds, so_many
-from ccdr.telling.report.judge import day
-from ccdr.telling.report.judged import AssetReport, ReportedFinding
+from ccdr.telling.answer import day, sentence
+from ccdr.telling.report.judged import AssetReport
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.promises import DUE, NOT_KNOWN_HERE, PlanPromises, Tallies
 from ccdr.telling.report.runs import MISSED, RUNNING, SKIPPED, TEST, RecordedRun
 
 MOST_PLANS = 3  # whose first version came within the period, that the sentence names
-LONGEST_REASON = 200  # characters; the finding itself has all of it
-QUESTION = "Can the contact centre be brought back?"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """`word` is Yes, No, Not proven, or Yes with what qualifies it; `sentence` says why, as of the period's end."""
-
-    word: str
-    level: Level
-    sentence: str
-
-
-def answer(
-    assets: Sequence[AssetReport],
-    findings: Sequence[ReportedFinding],
-    ledger_problems: int,
-    *,
-    until_now: bool,
-    lost: bool = False,
-    unknown: bool = False,
-) -> Answer:
-    """From where every asset that a plan names stands; `until_now`: at the time that the report is made. `lost`: the
-    ledger was begun anew in place of one that is gone, and nobody has answered for that. `unknown`: some of the
-    records are of a version or kind that is not read."""
-    judged = [a for a in assets if a.in_plan]
-    if ledger_problems:
-        what = "problem" if ledger_problems == 1 else "problems"
-        text = f"the records of backups and tests are damaged or changed ({ledger_problems} {what}): they prove nothing"
-        return Answer("Not proven", Level.UNPROVEN, _sentence(text))
-    if not judged:  # a bare machine that has taken in ledgers of others
-        text = "no plan lies here to judge by: what was recorded stands below; name copies of the plans with --plans"
-        return Answer("Not proven", Level.UNPROVEN, _sentence(text))
-    worst = max(a.level for a in judged)
-    concerned = [a for a in judged if a.level is worst]
-    many = f"{len(concerned)} of {len(judged)} assets" if len(judged) > 1 else "its one asset"
-    if worst is Level.LOST:
-        return Answer("No", worst, _sentence(f"{_what_comes_back(concerned, many)}: {_first(concerned)}"))
-    if lost and worst < Level.UNPROVEN:
-        text = "the records of backups and tests from before are lost: what was tested, and what failed, is not known"
-        return Answer("Not proven", Level.UNPROVEN, _sentence(text))
-    if unknown and worst < Level.UNPROVEN:
-        text = "this ccdr does not read the version or kind of some records, and what they tell is not known"
-        return Answer("Not proven", Level.UNPROVEN, _sentence(text))
-    if worst is Level.UNPROVEN:
-        return Answer("Not proven", worst, _sentence(f"for {many} there is no proof: {_first(concerned)}"))
-    proven = _proven(judged, until_now=until_now)
-    if worst is Level.LATE:
-        text = f"{proven}; but {many} would miss an objective: {_first(concerned)}"
-        return Answer("Yes, but not as promised", worst, _sentence(text))
-    if worst is Level.NEAR:
-        text = (
-            f"{proven}; but the backups of {many} are on the same disk or machine as what they protect: "
-            f"{_first(concerned)}"
-        )
-        return Answer("Yes, unless disk or machine is lost", worst, _sentence(text))
-    if unseen := [a for a in judged if not a.near_known]:
-        these = f"{len(unseen)} of {len(judged)} assets" if len(judged) > 1 else "its one asset"
-        text = (
-            f"{proven}; but this host does not know whether the backups of {these} are on the same disk or "
-            f"machine as what they protect"
-        )
-        return Answer("Yes, but it is not known where the copies are", Level.NEAR, _sentence(text))
-    noted = sum(f.level is Level.NOTE for f in findings)
-    rest = (
-        "" if not noted else f"; {noted} {'thing is' if noted == 1 else 'things are'} not as the plans want, see below"
-    )
-    return Answer("Yes", worst, _sentence(proven + rest))
-
-
-def _what_comes_back(concerned: Sequence[AssetReport], many: str) -> str:
-    """Of those that are lost; `many` says how many they are."""
-    reached = [a for a in concerned if not a.unreached]  # else nothing comes back, whatever has been shown before
-    counting = [a for a in reached if a.rpo_now and math.isfinite(_or_never(a.rpo_now.achieved_s))]
-    shown = [a for a in counting if math.isfinite(a.tested.worst_s)]  # one that counts need not have been tested
-    if len(shown) == len(concerned):
-        return f"only an older state of {many} may come back"
-    if len(counting) == len(concerned):
-        return f"no restore of {many} has been shown to work"
-    return f"{many} cannot be restored"
 
 
 def over_the_period(
@@ -113,15 +29,15 @@ def over_the_period(
     """How the plans' assets did in the period, whatever holds at its end. `first` is the time of the first record."""
     when = f"from {day(period.start)} to {day(period.end)} UTC"
     if first is None or first >= period.end:
-        return _sentence(f"{when} nothing was recorded: what was done then, and what was not, is not known")
+        return sentence(f"{when} nothing was recorded: what was done then, and what was not, is not known")
     if ledger_problems:
-        return _sentence(f"{when}, the records prove nothing: they are damaged or changed")
+        return sentence(f"{when}, the records prove nothing: they are damaged or changed")
     parts = [*_objectives([a for a in assets if a.in_plan]), _tests(runs), _due(tallies, promised, period.start)]
     if less := sum(bool(change.loosenings) for one in promised for change in one.changes):
         parts.append(f"{so_many(less, 'version of a plan', 'versions of plans')} promised less than the one before")
     if first > period.start:
         parts.append(f"the first record is of {day(first)}: nothing is known of the time before")
-    return _sentence(f"{when}, {'; '.join(parts)}")
+    return sentence(f"{when}, {'; '.join(parts)}")
 
 
 def _objectives(judged: Sequence[AssetReport]) -> Iterator[str]:
@@ -194,33 +110,3 @@ def _unrecorded(plans: Sequence[PlanPromises], of: int) -> str:
 
 def _or_never(seconds: float | None) -> float:
     return math.inf if seconds is None else seconds
-
-
-def _proven(assets: Sequence[AssetReport], *, until_now: bool) -> str:
-    tests = [a.last_conclusive.started for a in assets if a.last_conclusive]
-    took = [a.rto.achieved_s for a in assets if a.rto and a.rto.achieved_s is not None]
-    lost = [a.rpo_now.achieved_s for a in assets if a.rpo_now and a.rpo_now.achieved_s is not None]
-    each = f"each of the {len(assets)} assets was" if len(assets) > 1 else "its one asset was"
-    text = f"{each} restored from its backup and checked, last on {day(min(tests))} or later" if tests else each
-    if took:
-        text += f", the slowest of those that passed in {human_seconds(max(took))}"
-    if lost and max(lost) < math.inf:
-        when = "if all were lost now" if until_now else "if all had been lost at the period's end"
-        text += f", and {when}, the newest {human_seconds(max(lost))} of data at most would be gone"
-    if left_out := sum(len(a.left_out) for a in assets):
-        text += f"; {so_many(left_out, 'thing')} that the plans leave out would not come back"
-    return text
-
-
-def _first(assets: Sequence[AssetReport]) -> str:
-    """The first of them by name, with its reason, and how many there are besides."""
-    one = assets[0]
-    findings = [f for f in one.findings if f.level is one.level]
-    why = next((f for f in findings if f.because is None), findings[0]).text  # the cause, and not what follows from it
-    why = textwrap.shorten(why, LONGEST_REASON, placeholder=" … (all of it below)")
-    more = f" (and {len(assets) - 1} more)" if len(assets) > 1 else ""
-    return f"{one.name}: {why}{more}"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

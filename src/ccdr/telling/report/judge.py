@@ -255,7 +255,6 @@ def judge_asset(
         service=job.loaded.plan.service if job else None,
         engine=job.engine.engine_name if job else None,
         in_plan=job is not None,
-        unreached=status is not None and status.away,
         objectives=job.objectives if job else None,
         basis=job.engine.settings if job else None,
         coverage=status.coverage if status else None,
@@ -398,11 +397,6 @@ def judge_plan(
         elsewhere=elsewhere,
         copies=tuple(copies),
     )
-
-
-def day(moment: datetime) -> str:
-    """As sentences name a moment: UTC, to the minute."""
-    return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _over_the_period(

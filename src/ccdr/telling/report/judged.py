@@ -99,15 +99,13 @@ class Timing:
 class AssetReport:
     """One asset. `rpo` is the worst exposure of the period over completed backups; `rpo_tested` the same over those
     that a restore test has passed; `rpo_now` and `rto` are those of the period's end. An asset that no plan names any
-    more is not judged: then `in_plan` is false, and the objectives are None. `unreached`: when its repository was last
-    asked, it was not to be had."""
+    more is not judged: then `in_plan` is false, and the objectives are None."""
 
     plan: str
     asset: str
     service: str | None
     engine: str | None
     in_plan: bool
-    unreached: bool
     objectives: Objectives | None
     basis: str | None
     coverage: str | None  # tested, untested, stale; None where it is not judged

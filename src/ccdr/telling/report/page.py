@@ -21,6 +21,7 @@ from ccdr.evidence.pauses import PAUSED
 from ccdr.model.trouble import Level
 from ccdr.model.values import Achieved, Verb, human_bytes, human_seconds, rfc3339, so_many
 from ccdr.plans.words import differing, sentence
+from ccdr.telling.answer import QUESTION
 from ccdr.telling.pages import environment, plain
 from ccdr.telling.report import charts
 from ccdr.telling.report.asset_evidence import BY_ID, BY_LOG, RULES
@@ -34,7 +35,6 @@ from ccdr.telling.report.choice import (
     gaps,
     worst_first,
 )
-from ccdr.telling.report.headline import QUESTION
 from ccdr.telling.report.judged import AssetReport, PlanReport
 from ccdr.telling.report.noted import Noted
 from ccdr.telling.report.period import MOST_PARTS
