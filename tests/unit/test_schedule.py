@@ -205,11 +205,14 @@ def test_what_came_due_twice_is_overdue_from_the_second_time_on() -> None:
     assert second_due("0 12 * * *", ZONE, since, at("2026-11-26T10:01:00Z")) == at("2026-11-26T10:00:00Z")
 
 
-def test_a_changed_schedule_counts_from_now() -> None:
-    daily = seen("0 3 * * *", at("2026-11-23T12:00:00Z"))
+def test_a_changed_schedule_counts_from_now_and_up_to_now_it_was_as_before() -> None:
+    daily, three = seen("0 3 * * *", at("2026-11-22T12:00:00Z")), at("2026-11-24T03:00:00Z")
     slot, missed = advance(daily, "0 * * * *", "UTC", NOON)
-    assert missed is None and slot.wakes(NOON) == at("2026-11-24T13:00:00Z")
-    moved, missed = advance(daily, "0 3 * * *", ZONE, NOON)
+    assert slot.pending == three and missed is not None and (missed.count, missed.last) == (1, three - seconds(days=1))
+    done = slot.begun(NOON).done()
+    assert (done.pending, done.wakes(NOON)) == (None, at("2026-11-24T13:00:00Z"))
+    assert advance(done, "0 * * * *", "UTC", NOON) == (done, None), "nothing of the new one was due before"
+    moved, missed = advance(done, "0 * * * *", ZONE, NOON)
     assert missed is None and moved.timezone == ZONE
 
 

@@ -105,7 +105,7 @@ class DueRuns:
         elif kind == MISSED:
             verb = _VERBS.get(str(record.get("verb")))
             if verb is not None:
-                missed, schedule = self._of(record).missed, _schedule(record, verb)
+                missed, schedule = self._of(record).missed, schedule_of(record, verb)
                 missed[schedule] = missed.get(schedule, 0) + (whole(record.get("count")) or 1)
         elif kind == DUTIES:
             self._of(record).asked.append(asked_for(record, time))
@@ -156,10 +156,11 @@ class DueRuns:
                 due = int(moment.timestamp())
             except (ValueError, TypeError, OverflowError):
                 pass
-        self._of(record).begun(_schedule(record, verb), int(time.timestamp()), due)
+        self._of(record).begun(schedule_of(record, verb), int(time.timestamp()), due)
 
 
-def _schedule(record: Record, verb: Verb) -> Schedule:
+def schedule_of(record: Record, verb: Verb) -> Schedule:
+    """Which of its plan's schedules a record of such work is about."""
     copy = record.get("copy")
     if copy not in (None, PRIMARY) and verb in OF_A_COPY:
         return str(copy), verb

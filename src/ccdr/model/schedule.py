@@ -51,7 +51,7 @@ class Slot:
 
     def done(self) -> Slot:
         assert self.pending is not None
-        return Slot(self.cron, self.timezone, settled=self.pending)
+        return Slot(self.cron, self.timezone, settled=max(self.settled, self.pending))
 
     def at_once(self, now: datetime) -> Slot:
         """Due now, whatever its schedule says, where nothing else is."""
@@ -107,13 +107,15 @@ def newest(cron: str, timezone: str, now: datetime) -> datetime | None:
 def advance(slot: Slot | None, cron: str, timezone: str, now: datetime) -> tuple[Slot, Missed | None]:
     """Where the schedule stands now, and what it missed since it was looked at.
 
-    A schedule that was never seen counts from now, and so does one that was changed. What came due several times is
-    carried out once, for the newest; the others are missed, and so is one that was never tried before the next came.
+    A schedule that was never seen counts from now, and so does one that was changed: up to now it was as before. What
+    came due several times is carried out once, for the newest; the others are missed, and so is one that was never
+    tried before the next came.
     """
     if slot is None:
         return Slot(cron, timezone, settled=now), None
     if (slot.cron, slot.timezone) != (cron, timezone):
-        slot = replace(slot, cron=cron, timezone=timezone, settled=now)
+        before, missed = advance(slot, slot.cron, slot.timezone, now)
+        return replace(before, cron=cron, timezone=timezone, settled=now), missed
     slot = _not_ahead(slot, now)
     last = newest(cron, timezone, now)
     after = max(slot.pending, slot.settled) if slot.pending else slot.settled

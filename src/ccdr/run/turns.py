@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
 
+from ccdr.evidence.due_gaps import schedule_of
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
+from ccdr.evidence.history.kinds import START_BY_VERB
 from ccdr.evidence.pauses import Pause, within
 from ccdr.evidence.records.upkeep import NotBegun
 from ccdr.evidence.records.values import code
@@ -20,8 +22,8 @@ from ccdr.host.state_files import state_or_none, write_state
 from ccdr.jobs.pausing import Pauses
 from ccdr.jobs.services import Services, Trigger
 from ccdr.model.errors import CcdrError, Locked
-from ccdr.model.schedule import Slot, advance, occurrences
-from ccdr.model.values import Verb
+from ccdr.model.schedule import Missed, Slot, advance, newest, occurrences
+from ccdr.model.values import Verb, utc
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
 from ccdr.run.tasks import Did, Passed, Perform, Performed, RunResult, Task, Together, as_done
@@ -141,13 +143,30 @@ class Turns:
             slot = slot.at_once(now)
         if slot != before:
             self._slots.write(task, slot)  # first: on a full disk the same times would be missed again and again
-        if missed is not None:
-            paused = self._pauses.windows(task.plan)
-            skipped, missed = missed.apart(lambda due: within(due, paused))
-            for times, of in ((skipped, True), (missed, False)):
-                if times is not None:
-                    self._record(Passed(task, times, self._run_id, paused=of))
+        if before is not None and missed is not None:
+            self._record_missed(task, missed, self._begun_since(task, before, missed.first))
         return slot
+
+    def _record_missed(self, task: Task, missed: Missed, begun: Collection[datetime]) -> None:
+        """But for what was `begun`; and what passed in a pause was to be let be."""
+        paused = self._pauses.windows(task.plan)
+        _, left = missed.apart(lambda due: due in begun)
+        skipped, passed = left.apart(lambda due: within(due, paused)) if left else (None, None)
+        for times, of in ((skipped, True), (passed, False)):
+            if times is not None:
+                self._record(Passed(task, times, self._run_id, paused=of))
+
+    def _begun_since(self, task: Task, slot: Slot, since: datetime) -> set[datetime]:
+        """The due times for which such work was begun since then. What a person begins is for the newest of them, as a
+        report counts it."""
+        begun = set[datetime]()
+        for record in self._services.ledger.newest(START_BY_VERB[task.verb]):
+            if (at := utc(record["time"])) < since:
+                break
+            if record["plan"] == task.plan and schedule_of(record, task.verb) == (task.copy or task.asset, task.verb):
+                due = (record.get("trigger") or {}).get("due")
+                begun |= {utc(due) if due else newest(slot.cron, slot.timezone, at) or at}
+        return begun
 
     def _carry_out(self, slots: dict[Task, Slot]) -> dict[Task, Slot]:
         """Where their schedules stand afterwards."""

@@ -34,6 +34,7 @@ from ccdr.evidence.history.kinds import (
     RECOVER_START,
     RECOVERED,
     RESTORE_START,
+    START_BY_VERB,
     STARTS,
     STORED,
     TEST_END,
@@ -552,7 +553,6 @@ class _One:
             self._in_a_row(trouble, verb, proves_nothing=True)
 
 
-START_BY_VERB = {verb: kind for kind, verb in VERB_OF.items() if kind.endswith(".start")}
 _FAILED_OF = {
     "backup": Trouble.BACKUP_FAILED,
     "prune": Trouble.PRUNE_FAILED,

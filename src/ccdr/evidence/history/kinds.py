@@ -59,6 +59,7 @@ VERB_OF = {
     for kind in ("backup", "negative_control", "prune", "check", "copy")
     for edge in ("start", "end")
 } | {TEST_START: "test", TEST_END: "test"}
+START_BY_VERB = {verb: kind for kind, verb in VERB_OF.items() if kind.endswith(".start")}
 START_OF = {
     BACKUP_END: BACKUP_START,
     TEST_END: TEST_START,
