@@ -184,7 +184,7 @@ class Chronicle:
     def gone(self, hours: float, *names: str) -> int:
         """All of the asset's snapshots that are gone from there, by a comparison."""
         return self.wrote(hours, "ledger.compared", asset=None, result="AGREES", reason=None, snapshots=1, elsewhere=0,
-                          unattested=0, newest=1, problems=[], vanished={self.asset: [digest(n) for n in names]})  # fmt: skip
+                          newest=1, problems=[], whole=True, vanished={self.asset: [digest(n) for n in names]})  # fmt: skip
 
     def pruned(self, hours: float, result: str = "DONE", *removed: str, **more: Any) -> int:
         """`removed` snapshots are gone from the catalogue, too."""

@@ -123,8 +123,8 @@ def compared(past: Chronicle, hours: float, result: str = "AGREES") -> None:
         result=result,
         snapshots=2,
         elsewhere=0,
-        unattested=0,
         newest=1,
+        whole=True,
         vanished={},
     )
 

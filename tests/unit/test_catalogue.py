@@ -51,7 +51,7 @@ snapshots = st.builds(
     consistent_point=times, usable_at=times, bytes=sizes, root=texts, manifest_sha256=texts, note=st.none() | texts,
     source=st.none() | texts | st.just(f"/{'recordings' * 900}"), upon=st.tuples() | st.tuples(st.builds(Needed, texts, texts)),
     group=st.none() | st.builds(GroupRun, texts, texts, st.tuples(texts, texts)),
-    attested=st.none() | st.builds(Attestation, texts, sizes, texts, sizes, texts, st.none() | texts),
+    attested=st.none() | st.builds(Attestation, texts, sizes, texts, sizes, texts, texts),
 )  # fmt: skip
 
 

@@ -480,7 +480,7 @@ def test_a_ledger_that_does_not_verify_is_a_deviation_of_no_plan(past: Chronicle
 
 
 def test_a_look_at_the_newest_alone_takes_no_contradiction_back(past: Chronicle) -> None:
-    said = {"snapshots": 1, "elsewhere": 0, "unattested": 0, "newest": 1}
+    said = {"snapshots": 1, "elsewhere": 0, "newest": 1}
     bad = past.wrote(1, "ledger.compared", asset=None, result="DIFFERS", whole=True, **said)
     past.wrote(2, "ledger.compared", asset=None, result="AGREES", whole=False, **said)
     assert told(past) == [("LEDGER_CONTRADICTED", bad, None)]

@@ -157,7 +157,7 @@ def test_what_was_missed_with_more_checks_since_is_not_made_up_for_by_those_of_t
 
 
 def test_a_look_at_the_newest_takes_back_nothing_that_a_later_look_at_all_has_found(past: Chronicle) -> None:
-    said = {"snapshots": 1, "elsewhere": 0, "unattested": 0, "newest": 1}
+    said = {"snapshots": 1, "elsewhere": 0, "newest": 1}
     past.wrote(1, "ledger.compared", asset=None, result="DIFFERS", whole=False, **said)
     past.wrote(2, "ledger.compared", asset=None, result="DIFFERS", whole=True, **said)
     past.wrote(3, "ledger.compared", asset=None, result="AGREES", whole=False, **said)

@@ -207,7 +207,7 @@ def test_what_is_kept_and_damaged_is_made_anew(host: Host, text: str) -> None:
 
 def test_what_is_kept_says_what_the_records_say(host: Host) -> None:
     host.lived()
-    compared = {"result": "AGREES", "snapshots": 2, "unattested": 1, "newest": 4, "problems": []}
+    compared = {"result": "AGREES", "snapshots": 2, "newest": 4, "whole": True, "problems": []}
     for kind, body in (
         (LOST, {"ledger": "a" * 32, "last_seq": 7, "last_head": "b" * 64}),
         (COMPARED, compared),
@@ -224,7 +224,7 @@ def test_what_is_kept_says_what_the_records_say(host: Host) -> None:
 def test_a_ledger_that_a_repository_contradicts_is_not_kept_as_it_is(host: Host) -> None:
     host.lived()
     before = (host.state.root / "chain.json").read_text()
-    host.add(COMPARED, result="DIFFERS", snapshots=2, unattested=0, newest=4, problems=["it was rewritten"])
+    host.add(COMPARED, result="DIFFERS", snapshots=2, newest=4, whole=True, problems=["it was rewritten"])
     keep(host.state, host.ledger)
     assert (host.state.root / "chain.json").read_text() == before
 
@@ -277,7 +277,7 @@ def chained(host: Host, change: Callable[[dict[str, Any]], None]) -> Lineage:
     return read(host.state, host.ledger)
 
 
-DIFFERED = {"result": "DIFFERS", "snapshots": 3, "unattested": 1, "newest": 5, "problems": ["cut"]}
+DIFFERED = {"result": "DIFFERS", "snapshots": 3, "newest": 5, "whole": True, "problems": ["cut"]}
 VERIFIED_BODY = {"records": 7, "head": "0" * 64, "summary": "EQUAL"}
 
 CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {

@@ -81,7 +81,7 @@ LINEAGE = Lineage(
     past=((LOST, "later", "answer.ledger"),),
     linked=("c3",),
     beside={"d4": LedgerBeside("d4", 9, "ef", "then", ("p",), linked=True)},
-    compared={"p": Compared("then", "AGREES", 2, 1, 4, ("odd",), {"crm": ("s1",)}, whole=True, wholly="then")},
+    compared={"p": Compared("then", "AGREES", 2, 4, ("odd",), {"crm": ("s1",)}, whole=True, wholly="then")},
     verified=RecordedVerification("then", 7, "HOLDS", "EQUAL", (), 8, {"summary": "ab"}),
     answers={"b2": 9},
     spoilt=(Spoilt(3, "then", "aside", 4, "later"),),

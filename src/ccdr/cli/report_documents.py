@@ -57,7 +57,6 @@ class ReportCompared(Doc):
     compared: Time
     ok: bool
     snapshots: int
-    unattested: int
     newest: Annotated[int, about("the greatest record number that a snapshot there attests")]
     problems: list[str]
 

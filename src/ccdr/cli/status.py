@@ -479,13 +479,12 @@ def _compared(lineage: Lineage, plans: Sequence[str]) -> None:
 
     for plan in plans:
         comparison = lineage.compared.get(plan)
-        if comparison is None or not comparison.as_json()["ok"] or not comparison.snapshots + comparison.unattested:
+        if comparison is None or not comparison.as_json()["ok"] or not comparison.snapshots:
             continue  # what contradicts it is told of as what is wrong
-        more = comparison.whole is False and comparison.snapshots + comparison.unattested >= RECENT
-        older = f", {so_many(comparison.unattested, 'older one attests', 'older ones attest')} nothing"
+        more = not comparison.whole and comparison.snapshots >= RECENT
         when, what = comparison.at[:16].replace("T", " "), "the newest " if more else ""
         text = f"{what}{so_many(comparison.snapshots, 'snapshot attests', 'snapshots attest')} it, and all agreed on"
-        click.echo(f"ledger: {plan}: {text} {when} UTC" + (older if comparison.unattested else ""))
+        click.echo(f"ledger: {plan}: {text} {when} UTC")
 
 
 def _stored(plan: str, place: LedgerCopy, *, ours: bool) -> str:

@@ -259,14 +259,14 @@ ATTESTED = ("ledger", "ledger_seq", "ledger_head", "ledger_start", "installation
 class Attestation:
     """What a snapshot says of the ledger that tells of it: which one it is, its last record when the snapshot was made,
     the number of its run's start record, whose ledger it is (`lineage.installation`), and the hash of the record before
-    the last one: where that one's line is lost, it still binds all before it. Older ones do not tell it."""
+    the last one: where that one's line is lost, it still binds all before it."""
 
     ledger: str
     seq: int
     head: str
     start: int
     installation: str
-    prev: str | None = None
+    prev: str
 
     def __post_init__(self) -> None:
         if min(self.seq, self.start) < 0:
@@ -283,23 +283,16 @@ class Attestation:
             "ledger_head": self.head,
             "ledger_start": self.start,
             "installation": self.installation,
-            **({} if self.prev is None else {"ledger_prev": self.prev}),
+            "ledger_prev": self.prev,
         }
 
     @classmethod
-    def of(cls, tags: Mapping[str, Any]) -> Attestation | None:
-        """The inverse of `flat`, numbers as text or not; None where nothing is attested, ValueError where it is not
-        all there."""
-        if tags.get("ledger") is None:
-            return None
-        ledger, head, installation = (tags.get(key) for key in ("ledger", "ledger_head", "installation"))
-        numbers = [tags.get(key) for key in ("ledger_seq", "ledger_start")]
-        prev = tags.get("ledger_prev")
-        if not all(isinstance(text, str) for text in (ledger, head, installation, "" if prev is None else prev)):
-            raise ValueError("what it attests of its ledger is incomplete")
-        if not all(isinstance(n, int | str) and not isinstance(n, bool) and f"{n}".isdecimal() for n in numbers):
-            raise ValueError("what it attests of its ledger is incomplete")
-        return cls(str(ledger), int(str(numbers[0])), str(head), int(str(numbers[1])), str(installation), prev)
+    def of(cls, tags: Mapping[str, str | None]) -> Attestation:
+        """The inverse of `as_tags`; ValueError where it is not all there."""
+        ledger, seq, head, start, installation, prev = (tags.get(key) for key in ATTESTED)
+        if not (ledger and head and installation and prev and (seq or "").isdecimal() and (start or "").isdecimal()):
+            raise ValueError("what it attests of its ledger is incomplete, or missing: no ccdr left it so")
+        return cls(ledger, int(seq or 0), head, int(start or 0), installation, prev)
 
 
 MANIFEST_FORMAT = 3

@@ -207,8 +207,8 @@ def test_care_that_is_dated_ahead_puts_no_other_off(
 @pytest.mark.parametrize("named", ["one", "other"])
 def test_what_a_prune_missed_is_told_by_its_asset_alone(jobs: dict[str, Job], past: Chronicle, named: str) -> None:
     """Which somebody may have acknowledged. What the asset does not tell of yet is the prune's finding."""
-    past.wrote(-9, "ledger.compared", asset=None, result="AGREES", reason=None, snapshots=0, elsewhere=0, unattested=0,
-               newest=0, problems=[], vanished={"crm": [digest("one")]})  # fmt: skip
+    past.wrote(-9, "ledger.compared", asset=None, result="AGREES", reason=None, snapshots=0, elsewhere=0,
+               newest=0, problems=[], whole=True, vanished={"crm": [digest("one")]})  # fmt: skip
     said = f"crm: snapshot {digest(named)[:8]} of 2026-11-24T01:00:00Z vanished, and no prune removed it"
     past.pruned(-8, findings=[Finding(said, "crm: vanished", cause=digest(named)[:8]), "slow"])
     told = [text for _, _, text, _ in cared(jobs["crm"], past)]

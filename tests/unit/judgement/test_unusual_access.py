@@ -32,7 +32,7 @@ def past() -> Chronicle:
 
 
 def compared(made: Chronicle, hours: float, strangers: list[str] | None) -> None:
-    counts = {"snapshots": 2, "elsewhere": 1, "unattested": 0, "newest": 1, "vanished": {}}
+    counts = {"snapshots": 2, "elsewhere": 1, "newest": 1, "whole": True, "vanished": {}}
     made.wrote(hours, "ledger.compared", asset=None, result="AGREES", strangers=strangers, **counts)
 
 

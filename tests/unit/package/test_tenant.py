@@ -75,8 +75,8 @@ def of_two(exporting: Exporting) -> None:
                 "reason": "quetzal",
                 "snapshots": 1,
                 "elsewhere": 0,
-                "unattested": 0,
                 "newest": 1,
+                "whole": True,
                 "problems": ["the snapshot of quetzal-plan/jackdaw"],
             },
         )

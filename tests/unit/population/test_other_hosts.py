@@ -36,7 +36,7 @@ from ccdr.model.values import ObjectiveVerdict
 def missed(past: Chronicle, hours: float, ids: list[str]) -> None:
     """The repository was compared, and these of crm's snapshots were not there."""
     past.wrote(hours, "ledger.compared", asset=None, result="AGREES", reason=None, snapshots=2, elsewhere=0,
-               unattested=0, newest=1, problems=[], vanished={"crm": ids})  # fmt: skip
+               newest=1, problems=[], whole=True, vanished={"crm": ids})  # fmt: skip
 
 
 def due(found: Looked, verb: str) -> tuple[int, int, int]:

@@ -61,7 +61,7 @@ def test_a_report_says_of_each_ledger_what_shows_that_it_holds(pair: Pair, how: 
     newest = services.catalogue.snapshots("p", "crm")[-1]
     if how != "unattested":
         text = json.loads((services.catalogue.directory / "p" / "crm" / f"{newest.id}.json").read_text())["manifest"]
-        said = Attestation(name, there.records, there.head, 1, "0" * 12)
+        said = Attestation(name, there.records, there.head, 1, "0" * 12, "0" * 64)
         services.catalogue.add(replace(newest, attested=said), text)
         if how == "longer":
             services.catalogue.add(replace(newest, attested=replace(said, seq=there.records + 3)), text)
@@ -73,7 +73,7 @@ def test_a_report_says_of_each_ledger_what_shows_that_it_holds(pair: Pair, how: 
         segment.chmod(0o600)
         segment.write_bytes(segment.read_bytes().replace(b'"host":"h"', b'"host":"x"', 1))
     if how != "not asked":
-        body = {"snapshots": int(how == "well"), "elsewhere": 1, "unattested": 0, "newest": 0, "problems": []}
+        body = {"snapshots": int(how == "well"), "elsewhere": 1, "newest": 0, "whole": True, "problems": []}
         record_in(
             services.ledger,
             "ledger.compared",

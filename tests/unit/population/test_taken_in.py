@@ -184,7 +184,7 @@ def test_a_chain_that_snapshots_contradict_is_not_collected(pair: Pair, forged: 
     services = services_of(pair.site)
     newest = services.catalogue.snapshots("p", "crm")[-1]
     text = json.loads((services.catalogue.directory / "p" / "crm" / f"{newest.id}.json").read_text())["manifest"]
-    said = Attestation(name, head.records, "0" * 64 if forged else head.head, 1, "0" * 12)
+    said = Attestation(name, head.records, "0" * 64 if forged else head.head, 1, "0" * 12, "0" * 64)
     services.catalogue.add(replace(newest, attested=said), text)
     if forged:
         with pytest.raises(LedgerBroken, match="is not the one that snapshot"):

@@ -27,7 +27,7 @@ def a_month(site: Site, *, missed: dict[float, list[str]]) -> Services:
         own.stored(-24 * day, f"d{day}", begun=True)
     for hours, gone in missed.items():
         own.wrote(hours, "ledger.compared", asset=None, result="AGREES", reason=None, snapshots=20, elsewhere=0,
-                  unattested=0, newest=1, problems=[], vanished={"crm": [digest(one) for one in gone]})  # fmt: skip
+                  newest=1, problems=[], whole=True, vanished={"crm": [digest(one) for one in gone]})  # fmt: skip
     wrote(State(site.state), "h", own)
     stored(site, own)
     return services_of(site)

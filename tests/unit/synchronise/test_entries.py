@@ -85,7 +85,7 @@ def test_a_key_that_is_not_known_and_a_format_of_before_are_damage() -> None:
 
 
 def test_what_a_manifest_attests_is_read_back_and_half_of_it_is_damage() -> None:
-    said = Attestation("a" * 32, 17, "b" * 64, 16, "c" * 12)
+    said = Attestation("a" * 32, 17, "b" * 64, 16, "c" * 12, "d" * 64)
     made = Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {}, {}, {}, attested=said)
     text = manifest_text(made)
     assert parse_manifest(text) == made and '"seq":17' in text

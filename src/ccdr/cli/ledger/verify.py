@@ -249,8 +249,6 @@ def _agreed(outcome: LedgerComparison) -> str:
     line = f"the repository of {outcome.plan}: {so_many(outcome.snapshots, 'snapshot attests', 'snapshots attest')} it"
     if outcome.snapshots:
         line += f", up to record {outcome.newest}"
-    if outcome.unattested:
-        line += f"; {so_many(outcome.unattested, 'is', 'are')} from before snapshots did"
     for name, count in outcome.beside.items():
         line += f"; {so_many(count, 'attests', 'attest')} the ledger {name[:8]}… beside it"
     if unknown := outcome.elsewhere - sum(outcome.beside.values()):

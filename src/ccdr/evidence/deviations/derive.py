@@ -151,7 +151,7 @@ def _verified(own: Kept, record: Record) -> None:
 
 def _compared(own: Kept, record: Record) -> None:
     """Who looked at the newest snapshots alone takes back nothing that a look at all of them has found."""
-    whole = record.get("whole") is not False
+    whole = record["whole"]
     if record["result"] == DIFFERS:
         opened(own, Trouble.LEDGER_CONTRADICTED.name, record, {}, detail=whole, together=max)
     else:

@@ -111,7 +111,7 @@ def write_id(directory: Path, ledger: str) -> None:
 
 
 def id_in(directory: Path) -> str | None:
-    """Which ledger it is by its own records, the newest of which counts; None for one from before there were ids."""
+    """Which ledger it is by its own records, the newest of which counts; None where none says so."""
     return itself(directory).ledger
 
 
@@ -159,8 +159,8 @@ def reader(directory: Path) -> Ledger:
     return Ledger(directory, _Never())
 
 
-# A ledger's first record, `ledger.begin`, holds a random id; `STATE/ledger/id` repeats it. A ledger from before there
-# were ids gets one at its next record, which says from where on. `STATE/chain.json` keeps, away from the ledger, its
+# A ledger's first record, `ledger.begin`, holds a random id; `STATE/ledger/id` repeats it. Where a crash had torn that
+# one, the next record says so, and from where on. `STATE/chain.json` keeps, away from the ledger, its
 # id and a mark in it: what is not there any more was cut off, rewritten, or is another's. A ledger that is gone is
 # begun anew by a record that names the lost one: LEDGER_LOST stands until somebody answers for it (`acknowledge`), or
 # it was brought back.

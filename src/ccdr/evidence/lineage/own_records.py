@@ -70,11 +70,10 @@ class Compared:
     at: str
     result: str
     snapshots: int
-    unattested: int
     newest: int
     problems: tuple[str, ...] = ()
     vanished: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by asset, as it was last looked for
-    whole: bool | None = None  # were all of its snapshots looked at, not the newest alone? Older records do not tell
+    whole: bool = True  # were all of its snapshots looked at, not the newest alone?
     wholly: str | None = None  # when that was recorded last
 
     def as_json(self) -> dict[str, object]:
@@ -82,7 +81,6 @@ class Compared:
             "compared": self.at,
             "ok": self.result == AGREES,
             "snapshots": self.snapshots,
-            "unattested": self.unattested,
             "newest": self.newest,
             "problems": list(self.problems),
         }
@@ -347,18 +345,17 @@ class Lineage:
 
     def _compare(self, record: Mapping[str, Any], at: str) -> Lineage:
         """With what a plan's repository has said of it."""
-        plan, whole, vanished = str(record["plan"]), record.get("whole"), by_asset(record.get("vanished"))
+        plan, whole, vanished = str(record["plan"]), record["whole"], by_asset(record.get("vanished"))
         before = self.compared.get(plan)
         compared = Compared(
             at,
             str(record["result"]),
             int(record["snapshots"]),
-            int(record["unattested"]),
             int(record["newest"]),
             tuple(map(str, record["problems"])),
             {**before.vanished, **vanished} if before else vanished,
             whole,
-            at if whole is True else before.wholly if before else None,
+            at if whole else before.wholly if before else None,
         )
         return replace(self, compared={**self.compared, plan: compared})
 

@@ -77,7 +77,6 @@ class LedgerCompared(Record, frozen=True, kw_only=True, gc=False):
     reason: Reason = None
     snapshots: Annotated[Count, about("that attest it")]
     elsewhere: Annotated[Count, about("that attest other ledgers, which are not known here")]
-    unattested: Annotated[Count, about("from before snapshots attested anything")]
     newest: Annotated[int | None, about("the newest record that one of them attests")]
     problems: Annotated[list[str], about("the first of them, as sentences of ours")] = []
     vanished: Annotated[
@@ -86,7 +85,7 @@ class LedgerCompared(Record, frozen=True, kw_only=True, gc=False):
             "by asset: snapshots that are gone from there, and no retention has removed; null: it was not looked for"
         ),
     ] = None
-    whole: Annotated[bool | None, about("were all of its snapshots looked at? false: only the newest")] = None
+    whole: Annotated[bool, about("were all of its snapshots looked at? false: only the newest")]
     strangers: Annotated[
         list[LedgerId] | None,
         about("ledgers that they attest, and nobody knows here; null: not all were looked at"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,11 @@ MOST_STRANGERS = 50
 @dataclass(frozen=True)
 class LedgerComparison:
     """`snapshots` attest this ledger, `elsewhere` another one, and how many of these which one that lies `beside` it;
-    `unattested` are from before; `lost` are ledgers of this installation's that this one does not follow."""
+    `lost` are ledgers of this installation's that this one does not follow."""
 
     plan: str
     snapshots: int
     elsewhere: int
-    unattested: int
     newest: int
     problems: tuple[str, ...]
     lost: tuple[Lost, ...]
@@ -116,20 +115,21 @@ class LedgerComparison:
             "ok": not self.problems and not self.lost and not any((self.vanished or {}).values()),
             "snapshots": self.snapshots,
             "elsewhere": self.elsewhere,
-            "unattested": self.unattested,
             "newest": self.newest,
             "problems": self.findings,
         }
 
 
-def attestation(services: Services, start: RecordRef) -> Attestation | None:
+def attestation(services: Services, start: RecordRef) -> Attestation:
     """What a snapshot that is made now says of the ledger; `start` is its run's first record. Which ledger it is, its
-    records say: what a changed `id` says would contradict them for as long as the snapshot is there."""
-    if (ledger := services.lineage().ledger) is None:
-        return None
-    head = services.ledger.head()
-    prev = (services.ledger.numbered(head.seq) or {}).get("prev")
-    return Attestation(ledger, head.seq, head.hash, start.seq, installation(services.state, services.ledger.host), prev)
+    records say: what a changed `id` says would contradict them for as long as the snapshot is there. CcdrError where
+    they do not."""
+    ledger, head = services.lineage().ledger, services.ledger.head()
+    last = services.ledger.numbered(head.seq)
+    if ledger is None or last is None:
+        raise CcdrError("the ledger does not say which one it is", hint="`ccdr ledger verify` lists all damage")
+    ours = installation(services.state, services.ledger.host)
+    return Attestation(ledger, head.seq, head.hash, start.seq, ours, str(last["prev"]))
 
 
 @dataclass(frozen=True)
@@ -163,15 +163,11 @@ def compare(
     backups = [s for s in listed if s.tag("kind") == "backup" and s.tag("plan") == plan]
     claims: list[_Claim] = []
     problems: list[str] = []
-    unattested = 0
     for s in backups[-most:] if most else backups:
         try:
             attested = _claimed(services, plan, s)
         except ValueError as error:
             problems.append(f"snapshot {s.id[:8]} ({s.tag('asset')}): {error}")
-            continue
-        if attested is None:
-            unattested += 1
         else:
             claims.append(_Claim(s.id, s.tag("asset") or "", s.tag("run") or "", s.time, attested))
     lineage, ours = read(services.state, services.ledger), installation(services.state, services.ledger.host)
@@ -198,7 +194,6 @@ def compare(
         plan,
         len(own),
         len(claims) - len(own),
-        unattested,
         newest,
         tuple(problems),
         lost,
@@ -232,20 +227,13 @@ def here(services: Services, lineage: Lineage, snapshots: Iterable[Snapshot]) ->
     return None
 
 
-def _claimed(services: Services, plan: str, listed: RepoSnapshot) -> Attestation | None:
-    """By its manifest, where that is known, else by its tags. ValueError where the two differ, or it makes no sense."""
-    tags = {key: listed.tag(key) for key in ATTESTED}
-    tagged = Attestation.of(tags)
+def _claimed(services: Services, plan: str, listed: RepoSnapshot) -> Attestation:
+    """By its tags. ValueError where its manifest, as far as that is known, has another one, or it is none."""
+    tagged = Attestation.of({key: listed.tag(key) for key in ATTESTED})
     known = services.catalogue.attested(plan, listed.tag("asset") or "", listed.id)
-    if known is not None and not _same(tagged, known):
+    if known is not None and known != tagged:
         raise ValueError("its tags attest another record of the ledger than its manifest")
-    return known or tagged
-
-
-def _same(tagged: Attestation | None, known: Attestation) -> bool:
-    """An older ccdr did not take all of it down."""
-    both = tagged is not None and tagged.prev is not None and known.prev is not None
-    return tagged is not None and (tagged == known if both else replace(tagged, prev=None) == replace(known, prev=None))
+    return tagged
 
 
 def _excused(ledger: Ledger, lineage: Lineage, attested: Attestation) -> bool:
@@ -347,7 +335,7 @@ def _lost(claims: Sequence[_Claim], now: datetime) -> tuple[Lost, ...]:
 
 # A snapshot names the ledger that knows it, the number and hash of its last record when the snapshot was made, and
 # where its run began. On the host that has the chain: is that record there, and the same? Does a record know the run?
-# One of another host's ledger says nothing here; one from before snapshots said so is counted, and is no finding.
+# One of another host's ledger says nothing here; one that attests nothing was not left so by ccdr.
 
 RECENT = 50  # snapshots, the newest ones, that a backup compares; the daily comparison takes all of them
 
@@ -395,7 +383,6 @@ def record(services: Services, outcome: LedgerComparison, *, whole: bool = True,
             reason="; ".join(outcome.problems) or None,
             snapshots=outcome.snapshots,
             elsewhere=outcome.elsewhere,
-            unattested=outcome.unattested,
             newest=outcome.newest,
             problems=list(outcome.problems),
             vanished=None if outcome.vanished is None else {of: list(gone) for of, gone in outcome.vanished.items()},
@@ -410,7 +397,7 @@ def _news(last: Compared | None, outcome: LedgerComparison, now: datetime, *, wh
     """Is there to be a record of it? Of one of the whole repository once a day: by these the next one is due."""
     gone = outcome.vanished or {}
     if last is None:
-        some = outcome.snapshots or (whole and (outcome.unattested or outcome.elsewhere))
+        some = outcome.snapshots or (whole and outcome.elsewhere)
         return bool(some or outcome.problems or any(gone.values()))
     if last.problems != outcome.problems or any(set(ids) != set(last.vanished.get(of, ())) for of, ids in gone.items()):
         return True

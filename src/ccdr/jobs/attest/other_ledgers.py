@@ -547,7 +547,7 @@ def _taken(
         if known is not None and here is not None and (assembly.records, assembly.head) == (known.records, known.head):
             return Taken(ledger, known.records, known.head, here, 0), read | taken
         if not assembly.records or (named := id_in(assembly.directory)) is None:
-            return None, read  # of one from before there were ids, that is being put: no line tells yet
+            return None, read  # what is being put there: no line tells yet
         if named != ledger:
             problem = f"the segments of {ledger[:8]}… in {store.url} are of the ledger {named[:8]}…"
             raise LedgerBroken(problem, hint="find out who wrote there; nothing of it was taken in")

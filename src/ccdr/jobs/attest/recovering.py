@@ -187,8 +187,7 @@ def _attested(one: OfAnother, loaded: LoadedPlan, services: Services) -> Attesta
     found = list[Attestation]()
     for s in asked(loaded, services).snapshots([OURS, "kind=backup", f"ledger={one.ledger}"]):
         with suppress(ValueError):
-            attested = Attestation.of({key: s.tag(key) for key in ATTESTED})
-            found += [] if attested is None else [attested]
+            found.append(Attestation.of({key: s.tag(key) for key in ATTESTED}))
     return max(found, key=lambda a: a.seq, default=None)
 
 
@@ -257,7 +256,7 @@ def _as_attested(directory: Path, loaded: LoadedPlan, services: Services, lost: 
     listed = asked(loaded, services).snapshots([OURS, f"plan={loaded.plan.plan}", f"ledger={lost}"])
     for s in listed:
         attested = Attestation.of({key: s.tag(key) for key in ATTESTED})
-        if attested is None or attested.seq > head or there.hash_of(attested.seq) == attested.head:
+        if attested.seq > head or there.hash_of(attested.seq) == attested.head:
             continue
         if not says.excuses(there, attested.seq, attested.prev):
             raise LedgerBroken(
