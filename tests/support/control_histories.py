@@ -157,8 +157,9 @@ def tended(past: Chronicle) -> None:
 
 def version(past: Chronicle, hours: float, **more: Any) -> None:
     facts = {
-        "format": 1, "timezone": "UTC", "mtd": None, "retention": None, "prune": "0 5 * * *", "check": "0 6 * * *",
-        "parts": 2, "assets": {},
+        "format": 2, "timezone": "UTC", "mtd": None, "retention": None, "prune": "0 5 * * *", "check": "0 6 * * *",
+        "parts": 2, "assets": {}, "copies": {},
+        "repository": {"location": NOUGHT, "on_host": False, "apart": True},
     } | more  # fmt: skip
     files = {"plans/p.yaml": NOUGHT}
     past.wrote(hours, "plan.version", asset=None, digest=NOUGHT, predecessor=None, files=files, facts=facts)

@@ -42,7 +42,8 @@ def version(past: Chronicle, hours: float, *, checks: Sequence[dict[str, Any]] =
     of_plan = {key: more.pop(key) for key in ("assets", "deviations", "retention", "mtd", "owner") if key in more}
     facts = {
         "format": 2, "timezone": "UTC", "mtd": None, "retention": None, "prune": "0 5 * * 0", "check": "0 6 * * *",
-        "parts": 1, "assets": {past.asset: asset | more}, "owner": "ops@callcentre.example",
+        "parts": 1, "assets": {past.asset: asset | more}, "owner": "ops@callcentre.example", "copies": {},
+        "repository": {"location": NOUGHT, "on_host": False, "apart": True},
     }  # fmt: skip
     body = {"digest": NOUGHT, "predecessor": None, "files": {}, "facts": facts | of_plan}
     return past.wrote(hours, "plan.version", asset=None, **body)

@@ -14,18 +14,19 @@ from ccdr.model.schedule import advance
 from ccdr.model.values import Verb
 from ccdr.plans.due import PATIENCE, RequestedRuns, due, tallies
 from ccdr.plans.due import RunStart as Begun
-from ccdr.plans.facts import AssetFacts, PlanFacts, RestoreTestFacts
+from ccdr.plans.facts import AssetFacts, PlanFacts, RepositoryFacts, RestoreTestFacts
 from ccdr.plans.versions import PlanRevision
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CRM = ("crm", Verb.BACKUP)
 ALL = frozenset(Verb)
+HERE = RepositoryFacts("r" * 64, on_host=False, apart=True)
 CALLS = AssetFacts("files", "copy", None, 3600.0, 3600.0, "throwaway", backup="0 2 * * *")
 
 
 def plan(at=BEGIN, seq=1, timezone="UTC", **assets):
-    facts = PlanFacts(timezone, None, None, "0 5 * * 0", "0 6 * * *", 30, assets or {"crm": CALLS})
+    facts = PlanFacts(timezone, None, None, "0 5 * * 0", "0 6 * * *", 30, assets or {"crm": CALLS}, HERE)
     return PlanRevision("outbound", f"d{seq}", facts, seq, at, "root", None, {})
 
 

@@ -61,8 +61,7 @@ class RestoreTestFacts:
 class AssetFacts:
     """Seconds; `backup` is its schedule, `shipping` how often its log is stored, `control` when a damaged copy is
     tested; None for what it has not. `source` is a digest of what is captured, as records of backups have it. `settle`
-    is for how long what has changed is in no backup, `image` what its sandbox runs ("" where the plan names none); None
-    where an older record does not say."""
+    is for how long what has changed is in no backup, `image` what its sandbox runs ("" where the plan names none)."""
 
     engine: str
     method: str
@@ -76,7 +75,7 @@ class AssetFacts:
     shipping: float | None = None
     checks: tuple[CheckFacts, ...] = ()
     settle: float | None = None
-    image: str | None = None
+    image: str = ""
     control: str | None = None
 
 
@@ -84,14 +83,13 @@ class AssetFacts:
 class RepositoryFacts:
     """`location` is a digest of where it lies, `on_host`: a path on this host; `apart`: its site is another than the
     source's, as the plan says. `lock_days`: for how long the plan wants what is stored locked against whoever holds the
-    key, `kept_locked` for how long (seconds) what is in use, 0 where it does not; None where an older record does not
-    say."""
+    key, `kept_locked` for how long (seconds) what is in use, 0 where it does not."""
 
     location: str
     on_host: bool
     apart: bool
-    lock_days: int | None = None
-    kept_locked: float | None = None
+    lock_days: int = 0
+    kept_locked: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -130,12 +128,10 @@ class DeviationFacts:
 class PlanFacts:
     """`retention` has the rules that are stated, durations in seconds; None where nothing is ever removed. `prune` and
     `check` are schedules, `parts` how many checks it takes to read all of the repository. `told` has, by each way in
-    which people or programs are told, a digest of the file's name that holds the addresses. These two are None where an
-    older record does not say; `copies`, by name, are none then. `clocks` are what an incident has to be notified by,
-    each with its seconds; None where an older record does not say. `owner` answers for it, None where that is more than
-    one word: a record holds no free text. `deviations` is what the plan states of how bad they are and by when they are
-    to be over; None where an older record does not say. `declarations` has who may state what no tool can test, by
-    item."""
+    which people or programs are told, a digest of the file's name that holds the addresses. `clocks` are what an
+    incident has to be notified by, each with its seconds. `owner` answers for it, None where that is more than one
+    word: a record holds no free text. `deviations` is what the plan states of how bad they are and by when they are to
+    be over. `declarations` has who may state what no tool can test, by item."""
 
     timezone: str
     mtd: float | None
@@ -144,12 +140,12 @@ class PlanFacts:
     check: str
     parts: int
     assets: Mapping[str, AssetFacts]
-    repository: RepositoryFacts | None = None
-    told: Mapping[str, str] | None = None
+    repository: RepositoryFacts
+    told: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, CopyFacts] = field(default_factory=dict)
     approval: ApprovalFacts | None = None
-    clocks: Bounds | None = None
-    deviations: DeviationFacts | None = None
+    clocks: Bounds = field(default_factory=dict)
+    deviations: DeviationFacts = DeviationFacts({}, {})
     declarations: Mapping[DeclaredItem, tuple[str, ...]] = field(default_factory=dict)
     owner: str | None = None
 
@@ -162,7 +158,7 @@ class PlanFacts:
         return {"format": FORMAT, **asdict(self)}
 
 
-def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]], clocks: Bounds | None = None) -> PlanFacts:
+def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]], clocks: Bounds) -> PlanFacts:
     """Of a plan, each asset's checks, and the clocks of its incidents, which another file may say."""
     kept = plan.retention
     return PlanFacts(

@@ -148,26 +148,23 @@ def _of_plan(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
         if not may or not {*may} <= {*names}:
             code = Code.DECLARERS_CHANGED if may else Code.DECLARERS_GONE
             yield Loosening(code, None, ", ".join(names), ", ".join(may) or None, item)
-    for way, name in (before.told or {}).items():
-        now = None if after.told is None else after.told.get(way)
-        if now != name:
+    for way, name in before.told.items():
+        if (now := after.told.get(way)) != name:
             yield Loosening(Code.NOTIFY_CHANGED if now else Code.NOTIFY_GONE, None, name, now, way)
 
 
 def _repository(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
     """Another one has none of the snapshots that there were."""
     was, now = before.repository, after.repository
-    if was is None or now is None:
-        return
     if was.location != now.location:
         yield Loosening(Code.REPOSITORY_CHANGED, None, was.location, now.location)
     if now.on_host and not was.on_host:
         yield Loosening(Code.REPOSITORY_NEARER, None, "another machine", "the host itself", "on_host")
     if was.apart and not now.apart:
         yield Loosening(Code.REPOSITORY_NEARER, None, "another site", "no other site", "apart")
-    if was.lock_days and now.lock_days is not None and now.lock_days < was.lock_days:
+    if now.lock_days < was.lock_days:
         yield Loosening(Code.OBJECT_LOCK_SHORTER, None, was.lock_days, now.lock_days or None)
-    if was.kept_locked and now.kept_locked is not None and now.kept_locked < was.kept_locked:
+    if now.kept_locked < was.kept_locked:
         yield Loosening(Code.LOCK_KEPT_SHORTER, None, was.kept_locked, now.kept_locked or None)
 
 
@@ -187,10 +184,8 @@ def _approval(was: ApprovalFacts | None, now: ApprovalFacts | None) -> Iterator[
             yield Loosening(Code.APPROVAL_WEAKER, None, "true", "false", item)
 
 
-def _clocks(was: Bounds | None, now: Bounds | None) -> Iterator[Loosening]:
+def _clocks(was: Bounds, now: Bounds) -> Iterator[Loosening]:
     """`item` is the clock's name: it may be gone as the plan's role is another."""
-    if was is None or now is None:
-        return
     for name, within in was.items():
         if name not in now:
             yield Loosening(Code.INCIDENT_CLOCK_GONE, None, within, None, name)
@@ -198,16 +193,14 @@ def _clocks(was: Bounds | None, now: Bounds | None) -> Iterator[Loosening]:
             yield Loosening(Code.INCIDENT_CLOCK_LONGER, None, within, now[name], name)
 
 
-def _deviations(was: DeviationFacts | None, now: DeviationFacts | None) -> Iterator[Loosening]:
+def _deviations(was: DeviationFacts, now: DeviationFacts) -> Iterator[Loosening]:
     """`item` is the code, or how bad it is. What is not stated is as it comes with ccdr."""
-    old_severity, new_severity = ({} if of is None else of.severity for of in (was, now))
-    old_due, new_due = ({} if of is None else of.due for of in (was, now))
-    for code in sorted({*old_severity, *new_severity}):
-        old, new = severity_of(code, old_severity), severity_of(code, new_severity)
+    for code in sorted({*was.severity, *now.severity}):
+        old, new = severity_of(code, was.severity), severity_of(code, now.severity)
         if SEVERITIES.index(new) > SEVERITIES.index(old):
             yield Loosening(Code.DEVIATIONS_MILDER, None, old, new, code)
     for severity in SEVERITIES:
-        before, after = due_within(severity, old_due), due_within(severity, new_due)
+        before, after = due_within(severity, was.due), due_within(severity, now.due)
         if after > before:
             yield Loosening(Code.DEVIATIONS_LATER, None, before, after, severity)
 
@@ -263,7 +256,7 @@ def _of_asset(name: str, was: AssetFacts, now: AssetFacts) -> Iterator[Loosening
         yield from _longer(Code.LOG_RARER, name, was.shipping, now.shipping or 0.0)
     if was.settle is not None:
         yield from _longer(Code.SETTLE_LONGER, name, was.settle, now.settle or 0.0)
-    if was.image is not None and now.image is not None and was.image != now.image:
+    if was.image != now.image:
         yield Loosening(Code.IMAGE_CHANGED, name, was.image or _BY_VERSION, now.image or _BY_VERSION)
     if was.settings == "durable" and now.settings != "durable":
         yield Loosening(Code.SETTINGS_EASIER, name, was.settings, now.settings)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.support.chronicle import NOUGHT, Chronicle
+from tests.support.chronicle import Chronicle
 from tests.support.control_histories import access_reviewed, compared, copied, extended, version
 from tests.support.controls import known_of, part_of
 from tests.support.judged import about
@@ -90,12 +90,3 @@ def test_a_prune_by_another_retention_shows_nothing_of_this_one(job: Job) -> Non
     assert seen.state is NOTHING and "retention was changed" in seen.text, seen
     past.pruned(-1, kept={"crm": 1})
     assert part_of(known_of(job, past), RETENTION).state is SHOWN
-
-
-def test_an_older_record_that_does_not_say_where_moves_nothing(job: Job) -> None:
-    past = about(job)
-    version(past, -9)
-    compared(past, -5)
-    planned(past, -4)
-    assert part_of(known_of(job, past), "monitoring-and-audit/comparisons").state is SHOWN
-    assert past.records[0]["digest"] == NOUGHT

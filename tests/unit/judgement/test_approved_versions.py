@@ -206,6 +206,7 @@ def revision(of: str, asks: bool = True, second_factor: bool = False, gone: bool
     asset = {"engine": "files", "method": "scan", "source": NOUGHT, "rpo": 1.0, "rto": 1.0, "settings": "throwaway"}
     facts |= {"assets": {} if gone else {"crm": asset}}
     facts |= {"check": "0 6 * * *", "parts": 2, "approval": block if asks else None}
+    facts |= {"repository": {"location": NOUGHT, "on_host": False, "apart": True}}
     known = facts_from(facts)
     assert known is not None
     return PlanRevision("p", of, known, 1, END, "root", None, {})

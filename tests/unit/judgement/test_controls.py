@@ -117,8 +117,9 @@ def test_what_came_due_twice_is_late_and_what_was_not_asked_for_never_is(job: Jo
 
 
 def test_a_plan_that_asks_for_it_now_is_not_late_at_once(job: Job, past: Chronicle, tmp_path: Path) -> None:
-    facts = {"format": 1, "timezone": "UTC", "mtd": None, "retention": None, "prune": "0 5 * * 0", "check": "0 6 * * *"}
-    facts |= {"parts": 30, "assets": {}}
+    facts = {"format": 2, "timezone": "UTC", "mtd": None, "retention": None, "prune": "0 5 * * 0", "check": "0 6 * * *"}
+    facts |= {"parts": 30, "assets": {}, "copies": {}}
+    facts |= {"repository": {"location": digest("here"), "on_host": False, "apart": True}}
     version = {"digest": digest("v"), "predecessor": None, "files": {}, "facts": facts}
     past.wrote(-20, "plan.version", asset=None, **version)
     assert codes(judged(job, past)) == []

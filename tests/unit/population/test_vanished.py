@@ -70,7 +70,7 @@ def test_the_rules_since_a_snapshot_was_taken_are_known_by_the_plans_versions(si
         assert pruning_of(own.histories["p", None]) is whose
     of = AssetHistory()
     for day, rules in ((9, {"keep_last": 2.0}), (8, {"keep_last": 2.0}), (5, None), (3, {"keep_within": 60.0})):
-        facts = {"retention": rules, "timezone": "UTC"}
+        facts = {"retention": rules, "timezone": "UTC", "repository": {"location": "here"}, "copies": {}}
         of.take({"kind": "plan.version", "run": None, "time": rfc3339(END - day * DAY), "seq": 1, "facts": facts})
     assert list(of.retentions_past()) == [
         ({"keep_last": 2.0}, "UTC", END - 5 * DAY),

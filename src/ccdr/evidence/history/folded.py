@@ -364,12 +364,8 @@ class FoldedRecords:
             self._take_size(record["time"], record["repository_bytes"])
 
     def _take_addresses(self, record: Record, facts: Mapping[str, Any]) -> None:
-        """An older record does not say where: it moves nothing."""
-        there = {PRIMARY: facts.get("repository")}
-        there |= {name: of.get("repository") for name, of in (facts.get("copies") or {}).items()}
+        there = {PRIMARY: facts["repository"]} | {name: of["repository"] for name, of in facts["copies"].items()}
         for name, of in there.items():
-            if of is None:
-                continue
             if self.addresses.get(name, of["location"]) != of["location"]:
                 self.moved[name] = [record["time"], record["seq"]]
             self.addresses[name] = str(of["location"])

@@ -47,7 +47,7 @@ class RecordedAssetFacts(Value, frozen=True, kw_only=True, gc=False):
     settle: Annotated[Seconds | None, about("for how long what has changed is in no backup; null: nothing waits")] = (
         None
     )
-    image: Annotated[str | None, about("what its sandbox runs; empty: the one for its version; null: not known")] = None
+    image: Annotated[str, about("what its sandbox runs; empty: the one for its version")] = ""
     control: Annotated[Schedule | None, about("when a damaged copy of it is tested, and must FAIL")] = None
 
 
@@ -57,12 +57,8 @@ class RecordedRepositoryFacts(Value, frozen=True, kw_only=True, gc=False):
     location: Annotated[Digest, about("SHA-256 of its address")]
     on_host: Annotated[bool, about("it is a path on the host that the plan was read on")]
     apart: Annotated[bool, about("its site is another than the source's, as the plan says")]
-    lock_days: Annotated[Count | None, about("the Object Lock that the plan wants, days; 0: none; null: not known")] = (
-        None
-    )
-    kept_locked: Annotated[
-        Seconds | None, about("for how long what is in use is to stay locked; 0: it is not; null: not known")
-    ] = None
+    lock_days: Annotated[Count, about("the Object Lock that the plan wants, days; 0: none")] = 0
+    kept_locked: Annotated[Seconds, about("for how long what is in use is to stay locked; 0: it is not")] = 0.0
 
 
 class RecordedCopyFacts(Value, frozen=True, kw_only=True, gc=False):
@@ -104,18 +100,16 @@ class RecordedPlanFacts(Value, frozen=True, kw_only=True, gc=False):
     check: Schedule
     parts: Annotated[Count, about("how many checks it takes to read all of the repository")]
     assets: dict[str, RecordedAssetFacts]
-    repository: Annotated[RecordedRepositoryFacts | None, about("null: not known")] = None
+    repository: RecordedRepositoryFacts
     told: Annotated[
-        dict[str, Digest] | None,
-        about("who is told, by way: SHA-256 of the name of the file with the addresses; null: not known"),
-    ] = None
+        dict[str, Digest], about("who is told, by way: SHA-256 of the name of the file with the addresses")
+    ] = {}
     copies: Annotated[dict[str, RecordedCopyFacts], about("further repositories that all of it is copied to")] = {}
     approval: Annotated[RecordedApprovalFacts | None, about("null: nobody is to approve it")] = None
     clocks: Annotated[
-        dict[str, float] | None,
-        about("what an incident has to be notified by: seconds, by the clock's name; null: not known"),
-    ] = None
-    deviations: Annotated[RecordedDeviationFacts | None, about("null: not known")] = None
+        dict[str, float], about("what an incident has to be notified by: seconds, by the clock's name")
+    ] = {}
+    deviations: RecordedDeviationFacts = RecordedDeviationFacts()
     declarations: Annotated[dict[str, list[Owner]], about("who may state what no tool can test, by item")] = {}
     owner: Annotated[Owner | None, about("who answers for it; null: nobody, or more than one word")] = None
 
