@@ -22,13 +22,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
 import ccdr
 from ccdr.evidence.records.reading import _decoder
 from ccdr.evidence.records.registry import KINDS
+from ccdr.model.schema import Strict
 
 
 def run(args: Sequence[str], *, env: Mapping[str, str], timeout: float, umask: int) -> subprocess.CompletedProcess[str]:
@@ -109,16 +110,25 @@ def _server() -> _Server:
     return _Server()
 
 
+def _below(model: type[Strict]) -> Iterator[type[Strict]]:
+    for one in model.__subclasses__():
+        yield from (one, *_below(one))
+
+
 def _serve(listening: socket.socket) -> dict[str, Any]:
     """Returns in a process of its own: with what that is to do."""
     home = Path(ccdr.__file__).parent
     for path in sorted(home.rglob("*.py")):
         if path.stem != "__main__":
             importlib.import_module(".".join(path.relative_to(home.parent).with_suffix("").parts))
-    importlib.import_module("docker")
+    primitives = "cryptography.hazmat.primitives."
+    for name in ("docker", f"{primitives}serialization", f"{primitives}ciphers", f"{primitives}poly1305"):
+        importlib.import_module(name)
+    for model in _below(Strict):  # as decoders and the page's template: made when they are first used
+        model.model_rebuild()
     for kind in KINDS:
-        _decoder(kind.encode())  # what every ledger is read by, made when it is first used
-    importlib.import_module("ccdr.telling.report.page").template()  # compiled when it is first used, too
+        _decoder(kind.encode())
+    importlib.import_module("ccdr.telling.report.page").template()
     gc.freeze()  # or the collector would write to every page that is shared
     begun: dict[int, tuple[int, IO[str]]] = {}  # by what tells its end: a command's process, and who waits for it
     while sys.stdin not in (ready := select.select([listening, sys.stdin, *begun], [], [])[0]):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from syrupy.assertion import SnapshotAssertion
 
 from ccdr.model.errors import PlanInvalid, UsageProblem
-from ccdr.model.schema import format_duration, parse_duration
+from ccdr.model.schema import Strict, Text, format_duration, parse_duration
 from ccdr.model.values import Objectives
 from ccdr.plans import (
     LoadedPlan,
@@ -30,6 +30,8 @@ from ccdr.plans import (
 from ccdr.plans.beside import at_odds
 from ccdr.plans.job import Job
 from ccdr.plans.lint import widest_gap
+from ccdr.plans.problems import checked
+from ccdr.plans.yamlfile import parse
 
 # The contract's example, word for word.
 OUTBOUND = """\
@@ -518,3 +520,14 @@ def test_files_need_not_settle(room: Path, settle: str, seconds: float) -> None:
     """Of a tree that nobody writes to, or where whole files are moved in."""
     plan = load(room, OUTBOUND.replace("engine: files\n", f"engine: files\n    settle: {settle}\n", 1)).plan
     assert getattr(plan.assets["recordings"], "settle") == seconds  # noqa: B009 - of one engine
+
+
+def test_a_kind_of_file_is_built_once_however_many_are_read(tmp_path: Path) -> None:
+    class File(Strict):
+        name: Text
+
+    document, _ = parse(b"name: one\n")
+    assert document is not None and not File.__pydantic_complete__
+    read, problems = checked(File, document, tmp_path, Any)
+    assert File.__pydantic_complete__
+    assert (read, problems) == (File(name="one"), [])

@@ -28,7 +28,7 @@ from pydantic import (
 class Strict(BaseModel):
     """Unknown keys are mistakes; values never change once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])", re.ASCII)

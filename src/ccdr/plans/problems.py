@@ -48,7 +48,7 @@ def checked(
     model holds, to look inside mappings of an unknown kind; `implied` adds to the data what need not be stated.
     """
     data = document.data
-    value, errors = _validate(TypeAdapter(model), implied(data), base)
+    value, errors = _validate(model.model_validate_json, implied(data), base)
     report = _Report(document, data)
     for where in _secrets(data):
         report.add(where, _NO_SECRET)
@@ -77,10 +77,10 @@ def did_you_mean(word: object, known: Iterable[str]) -> str | None:
     return near[0] if near else None
 
 
-def _validate(adapter: TypeAdapter[V], data: Any, base: Path) -> tuple[V | None, list[ErrorDetails]]:
+def _validate(read: Callable[..., V], data: Any, base: Path) -> tuple[V | None, list[ErrorDetails]]:
     """Strict, as JSON: `port: "5432"` and `keep_last: true` are mistakes, a list for a tuple is none."""
     try:
-        return adapter.validate_json(json.dumps(data), strict=True, context={"base": base}), []
+        return read(json.dumps(data), strict=True, context={"base": base}), []
     except ValidationError as error:
         return None, error.errors(include_url=False, include_input=False)
 
@@ -184,7 +184,7 @@ def _look_inside(loc: Where, inside: TypeAdapter[object], shape: Shape, report: 
     for kind in [meant] if meant else kinds:
         mapping[key] = kind
         seen[kind] = {}
-        for error in _validate(inside, mapping, base)[1]:
+        for error in _validate(inside.validate_json, mapping, base)[1]:
             error["loc"] = (*loc, *error["loc"])
             seen[kind].setdefault(error["loc"][len(loc) + 1] if len(error["loc"]) > len(loc) + 1 else "", []).append(
                 error

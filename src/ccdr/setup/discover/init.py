@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ccdr.checks import AnyCheck
 from ccdr.engines import AnyEngine
@@ -500,9 +500,7 @@ def _terms(name: str, wanted: InitRequest, services: Services, password_files: S
     url = wanted.repository or str(services.state.root.absolute().parent / "ccdr-repository" / name)
     key = f"secrets/{name}.key"
     try:
-        repository = TypeAdapter(Repository).validate_python(
-            {"url": url, "password_file": plans / key}, context={"base": Path.cwd()}
-        )
+        repository = Repository.model_validate({"url": url, "password_file": plans / key}, context={"base": Path.cwd()})
     except ValidationError as error:
         why = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise UsageProblem(f"--repository {why}") from None
