@@ -29,3 +29,13 @@ def test_a_command_imports_no_other_verb() -> None:
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     rooms = set(done.stdout.split())
     assert "ccdr.cli.status" in rooms and not rooms & {f"ccdr.cli.{verb}" for verb in ("recover", "ledger", "demo")}
+
+
+def test_a_backup_that_nobody_signs_loads_nothing_that_signs_verifies_or_tells() -> None:
+    look = (
+        "import sys, ccdr.wiring, ccdr.cli.backup, ccdr.jobs.backup, ccdr.jobs.checkpoints.store; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    rooms = set(done.stdout.split())
+    assert "ccdr.jobs.backup" in rooms
+    assert not rooms & {"cryptography", "rfc3161_client", "ccdr.jobs.attest.other_ledgers", "ccdr.telling", "docker"}

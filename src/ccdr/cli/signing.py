@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import ParamSpec
@@ -27,11 +28,13 @@ def signed_at_once(function: Callable[P, Exit]) -> Callable[P, Exit]:
 
 
 def _sign() -> None:
-    from ccdr.model.errors import CcdrError
-    from ccdr.run.signing import sign_at_once
+    """Of what `run/signing.py` loads, nothing is needed to see that nobody signs here, or that nothing is urgent."""
+    from ccdr.jobs.checkpoints.store import due
 
-    try:
+    with contextlib.suppress(Exception):  # the verb has told what it is, and status tells what is overdue
         services = settings().services()
-    except CcdrError:  # it has been told by the verb itself
-        return
-    sign_at_once(services)
+        lineage = services.lineage()
+        if due(services, lineage, urgent_only=True).now:
+            from ccdr.jobs.checkpoints.creation import make
+
+            make(services, lineage)

@@ -19,8 +19,8 @@ from ccdr.evidence.records.copies import CopyEnd, CopyStart
 from ccdr.evidence.records.values import Repository, code
 from ccdr.host.state import Run
 from ccdr.jobs.attest.comparison import compare
-from ccdr.jobs.attest.recovering import KIND as LEDGER
-from ccdr.jobs.attest.recovering import number
+from ccdr.jobs.attest.storing import KIND as LEDGER
+from ccdr.jobs.attest.storing import number
 from ccdr.jobs.erasure.register import ERASURES
 from ccdr.jobs.plan_in_repository.stored_versions import PLAN
 from ccdr.jobs.recorded import RecordedRun, document

@@ -83,13 +83,3 @@ class ToSign:
             yield
         except Exception as error:
             self.notes.append(str(error) if isinstance(error, CcdrError) else type(error).__name__)
-
-
-def sign_at_once(services: Services) -> None:
-    """What a person's command has recorded of a FAIL or a breach is signed at once; the next run anchors it."""
-    with contextlib.suppress(Exception):  # status tells what is overdue
-        lineage = services.lineage()
-        if due(services, lineage, urgent_only=True).now:
-            from ccdr.jobs.checkpoints.creation import make
-
-            make(services, lineage)

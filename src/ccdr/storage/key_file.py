@@ -13,8 +13,6 @@ from hashlib import scrypt, sha256
 from hmac import compare_digest
 
 import msgspec
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from ccdr.model.values import rfc3339
 
@@ -87,12 +85,17 @@ def _derived(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
 
 
 def _crypted(key: bytes, nonce: bytes, data: bytes) -> bytes:
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
     counter = Cipher(algorithms.AES(key[:32]), modes.CTR(nonce)).encryptor()
     return counter.update(data) + counter.finalize()
 
 
 def _tag(key: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
     """Poly1305-AES: `r`, and the nonce encrypted by `k`, make the key of one message."""
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+    from cryptography.hazmat.primitives.poly1305 import Poly1305
+
     k, r = key[32:48], key[48:64]
     block = Cipher(algorithms.AES(k), modes.ECB()).encryptor()  # noqa: S305  one block, of a nonce: what Poly1305-AES is
     return Poly1305.generate_tag(r + block.update(nonce) + block.finalize(), ciphertext)

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+if TYPE_CHECKING:  # most commands grow the tree, and neither sign nor verify
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import Encoding
 
 # The Merkle tree over a ledger's lines (RFC 6962, section 2.1): one hash that stands for all of them.
 #
@@ -161,16 +162,26 @@ class VerifierKey:
     def fingerprint(self) -> str:
         """SHA-256 of the public key as SubjectPublicKeyInfo (DER): what `openssl pkey -pubin -outform DER | sha256sum`
         tells of its file."""
-        key = Ed25519PublicKey.from_public_bytes(self.public)
-        form = serialization.PublicFormat.SubjectPublicKeyInfo
-        return sha256(key.public_bytes(serialization.Encoding.DER, form)).hexdigest()
+        from cryptography.hazmat.primitives.serialization import Encoding
+
+        return sha256(self._encoded(Encoding.DER)).hexdigest()
 
     @property
     def pem(self) -> str:
         """For openssl."""
-        key = Ed25519PublicKey.from_public_bytes(self.public)
-        form = serialization.PublicFormat.SubjectPublicKeyInfo
-        return key.public_bytes(serialization.Encoding.PEM, form).decode()
+        from cryptography.hazmat.primitives.serialization import Encoding
+
+        return self._encoded(Encoding.PEM).decode()
+
+    def _encoded(self, encoding: Encoding) -> bytes:
+        from cryptography.hazmat.primitives.serialization import PublicFormat
+
+        return self._key().public_bytes(encoding, PublicFormat.SubjectPublicKeyInfo)
+
+    def _key(self) -> Ed25519PublicKey:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+        return Ed25519PublicKey.from_public_bytes(self.public)
 
     def __str__(self) -> str:
         return f"{self.name}+{self.id}+{base64.b64encode(_ED25519 + self.public).decode()}"
@@ -179,8 +190,10 @@ class VerifierKey:
         return self.signed_bytes(text.encode(), signature)
 
     def signed_bytes(self, text: bytes, signature: bytes) -> bool:
+        from cryptography.exceptions import InvalidSignature
+
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text)
+            self._key().verify(signature, text)
         except InvalidSignature:
             return False
         return True
@@ -201,13 +214,16 @@ class VerifierKey:
 
 def public_of_pem(text: str | bytes) -> bytes:
     """The 32 bytes of a public key in PEM. ValueError where it is none of Ed25519."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     try:
-        key = serialization.load_pem_public_key(text.encode() if isinstance(text, str) else text)
+        key = load_pem_public_key(text.encode() if isinstance(text, str) else text)
     except (ValueError, TypeError) as error:
         raise ValueError("is no public key in PEM") from error
     if not isinstance(key, Ed25519PublicKey):
         raise ValueError("is a public key, but not of Ed25519")
-    return key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    return key.public_bytes_raw()
 
 
 def is_name(text: str) -> bool:
@@ -226,14 +242,14 @@ class SigningKey:
 
     @property
     def verifier(self) -> VerifierKey:
-        raw, form = serialization.Encoding.Raw, serialization.PublicFormat.Raw
-        return VerifierKey(self.name, self.private.public_key().public_bytes(raw, form))
+        return VerifierKey(self.name, self.private.public_key().public_bytes_raw())
 
     @property
     def pem(self) -> bytes:
         """PKCS#8 without a passphrase: nobody is there to type one when a run signs."""
-        form, bare = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        return self.private.private_bytes(serialization.Encoding.PEM, form, bare)
+        from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+        return self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     def sign(self, text: str) -> bytes:
         """64 bytes."""
@@ -241,13 +257,18 @@ class SigningKey:
 
     @classmethod
     def new(cls, name: str) -> SigningKey:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
         return cls(name, Ed25519PrivateKey.generate())
 
     @classmethod
     def of_pem(cls, name: str, pem: bytes) -> SigningKey:
         """ValueError where it is no private key of Ed25519."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
         try:
-            key = serialization.load_pem_private_key(pem, None)
+            key = load_pem_private_key(pem, None)
         except (ValueError, TypeError) as error:
             raise ValueError("is no private key in PEM without a passphrase") from error
         if not isinstance(key, Ed25519PrivateKey):

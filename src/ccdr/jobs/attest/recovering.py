@@ -16,35 +16,23 @@ from ccdr.evidence.lineage.own_records import LedgerStanding, Lost
 from ccdr.evidence.records.lineage import LedgerLinked, LedgerLost
 from ccdr.jobs.attest.comparison import asked, learned
 from ccdr.jobs.attest.other_ledgers import Taken, copied, placed
+from ccdr.jobs.attest.storing import KIND, elsewhere, number
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import BackupBad, CcdrError, LedgerBroken, UsageProblem
 from ccdr.model.values import ATTESTED, Attestation, rfc3339, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.storage.listing import OURS, RepoSnapshot
 
-KIND = "ledger"  # of the snapshots that hold a ledger
 MOST_TRIED = 5  # of these, when one is brought back
 MOST_NAMED = 3  # of other hosts' ledgers, in one sentence
 _BEGINNING = re.compile(r"[0-9a-f]{8,32}")  # of a ledger's id
 NO_HEAD = "0" * 64  # of a ledger that no backup attests
 
 
-def elsewhere(loaded: LoadedPlan) -> LoadedPlan | None:
-    """The plan as if the repository that it names for the ledger were its own; None where it names none."""
-    other = loaded.plan.ledger_repository
-    return None if other is None else replace(loaded, plan=loaded.plan.model_copy(update={"repository": other}))
-
-
 def stored_in(loaded: LoadedPlan, services: Services, ledger: str) -> list[RepoSnapshot]:
     """What a plan's repository holds of a ledger, the one with most records last."""
     listed = asked(loaded, services).snapshots([OURS, f"kind={KIND}", f"ledger={ledger}"])
     return sorted(listed, key=lambda s: (number(s), s.time))
-
-
-def number(stored: RepoSnapshot) -> int:
-    """How many records a stored ledger has by its tag."""
-    count = stored.tag("ledger_seq") or ""
-    return int(count) if count.isdecimal() else 0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from ccdr.evidence.lineage.comparison import read
 from ccdr.evidence.lineage.own_records import LedgerStanding, Lineage, installation
 from ccdr.host.state_files import state_or_none, write_state
-from ccdr.jobs.attest.recovering import KIND, elsewhere, number
 from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, Locked
 from ccdr.model.schedule import SET_BACK
@@ -27,6 +26,7 @@ from ccdr.storage import upkeep as storage
 from ccdr.storage.listing import OURS, RepoSnapshot
 from ccdr.storage.restic import PROBE_WAIT, Restic
 
+KIND = "ledger"  # of the snapshots that hold a ledger
 EVERY, AGAIN = timedelta(days=1), timedelta(hours=1)
 KEPT_FOR, KEPT_LEAST = timedelta(days=35), 7
 
@@ -58,6 +58,18 @@ class LedgerCopy:
 
 
 Places = dict[str, LedgerCopy]  # stored-ledger.json, by plan
+
+
+def elsewhere(loaded: LoadedPlan) -> LoadedPlan | None:
+    """The plan as if the repository that it names for the ledger were its own; None where it names none."""
+    other = loaded.plan.ledger_repository
+    return None if other is None else replace(loaded, plan=loaded.plan.model_copy(update={"repository": other}))
+
+
+def number(stored: RepoSnapshot) -> int:
+    """How many records a stored ledger has by its tag."""
+    count = stored.tag("ledger_seq") or ""
+    return int(count) if count.isdecimal() else 0
 
 
 def tenants(plans: Sequence[LoadedPlan]) -> frozenset[str]:
