@@ -428,6 +428,7 @@ class BackupRun:
         engine = self._of.job.engine
         with ThreadPoolExecutor(max_workers=2) as pool:
             self.storing.ask(pool)
+            self._restic = pool.submit(self._of.repo.version)
             for attempt in range(1, ATTEMPTS + 1):
                 with timed(self._of.services.clock, self._result.phases, "capture"):
                     capture, text, manifest, place = self._capture()
@@ -512,7 +513,7 @@ class BackupRun:
             host=services.ledger.host,
             consistent_point=capture.consistent_point,
             clock_skew_s=capture.clock_skew_s,
-            tools={**result.tools, "restic": self._of.repo.version()},
+            tools={**result.tools, "restic": self._restic.result()},
             contents=capture.contents,
             files=capture.files,
             group=result.group,

@@ -162,12 +162,14 @@ class Box:
             yield _BoxSession(program.frames, argv)
 
     def _became(self, argv: Sequence[str], env: Mapping[str, str]) -> _Exec | None:
-        """A shell that waited, in whose place the program is now; None where there is none."""
+        """A shell that waited, in whose place the program is now; None where there is none. Another one is begun in its
+        stead: whoever has a session runs commands beside it, and the runtime begins both in the time of one."""
         told = shell.Told()
         line = told.replaced(argv, env) if self.keeps_shells else None
-        if line is None or (program := self._waiting()) is None:
+        if line is None or (program := self._waiting(begun=True)) is None:
             return None
         try:
+            self._idle.append(self._another())
             program.frames.send(line.encode())
             deadline = time.monotonic() + self.no_progress
             while not told.begun:
@@ -190,10 +192,7 @@ class Box:
     def _shell(self, told: shell.Told) -> Iterator[_Exec]:
         """One that nobody uses meanwhile. It is left for good by whoever leaves it in the midst of a command, or has
         left something there that speaks on."""
-        program = self._waiting()
-        if program is None:
-            program = self._begun(["sh"], {})
-            program.frames.send(shell.BEGINNING.encode())
+        program = self._waiting() or self._another()
         waits = False
         try:
             yield program
@@ -205,10 +204,18 @@ class Box:
             else:
                 program.close()
 
-    def _waiting(self) -> _Exec | None:
-        """A shell that waits for a command; of those that somebody has ended meanwhile, none."""
+    def _another(self) -> _Exec:
+        program = self._begun(["sh"], {})
+        program.frames.send(shell.BEGINNING.encode())
+        return program
+
+    def _waiting(self, *, begun: bool = False) -> _Exec | None:
+        """A shell that waits for a command, one that has `begun` where that is asked for; of those that somebody has
+        ended meanwhile, none."""
         while self._idle:
             with contextlib.suppress(IndexError):  # threads share a sandbox
+                if begun and not self._idle[-1].waited:
+                    return None
                 program = self._idle.pop()
                 if not program.frames.read(0.0) and not program.frames.closed:
                     return program
