@@ -126,7 +126,9 @@ class Locks:
     _held: int = 0
 
     def poll(self, ask: Callable[[str], str], app: str) -> None:
-        """`ask` gives the session's answer to SQL; pg_dump is known by its application's name, a plain word."""
+        """`ask` gives the session's answer to SQL; pg_dump is known by its application's name, a plain word. First
+        whether it waits: one that holds locks after it did not wait has what it waited for, and has not given up."""
+        waiting = ask(WAITING.format(app=app)).strip()
         held, _, tables = ask(HELD.format(known=self._held, app=app)).partition("\n")
         count, copying = held.split()
         self._held = int(count)
@@ -140,9 +142,9 @@ class Locks:
             self.copying = True
         if self.rewritten:
             ask(ENOUGH.format(app=app))
-        if waiting := ask(WAITING.format(app=app)).strip():
+        if waiting:
             self.holder = holder_of(json.loads(waiting))
-        elif self._held:  # it has what it waited for; holding nothing, it may have given up
+        elif self._held:
             self.holder = None
 
     def changed(self, now: Tables) -> list[str]:
