@@ -18,7 +18,6 @@ from ccdr.model.values import utc
 
 HOURLY = 'backup: {schedule: "0 * * * *"}'
 TEST = 'restore_test: {schedule: "0 3 * * *", checks: [recordings]}'
-LIMITS = "limits: {lock_wait: 1s, no_progress: 4s}"
 
 
 def trees(site: Site, names: str = "ab", more: str = "") -> None:
@@ -27,7 +26,7 @@ def trees(site: Site, names: str = "ab", more: str = "") -> None:
         settled_file(site.root / name / "one.wav", os.urandom(3000), LONG_AGO)
     site.write("restore_tests/recordings.yaml", "restore_test: recordings\nchecks:\n  - {kind: identical}\n")
     asset = "{n}: {{engine: files, group: calls, settle: 1s, paths: [{root}/{n}], {rest}}}\n"
-    rest = ", ".join((HOURLY, TEST, LIMITS))
+    rest = f"{HOURLY}, {TEST}"
     site.plan("".join(asset.format(n=n, root=site.root, rest=rest) for n in names) + more)
 
 
