@@ -1,6 +1,7 @@
 """`python -m ccdr`."""
 
 import gc
+import os
 import signal
 
 
@@ -8,6 +9,8 @@ def main() -> None:
     """`ccdr`. Until the command line is there to answer it, and once it is done, an interrupt ends us at once."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     gc.set_threshold(200_000)  # reading modules leaves no garbage: to look for some takes a tenth of a second
+    # Nor has any other package a say in how plans are read: pydantic would ask each that is installed.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     from ccdr.cli import main as command_line
 
     try:

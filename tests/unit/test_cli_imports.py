@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 LOOK = (
     "import ccdr.cli, sys; print(*(name for name in sys.modules if name.startswith(('ccdr.', 'pydantic', 'docker'))))"
@@ -39,3 +41,18 @@ def test_a_backup_that_nobody_signs_loads_nothing_that_signs_verifies_or_tells()
     rooms = set(done.stdout.split())
     assert "ccdr.jobs.backup" in rooms
     assert not rooms & {"cryptography", "rfc3161_client", "ccdr.jobs.attest.other_ledgers", "ccdr.telling", "docker"}
+
+
+def test_no_other_package_has_a_say_in_how_a_plan_is_read(tmp_path: Path) -> None:
+    """pydantic asks every package that is installed whether it wants to."""
+    there = tmp_path / "there"
+    told = there / "meddler-1.dist-info"
+    told.mkdir(parents=True)
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: meddler\nVersion: 1\n")
+    (told / "entry_points.txt").write_text("[pydantic]\nmeddler = meddler:plugin\n")
+    (there / "meddler.py").write_text(f"open({str(tmp_path / 'asked')!r}, 'w')\nplugin = None\n")
+    (tmp_path / "p.yaml").write_text("plan: p\n")
+    argv = [sys.executable, "-m", "ccdr", "--plans", str(tmp_path), "--state", str(tmp_path / "state"), "plan", "check"]
+    done = subprocess.run(argv, env={**os.environ, "PYTHONPATH": str(there)}, capture_output=True, text=True)
+    assert done.returncode == 2 and "service" in done.stdout + done.stderr
+    assert not (tmp_path / "asked").exists()
