@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +132,11 @@ class Docker:
             hint = may if denied(error) else start
             raise TestBroken(f"Docker does not answer at {where}: {reason_of(error)}", hint=hint) from None
         return client
+
+    @staticmethod
+    def load() -> None:
+        """Read Docker's client, which takes a tenth of a second, while something else is waited for."""
+        threading.Thread(target=import_module, args=("docker",)).start()
 
     def check(self) -> None:
         """Raises TestBroken when Docker does not answer."""

@@ -69,7 +69,7 @@ from ccdr.model.values import (
 from ccdr.plans.job import Job
 from ccdr.ports.log import RecoveryTarget
 from ccdr.ports.place import Progress
-from ccdr.sandbox.docker import KEPT_LIFETIME
+from ccdr.sandbox.docker import KEPT_LIFETIME, Docker
 from ccdr.storage.catalogue import of_source
 from ccdr.storage.removals import dated_in_future
 from ccdr.storage.restic import PROBE_WAIT
@@ -287,6 +287,8 @@ def _ask_repository(course: CourseOfTest, selection: str) -> None:
     course.history = known.get((job.plan, job.asset), AssetHistory())
     course.upkeep = known.get((job.plan, None), AssetHistory())
     course.progress.step("asking the repository")
+    if job.engine.in_sandbox:
+        Docker.load()
     assets = [job.asset, *dict.fromkeys(c.beside for c in job.checks if c.beside)]
     stored_here = {s for asset in assets for s in services.history(Job(job.loaded, asset)).stored_here}
     try:
