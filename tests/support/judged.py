@@ -72,8 +72,8 @@ def codes(found: AssetStatus) -> list[str]:
     return [p.trouble.name for p in found.troubles]
 
 
-def step(trouble: Trouble, job: Job, **more: Any) -> str | None:
-    return next_step(trouble, job.plan, job.asset, **more)
+def step(trouble: Trouble, job: Job) -> str | None:
+    return next_step(trouble, job.plan, job.asset)
 
 
 def nothing(_: Chronicle) -> None:

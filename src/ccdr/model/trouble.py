@@ -355,8 +355,8 @@ class Trouble(StrEnum):
         "restore test FAILED",
         means="the newest conclusive restore test is FAIL; one that breaks after it does not take that back",
         step=(
-            "ccdr snapshots {plan}; ccdr test {plan} --asset {asset} --snapshot ID   tests an older one; a new "
-            "backup that passes its test ends this trouble"
+            "ccdr backup {plan} --asset {asset} && ccdr test {plan} --asset {asset}   ends this trouble once it "
+            "passes; ccdr snapshots {plan}   says which older ones came back"
         ),
         level=Level.LOST,
         severity="critical",
@@ -985,12 +985,6 @@ class Problem:
         }
 
 
-# After a test that failed, where no other snapshot may be good.
-_ALONE = "ccdr backup {plan} --asset {asset}   takes a new one: there is no other snapshot that may be good"
-
-
-def next_step(trouble: Trouble, plan: str, asset: str | None, *, alone: bool = False) -> str | None:
-    """`alone`: the asset has no other snapshot than the one that it is about."""
-    step = _ALONE if alone and trouble is Trouble.TEST_FAILED else trouble.row.step
-    of_asset = f" --asset {asset}" if asset else ""
+def next_step(trouble: Trouble, plan: str, asset: str | None) -> str | None:
+    step, of_asset = trouble.row.step, f" --asset {asset}" if asset else ""
     return step and step.format(plan=plan, asset=asset or "ASSET", of_asset=of_asset)

@@ -79,7 +79,7 @@ def test_whether_it_can_be_brought_back(
     found = judged(jobs["crm"], past)
     todo = step(Trouble[code], jobs["crm"])
     if code == "BREACH_RPO":  # it follows from that both have failed
-        todo = step(Trouble.TEST_FAILED, jobs["crm"], alone=True)
+        todo = step(Trouble.TEST_FAILED, jobs["crm"])
     assert (code, level, text, todo) in told(found)
     assert max(p.level for p in found.troubles) is level and found.finding and not found.proven
 
@@ -166,19 +166,6 @@ def test_a_failure_that_came_last_is_told_once(jobs: dict[str, Job], past: Chron
     found = judged(jobs["crm"], past)
     assert codes(found).count("TEST_FAILED") == 1
     assert {(p.trouble.name, p.about) for p in found.wrong} == {("TEST_FAILED", ""), ("FINDING", "newer")}
-
-
-@pytest.mark.parametrize(("others", "alone"), [(False, True), (True, False)])
-def test_a_test_that_failed_asks_for_another_snapshot_only_where_there_is_one(
-    jobs: dict[str, Job], past: Chronicle, others: bool, alone: bool
-) -> None:
-    if others:
-        past.stored(-3, "old")
-    past.stored(-0.5, "new")
-    past.tested(-0.2, "new", "FAIL")
-    (failed,) = [p for p in judged(jobs["crm"], past).troubles if p.trouble is Trouble.TEST_FAILED]
-    assert failed.step == step(Trouble.TEST_FAILED, jobs["crm"], alone=alone)
-    assert ("takes a new one" in str(failed.step)) is alone
 
 
 @pytest.mark.parametrize(("hours", "coverage"), [(24 * 3650, "stale"), (0.05, "tested")])

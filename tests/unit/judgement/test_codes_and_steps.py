@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from syrupy.assertion import SnapshotAssertion
 from tests.support.judged import END
 
@@ -161,9 +163,13 @@ def test_only_what_its_own_sentence_answers_has_no_next_step() -> None:
     assert {t.name for t in Trouble if next_step(t, "p", "a") is None} == WITHOUT_STEP
 
 
-def test_a_failed_test_of_the_only_snapshot_asks_for_a_new_one() -> None:
-    own, alone = (next_step(Trouble.TEST_FAILED, "p", "a", alone=one) for one in (False, True))
-    assert str(alone).startswith("ccdr backup p --asset a ") and own != alone
-    assert next_step(Trouble.TEST_FAILED, "p", "a") == own
-    assert next_step(Trouble.TEST_LATE, "p", "a", alone=True) == next_step(Trouble.TEST_LATE, "p", "a")
-    assert "--asset ASSET" in str(next_step(Trouble.TEST_FAILED, "p", None, alone=True))
+def test_what_a_step_has_to_type_leaves_nothing_to_be_found_elsewhere() -> None:
+    """An id, an asset's name: what only another command would tell is no part of a line that somebody pastes."""
+    for trouble in Trouble:
+        commands = re.findall(r"ccdr [^;,]*?(?=   |[;,`]|$)", next_step(trouble, "p", "a") or "")
+        assert not {word for one in commands for word in one.split()} & {"ID", "ASSET", "PLAN"}, trouble
+
+
+def test_a_failed_test_is_over_once_a_new_backup_has_passed_its_own() -> None:
+    step = str(next_step(Trouble.TEST_FAILED, "p", "a"))
+    assert step.startswith("ccdr backup p --asset a && ccdr test p --asset a   ")

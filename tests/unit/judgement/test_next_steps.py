@@ -125,7 +125,6 @@ def test_no_next_step_is_first_what_has_just_failed(trouble: Trouble) -> None:
         (after_vanishing("p", "a", Missing.SHOWN, retained=False), (TEST, BACKUP, "ccdr snapshots p")),
         (mend_first("p", "a"), (TEST, f"{TEST} --snapshot latest", BACKUP)),
         (ship_again("p", "a"), ("ccdr ship p --asset a",)),
-        (str(next_step(Trouble.TEST_FAILED, "p", "a", alone=True)), (TEST,)),
     ],
 )
 def test_nor_where_more_is_known(step: str, failed: tuple[str, ...]) -> None:
@@ -266,3 +265,11 @@ def test_a_log_that_is_not_shipped_is_not_shipped_by_the_same_command(jobs: dict
     found = judged(jobs["log"], past, ships=True, standing=standing, logged=lambda *_: ())
     (late,) = (p for p in found.troubles if p.trouble is Trouble.LOG_LATE)
     assert actions(str(late.step))[0] == "ccdr doctor p"
+
+
+def test_a_new_backup_that_passes_is_the_way_out_of_a_failed_test(crm: Followed) -> None:
+    crm.past.tested(-0.3, "new", "FAIL")
+    assert actions(str(crm.of(Trouble.TEST_FAILED).step))[0] == "ccdr backup p --asset crm && ccdr test p --asset crm"
+    crm.past.stored(-0.2, "next")
+    crm.past.tested(-0.1, "next")
+    assert crm.codes == {}

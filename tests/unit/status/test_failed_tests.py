@@ -39,27 +39,6 @@ def test_a_failure_stands_until_a_test_takes_it_back(world: World) -> None:
     assert not any("test_" in p.trouble for p in world.now.wrong)
 
 
-def test_what_to_do_about_a_failed_test_says_whether_there_is_another_snapshot(
-    world: World, wording: SnapshotAssertion
-) -> None:
-    world.snapshot(2, ago(minutes=5))
-    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[2]})
-    world.tested("FAIL", number=2)
-
-    def said() -> str:
-        (step,) = (p.step for p in world.now.wrong if p.trouble is Trouble.TEST_FAILED)
-        return str(step)
-
-    assert said() == wording
-    world.tested("INCONCLUSIVE", number=2, achieved=None)
-    assert said().startswith("ccdr backup p"), "the failure before it stands"
-    world.snapshot(1, ago(minutes=50))
-    assert said() == wording
-    world.tested("FAIL", number=1)
-    world.tested("FAIL", number=2)
-    assert said().startswith("ccdr backup p"), "nor is the older one good"
-
-
 def test_a_test_that_failed_for_a_newer_backup_alone_reads_so(world: World, wording: SnapshotAssertion) -> None:
     failed_for_a_newer_one(world)
     assert Trouble.NEWER_FAILED in {p.trouble for p in world.now.wrong}

@@ -161,12 +161,11 @@ def _late(job: Job, history: AssetHistory, upkeep: AssetHistory, now: datetime) 
 
 @dataclass(frozen=True)
 class _Case:
-    """An asset, and all that its tests are judged by; `usable` snapshots, oldest first."""
+    """An asset, and all that its tests are judged by."""
 
     job: Job
     history: AssetHistory
     upkeep: AssetHistory
-    usable: Sequence[Snapshot]
 
 
 def problems_of_tests(
@@ -175,7 +174,7 @@ def problems_of_tests(
     """`upkeep` is the plan's history."""
     newest = usable[-1] if usable else None
     last, failure = history.last_test, history.older_failure
-    planned, case = job.engine.restore_test is not None, _Case(job, history, upkeep, usable)
+    planned, case = job.engine.restore_test is not None, _Case(job, history, upkeep)
     if last is None:
         text = "never tested" if planned else "never tested, and its plan has no restore test for it"
         yield Problem(Trouble.NEVER_TESTED, text, verb=Verb.TEST)
@@ -222,11 +221,11 @@ def _without_a_verdict(job: Job, history: AssetHistory) -> Iterator[Problem]:
 
 
 def _of_test(test: Record, trouble: Trouble, text: str, case: _Case, about: str = "") -> Problem:
-    """What is wrong by a test that did not pass. What to do then: is there another snapshot to be found good?"""
-    job, history, tested = case.job, case.history, (test.get("snapshot") or {}).get("id")
+    """What is wrong by a test that did not pass."""
+    job, history = case.job, case.history
     # restic stores nothing that is there already: another backup would stand on what is damaged.
     todo = Trouble.REPOSITORY_DAMAGED if test.get("damaged") is True else trouble
-    step = next_step(todo, job.plan, job.asset, alone=all(s.id == tested for s in case.usable))
+    step = next_step(todo, job.plan, job.asset)
     if todo is Trouble.REPOSITORY_DAMAGED and history.newest_met_damage:
         step = mend_first(job.plan, job.asset)
     if todo is Trouble.TEST_FAILED:
