@@ -59,3 +59,25 @@ def test_who_could_not_be_reached_last_is_away_until_somebody_reads_it(
     past.failed(-0.2, repository="missing")
     then(past)
     assert judged(jobs["crm"], past).away is away
+
+
+def because(job: Job, past: Chronicle) -> dict[str, str | None]:
+    return {p.trouble.name: p.because and p.because.name for p in judged(job, past).troubles}
+
+
+def test_what_another_attempt_met_is_no_cause_of_this_one(jobs: dict[str, Job], past: Chronicle) -> None:
+    """A backup that broke for a reason of its own shows its own step, though a test found no repository since."""
+    well(past).failed(-0.3, "disk full")
+    past.tested(-0.2, None, "INCONCLUSIVE", reason="away", repository="unavailable")
+    assert because(jobs["crm"], past) == {
+        "REPOSITORY_AWAY": None, "BACKUP_FAILED": None, "TEST_INCONCLUSIVE": "REPOSITORY_AWAY",
+    }  # fmt: skip
+    past.failed(-0.1, "away", repository="unavailable")
+    assert because(jobs["crm"], past)["BACKUP_FAILED"] == "REPOSITORY_AWAY"
+
+
+def test_a_repository_that_no_backup_has_made_yet_is_not_what_is_wrong(jobs: dict[str, Job], past: Chronicle) -> None:
+    past.failed(-0.3, "entry 1 of `paths:` is not there", source="away")
+    past.tested(-0.2, None, "INCONCLUSIVE", reason="away", repository="missing")
+    follows = ("BACKUP_FAILED", "NEVER_SUCCEEDED", "REPOSITORY_AWAY", "TEST_INCONCLUSIVE", "NEVER_TESTED")
+    assert because(jobs["crm"], past) == {"SOURCE_AWAY": None, **dict.fromkeys(follows, "SOURCE_AWAY")}

@@ -56,6 +56,8 @@ def repository_away(job: Job, history: AssetHistory, upkeep: AssetHistory) -> It
     if newest is None or how not in _NO_REPOSITORY or upkeep.last_check_read > newest["seq"]:
         return
     sentence, level = _NO_REPOSITORY[how]
+    # By this host's own backups none has made it yet: that they fail is what is wrong.
+    never_made = how == "missing" and history.last_good_backup is None and history.last_backup not in (None, newest)
     yield Problem(
         Trouble.REPOSITORY_AWAY,
         f"when its repository was last asked, {to_the_second(newest['time'])}, {sentence}: {newest.get('reason')}",
@@ -63,7 +65,13 @@ def repository_away(job: Job, history: AssetHistory, upkeep: AssetHistory) -> It
         about=how,
         as_bad_as=level,
         step=by_a_copy(job.plan, job.asset, list(job.loaded.plan.copies)),
+        because=Trouble.NEVER_SUCCEEDED if never_made else None,
     )
+
+
+def _met(record: Record | None) -> bool:
+    """Was it the repository that could not be had, by this record?"""
+    return (record or {}).get("repository") in _NO_REPOSITORY
 
 
 def copies_near(history: AssetHistory) -> Iterator[Problem]:
@@ -108,6 +116,9 @@ def by_their_causes(
     def accounts(q: Problem, p: Problem) -> bool:
         if q.trouble is Trouble.NOT_BEGUN:
             return q.verb is p.verb
+        if q.trouble is Trouble.REPOSITORY_AWAY:  # what another attempt has met is no cause of this one
+            test = p.verb is Verb.TEST and p.trouble is not Trouble.NEWER_FAILED
+            return _met(history.last_test if test else history.last_backup)
         if q.trouble is Trouble.SNAPSHOT_VANISHED and p.because is None:
             by_then = Missing.STORED if p.verb is Verb.TEST else Missing.NOTHING
             return made_up <= by_then
