@@ -53,6 +53,7 @@ from ccdr.model.errors import (
     RepositoryLocked,
     RepositoryMissing,
     RepositoryUnavailable,
+    SourceAway,
     failure_of,
     for_plan,
 )
@@ -236,7 +237,7 @@ def failed(of: JobRun, result: BackupResult, error: KeyboardInterrupt | Exceptio
     why = failure_of(_without_room(of, error))
     result.reason, result.hint = why.reason, for_plan(why.hint, job.plan)
     result.words += why.words
-    if result.repository is None and why.words.nobody_answers:
+    if result.repository is None and (isinstance(error, SourceAway) or why.words.nobody_answers):
         result.source = "away"
     database = getattr(getattr(job.engine, "connection", None), "database", "")  # the plan's word, and no program's
     result.reason += at(why.words, [database])

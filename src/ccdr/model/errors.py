@@ -95,6 +95,10 @@ class BackupFailed(CcdrError):
     exit_code = Exit.FINDING
 
 
+class SourceAway(BackupFailed):
+    """What is to be captured is not where the plan says."""
+
+
 class BackupBad(CcdrError):
     """A restore test has shown that the backup is bad, or is not what it claims: FAIL."""
 

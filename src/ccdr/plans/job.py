@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from ccdr.plans.model import LimitsInForce
 from ccdr.plans.one_server import of_one_server
 from ccdr.plans.targets import NewServer
 from ccdr.ports.new_server import Site
+
+BESIDE_SQLITE = ("-wal", "-shm", "-journal")  # of a database that something has open, or had as it crashed
+
+
+def below(directory: Path, path: Path) -> Path:
+    return directory / path.relative_to("/")
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,31 @@ class Job:
     @property
     def limits(self) -> LimitsInForce:
         return self.loaded.plan.limits_of(self.asset)
+
+    @property
+    def is_tree(self) -> bool:
+        """Files that keep their own paths wherever they are brought; else one file, or a server's."""
+        return self.engine.engine_name == "files"
+
+    def moved_to(self, directory: Path) -> list[tuple[Path, Path]]:
+        """Of what is no server's: each path as it was, and as it is below the directory that it was brought to."""
+        paths = self.engine.source_paths
+        return [(path, below(directory, path) if self.is_tree else directory / path.name) for path in paths]
+
+    def put_back_from(self, directory: Path) -> str:
+        """A shell's line that moves each from there to where it was."""
+        pairs = self.moved_to(directory)
+        return " && ".join(f"mkdir -p {shlex.quote(str(was.parent))} && {self._moved(now, was)}" for was, now in pairs)
+
+    def _moved(self, one: Path, to: Path) -> str:
+        """Never into a tree that is there: that it must replace, and does so only where it is empty. A database goes
+        where none is, nor the log of one that was lost, which would be replayed into it: what is in its way is named.
+        """
+        moved = shlex.join(["mv", "-T", str(one), str(to)])
+        if self.is_tree:
+            return moved
+        there = shlex.join(["find", *(f"{to}{end}" for end in ("", *BESIDE_SQLITE)), "-maxdepth", "0"])
+        return f'[ -z "$({there} 2>/dev/null | tee /dev/stderr)" ] && {moved}'
 
     @property
     def beside(self) -> Near | None:

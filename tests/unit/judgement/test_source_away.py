@@ -16,7 +16,7 @@ from ccdr.model.answers import FreeText
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.plans.job import Job
 
-WAY = "ccdr runbook run p "
+WAY, FILES = "ccdr runbook run p ", "is its file system mounted? if it is lost: ccdr restore p "
 
 
 def found(job: Job, past: Chronicle, at: float = 0, **seen: object) -> dict[str, Problem]:
@@ -31,12 +31,12 @@ def test_backups_that_find_nobody_there_tell_since_when_the_source_is_gone(jobs:
     for hours in (-3, -2, -1):
         past.failed(hours, "pg_dump exited with 1: connection refused", source="away")
     gone = found(job, past)
-    assert gone["SOURCE_AWAY"].since == past.at(-3) and str(gone["SOURCE_AWAY"].step).startswith(WAY)
+    assert gone["SOURCE_AWAY"].since == past.at(-3) and str(gone["SOURCE_AWAY"].step).startswith(FILES)
     assert {name: p.because for name, p in gone.items() if name != "SOURCE_AWAY"} == {
         "BACKUP_FAILED": Trouble.SOURCE_AWAY,
         "BREACH_RPO": Trouble.SOURCE_AWAY,
     }
-    assert {str(p.step)[: len(WAY)] for p in gone.values()} == {WAY}
+    assert len({p.step for p in gone.values()}) == 1
     past.failed(-0.5, "disk full")
     assert "SOURCE_AWAY" not in found(job, past) and found(job, past)["BACKUP_FAILED"].because is None
     past.failed(-0.4, source="away")
@@ -87,9 +87,9 @@ def test_only_what_says_that_nobody_is_there_counts(words: str, nobody: bool) ->
     ("state", "hours", "asset", "leads"),
     [
         ("done", -1, "hourly", "start the new servers (`ccdr recover check p --opened` says which do not answer)"),
-        ("done", -25, "hourly", WAY),
-        ("failed", -1, "hourly", WAY),
-        ("done", -1, "other", WAY),
+        ("done", -25, "hourly", FILES),
+        ("failed", -1, "hourly", FILES),
+        ("done", -1, "other", FILES),
     ],
     ids=["recovered", "long ago", "failed", "another asset"],
 )
@@ -105,3 +105,22 @@ def test_of_what_was_recovered_within_a_day_the_new_server_is_to_be_started(
     told = {p.trouble: p for p in judge(job, own, upkeep, Seen(past.there), past.at(0)).troubles}
     assert str(told[Trouble.SOURCE_AWAY].step).startswith(leads)
     assert str(told[Trouble.BACKUP_FAILED].step).startswith(leads)
+
+
+def test_a_file_that_is_gone_is_brought_back_by_one_line(jobs: dict[str, Job]) -> None:
+    """Beside where it was, since nothing is written onto a source; then put back, and backed up again."""
+    job, past = jobs["hourly"], well(about(jobs["hourly"]))
+    past.failed(-0.2, "entry 1 of `paths:` is not there", source="away")
+    line = str(found(job, past)["SOURCE_AWAY"].step).partition("if it is lost: ")[2]
+    restore, _, back = line.partition(" && ")
+    assert restore == "ccdr restore p --asset hourly --to /hourly-restored"
+    assert back == "mkdir -p / && mv -T /hourly-restored/spool /spool && ccdr backup p --asset hourly"
+
+
+def test_what_was_never_backed_up_has_nothing_to_be_brought_back_from(jobs: dict[str, Job]) -> None:
+    past = about(jobs["hourly"])
+    past.failed(-0.2, "entry 1 of `paths:` is not there", source="away")
+    gone = found(jobs["hourly"], past)
+    assert "ccdr restore" not in str(gone["SOURCE_AWAY"].step)
+    assert str(gone["SOURCE_AWAY"].step).endswith("ccdr backup p --asset hourly")
+    assert gone["NEVER_SUCCEEDED"].because is Trouble.SOURCE_AWAY

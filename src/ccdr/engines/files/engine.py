@@ -16,7 +16,7 @@ from ccdr.engines.files.capture import as_stored, capture, changed_since
 from ccdr.engines.files.scan import LISTING
 from ccdr.model.answers import FreeText
 from ccdr.model.erasure import Replayed, Wanted
-from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, UsageProblem
+from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, SourceAway, UsageProblem
 from ccdr.model.schema import AbsolutePath, Wait, WithPassword
 from ccdr.model.values import CheckResult, Manifest, Probe
 from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, StoredNode, Tools
@@ -83,7 +83,7 @@ class Files(EngineConfig):
                 raise BackupFailed(f"{its} is a link", hint="name what it points to in `paths:`", words=words)
             if not path.exists():
                 hint = "is its file system mounted? else change `paths:` in the plan"
-                raise BackupFailed(f"{its} is not there", hint=hint, words=FreeText(f"{path}: it is not there"))
+                raise SourceAway(f"{its} is not there", hint=hint, words=FreeText(f"{path}: it is not there"))
         return SourceFacts(version="1", major="1")
 
     def rights(self, source: Source) -> Iterator[Probe]:

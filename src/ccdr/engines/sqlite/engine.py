@@ -27,7 +27,7 @@ from ccdr.host.interrupts import threads
 from ccdr.model.answers import FreeText
 from ccdr.model.damage import OF_TABLES, Damage, NothingToDamage
 from ccdr.model.erasure import Replayed, Wanted
-from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, TestBroken, UsageProblem
+from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, SourceAway, TestBroken, UsageProblem
 from ccdr.model.schema import AbsolutePath, WithPassword, Zone, zone_of
 from ccdr.model.values import CheckResult, Manifest, Probe, so_many
 from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, Tools
@@ -104,7 +104,7 @@ class Sqlite(EngineConfig):
             status = path.stat()
         except FileNotFoundError:
             hint = "is its file system mounted? else change `path:` in the plan"
-            raise BackupFailed(f"{NAMED} is not there", hint=hint, words=self._words) from None
+            raise SourceAway(f"{NAMED} is not there", hint=hint, words=self._words) from None
         except OSError as error:
             hint = "run ccdr as a user who may read it"
             raise BackupFailed(f"{NAMED}: {error.strerror}", hint=hint, words=self._words) from None

@@ -33,7 +33,7 @@ from ccdr.model.trouble import Trouble
 from ccdr.model.values import CheckResult, Manifest, RecordRef, Verdict, human_seconds, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.edited import ByHand, edited
-from ccdr.plans.job import Job
+from ccdr.plans.job import Job, below
 from ccdr.plans.targets import Target
 from ccdr.ports.new_server import StartLines
 
@@ -348,8 +348,6 @@ def _rounded(seconds: float | None) -> float | None:
 # long as that is not written into the plan (or what was brought back is put where it was), backups are of the old
 # one.
 
-BESIDE_SQLITE = ("-wal", "-shm", "-journal")  # of a database that something has open, or had as it crashed
-
 
 @dataclass(frozen=True)
 class Repointed:
@@ -450,35 +448,9 @@ def _stated(job: Job, key: str) -> str | None:
 
 
 def _of_files(job: Job, directory: Path) -> Repointed:
-    pairs = moved_to(job, directory)
-    lines = [f"mkdir -p {shlex.quote(str(was.parent))} && {_moved(job, now, was)}" for was, now in pairs]
-    key, back = "paths" if _several(job) else "path", " && ".join(lines)
+    key, pairs = "paths" if job.is_tree else "path", job.moved_to(directory)
     was, now = (_listed([pair[n] for pair in pairs]) for n in (0, 1))
-    return Repointed(job.asset, f"plans/{job.plan}.yaml", key, was, now, back)
-
-
-def moved_to(job: Job, directory: Path) -> list[tuple[Path, Path]]:
-    """Of what is no server's: each path as it was, and as it is below the directory that it was brought to."""
-    paths = job.engine.source_paths
-    return [(path, _below(directory, path) if _several(job) else directory / path.name) for path in paths]
-
-
-def _several(job: Job) -> bool:
-    return job.engine.engine_name == "files"
-
-
-def _below(directory: Path, path: Path) -> Path:
-    return directory / path.relative_to("/")
-
-
-def _moved(job: Job, one: Path, to: Path) -> str:
-    """Never into a tree that is there: that it must replace, and does so only where it is empty. A database goes where
-    none is, nor the log of one that was lost, which would be replayed into it: what is in its way is named."""
-    moved = shlex.join(["mv", "-T", str(one), str(to)])
-    if _several(job):
-        return moved
-    there = shlex.join(["find", *(f"{to}{end}" for end in ("", *BESIDE_SQLITE)), "-maxdepth", "0"])
-    return f'[ -z "$({there} 2>/dev/null | tee /dev/stderr)" ] && {moved}'
+    return Repointed(job.asset, f"plans/{job.plan}.yaml", key, was, now, job.put_back_from(directory))
 
 
 def _listed(paths: list[Path]) -> str:
@@ -492,7 +464,7 @@ def _of_checks(loaded: LoadedPlan, files: str, directory: Path, back: str | None
             if isinstance(check, Reconcile) and check.beside == files and check.root is not None:
                 stated = next(_files_with(loaded, check.root), None)
                 if stated is not None:
-                    now = str(_below(directory, check.root))
+                    now = str(below(directory, check.root))
                     yield Repointed(asset, stated, f"root of “{check.label}”", str(check.root), now, back)
 
 

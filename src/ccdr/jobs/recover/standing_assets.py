@@ -22,7 +22,6 @@ from ccdr.jobs.erasure.by_hand import Stands
 from ccdr.jobs.leftovers import clear_leftovers
 from ccdr.jobs.recover.journal import Told
 from ccdr.jobs.recover.planned import Planned
-from ccdr.jobs.recover.result import BESIDE_SQLITE, moved_to
 from ccdr.jobs.restore.directory import Staging
 from ccdr.jobs.restore.into_directory import IntoDirectory
 from ccdr.jobs.restore.new_server import LEFT, LeftServer, Loaded, OntoNewServer
@@ -32,7 +31,7 @@ from ccdr.jobs.restore.ways import Held, Order, skipped
 from ccdr.jobs.services import Services
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
 from ccdr.model.values import CheckResult, Verdict
-from ccdr.plans.job import Job
+from ccdr.plans.job import BESIDE_SQLITE, Job
 from ccdr.plans.one_server import of_one_database
 from ccdr.plans.targets import NewServer, Target
 from ccdr.ports.check import CheckContext
@@ -57,7 +56,7 @@ def put_back(job: Job, where: Target) -> bool:
     """Is nothing of it where it was brought to, and all of it where the plan says that it lives?"""
     if where.directory is None or job.engine.has_server:
         return False
-    pairs = moved_to(job, where.directory)
+    pairs = job.moved_to(where.directory)
     return all(not os.path.lexists(now) and os.path.lexists(was) for was, now in pairs)
 
 
@@ -362,7 +361,7 @@ class Standing:
 
     def _require_some(self, place: Path) -> None:
         """What was moved away is no damage of what was brought back."""
-        pairs = moved_to(self.job, place)
+        pairs = self.job.moved_to(place)
         if place.is_dir() and not any(os.path.lexists(now) for _, now in pairs):
             expected = ", ".join(str(now) for _, now in pairs)
             raise CcdrError(

@@ -482,6 +482,12 @@ class Examination:
     def _directory(self, order: Order, parts: Chosen | None) -> Way:
         path = self._path()
         contents = order.manifest.contents
+        file = Path(str(contents.get("file", "")))  # of a database that is one
+        if file.suffix and file.suffix == path.suffix:
+            raise UsageProblem(
+                f"{path} is called like a file, and what is restored is a directory that holds {file}",
+                hint=f"--to {path.with_suffix('')}   gives {path.with_suffix('') / file}",
+            )
         count = sum(int(str(contents.get(kind, 0))) for kind in ("files", "directories", "links"))
         entries = count + len(order.manifest.files)
         size, run = (parts or order.tables or order.snapshot).bytes, order.run.id
