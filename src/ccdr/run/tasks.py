@@ -9,7 +9,7 @@ from typing import Any
 
 from ccdr.engines import EngineConfig
 from ccdr.evidence.pauses import PAUSED
-from ccdr.evidence.records.upkeep import MissedRuns, SkippedRuns
+from ccdr.evidence.records.upkeep import MissedRuns, PassedRuns, SkippedRuns
 from ccdr.evidence.records.values import code
 from ccdr.evidence.records.writing import unsealed
 from ccdr.jobs.services import Services, Trigger
@@ -112,10 +112,10 @@ class Passed:
     run: str
     paused: bool = False  # the plan was, then
 
-    def ended(self) -> MissedRuns | SkippedRuns:
+    def ended(self) -> PassedRuns:
         off = "nothing ran then: the machine or cron was off, or an earlier run was still at work"
         make: Any = SkippedRuns if self.paused else MissedRuns
-        passed: MissedRuns | SkippedRuns = make(
+        passed: PassedRuns = make(
             plan=self.task.plan,
             asset=self.task.asset,
             run=self.run,

@@ -126,11 +126,7 @@ class CheckEnd(End, frozen=True, kw_only=True, gc=False):
             raise no_such_record("a part was read that there is none of")
 
 
-class MissedRuns(Record, frozen=True, kw_only=True, gc=False):
-    """Due times that passed without a try, from `first_due` to `due`."""
-
-    kind: Literal["missed"] = "missed"
-    version: Literal[4] = 4
+class PassedRuns(Record, frozen=True, kw_only=True, gc=False):
     verb: Verb
     due: Time
     first_due: Time
@@ -140,18 +136,19 @@ class MissedRuns(Record, frozen=True, kw_only=True, gc=False):
     copy: OfCopy = None
 
 
-class SkippedRuns(Record, frozen=True, kw_only=True, gc=False):
+class MissedRuns(PassedRuns, frozen=True, kw_only=True, gc=False):
+    """Due times that passed without a try, from `first_due` to `due`."""
+
+    kind: Literal["missed"] = "missed"
+    version: Literal[4] = 4
+
+
+class SkippedRuns(PassedRuns, frozen=True, kw_only=True, gc=False):
     """Due times, from `first_due` to `due`, for which nothing was begun since the plan was paused then."""
 
     kind: Literal["skipped"] = "skipped"
     version: Literal[4] = 4
-    verb: Verb
-    due: Time
-    first_due: Time
-    count: Annotated[int, Meta(ge=1)]
-    reason: Literal["paused"]
-    tenant: Tenant = "default"
-    copy: OfCopy = None
+    reason: Literal["paused"] = "paused"
 
 
 class NotBegun(Record, frozen=True, kw_only=True, gc=False):
