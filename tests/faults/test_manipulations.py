@@ -195,7 +195,7 @@ def test_a_plan_whose_file_and_note_are_gone_stays_in_the_population(twin: Site)
     assert twin.run("run").code == 0 and twin.run("status").json["plans_gone"] == []
     (twin.root / "plans/p.yaml").unlink()
     (twin.state / "plans/p/newest.json").unlink()
-    assert twin.run("run").code == 0
+    assert twin.run("run").code == 1, "PLAN_GONE: no run can tell that it was of this directory"
     assert twin.run("status").json["plans_gone"] == ["p"], "by the ledger's plan.version"
     report = twin.run("report").json
     assert "p" in [plan["plan"] for plan in report["plans"]] and twin.records("plan.version")[-1]["plan"] != "p"

@@ -76,7 +76,7 @@ def renamed(site: Site) -> None:
 
 def left(site: Site, command: str = "status") -> list[str]:
     document = site.run(command, "--json").json
-    return [one["code"] for one in document["left_overdue" if command == "status" else "findings"]]
+    return [one["code"] for one in document["without_file" if command == "status" else "findings"]]
 
 
 def test_what_is_overdue_is_so_when_its_plan_has_another_name(site: Site) -> None:
@@ -98,7 +98,7 @@ def test_it_is_acknowledged_as_what_is_of_no_plan(site: Site) -> None:
     began(site, failed=-8 * DAY)
     renamed(site)
     assert site.run("ack", "DEVIATION_OVERDUE", "--until", "3d", "--why", "it moved").code == 0
-    (one,) = site.run("status").json["left_overdue"]
+    (one,) = site.run("status").json["without_file"]
     assert one["acknowledged"] is True
 
 

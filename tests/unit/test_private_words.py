@@ -117,3 +117,13 @@ def test_status_names_the_file_and_nothing_of_what_is_in_it(tmp_path: Path, word
     assert lines_with(said.replace(str(kept), "FILE"), "p/recordings", "FILE") == wording
     for text in (failed.stdout, failed.stderr, done.stdout, said, *map(str, site.records())):
         assert "0722000001" not in text
+
+
+def test_of_what_went_well_they_are_named_to_who_asks_for_more(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    settled_file(tmp_path / "tree" / "1.wav", b"a voice")
+    site.recordings(tmp_path / "tree")
+    kept = State(site.state).keep_words(site.backed_up().json["run"], FreeText("a warning"))
+    assert site.run("test", "p").json["verdict"] == "PASS"
+    assert str(kept) not in site.plainly("status", "p").stdout
+    assert str(kept) in site.plainly("status", "p", "-v").stdout

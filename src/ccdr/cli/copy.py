@@ -57,7 +57,7 @@ def copy(plan: str, names: tuple[str, ...], dry_run: bool) -> Exit:
             continue
         codes.append(done.exit_code if not dry_run else Exit.OK)
         documents.append(done.as_json())
-        show_words(done.words, done.run)
+        show_words(done.words, done.run, codes[-1])
         if not options.json:
             _tell(done, dry_run=dry_run)
     if options.json:

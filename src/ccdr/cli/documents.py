@@ -404,7 +404,8 @@ class PlanStatus(Doc):
 class Status(Doc):
     plans: list[PlanStatus]
     plans_gone: list[str]
-    left_overdue: Annotated[list[ProblemDocument], about("deviations that are overdue, of plans without a file")]
+    wrong: Annotated[list[str], about("what is wrong with plans that are not told of, as file:line: path: sentence")]
+    without_file: Annotated[list[ProblemDocument], about("of plans that no file names any more")]
     acknowledged: int
     not_known_here: int
     attestations: Annotated[list[ProblemDocument], about("what is stale, or will be within a month")]

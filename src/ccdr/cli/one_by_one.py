@@ -37,7 +37,7 @@ class Outcomes:
         self.documents.append(done.as_json())
         if not settings().json:
             tell(done)
-        show_words(getattr(done, "words", NO_WORDS), getattr(done, "run", None))
+        show_words(getattr(done, "words", NO_WORDS), getattr(done, "run", None), done.exit_code)
 
     def passed_over(self, jobs: Iterable[Job], error: CcdrError) -> None:
         self.codes.append(error.exit_code)

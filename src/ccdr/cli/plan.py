@@ -39,13 +39,14 @@ def check(names: tuple[str, ...]) -> Exit:
     """
     from ccdr.plans import plan_names
     from ccdr.plans.beside import at_odds
+    from ccdr.plans.loader import NO_PLAN
 
     options = settings()
     problems: list[str] = []
     lint: list[str] = []
     checked = list(names or plan_names(options.plans))
     if not checked:
-        raise UsageProblem(f"there is no plan in {options.plans}", hint="name the directory with --plans")
+        raise UsageProblem(f"there is no plan in {options.plans}", hint=NO_PLAN)
     every = _sound(options)
     for name in checked:
         try:

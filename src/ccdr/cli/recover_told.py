@@ -94,7 +94,7 @@ def _tell_step(step: StepResult, notes: Iterable[str]) -> None:
     if looked_at:
         tell_checks(looked_at, detailed={Verdict.FAIL})
     if step.restore is not None:
-        show_words(step.restore.words, step.restore.run)
+        show_words(step.restore.words, step.restore.run, step.restore.exit_code)
 
 
 def _tell_start(start: StartLines, spare_of: str | None) -> None:

@@ -116,7 +116,7 @@ def tell_result(result: RestoreResult, notes: Sequence[str]) -> None:
         click.echo(f"  note: {text}")
     if result.checks:
         tell_checks(result.checks, detailed={Verdict.FAIL})
-    show_words(result.words, result.run)
+    show_words(result.words, result.run, result.exit_code)
     click.echo()
     phases = ", ".join(f"{name} {human_seconds(s)}" for name, s in result.phases.items())
     estimated = f"; estimated {human_seconds(result.estimate_s)}" if result.estimate_s is not None else ""

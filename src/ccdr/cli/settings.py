@@ -55,6 +55,7 @@ class Settings:
         not stop the rest. UsageProblem where there is no plan at all: a wrong --plans must not look green."""
         from ccdr.model.errors import FileProblem, PlanInvalid, PlanNewer, UsageProblem
         from ccdr.plans import plan_names
+        from ccdr.plans.loader import NO_PLAN
 
         if names:
             return [self.load(name) for name in names], []
@@ -69,9 +70,7 @@ class Settings:
         if not loaded and wrong:
             raise wrong[0] if len(wrong) == 1 else PlanInvalid([p for error in wrong for p in error.problems])
         if not loaded:
-            raise UsageProblem(
-                f"there is no plan in {self.plans}", hint="name the directory with --plans; `ccdr init` writes a plan"
-            )
+            raise UsageProblem(f"there is no plan in {self.plans}", hint=NO_PLAN)
         return loaded, wrong
 
     def every(self) -> list[LoadedPlan]:

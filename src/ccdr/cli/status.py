@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from ccdr.jobs.daily_verification import Finding
     from ccdr.jobs.pausing import PausedPlan
     from ccdr.jobs.services import Services
+    from ccdr.model.errors import PlanInvalid
     from ccdr.plans import LoadedPlan
-    from ccdr.plans.versions import Judged, PlanRevision
+    from ccdr.plans.versions import Judged
     from ccdr.telling.copies import CopyStatus
     from ccdr.telling.status import Answering
 
@@ -50,7 +51,7 @@ class Seen:
     shown: Sequence[str]
     judged: Sequence[Judged]
     loaded: Sequence[LoadedPlan]  # as they were recorded
-    gone: Sequence[PlanRevision]  # plans whose files are not there any more
+    wrong: Sequence[PlanInvalid]
     statuses: Sequence[AssetStatus]
     care: Mapping[str, Sequence[Problem]]
     deaf: Mapping[str, Sequence[str]]
@@ -66,12 +67,17 @@ class Seen:
     anchors: AnchorsStanding
     of_anchors: Sequence[Problem]
     attested: Sequence[Problem]  # what is stale, and what will be soon
-    left: Sequence[Problem]  # deviations that are overdue, of plans whose files are not there any more
+    left: Sequence[Problem]  # of plans whose files are not there any more
     read_with: Sequence[Chain]
     sizes: Mapping[str, RepositorySize]
     untested: Mapping[str, Collection[str]]  # assets that began anew, and of which nothing has come back since
-    by_hand: Mapping[str, Sequence[str]]  # of plans that were backed up here, and for which no run came by itself
+    by_hand: Mapping[str, Sequence[str]]  # of plans that no run came for by itself, where that is to be told
     code: Exit
+
+    @property
+    def gone(self) -> list[str]:
+        """Plans that no file names any more."""
+        return [p.about for p in self.left if p.trouble is Trouble.PLAN_GONE]
 
     @property
     def everything(self) -> list[Problem]:
@@ -99,7 +105,7 @@ class Seen:
         return sum(p.trouble is Trouble.NOT_KNOWN_HERE for p in self.everything)
 
 
-def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -> Seen:
+def gather(plans: Sequence[LoadedPlan], wrong: Sequence[PlanInvalid], services: Services, options: Settings) -> Seen:
     from ccdr.cli.by_itself import not_by_itself
     from ccdr.evidence.acknowledged import exit_of
     from ccdr.evidence.history.asset_history import AssetHistory
@@ -107,9 +113,8 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
     from ccdr.evidence.judgement.upkeep import elsewhere
     from ccdr.jobs.approvals import believed
     from ccdr.jobs.daily_verification import newest
-    from ccdr.jobs.in_force import as_recorded, lost
+    from ccdr.jobs.in_force import as_recorded
     from ccdr.jobs.pausing import paused
-    from ccdr.plans import plan_names
     from ccdr.plans.versions import FileState
     from ccdr.run.responsible import responsible_for
     from ccdr.telling.anchoring import standing
@@ -124,6 +129,7 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
         ledger_problems,
         left_by_plans,
         private_of,
+        uncalled,
         upkeep_problems,
     )
     from ccdr.telling.status import status as ask
@@ -156,7 +162,7 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
         shown,
         judged,
         loaded,
-        lost(plan_names(options.plans), options.plans, services, histories),
+        wrong,
         statuses,
         care,
         untold(services.state, shown),
@@ -182,11 +188,12 @@ def gather(plans: Sequence[LoadedPlan], services: Services, options: Settings) -
         {
             one.plan.plan: list(not_by_itself(one.plan.plan, services.state, options))
             for one in loaded
-            if any(histories.get((one.plan.plan, asset), AssetHistory()).begun_here for asset in one.plan.assets)
+            if options.verbose or uncalled(one, histories, services.clock.now())
         },
         worst(
             [
                 broken,
+                *(error.exit_code for error in wrong),
                 exit_of(of_ledger),
                 exit_of(stated),
                 exit_of(left),
@@ -227,8 +234,9 @@ def document(seen: Seen) -> dict[str, object]:
     ledger["anchors"] = {**seen.anchors.as_json(), "troubles": [p.as_json() for p in seen.of_anchors]}
     return {
         "plans": plans,
-        "plans_gone": [version.plan for version in seen.gone],
-        "left_overdue": [p.as_json() for p in seen.left],
+        "plans_gone": seen.gone,
+        "wrong": [str(problem) for error in seen.wrong for problem in error.problems],
+        "without_file": [p.as_json() for p in seen.left],
         "acknowledged": seen.acknowledged,
         "not_known_here": seen.not_known_here,
         "attestations": [p.as_json() for p in seen.attested],
@@ -241,18 +249,18 @@ def document(seen: Seen) -> dict[str, object]:
 # still to be done or known. What is as it should be is told to whoever asks for more.
 
 
-def tell(seen: Seen, unread: int, *, more: bool = False) -> None:
-    """`unread`: as many plans are wrong; `more`: also what is as it should be."""
-    click.echo(_verdict(seen, unread))
-    _tell_assets(seen)
-    _tell_plans(seen)
+def tell(seen: Seen, *, more: bool = False) -> None:
+    """`more`: also what is as it should be."""
+    click.echo(_verdict(seen))
+    _tell_assets(seen, more=more)
+    _tell_plans(seen, more=more)
     _tell_of_host(seen)
     _tell_standing(seen)
     if more:
         _tell_more(seen)
 
 
-def _verdict(seen: Seen, unread: int) -> str:
+def _verdict(seen: Seen) -> str:
     """In one line: the answer that a report gives, and how much of what is wrong nobody has taken note of."""
     from ccdr.telling.answer import answer
 
@@ -262,14 +270,13 @@ def _verdict(seen: Seen, unread: int) -> str:
         noted=sum(p.level is Level.NOTE for p in seen.everything),
         lost=any(p.trouble is Trouble.LEDGER_LOST for p in seen.of_ledger),
         unknown=seen.code is Exit.NOT_CARRIED_OUT,
-        unread=unread,
+        unread=len(seen.wrong),
     )
     found = so_many(seen.found, "finding") if seen.found else "no finding"
-    unasked = f"; {so_many(len(seen.gone), 'plan has', 'plans have')} no file any more" if seen.gone else ""
-    return f"{word(given.word)}, {found}{unasked}: {given.sentence}"
+    return f"{word(given.word)}, {found}: {given.sentence}"
 
 
-def _tell_assets(seen: Seen) -> None:
+def _tell_assets(seen: Seen, *, more: bool) -> None:
     from ccdr.telling.status import kept
 
     rows = [
@@ -286,12 +293,16 @@ def _tell_assets(seen: Seen) -> None:
     table(("asset", "coverage", "RPO", "RTO", "last test", "last good backup"), rows)
     for s in seen.statuses:
         _problems(s.troubles, s.plan, s.asset)
-        for path in s.private:
+        for path in s.private if more else _words_of(s.troubles):
             click.echo(f"{s.plan}/{s.asset}: {kept(path)}")
 
 
-def _tell_plans(seen: Seen) -> None:
-    from ccdr.jobs.in_force import without_file
+def _words_of(problems: Sequence[Problem]) -> Collection[str]:
+    """Where it is kept what programs said of what is wrong, each once."""
+    return dict.fromkeys(path for p in problems if p.acknowledged is None for path in p.private)
+
+
+def _tell_plans(seen: Seen, *, more: bool) -> None:
     from ccdr.plans.words import differing
     from ccdr.telling.status import kept
 
@@ -299,12 +310,11 @@ def _tell_plans(seen: Seen) -> None:
         for standing in seen.incidents[name]:
             click.echo(f"{name}: {standing}")
         _problems(seen.care[name], name, None)
-        for path in seen.private[name] if seen.care[name] else ():
+        for path in seen.private[name] if more else _words_of(seen.care[name]):
             click.echo(f"{name}: {kept(path)}")
         for line in seen.deaf.get(name, []):
             click.echo(f"{name}: a message was not delivered: {line}")
-    versions = (*seen.judged, *(without_file(version, seen.services) for version in seen.gone))
-    for line in (line for one in versions for line in differing(one)):
+    for line in (line for one in seen.judged for line in differing(one)):
         click.echo(line)
 
 
@@ -540,10 +550,9 @@ def status(names: tuple[str, ...]) -> Exit:
     services = options.services()
     if not services.state.has_contents:  # a wrong --state looks like a plan that was never carried out
         click.echo(f"ccdr: {services.state.root} holds nothing yet: is it the right --state?", err=True)
-    seen = gather(loaded, services, options)
-    code = worst([seen.code, *(e.exit_code for e in wrong_plans)])
+    seen = gather(loaded, wrong_plans, services, options)
     if options.json:
         print_json(document(seen))
     else:
-        tell(seen, len(wrong_plans), more=options.verbose)
-    return code
+        tell(seen, more=options.verbose)
+    return seen.code

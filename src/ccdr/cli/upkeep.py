@@ -118,7 +118,7 @@ class _Outcomes:
             return
         self.codes.append(done.exit_code)
         self.documents[-1][name] = done.as_json()
-        show_words(done.words, done.run)
+        show_words(done.words, done.run, done.exit_code)
         if not settings().json:
             tell(done, self.dry_run)
 

@@ -233,6 +233,17 @@ class Trouble(StrEnum):
             "docs/explanation/evidence.md, A plan's files"
         ),
     )
+    PLAN_GONE = Row(
+        "plan_gone",
+        "a plan's file is GONE",
+        means=(
+            "the ledger knows a plan that no file names any more, and no `ccdr run` has seen that: nothing backs it up "
+            "or tests it here; until its file is back, or a run has recorded that it is gone"
+        ),
+        step="put its file back, or ccdr run   records that the plan is gone for good",
+        level=Level.UNPROVEN,
+        run_fails=False,
+    )
     PLAN_NOT_STORED = Row(
         "plan_not_stored",
         "the plan is NOT IN ITS REPOSITORY",

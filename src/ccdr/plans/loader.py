@@ -31,6 +31,7 @@ from ccdr.plans.shape import editor_schema, is_name, listed
 from ccdr.plans.trust import as_taken, read_mark, refuse_newer
 from ccdr.plans.yamlfile import Document, Where, YamlProblem, parse, read_bytes
 
+NO_PLAN = "name the directory that holds your plans with --plans DIR; `ccdr init URL|PATH` writes a first plan"
 USUAL = Path("/etc/ccdr/plans")  # where packages and docs/how-to/install.md put them
 
 
@@ -257,7 +258,7 @@ def plan_names(directory: Path) -> list[str]:
             f"{directory}: cannot list the plans there: {error.strerror}",
             hint=f"they are in {USUAL}: `cd {USUAL.parent}`, or add --plans {USUAL}"
             if USUAL.is_dir() and directory.absolute() != USUAL
-            else "name the directory that holds your plans with --plans DIR or CCDR_PLANS",
+            else NO_PLAN,
         ) from None
     return [file.stem for file in files if file.suffix == ".yaml" and not file.name.startswith(".")]
 
@@ -279,7 +280,7 @@ def load_named(name: str, plans: Path, restore_tests: Path | None) -> LoadedPlan
     elif names:
         hint = f"there are {listed(names, 'and')}"
     else:
-        hint = f"there is no plan at all: write {plans / 'NAME.yaml'}, or name another directory with --plans"
+        hint = NO_PLAN
     if (plans / f"{name}.yml").is_file():
         hint = f"rename {plans / name}.yml to {name}.yaml"
     raise UsageProblem(f"there is no plan {name!a} in {plans}", hint=hint)

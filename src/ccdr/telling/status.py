@@ -4,6 +4,7 @@ repository does not."""
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,7 +30,7 @@ from ccdr.jobs.approvals import believed
 from ccdr.jobs.attest import by_what_is_known, here, troubles
 from ccdr.jobs.catalogued import catalogued
 from ccdr.jobs.deviations import checked, signers_of
-from ccdr.jobs.in_force import not_kept, unstated
+from ccdr.jobs.in_force import kept_in, lost, not_kept, unstated
 from ccdr.jobs.runbook.seals import VERB as RUNBOOK
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping import as_recorded
@@ -37,11 +38,13 @@ from ccdr.jobs.shipping.log_archive import logged
 from ccdr.jobs.shipping.ship import SHIP
 from ccdr.model.errors import CcdrError, Exit, worst
 from ccdr.model.groups import Together, captured_together
+from ccdr.model.schedule import occurrences
 from ccdr.model.trouble import Problem, Trouble, next_step
-from ccdr.model.values import DUTIES, Snapshot, Verb, rfc3339, so_many, to_the_second
+from ccdr.model.values import DUTIES, Snapshot, Verb, rfc3339, so_many, to_the_second, utc
 from ccdr.plans import LoadedPlan, plan_names
 from ccdr.plans.job import Job
 from ccdr.plans.lint import open_to_others, secret_files
+from ccdr.plans.versions import PlanRevision
 from ccdr.storage.catalogue import Catalogue
 
 
@@ -160,6 +163,19 @@ def upkeep_problems(
     return {p.plan.plan: of(p) for p in plans}
 
 
+def uncalled(loaded: LoadedPlan, histories: Histories, now: datetime) -> bool:
+    """Has something come due of what was backed up here, and nobody has tried it since?"""
+    for asset, engine in loaded.plan.assets.items():
+        own = histories.get((loaded.plan.plan, asset), AssetHistory())
+        last = ((engine.backup, own.last_backup), (engine.restore_test, own.last_test or own.last_backup))
+        for planned, tried in last if own.begun_here else ():
+            if planned is not None and tried is not None:
+                due = next(occurrences(planned.schedule, loaded.plan.timezone, utc(tried["time"])))
+                if due <= now:
+                    return True
+    return False
+
+
 def overdue_deviations(
     loaded: LoadedPlan, services: Services, histories: Histories, now: datetime, *, verify: bool = True
 ) -> Iterator[Problem]:
@@ -182,12 +198,23 @@ def left_overdue(
 
 
 def left_by_plans(directory: Path | None, services: Services, histories: Histories) -> tuple[Problem, ...]:
-    """What `left_overdue` has now, of plans that are not in this directory any more; None: it is not known which."""
+    """What is wrong now with plans that are not in this directory any more; None: it is not known which."""
     if directory is None or not directory.is_dir():
         return ()
     now, host = services.clock.now(), histories.get((None, None), AssetHistory())
-    gone = unstated(plan_names(directory), directory, services, histories)
-    return tuple(acknowledged((p for _, p in left_overdue(gone, services, histories, now)), host.acks, now))
+    stated = plan_names(directory)
+    gone = [_gone(version, directory, services) for version in lost(stated, directory, services, histories)]
+    late = left_overdue(unstated(stated, directory, services, histories), services, histories, now)
+    return tuple(acknowledged((*gone, *(problem for _, problem in late)), host.acks, now))
+
+
+def _gone(version: PlanRevision, directory: Path, services: Services) -> Problem:
+    name = f"{version.plan}.yaml"
+    text = f"no file names the plan {version.plan} any more, as of {version.record}, and no `ccdr run` has seen that"
+    kept = kept_in(services, version.plan, version.digest) / "plans" / name
+    back = shlex.join(["cp", str(kept), str(directory.absolute() / name)]) if kept.is_file() else "put its file back"
+    step = f"{back}   brings it back; ccdr run   records that it is gone for good"
+    return Problem(Trouble.PLAN_GONE, text, about=version.plan, step=step)
 
 
 def clocks_of(services: Services) -> Clocks:

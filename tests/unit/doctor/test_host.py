@@ -143,7 +143,7 @@ def test_that_no_run_has_come_by_itself_is_a_warning_once_something_was_begun(pl
     state = plain.services().state
     assert [*machine.called("p", state, begun=False)] == []
     (look,) = machine.called("p", state, begun=True)
-    assert look.state is WARN and "`ccdr status PLAN` has the line" in str(look.do)
+    assert look.state is WARN and "`ccdr status PLAN -v` has the line" in str(look.do)
     state.root.mkdir(exist_ok=True)
     (state.root / "by-itself.json").write_text('{"p": "2026-11-28T09:00:00Z"}')
     assert states(machine.called("p", state, begun=True)) == [OK]

@@ -20,14 +20,14 @@ def test_troubles_are_as_bad_as_what_they_keep_from_whoever_needs_it() -> None:
     assert by_level[Level.LOST] == {"NEVER_SUCCEEDED", "TEST_FAILED", "LOG_FAILED", "REPOSITORY_AWAY"}
     assert by_level[Level.UNPROVEN] == {
         "NEVER_TESTED", "NOT_KNOWN_HERE", "TEST_LATE", "REPOSITORY_DAMAGED", "NO_LONGER_CHECKED", "RECORDS_UNKNOWN",
-        "RECORDS_WRONG", "CATALOGUE_WRONG", "CONTROL_PASSED", "OTHER_CLUSTER",
+        "RECORDS_WRONG", "CATALOGUE_WRONG", "CONTROL_PASSED", "OTHER_CLUSTER", "PLAN_GONE",
     }  # fmt: skip
     assert by_level[Level.LATE] == {
         "NEWER_FAILED", "BREACH_RPO", "BREACH_RTO", "RTO_UNMEASURED", "SNAPSHOT_VANISHED",
         "SNAPSHOT_SUSPECT",
     }  # fmt: skip
     assert by_level[Level.NEAR] == {"REPOSITORY_NEAR"}
-    assert by_level[Level.FINE] == set() and len(by_level[Level.NOTE]) == len(Trouble) - 21
+    assert by_level[Level.FINE] == set() and len(by_level[Level.NOTE]) == len(Trouble) - 22
 
 
 def test_a_trouble_is_told_with_its_code_and_when_it_began() -> None:
@@ -84,7 +84,7 @@ def test_what_ends_a_command_well_though_it_is_told_is_listed() -> None:
 
 def test_a_run_goes_well_beside_what_is_no_matter_of_what_was_due() -> None:
     assert {t.name for t in Trouble if not t.row.run_fails} == {
-        "ANCHOR_OVERDUE", "PLAN_NOT_STORED", "PLAN_UNAPPROVED", "PLAN_REVIEW", "ACCESS_BROKEN", "ACCESS_REVIEW",
+        "ANCHOR_OVERDUE", "PLAN_GONE", "PLAN_NOT_STORED", "PLAN_UNAPPROVED", "PLAN_REVIEW", "ACCESS_BROKEN", "ACCESS_REVIEW",
         "ACCESS_REVIEW_ENDS", "REPOSITORY_NEAR", "RTO_UNMEASURED", "FINDING", "GROUP_INCOMPLETE", "TEST_INCONCLUSIVE",
         "NEVER_TESTED", "CONTROL_INCONCLUSIVE", "NOT_KNOWN_HERE", "RESTORE_CRASHED", "RECOVERY_UNFINISHED",
         "CHECK_INCONCLUSIVE", "COPY_UNTESTED", "COPY_UPKEEP", "FETCH_LIMIT", "PAUSED", "DUTIES", "STATEMENT_REFUSED",

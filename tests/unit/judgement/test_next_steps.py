@@ -33,6 +33,7 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.CATALOGUE_WRONG: ("ccdr status p", TEST),
     Trouble.PLAN_NOT_STORED: ("ccdr status p", "ccdr run"),
     Trouble.PLAN_FILES_GONE: ("ccdr status p",),
+    Trouble.PLAN_GONE: ("ccdr status p",),
     Trouble.PLAN_ELSEWHERE: ("ccdr status p",),
     Trouble.PLAN_UNAPPROVED: ("ccdr status p", "ccdr run"),
     Trouble.BREAK_GLASS: ("ccdr status p", "ccdr upkeep p --prune"),

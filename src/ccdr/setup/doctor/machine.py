@@ -374,4 +374,4 @@ def called(plan: str, state: State, *, begun: bool) -> Iterator[Probe]:
     if has_come(plan, state):
         yield Probe.ok(what, "has come by itself here")
     elif begun:
-        yield Probe.warn(what, NOT_YET, "`ccdr status PLAN` has the line that has cron call it")
+        yield Probe.warn(what, NOT_YET, "`ccdr status PLAN -v` has the line that has cron call it")
