@@ -447,6 +447,8 @@ def _near(statuses: Sequence[AssetStatus]) -> None:
 def _last_backup(s: AssetStatus) -> str:
     """The last that is good, and that a newer one was tried in vain."""
     good = rfc3339(s.good.usable_at)[:19] if s.good else "never"
+    if s.good and s.good.in_use:
+        good += f", without {so_many(s.good.in_use, 'file', 'files')} in use"
     tried = (s.last_backup or {}).get("time")
     return f"{good}, {word('FAILED')} at {tried[:19]}" if s.failed and tried else good
 

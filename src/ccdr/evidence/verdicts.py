@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.model.errors import RepositoryDamaged
@@ -14,6 +14,11 @@ from ccdr.model.values import (
 from ccdr.plans.facts import checks_from, mended
 
 Record = Mapping[str, Any]
+
+
+def whole_until(stored: Record) -> datetime:
+    """Up to when nothing is missing of a snapshot, by the record of it: files in use were left for the next backup."""
+    return utc(stored["consistent_point"]) - timedelta(seconds=stored.get("missing_s") or 0.0)
 
 
 def does_not_open(record: Record) -> bool:

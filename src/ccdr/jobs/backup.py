@@ -218,6 +218,8 @@ class BackupResult:
             needed_from=self.log.get("needed_from", UNSET),
             branch=self.log.get("branch", UNSET),
             upon=[needed.id for needed in s.upon],
+            in_use=s.in_use,
+            missing_s=s.missing_s,
         )
 
     def as_json(self) -> dict[str, object]:

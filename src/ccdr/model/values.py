@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
@@ -220,6 +220,13 @@ class Snapshot:
     upon: tuple[Needed, ...] = ()  # what an increment builds upon: the full one first, the one before it last
     attested: Attestation | None = None  # what its manifest says of its ledger
     arrived: datetime | None = None  # at a copy: when it was there, as far as this host filled it
+    in_use: int = 0  # files that were left for the next backup
+    missing_s: float = 0.0  # for so long before its consistent point it lacks what was written to these
+
+    @property
+    def whole_until(self) -> datetime:
+        """Up to which nothing is missing: what was written later would be lost, if it were restored."""
+        return self.consistent_point - timedelta(seconds=self.missing_s)
 
     @property
     def to_hand(self) -> datetime:

@@ -42,7 +42,7 @@ def snapshot_of(
     manifest: Manifest, text: str, snapshot_id: str, root: str, usable_at: datetime, note: str | None = None
 ) -> Snapshot:
     own = sum(d.bytes for d in manifest.files.values())
-    outside = manifest.contents.get("bytes", 0)
+    outside, in_use = manifest.contents.get("bytes", 0), manifest.contents.get("unsettled", 0)
     return Snapshot(
         id=snapshot_id,
         plan=manifest.plan,
@@ -60,4 +60,6 @@ def snapshot_of(
         group=manifest.group,
         upon=manifest.upon,
         attested=manifest.attested,
+        in_use=in_use if isinstance(in_use, int) else 0,
+        missing_s=float(str(manifest.contents.get("missing_s", 0.0))),
     )

@@ -38,7 +38,7 @@ def test_a_line_as_json_holds_what_the_ledger_says_and_no_envelope(jobs: dict[st
     assert not {"prev", "host", "actor", "kind"} & said["last_test"].keys()
     assert said["last_good_backup"] == {
         "time": "2026-11-24T07:00:00Z",
-        "snapshot": {"id": digest("old"), "consistent_point": "2026-11-24T07:00:00Z"},
+        "snapshot": {"id": digest("old"), "consistent_point": "2026-11-24T07:00:00Z", "in_use": 0},
     }
     assert said["problems"] and [t["code"] for t in said["troubles"]] == codes(judged(jobs["crm"], past))
     assert (said["asset"], said["coverage"], said["group"], said["private"]) == ("crm", "tested", None, [])

@@ -30,7 +30,7 @@ def test_the_last_good_backup_is_told_beside_a_newer_attempt_that_failed(world: 
     stored_as(world, 1)
     good = world.now.as_json()
     at = rfc3339(ago(minutes=30))
-    assert good["last_good_backup"] == {"time": at, "snapshot": {"id": IDS[1], "consistent_point": at}}
+    assert good["last_good_backup"] == {"time": at, "snapshot": {"id": IDS[1], "consistent_point": at, "in_use": 0}}
     assert good["last_backup"]["result"] == "STORED"  # type: ignore[index]
     (row,) = (line for line in told(world) if line.startswith("p/recordings "))
     assert row.endswith(f"  {at[:19]}") and "FAILED" not in row

@@ -302,5 +302,5 @@ def test_by_which_rule_it_was_tested_last_is_part_of_its_line(shipping: Shipping
     assert line["tested_by_rule"] == {"oldest": {"time": "2026-11-24T12:00:00.000000Z", "verdict": "PASS"}}
     assert line["last_good_backup"] == {
         "time": "2026-11-24T09:00:00Z",
-        "snapshot": {"id": IDS[1], "consistent_point": "2026-11-24T09:00:00Z"},
+        "snapshot": {"id": IDS[1], "consistent_point": "2026-11-24T09:00:00Z", "in_use": 0},
     }

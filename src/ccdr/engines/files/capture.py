@@ -183,10 +183,12 @@ Pair = tuple[TreeEntry, TreeEntry | None]  # what is there now, and what the pre
 @dataclass
 class _ListingTally:
     """What a listing holds, counted as it is written. `empty` are the roots in which no file was seen yet; `starving`
-    is when a file that waits since then has waited too long, in nanoseconds since the epoch."""
+    is when a file that waits since then has waited too long, `oldest` since when one waits: in nanoseconds since the
+    epoch."""
 
     empty: set[str]
     starving: float
+    oldest: float = math.inf
     count: Counter[str] = field(default_factory=Counter)
     size: int = 0
     attributes: int = 0
@@ -205,6 +207,7 @@ class _ListingTally:
         if entry.type == WAITING:
             self.unsettled.append(Path(entry.path))
             self.starved += entry.ctime < self.starving
+            self.oldest = min(self.oldest, entry.ctime)
         elif entry.type == "f" and self.empty:
             self.empty = {root for root in self.empty if not _within(entry.path, root)}
 
@@ -239,6 +242,7 @@ def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, 
             "special": sum(tally.count[kind] for kind in "pcb"),
             "bytes": tally.size,
             "unsettled": waiting,
+            "missing_s": max(0.0, now - tally.oldest / 1e9),
             "sockets": tally.sockets,
             "owners": os.geteuid() == 0,
             "attributes": tally.attributes,
@@ -362,7 +366,7 @@ def _found(paths: Sequence[Path], now: float, settle: float, tally: _ListingTall
                 tally.sockets += 1
                 continue
             recent = entry.type == "f" and earliest < entry.mtime < latest
-            yield entry.waiting(now) if recent else entry
+            yield entry.waiting(min(now, entry.mtime / 1e9)) if recent else entry
 
 
 def _with_previous(walked: Iterator[TreeEntry], previous: Iterator[TreeEntry]) -> Iterator[Pair]:

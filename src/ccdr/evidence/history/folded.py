@@ -80,6 +80,7 @@ from ccdr.evidence.verdicts import (
     of_a_newer,
     of_the_newest,
     still_stands,
+    whole_until,
 )
 from ccdr.model.access import Held
 from ccdr.model.fetched import month_of
@@ -553,7 +554,7 @@ class FoldedRecords:
     def _take_beside(self, snapshot: str, record: Record) -> None:
         stored = record["snapshot"]
         self.recorded_beside[snapshot] = {
-            "consistent": stored["consistent_point"],
+            "consistent": rfc3339(whole_until(stored)),
             "usable": record["time"],
             "of": stored.get("source_sha256"),
             "upon": list(stored.get("upon") or ()),

@@ -212,7 +212,8 @@ class AssetStatus:
     def _good(self) -> dict[str, object] | None:
         if self.good is None:
             return None
-        snapshot = {"id": self.good.id, "consistent_point": rfc3339(self.good.consistent_point)}
+        point, in_use = rfc3339(self.good.consistent_point), self.good.in_use
+        snapshot = {"id": self.good.id, "consistent_point": point, "in_use": in_use}
         return {"time": rfc3339(self.good.usable_at), "snapshot": snapshot}
 
     @property
@@ -410,7 +411,7 @@ def measured_rpo(
 ) -> Achieved:
     """`ours_to_do`: are its backups this host's to take?"""
     points = [
-        *(Point(s.consistent_point, s.to_hand) for s in counted.counting),
+        *(Point(s.whole_until, s.to_hand) for s in counted.counting),
         *seen.logged(counted.counting, history.log_disproved),
     ]
     if ours_to_do:

@@ -21,6 +21,7 @@ from ccdr.evidence.records.values import (
     RecordedTls,
     RecordedTrigger,
     Repository,
+    Seconds,
     Sentences,
     ServerNumber,
     Start,
@@ -68,6 +69,10 @@ class StoredSnapshot(Value, frozen=True, kw_only=True, gc=False):
         int | UnsetType, about("the branch of the shipped log that it is of; absent: none is shipped")
     ] = UNSET
     upon: Annotated[list[Digest], about("ids of the snapshots that it depends on, the full one first")] = []
+    in_use: Annotated[Count, about("files that were in use, and left for the next backup")] = 0
+    missing_s: Annotated[
+        Seconds, about("for so long before its consistent point it lacks what was written to these")
+    ] = 0.0
 
 
 class RecordedGrowth(Value, frozen=True, kw_only=True, gc=False):

@@ -168,7 +168,7 @@ def _exposed(course: CourseOfTest) -> Achieved:
         usable = []
     elif _damage_is_open(course):
         usable = recorded.shown(usable)
-    points = [measure.Point(s.consistent_point, s.to_hand) for s in usable]
+    points = [measure.Point(s.whole_until, s.to_hand) for s in usable]
     if course.at is None:
         points += _logged(course, usable)
     elif course.recovery is not None and test.log_verdict is not Verdict.FAIL:

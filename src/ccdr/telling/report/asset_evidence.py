@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.mappings import listing, mapping, moment_of, text, whole
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.verdicts import Record, whole_until
 from ccdr.jobs.shipping.log_archive import rank
 from ccdr.model import parents as chain
 from ccdr.model.measure import Point
@@ -122,8 +122,9 @@ class AssetEvidence:
             return
         if verb == BACKUP:
             stored = run.outcome in GOOD and run.snapshot and run.ended
-            if stored and (consistent := moment_of(run.consistent)):
-                self._stored(str(run.snapshot), _usable(consistent, run.ended or run.started), record)
+            if stored and moment_of(run.consistent):
+                point = _usable(whole_until(mapping(record["snapshot"])), run.ended or run.started)
+                self._stored(str(run.snapshot), point, record)
         elif verb == TEST:
             reached = moment_of(mapping(mapping(record.get("recovery")).get("reached")).get("at"))
             if run.outcome == "PASS" and reached is not None:

@@ -298,7 +298,7 @@ def _course(
 ) -> _Course:
     source = job.engine.source_name if job else None
     others = {
-        s.id: Point(s.consistent_point, s.usable_at)
+        s.id: Point(s.whole_until, s.usable_at)
         for s in elsewhere
         if s.note is None and (source is None or of_source(s, source))
     }
