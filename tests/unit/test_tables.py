@@ -14,12 +14,21 @@ from tests.support.harness import Site
 from tests.support.small_disk import no_file_past
 from tests.support.sparse import append_sparse
 
+from ccdr.evidence.records.reading import decode
 from ccdr.evidence.records.registry import KINDS
-from ccdr.evidence.tables import tables_of, write
-from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
+from ccdr.evidence.tables import Tables, tables_of, written
+from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import utc
 
 LINES = {path.stem: path.read_bytes().splitlines(keepends=True) for path in sorted((HERE / "records").glob("*.jsonl"))}
+
+
+def write(path: Path, ledgers: dict[str, list[bytes]]) -> Tables:
+    with written(path) as tables:
+        for ledger, lines in ledgers.items():
+            for line in lines:
+                tables.take(ledger, decode(line))
+    return tables
 
 
 def numbered() -> list[bytes]:
@@ -49,8 +58,8 @@ def stored(value: Any, as_told: Any) -> Any:
 
 def test_each_value_of_each_kind_stands_in_its_column(tmp_path: Path) -> None:
     lines = numbered()
-    written = write(tmp_path / "records.db", {"a": lines, "b": lines[:3]})
-    assert (written.records, written.unread) == ({"a": len(lines), "b": 3}, 0)
+    tables = write(tmp_path / "records.db", {"a": lines, "b": lines[:3]})
+    assert (tables.records, tables.unread) == ({"a": len(lines), "b": 3}, 0)
     database = sqlite3.connect(tmp_path / "records.db")
     database.row_factory = sqlite3.Row
     looked_at = 0
@@ -116,10 +125,20 @@ def test_what_this_ccdr_does_not_read_is_counted_and_stands_apart(tmp_path: Path
     assert database.execute("select count(*) from missed").fetchone() == (0,)
 
 
-def test_a_damaged_line_a_full_disk_and_a_file_that_is_there_leave_nothing_of_it(tmp_path: Path) -> None:
+def test_of_a_damaged_ledger_it_has_what_is_a_record_and_the_exit_says_so(recorded: Site) -> None:
+    """As a package: whoever asks is told, and each line is read once, by who verifies it."""
+    (segment,) = (recorded.state / "ledger").glob("*.jsonl")
+    whole = segment.read_bytes()
+    segment.write_bytes(b"{}\n" + whole)
+    path = recorded.root / "records.db"
+    done = recorded.run("ledger", "export", str(path), "--sqlite")
+    assert done.code == 1 and done.json["ledgers"][0]["records"] == whole.count(b"\n"), done
+    (row,) = sqlite3.connect(path).execute('select "count" from missed')
+    assert row == (3,)
+
+
+def test_a_full_disk_and_a_file_that_is_there_leave_nothing_of_it(tmp_path: Path) -> None:
     path, lines = tmp_path / "records.db", numbered()
-    with pytest.raises(LedgerBroken, match="after record 2"):
-        write(path, {"a": [*lines[:2], b"{}\n"]})
     with no_file_past(20_000), pytest.raises(CcdrError, match="cannot be written"):
         write(path, {"a": lines})
     assert list(tmp_path.iterdir()) == []

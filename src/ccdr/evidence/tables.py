@@ -4,10 +4,9 @@ made from the records' own definitions, so that a record and its row are one fac
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -17,12 +16,11 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from ccdr.evidence.records.reading import decode
 from ccdr.evidence.records.registry import KINDS
 from ccdr.evidence.records.values import Record, Unread
 from ccdr.host.built import fields_of
-from ccdr.host.files import sync_directory
-from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
+from ccdr.host.files import replaced
+from ccdr.model.errors import CcdrError, UsageProblem
 
 AT_ONCE = 2000  # lines that are held before they are written
 _SQL = {inspect.IntType: "integer", inspect.BoolType: "integer", inspect.FloatType: "real"}
@@ -134,63 +132,45 @@ def _quoted(name: str) -> str:
 
 
 @dataclass
-class Written:
-    """How many records each ledger has, by its id; how many of all of them this ccdr does not read."""
+class Tables:
+    """A database that is being filled: how many records each ledger has, by its id; how many of all of them this ccdr
+    does not read."""
 
+    database: sqlite3.Connection
     records: dict[str, int] = field(default_factory=dict)
     unread: int = 0
+    _held: dict[Table, list[tuple[object, ...]]] = field(default_factory=dict)
+
+    def take(self, ledger: str, record: Record) -> None:
+        unread = isinstance(record, Unread)
+        for table in (UNREAD,) if unread else tables_of(record.kind):
+            self._held.setdefault(table, []).extend(table.rows(ledger, record))
+        self.records[ledger] = count = self.records.get(ledger, 0) + 1
+        self.unread += unread
+        if count % AT_ONCE == 0:
+            self.insert()
+
+    def insert(self) -> None:
+        for table, rows in self._held.items():
+            marks = ", ".join("?" * table.width)
+            self.database.executemany(f"insert into {_quoted(table.name)} values ({marks})", rows)
+            rows.clear()
 
 
-def write(path: Path, ledgers: Mapping[str, Iterable[bytes]]) -> Written:
-    """A SQLite database of all records of these ledgers, by their ids: whole or not at all. UsageProblem where
-    something is there already, LedgerBroken where a line is no record, CcdrError where the disk refuses."""
+@contextmanager
+def written(path: Path) -> Iterator[Tables]:
+    """A SQLite database of all records that it is given within the block: whole or not at all. UsageProblem where
+    something is there already, CcdrError where the disk refuses, or a value is none of SQLite's."""
     if path.exists() or path.is_symlink():
         raise UsageProblem(f"{path} is there already", hint="name a file that is not there yet")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        with closing(sqlite3.connect(temporary)) as database:
+        with replaced(path) as temporary, closing(sqlite3.connect(temporary)) as database:
             database.execute("pragma journal_mode = off")
-            written = _fill(database, ledgers)
+            for table in (UNREAD, *(table for kind in KINDS for table in tables_of(kind))):
+                database.execute(table.made_by)
+            yield (tables := Tables(database))
+            tables.insert()
             database.commit()
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_directory(path.parent)
-    except (OSError, OverflowError, sqlite3.Error) as error:
-        why = getattr(error, "strerror", None) or error
-        raise CcdrError(f"{path} cannot be written: {why}", hint="free space there, or name another file") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return written
-
-
-def _fill(database: sqlite3.Connection, ledgers: Mapping[str, Iterable[bytes]]) -> Written:
-    for table in (UNREAD, *(table for kind in KINDS for table in tables_of(kind))):
-        database.execute(table.made_by)
-    written, held = Written(), dict[Table, list[tuple[object, ...]]]()
-    for ledger, lines in ledgers.items():
-        count = 0
-        for line in lines:
-            try:
-                record = decode(line)
-            except ValueError as error:
-                hint = "`ccdr ledger verify` lists all damage"
-                raise LedgerBroken(f"ledger {ledger[:8]}, after record {count}: {error}", hint=hint) from None
-            unread = isinstance(record, Unread)
-            for table in (UNREAD,) if unread else tables_of(record.kind):
-                held.setdefault(table, []).extend(table.rows(ledger, record))
-            count, written.unread = count + 1, written.unread + unread
-            if count % AT_ONCE == 0:
-                _insert(database, held)
-        written.records[ledger] = count
-    _insert(database, held)
-    return written
-
-
-def _insert(database: sqlite3.Connection, held: Mapping[Table, list[tuple[object, ...]]]) -> None:
-    for table, rows in held.items():
-        marks = ", ".join("?" * table.width)
-        database.executemany(f"insert into {_quoted(table.name)} values ({marks})", rows)
-        rows.clear()
+    except (OverflowError, sqlite3.Error) as error:
+        hint = "free space there, or name another file"
+        raise CcdrError(f"{path} cannot be written: {error}", hint=hint) from None

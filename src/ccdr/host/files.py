@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ccdr.model.errors import CcdrError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
 
 def free(handle: int, tries: int, how: int) -> bool:
@@ -36,29 +36,38 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
-def write_durably(path: Path, contents: str | bytes | Iterable[bytes]) -> None:
-    """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses. What comes in pieces is
-    never held as a whole."""
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """An empty file beside it, its owner's alone: what it holds at the end of the block is there as `path`, whole or
+    not at all, and on disk. CcdrError where the disk refuses."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         for directory in reversed([p for p in path.parents if not p.exists()]):  # `parents=True` would open them to all
             directory.mkdir(mode=0o700, exist_ok=True)
             sync_directory(directory.parent)
-        with temporary.open("wb") as file:
-            if isinstance(contents, str):
-                contents = contents.encode("utf-8", "surrogateescape")
-            file.writelines([contents] if isinstance(contents, bytes) else contents)
-            file.flush()
+        os.close(os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o600)
         temporary.replace(path)
         sync_directory(path.parent)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise CcdrError(
             f"{path} cannot be written: {error.strerror}", hint="free space, or name another --state DIR"
         ) from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_durably(path: Path, contents: str | bytes | Iterable[bytes]) -> None:
+    """Whole or not at all, and on disk when this returns; CcdrError where the disk refuses. What comes in pieces is
+    never held as a whole."""
+    if isinstance(contents, str):
+        contents = contents.encode("utf-8", "surrogateescape")
+    with replaced(path) as temporary, temporary.open("wb") as file:
+        file.writelines([contents] if isinstance(contents, bytes) else contents)
 
 
 def remove_tree(path: Path) -> list[str]:

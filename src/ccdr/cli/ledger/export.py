@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,23 +98,22 @@ def export(directory: Path, wanted: _Wanted) -> Exit:
 
 
 def _tables(path: Path, wanted: _Wanted, found: list[Source]) -> Exit:
-    from ccdr.evidence.ledger.ledger import lines
-    from ccdr.evidence.tables import write
+    from ccdr.evidence.ledger.verification import verify
+    from ccdr.evidence.tables import written
 
     if any((wanted.first, wanted.last, wanted.named, wanted.tenant, wanted.without_plans, wanted.dry_run)):
         raise UsageProblem("--sqlite is of all records", hint="leave the other options out; SQL chooses among them")
-    with progress() as watched:
+    with progress() as watched, written(path) as tables:
         watched.step(f"reading {so_many(len(found), 'ledger')}")
-        written = write(path, {one.ledger: lines(one.directory, one.extent) for one in found})
-    wrong = _broken(found)
+        walks = [verify(o.directory, extent=o.extent, typed=partial(tables.take, o.ledger)) for o in found]
     if settings().json:
-        of = [{"ledger": name, "records": count} for name, count in written.records.items()]
-        print_json({"file": str(path), "ledger": found[0].ledger, "ledgers": of, "unread": written.unread})
+        of = [{"ledger": name, "records": count} for name, count in tables.records.items()]
+        print_json({"file": str(path), "ledger": found[0].ledger, "ledgers": of, "unread": tables.unread})
     else:
-        click.echo(f"{so_many(sum(written.records.values()), 'record')} in {path}")
-        if written.unread:
-            click.echo(f"  note: {so_many(written.unread, 'of them is', 'of them are')} not read by this ccdr")
-    return Exit.FINDING if wrong else Exit.OK
+        click.echo(f"{so_many(sum(tables.records.values()), 'record')} in {path}")
+        if tables.unread:
+            click.echo(f"  note: {so_many(tables.unread, 'of them is', 'of them are')} not read by this ccdr")
+    return Exit.OK if all(walk.ok for walk in walks) else Exit.FINDING
 
 
 def _loaded(plans: Path) -> tuple[list[LoadedPlan], list[str]]:

@@ -87,19 +87,21 @@ def verify(
     extent: Extent | None = None,
     since: VerifiedPart | None = None,
     begun: Begun | None = None,
+    typed: Callable[[Record], None] | None = None,
 ) -> Verification:
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
     `each` is given every line that is a record, as `Ledger.as_read` has it, with its time, whatever is wrong with its
-    place in the chain: who reads the ledger and verifies it reads it once. Who follows runs itself need not have it
-    done twice: without `crashes` none are told. `at` is a mark and what to call once exactly that line was given.
-    `since` is a part that was verified before: the walk begins behind it; `begun` are the runs without an end in it.
+    place in the chain, `typed` the same as a struct: who reads the ledger and verifies it reads it once. Who follows
+    runs itself need not have it done twice: without `crashes` none are told. `at` is a mark and what to call once
+    exactly that line was given. `since` is a part that was verified before: the walk begins behind it; `begun` are the
+    runs without an end in it.
 
     Only reads, and takes no lock: a line that is just being written counts as torn, and what is written after it began
     (or after `extent` was taken) is not looked at. An absent or empty ledger holds, and is noted. Raises CcdrError
     where the directory cannot be read.
     """
-    walk = _Walk(directory, each, at, crashes)
+    walk = _Walk(directory, each, at, crashes, typed)
     if since is not None:
         walk.go_on(since)
         walk.begun.update(begun or {})
@@ -155,6 +157,7 @@ class _Walk:
     each: Callable[[Mapping[str, Any], datetime], None] | None = None
     at: tuple[Mark, Callable[[], None]] | None = None
     crashes: bool = True
+    typed: Callable[[Record], None] | None = None
     records: int = 0
     seq: int = 0
     unread: int = 0  # lines since then that were no records
@@ -250,6 +253,8 @@ class _Walk:
         if self.crashes and record.kind.endswith(_EDGES) and (sentence := follow(self.begun, record)):
             self.strays += 1
             self.found(f"{name}:{number}: {sentence}", "RUN_OF_ANOTHER", seq)
+        if self.typed is not None:
+            self.typed(record)
         if self.each is not None:
             self.each(as_read(line, record), time)
 
