@@ -415,7 +415,8 @@ def _problems(problems: Sequence[Problem], plan: str, asset: str | None) -> None
             noted.append(f"{wrong.text} ({wrong.trouble.name}, acknowledged until {rfc3339(wrong.acknowledged)})")
             continue
         # A finding's next step is to read this.
-        step = None if wrong.trouble is Trouble.FINDING else wrong.step or next_step(wrong.trouble, plan, asset)
+        own = None if wrong.trouble is Trouble.FINDING else next_step(wrong.trouble, plan, asset)
+        step = wrong.step or own
         steps.setdefault(step, []).append(f"{wrong.text}{coded(wrong)}")
     for step, texts in steps.items():
         for text in texts:

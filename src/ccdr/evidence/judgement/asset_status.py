@@ -291,7 +291,8 @@ def newer_not_counting(counted: Counted, history: AssetHistory, now: datetime) -
         rest = [f"and {len(bad) - MOST_NAMED} more"] if len(bad) > MOST_NAMED else []
         which = " ".join(sorted(s.short for s in bad))
         text = f"{snapshots} not count: {'; '.join([*named, *rest])}"
-        lacks = Trouble.SNAPSHOT_SUSPECT if all(history.is_suspect(s.id) for s in bad) else None
+        lacks = Trouble.TEST_FAILED if all(map(history.disproved, bad)) else None
+        lacks = Trouble.SNAPSHOT_SUSPECT if all(history.is_suspect(s.id) for s in bad) else lacks
         lacks = Trouble.SNAPSHOT_VANISHED if all(counted.gone & {n.id for n in s.upon} for s in bad) else lacks
         yield Problem(Trouble.FINDING, text, about="newer", cause=which, because=lacks)
     if counted.known[-1:] != counted.ours[-1:]:

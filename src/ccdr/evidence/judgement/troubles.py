@@ -111,7 +111,8 @@ def distinct(problems: Iterable[Problem]) -> Iterator[Problem]:
 def by_their_causes(
     problems: Iterable[Problem], among: Sequence[Problem], history: AssetHistory, made_up: Missing
 ) -> tuple[Problem, ...]:
-    """The same, those that only follow from another `among` these marked: that one's next step mends them, too."""
+    """The same, those that only follow from another `among` these marked: that one's next step mends them, too, and who
+    has acknowledged that one has acknowledged these."""
 
     def accounts(q: Problem, p: Problem) -> bool:
         if q.trouble is Trouble.NOT_BEGUN:
@@ -138,7 +139,7 @@ def by_their_causes(
             cause, root = root, cause_of(root)
         if cause is None:
             return p if p.because is None else replace(p, because=None)
-        return replace(p, because=cause.trouble, step=cause.step)
+        return replace(p, because=cause.trouble, step=cause.step, acknowledged=p.acknowledged or cause.acknowledged)
 
     return tuple(map(marked, problems))
 
