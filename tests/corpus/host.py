@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import secrets
 import shutil
 import socket
@@ -30,6 +29,7 @@ from ccdr.evidence.lineage.own_records import ANCHORED
 from ccdr.evidence.records.statements import STATEMENT
 from ccdr.evidence.statements import SIGNED_OFF
 from ccdr.host import who
+from ccdr.host.clock import SystemClock
 from ccdr.host.state import State
 from ccdr.jobs.checkpoints import creation as signing_keys
 from ccdr.jobs.checkpoints.creation import make
@@ -75,7 +75,6 @@ def fix() -> None:
     sys.argv = ["ccdr"]
     os.sync, os.fsync = lambda: None, lambda _: None
     socket.gethostname = lambda: "db1"
-    platform.python_version = lambda: "3.11.0"
     wiring.opened = lambda _, clock: migrate.opened(Path("state"), clock)  # a path that is told is the same anywhere
     build.default_state = lambda: Path("state")  # which is not told then
     ledger.whoami = lambda: "alice"
@@ -94,6 +93,7 @@ class Lived:
         os.chdir(root)
         numbers, keys = random(), random()
         wiring.SystemClock = lambda: clock
+        SystemClock.now = lambda _: clock.now()
         secrets.token_hex = lambda size=32: next(numbers)[:size].hex()
         Ed25519PrivateKey.generate = lambda: Ed25519PrivateKey.from_private_bytes(next(keys))
         self.clock, self.site = clock, Site(Path())

@@ -36,7 +36,11 @@ class Exporting:
         record_in(self.services.ledger, "ledger.verified", plan=None, asset=None, run=None, body=body)
 
     def export(self, *words: str, to: Path | None = None) -> Ran:
-        return self.world.site.run("ledger", "export", str(to or self.package), *words)
+        """The auditor gets its last checkpoint by mail."""
+        done = self.world.site.run("ledger", "export", str(to or self.package), *words)
+        for note in sorted((to or self.package).glob(f"data/checkpoints/{self.services.lineage().ledger}/*.txt"))[-1:]:
+            self.anchor.write_bytes(note.read_bytes())
+        return done
 
     def verify(self, *words: str, of: Path | None = None) -> tuple[int, str | None, list[str]]:
         done = self.world.site.run("ledger", "verify", str(of or self.package), *words)

@@ -57,11 +57,12 @@ def held_to_itself(directory: Path) -> tuple[PackageChecked, MadeAnew, Sequence[
     from ccdr.cli.ledger.verify import made_anew_of
     from ccdr.evidence.package.bag import is_package
     from ccdr.evidence.package.verifying import verify_package
+    from ccdr.host.clock import SystemClock
 
     if not is_package(directory):
         raise UsageProblem(f"{directory} is no package", hint="name a directory that `ccdr ledger export` wrote")
     try:
-        checked = verify_package(directory)
+        checked = verify_package(directory, now=SystemClock().now())
     except OSError as error:
         raise CcdrError(f"{directory} cannot be read: {error.strerror}", hint="read it as its owner") from None
     anew = made_anew_of(directory, checked)

@@ -5,7 +5,6 @@ at all. What it must be, evidence/package/ says.
 from __future__ import annotations
 
 import os
-import platform
 import re
 import shutil
 from collections import defaultdict
@@ -15,9 +14,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 
 from ccdr import __version__
@@ -31,23 +32,24 @@ from ccdr.evidence.package import bag, verifying
 from ccdr.evidence.package.lines import LINES, TREE, Stretches
 from ccdr.evidence.package.statements import FOLDER, Tests, envelope, readable_files_of
 from ccdr.evidence.package.statements import SIGN_OFFS_FOLDER as SIGNED
+from ccdr.evidence.records import LedgerExported
 from ccdr.evidence.records.statements import SIGN_PERIOD, STATEMENT, PeriodPopulation, kind_of
 from ccdr.evidence.statements import SIGNATURE, SIGNED_OFF, signed_record
 from ccdr.host.files import remove_tree
 from ccdr.jobs.attest.other_ledgers import others
 from ccdr.jobs.checkpoints.creation import current, private_of
-from ccdr.jobs.checkpoints.store import checkpoints_in, directory_of, read_grown
+from ccdr.jobs.checkpoints.store import checkpoints_in, directory_of
 from ccdr.jobs.in_force import kept_texts
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, UsageProblem
-from ccdr.model.values import rfc3339, utc
+from ccdr.model.values import utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import PLAN_VERSION
 from ccdr.ports.place import Progress
 
 # Which lines of a ledger a package shows: those of the rows of its population, and what is needed to judge them.
 
-_EDGES = ("start", "end")
+EXPORTED = "ledger.exported"
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def needed(choice: Choice, ledger: Ledger) -> set[int]:
     """Records that are shown whatever the period: which ledger it is, its keys, the versions of plans in force as it
     begins, who has signed it off since, and (they name other hosts) how other ledgers were taken in."""
     numbers = {int(record["seq"]) for kind in (BEGIN, KEY) for record in ledger.newest(kind)}
+    numbers.update(int(record["seq"]) for record in islice(ledger.newest(EXPORTED), 1))  # this one
     started = set[str]()
     for record in ledger.newest(PLAN_VERSION):
         plan = str(record["plan"])
@@ -185,8 +188,8 @@ class Source:
     ours: bool
 
 
-def sources(services: Services, *, beyond: bool = False) -> list[Source]:
-    """Ours first; `beyond` its newest checkpoint, too. UsageProblem where it does not say which one it is."""
+def sources(services: Services, upto: Mark | None = None) -> list[Source]:
+    """Ours first, `upto` a record of it. UsageProblem where it does not say which one it is."""
     own = services.lineage().ledger
     if own is None:
         raise UsageProblem(
@@ -194,9 +197,7 @@ def sources(services: Services, *, beyond: bool = False) -> list[Source]:
             hint="`ccdr backup PLAN` writes first records",
         )
     directory, kept = services.ledger.directory, directory_of(services.state, own)
-    grown = read_grown(kept)
-    mark = grown.mark if not beyond and grown is not None and services.ledger.holds(grown.mark) else None
-    found = [Source(own, directory, _upto(extent_of(directory), mark), kept, True)]
+    found = [Source(own, directory, _upto(extent_of(directory), upto), kept, True)]
     for name, path in others(services.state):
         if is_id(name) and name != own:
             found.append(Source(name, path, extent_of(path), directory_of(services.state, name), False))
@@ -204,8 +205,8 @@ def sources(services: Services, *, beyond: bool = False) -> list[Source]:
 
 
 def _upto(extent: Extent, mark: Mark | None) -> Extent:
-    """So that the package ends with its newest checkpoint, whatever is written meanwhile."""
-    if mark is None or not mark.seq:
+    """So that the package ends with its own record, whatever is written meanwhile."""
+    if mark is None:
         return extent
     return {name: mark.end if name == mark.segment else size for name, size in extent.items() if name <= mark.segment}
 
@@ -342,9 +343,36 @@ class Order:
 
     choice: Choice
     tenancy: Tenancy | None
-    with_plans: bool
-    command: str
-    made: datetime
+    told: LedgerExported  # as it was recorded
+
+
+def told_of(services: Services, choice: Choice, found: Sequence[Source], *, texts: bool) -> LedgerExported:
+    """What the ledger is to tell of a package, before it is written there."""
+    firsts = (next(reader(one.directory).records(), None) for one in found)
+    now = services.clock.now()
+    begins = min((utc(record["time"]) for record in firsts if record is not None), default=now)
+    return LedgerExported(
+        time=now,
+        host=services.ledger.host,
+        actor=services.ledger.actor,
+        scope="whole" if choice.whole else "part",
+        begins=choice.period[0] if choice.period else begins,
+        ends=choice.period[1] if choice.period else None,
+        plans=None if choice.plans is None else sorted(choice.plans),
+        tenant=choice.tenant,
+        texts=texts,
+        checkpoints=len(_sizes(found[0].checkpoints)),
+        ccdr=__version__,
+    )
+
+
+def recorded(services: Services, told: LedgerExported) -> tuple[LedgerExported, Mark]:
+    """As it is in the ledger, and where: the package ends with it, so that nothing can be cut off behind it unseen.
+    CcdrError where it cannot be written."""
+    ref = services.ledger.write(told)
+    mark = services.ledger.mark_of(ref)
+    assert mark is not None  # nobody takes a record away
+    return msgspec.convert(services.ledger.at(mark), LedgerExported), mark
 
 
 # What is told beside the records, made from what lies there already, and from what the bag says of itself: by their
@@ -409,7 +437,6 @@ class _Writing:
     done: PackageContents = field(default_factory=PackageContents)
     keys: list[KeyRecord] = field(default_factory=list)
     versions: dict[tuple[str, str], bool] = field(default_factory=dict)  # by plan and digest: is it ours?
-    begins: datetime | None = None  # when the first record is of
     shown_anchored: set[int] = field(default_factory=set)  # of the ledger that is written now
 
     def all_of(self, found: list[Source]) -> PackageContents:
@@ -420,9 +447,9 @@ class _Writing:
             self.progress.step(f"ledger {source.ledger[:8]}…")
             self._ledger(source, signing)
         self._key_files()
-        if self.order.with_plans:
+        if self.order.told.texts:
             self._plan_texts()
-        info = self._info(found[0].ledger)
+        info = verifying.info_of(self.order.told, found[0].ledger, self.done.lines)
         self.progress.step("what the records come to")
         for name, pieces in self.documents(self.root, info).items():
             self._document(name, pieces())
@@ -445,8 +472,6 @@ class _Writing:
         directory = self._directory("ledgers", source.ledger)
         (directory / "id").write_text(f"{source.ledger}\n", "ascii")
         ledger, choice = reader(source.directory), self.order.choice
-        if (first := next(ledger.records(), None)) is not None:
-            self.begins = min(self.begins or utc(first["time"]), utc(first["time"]))
         keys, _ = keys_in(reversed(list(ledger.newest(KEY))), source.ledger)
         self.keys += keys
         tests = Tests(source.ledger, source.ours)
@@ -559,10 +584,8 @@ class _Writing:
         return count
 
     def _key_files(self) -> None:
-        for one in self.keys:
-            directory = self._directory("keys")
-            (directory / f"{one.key.id}.pem").write_text(one.key.pem, "ascii")
-            (directory / f"{one.key.id}.vkey").write_text(f"{one.key}\n", "ascii")
+        for name, text in verifying.key_files(self.keys).items():
+            (self._directory("keys") / name).write_bytes(text)
 
     def _plan_texts(self) -> None:
         for (plan, digest), ours in self.versions.items():
@@ -598,33 +621,6 @@ class _Writing:
                 f"{name} would name {told!a}, which is another tenant's plan, or a tenant: nothing was written",
                 hint="it must not stand there; where that is an everyday word, too, give the other plan another name",
             )
-
-    def _info(self, ours: str) -> dict[str, str]:
-        choice, made = self.order.choice, self.order.made
-        begin, end = choice.period or (self.begins or made, made)
-        counts = {name: f"{name}={shown}/{total}" for name, (shown, total) in self.done.lines.items()}
-        order = [ours, *sorted(counts.keys() - {ours})]
-        info = {
-            verifying.AGENT: f"ccdr {__version__}, Python {platform.python_version()}",
-            "Bagging-Date": f"{made:%Y-%m-%d}",
-            verifying.VERSION: bag.FORMAT,
-            verifying.COMMAND: self.order.command,
-            verifying.HOST: self.services.ledger.host,
-            verifying.BY: self.services.ledger.actor,
-            verifying.MADE: rfc3339(made),
-            "Ccdr-Time-Zone": "UTC",
-            verifying.FROM: rfc3339(begin),
-            verifying.TO: rfc3339(end),
-            bag.BY_LEDGER: ours,
-            verifying.SCOPE: "whole" if choice.whole else "part",
-            verifying.RECORDS: " ".join(counts[name] for name in order),
-            verifying.TEXTS: "all" if self.order.with_plans else "none",
-        }
-        if choice.plans is not None:
-            info[verifying.PLANS] = " ".join(sorted(choice.plans))
-        if self.order.tenancy is not None:
-            info[verifying.TENANT] = self.order.tenancy.tenant
-        return bag.as_read(info)
 
     def _directory(self, *parts: str) -> Path:
         path = self.root.joinpath("data", *parts)

@@ -5,16 +5,12 @@ statement is, says the file of who may sign that a verifier brings.
 
 from __future__ import annotations
 
-import csv
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
-from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -24,7 +20,7 @@ from ccdr.evidence.ledger.ledger import BEGINNING, Ledger
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.comparison import reader, with_what_lies_beside
 from ccdr.evidence.lineage.own_records import LEDGERS, Lineage, fold
-from ccdr.evidence.package.bag import BY_LEDGER, DATA, INFO
+from ccdr.evidence.package.bag import BY_LEDGER, DATA, INFO, info_text
 from ccdr.evidence.package.lines import TREE
 from ccdr.evidence.package.verifying import (
     AGENT,
@@ -39,6 +35,7 @@ from ccdr.evidence.package.verifying import (
     TENANT,
     TEXTS,
     TO,
+    PackageChecked,
 )
 from ccdr.evidence.package.words import README, limits
 from ccdr.evidence.population import Chain, Population, population
@@ -58,7 +55,6 @@ from ccdr.telling.report.page import html
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.population_csv import csv_text
 
-_AGENT = re.compile(r"ccdr ([0-9A-Za-z.+-]{1,40}), Python [0-9.]{1,20}")
 NOT_AS_RECORDED = "NOT_AS_RECORDED"
 _WORDS = "README.txt", "LIMITS.txt"
 
@@ -149,7 +145,8 @@ def report_of(root: Path, info: Mapping[str, str], asked: Asked | None = None) -
         shown=_as_shown(services) if services.part else None,
     )
     directory = Path(DATA, LEDGERS, info[BY_LEDGER])
-    return replace(made, ledger=replace(made.ledger, directory=directory, elsewhere=None))
+    ledger = replace(made.ledger, directory=directory, elsewhere=None)
+    return replace(made, ledger=ledger, version=info[AGENT].removeprefix("ccdr "))
 
 
 def _as_shown(services: _InPackage) -> Verification:
@@ -187,25 +184,28 @@ def _as_pieces(text: str) -> Pieces:
 
 @dataclass
 class MadeAnew:
-    """What came of it. `unproven` and `notes` are sentences."""
+    """What came of it. `unproven` are sentences."""
 
     findings: list[Finding] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
     documents: Mapping[str, Pieces] = field(default_factory=dict)
 
 
-def made_anew(root: Path, info: Mapping[str, str], payload: Mapping[str, str]) -> MadeAnew:
-    """All that is told beside the records, made from them and compared with what the package has: each byte, or, where
-    another version of ccdr wrote it, each figure. What else lies there belongs to nothing. CcdrError where its records
-    cannot be read."""
-    found, documents = MadeAnew(), dict[str, Pieces]()
+def _sha256(pieces: Iterable[bytes]) -> str:
+    digest = sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def made_anew(root: Path, checked: PackageChecked) -> MadeAnew:
+    """All that is told beside the records, made from them and compared with what the package has, byte by byte. What
+    another version of ccdr made otherwise, this one cannot judge. What else lies there belongs to nothing. CcdrError
+    where its records cannot be read."""
+    found, payload, info = MadeAnew(), checked.payload, checked.told or checked.info
     try:
-        agent = _AGENT.fullmatch(info[AGENT])
-        if agent is None:
-            raise ValueError
         report = report_of(root, info)
-        documents = documents_of(root, info, report)
+        found.documents = documents_of(root, info, report)
         if info[SCOPE] == "whole" and (
             {PLANS, TENANT} & info.keys() or (utc(info[FROM]), info[TO]) != (begin_of(root), info[MADE])
         ):
@@ -213,74 +213,22 @@ def made_anew(root: Path, info: Mapping[str, str], payload: Mapping[str, str]) -
     except (KeyError, ValueError, OverflowError, UsageProblem):
         found.findings.append(Finding("PACKAGE_INFO_WRONG", f"{INFO} does not say of what, by whom and when it is"))
         return found
-    found.documents = documents
-    other, words, figures = agent[1] != __version__, list[str](), list[str]()
-    for name, pieces in documents.items():
-        path = f"{DATA}/{name}"
-        contents = b"".join(pieces())
-        if path not in payload:
-            text = f"{path} is not there, and is made of the records"
-            found.findings.append(Finding(NOT_AS_RECORDED, text))
-        elif sha256(contents).hexdigest() == payload[path]:
-            continue
-        elif not other:
-            found.findings.append(Finding(NOT_AS_RECORDED, f"{path} is not what ccdr makes of the records"))
-        elif name not in _FIGURES:
-            words.append(name)
-        elif _FIGURES[name]((root / path).read_bytes()) != _FIGURES[name](contents):
-            figures.append(name)
-        else:
-            words.append(f"the sentences of {name}")
-    if figures:
+    made = {f"{DATA}/{name}": _sha256(pieces()) for name, pieces in found.documents.items()}
+    other = [path for path, digest in made.items() if payload.get(path) != digest]
+    if checked.told is not None and (root / INFO).read_text("utf-8") != info_text(root, checked.told):
+        other.append(INFO)
+    if checked.version in (None, __version__):
+        found.findings += [Finding(NOT_AS_RECORDED, f"{path} is not what ccdr makes of the records") for path in other]
+    elif other:
         found.unproven.append(
-            f"{', '.join(figures)}: ccdr {agent[1]} made other figures of the records than this ccdr {__version__}: "
-            f"install ccdr {agent[1]}, and verify with it"
+            f"{', '.join(other)}: ccdr {checked.version} wrote it, and this ccdr {__version__} makes something else of "
+            f"the records: install ccdr {checked.version}, and verify with it"
         )
-    if words:
-        found.notes.append(f"not compared, as ccdr {agent[1]} wrote it in its words: {', '.join(words)}")
     for one in report.sign_offs:
         if one.fits is False and not one.again:
             text = f"record {one.record} signs a period off for another population than the rows of it that are here"
             found.findings.append(Finding("SIGN_OFF_OF_OTHERS", text, one.record))
-    for path in sorted(payload):
-        name = path.removeprefix(f"{DATA}/")
-        if name not in documents and name.split("/")[0] not in FOLDERS:
+    for path in sorted(payload.keys() - made.keys()):
+        if path.removeprefix(f"{DATA}/").split("/")[0] not in FOLDERS:
             found.findings.append(Finding("PACKAGE_FILE_EXTRA", f"{path} is nothing that a package has: it was added"))
     return found
-
-
-def _figures_of(contents: bytes) -> object:
-    """A document without its sentences, and without who made it."""
-    try:
-        document = json.loads(contents)
-    except (ValueError, RecursionError):
-        return None
-    if isinstance(document, dict):
-        document.pop("made", None)
-    return _without_sentences(document)
-
-
-def _without_sentences(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: _without_sentences(one) for key, one in value.items()}
-        case list():
-            return [_without_sentences(one) for one in value]
-        case str():
-            return None if " " in value else value
-    return value
-
-
-def _rows_of(contents: bytes) -> object:
-    """All but the row that closes it."""
-    try:
-        return list(csv.reader(StringIO(contents.decode("utf-8"), newline="")))[:-1]
-    except (ValueError, csv.Error):
-        return None
-
-
-_FIGURES: Mapping[str, Callable[[bytes], object]] = {
-    "population.csv": _rows_of,
-    "report.json": _figures_of,
-    "controls.json": _figures_of,
-}

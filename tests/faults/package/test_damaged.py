@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,9 +109,22 @@ SEALED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a row is gone": (lambda p: rows_changed(p, lambda rs: [r for r in rs if b",FAIL," not in r]), "NOT_AS_RECORDED"),
     "a row is there twice": (lambda p: rows_changed(p, lambda rs: [*rs, rs[-1]]), "NOT_AS_RECORDED"),
     "the population is gone": (lambda p: (p / "data/population.csv").unlink(), "NOT_AS_RECORDED"),
-    "the period is another": (lambda p: told_otherwise(p, "Ccdr-Period-From", "2020-01-01T00:00:00Z"), "PACKAGE_INFO_WRONG"),
+    "the period is another": (lambda p: told_otherwise(p, "Ccdr-Period-From", "2020-01-01T00:00:00Z"), "NOT_AS_RECORDED"),
     "the count is another": (lambda p: told_otherwise(p, "Ccdr-Records", "x=1/1"), "PACKAGE_INFO_WRONG"),
     "the ledger is another": (lambda p: told_otherwise(p, "Ccdr-Ledger", "0" * 32), "PACKAGE_LEDGER_MISSING"),
+    "the host is another": (lambda p: told_otherwise(p, "Ccdr-Host", "db9"), "NOT_AS_RECORDED"),
+    "the account is another": (lambda p: told_otherwise(p, "Ccdr-By", "eve"), "NOT_AS_RECORDED"),
+    "the command is another": (lambda p: told_otherwise(p, "Ccdr-Command", "ccdr ledger export --well"), "NOT_AS_RECORDED"),
+    "the version is another": (lambda p: told_otherwise(p, "Bag-Software-Agent", "ccdr 9.9.9"), "NOT_AS_RECORDED"),
+    "the format is another": (lambda p: told_otherwise(p, "Bagging-Date", "2020-01-01"), "NOT_AS_RECORDED"),
+    "a label is added": (lambda p: told_otherwise(p, "Ccdr-Approved-By", "the auditor"), "NOT_AS_RECORDED"),
+    "it is made later": (lambda p: told_otherwise(p, "Ccdr-Made", "2027-01-01T00:00:00Z"), "PACKAGE_INFO_WRONG"),
+    "it is made earlier": (lambda p: told_otherwise(p, "Ccdr-Made", "2020-01-01T00:00:00Z"), "RECORD_AFTER_PACKAGE"),
+    "no texts are told": (lambda p: without_texts(p), "NOT_AS_RECORDED"),
+    "a checkpoint is gone": (lambda p: one(p, "data/checkpoints/*/*.txt").unlink(), "CHECKPOINT_MISSING"),
+    "the keys are gone": (lambda p: shutil.rmtree(p / "data/keys"), "KEY_FILE_WRONG"),
+    "a key has words behind it": (lambda p: words_behind(one(p, "data/keys/*.vkey")), "KEY_FILE_WRONG"),
+    "a PEM has words before it": (lambda p: words_behind(one(p, "data/keys/*.pem")), "KEY_FILE_WRONG"),
     "a key is exchanged": (lambda p: one(p, "data/keys/*.vkey").write_text(str(SigningKey.new("m").verifier)), "KEY_FILE_WRONG"),
     "a plan's text is added": (lambda p: text_added(p), "PLAN_TEXT_WRONG"),
 }  # fmt: skip
@@ -124,6 +138,16 @@ def linked(path: Path) -> None:
 def named(package: Path, path: str) -> None:
     with (package / "manifest-sha256.txt").open("a") as manifest:
         manifest.write(f"{'0' * 64}  {path}\n")
+
+
+def without_texts(package: Path) -> None:
+    shutil.rmtree(package / "data/plans")
+    told_otherwise(package, "Ccdr-Plan-Texts", "none")
+
+
+def words_behind(path: Path) -> None:
+    with path.open("a") as key:
+        key.write("the auditor says that all is well\n")
 
 
 def text_added(package: Path) -> None:

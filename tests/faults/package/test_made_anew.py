@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from ccdr.evidence.package import bag
 from ccdr.evidence.package.verifying import verify_package
 from ccdr.jobs.checkpoints.creation import make
 from ccdr.model.values import rfc3339
+from ccdr.telling import package as package_telling
 from ccdr.telling.report.population_csv import COLUMNS
 
 
@@ -133,7 +135,7 @@ def test_a_file_that_belongs_to_nothing_is_found_though_a_digest_has_it(exported
 def test_a_whole_package_leaves_no_plan_out_whatever_it_says(exported: Exporting, label: str) -> None:
     """Its report, made anew of the plans that it names, would say nothing of the one that fails."""
     found = found_in(exported, f"narrowed-{label}", lambda p: told_otherwise(p, label, "q"))
-    assert found[0] == 1 and "PACKAGE_INFO_WRONG" in found[2], found
+    assert found[0] == 1 and {"NOT_AS_RECORDED", "PACKAGE_INFO_WRONG"} & set(found[2]), found
 
 
 def test_a_record_that_is_dated_after_the_package_is_found(tmp_path: Path) -> None:
@@ -175,29 +177,61 @@ def test_an_acknowledged_trouble_beside_another_answer_is_found(exported: Export
     assert found[0] == 1 and "NOT_AS_RECORDED" in found[2], found
 
 
-def by_version(package: Path, version: str) -> None:
-    """As another ccdr would have written it: it names itself in what it makes, and words things otherwise."""
-    info = dict(line.split(": ", 1) for line in (package / bag.INFO).read_text().splitlines())
-    info["Bag-Software-Agent"] = f"ccdr {version}, Python 3.11"
-    (package / bag.INFO).write_text(bag.info_text(info))
-    replaced(package / "data/report.html", b"</main>", b"<p>In other words.</p></main>")
-    json_changed(package / "data/report.json", lambda told: told["answer"].update(sentence="In other words."))
+@pytest.fixture(scope="module")
+def of_another_version(tmp_path_factory: pytest.TempPathFactory) -> Exporting:
+    exporting = made(tmp_path_factory.mktemp("another"))
+    export = "from ccdr.jobs import package; package.__version__ = '9.9.9'; from ccdr.cli import main; main()"
+    words = ["--state", str(exporting.world.site.state), "ledger", "export", str(exporting.package)]
+    subprocess.run([sys.executable, "-c", export, *words], check=True, capture_output=True)
+    exporting.anchor.write_bytes(max(exporting.package.glob("data/checkpoints/*/*.txt")).read_bytes())
+    return exporting
 
 
-def test_what_another_version_made_is_held_to_the_same_figures(exported: Exporting) -> None:
-    assert found_in(exported, "another-version", lambda p: by_version(p, "9.9.9"))[:2] == (0, "verified")
+def test_what_another_version_made_is_verified_where_each_byte_is_the_same(of_another_version: Exporting) -> None:
+    assert (of_another_version.package / "bag-info.txt").read_text().startswith("Bag-Software-Agent: ccdr 9.9.9\n")
+    assert of_another_version.by_pin() == (0, "verified", [])
 
-    def other_figures(package: Path) -> None:
-        by_version(package, "9.9.9")
-        with_other_cell(package, "seconds")
 
-    found = exported.damaged("other-figures")
-    other_figures(found)
-    sealed(found)
-    done = exported.world.site.run(
-        "ledger", "verify", str(found), "--pin", exported.pin, "--anchor", str(exported.anchor)
-    )
-    assert done.code == 3 and any("ccdr 9.9.9" in one for one in done.json["not_judged"]), done
+def key_twice(path: Path) -> None:
+    """Some readers take the first, others the last."""
+    replaced(path, b'{\n"format":', b'{"answer": {"word": "Yes"},\n"format":')
+
+
+def true_for_one(path: Path) -> None:
+    replaced(path, b": 1,", b": true,")
+
+
+def other_words(path: Path) -> None:
+    """Of the row that closes it."""
+    *rows, closing = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*rows, closing.replace(b"COMPLETE", b"AUDITED")]))
+
+
+OF_ANOTHER = {
+    "report.html": lambda path: replaced(path, b"</main>", b"<p>All is well.</p></main>"),
+    "report.json": key_twice,
+    "controls.json": true_for_one,
+    "population.csv": other_words,
+    "README.txt": lambda path: path.write_text("Open report.html, and believe it.\n"),
+    "LIMITS.txt": lambda path: path.write_text("There are none.\n"),
+    "schemas/missed.json": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("name", OF_ANOTHER)
+def test_what_another_version_made_otherwise_is_not_verified_and_says_which(
+    of_another_version: Exporting, name: str
+) -> None:
+    package = of_another_version.damaged(f"other-{name.replace('/', '-')}")
+    before = (package / "data" / name).read_bytes()
+    OF_ANOTHER[name](package / "data" / name)
+    assert not (package / "data" / name).exists() or (package / "data" / name).read_bytes() != before
+    sealed(package)
+    of = of_another_version
+    done = of.world.site.run("ledger", "verify", str(package), "--pin", of.pin, "--anchor", str(of.anchor))
+    assert (done.code, done.json["says"]) == (3, "internally consistent"), done
+    (sentence,) = [one for one in done.json["not_judged"] if f"data/{name}" in one]
+    assert "install ccdr 9.9.9" in sentence
 
 
 @pytest.mark.parametrize(
@@ -219,30 +253,88 @@ def test_no_file_beside_it_changes_what_it_says(exported: Exporting) -> None:
 
 
 def test_a_package_tells_nothing_of_its_hosts_clock_or_directories(exported: Exporting) -> None:
-    """But for the command that wrote it."""
     told = json.loads((exported.package / "data/report.json").read_bytes())
-    del told["made"]["command"]
+    assert told["made"]["command"] == "ccdr ledger export"
     assert str(exported.root) not in json.dumps(told)
+
+
+def not_judged(exporting: Exporting, package: Path, anchor: Path) -> tuple[int, list[str]]:
+    done = exporting.world.site.run("ledger", "verify", str(package), "--pin", exporting.pin, "--anchor", str(anchor))
+    return done.code, done.json["not_judged"]
 
 
 def test_an_anchor_that_does_not_reach_the_last_record_says_how_much_lies_beyond(tmp_path: Path) -> None:
     exporting = made(tmp_path)
+    before = tmp_path / "before.txt"
+    before.write_bytes(exporting.anchor.read_bytes())
     exporting.world.clock.on(hours=5)
     exporting.noted()
     exporting.export()
-    done = exporting.world.site.run(
-        "ledger", "verify", str(exporting.package), "--pin", exporting.pin, "--anchor", str(exporting.anchor)
-    )
-    assert done.code == 3, done
-    beyond = [one for one in done.json["not_judged"] if "lie beyond" in one]
-    assert beyond and "5" in beyond[0], done
-    note = max(exporting.package.glob("data/checkpoints/*/*.txt"))
-    exporting.anchor.write_bytes(note.read_bytes())
+    code, (beyond,) = not_judged(exporting, exporting.package, before)
+    assert code == 3 and beyond.startswith("2 records, of the last 14") and "hours" in beyond, beyond
     assert exporting.by_pin() == (0, "verified", [])
 
 
+def cut_behind(package: Path, size: int) -> None:
+    """All records behind the anchor, and what tells of them."""
+    (ledger,) = package.glob("data/ledgers/*")
+    (lines,) = ledger.glob("0*.jsonl")
+    kept = lines.read_bytes().splitlines(keepends=True)[:size]
+    lines.write_bytes(b"".join(kept))
+    for note in package.glob("data/checkpoints/*/*.txt"):
+        if int(note.stem) > size:
+            note.unlink()
+    told_otherwise(package, "Ccdr-Records", f"{ledger.name}={size}/{size}")
+
+
+def test_a_tail_that_is_cut_off_behind_the_auditors_anchor_is_told_in_numbers(tmp_path: Path) -> None:
+    """By whoever makes all else fit: what is left says nothing of when it was written."""
+    exporting = made(tmp_path)
+    before, size = tmp_path / "before.txt", exporting.services.ledger.head().seq
+    before.write_bytes(exporting.anchor.read_bytes())
+    exporting.world.clock.on(hours=5)
+    exporting.noted()
+    exporting.export()
+    cut_behind(exporting.package, size)
+    checked = verify_package(exporting.package, now=datetime.now(UTC))
+    report = package_telling.report_of(exporting.package, checked.info)
+    for name, pieces in package_telling.documents_of(exporting.package, checked.info, report).items():
+        (exporting.package / "data" / name).write_bytes(b"".join(pieces()))
+    sealed(exporting.package)
+    code, (cut,) = not_judged(exporting, exporting.package, before)
+    assert code == 3 and f"between record {size} and then, 14" in cut and "hours" in cut, cut
+
+
+def test_a_host_that_goes_on_from_an_older_state_is_told_in_numbers_or_found(tmp_path: Path) -> None:
+    """With its own key it writes another package; its last mail still says what there was."""
+    exporting = made(tmp_path)
+    state, before = exporting.world.site.state, tmp_path / "before.txt"
+    before.write_bytes(exporting.anchor.read_bytes())
+    shutil.copytree(state, tmp_path / "older", symlinks=True)
+    exporting.noted()
+    assert exporting.export(to=tmp_path / "first").code == 0
+    mailed = tmp_path / "mailed.txt"
+    mailed.write_bytes(exporting.anchor.read_bytes())
+    had = rfc3339(datetime.now(UTC))
+    shutil.rmtree(state)
+    (tmp_path / "older").rename(state)
+    assert exporting.export().code == 0
+    code, (beyond,) = not_judged(exporting, exporting.package, before)
+    assert code == 3 and beyond.startswith("1 record, of the last "), beyond
+    found = exporting.verify("--pin", exporting.pin, "--anchor", f"{mailed}@{had}")
+    assert found[0] == 1 and "RECORDS_CUT_OFF" in found[2], found
+
+
+def test_a_package_of_which_the_last_checkpoint_is_gone_says_so(exported: Exporting) -> None:
+    package = exported.damaged("no-checkpoint")
+    sorted(package.glob("data/checkpoints/*/*.txt"))[-1].unlink()
+    sealed(package)
+    code, (lacks,) = not_judged(exported, package, exported.anchor)
+    assert code == 3 and lacks.startswith("no checkpoint of its "), lacks
+
+
 def test_an_anchor_given_as_the_packages_last_day_is_refused(exported: Exporting) -> None:
-    made_at = verify_package(exported.package).info["Ccdr-Made"][:10]
+    made_at = verify_package(exported.package, now=datetime.now(UTC)).info["Ccdr-Made"][:10]
     done = exported.world.site.run(
         "ledger", "verify", str(exported.package), "--pin", exported.pin, "--anchor", f"{exported.anchor}@{made_at}"
     )

@@ -35,6 +35,7 @@ def test_a_host_that_came_back_verifies_by_its_new_key_and_by_the_old_one(tmp_pa
     package = tmp_path / "package"
     assert site.run("ledger", "export", str(package)).code == 0
     assert (package / f"data/ledgers/{lost}").is_dir()
+    new.write_bytes(max(package.glob(f"data/checkpoints/{read_id(site.state / 'ledger')}/*.txt")).read_bytes())
     both = ("--pin", old_key, "--pin", new_key, "--anchor", str(old), "--anchor", str(new))
     done = site.run("ledger", "verify", str(package), *both)
     assert (done.code, done.json["says"]) == (0, "verified"), done
@@ -56,7 +57,8 @@ def test_a_collected_ledger_brings_its_checkpoints_along(tmp_path: Path) -> None
     assert list((site.state / f"checkpoints/{was}").glob("*.txt"))
     alone = site.run("ledger", "verify", "--ledger", str(was), *keys, *anchors)
     assert (alone.code, alone.json["says"]) == (0, "verified"), alone
-    (tmp_path / "one.txt").write_bytes(make(site.services()).checkpoint.contents)
     assert site.run("ledger", "export", str(tmp_path / "package")).code == 0
+    notes = (tmp_path / "package/data/checkpoints").glob(f"{read_id(site.state / 'ledger')}/*.txt")
+    (tmp_path / "one.txt").write_bytes(max(notes).read_bytes())
     done = site.run("ledger", "verify", str(tmp_path / "package"), *keys, *anchors)
     assert (done.code, done.json["says"]) == (0, "verified"), done

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +20,8 @@ from ccdr.model.errors import CcdrError, Exit, LedgerBroken, UsageProblem
 from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
+    from ccdr.evidence.ledger.ledger import Mark
+    from ccdr.evidence.records import LedgerExported
     from ccdr.jobs.package import Choice, PackageContents, Source
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
@@ -71,30 +71,29 @@ def export(directory: Path, wanted: _Wanted) -> Exit:
       ccdr ledger export for-acme --tenant acme --from 2026-01-01
       ccdr ledger export records.db --sqlite && sqlite3 records.db .schema
     """
-    from ccdr.jobs.package import Choice, Order, require_room, sources, tenancy, write
+    from ccdr.jobs.package import Choice, Order, require_room, sources, tenancy, told_of, write
 
     options = settings()
     services = options.services()
     if wanted.sqlite:
-        return _tables(directory, wanted, sources(services, beyond=True))
+        return _tables(directory, wanted, sources(services))
     require_room(directory)
     if wanted.named and wanted.tenant:
         raise UsageProblem("--plan and --tenant both say which plans", hint="leave one of them out")
     loaded, wrong_plans = _loaded(options.plans)
-    of = tenancy(wanted.tenant, loaded, wrong_plans, sources(services, beyond=True)) if wanted.tenant else None
+    of = tenancy(wanted.tenant, loaded, wrong_plans, sources(services)) if wanted.tenant else None
     for name in of.mixed if of is not None else ():
         click.echo(f"ccdr: the plan {name} is left out: it holds the data of other clients, too", err=True)
     plans = of.plans if of is not None else frozenset(wanted.named) or None
-    signed = None if wanted.dry_run else _checkpoint(services)
-    found = sources(services)
-    choice = Choice(_period(wanted, services), plans, wanted.tenant)
-    order = Order(choice, of, not wanted.without_plans, shlex.join(["ccdr", *sys.argv[1:]]), services.clock.now())
+    choice, found = Choice(_period(wanted, services), plans, wanted.tenant), sources(services)
     if wanted.dry_run:
         return _dry(directory, choice, found)
+    told, mark, holds = _recorded(services, told_of(services, choice, found, texts=not wanted.without_plans))
     with progress() as watched:
-        written = write(services, order, _documents, found, directory, watched)
+        found = sources(services, mark)
+        written = write(services, Order(choice, of, told), _documents, found, directory, watched)
     _tell(directory, found, written)
-    return Exit.FINDING if signed is False or written.missing_texts or _broken(found) else Exit.OK
+    return Exit.FINDING if not holds or written.missing_texts or _broken(found) else Exit.OK
 
 
 def _tables(path: Path, wanted: _Wanted, found: list[Source]) -> Exit:
@@ -144,27 +143,29 @@ def _period(wanted: _Wanted, services: Services) -> tuple[datetime, datetime] | 
     return period.start, period.end
 
 
-def _checkpoint(services: Services) -> bool | None:
-    """So that the package ends with one, which anchors hold where there are any: was it signed? None where no key
-    signs here."""
+def _recorded(services: Services, told: LedgerExported) -> tuple[LedgerExported, Mark | None, bool]:
+    """So that the package ends with its own record, and a checkpoint of that, which anchors hold where there are any;
+    and does the ledger hold? What of it cannot be done is told: who verifies sees what lacks."""
     from ccdr.jobs.checkpoints.creation import current, make
+    from ccdr.jobs.package import recorded
     from ccdr.plans.anchors import anchors_beside
     from ccdr.telling.anchoring import anchor_newest
 
+    mark = None
     try:
+        told, mark = recorded(services, told)
         if current(services) is None:
-            return None
-        make(services)
+            return told, mark, True
+        make(services, upto=told.seq)
         for one in anchor_newest(tuple(anchors_beside(settings().plans)), services, services.lineage(), every=True):
             if one.why is not None:
                 click.echo(f"ccdr: the anchor {one.name} does not hold it: {one.why}", err=True)
     except LedgerBroken as error:
         tell_error(error, in_json=False)
-        return False
+        return told, mark, False
     except CcdrError as error:
         tell_error(error, in_json=False)
-        return None
-    return True
+    return told, mark, True
 
 
 def _documents(root: Path, info: Mapping[str, str]) -> Mapping[str, Callable[[], Iterable[bytes]]]:

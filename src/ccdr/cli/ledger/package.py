@@ -39,7 +39,7 @@ class VerifiedPackage:
 
     @property
     def notes(self) -> list[str]:
-        return [*(self.of.ours.verification.notes if self.of.ours else ()), *self.anew.notes]
+        return list(self.of.ours.verification.notes) if self.of.ours else []
 
     @property
     def unproven(self) -> list[str]:

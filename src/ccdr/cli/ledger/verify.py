@@ -453,10 +453,13 @@ def _verify_directory(directory: Path, brought: Brought, signers: str | None) ->
 def _verify_package(directory: Path, brought: Brought, signers: str | None) -> Exit:
     from ccdr.cli.ledger.package import VerifiedPackage
     from ccdr.evidence.package.verifying import verify_package
+    from ccdr.host.clock import SystemClock
     from ccdr.jobs.statements import verified_by
 
     try:
-        checked = verify_package(directory, brought.pins, brought.anchors, brought.certificates)
+        checked = verify_package(
+            directory, brought.pins, brought.anchors, brought.certificates, now=SystemClock().now()
+        )
     except OSError as error:
         raise CcdrError(f"{directory} cannot be read: {error.strerror}", hint="read it as its owner") from None
     verified = VerifiedPackage(checked, verified_by(checked.signed, signers), made_anew_of(directory, checked))
@@ -476,7 +479,7 @@ def made_anew_of(directory: Path, checked: PackageChecked) -> MadeAnew:
         return MadeAnew(
             unproven=["what is told beside the records: these are not as they were, or not to be read here"]
         )
-    return made_anew(directory, checked.info, checked.payload)
+    return made_anew(directory, checked)
 
 
 def text_of(signers: Path) -> str:

@@ -180,11 +180,9 @@ def _info(root: Path, there: Mapping[str, str], found: list[Finding]) -> dict[st
 def seal(root: Path, info: Mapping[str, str]) -> None:
     """Write what makes a bag of the directory: its manifests and `info`, on disk when this returns. OSError where the
     disk refuses."""
-    files = sorted(path for path, _ in _walk(root / DATA))
-    size = sum((root / DATA / path).stat().st_size for path in files)
+    files = _payload(root)
     manifest = "".join(f"{_digest(root / DATA / path)[0]}  {DATA}/{path}\n" for path in files)
-    about = {**info, "Payload-Oxum": f"{size}.{len(files)}"}
-    texts = {DECLARATION: BAGIT.decode(), INFO: info_text(about), MANIFEST: manifest}
+    texts = {DECLARATION: BAGIT.decode(), INFO: info_text(root, info), MANIFEST: manifest}
     for name, text in texts.items():
         (root / name).write_text(text, "utf-8")
     tags = "".join(f"{_digest(root / name)[0]}  {name}\n" for name in TAG_FILES)
@@ -196,6 +194,13 @@ def as_read(info: Mapping[str, str]) -> dict[str, str]:
     return {label: " ".join(value.split()) for label, value in info.items()}
 
 
-def info_text(info: Mapping[str, str]) -> str:
-    """A line each."""
-    return "".join(f"{label}: {value}\n" for label, value in as_read(info).items())
+def info_text(root: Path, info: Mapping[str, str]) -> str:
+    """A line each; and how much there is below `data/`."""
+    files = _payload(root)
+    size = sum((root / DATA / path).stat().st_size for path in files)
+    about = as_read({**info, "Payload-Oxum": f"{size}.{len(files)}"})
+    return "".join(f"{label}: {value}\n" for label, value in about.items())
+
+
+def _payload(root: Path) -> list[str]:
+    return sorted(path for path, _ in _walk(root / DATA))

@@ -4,10 +4,11 @@ says whether that proves anything. Nothing in a package is carried out, and noth
 from __future__ import annotations
 
 import re
+import shlex
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +19,20 @@ from ccdr.evidence.checkpoints.checkpoint import (
     Checkpoint,
     VerifierKey,
     origin_of,
-    public_of_pem,
     read_checkpoint,
 )
-from ccdr.evidence.checkpoints.keys import Pin
+from ccdr.evidence.checkpoints.keys import KeyRecord, Pin
 from ccdr.evidence.checkpoints.names import ANCHORS, checkpoint_name
 from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, is_receipt, missing
-from ccdr.evidence.checkpoints.verification import END_OF_A_DAY, NOT_PINNED, Asked, Checked, Finding, check
+from ccdr.evidence.checkpoints.verification import (
+    CLOCKS_APART,
+    END_OF_A_DAY,
+    NOT_PINNED,
+    Asked,
+    Checked,
+    Finding,
+    check,
+)
 from ccdr.evidence.due_gaps import DueRuns, LedgerGap
 from ccdr.evidence.ledger.ledger import LEDGER
 from ccdr.evidence.ledger.verification import Verification
@@ -33,6 +41,7 @@ from ccdr.evidence.package import bag, statements
 from ccdr.evidence.package import statements as sign_offs
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
 from ccdr.evidence.package.lines import LINES, TREE, Shown
+from ccdr.evidence.records import LedgerExported, of_mapping
 from ccdr.evidence.verdicts import Record
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import rfc3339, so_many, to_the_second, utc
@@ -47,6 +56,45 @@ AGENT, COMMAND, HOST, BY = "Bag-Software-Agent", "Ccdr-Command", "Ccdr-Host", "C
 TEXTS = "Ccdr-Plan-Texts"  # of each version that is shown, or of none
 FOLDERS = ("ledgers", "checkpoints", "keys", statements.FOLDER, sign_offs.SIGN_OFFS_FOLDER, "plans")  # each held to
 _TAKEN_IN = ("ledger.collected", "ledger.linked")
+
+
+def info_of(told: LedgerExported, ledger: str, lines: Mapping[str, tuple[int, int]]) -> dict[str, str]:
+    """What a bag says of itself, by the record that its ledger ends with. `lines`: shown, and all there are, by
+    ledger."""
+    made = rfc3339(told.time)
+    info = {
+        AGENT: f"ccdr {told.ccdr}",
+        "Bagging-Date": made[:10],
+        VERSION: bag.FORMAT,
+        COMMAND: _command(told),
+        HOST: told.host,
+        BY: told.actor,
+        MADE: made,
+        "Ccdr-Time-Zone": "UTC",
+        FROM: rfc3339(told.begins),
+        TO: rfc3339(told.ends or told.time),
+        BY_LEDGER: ledger,
+        SCOPE: told.scope,
+        RECORDS: " ".join(
+            f"{name}={lines[name][0]}/{lines[name][1]}" for name in (ledger, *sorted(lines.keys() - {ledger}))
+        ),
+        TEXTS: "all" if told.texts else "none",
+    }
+    info |= {} if told.plans is None else {PLANS: " ".join(told.plans)}
+    info |= {} if told.tenant is None else {TENANT: told.tenant}
+    return bag.as_read(info)
+
+
+def _command(told: LedgerExported) -> str:
+    """That would write such a package, but for where."""
+    words = ["ccdr", "ledger", "export"]
+    if told.tenant is not None:
+        words += ["--tenant", told.tenant]
+    else:
+        words += [word for plan in told.plans or () for word in ("--plan", plan)]
+    if told.scope == "part":
+        words += ["--from", rfc3339(told.begins), "--to", rfc3339(told.ends or told.time)]
+    return shlex.join([*words, *(() if told.texts else ("--without-plans",))])
 
 
 @dataclass(frozen=True)
@@ -74,6 +122,8 @@ class PackageChecked:
     gaps: tuple[LedgerGap, ...] = ()  # of `ours`, within the period
     signed: tuple[Record, ...] = ()  # records that somebody has signed, of `ours`
     payload: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each file, by its path
+    told: Mapping[str, str] | None = None  # `info` by the record that it ends with; None: it ends with none
+    version: str | None = None  # of the ccdr that wrote it, by that record
 
 
 @dataclass
@@ -89,6 +139,7 @@ class _Open:
     taken_in: dict[str, tuple[int, str, int]] = field(default_factory=dict)  # by our records: how many, head, by which
     due: DueRuns = field(default_factory=DueRuns)
     names: Sequence[str] = ()  # of the ledgers in it
+    last: Record | None = None  # of ours, that is shown
     start: datetime | None = None  # of the period that it tells of
     end: datetime | None = None
 
@@ -109,8 +160,11 @@ def verify_package(
     pins: Sequence[Pin] = (),
     anchors: Sequence[Anchor] = (),
     certificates: Sequence[Certificate] = (),
+    *,
+    now: datetime,
 ) -> PackageChecked:
-    """`certificates` are those of time-stamping authorities' CAs. OSError where it cannot be read."""
+    """`certificates` are those of time-stamping authorities' CAs, `now` is by the verifier's clock. OSError where it
+    cannot be read."""
     package, found = bag.examine(root)
     at = _Open(package, pins, anchors, certificates, found)
     if not package.readable:
@@ -121,6 +175,9 @@ def verify_package(
     made, at.start, at.end = at.time_of(MADE), at.time_of(FROM), at.time_of(TO)
     if made is not None:
         _require_times(anchors, made)
+        if made > now + CLOCKS_APART:
+            text = f"{bag.INFO}: it was made at {rfc3339(made)}, and it is {to_the_second(rfc3339(now))} here"
+            at.found.append(Finding("PACKAGE_INFO_WRONG", text))
     own = package.info.get(BY_LEDGER, "")
     names = sorted({path.split("/")[0] for path in package.below("ledgers")}, key=lambda one: (one != own, one))
     if not is_id(own) or own not in names:
@@ -132,8 +189,9 @@ def verify_package(
         at.found.append(Finding("PACKAGE_LEDGER_WRONG", "the ids of two ledgers in it begin alike"))
     of = {one: _of_ledger(at, one, made, ours=one == own) for one in names if is_id(one)}
     shown = {name: shown for name, (shown, _) in of.items()}
-    _claims(at, shown)
-    _keys(at, [key.key for _, one in of.values() for key in one.checked.keys])
+    exported = _exported(at, shown[own]) if own in shown else None
+    _claims(at, shown, exported)
+    _keys(at, [key for _, one in of.values() for key in one.checked.keys])
     _statements(at, shown, [] if own not in of else [key.key for key in of[own][1].checked.keys])
     _sign_offs(at, shown)
     _plans(at, own, shown)
@@ -143,10 +201,34 @@ def verify_package(
     _beside(at, ours, others)
     gaps = tuple(at.due.gaps(at.start, at.end))
     signed = tuple(shown[own].signed) if own in shown else ()
-    if ours is not None and (beyond := _beyond(ours, shown[own])):
-        at.unproven.append(beyond)
-    told = tuple(dict.fromkeys(at.found)), tuple(at.unproven)
-    return PackageChecked(package.info, ours, others, *told, gaps, signed, package.payload)
+    told, version = None, None
+    if ours is not None:
+        at.unproven += _beyond(ours, shown[own], made if exported is None else None)
+        if exported is not None:
+            _ended(at, ours, exported)
+            told = info_of(exported, own, {name: (one.shown, one.size) for name, one in shown.items()})
+            version = exported.ccdr
+    found_ = tuple(dict.fromkeys(at.found)), tuple(at.unproven)
+    return PackageChecked(package.info, ours, others, *found_, gaps, signed, package.payload, told, version)
+
+
+def _exported(at: _Open, shown: Shown) -> LedgerExported | None:
+    """The record of this package, with which it ends."""
+    last = None if at.last is None or at.last["seq"] != shown.size else of_mapping(dict(at.last))
+    return last if isinstance(last, LedgerExported) else None
+
+
+def _ended(at: _Open, ours: OfLedger, exported: LedgerExported) -> None:
+    """Of a ledger that a key signs, it ends with a checkpoint; and a whole one has all that there were before."""
+    there = ours.checked.held
+    if ours.checked.keys and ours.verification.records not in there:
+        text = f"no checkpoint of its {so_many(ours.verification.records, 'record')} is there"
+        at.unproven.append(f"{text}: it was taken out, or no key could sign it")
+    if exported.scope == "whole" and len(set(there) - {exported.seq}) < exported.checkpoints:
+        text = (
+            f"there were {so_many(exported.checkpoints, 'checkpoint')} before, by record {exported.seq}, and fewer fit"
+        )
+        at.found.append(Finding("CHECKPOINT_MISSING", text, exported.seq))
 
 
 def _require_times(anchors: Sequence[Anchor], made: datetime) -> None:
@@ -168,6 +250,7 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
             text = f"record {record['seq']} is shown, and its plan is none of those that {bag.INFO} names"
             at.found.append(Finding("PACKAGE_INFO_WRONG", text, int(record["seq"])))
         if ours:
+            at.last = record
             at.due.take(record, time)
             if made is not None and time > made:
                 text = f"record {record['seq']} says {rfc3339(time)}, and the package was made at {rfc3339(made)}"
@@ -258,27 +341,27 @@ def _checkpoints(package: Bag, name: str) -> tuple[list[Checkpoint], list[str]]:
     return found, wrong
 
 
-def _claims(at: _Open, shown: Mapping[str, Shown]) -> None:
+def _claims(at: _Open, shown: Mapping[str, Shown], exported: LedgerExported | None) -> None:
     """What the bag says of how much is in it."""
     counted = " ".join(f"{name}={one.shown}/{one.size}" for name, one in shown.items())
     if at.package.info.get(RECORDS) != counted:
         at.found.append(Finding("PACKAGE_INFO_WRONG", f"{bag.INFO} counts other records than there are: {counted}"))
     whole = "whole" if all(one.whole for one in shown.values()) else "part"
-    if at.package.info.get(SCOPE) != whole:
+    if {at.package.info.get(SCOPE), exported.scope if exported else whole} != {whole}:
         at.found.append(Finding("PACKAGE_INFO_WRONG", f"{bag.INFO} does not say that this is the {whole} of it"))
 
 
-def _keys(at: _Open, keys: Sequence[VerifierKey]) -> None:
-    """Files of keys are there for openssl: each is one of the ledgers' own."""
-    for name in at.package.below("keys"):
-        try:
-            text = at.package.read(f"{DATA}/keys/{name}")
-            known = {one.public for one in keys if name in (f"{one.id}.pem", f"{one.id}.vkey")}
-            public = public_of_pem(text) if name.endswith(".pem") else VerifierKey.of(text.decode("ascii")).public
-            if public not in known:
-                raise ValueError("is no key that a record of the ledger names")
-        except ValueError as why:
-            at.found.append(Finding("KEY_FILE_WRONG", f"{DATA}/keys/{name} {why}"))
+def key_files(keys: Sequence[KeyRecord]) -> dict[str, bytes]:
+    """For openssl, by their names: each key that a record names."""
+    pem = {f"{one.key.id}.pem": one.key.pem.encode() for one in keys}
+    return pem | {f"{one.key.id}.vkey": f"{one.key}\n".encode() for one in keys}
+
+
+def _keys(at: _Open, keys: Sequence[KeyRecord]) -> None:
+    wanted = {name: sha256(text).hexdigest() for name, text in key_files(keys).items()}
+    for name in {*wanted, *at.package.below("keys")}:
+        if at.package.payload.get(path := f"{DATA}/keys/{name}") != wanted.get(name):
+            at.found.append(Finding("KEY_FILE_WRONG", f"{path} is not there, or not the key that a record names"))
 
 
 def _statements(at: _Open, shown: Mapping[str, Shown], keys: Sequence[VerifierKey]) -> None:
@@ -365,17 +448,27 @@ def _promises(at: _Open, plan: str, digest: str, record: Record) -> None:
         at.found.append(Finding("PLAN_FACTS_WRONG", told, int(record["seq"])))
 
 
-def _beyond(ours: OfLedger, shown: Shown) -> str | None:
-    """How much lies behind the newest anchor that the verifier has: a sentence, where that is anything."""
-    boundary = ours.checked.boundary
-    if boundary is None or shown.last is None or shown.last[0] <= boundary.record:
-        return None
-    since = shown.last[1] - (boundary.time or shown.last[1])
-    hours = f"{since.total_seconds() / 3600:.1f}"
-    return (
-        f"{so_many(shown.last[0] - boundary.record, 'record')}, of the last {hours} hours, lie beyond record "
-        f"{boundary.record}, up to which your anchor reaches: that they are as they were written, it does not show"
-    )
+def _beyond(ours: OfLedger, shown: Shown, made: datetime | None) -> Iterator[str]:
+    """How much lies behind the newest anchor that the verifier has, and behind the last record, where that does not
+    tell of the package: then it was `made` by its own word alone. Sentences, where that is anything."""
+    boundary, last = ours.checked.boundary, shown.last
+    if boundary is not None and last is not None and last[0] > boundary.record:
+        yield (
+            f"{so_many(last[0] - boundary.record, 'record')}, of the last {_hours(last[1], boundary.time)} hours, lie "
+            f"beyond record {boundary.record}, up to which your anchor reaches: that they are as they were written, it "
+            "does not show"
+        )
+    if made is not None:
+        number, since = (0, None) if last is None else last
+        yield (
+            f"it does not end with a record of its export: by whom, when and of what it was made is its own word, and "
+            f"what was written between record {number} and then, {_hours(made, since)} hours, may have been cut off"
+        )
+
+
+def _hours(until: datetime, since: datetime | None) -> str:
+    between = until - since if since is not None else timedelta()
+    return f"{between.total_seconds() / 3600:.1f}"
 
 
 def _checkpoints_of_none(at: _Open) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from ccdr.evidence.records.lineage import LedgerId
-from ccdr.evidence.records.values import Digest, Record, Seconds, Time, Value, about
+from ccdr.evidence.records.values import Count, Digest, Record, Seconds, Time, Value, about
 
 VerifierKeyText = Annotated[str, about("a public key of Ed25519, as C2SP signed-note's verifier key: NAME+ID+BASE64")]
 SignatureText = Annotated[str, about("64 bytes in base64")]
@@ -60,3 +60,18 @@ class LedgerAnchors(Record, frozen=True, kw_only=True, gc=False):
     kind: Literal["ledger.anchors"] = "ledger.anchors"
     version: Literal[4] = 4
     anchors: list[ConfiguredAnchor]
+
+
+class LedgerExported(Record, frozen=True, kw_only=True, gc=False):
+    """A package of the evidence was asked for: it ends with this record, and says of itself what this record does."""
+
+    kind: Literal["ledger.exported"] = "ledger.exported"
+    version: Literal[4] = 4
+    scope: Annotated[Literal["whole", "part"], about("all that there is; or a period, or some plans")]
+    begins: Annotated[Time, about("of the period that it tells of")]
+    ends: Annotated[Time | None, about("null: as this was written")] = None
+    plans: Annotated[list[str] | None, about("of these plans alone; null: of all")] = None
+    tenant: Annotated[str | None, about("for this client alone")] = None
+    texts: Annotated[bool, about("with the texts of plans")]
+    checkpoints: Annotated[Count, about("of this ledger, that there were before")]
+    ccdr: Annotated[str, about("the version that wrote it")]

@@ -80,6 +80,7 @@ ALL: tuple[type[Record], ...] = (
     checkpoints.LedgerKey,
     checkpoints.LedgerAnchors,
     checkpoints.LedgerAnchored,
+    checkpoints.LedgerExported,
     upkeep.StateMigrated,
 )
 

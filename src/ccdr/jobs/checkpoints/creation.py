@@ -180,9 +180,10 @@ class Made:
     path: Path
 
 
-def make(services: Services, lineage: Lineage | None = None) -> Made:
-    """Sign what the ledger is now; the newest one again where no record came since. UsageProblem where there is no key;
-    LedgerBroken where the ledger does not follow on from its newest checkpoint; CcdrError where it cannot be done."""
+def make(services: Services, lineage: Lineage | None = None, upto: int | None = None) -> Made:
+    """Sign what the ledger is now, or was `upto` this record; the newest one again where no record came since.
+    UsageProblem where there is no key; LedgerBroken where the ledger does not follow on from its newest checkpoint;
+    CcdrError where it cannot be done."""
     lineage = lineage or services.lineage()
     key, ledger = _key(services, lineage), lineage.ledger
     assert ledger is not None  # a key's record says which
@@ -190,12 +191,14 @@ def make(services: Services, lineage: Lineage | None = None) -> Made:
     with services.state.turn("checkpoint", tries=100) as mine:
         if not mine:
             raise CcdrError("another process is making a checkpoint", hint="try again")
-        return _made(services, directory, origin_of(ledger), key)
+        return _made(services, directory, origin_of(ledger), key, upto)
 
 
-def _made(services: Services, directory: Path, origin: str, key: SigningKey) -> Made:
+def _made(services: Services, directory: Path, origin: str, key: SigningKey, upto: int | None) -> Made:
     newest, before = newest_in(directory), read_grown(directory)
-    grown = _go_on(services.ledger, before, newest)
+    if upto is not None and newest is not None and newest.size > upto:  # another process was faster
+        newest = before = None
+    grown = _go_on(services.ledger, before, newest, upto)
     if newest is not None and newest.size == grown.tree.size and newest.note.signed_by(key.verifier):
         if before is None or not newest.fits(before.tree):  # it was lost: what was walked for it is kept
             write_grown(directory, Grown(grown.tree, grown.mark, services.clock.now()))
@@ -220,9 +223,9 @@ def _key(services: Services, lineage: Lineage) -> SigningKey:
     return private
 
 
-def _go_on(ledger: Ledger, before: Grown | None, newest: Checkpoint | None) -> Grown:
-    """The tree up to the ledger's end. From the beginning where what was kept is no part of the ledger as it is, or
-    is not what the newest checkpoint was made of: then that one must be met on the way."""
+def _go_on(ledger: Ledger, before: Grown | None, newest: Checkpoint | None, upto: int | None) -> Grown:
+    """The tree up to the ledger's end, or to this record. From the beginning where what was kept is no part of the
+    ledger as it is, or is not what the newest checkpoint was made of: then that one must be met on the way."""
     whole = before is None or not ledger.holds(before.mark) or (newest is not None and not newest.fits(before.tree))
     start = Grown(Tree(), BEGINNING, None) if whole or before is None else before
     tree, mark, met = start.tree.copy(), start.mark, newest is None or newest.fits(start.tree)
@@ -231,7 +234,7 @@ def _go_on(ledger: Ledger, before: Grown | None, newest: Checkpoint | None) -> G
         if name < mark.segment:
             continue
         for offset, line in forwards(ledger.directory / name, mark.end if name == mark.segment else 0):
-            if not line.endswith(b"\n"):
+            if not line.endswith(b"\n") or tree.size == upto:
                 break  # being written, or torn
             tree.append(leaf_hash(line))
             last = name, offset, line
