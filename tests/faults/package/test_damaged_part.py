@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.packages import Exporting, made, sealed
+from tests.support.packages import Exporting, made, sealed, told_otherwise
 from tests.unit.package.test_part import lived_on
 
 from ccdr.cli.ledger.package import OF_WHAT_IS_SHOWN
@@ -101,9 +101,22 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "other lines lie beside it": (beside, "PACKAGE_FILE_EXTRA"),
     "the id is another": (lambda p: next(p.glob("data/ledgers/*/id")).write_text("0" * 32), "PACKAGE_LEDGER_WRONG"),
     "a run of the period is hidden": (hidden_run, "PACKAGE_INFO_WRONG"),
+    "its plans are others": (lambda p: told_otherwise(p, "Ccdr-Plans", "q"), "PACKAGE_INFO_WRONG"),
+    "its period is another": (lambda p: told_otherwise(p, "Ccdr-Period-To", "2020-01-01T00:00:00Z"), "NOT_AS_RECORDED"),
     "the tree is gone": (lambda p: next(p.glob("data/ledgers/*/tree.jsonl")).unlink(), "PACKAGE_INFO_WRONG"),
     "the lines are gone": (lambda p: next(p.glob("data/ledgers/*/000000000001.jsonl")).unlink(), "PACKAGE_FILE_MISSING"),
 }  # fmt: skip
+
+
+def test_a_part_of_other_plans_than_it_shows_names_each_record(exported: Exporting) -> None:
+    """Its report, made anew of the plans that it names, would say nothing of the one that fails."""
+    package = exported.damaged("of-another-plan")
+    told_otherwise(package, "Ccdr-Plans", "q")
+    done = exported.world.site.run("ledger", "verify", str(package))
+    (lines,) = package.glob("data/ledgers/*/000000000001.jsonl")
+    of_p = {one["seq"] for one in map(json.loads, lines.read_bytes().splitlines()) if one["plan"] == "p"}
+    wrong = {one["record"] for one in done.json["findings"] if one["code"] == "PACKAGE_INFO_WRONG"}
+    assert done.code == 1 and of_p and wrong == of_p, done
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

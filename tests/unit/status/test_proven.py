@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from tests.support.sparse import append_sparse
 from tests.support.standing import IDS, World, ago, told
@@ -102,3 +103,15 @@ def test_what_is_acknowledged_is_as_bad_as_it_was_to_status_and_report_alike(wor
         done = world.site.run("ack", code, "p", "--asset", "recordings", "--until", "7d", "--why", "a new tape is due")
         assert done.code == 0, done.err
     assert told() == ("No", "No", True)
+
+
+def test_a_ledger_that_is_broken_is_a_finding_though_its_verification_names_no_problem(world: World) -> None:
+    now = datetime.now(UTC)  # commands go by the real clock
+    world.services.clock.at = now  # type: ignore[attr-defined]
+    world.snapshot(1, now)
+    world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
+    world.tested("PASS")
+    assert told(world, more=False)[0].startswith("Yes, no finding: ")
+    body = {"records": 1, "head": "0" * 64, "summary": "EQUAL", "result": "BROKEN"}
+    append_sparse(world.services.ledger, "ledger.verified", plan=None, asset=None, run=None, body=body)
+    assert told(world, more=False)[0].startswith("Not proven, 1 finding: ")
