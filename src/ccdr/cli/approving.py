@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
+package_option = click.option(
+    "--package", type=FOLDER, metavar="DIR", help="Of a package, from its records, as they stood at its end."
+)
 LARGEST = 1 << 20
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import structs
 
-from ccdr.cli.approving import FOLDER
+from ccdr.cli.approving import package_option
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
-from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
+from ccdr.model.errors import Exit, UsageProblem, worst
 from ccdr.model.values import rfc3339, so_many, to_the_second
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ NO_JUDGEMENT = f"{SHOWN} says that records show it, not that any law is kept: th
     help="Print the map, or the floors of versions, that are used, to be copied and edited, and stop.",
 )
 @click.option("--examine", "look", is_flag=True, help="Look at secrets and repositories now, and record what is seen.")
-@click.option("--package", type=FOLDER, metavar="DIR", help="Of a package, from its records, as they stood at its end.")
+@package_option
 def controls(
     names: tuple[str, ...],
     wanted: tuple[str, ...],
@@ -103,14 +103,13 @@ def controls(
 
 def _in_package(directory: Path, used: Asked) -> Controls:
     """As its records have them. CcdrError where it does not hold."""
-    from ccdr.cli.report_package import held_to_itself
+    from ccdr.cli.report_package import in_package
     from ccdr.telling.package import report_of
 
-    checked, anew, found = held_to_itself(directory)
-    told = report_of(directory, checked.info, used).controls if anew.documents and not found else None
-    if told is None:
-        raise CcdrError(f"{directory} does not hold: nothing is told of it", hint=f"`ccdr ledger verify {directory}`")
-    return told
+    info = in_package(directory)[0]
+    controls = report_of(directory, info, used).controls
+    assert controls is not None  # of what is asked for
+    return controls
 
 
 def _told(found: Controls, wanted: Collection[str]) -> Exit:

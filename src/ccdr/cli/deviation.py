@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.approving import Signing, one_way, sign_or_write, signed_text, signing_options
+from ccdr.cli.approving import Signing, one_way, package_option, sign_or_write, signed_text, signing_options
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import F, settings
 from ccdr.cli.verbs import EXIT_STATUS, as_one, complete_known, complete_plans, verb
@@ -251,6 +251,7 @@ class _Wanted:
     every: bool
     first: str | None
     last: str | None
+    package: Path | None
 
 
 @verb(name="list", short_help="List deviations: open ones, or those of a period.")
@@ -261,6 +262,7 @@ class _Wanted:
 @click.option("--all", "every", is_flag=True, help="Closed ones, too: the newest, or with --from all of the period.")
 @click.option("--from", "first", metavar="D", help="Those that lasted from D on: a date, a time, or 90d.")
 @click.option("--to", "last", metavar="D", help="… up to D, and as they stood then; with --from.")
+@package_option
 @as_one("wanted", _Wanted)
 def list_(wanted: _Wanted) -> Exit:
     """List what went wrong, of PLAN or of all plans: since when, how bad, by when it is to be over, who answers for it,
@@ -273,13 +275,13 @@ def list_(wanted: _Wanted) -> Exit:
       ccdr deviation list
       ccdr deviation list outbound --all
       ccdr deviation list --from 2026-07-01 --to 2026-09-30 --all
+      ccdr deviation list --package /mnt/evidence --all
     """
     if wanted.only_open and wanted.every:
         raise UsageProblem("--open and --all contradict each other", hint="leave one out")
     if wanted.last is not None and wanted.first is None:
         raise UsageProblem("--to needs --from: since when?", hint="--from 90d --to D")
-    services = settings().services()
-    there, since, until = _of(wanted, services)
+    there, since, until = _of(wanted)
     shown = [one for one in there if wanted.every or one.state != "closed"]
     if settings().json:
         of_period = None if since is None else {"from": since, "to": until}
@@ -289,14 +291,23 @@ def list_(wanted: _Wanted) -> Exit:
     return Exit.FINDING if any(one.overdue for one in shown) else Exit.OK
 
 
-def _of(wanted: _Wanted, services: Services) -> tuple[list[Told], str | None, str | None]:
+def _of(wanted: _Wanted) -> tuple[list[Told], str | None, str | None]:
+    from ccdr.cli.report_package import in_package
     from ccdr.telling.deviations import standing, told
     from ccdr.telling.report.deviations import of_period
     from ccdr.telling.report.period import period_of
 
-    plans, now = plans_there(), services.clock.now()
-    period = None if wanted.first is None else period_of(wanted.first, wanted.last, now)
-    every = standing(plans, services) if period is None else of_period(plans, services, period)
+    if wanted.package is not None:
+        if wanted.first is not None:
+            raise UsageProblem("--package tells of its own period", hint="leave --from and --to out")
+        _, services, report = in_package(wanted.package)
+        plans, now, period = [], services.clock.now(), None
+        every = [one.deviation for one in report.deviations]
+    else:
+        services, plans = settings().services(), plans_there()
+        now = services.clock.now()
+        period = None if wanted.first is None else period_of(wanted.first, wanted.last, now)
+        every = standing(plans, services) if period is None else of_period(plans, services, period)
     if wanted.names:
         known = {*services.histories()}
         plan_names = {p.plan.plan for p in plans} | {str(plan).partition("@")[0] for plan, _ in known if plan}
@@ -333,7 +344,8 @@ def _table(shown: list[Told]) -> None:
 
 @verb(short_help="Show all of a deviation.")
 @deviation_argument
-def show(name: str) -> Exit:
+@package_option
+def show(name: str, package: Path | None) -> Exit:
     """Show the deviation ID: what opened it and what ends it, who answers for it, all that was said of it. Exits with 1
     where it is overdue.
 
@@ -341,7 +353,14 @@ def show(name: str) -> Exit:
     Examples:
       ccdr deviation show 3f9a2c1b
       ccdr deviation show 3f9a2c1b --json
+      ccdr deviation show 3f9a2c1b --package /mnt/evidence
     """
+    from ccdr.cli.report_package import in_package
+    from ccdr.jobs.deviations import find
+
+    if package is not None:
+        _, services, report = in_package(package)
+        return tell(find(name, [one.deviation for one in report.deviations]), services)
     services = settings().services()
     return tell(found(name, services, plans_there()), services)
 

@@ -20,7 +20,9 @@ from ccdr.model.values import number_of, to_the_second
 if TYPE_CHECKING:
     from ccdr.evidence.checkpoints.verification import Finding
     from ccdr.evidence.package.verifying import PackageChecked
+    from ccdr.jobs.services import Services
     from ccdr.telling.package import MadeAnew
+    from ccdr.telling.report.build import Report
 
 
 def report_package(directory: Path, signers: Path | None, form: str, out: Path | None) -> Exit:
@@ -68,6 +70,18 @@ def held_to_itself(directory: Path) -> tuple[PackageChecked, MadeAnew, Sequence[
     anew = made_anew_of(directory, checked)
     of_ledger = checked.ours.checked.findings if checked.ours else ()
     return checked, anew, (*checked.findings, *of_ledger, *anew.findings)
+
+
+def in_package(directory: Path) -> tuple[Mapping[str, str], Services, Report]:
+    """What a package says of itself, what its records come to, and those, at the moment that it was made. CcdrError
+    where it does not hold."""
+    from ccdr.telling.package import services_of
+
+    checked, anew, found = held_to_itself(directory)
+    if found or anew.report is None:
+        raise CcdrError(f"{directory} does not hold: nothing is told of it", hint=f"`ccdr ledger verify {directory}`")
+    info = checked.told or checked.info
+    return info, services_of(directory, info), anew.report
 
 
 _NAMES = {"html": "report.html", "json": "report.json", "csv": "population.csv"}

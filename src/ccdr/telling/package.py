@@ -105,8 +105,9 @@ class _InPackage(Services):
                 yield Chain(directory.name, directory, *of, host, until, known.apart)
 
 
-def _services(data: Path, info: Mapping[str, str]) -> _InPackage:
-    """ValueError where the bag names no moment."""
+def services_of(root: Path, info: Mapping[str, str]) -> _InPackage:
+    """At the moment that it names. ValueError where it names none."""
+    data = root / DATA
     clock, state, host = _Moment(utc(info[MADE])), State(data), Host()
     own = Ledger(data / LEDGERS / info[BY_LEDGER], clock, host=info[HOST], actor=info[BY])
     return _InPackage(
@@ -131,7 +132,7 @@ def begin_of(root: Path) -> datetime | None:
 def report_of(root: Path, info: Mapping[str, str], asked: Asked | None = None) -> Report:
     """What its records, and the texts of its plans, come to. KeyError or ValueError where the bag does not say of what
     it is; CcdrError where its records cannot be read."""
-    services = _services(root / DATA, info)
+    services = services_of(root, info)
     period = Period(utc(info[FROM]), utc(info[TO]), until_now=False)
     made = make_report(
         [],
@@ -189,6 +190,7 @@ class MadeAnew:
     findings: list[Finding] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
     documents: Mapping[str, Pieces] = field(default_factory=dict)
+    report: Report | None = None
 
 
 def _sha256(pieces: Iterable[bytes]) -> str:
@@ -204,7 +206,7 @@ def made_anew(root: Path, checked: PackageChecked) -> MadeAnew:
     where its records cannot be read."""
     found, payload, info = MadeAnew(), checked.payload, checked.told or checked.info
     try:
-        report = report_of(root, info)
+        report = found.report = report_of(root, info)
         found.documents = documents_of(root, info, report)
         if info[SCOPE] == "whole" and (
             {PLANS, TENANT} & info.keys() or (utc(info[FROM]), info[TO]) != (begin_of(root), info[MADE])

@@ -365,3 +365,34 @@ def test_the_report_and_the_controls_of_a_package_are_told_from_its_records(expo
     out.unlink()
     assert run("report", "--package", str(package), "--out", str(out)).code == 1 and not out.exists()
     assert run("controls", "--package", str(package)).code == 3
+
+
+def test_deviations_and_incidents_of_a_package_are_told_from_its_records(exported: Exporting, tmp_path: Path) -> None:
+    """An officer needs nothing of root's for them. As they stand when it is made; of one that was changed none is."""
+    exporting = made(tmp_path)
+    run, of = exporting.world.site.run, ("--package", str(exporting.package))
+    said = run("incident", "open", "p", "--kind", "availability", "--why", "the disk of db1")
+    name = said.json["incident"]
+    exporting.export()
+    own, told = (run("deviation", "list", "--all", *more).json["deviations"] for more in ((), of))
+    assert told and {one["deviation"] for one in told} == {one["deviation"] for one in own}
+    shown = run("deviation", "show", told[0]["deviation"], *of)
+    assert (shown.code, shown.json["code"]) == (int(told[0]["overdue"]), told[0]["code"]), shown
+    (listed,) = run("incident", "list", *of).json["incidents"]
+    assert listed["incident"] == name
+    shown = run("incident", "show", name, *of)
+    assert shown.json["words"][0]["what"] == "why" and shown.json["words"][0]["text"] is None, "it is not in a package"
+    elsewhere = ("--state", str(tmp_path / "none"), "--plans", str(tmp_path / "none"))
+    assert run("incident", "list", *of, *elsewhere).json["incidents"] == [listed]
+    assert run("deviation", "list", "--all", *of, *elsewhere).json["deviations"] == told
+    assert run("deviation", "list", *of, "--from", "9d").code == 2
+    (exporting.package / "data/payloads").mkdir()
+    (exporting.package / "data/payloads/x.json").write_text("{}")
+    sealed(exporting.package)
+    for words in (
+        ("deviation", "list"),
+        ("deviation", "show", told[0]["deviation"]),
+        ("incident", "list"),
+        ("incident", "show", name),
+    ):
+        assert run(*words, *of).code == 3, words

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ccdr.cli.approving import package_option
 from ccdr.cli.incident.statements import incident_argument, tell_incident
 from ccdr.cli.output import print_json, table
 from ccdr.cli.settings import settings
@@ -14,29 +15,42 @@ from ccdr.model.errors import Exit
 from ccdr.model.values import so_many, to_the_second
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ccdr.jobs.services import Services
     from ccdr.plans.incident_clocks import Clock
+
+
+def _services(package: Path | None) -> Services:
+    """This host's; or what a package holds, at the moment that it was made."""
+    from ccdr.cli.report_package import in_package
+
+    return settings().services() if package is None else in_package(package)[1]
 
 
 @verb(short_help="Show all of an incident.")
 @incident_argument
-def show(name: str) -> Exit:
+@package_option
+def show(name: str, package: Path | None) -> Exit:
     """Show the incident ID: its clocks, what was filed, what was said. Exits with 1 where something is overdue.
 
     \b
     Examples:
       ccdr incident show inc-20261124-3f9a2c
       ccdr incident show inc-20261124-3f9a2c --json
+      ccdr incident show inc-20261124-3f9a2c --package /mnt/evidence
     """
     from ccdr.jobs.incidents import find
 
-    services = settings().services()
+    services = _services(package)
     return tell_incident(find(services, name), services)
 
 
 @verb(name="list", short_help="List incidents, with what is due next.")
 @click.argument("names", metavar="[PLAN]...", nargs=-1, shell_complete=complete_plans)
 @click.option("--all", "every", is_flag=True, help="Closed ones, too.")
-def list_(names: tuple[str, ...], every: bool) -> Exit:
+@package_option
+def list_(names: tuple[str, ...], every: bool, package: Path | None) -> Exit:
     """List the incidents that are open, of PLAN or of all plans, each with what is due next. Exits with 1 where
     something is overdue.
 
@@ -44,10 +58,11 @@ def list_(names: tuple[str, ...], every: bool) -> Exit:
     Examples:
       ccdr incident list
       ccdr incident list outbound --all
+      ccdr incident list --package /mnt/evidence --all
     """
     from ccdr.telling.incidents import listed
 
-    services = settings().services()
+    services = _services(package)
     there = [one for one in listed(services, names or None) if every or one.incident.open]
     if settings().json:
         print_json({"incidents": [one.as_json() for one in there]})
