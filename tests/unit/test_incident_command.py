@@ -98,7 +98,7 @@ def test_what_was_closed_long_ago_has_its_clocks_when_it_is_opened_once_more(
     assert name not in services.histories()["p", None].incidents
     reopen(find(services, name), services, "it was real")
     entry = services.histories()["p", None].incidents[name]
-    (duty,) = incident_of("p", name, entry).duties
+    (duty,) = incident_of("p", name, entry, services.clock.now()).duties
     assert (duty.clock, rfc3339(duty.due), duty.settled) == ("gdpr-33-2", before["due"], False)
     shown = {one["clock"]: one for one in site.run("incident", "show", name).json["duties"]}
     assert shown["nis2-23"]["filed_record"] and shown["nis2-23-warning"]["not_due_record"], "as its records tell"

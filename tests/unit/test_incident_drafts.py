@@ -47,7 +47,7 @@ FACTS = Facts(EVERY[:4], EVERY[4:13], EVERY[14:15], EVERY[15:16])
 def incident() -> Incident:
     past = Chronicle(END, "/x")
     opened(past, 0)
-    (one,) = incidents_of("p", past.history(None).incidents)
+    (one,) = incidents_of("p", past.history(None).incidents, past.at(9999))
     return one
 
 
@@ -142,7 +142,7 @@ def test_what_was_filed_late_says_why_too() -> None:
     opened(past, 0)
     filed(past, 80)
     closed(past, 81, not_due=[])
-    (one,) = incidents_of("p", past.history(None).incidents)
+    (one,) = incidents_of("p", past.history(None).incidents, past.at(9999))
     assert ENGLISH.late.heading in draft(one, FACTS, "authority", END, ENGLISH)
 
 
@@ -155,7 +155,7 @@ def test_romanian_has_its_letters_and_none_of_the_old_ones() -> None:
 def incident_of() -> Incident:
     past = Chronicle(END, "/x")
     opened(past, 0)
-    return incidents_of("p", past.history(None).incidents)[0]
+    return incidents_of("p", past.history(None).incidents, past.at(9999))[0]
 
 
 @pytest.mark.parametrize(

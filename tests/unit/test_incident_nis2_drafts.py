@@ -25,7 +25,7 @@ FACTS = Facts((Fact("aware", 1, {"at": END}),), (Fact("restored", 7, {"at": END,
 def incident() -> Incident:
     past = Chronicle(END, "/x")
     opened(past, 0)
-    (one,) = incidents_of("p", past.history(None).incidents)
+    (one,) = incidents_of("p", past.history(None).incidents, past.at(9999))
     own = load_clocks(None).value.clocks
     duties = tuple(replace(one.duties[0], clock=name, law=own[name].law) for name in OWN_DRAFTS)
     return replace(one, duties=(*one.duties, *duties))

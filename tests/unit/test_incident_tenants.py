@@ -195,7 +195,7 @@ def test_an_incident_that_is_opened_once_more_has_its_controllers_and_its_risk(t
     past.keep(services.state.ledger, services.catalogue)
     assert ("inc-1" in services.histories()["p", None].incidents) is not forgotten
     told = reopen(find(services, "inc-1"), services, "their data was read after all").incident
-    kept = incident_of("p", "inc-1", services.histories()["p", None].incidents["inc-1"])
+    kept = incident_of("p", "inc-1", services.histories()["p", None].incidents["inc-1"], services.clock.now())
     for one in (told, kept):
         assert one.open and one.controllers == one.several("gdpr-33-2") == ["acme", "beta"]
         assert one.risk == "risk" and one.tenants == {"acme": ["crm"], "beta": ["exchange"]}

@@ -74,10 +74,8 @@ def take_incident(entries: dict[str, Entry], record: Record) -> None:
 
 def _opened(record: Record, seq: int, before: Entry | None) -> Entry:
     if before is not None:  # open once more: what was filed stays filed, what the closing alone had settled is due
-        closing = record.get("reopens")
-        clocks = {name: _unsettled(one, closing) for name, one in before["clocks"].items()}
         runs, records = _with(before["runs"], record), [*before["records"], seq]
-        return {**before, "closed": None, "clocks": clocks, "runs": runs, "records": records}
+        return {**_without_closing(before, record.get("reopens")), "runs": runs, "records": records}
     tenants = {str(one["tenant"]): list(one["assets"]) for one in record.get("tenants") or ()}
     several = list(tenants) if record.get("role") == "processor" and len(tenants) > 1 else []
     clocks = {str(one["clock"]): _clock(one, several) for one in record.get("clocks") or ()}
@@ -97,6 +95,11 @@ def _clock(stated: Mapping[str, Any], several: Sequence[str]) -> Entry:
     return {**{key: stated.get(key) for key in STATED}, **open_, "each": {tenant: dict(open_) for tenant in each}}
 
 
+def _without_closing(entry: Entry, closing: object) -> Entry:
+    clocks = {name: _unsettled(one, closing) for name, one in entry["clocks"].items()}
+    return {**entry, "closed": None, "clocks": clocks}
+
+
 def _unsettled(clock: Entry, closing: object) -> Entry:
     """Without what this closing alone has settled."""
     each = {tenant: _unsettled(one, closing) for tenant, one in clock["each"].items()} if clock.get("each") else {}
@@ -114,11 +117,18 @@ def _note(entry: Entry, of: Mapping[str, Any], seq: int) -> None:
     if of.get("kinds"):
         entry["kinds"], entry["kinds_in"] = of["kinds"], seq
     for one in of.get("clocks") or ():
-        there = entry["clocks"].get(one["clock"])
-        if there is None or not _filed_with_all(there):
-            again = _clock(one, entry["several"])
-            told = {tenant: how for tenant, how in there["each"].items() if how["filed"]} if there else {}
-            entry["clocks"][str(one["clock"])] = {**again, "each": again["each"] | told}
+        there, again = entry["clocks"].get(one["clock"]), _clock(one, entry["several"])
+        if there is None:
+            entry["clocks"][str(one["clock"])] = again
+        elif not _filed_with_all(there):
+            told = {tenant: how for tenant, how in there["each"].items() if how["filed"]}
+            more = {"not_due": None, "each": again["each"] | told, "due": _no_later(there["due"], again["due"])}
+            entry["clocks"][str(one["clock"])] = there | more | {"after": there["after"] or again["after"]}
+
+
+def _no_later(due: str | None, said: str | None) -> str | None:
+    """Nobody gets more time of a clock that counts: it may follow another from now on, which moves it once filed."""
+    return said if due and said and utc(said) < utc(due) else due
 
 
 def _filed_with_all(clock: Entry) -> bool:
@@ -153,8 +163,9 @@ def _file(entry: Entry, record: Record, seq: int) -> None:
     whole, tenant = entry["clocks"].get(of["clock"]), of.get("for_tenant")
     # Where a reopening told of no controllers, what is filed for one of them settles the whole.
     one = whole["each"].get(tenant) if whole is not None and whole["each"] and tenant is not None else whole
-    if one is not None and not one["filed"]:  # what is filed in phases (GDPR 33(4)) was filed with the first
-        at = str(of["filed_at"])
+    at = str(of["filed_at"])
+    could_be = utc(entry["aware_at"]) <= utc(at) <= utc(record["time"]) + AHEAD
+    if could_be and one is not None and not one["filed"]:  # in phases (GDPR 33(4)) it was filed with the first
         one["filed"] = {"seq": seq, "at": at, "receipt": str(record["files"][0])}
         one["not_due"] = None
         for later in entry["clocks"].values():
@@ -322,7 +333,10 @@ class Incident:
         }
 
 
-def incident_of(plan: str, name: str, entry: Entry) -> Incident:
+def incident_of(plan: str, name: str, entry: Entry, now: datetime) -> Incident:
+    """As it stands now: a closing that is dated ahead closes nothing yet."""
+    if entry["closed"] and utc(entry["closed"]["time"]) > now + AHEAD:
+        entry = _without_closing(entry, entry["closed"]["seq"])
     closed = entry["closed"] or {}
     return Incident(
         name,
@@ -349,9 +363,9 @@ def incident_of(plan: str, name: str, entry: Entry) -> Incident:
     )
 
 
-def incidents_of(plan: str, entries: Mapping[str, Entry]) -> list[Incident]:
+def incidents_of(plan: str, entries: Mapping[str, Entry], now: datetime) -> list[Incident]:
     """In the order in which they were opened."""
-    there = (incident_of(plan, name, entry) for name, entry in entries.items())
+    there = (incident_of(plan, name, entry, now) for name, entry in entries.items())
     return sorted(there, key=lambda one: one.records[0])
 
 
@@ -366,7 +380,7 @@ def same_receipts(there: Iterable[Incident]) -> dict[str, list[str]]:
     return {receipt: filings for receipt, filings in of.items() if len(filings) > 1}
 
 
-def open_one(plan: str, entries: Mapping[str, Entry], tenants: Collection[str] = ()) -> Incident | None:
+def open_one(plan: str, entries: Mapping[str, Entry], now: datetime, tenants: Collection[str] = ()) -> Incident | None:
     """The newest open one that a recovery of these tenants' data belongs to. Not one that does not concern them; nor
     one of another kind of breach than a loss, of which everybody has been notified: they would not hear of this."""
 
@@ -374,7 +388,7 @@ def open_one(plan: str, entries: Mapping[str, Entry], tenants: Collection[str] =
         told = bool(one.duties) and not one.unsettled and "availability" not in one.kinds
         return one.open and not told and (not one.tenants or set(tenants) <= one.tenants.keys())
 
-    return next((one for one in reversed(incidents_of(plan, entries)) if belongs(one)), None)
+    return next((one for one in reversed(incidents_of(plan, entries, now)) if belongs(one)), None)
 
 
 def due_of(clocks: Mapping[str, Entry], name: str, aware: datetime, zone: str) -> datetime:

@@ -65,7 +65,7 @@ def found(past: Chronicle, at: float) -> list[Problem]:
 
 
 def only(past: Chronicle) -> Incident:
-    (one,) = incidents_of(past.plan, history(past).incidents)
+    (one,) = incidents_of(past.plan, history(past).incidents, past.at(9999))
     return one
 
 
@@ -161,11 +161,11 @@ def test_a_recovery_belongs_to_the_newest_that_is_open(past: Chronicle) -> None:
     opened(past, 0)
     opened(past, 1, "inc-2")
     entries = history(past).incidents
-    assert (one := open_one("p", entries)) and one.name == "inc-2"
+    assert (one := open_one("p", entries, past.at(9))) and one.name == "inc-2"
     closed(past, 2, "inc-2")
-    assert (one := open_one("p", history(past).incidents)) and one.name == "inc-1"
+    assert (one := open_one("p", history(past).incidents, past.at(9))) and one.name == "inc-1"
     closed(past, 3)
-    assert open_one("p", history(past).incidents) is None
+    assert open_one("p", history(past).incidents, past.at(9)) is None
 
 
 def test_each_recovery_for_real_is_without_an_incident_until_one_tells_of_it(past: Chronicle) -> None:
@@ -310,3 +310,49 @@ def test_an_incident_says_what_is_due_next_and_in_what_time(past: Chronicle) -> 
     assert "overdue by 1h" in told(73) and "overdue" not in told(72 - 1 / 3600)
     filed(past, 74)
     assert "nothing is left" in told(75)
+
+
+def due_of(past: Chronicle, clock: str = "gdpr-33") -> float:
+    """Hours since the beginning."""
+    (due,) = (one.due for one in only(past).duties if one.clock == clock)
+    return (due - past.at(0)).total_seconds() / 3600
+
+
+def test_a_note_gives_a_clock_that_counts_no_more_time(past: Chronicle) -> None:
+    """Neither by a later day, nor by another length, nor by letting it follow what is due later; an earlier day holds."""
+    opened(past, 0)
+    for late in (
+        {"due": rfc3339(past.at(9000))},
+        {"due": None, "within_s": 9e6},
+        {"due": None, "after": "nis2-23", "months": 30},
+    ):
+        noted(past, 1, clocks=[{**NIS2, "due": rfc3339(past.at(9000))}, {**CLOCK, **late}])
+        assert due_of(past) == 72 and found(past, 73), late
+    noted(past, 2, clocks=[{**CLOCK, "due": rfc3339(past.at(48))}])
+    assert due_of(past) == 48
+
+
+def test_what_follows_from_now_on_is_due_when_it_was_until_that_is_filed(past: Chronicle) -> None:
+    opened(past, 0, clocks=[{**FINAL, "due": rfc3339(past.at(72)), "after": None}])
+    noted(past, 1, clocks=[{**NIS2, "due": rfc3339(past.at(72))}, FINAL])
+    assert due_of(past, "final") == 72
+    filed(past, 24, clock="nis2-23")
+    assert due_of(past, "final") == 24 * 31
+
+
+@pytest.mark.parametrize("at", [-1, 3])
+def test_what_was_filed_before_anybody_knew_or_is_yet_to_be_filed_was_not(past: Chronicle, at: float) -> None:
+    opened(past, 0)
+    filed(past, 2, filed_at=rfc3339(past.at(at)))
+    assert only(past).unsettled == ["gdpr-33"] and found(past, 73)
+    filed(past, 4)
+    assert only(past).unsettled == [], "its twin"
+
+
+def test_a_closing_that_is_dated_ahead_closes_nothing_yet(past: Chronicle) -> None:
+    opened(past, 0)
+    closed(past, 900)
+    for hours in (73, 899):
+        assert [p.trouble for p in found(past, hours)] == [Trouble.INCIDENT_OVERDUE]
+        assert all(one.open for one in incidents_of(past.plan, history(past).incidents, past.at(hours)))
+    assert not found(past, 900)

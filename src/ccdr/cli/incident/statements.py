@@ -360,8 +360,9 @@ def _filings_of(receipt: str | None, services: Services) -> list[str]:
     """All that it stands for, of every plan's incidents, where that is more than one filing."""
     from ccdr.evidence.incidents import incidents_of, same_receipts
 
+    now = services.clock.now()
     of_plans = ((plan, own) for (plan, asset), own in services.histories().items() if plan and not asset)
-    every = (one for plan, own in of_plans for one in incidents_of(plan, own.incidents))
+    every = (one for plan, own in of_plans for one in incidents_of(plan, own.incidents, now))
     return same_receipts(every).get(str(receipt), [])
 
 

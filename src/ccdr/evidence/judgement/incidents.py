@@ -70,8 +70,8 @@ def _whom(duty: Duty, incident: Incident) -> str:
 
 def open_incidents(plan: str, entries: Mapping[str, Entry], clocks: Clocks) -> list[IncidentNow]:
     """In the order in which they were opened."""
-    there = [IncidentNow(incident_of(plan, name, entry), clocks.of(entry)) for name, entry in entries.items()]
-    return sorted((one for one in there if one.incident.open), key=lambda one: one.incident.records[0])
+    there = ((incident_of(plan, name, entry, clocks.now), clocks.of(entry)) for name, entry in entries.items())
+    return sorted((IncidentNow(*one) for one in there if one[0].open), key=lambda one: one.incident.records[0])
 
 
 def judge_incidents(plan: str, entries: Mapping[str, Entry], clocks: Clocks) -> Iterator[Problem]:

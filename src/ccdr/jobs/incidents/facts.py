@@ -54,7 +54,7 @@ def of_ledger(services: Services, plans: Iterable[str] | None = None) -> list[Kn
     """Every incident of this host's ledger, in the order in which they were opened; of these plans only, where some are
     named. What is nothing that a ccdr wrote tells nothing: the verification tells of it. CcdrError where the ledger
     cannot be read."""
-    wanted = None if plans is None else set(plans)
+    wanted, now = None if plans is None else set(plans), services.clock.now()
     found = (r for kind in (OPENED, RECOVERY, STATEMENT) for r in services.ledger.newest(kind) if kind_of(r) in KINDS)
     records = sorted((r for r in found if wanted is None or r["plan"] in wanted), key=lambda r: int(r["seq"]))
     entries: dict[tuple[str, str], dict[str, Entry]] = {}
@@ -64,7 +64,7 @@ def of_ledger(services: Services, plans: Iterable[str] | None = None) -> list[Kn
         take_incident(entries.setdefault(key, {}), record)
         own.setdefault(key, []).append(record)
     there = (
-        Known(incident_of(plan, name, entries[plan, name][name]), entries[plan, name][name], own[plan, name])
+        Known(incident_of(plan, name, entries[plan, name][name], now), entries[plan, name][name], own[plan, name])
         for plan, name in own
         if name in entries[plan, name]
     )

@@ -95,10 +95,10 @@ def for_recovery(
     plan = loaded.plan.plan
     try:
         tenants = tenants_of(loaded, assets)
-        entries = services.histories().get((plan, None), AssetHistory()).incidents
-        if told := next((one for one in incidents_of(plan, entries) if run in one.runs), None):
+        entries, now = services.histories().get((plan, None), AssetHistory()).incidents, services.clock.now()
+        if told := next((one for one in incidents_of(plan, entries, now) if run in one.runs), None):
             return Told(standing_of(services, plan, told.name))
-        if there := open_one(plan, entries, [one.tenant for one in tenants]):
+        if there := open_one(plan, entries, now, [one.tenant for one in tenants]):
             noted = IncidentRecovery(
                 plan=plan,
                 run=run,
@@ -112,7 +112,7 @@ def for_recovery(
         clocks, why = _clocks_for_recovery(loaded)
         known = clocks.value.clocks
         names = [n for n in clocks.value.of(loaded.plan.incidents) if n in known and known[n].since != "stated"]
-        opened = _opened(loaded, services, clocks, names, services.clock.now(), by, run)
+        opened = _opened(loaded, services, clocks, names, now, by, run)
         new = _written(structs.replace(opened, tenants=tenants), services)
         return Told(standing_of(services, plan, new.name), why, opened=True)
     except Exception as error:  # whatever it was: what is to be brought back does not wait for it
@@ -125,7 +125,7 @@ def standing_of(services: Services, plan: str, name: str) -> IncidentNow | None:
     """As it stands now; None where the ledger's histories do not tell of it (any more)."""
     entries = services.histories().get((plan, None), AssetHistory()).incidents
     clocks = Clocks(services.clock.now(), services.clock.monotonic(), boot())
-    there = next((one for one in incidents_of(plan, entries) if one.name == name), None)
+    there = next((one for one in incidents_of(plan, entries, clocks.now) if one.name == name), None)
     return None if there is None else IncidentNow(there, clocks.of(entries[name]))
 
 
@@ -245,4 +245,4 @@ def _written(opened: IncidentOpened, services: Services) -> Incident:
     services.ledger.write(opened)
     wake(services)
     entries = services.histories()[opened.plan, None].incidents
-    return next(one for one in incidents_of(opened.plan, entries) if one.name == opened.incident)
+    return next(one for one in incidents_of(opened.plan, entries, services.clock.now()) if one.name == opened.incident)

@@ -15,7 +15,7 @@ def incidents_in(histories: Histories, period: Period) -> tuple[Listed, ...]:
         one
         for (plan, asset), history in histories.items()
         if plan is not None and asset is None
-        for one in incidents_of(plan, history.incidents)
+        for one in incidents_of(plan, history.incidents, period.end)
     )
     there = [one for one in every if one.closed_at is None or one.closed_at >= period.start]
     return tuple(Listed(IncidentNow(one, period.end)) for one in sorted(there, key=lambda one: one.records[0]))

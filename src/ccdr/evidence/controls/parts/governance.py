@@ -378,7 +378,8 @@ UNCLOSED = timedelta(days=90)  # for so long an incident may be open though noth
 
 def incidents(known: Known) -> Iterator[Observed]:
     """Each plan: the newest incidents, and recoveries of the last year that have none."""
-    of_plans = {plan.name: incidents_of(plan.name, known.history(plan.name).incidents) for plan in known.plans}
+    own = {plan.name: known.history(plan.name).incidents for plan in known.plans}
+    of_plans = {plan: incidents_of(plan, there, known.now) for plan, there in own.items()}
     same = same_receipts(one for there in of_plans.values() for one in there)
     for plan in known.plans:
         history, there = known.history(plan.name), of_plans[plan.name]
