@@ -22,7 +22,7 @@ from tests.support.signed import PRESENT, SecurityKey, key, signed, signers
 from ccdr.evidence.lineage.comparison import read
 from ccdr.evidence.payloads import payload
 from ccdr.evidence.records.statements import APPROVE_OPERATION, APPROVE_PLAN
-from ccdr.evidence.statements import AHEAD, Operation, signatures_of
+from ccdr.evidence.statements import Operation, signatures_of
 from ccdr.evidence.whose import HOLDS, whose
 from ccdr.host.signatures import Signer
 from ccdr.jobs import in_force
@@ -54,7 +54,7 @@ from ccdr.jobs.approvals import (
 )
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
-from ccdr.model.values import rfc3339
+from ccdr.model.values import AHEAD, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.versions import digest_of, files_of
 

@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.records.statements import REVIEW_ACCESS
-from ccdr.evidence.statements import AHEAD
-from ccdr.model.values import number_of, utc
+from ccdr.model.values import AHEAD, number_of, utc
 
 HOLDS = REVIEW_ACCESS.longest  # so long a trial shows something, too
 TOLD_BEFORE = timedelta(days=30)

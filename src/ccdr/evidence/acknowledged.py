@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -20,12 +20,11 @@ from ccdr.evidence.statements import refuse_longer
 from ccdr.evidence.statements import until_of as moment_of
 from ccdr.model.errors import Exit, UsageProblem, worst
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import TOLD_BY, number_of, utc
+from ccdr.model.values import AHEAD, TOLD_BY, number_of, utc
 
 ACK, ACK_ENDED = ACKNOWLEDGE_TROUBLE.kind, END_TROUBLE.kind
 LONGEST_WHY = 500  # characters
 SAME = 1.0  # second
-AHEAD = timedelta(minutes=5)  # that the clock of who acknowledges may be; what is dated later holds for nothing
 
 Record = Mapping[str, Any]
 _NUMBERS = re.compile(r"\b[0-9a-f]*\d[\w.,:-]*")  # counts, times, ids: they change though the trouble is the same

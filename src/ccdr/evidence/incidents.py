@@ -19,7 +19,7 @@ from ccdr.evidence.records.statements import (
 from ccdr.evidence.verdicts import Record
 from ccdr.model.deadlines import Length, deadline
 from ccdr.model.schema import zone_of
-from ccdr.model.values import number_of, rfc3339, utc
+from ccdr.model.values import AHEAD, number_of, rfc3339, utc
 
 # What is kept of incidents as their records come: what each has to notify and until when, what was filed, what it is
 # closed by; and which recoveries have none. Pure.
@@ -208,7 +208,6 @@ CAUSES = (
 OWN_DRAFTS = ("nis2-23-warning", "nis2-23", "nis2-23-interim", "nis2-23-final", "nis2-23-progress", "nis2-23-handled")
 # … for which ccdr has none: no letter of GDPR 33 is about them.
 NO_DRAFTS = ("hipaa-404", "hipaa-406", "hipaa-408", "hipaa-408-yearly", "hipaa-410")
-AHEAD = timedelta(minutes=5)  # that the clock of who writes may be
 
 
 @dataclass(frozen=True)

@@ -3,25 +3,25 @@
 A pause is a statement; it is over once the time that it was given has passed, or with a statement that ends it: so one
 that ended by itself needs no record. Of one that began since this machine started its own clock of elapsed
 seconds tells how much is left, and how long it was, whatever was done to the other clock meanwhile; of any other the
-times tell. None reaches back before what was recorded before it: what was missed by then stays missed.
+times tell. None reaches back before what was recorded before it, which its statement says and the verification holds
+it to: what was missed by then stays missed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.records.statements import END_PAUSE, PAUSE_SCHEDULE, kind_of
 from ccdr.evidence.verdicts import Record
 from ccdr.model.errors import UsageProblem
 from ccdr.model.schema import parse_duration
-from ccdr.model.values import human_seconds, number_of, rfc3339, utc
+from ccdr.model.values import AHEAD, human_seconds, number_of, rfc3339, utc
 
 PAUSE, PAUSE_END = PAUSE_SCHEDULE.kind, END_PAUSE.kind
 PAUSED = "paused"  # the reason of what is skipped
-AHEAD = timedelta(minutes=5)  # that the clock of who paused may be; what is dated later holds for nothing
 TURNED = timedelta(seconds=5)  # by less than that, no clock was set
 MOST, ALL = 50, 1 << 31  # pauses of a plan that are kept
 
@@ -61,8 +61,9 @@ def take_pause(entries: list[Entry], record: Record, most: int = MOST) -> None:
                 _end_by(entry, record)
         return
     entry = {key: record[key] for key in ("until", "actor", "host", "words_sha256")}
-    entry |= {key: record["about"].get(key) for key in ("boot", "elapsed_s", "after")}
-    entries.append({**entry, "begun": str(record["time"]), "seq": number_of(record), "ended": None})
+    about, begun = record["about"], str(record["time"])
+    entry |= {"boot": about["boot"], "elapsed_s": about["elapsed_s"], "after": about.get("after") or begun}
+    entries.append({**entry, "begun": begun, "seq": number_of(record), "ended": None})
     del entries[:-most]
 
 
@@ -90,13 +91,7 @@ def in_force(entries: Sequence[Entry], now: datetime) -> Pause | None:
 
 def windows(entries: Iterable[Entry]) -> tuple[Window, ...]:
     """From when to when each of them was, or is to be."""
-    return tuple((max(utc(entry["begun"]), _floor(entry)), _end(entry)) for entry in entries)
-
-
-def _floor(entry: Mapping[str, Any]) -> datetime:
-    """When what was recorded before it was."""
-    after = entry.get("after")
-    return utc(after) if after else datetime.min.replace(tzinfo=UTC)
+    return tuple((max(utc(entry["begun"]), utc(entry["after"])), _end(entry)) for entry in entries)
 
 
 def within(moment: datetime, paused: Iterable[Window]) -> bool:
@@ -115,7 +110,7 @@ def by_elapsed(entries: Iterable[Entry], now: datetime, elapsed: float, boot: st
         if entry["ended"] is not None or boot is None or entry["boot"] != boot:
             continue
         turned = now - timedelta(seconds=elapsed - entry["elapsed_s"]) - utc(entry["begun"])
-        if turned < -TURNED and entry.get("after"):  # by a clock that is behind now, so was what came before it
+        if turned < -TURNED:  # by a clock that is behind now, so was what came before it
             entry["after"] = rfc3339(utc(entry["after"]) + turned)
         _turn(entry, turned)
 

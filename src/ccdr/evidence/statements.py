@@ -34,7 +34,7 @@ from ccdr.evidence.whose import Whose, whose
 from ccdr.model.errors import UsageProblem
 from ccdr.model.schema import parse_duration
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import number_of, rfc3339, to_the_second, utc
+from ccdr.model.values import AHEAD, number_of, rfc3339, to_the_second, utc
 
 if TYPE_CHECKING:
     from ccdr.plans import LoadedPlan
@@ -86,7 +86,6 @@ def refuse_longer(until: datetime, now: datetime, longest: timedelta, *, option:
 
 PLAN_APPROVED = APPROVE_PLAN.kind
 APPROVED_BEFORE = "approve.plan.before"  # in a history: the newest before the newest that asked for approvals
-AHEAD = timedelta(minutes=5)  # that the clock of who wrote a text may be
 WORD = re.compile(r"[A-Za-z0-9_.+:-]{1,128}")
 
 

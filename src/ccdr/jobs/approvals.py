@@ -32,7 +32,6 @@ from ccdr.evidence.records.statements import (
 )
 from ccdr.evidence.records.values import code, recorded_user
 from ccdr.evidence.statements import (
-    AHEAD,
     APPROVED_BEFORE,
     PLAN_APPROVED,
     Operation,
@@ -48,7 +47,7 @@ from ccdr.jobs.services import Services, wake
 from ccdr.jobs.statement_records import record_statement, refuse_ahead, stated
 from ccdr.jobs.statements import signer_of, verified_as
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
-from ccdr.model.values import rfc3339, utc
+from ccdr.model.values import AHEAD, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.changed_keys import changed_keys
 from ccdr.plans.model import SIGNERS, Approval

@@ -13,7 +13,6 @@ from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.payloads import payload
 from ccdr.evidence.records.statements import DECLARE_PART, MeasurePart, SignedBy, Statement, kind_of
 from ccdr.evidence.statements import (
-    AHEAD,
     ATTESTABLE,
     ATTESTATION,
     Attestation,
@@ -28,7 +27,7 @@ from ccdr.jobs.approvals import block_of, signed_by
 from ccdr.jobs.services import Services
 from ccdr.jobs.statement_records import digest_of_shown, record_statement, refuse_ahead, stated
 from ccdr.model.errors import UsageProblem
-from ccdr.model.values import rfc3339, utc
+from ccdr.model.values import AHEAD, rfc3339, utc
 from ccdr.plans import LoadedPlan
 
 

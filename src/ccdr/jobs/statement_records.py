@@ -13,10 +13,10 @@ from msgspec import structs
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.statements import About, Says, SignedBy, Statement, StatementRecord
 from ccdr.evidence.records.values import recorded_user
-from ccdr.evidence.statements import AHEAD, nonce
+from ccdr.evidence.statements import nonce
 from ccdr.jobs.services import Services, wake
 from ccdr.model.errors import UsageProblem
-from ccdr.model.values import rfc3339
+from ccdr.model.values import AHEAD, rfc3339
 
 A = TypeVar("A", bound=About)
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from ccdr.evidence.checkpoints.verification import Finding
 from ccdr.evidence.records.statements import kind_of
-from ccdr.evidence.statements import AHEAD, Signed, signatures_of
+from ccdr.evidence.statements import Signed, signatures_of
 from ccdr.evidence.verdicts import Record
 from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, seen, whose
 from ccdr.host.processes import Host
 from ccdr.host.signatures import SignatureRefused, Signer, trusted_signers, verify_again
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Trouble
-from ccdr.model.values import number_of, so_many, utc
+from ccdr.model.values import AHEAD, number_of, so_many, utc
 
 
 @dataclass(frozen=True)

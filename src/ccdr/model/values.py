@@ -21,6 +21,8 @@ AT = "at"  # how a base that a recovery chose was selected
 RULES = (LATEST, "random", "oldest", AT)  # how a test's snapshot is selected, unless by its id
 
 
+AHEAD = timedelta(minutes=5)  # that the clock of who states something may be; what is dated later holds for nothing
+
 # What no tool can test, and a person declares.
 DeclaredItem = Literal[
     "staff-training",

@@ -24,10 +24,9 @@ from ccdr.evidence.judgement.upkeep import (
     too_old,
     unapproved,
 )
-from ccdr.evidence.statements import AHEAD
 from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, seen
 from ccdr.model.trouble import Problem
-from ccdr.model.values import rfc3339
+from ccdr.model.values import AHEAD, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.facts import facts_from
 from ccdr.plans.versions import PlanRevision, digest_of, files_of

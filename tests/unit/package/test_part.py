@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 from tests.support.packages import Exporting
 from tests.support.recorded import backup, test
+from tests.support.records import pause, record_in
 from tests.support.sparse import append_sparse
 
 from ccdr.cli.ledger.package import OF_WHAT_IS_SHOWN
+from ccdr.evidence.records.statements import STATEMENT
 from ccdr.jobs.checkpoints.creation import make
 from ccdr.model.values import rfc3339
 
@@ -54,6 +57,18 @@ def test_an_anchor_of_any_checkpoint_in_the_period_fits(exporting: Exporting) ->
         exporting.anchor.write_bytes(note.read_bytes())
         reaches = int(note.stem) >= int(str(shown(exporting)[-1]["seq"]))
         assert exporting.by_pin() == ((0, OF_WHAT_IS_SHOWN, []) if reaches else (3, "internally consistent", []))
+
+
+def test_a_pause_that_reaches_back_before_the_record_before_it_is_found_in_a_part_too(exporting: Exporting) -> None:
+    begin, end = lived_on(exporting)
+    exporting.world.clock.on(days=-5)
+    before = exporting.world.clock.now() - timedelta(days=1)
+    for after in (None, before):
+        body = pause(rfc3339(before + timedelta(days=2)))
+        body["about"]["after"] = after and rfc3339(after)
+        record_in(exporting.world.ledger, STATEMENT, plan="p", asset=None, run=None, body=body)
+    exporting.export("--from", begin, "--to", end)
+    assert exporting.verify()[2] == ["PAUSE_REACHES_BACK"]
 
 
 def test_a_plan_shows_its_records_alone(exporting: Exporting) -> None:

@@ -13,13 +13,15 @@ from tests.support.runs import SetClock, World
 
 from ccdr.evidence.acknowledged import exit_of
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.ledger.ledger import as_findings
+from ccdr.evidence.ledger.verification import verify
 from ccdr.evidence.pauses import PAUSE, PAUSE_END, windows
 from ccdr.evidence.payloads import payload
 from ccdr.evidence.records.statements import STATEMENT
 from ccdr.jobs.pausing import Pauses, end, pause, paused
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import utc
+from ccdr.model.values import rfc3339, utc
 from ccdr.telling.notify import concerns_of
 from ccdr.telling.report.build import make_report
 from ccdr.telling.report.period import Period
@@ -177,6 +179,36 @@ def test_of_another_start_it_reaches_back_no_further_than_the_record_before_it(
     monkeypatch.setattr("ccdr.telling.report.build.boot", lambda: "0" * 64, raising=False)
     world.clock.jump(hours=3)
     _seen_alike(world, hours=0)
+
+
+def paused_for(world: World, back: timedelta, **after: str | None) -> None:
+    """A record of a pause, and of its end by which it began `back` ago, of the same start of the machine."""
+    at, boot = world.clock.at, "a" * 64
+    for kind, of in ((PAUSE, {"elapsed_s": 0.0, **after}), (PAUSE_END, {"elapsed_s": back.total_seconds()})):
+        body = body_of(kind) | {"until": rfc3339(at + HOURS_4) if kind == PAUSE else None}
+        body["about"] = {"of": "schedule", "boot": boot, **of}
+        record_in(world.services.ledger, STATEMENT, plan="p", asset=None, run=None, body=body)
+
+
+def test_an_end_moves_no_pause_back_before_the_record_before_it(world: World) -> None:
+    """Nor does one that says nothing of that record."""
+    world.clock.on(hours=3)
+    paused_for(world, HOURS_4)
+    _seen_alike(world, hours=0)
+    world.run()
+    assert skipped(world) == [] and world.site.records("missed") != []
+
+
+@pytest.mark.parametrize(("minutes", "code"), [(4, 0), (6, 1)])
+def test_a_pause_that_says_that_the_record_before_it_was_older_is_a_finding(
+    world: World, minutes: int, code: int
+) -> None:
+    world.clock.on(hours=3)
+    begin(world)
+    before = utc(world.site.records(PAUSE)[-1]["time"])
+    paused_for(world, HOURS_4, after=rfc3339(before - timedelta(minutes=minutes)))
+    found = as_findings(verify(world.services.ledger.directory).problems)
+    assert [one["code"] for one in found] == ["PAUSE_REACHES_BACK"] * code
 
 
 def test_a_pause_by_a_right_clock_is_as_long_as_its_times_say(world: World) -> None:

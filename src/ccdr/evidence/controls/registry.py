@@ -20,9 +20,9 @@ from ccdr.evidence.controls.values import (
     Part,
     PartState,
 )
-from ccdr.evidence.statements import AHEAD, ATTESTABLE
+from ccdr.evidence.statements import ATTESTABLE
 from ccdr.model.errors import Exit
-from ccdr.model.values import utc
+from ccdr.model.values import AHEAD, utc
 
 POLICIES, ACCESS, ENCRYPTION = "policies-and-training", "access-control", "encryption"
 MONITORING, PHYSICAL, UPDATES = "monitoring-and-audit", "physical-security", "updates"

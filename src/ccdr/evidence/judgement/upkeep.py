@@ -33,7 +33,7 @@ from ccdr.evidence.judgement.statements import refusal, refused
 from ccdr.evidence.judgement.troubles import as_problem, distinct, findings_in, findings_of, not_begun, passed_over
 from ccdr.evidence.pauses import told, windows, within
 from ccdr.evidence.records.statements import kind_of
-from ccdr.evidence.statements import AHEAD, PLAN_APPROVED
+from ccdr.evidence.statements import PLAN_APPROVED
 from ccdr.evidence.verdicts import Record
 from ccdr.evidence.whose import UNREADABLE, whose
 from ccdr.model.access import OF_ROLE, SAYS, Promise, RoleState
@@ -45,6 +45,7 @@ from ccdr.model.trouble import (
     next_step,
 )
 from ccdr.model.values import (
+    AHEAD,
     PRIMARY,
     Verb,
     at_copy,

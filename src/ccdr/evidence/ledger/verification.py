@@ -30,8 +30,8 @@ from ccdr.evidence.records import (
     Unread,
     decode,
 )
-from ccdr.evidence.records.statements import LostRecords, StatementRecord
-from ccdr.model.values import so_many
+from ccdr.evidence.records.statements import LostRecords, ScheduleRef, StatementRecord
+from ccdr.model.values import AHEAD, rfc3339, so_many
 
 MOST_REPORTED = 100  # problems, and notes, that one verification spells out
 
@@ -241,6 +241,8 @@ class _Walk:
         elif time < self.last_time:  # clocks are set back; that is no tampering
             back = (self.last_time - time).total_seconds()
             self.notes.append(f"{name}:{number}: time goes back by {back} s")
+        if isinstance(record, StatementRecord) and (sentence := reaches_back(record, self.last_time)):
+            self.found(f"{name}:{number}: {sentence}", "PAUSE_REACHES_BACK", seq)
         self.last_time = time
         if isinstance(record, LedgerRecovered):
             self._recovered(f"{name}:{number}", record)
@@ -286,6 +288,15 @@ class _Walk:
         if not chained:
             wrong.append("prev does not match the line before: it or the line before was changed")
         self.found(f"{where}: {'; '.join(wrong)}", "CHAIN_BROKEN" if follows else "SEQUENCE_BROKEN", seq)
+
+
+def reaches_back(record: StatementRecord, before: datetime | None) -> str | None:
+    """A sentence where it is a pause that says that the record before it was older than that is: what was missed by
+    then is to stay missed."""
+    after = record.about.after if isinstance(record.about, ScheduleRef) else None
+    if after is None or before is None or after >= before - AHEAD:
+        return None
+    return f"it pauses from {rfc3339(after)} on, and the record before it is of {rfc3339(before)}"
 
 
 def follow(begun: Begun, record: Record) -> str | None:

@@ -17,7 +17,7 @@ from ccdr.evidence.checkpoints.checkpoint import HASH, decoded_base64, leaf_hash
 from ccdr.evidence.checkpoints.keys import KEY
 from ccdr.evidence.checkpoints.verification import Finding, Leaf, leaves
 from ccdr.evidence.ledger.ledger import BEGIN, BEGINNING, PASSED_OVER, WRONG, LedgerProblem, as_read, extent_of, lines
-from ccdr.evidence.ledger.verification import Begun, Verification, follow, verify
+from ccdr.evidence.ledger.verification import Begun, Verification, follow, reaches_back, verify
 from ccdr.evidence.lineage.comparison import id_in, misnamed, read_id, reader
 from ccdr.evidence.lineage.own_records import ANCHORED
 from ccdr.evidence.package.statements import Tests, readable_files_of
@@ -263,6 +263,9 @@ class Shown:
         elif isinstance(typed, StatementRecord) and isinstance(typed.about, LostRecords):
             self.spoilt = [one for one in self.spoilt if one not in typed.about.spoilt]
         self._unknown += isinstance(typed, Unread) and typed.unknown
+        shown_before = self.last[1] if self.last and self.last[0] == self.size - 1 else None
+        if isinstance(typed, StatementRecord) and (sentence := reaches_back(typed, shown_before)):
+            self._wrong(f"{where}: {sentence}", "PAUSE_REACHES_BACK")
         self.last = self.size, typed.time
         self._times = [min([*self._times, typed.time]), max([*self._times, typed.time])]
         if sentence := follow(self._begun, typed):

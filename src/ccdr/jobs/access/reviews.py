@@ -27,7 +27,6 @@ from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.access import AccessExported
 from ccdr.evidence.records.statements import MOST_NAMED, REVIEW_ACCESS, UNREAD, ExportOfAccess, Statement
 from ccdr.evidence.records.values import recorded_user
-from ccdr.evidence.statements import AHEAD
 from ccdr.host.secrets import env_file
 from ccdr.host.signatures import trusted_signers, verify
 from ccdr.host.state_files import made_of
@@ -50,7 +49,7 @@ from ccdr.jobs.repository_keys import log_below, stated_in
 from ccdr.jobs.services import Services, limits_of
 from ccdr.jobs.statement_records import record_statement, stated
 from ccdr.model.errors import CcdrError, RepositoryMissing, UsageProblem, require_format
-from ccdr.model.values import LEDGER_REPOSITORY, PRIMARY, rfc3339, so_many
+from ccdr.model.values import AHEAD, LEDGER_REPOSITORY, PRIMARY, rfc3339, so_many
 from ccdr.plans import LoadedPlan, Plan, Repository
 from ccdr.plans.access import here
 from ccdr.plans.job import Job

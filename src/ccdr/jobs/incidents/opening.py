@@ -10,7 +10,7 @@ from datetime import datetime
 from msgspec import convert, structs
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.incidents import AHEAD, STATED, Entry, Incident, incidents_of, open_one
+from ccdr.evidence.incidents import STATED, Entry, Incident, incidents_of, open_one
 from ccdr.evidence.judgement.incidents import Clocks, IncidentNow
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.incidents import IncidentOpened, IncidentRecovery, OfTenant, RecordedClock
@@ -22,7 +22,7 @@ from ccdr.jobs.services import Services, wake
 from ccdr.model.deadlines import Length, deadline, year_end
 from ccdr.model.errors import FileProblem, PlanInvalid, UsageProblem, failure_of
 from ccdr.model.schema import zone_of
-from ccdr.model.values import rfc3339
+from ccdr.model.values import AHEAD, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.incident_clocks import LoadedClocks, clocks_beside, load_clocks, stated_of, unknown_of
 

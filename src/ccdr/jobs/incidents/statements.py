@@ -13,7 +13,6 @@ from typing import Any
 from msgspec import convert, to_builtins
 
 from ccdr.evidence.incidents import (
-    AHEAD,
     NOTED,
     NOTHING_TO_NOTIFY,
     asked_by,
@@ -35,7 +34,7 @@ from ccdr.jobs.incidents.recording import say
 from ccdr.jobs.services import Services, wake
 from ccdr.jobs.statement_records import digest_of_shown
 from ccdr.model.errors import UsageProblem
-from ccdr.model.values import rfc3339, to_the_second, utc
+from ccdr.model.values import AHEAD, rfc3339, to_the_second, utc
 from ccdr.plans.incident_clocks import LoadedClocks, load_clocks
 
 # What may be said of an incident, and when: each raises UsageProblem with what to type instead.
