@@ -22,6 +22,7 @@ from tests.support.signed import PRESENT, SecurityKey, key, signed, signers
 from ccdr.evidence.lineage.comparison import read
 from ccdr.evidence.payloads import payload
 from ccdr.evidence.records.statements import APPROVE_OPERATION, APPROVE_PLAN
+from ccdr.evidence.records.values import Claims, RecordedUser
 from ccdr.evidence.statements import Operation, signatures_of
 from ccdr.evidence.whose import HOLDS, whose
 from ccdr.host.signatures import Signer
@@ -35,7 +36,6 @@ from ccdr.jobs.approvals import (
     Given,
     NotApproved,
     Wanted,
-    accounts_of,
     allowed,
     approve,
     believed,
@@ -53,6 +53,7 @@ from ccdr.jobs.approvals import (
     told_of,
 )
 from ccdr.jobs.services import Services
+from ccdr.jobs.signatories import accounts_of
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import AHEAD, rfc3339
 from ccdr.plans import LoadedPlan
@@ -453,16 +454,17 @@ def test_of_two_broken_glasses_the_one_that_was_looked_at_is_over(room: Room) ->
     [
         ("dan@h", None, {"dan"}),
         ("root", None, set()),
-        ("root", {"claims": {"sudo_user": "dan"}}, {"dan"}),
-        ("root", {"claims": None, "login_uid": 0}, set()),
-        ("ana", {"claims": {"sudo_user": "root"}, "login_uid": 2**40}, {"ana"}),
-        ("", {"claims": {}}, set()),
+        ("dan as root", None, {"dan"}),
+        ("root", RecordedUser(claims=Claims(sudo_user="dan")), {"dan"}),
+        ("root", RecordedUser(login_uid=0), set()),
+        ("ana", RecordedUser(claims=Claims(sudo_user="root"), login_uid=2**40), {"ana"}),
+        ("", RecordedUser(), set()),
     ],
 )
 def test_whoever_went_on_without_an_approval_is_known_by_every_name_that_the_record_has(
-    actor: str, who: dict[str, Any] | None, names: set[str]
+    actor: str, who: RecordedUser | None, names: set[str]
 ) -> None:
-    assert {*accounts_of({"actor": actor, "who": who})} == names
+    assert {*accounts_of(actor, who)} == names
 
 
 def test_who_went_on_without_an_approval_does_not_review_it(room: Room) -> None:
@@ -548,7 +550,10 @@ def test_a_ledger_that_is_not_here_may_hold_an_approval_until_one_is_known(room:
 
 
 def test_a_review_of_access_is_believed_by_the_signers_of_the_plan(room: Room) -> None:
-    body = body_of("review.access")
+    body, of = body_of("review.access"), body_of("access.exported")
+    of["export_sha256"] = body["about"]["export_sha256"]
+    export = record_in(room.services.ledger, "access.exported", plan="p", asset=None, run=None, body=of)
+    body["about"]["export"] = export.seq
     body["by"] = {"name": "dan@x", "key": room.approved().signer.key, "user_verified": True, "signature": "x"}
     (one,) = signatures_of({"plan": "p", "asset": None, "kind": "statement", **body})
     body["by"]["signature"] = room.dan.signed(one.text, namespace=one.namespace)

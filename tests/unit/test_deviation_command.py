@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +186,20 @@ def test_who_may_not_approve_accepts_nothing(site: Site, keys: dict[str, Path]) 
     assert len(site.records()) == records and only(site)["state"] == "open"
 
 
+def test_a_risk_is_accepted_by_the_risk_owner_alone_where_the_plan_names_one(site: Site, keys: dict[str, Path]) -> None:
+    """Also where another who may approve has accepted it before: of whoever is named by now."""
+    began(site, failed=-8 * DAY)
+    signers(site.root / "signers", {"ana@x": keys["ana"], "cfo@x": keys["mallory"]})
+    name, path = only(site)["deviation"], site.root / "plans/p.yaml"
+    seq = accepted(site, name, keys["ana"]).json["accepted"]["record"]
+    path.write_text(path.read_text().replace("assets:", "risk_owner: cfo@x\nassets:", 1))
+    one = only(site)
+    assert (one["state"], one["acceptances_refused"]) == ("open", [seq]) and "DEVIATION_OVERDUE" in codes(site)
+    refused = accepted(site, name, keys["ana"])
+    assert refused.code == 2 and "the plans name cfo@x" in refused.json["error"]
+    assert accepted(site, name, keys["mallory"]).json["accepted"]["by"] == "cfo@x"
+
+
 def test_who_left_has_accepted_nothing_any_more(site: Site, keys: dict[str, Path]) -> None:
     began(site, failed=-8 * DAY)
     name = only(site)["deviation"]
@@ -227,9 +240,7 @@ def test_a_key_of_the_hosts_own_accepts_nothing(
 ) -> None:
     from ccdr.evidence.deviations.standing import deviations_of
     from ccdr.host.signatures import SignatureRefused
-    from ccdr.jobs import deviations as known
     from ccdr.jobs.deviations import accept, to_accept
-    from ccdr.jobs.own_keys import host_key
 
     began(site)
     services = site.services()
@@ -239,11 +250,12 @@ def test_a_key_of_the_hosts_own_accepts_nothing(
     (tmp_path / "ssh").mkdir()
     own = tmp_path / "ssh" / "ssh_host_ed25519_key.pub"
     own.write_text(keys["ana"].with_name("ana.pub").read_text())
-    monkeypatch.setattr(known, "host_key", partial(host_key, ssh=own.parent))
-    with pytest.raises(SignatureRefused, match="this host's own"):
-        accept(one, services, text, signature, site.root / "signers", "default")
+    monkeypatch.setattr("ccdr.jobs.own_keys.SSH", own.parent)
+    with pytest.raises(SignatureRefused) as refused:
+        accept(one, services, text, signature, [site.loaded()], "default")
+    assert refused.value.code == "host"
     own.unlink()
-    assert accept(one, services, text, signature, site.root / "signers", "default").by.name == "ana@x"
+    assert accept(one, services, text, signature, [site.loaded()], "default").by.name == "ana@x"
 
 
 def test_what_is_signed_elsewhere_is_taken_as_it_was_written(site: Site, keys: dict[str, Path]) -> None:

@@ -222,6 +222,7 @@ FACTS = PlanFacts(
     {"far": CopyFacts("0 4 * * *", "0 5 * * 0", "0 6 * * *", 30, {"keep_last": 3.0}, RepositoryFacts("c" * 64, False, True, 0), 7)},
     ApprovalFacts("a" * 64, 30 * 86400.0, second_factor=True, recover=True),
     {"gdpr-33": 72 * 3600.0}, declarations={"siem": ("ana@x", "dan@x")},
+    risk_owner="cfo@x",
 )  # fmt: skip
 
 
@@ -305,6 +306,8 @@ WEAKENINGS = {
     "somebody else declares": (Code.DECLARERS_CHANGED, replace(FACTS, declarations={"siem": ("ana@x", "eve@x")})),
     "one more declares": (Code.DECLARERS_CHANGED, replace(FACTS, declarations={"siem": ("ana@x", "dan@x", "eve@x")})),
     "whoever approves declares": (Code.DECLARERS_GONE, replace(FACTS, declarations={})),
+    "somebody else accepts risks": (Code.RISK_OWNER_CHANGED, replace(FACTS, risk_owner="eve@x")),
+    "whoever approves accepts risks": (Code.RISK_OWNER_GONE, replace(FACTS, risk_owner=None)),
     "nobody is told": (Code.NOTIFY_GONE, replace(FACTS, told={"ping_file": "p" * 64})),
     "no ping": (Code.NOTIFY_GONE, replace(FACTS, told={"urls_file": "u" * 64})),
     "others are told": (Code.NOTIFY_CHANGED, replace(FACTS, told={**FACTS.told, "urls_file": "v" * 64})),

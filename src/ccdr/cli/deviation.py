@@ -18,7 +18,6 @@ from ccdr.model.values import rfc3339, to_the_second
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from ccdr.evidence.deviations.values import Deviation
     from ccdr.evidence.history.asset_history import Histories
@@ -60,13 +59,6 @@ def found(name: str, services: Services, plans: Sequence[LoadedPlan]) -> Deviati
     with suppress(UsageProblem):
         return find(name, standing(plans, services))
     return find(name, of_period(plans, services, Period(LONG_AGO, services.clock.now(), until_now=True)))
-
-
-def signers_for(one: Deviation, plans: Sequence[LoadedPlan]) -> Path:
-    from ccdr.jobs.deviations import signers_of
-    from ccdr.plans.model import SIGNERS
-
-    return signers_of(plans).get(one.plan or "", SIGNERS)
 
 
 def tenant_of(one: Deviation, plans: Sequence[LoadedPlan]) -> str:
@@ -235,7 +227,7 @@ def _accepted(one: Deviation, accepting: _Accepting, signing: Signing, services:
         text, signature = given.text(), sign_or_write(given, signing.key, signing.into, command, services)
         if not signature:
             return Exit.OK
-    accept(one, services, text, signature, signers_for(one, plans), tenant_of(one, plans))
+    accept(one, services, text, signature, plans, tenant_of(one, plans))
     return tell(found(one.id, services, plans), services)
 
 

@@ -14,10 +14,27 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 from ccdr.host.processes import Host
 from ccdr.model.errors import CommandFailed, UsageProblem
+
+_TYPES = ("ssh-", "ecdsa-", "sk-")
+
+
+def key_in(words: Sequence[str]) -> tuple[int, str] | None:
+    """Of a line of authorized_keys, or of allowed_signers: where its key's type stands among these words, and the
+    fingerprint as OpenSSH prints it; None where there is no key."""
+    at = next((number for number, word in enumerate(words) if word.startswith(_TYPES)), None)
+    if at is None:
+        return None
+    try:
+        blob = base64.b64decode(words[at + 1], validate=True)
+    except (ValueError, IndexError):
+        return None
+    return at, f"SHA256:{base64.b64encode(sha256(blob).digest()).decode().rstrip('=')}"
+
 
 # An OpenSSH certificate (PROTOCOL.certkeys): whose key it is, and for which names. Nothing of it is verified here.
 

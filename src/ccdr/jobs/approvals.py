@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import pwd
 import socket
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from msgspec import convert
 
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED
@@ -24,11 +24,13 @@ from ccdr.evidence.records.statements import (
     APPROVE_OPERATION,
     APPROVE_PLAN,
     REVIEW_GLASS,
+    TABLE,
     GlassBreak,
     RequestedOperation,
     SignedBy,
     Statement,
     VersionOfPlan,
+    kind_of,
 )
 from ccdr.evidence.records.values import code, recorded_user
 from ccdr.evidence.statements import (
@@ -44,10 +46,11 @@ from ccdr.host.signatures import SignatureRefused, Signer, sign, trusted_signers
 from ccdr.jobs import in_force
 from ccdr.jobs.in_force import kept_texts
 from ccdr.jobs.services import Services, wake
-from ccdr.jobs.statement_records import record_statement, refuse_ahead, stated
+from ccdr.jobs.signatories import refuse
+from ccdr.jobs.statement_records import record_statement, refuse_ahead, signed_by, stated
 from ccdr.jobs.statements import signer_of, verified_as
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
-from ccdr.model.values import AHEAD, rfc3339, utc
+from ccdr.model.values import AHEAD, of_another_host, rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.changed_keys import changed_keys
 from ccdr.plans.model import SIGNERS, Approval
@@ -262,12 +265,6 @@ def _factors(signer: Signer, block: Approval) -> None:
         )
 
 
-def signed_by(signer: Signer, signature: str) -> SignedBy:
-    """For a record."""
-    armour = "\n".join(line.strip() for line in signature.strip().splitlines()) + "\n"
-    return SignedBy(name=signer.name, key=signer.key, user_verified=signer.user_verified, signature=armour)
-
-
 def _asked(loaded: LoadedPlan, services: Services) -> Approval:
     block = block_of(loaded, services)
     if block is None:
@@ -299,7 +296,7 @@ def believed(plans: Sequence[LoadedPlan], services: Services, histories: Histori
                     told[loaded.plan.plan, asset] = replace(of, handover_reviews=reviews)
     if (host := told.get((None, None))) is not None:
         places = dict.fromkeys((*(p.plan.approval.signers for p in plans if p.plan.approval is not None), SIGNERS))
-        attested, refused = _parted(host.attested, places, services)
+        attested, refused = _parted(host.attested, places, plans, services)
         told[None, None] = replace(host, attested=attested, refused=refused)
     return told
 
@@ -307,7 +304,7 @@ def believed(plans: Sequence[LoadedPlan], services: Services, histories: Histori
 def _of_plan(history: AssetHistory, loaded: LoadedPlan, services: Services) -> AssetHistory:
     approved, refused = approval_in_force(loaded, services, history)
     of_review = {kind: one for kind, one in history.newest.items() if kind == ACCESS_REVIEWED}
-    review, strange = _parted(of_review, [(loaded.plan.approval or Approval()).signers], services)
+    review, strange = _parted(of_review, [(loaded.plan.approval or Approval()).signers], [loaded], services)
     reviews = _reviews(history.glass_reviews, loaded, services, history)
     newest = {kind: one for kind, one in history.newest.items() if kind not in (*_APPROVALS, ACCESS_REVIEWED)}
     newest |= review | ({} if approved is None else {PLAN_APPROVED: approved})
@@ -318,22 +315,30 @@ def _reviews(
     records: Mapping[str, Record], loaded: LoadedPlan, services: Services, of_plan: AssetHistory
 ) -> dict[str, Record]:
     """Those reviews of what was done without an approval that are by who may: what waits for one tells of all others.
-    Where the plan asks for signatures, one that has none is none."""
+    Where the plan asks for signatures, one that has none is none; nor is one that is dated ahead."""
     if not records:  # as a rule
         return {}
     block, places = loaded.plan.approval, list[Path]()
     with suppress(UsageProblem):
         block = block_of(loaded, services, of_plan)
         places = [(block or Approval()).signers]
-    held, _ = _parted(records, places, services)
-    return {name: one for name, one in held.items() if block is None or whose(one).signed}
+    held, _ = _parted(records, places, [loaded], services)
+    latest = services.clock.now() + AHEAD
+    there = {name: one for name, one in held.items() if utc(one["time"]) <= latest}
+    return {name: one for name, one in there.items() if block is None or whose(one).signed}
 
 
 def _parted(
-    records: Mapping[str, Record], places: Collection[Path], services: Services
+    records: Mapping[str, Record], places: Collection[Path], plans: Sequence[LoadedPlan], services: Services
 ) -> tuple[dict[str, Record], list[Record]]:
-    """With what became of their signatures; and those that are refused."""
-    seen = {name: verified_as(one, places, services.host) for name, one in records.items()}
+    """With what became of their signatures; and those that are refused, or not by whom the table says."""
+
+    def may(record: Record, signers: str) -> None:
+        if not of_another_host(record):  # what it is about stands in another ledger
+            by = record.get("by") and convert(record["by"], SignedBy)
+            refuse(TABLE[kind_of(record)].recorded(record), by, str(record["actor"]), signers, plans, services)
+
+    seen = {name: verified_as(one, places, services.host, may) for name, one in records.items()}
     refused = [one for one in seen.values() if whose(one).refused]
     return {name: one for name, one in seen.items() if not whose(one).refused}, refused
 
@@ -494,8 +499,7 @@ def break_glass(wanted: Wanted, services: Services, given: Given) -> Allowed:
 
 @dataclass(frozen=True)
 class BrokenGlass:
-    """What was done without an approval, and nobody has reviewed. `why` is None where the words were taken back;
-    `accounts` are the names by which this host knew whoever did it, other than root."""
+    """What was done without an approval, and nobody has reviewed. `why` is None where the words were taken back."""
 
     plan: str
     operation: str
@@ -504,7 +508,6 @@ class BrokenGlass:
     nonce: str
     seq: int
     why: str | None
-    accounts: frozenset[str] = frozenset()
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -524,26 +527,16 @@ def to_be_reviewed(services: Services, loaded: LoadedPlan) -> list[BrokenGlass]:
         why = payload(services.state, record.get("why_sha256"))
         operation, at = str(record["operation"]), str(record["time"])
         actor, nonce, seq = str(record["actor"]), str(record["nonce"]), int(record["seq"])
-        return BrokenGlass(plan, operation, at, actor, nonce, seq, why, frozenset(accounts_of(record)))
+        return BrokenGlass(plan, operation, at, actor, nonce, seq, why)
 
     name = loaded.plan.plan
     history = believed([loaded], services).get((name, None), AssetHistory())
     return sorted((of(name, one) for one in history.broken_glass.values()), key=lambda one: one.seq)
 
 
-def accounts_of(record: Record) -> Iterator[str]:
-    """Who began it, as far as the record tells: the account, who had logged in, who `sudo` says it was."""
-    by = record.get("who") or {}
-    names = [str(record["actor"]).partition("@")[0], (by.get("claims") or {}).get("sudo_user")]
-    if (login := by.get("login_uid")) is not None:
-        with contextlib.suppress(KeyError, OverflowError):
-            names.append(pwd.getpwuid(login).pw_name)
-    return (name for name in names if name and name != "root")
-
-
 def to_review(plan: str, broken: BrokenGlass, services: Services, found: str) -> Statement[GlassBreak]:
     """What is to be signed: the words are kept from now on."""
-    return stated(services, "review", GlassBreak(glass=broken.nonce), plan=plan, words=found)
+    return stated(services, "review", GlassBreak(glass=broken.nonce, record=broken.seq), plan=plan, words=found)
 
 
 def reviewed(loaded: LoadedPlan, services: Services, text: str, signature: str) -> Signer:
@@ -558,23 +551,17 @@ def reviewed(loaded: LoadedPlan, services: Services, text: str, signature: str) 
     broken = next((one for one in to_be_reviewed(services, loaded) if one.nonce == given.about.glass), None)
     if given.plan != plan or broken is None:
         raise UsageProblem(f"nothing of {plan} waits for that review", hint=f"`ccdr approval review {plan}` lists it")
-    signer = reviewer(given, signature, block, broken.accounts, services)
-    record_statement(given, services, signed_by(signer, signature), tenant_and_user(loaded))
+    signer, by = reviewer(given, signature, block, services)
+    record_statement(given, services, by, tenant_and_user(loaded))
     return signer
 
 
-def reviewer(
-    given: Statement[Any], signature: str, block: Approval, did: Collection[str], services: Services
-) -> Signer:
-    """Who has signed a review of what these accounts `did`. UsageProblem where that is one of them."""
+def reviewer(given: Statement[Any], signature: str, block: Approval, services: Services) -> tuple[Signer, SignedBy]:
+    """Who has signed a review. UsageProblem where they may not, or did what it is of."""
     refuse_ahead(given, services.clock.now())
     signer = verified(given.text(), signature, block, services)
-    if {signer.name, signer.name.partition("@")[0]} & {*did}:
-        raise UsageProblem(
-            f"{signer.name} did it, by the account of that name: somebody else reviews it",
-            hint=f"have another person sign it: {PAGE}, Without an approval",
-        )
-    return signer
+    refuse(given, by := signed_by(signer, signature), signer.name, trusted_signers(block.signers), (), services)
+    return signer, by
 
 
 # Four eyes: what needs another person's signature, where the plan has an `approval:` block.

@@ -17,15 +17,15 @@ from ccdr.evidence.statements import (
     ATTESTATION,
     Attestation,
     key_of,
-    named_for,
     refuse_until,
     same_files,
     standing,
 )
 from ccdr.host.signatures import trusted_signers, verify
-from ccdr.jobs.approvals import block_of, signed_by
+from ccdr.jobs.approvals import block_of
 from ccdr.jobs.services import Services
-from ccdr.jobs.statement_records import digest_of_shown, record_statement, refuse_ahead, stated
+from ccdr.jobs.signatories import refuse
+from ccdr.jobs.statement_records import digest_of_shown, record_statement, refuse_ahead, signed_by, stated
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import AHEAD, rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -98,13 +98,8 @@ def attest(
     for when in (min(given.made, now), now):
         refuse_until(given.expiry, given.about.item, when)
     _refuse_replayed(given, services)
-    by, item = _signed(given, signature, signers, plans, services), given.about.item
-    name = by.name if by else services.ledger.actor
-    if (named := named_for(item, plans)) and name not in named:
-        raise UsageProblem(
-            f"{name} may not state {item}: for that the plans name {', '.join(named)}",
-            hint="have one of these sign it; or name them in the plan: `declarations:`, docs/how-to/attest.md",
-        )
+    by, known = _signed(given, signature, signers, plans, services)
+    refuse(given, by, services.ledger.actor, known, plans, services)
     seq = record_statement(given, services, by)
     return next(one for one in attested(services) if one.attestation.seq == seq)
 
@@ -115,8 +110,9 @@ def _signed(
     signers: Path,
     plans: Sequence[LoadedPlan],
     services: Services,
-) -> SignedBy | None:
-    """Who has signed it: by the plans' own files of signers, where any has `approval:`; then it is to be signed."""
+) -> tuple[SignedBy | None, str]:
+    """Who has signed it, and by the text of which file: of the plans' own, where any has `approval:`; then it is to be
+    signed."""
     places = [block.signers for plan in plans if (block := block_of(plan, services)) is not None]
     if signature is None:
         if places:
@@ -124,15 +120,15 @@ def _signed(
                 "where a plan is to be approved, whoever states something signs it",
                 hint=f"ccdr attest {given.about.item} … --key KEY; docs/how-to/attest.md",
             )
-        return None
-    refused = list[UsageProblem]()
+        return None, ""
+    refused, space = list[UsageProblem](), DECLARE_PART.namespace
     for place in dict.fromkeys(places or [signers]):
         try:
-            signer = verify(given.text(), signature, trusted_signers(place), DECLARE_PART.namespace, services.host)
+            signer = verify(given.text(), signature, text := trusted_signers(place), space, services.host)
         except UsageProblem as error:
             refused.append(error)
         else:
-            return signed_by(signer, signature)
+            return signed_by(signer, signature), text
     raise refused[0]
 
 

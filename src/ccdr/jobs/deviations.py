@@ -5,51 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from msgspec import to_builtins
 
 from ccdr.evidence.deviations.values import NEVER_ACCEPTED, Acceptance, Deviation, State
-from ccdr.evidence.records.statements import ACCEPT_FINDING, ASSIGN_FINDING, FindingRef, Statement
+from ccdr.evidence.records.statements import ACCEPT_FINDING, ASSIGN_FINDING, FindingRef, SignedBy, Statement
 from ccdr.evidence.statements import refuse_longer, refuse_past
 from ccdr.evidence.whose import HOLDS, seen
-from ccdr.host.signatures import SignatureRefused, Signer, trusted_signers, verify
-from ccdr.jobs.approvals import signed_by
-from ccdr.jobs.own_keys import host_key
+from ccdr.host.signatures import SignatureRefused, trusted_signers, verify
 from ccdr.jobs.services import Services
-from ccdr.jobs.statement_records import record_statement, refuse_ahead, stated
+from ccdr.jobs.signatories import refuse
+from ccdr.jobs.statement_records import record_statement, refuse_ahead, signed_by, stated
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.deviation_rules import OWNER
-from ccdr.plans.model import SIGNERS
+from ccdr.plans.model import Approval
 
-# Deviations with their acceptances verified: by who may approve now.
-
-Signers = Mapping[str, Path]  # by plan: the file of who may approve
-
-
-def signers_of(plans: Iterable[LoadedPlan]) -> Signers:
-    return {p.plan.plan: p.plan.approval.signers for p in plans if p.plan.approval is not None}
+# Deviations with their acceptances verified: by who may accept a risk now.
 
 
 def checked(
-    deviations: Iterable[Deviation], services: Services, signers: Signers | None, now: datetime
+    deviations: Iterable[Deviation], services: Services, plans: Sequence[LoadedPlan] | None, now: datetime
 ) -> list[Deviation]:
     """Each whose acceptance would count, with what became of its signature: a record could have been written by whoever
-    writes the ledger, and who signed it may have left. `signers` None: as it is, nobody's is verified."""
-    if signers is None:
-        return list(deviations)
-    return [_checked(one, services, signers.get(one.plan or "", SIGNERS), now) for one in deviations]
+    writes the ledger, and who signed it may have left. `plans` None: as it is, nobody's is verified."""
+    return list(deviations) if plans is None else [_checked(one, services, plans, now) for one in deviations]
 
 
-def _checked(one: Deviation, services: Services, signers: Path, now: datetime) -> Deviation:
+def _checked(one: Deviation, services: Services, plans: Sequence[LoadedPlan], now: datetime) -> Deviation:
     while one.state(now) is State.ACCEPTED:
         accepted = one.acceptance(now)
         assert accepted is not None
         try:
-            holds(one, accepted, services, signers)
+            holds(one, accepted, services, plans)
         except UsageProblem:  # where the file of signers cannot be read nobody may approve: it does not count
             one = replace(one, refused=(*one.refused, accepted.number))
         else:
@@ -58,28 +48,32 @@ def _checked(one: Deviation, services: Services, signers: Path, now: datetime) -
     return one
 
 
-def holds(one: Deviation, accepted: Acceptance, services: Services, signers: Path) -> Signer:
-    """SignatureRefused where it is not signed by who may approve, of this deviation."""
+def holds(one: Deviation, accepted: Acceptance, services: Services, plans: Sequence[LoadedPlan]) -> SignedBy:
+    """SignatureRefused where it is not signed by who may accept it, of this deviation."""
     by, given = accepted.record["by"], ACCEPT_FINDING.recorded(accepted.record)
     of = given.about
     if (of.deviation, given.plan, of.asset, of.code) != (one.id, one.plan, one.asset, one.code):
         raise SignatureRefused("other", "it is of another deviation")
-    signed = verified(given.text(), str(by["signature"]), services, signers, at=utc(accepted.record["time"]))
+    signed = verified(given, str(by["signature"]), services, plans, at=utc(accepted.record["time"]))
     if (signed.name, signed.key) != (by["name"], by["key"]):
         raise SignatureRefused("other", "somebody else has signed it")
     return signed
 
 
-def verified(text: str, signature: str, services: Services, signers: Path, *, at: datetime | None = None) -> Signer:
-    """By who may approve, and by no key of this host's own. SignatureRefused or UsageProblem where it is not."""
-    signer = verify(text, signature, trusted_signers(signers), ACCEPT_FINDING.namespace, services.host, at=at)
-    if (where := host_key(signer.key, services)) is not None:
-        raise SignatureRefused(
-            "host",
-            f"{signer} is a key of this host's own ({where}): whoever administers the host could sign by it",
-            hint="have a person sign it, by a key of their own",
-        )
-    return signer
+def verified(
+    given: Statement[FindingRef],
+    signature: str,
+    services: Services,
+    plans: Sequence[LoadedPlan],
+    *,
+    at: datetime | None = None,
+) -> SignedBy:
+    """By who may accept it: the plan's risk owner, or who may approve. SignatureRefused or UsageProblem where not."""
+    block = next((one.plan.approval for one in plans if one.plan.plan == given.plan), None) or Approval()
+    signers = trusted_signers(block.signers)
+    by = signed_by(verify(given.text(), signature, signers, ACCEPT_FINDING.namespace, services.host, at=at), signature)
+    refuse(given, by, by.name, signers, plans, services)
+    return by
 
 
 def find(name: str, deviations: Sequence[Deviation]) -> Deviation:
@@ -152,7 +146,9 @@ def to_accept(one: Deviation, services: Services, until: datetime, why: str) -> 
     return stated(services, "accept", ref_of(one), plan=one.plan, until=until, words=why)
 
 
-def accept(one: Deviation, services: Services, text: str, signature: str, signers: Path, tenant: str) -> Acceptance:
+def accept(
+    one: Deviation, services: Services, text: str, signature: str, plans: Sequence[LoadedPlan], tenant: str
+) -> Acceptance:
     """Verify it, and record it. UsageProblem where it is of another deviation, too long, or not signed by who may:
     then nothing is recorded."""
     _refuse(one, services)
@@ -172,8 +168,7 @@ def accept(one: Deviation, services: Services, text: str, signature: str, signer
             f"this was written before what is recorded of {one.id} (record {one.accepted[-1].number})",
             hint="write it anew, and have that signed",
         )
-    signer = verified(text, signature, services, signers)
-    by = signed_by(signer, signature)
+    by = verified(given, signature, services, plans)
     seq = record_statement(given, services, by, {"tenant": tenant})
     return Acceptance({**given.body(), "by": to_builtins(by), "seq": seq, "time": rfc3339(now)})
 

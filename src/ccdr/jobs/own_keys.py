@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ccdr.host.processes import Host
-from ccdr.jobs.access.public_keys import key_in
+from ccdr.host.signatures import key_in
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 
@@ -23,14 +23,14 @@ _NO_KEYS = frozenset(
 _PRIVATE = b"PRIVATE KEY-----"
 
 
-def host_key(fingerprint: str, services: Services, ssh: Path = SSH) -> str | None:
+def host_key(fingerprint: str, services: Services) -> str | None:
     """Where this host has the key of this fingerprint, as OpenSSH prints it: among its own, as a private key that lies
     open in the state directory, or as one that has ever signed the ledger's checkpoints. None where it has none such.
     """
-    for path in sorted(ssh.glob("ssh_host_*_key.pub")):
+    for path in sorted(SSH.glob("ssh_host_*_key.pub")):
         if _fingerprint(_text(path)) == fingerprint:
             return str(path)
-    without_public = (p for p in sorted(ssh.glob("ssh_host_*_key")) if not p.with_name(f"{p.name}.pub").exists())
+    without_public = (p for p in sorted(SSH.glob("ssh_host_*_key")) if not p.with_name(f"{p.name}.pub").exists())
     for path in (*without_public, *_files(services.state.root)):
         if _PRIVATE in _bytes(path) and _fingerprint(_public(path, services.host)) == fingerprint:
             return str(path)

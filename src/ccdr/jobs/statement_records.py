@@ -14,6 +14,7 @@ from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.statements import About, Says, SignedBy, Statement, StatementRecord
 from ccdr.evidence.records.values import recorded_user
 from ccdr.evidence.statements import nonce
+from ccdr.host.signatures import Signer
 from ccdr.jobs.services import Services, wake
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import AHEAD, rfc3339
@@ -70,3 +71,9 @@ def digest_of_shown(path: Path, what: str, *, no_file: str, hint: str) -> str:
 def refuse_ahead(given: Statement[Any], now: datetime) -> None:
     if given.made > now + AHEAD:
         raise UsageProblem(f"it was written at {rfc3339(given.made)}, which is ahead of this host's clock")
+
+
+def signed_by(signer: Signer, signature: str) -> SignedBy:
+    """For a record."""
+    armour = "\n".join(line.strip() for line in signature.strip().splitlines()) + "\n"
+    return SignedBy(name=signer.name, key=signer.key, user_verified=signer.user_verified, signature=armour)

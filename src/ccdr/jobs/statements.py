@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,21 +86,29 @@ def seen_by(records: Iterable[Record], signers: str) -> Iterator[Record]:
             yield verified_as(record, [signers], host)
 
 
-def verified_as(record: Record, places: Collection[Path | str], host: Host) -> Record:
+def verified_as(
+    record: Record, places: Collection[Path | str], host: Host, may: Callable[[Record, str], None] = lambda *_: None
+) -> Record:
     """The record with what became of its signatures by any of these files, which are root's, or texts of such files;
-    itself where nobody has signed it."""
+    itself where nobody has signed it. `may` raises SignatureRefused where it may not be their word, by such a text."""
     try:
         signed = signatures_of(record)
     except UsageProblem as why:  # it holds no text that anybody can have signed
         return seen(record, REFUSED, str(why))
     if not signed:
+        try:
+            may(record, "")
+        except SignatureRefused as why:
+            return seen(record, REFUSED, str(why))
         return record
     state, told = UNREADABLE, "nobody says who may sign"
     for place in places:
         try:
             signers = place if isinstance(place, str) else trusted_signers(place)
-            for one in signed:
-                signer_of(one, record, signers, host)
+            who = [signer_of(one, record, signers, host) for one in signed]
+            if len({one.name for one in who}) < len(who) or len({one.key for one in who}) < len(who):
+                raise SignatureRefused("same_person", f"{who[0].name} has asked for it and approved it")
+            may(record, signers)
         except SignatureRefused as why:
             state, told = REFUSED, str(why)
         except UsageProblem as why:

@@ -131,7 +131,8 @@ class PlanFacts:
     which people or programs are told, a digest of the file's name that holds the addresses. `clocks` are what an
     incident has to be notified by, each with its seconds. `owner` answers for it, None where that is more than one
     word: a record holds no free text. `deviations` is what the plan states of how bad they are and by when they are to
-    be over. `declarations` has who may state what no tool can test, by item."""
+    be over. `declarations` has who may state what no tool can test, by item, `risk_owner` who may
+    accept a risk; None: whoever may approve."""
 
     timezone: str
     mtd: float | None
@@ -148,6 +149,7 @@ class PlanFacts:
     deviations: DeviationFacts = DeviationFacts({}, {})
     declarations: Mapping[DeclaredItem, tuple[str, ...]] = field(default_factory=dict)
     owner: str | None = None
+    risk_owner: str | None = None
 
     def objectives(self, asset: str) -> Objectives:
         """KeyError where it has no such asset."""
@@ -177,6 +179,7 @@ def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]], clocks: Bound
             {str(code): str(bad) for code, bad in plan.deviations.severity.items()}, plan.deviations.due.model_dump()
         ),
         declarations=plan.declarations,
+        risk_owner=plan.risk_owner,
         told={
             way: sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()
             for way in ("urls_file", "ping_file")

@@ -69,6 +69,8 @@ class Code(StrEnum):
     DEVIATIONS_LATER = "DEVIATIONS_LATER"  # … or is to be over later
     DECLARERS_GONE = "DECLARERS_GONE"  # whoever may approve states it
     DECLARERS_CHANGED = "DECLARERS_CHANGED"  # … or somebody who was not to
+    RISK_OWNER_GONE = "RISK_OWNER_GONE"  # whoever may approve accepts a risk
+    RISK_OWNER_CHANGED = "RISK_OWNER_CHANGED"
     NOTIFY_GONE = "NOTIFY_GONE"
     NOTIFY_CHANGED = "NOTIFY_CHANGED"
 
@@ -148,6 +150,9 @@ def _of_plan(before: PlanFacts, after: PlanFacts) -> Iterator[Loosening]:
         if not may or not {*may} <= {*names}:
             code = Code.DECLARERS_CHANGED if may else Code.DECLARERS_GONE
             yield Loosening(code, None, ", ".join(names), ", ".join(may) or None, item)
+    if before.risk_owner not in (None, after.risk_owner):
+        code = Code.RISK_OWNER_CHANGED if after.risk_owner else Code.RISK_OWNER_GONE
+        yield Loosening(code, None, before.risk_owner, after.risk_owner)
     for way, name in before.told.items():
         if (now := after.told.get(way)) != name:
             yield Loosening(Code.NOTIFY_CHANGED if now else Code.NOTIFY_GONE, None, name, now, way)

@@ -262,6 +262,11 @@ class Plan(Strict):
         description="who may state what no tool can test, by item: names as the file of signers has them. Of an item "
         "that it does not name, whoever may approve the plan, where it has `approval:`",
     )
+    risk_owner: Principal | None = Field(
+        None,
+        description="who alone may accept the risk of what went wrong, as the file of signers has the name; without it "
+        "whoever may approve the plan",
+    )
     deviations: Deviations = Field(
         Deviations(), description="how bad what went wrong is, and by when it is to be over; reports tell of it"
     )

@@ -70,6 +70,8 @@ _WORDS = {
     Code.DEVIATIONS_LATER: "a {item} finding was to be over within {before}, and now within {after}",
     Code.DECLARERS_GONE: "{before} were to state {item}, and now whoever may approve the plan is",
     Code.DECLARERS_CHANGED: "{before} were to state {item}, and now {after} are",
+    Code.RISK_OWNER_GONE: "{before} was to accept risks, and now whoever may approve the plan may",
+    Code.RISK_OWNER_CHANGED: "{before} was to accept risks, and now {after} is",
     Code.NOTIFY_GONE: "its {item} was removed: people or programs get no more messages by it",
     Code.NOTIFY_CHANGED: "its {item} is another file: the people who get messages may have changed",
     Code.HOLD_LONGER: "ccdr reported a snapshot held past its time after {before}, and now after {after}",

@@ -12,7 +12,7 @@ from ccdr.evidence.history.asset_history import Histories
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.payloads import GONE, payload
 from ccdr.host.state import State as StateDirectory
-from ccdr.jobs.deviations import checked, signers_of
+from ccdr.jobs.deviations import checked
 from ccdr.jobs.services import Services
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
@@ -124,5 +124,4 @@ def every(
     """At that time. `names`: of these plans only, None is the ledger's own. `verify`: acceptances, by this host's
     files of who may approve."""
     found = [*deviations_of(histories, names), *unrecorded(judged, histories, now)]
-    signers = signers_of(plans) if verify else None
-    return checked(sorted(found, key=lambda one: one.opened_at), services, signers, now)
+    return checked(sorted(found, key=lambda one: one.opened_at), services, plans if verify else None, now)

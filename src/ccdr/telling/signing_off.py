@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation, SignedWith, Statement
-from ccdr.evidence.statements import ROOT, WORD, names_somebody, person
-from ccdr.host.signatures import SignatureRefused, Signer, key_of, names_of, trusted_signers, verify
-from ccdr.jobs.approvals import signed_by
-from ccdr.jobs.own_keys import SSH, account_of, host_key
+from ccdr.evidence.statements import WORD
+from ccdr.host.signatures import Signer, trusted_signers, verify
 from ccdr.jobs.services import Services
-from ccdr.jobs.statement_records import record_statement, refuse_ahead, stated
+from ccdr.jobs.signatories import refuse
+from ccdr.jobs.statement_records import record_statement, refuse_ahead, signed_by, stated
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import rfc3339, so_many
 from ccdr.telling.report.build import Report
 from ccdr.telling.report.promises import DUE
 from ccdr.telling.report.runs import MISSED, RUNBOOK, RUNNING
-from ccdr.telling.report.sign_offs import PAGE, tests_by_command
+from ccdr.telling.report.sign_offs import tests_by_command
 
 # What is as of when the text was written, and not of the period.
 _OF_THE_TEXT = ("records", "head", "problems", "ccdr")
@@ -102,8 +100,6 @@ def sign_off(
     services: Services,
     signature: str,
     signers: Path,
-    *,
-    ssh: Path = SSH,
 ) -> tuple[int, Signer]:
     """Record it: the number of its record, and who signed. `report` is of the same period, made now.
     UsageProblem where the text is not of what there is now, or was not signed by who may: then nothing is recorded."""
@@ -116,16 +112,10 @@ def sign_off(
         )
     there = trusted_signers(signers)
     signer = verify(given.text(), signature, there, SIGN_PERIOD.namespace, services.host)
-    key = key_of(signature)
-    if (place := host_key(signer.key, services, ssh)) is not None:
-        raise SignatureRefused(
-            "host",
-            f"{signer} has signed by a key of this host ({place}): a host signs nothing off, and anybody on it could",
-            hint=f"a person signs by a key of their own, best a security key: {PAGE}, Who may sign",
-        )
-    _refuse_tester(given, signer, (signer.name, *names_of(signature, there)), key)
+    by = signed_by(signer, signature)
+    refuse(given, by, signer.name, there, (), services)
     digest = sha256(there.encode()).hexdigest()
-    return record_statement(given, services, signed_by(signer, signature), {"signers_sha256": digest}), signer
+    return record_statement(given, services, by, {"signers_sha256": digest}), signer
 
 
 def _refuse_other(given: Statement[PeriodPopulation], now: Statement[PeriodPopulation], services: Services) -> None:
@@ -145,19 +135,3 @@ def _refuse_other(given: Statement[PeriodPopulation], now: Statement[PeriodPopul
             f"record {of.records} of this ledger is not the one that the text names: it is of another ledger",
             hint="write it anew with --write; `ccdr ledger verify` says whether this ledger holds",
         )
-
-
-def _refuse_tester(given: Statement[PeriodPopulation], signer: Signer, names: Collection[str], key: str) -> None:
-    """Whoever ran a test of the period by hand does not sign it off."""
-    accounts = list(given.about.accounts)
-    persons = {person(name) for name in names}
-    by_name = next((name for name in accounts if person(name) in persons), None)
-    by_key = by_name or account_of(key, [name for name in accounts if names_somebody(name)])
-    if by_key is None:
-        return
-    told = "as root, which may be anybody who has its rights" if by_key == ROOT else f"as {by_key}"
-    raise SignatureRefused(
-        "tester",
-        f"{signer.name} began a restore test of the period by hand, {told}: somebody else signs it off",
-        hint=f"have another person of allowed_signers sign it: {PAGE}, Who may sign",
-    )

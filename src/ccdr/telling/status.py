@@ -29,7 +29,7 @@ from ccdr.host.state import State
 from ccdr.jobs.approvals import believed
 from ccdr.jobs.attest import by_what_is_known, here, troubles
 from ccdr.jobs.catalogued import catalogued
-from ccdr.jobs.deviations import checked, signers_of
+from ccdr.jobs.deviations import checked
 from ccdr.jobs.in_force import kept_in, lost, not_kept, unstated
 from ccdr.jobs.runbook.seals import VERB as RUNBOOK
 from ccdr.jobs.services import Services
@@ -182,8 +182,7 @@ def overdue_deviations(
     """Of one plan, at that time. Only where one would count does anybody ask whether an acceptance is signed."""
     plan = loaded.plan.plan
     due = [d for d in deviations_of(histories, [plan], ended=False) if now > d.due]
-    signers = signers_of([loaded]) if verify else None
-    yield from judge_deviations(checked(due, services, signers, now), now)
+    yield from judge_deviations(checked(due, services, [loaded] if verify else None, now), now)
 
 
 def left_overdue(
@@ -192,7 +191,7 @@ def left_overdue(
     """The same of plans that have no file, with their names: that one was removed, or renamed, ends no deviation of
     what this host recorded."""
     there = deviations_of(histories, plans, ended=False) if plans else []
-    due = checked((d for d in there if now > d.due and d.ledger is None), services, {} if verify else None, now)
+    due = checked((d for d in there if now > d.due and d.ledger is None), services, () if verify else None, now)
     for one in due:
         yield from ((str(one.plan), problem) for problem in judge_deviations([one], now))
 

@@ -14,7 +14,7 @@ from tests.support.harness import Site
 from tests.support.records import body_of, record_in
 from tests.support.signed import key, signed, signers
 
-from ccdr.evidence.history.kinds import ERASURE_REPLAY
+from ccdr.evidence.history.kinds import ACCESS_EXPORTED, ERASURE_REPLAY
 from ccdr.evidence.records.statements import STATEMENT
 from ccdr.evidence.statements import GLASS_BROKEN, signatures_of
 from ccdr.host.clock import SystemClock
@@ -42,8 +42,9 @@ class Room:
         self.plan()
         assert self.site.run("plan", "approve", "p", "--key", str(self.keys["ana"])).code == 0
         self.now = SystemClock().now().replace(microsecond=0)
-        self.glass = body_of(GLASS_BROKEN)["nonce"]
+        self.glass, self.broken = body_of(GLASS_BROKEN)["nonce"], 0
         self.replay: dict[str, Any] = {}
+        self.exported = 0
 
     def plan(self, rest: str = "", block: str = "approval: {{signers: {0}}}\n") -> None:
         path = self.site.root / "plans/p.yaml"
@@ -56,7 +57,9 @@ class Room:
         body, now = body_of(kind), rfc3339(self.now)
         seen = {"digest": digest, "asks": asks, "item": "siem", "scope": None, "glass": self.glass, "exported": now}
         seen |= {"replay": self.replay["seq"], "at": self.replay["time"]} if self.replay else {}
-        seen |= {"unread": 0, "not_read": [], "result": "in_order"}
+        if kind == REVIEWED and not self.exported:
+            self.export()
+        seen |= {"unread": 0, "not_read": [], "result": "in_order", "record": self.broken, "export": self.exported}
         body["about"] |= {one: value for one, value in seen.items() if one in body["about"]}
         body |= {"made": now} | ({"until": soon} if body["until"] else {})
         body["by"] = {"name": name, "key": self.fingerprint(by), "user_verified": None, "signature": ""}
@@ -72,14 +75,13 @@ class Room:
         clock = Ticking(SystemClock().now() + timedelta(days=ahead)) if ahead else None
         ledger = self.site.services(clock).ledger
         plan = None if kind == ATTESTED else "p"
-        stated = kind if kind == GLASS_BROKEN else STATEMENT
+        stated = kind if kind in (GLASS_BROKEN, ACCESS_EXPORTED) else STATEMENT
         asset = "recordings" if kind == HANDED_OVER else None
         return record_in(ledger, stated, plan=plan, asset=asset, run=None, body=body).seq
 
     def hand_over(self, by: str = "eva") -> None:
         """Somebody hands over what may hold erased people."""
-        body = body_of(ERASURE_REPLAY) | {"result": "FAILED", "handed_over": True}
-        body["who"] |= {"login_uid": None, "claims": {"sudo_user": by}}
+        body = done_by(body_of(ERASURE_REPLAY) | {"result": "FAILED", "handed_over": True}, by)
         ledger = self.site.services().ledger
         record_in(ledger, ERASURE_REPLAY, plan="p", asset="recordings", run="r", body=body)
         (self.replay,) = self.site.records(ERASURE_REPLAY)
@@ -90,8 +92,14 @@ class Room:
         assert ("ERASED_RETURNED" in str(self.site.run("report", "--json").json["findings"])) == told
         return told
 
-    def break_glass(self) -> None:
-        self.record(GLASS_BROKEN, body_of(GLASS_BROKEN))
+    def break_glass(self, by: str = "eva") -> None:
+        self.broken = self.record(GLASS_BROKEN, done_by(body_of(GLASS_BROKEN), by))
+
+    def export(self, by: str = "eva") -> None:
+        """Somebody asks the systems who has access."""
+        of = body_of(REVIEWED)["about"]
+        body = body_of(ACCESS_EXPORTED) | {key: of[key] for key in ("export_sha256", "entries")} | {"unread": 0}
+        self.exported = self.record(ACCESS_EXPORTED, done_by(body, by))
 
     def told(self) -> set[str]:
         """What `status` finds wrong of statements; the report says the same."""
@@ -112,6 +120,10 @@ class Room:
         now, reported = (next(p for m in of for p in m["parts"] if p["id"] == name) for of in measures)
         assert now["state"] == reported["state"]
         return now["state"], " ".join(one["text"] for one in now["observed"])
+
+
+def done_by(body: dict[str, Any], by: str) -> dict[str, Any]:
+    return body | {"who": body["who"] | {"login_uid": None, "claims": {"sudo_user": by}}}
 
 
 @pytest.fixture
@@ -234,6 +246,46 @@ def test_where_who_may_sign_cannot_be_read_nothing_is_taken_for_verified(room: R
         assert state == "contradicted" and "ana@x" in text and "not verified" in text
 
 
+@pytest.mark.parametrize("kind", [GLASS, REVIEWED])
+def test_a_review_by_who_did_it_counts_for_nothing_though_it_is_signed(room: Room, kind: str) -> None:
+    """Written into the ledger past the command, which refuses it."""
+    room.break_glass("dan")
+    room.export("dan")
+    room.now += timedelta(seconds=5)
+    room.record(kind, room.body(kind, "dan", name="dan@x"))
+    assert KINDS[kind][1] in room.told()
+    room.now += timedelta(seconds=5)
+    room.record(kind, room.body(kind))
+    assert room.told() == ({"BREAK_GLASS"} if kind == REVIEWED else set()), "its twin, by another person"
+
+
+@pytest.mark.parametrize("kind", [GLASS, REVIEWED])
+def test_a_review_of_what_no_record_tells_of_counts_for_nothing(room: Room, kind: str) -> None:
+    room.break_glass("dan")
+    room.broken = room.exported = 1
+    room.record(kind, room.body(kind))
+    assert KINDS[kind][1] in room.told()
+
+
+def test_a_declaration_by_whom_the_plan_does_not_name_counts_for_nothing(room: Room) -> None:
+    room.plan(rest="declarations: {siem: [ana@x]}\n")
+    assert room.site.run("plan", "approve", "p", "--key", str(room.keys["ana"])).code == 0
+    room.record(ATTESTED, room.body(ATTESTED, "dan", name="dan@x"))
+    assert room.told() == {"STATEMENT_REFUSED"} and room.part("siem")[0] == "contradicted"
+    room.now += timedelta(seconds=5)
+    room.record(ATTESTED, room.body(ATTESTED))
+    assert room.told() == set() and room.part("siem")[0] == "stated", "its twin"
+
+
+@pytest.mark.parametrize("kind", [GLASS, HANDED_OVER])
+def test_a_review_that_is_dated_ahead_has_not_been_made_yet(room: Room, kind: str) -> None:
+    room.break_glass()
+    room.hand_over()
+    room.now += timedelta(days=10)
+    room.record(kind, room.body(kind), ahead=10)
+    assert room.waits() and room.told() == {"BREAK_GLASS"}
+
+
 REVIEW = ("erasure", "review", "p")
 
 
@@ -244,7 +296,7 @@ def test_what_was_handed_over_is_reviewed_by_who_signs_and_did_not_do_it(room: R
     bare = room.site.run(*REVIEW, "--why", "looked")
     assert bare.code == 2 and "whoever reviews signs" in bare.stderr, bare
     own = room.site.run(*REVIEW, "--why", "looked", "--key", str(room.keys["dan"]))
-    assert own.code == 2 and "somebody else reviews it" in own.stderr, own
+    assert own.code == 2 and "for somebody else" in own.stderr, own
     text = room.site.root / "review.txt"
     assert room.site.run(*REVIEW, "--why", "looked", "--write", str(text)).code == 0 and room.waits()
     (room.site.root / "review.txt.sig").write_text(signed(text.read_text(), room.keys["ana"], "ccdr-approval"))
@@ -253,10 +305,10 @@ def test_what_was_handed_over_is_reviewed_by_who_signs_and_did_not_do_it(room: R
     room.site.ledger_holds()
 
 
-@pytest.mark.parametrize("forged", [*FORGED, "another replay", "no signature"])
+@pytest.mark.parametrize("forged", [*FORGED, "another replay", "no signature", "who did it"])
 def test_a_review_of_what_was_handed_over_that_is_nobodys_counts_for_nothing(room: Room, forged: str) -> None:
     how, change = FORGED.get(forged, ({}, lambda body: None))
-    room.hand_over()
+    room.hand_over("ana" if forged == "who did it" else "eva")
     body = room.body(HANDED_OVER, **how)
     change(body)
     if forged == "another replay":
@@ -265,5 +317,5 @@ def test_a_review_of_what_was_handed_over_that_is_nobodys_counts_for_nothing(roo
         body["by"] = None
     room.record(HANDED_OVER, body)
     assert room.waits()
-    assert room.site.run(*REVIEW, "--why", "looked", "--key", str(room.keys["ana"])).code == 0
+    assert room.site.run(*REVIEW, "--why", "looked", "--key", str(room.keys["dan"])).code == 0
     assert not room.waits(), "its twin"

@@ -223,9 +223,10 @@ def test_whose_hand_was_roots_is_said_and_keeps_root_alone_from_signing(room: Si
     assert "anybody who has its rights" in str(room.sign(room.dan).json["error"])
 
 
-def test_a_hosts_key_signs_nothing(room: SignOffRoom, tmp_path: Path) -> None:
+def test_a_hosts_key_signs_nothing(room: SignOffRoom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ssh = tmp_path / "ssh"
     ssh.mkdir()
+    monkeypatch.setattr("ccdr.jobs.own_keys.SSH", ssh)
     own = key(ssh, "ssh_host_ed25519_key")
     signers(room.signers, {"ana@x": own, "dan@x": room.dan})
     services, report = room.services(), room.made()
@@ -235,8 +236,8 @@ def test_a_hosts_key_signs_nothing(room: SignOffRoom, tmp_path: Path) -> None:
         for name in gone:
             (ssh / name).unlink()
         with pytest.raises(SignatureRefused, match="a key of this host"):
-            sign_off(given, report, services, signature, room.signers, ssh=ssh)
-    sign_off(given, report, services, signed(given.text(), room.dan, NAMESPACE), room.signers, ssh=ssh)
+            sign_off(given, report, services, signature, room.signers)
+    sign_off(given, report, services, signed(given.text(), room.dan, NAMESPACE), room.signers)
 
 
 @pytest.mark.parametrize("how", ["openssh", "pkcs8"])

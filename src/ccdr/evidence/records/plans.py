@@ -111,6 +111,7 @@ class RecordedPlanFacts(Value, frozen=True, kw_only=True, gc=False):
     ] = {}
     deviations: RecordedDeviationFacts = RecordedDeviationFacts()
     declarations: Annotated[dict[str, list[Owner]], about("who may state what no tool can test, by item")] = {}
+    risk_owner: Annotated[Owner | None, about("who alone may accept a risk; null: whoever may approve")] = None
     owner: Annotated[Owner | None, about("who answers for it; null: nobody, or more than one word")] = None
 
 

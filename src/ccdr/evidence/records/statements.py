@@ -126,6 +126,7 @@ class GlassBreak(About, tag="glass", frozen=True, kw_only=True, gc=False):
     """That somebody went on without an approval."""
 
     glass: Annotated[Nonce, about("the nonce of the record `approval.glass`")]
+    record: Annotated[Count, about("… and its number")]
 
 
 # --- what no tool can test ----------------------------------------------------------------------------------------
@@ -150,6 +151,7 @@ class ExportOfAccess(About, tag="access", frozen=True, kw_only=True, gc=False):
     """An export of who may do what, and what somebody found in it."""
 
     export_sha256: Annotated[Digest, about("SHA-256 of the export, which stays where it is")]
+    export: Annotated[Count, about("the record that tells of it, `access.exported`, by number")]
     exported: Annotated[Time, about("when the systems were asked")]
     entries: Annotated[Count, about("lines of the export: a role, a key, a file, a grant")]
     unread: Annotated[Count, about("what could not be read, and so was not looked at")]
@@ -407,6 +409,7 @@ class Signatory(StrEnum):
     APPROVERS = "who may sign by the plan"
     OTHERS = "who may sign by the plan, and did not do it"
     NAMED = "whom the plan names for it, or who may sign by the plan"
+    RISK_OWNER = "the risk owner whom the plan names, or who may sign by the plan; not by a key of the host"
     INDEPENDENT = "who may sign by the plan; not by a key of the host, nor who began tests of the period by hand"
     WRITERS = "who may write here"
 
@@ -485,7 +488,7 @@ def _values(of: type[Struct], told: Mapping[str, list[str]]) -> dict[str, object
 
 
 _APPROVAL, _WORDS, _YEAR = "ccdr-approval", ("words_sha256",), timedelta(days=366)
-_APPROVERS, _OTHERS, _NAMED, _INDEPENDENT, _WRITERS = Signatory
+_APPROVERS, _OTHERS, _NAMED, _RISK_OWNER, _INDEPENDENT, _WRITERS = Signatory
 APPROVE_PLAN = Row("approve", VersionOfPlan, "approve a plan", _APPROVAL, ("until",), by=_APPROVERS)
 APPROVE_OPERATION = Row(
     "approve", RequestedOperation, "approve a request", _APPROVAL, ("until",), asked="ccdr-request", by=_OTHERS,
@@ -493,21 +496,21 @@ APPROVE_OPERATION = Row(
 )  # fmt: skip
 REVIEW_GLASS = Row("review", GlassBreak, "say that a broken glass was reviewed", _APPROVAL, _WORDS, by=_OTHERS)
 DECLARE_PART = Row(
-    "declare", MeasurePart, "attest", "ccdr-attestation", _SET[:3], signed=None, by=_NAMED, longest=3 * _YEAR
+    "declare", MeasurePart, "declare", "ccdr-attestation", _SET[:3], signed=None, by=_NAMED, longest=3 * _YEAR
 )
-END_PART = Row("end", MeasurePart, "end what was attested", "ccdr-attestation", _WORDS, signed=None)
+END_PART = Row("end", MeasurePart, "end what was declared", "ccdr-attestation", _WORDS, signed=None)
 REVIEW_ACCESS = Row(
-    "review", ExportOfAccess, "review access", "ccdr-access-review", ("until", *_WORDS), signed=None, by=_APPROVERS,
+    "review", ExportOfAccess, "review access", "ccdr-access-review", ("until", *_WORDS), signed=None, by=_OTHERS,
     longest=timedelta(days=92),
 )  # fmt: skip
 ACCEPT_FINDING = Row(
-    "accept", FindingRef, "accept the risk of a deviation", "ccdr-deviation", ("until", *_WORDS), by=_APPROVERS,
+    "accept", FindingRef, "accept the risk of a finding", "ccdr-deviation", ("until", *_WORDS), by=_RISK_OWNER,
     longest=_YEAR,
 )  # fmt: skip
 ASSIGN_FINDING = Row(
-    "assign", FindingRef, "say who answers for a deviation", "", ("owner",), may=("until",), signed=False, longest=_YEAR
+    "assign", FindingRef, "say who answers for a finding", "", ("owner",), may=("until",), signed=False, longest=_YEAR
 )
-NOTE_FINDING = Row("note", FindingRef, "note of a deviation", "", (*_WORDS, "what"), signed=False)
+NOTE_FINDING = Row("note", FindingRef, "note of a finding", "", (*_WORDS, "what"), signed=False)
 ACKNOWLEDGE_TROUBLE = Row(
     "acknowledge", TroubleRef, "take note of a trouble", "", ("until", *_WORDS), signed=False,
     # A quarter: whoever reviews once in three months sees everything that is still acknowledged, and decides anew.
@@ -528,7 +531,7 @@ NOTE_INCIDENT = Row("note", NotedIncident, "note of an incident", "", (), may=_W
 DECIDE_FILED = Row("decide", FiledNotification, "say that one was filed", "", ("files",), may=_WORDS, signed=False)
 DECIDE_NOT_DUE = Row("decide", NotDue, "say that nothing is to be notified", "", _WORDS, signed=False)
 DECIDE_CLOSED = Row("decide", ClosedIncident, "close an incident", "", (), signed=False)
-SIGN_PERIOD = Row("period", PeriodPopulation, "sign a period off", "ccdr-sign-off", (), by=_INDEPENDENT)
+SIGN_PERIOD = Row("period", PeriodPopulation, "sign a period", "ccdr-sign-off", (), by=_INDEPENDENT)
 _ROWS: tuple[Row[Any], ...] = (
     APPROVE_PLAN, APPROVE_OPERATION, REVIEW_GLASS, DECLARE_PART, END_PART, REVIEW_ACCESS, ACCEPT_FINDING, SIGN_PERIOD,
     ASSIGN_FINDING, NOTE_FINDING, ACKNOWLEDGE_TROUBLE, END_TROUBLE, PAUSE_SCHEDULE, END_PAUSE, REVIEW_HANDOVER,

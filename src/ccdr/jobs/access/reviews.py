@@ -28,7 +28,7 @@ from ccdr.evidence.records.access import AccessExported
 from ccdr.evidence.records.statements import MOST_NAMED, REVIEW_ACCESS, UNREAD, ExportOfAccess, Statement
 from ccdr.evidence.records.values import recorded_user
 from ccdr.host.secrets import env_file
-from ccdr.host.signatures import trusted_signers, verify
+from ccdr.host.signatures import key_in, trusted_signers, verify
 from ccdr.host.state_files import made_of
 from ccdr.jobs.access.export import (
     FORMAT,
@@ -43,11 +43,10 @@ from ccdr.jobs.access.export import (
     StoreCredential,
     StoreTrial,
 )
-from ccdr.jobs.access.public_keys import key_in
-from ccdr.jobs.approvals import signed_by
 from ccdr.jobs.repository_keys import log_below, stated_in
 from ccdr.jobs.services import Services, limits_of
-from ccdr.jobs.statement_records import record_statement, stated
+from ccdr.jobs.signatories import refuse
+from ccdr.jobs.statement_records import record_statement, signed_by, stated
 from ccdr.model.errors import CcdrError, RepositoryMissing, UsageProblem, require_format
 from ccdr.model.values import AHEAD, LEDGER_REPOSITORY, PRIMARY, rfc3339, so_many
 from ccdr.plans import LoadedPlan, Plan, Repository
@@ -546,12 +545,12 @@ def record_export(loaded: LoadedPlan, made: AccessExport, written: bytes, servic
     services.ledger.write(exported)
 
 
-def _require_as_exported(plan: str, export: str, counts: tuple[int, int], services: Services) -> None:
-    """UsageProblem where this host has exported no such file."""
+def _as_exported(plan: str, export: str, counts: tuple[int, int], services: Services) -> int:
+    """The number of its record. UsageProblem where this host has exported no such file."""
     for record in services.ledger.newest(ACCESS_EXPORTED):
         if (record["plan"], record["export_sha256"]) == (plan, export):
             if (record["entries"], record["unread"]) == counts:
-                return
+                return int(record["seq"])
             break
     raise UsageProblem(
         "no record of this host tells of such an export: it was changed since it was written, or made elsewhere",
@@ -575,11 +574,12 @@ def looked_at(
     told = _of_plan(raw, export, plan)
     exported = _in_time(told.at, now, plan)
     until, counts = min(exported, now) + HOLDS, (told.entries, len(told.unread))
-    _require_as_exported(plan, digest := sha256(raw).hexdigest(), counts, services)
+    number = _as_exported(plan, digest := sha256(raw).hexdigest(), counts, services)
     seen = keep_payload(services.state, elsewhere) if elsewhere and counts[1] else None
     names = _not_read(told.unread)
     of = ExportOfAccess(
         export_sha256=digest,
+        export=number,
         exported=exported,
         entries=counts[0],
         unread=counts[1],
@@ -611,7 +611,7 @@ def record_review(
             f"this is a review of {str(given.plan)[:63]}, not of {plan}", hint="name the plan that it is of"
         )
     _in_time(of.exported, now, plan)
-    _require_as_exported(plan, of.export_sha256, (of.entries, of.unread), services)
+    _as_exported(plan, of.export_sha256, (of.entries, of.unread), services)
     if given.made > now + AHEAD or not now < given.expiry <= of.exported + HOLDS:
         raise UsageProblem(
             f"this review, written at {rfc3339(given.made)}, is for a time that is past, or for more than three months",
@@ -620,9 +620,9 @@ def record_review(
     by = None
     if signature is not None:
         text = signed if signed is not None else given.text()
-        signers = (loaded.plan.approval or Approval()).signers
-        space = REVIEW_ACCESS.namespace
-        by = signed_by(verify(text, signature, trusted_signers(signers), space, services.host), signature)
+        signers, space = trusted_signers((loaded.plan.approval or Approval()).signers), REVIEW_ACCESS.namespace
+        by = signed_by(verify(text, signature, signers, space, services.host), signature)
+        refuse(given, by, by.name, signers, [loaded], services)
     record_statement(given, services, by, {"tenant": loaded.plan.tenant_of(None)})
     newest = services.histories()[plan, None].newest[ACCESS_REVIEWED]
     return Reviewed(plan, Review.of(newest), of.export_sha256)

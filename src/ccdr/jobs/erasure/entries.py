@@ -24,12 +24,10 @@ from ccdr.jobs.approvals import (
     NOTHING,
     Given,
     Wanted,
-    accounts_of,
     allowed,
     believed,
     block_of,
     reviewer,
-    signed_by,
 )
 from ccdr.jobs.erasure.register import (
     Entry,
@@ -400,9 +398,7 @@ def review(
             f"where a plan is to be approved, whoever reviews signs, and {plan} is",
             hint=f'ccdr erasure review {plan} --record {given.about.replay} --why "…" --key KEY',
         )
-    did, by = accounts_of(services.ledger.numbered(given.about.replay) or {}), None
-    if signature is not None:
-        by = signed_by(reviewer(given, signature, block or Approval(), [*did], services), signature)
+    by = None if signature is None else reviewer(given, signature, block or Approval(), services)[1]
     record_statement(given, services, by, {"tenant": loaded.plan.tenant_of(name)}, asset=name)
     return name, given.about.replay
 
