@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ccdr.cli.approving import key_option, signing_by
 from ccdr.cli.output import print_json, table
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import as_one, asset_option, dry_run_option, verb
@@ -30,6 +33,7 @@ class _Asked:
     asset: str | None
     why: str | None
     until: str | None
+    key: Path | None
 
     def covers(self, place: Place) -> bool:
         return self.plan in (None, place[0]) and self.asset in (None, place[1])
@@ -43,6 +47,7 @@ class _Asked:
 @click.option("--until", metavar="D", help="For how long (14d), to which date, or to which time: at most 90 days.")
 @click.option("--list", "listing", is_flag=True, help="Show what is acknowledged now.")
 @click.option("--end", "ending", is_flag=True, help="End it now.")
+@key_option
 @dry_run_option
 @as_one("asked", _Asked)
 def ack(asked: _Asked, listing: bool, ending: bool, dry_run: bool) -> Exit:
@@ -55,7 +60,8 @@ def ack(asked: _Asked, listing: bool, ending: bool, dry_run: bool) -> Exit:
     SUMMARY_WRONG …) cannot be acknowledged. For a ledger that is gone (LEDGER_LOST), and a line of it that was changed
     (LEDGER_SPOILT), somebody answers once and for all, without --until: reports go on telling of it.
 
-    Who, when and until when go into the ledger; what --why says is kept apart, in the state directory.
+    Who, when and until when go into the ledger; what --why says is kept apart, in the state directory. With --key an
+    end, and such an answer, are signed (`ssh-keygen -Y sign -n ccdr-statement`).
 
     \b
     Examples:
@@ -75,7 +81,7 @@ def ack(asked: _Asked, listing: bool, ending: bool, dry_run: bool) -> Exit:
         raise UsageProblem(
             "which trouble?", hint="`ccdr status` shows each trouble's code at the end of its line; `ccdr ack --list`"
         )
-    services = settings().services()
+    services = signing_by(asked.key)
     if asked.code.strip().upper().replace("-", "_") == Trouble.LEDGER_SPOILT.name and not ending:
         return _spoilt(services, asked.why, dry_run=dry_run)
     trouble = code_of(asked.code)
@@ -83,6 +89,8 @@ def ack(asked: _Asked, listing: bool, ending: bool, dry_run: bool) -> Exit:
         return _lost(services, asked.why, dry_run=dry_run)
     if ending:
         return _end(trouble, asked, services, dry_run=dry_run)
+    if asked.key is not None:
+        raise UsageProblem("what is acknowledged for a while is not signed", hint="leave --key out")
     return _begin(trouble, asked, services, dry_run=dry_run)
 
 
@@ -133,10 +141,11 @@ def _end(trouble: Trouble, asked: _Asked, services: Services, *, dry_run: bool) 
 def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:
     """Somebody answers for a ledger that is gone: that ends no more, and reports tell of it for a year."""
     from ccdr.evidence.lineage.comparison import acknowledge, waiting
+    from ccdr.jobs.statement_records import by_hand
 
     lost = waiting(services.state, services.ledger)
     if not dry_run or not lost:
-        acknowledge(services.state, services.ledger, why or "")
+        acknowledge(services.state, services.ledger, why or "", partial(by_hand, services=services))
     if settings().json:
         of = {"ledgers": [one.ledger for one in lost], "records_at_least": [one.seq for one in lost]}
         print_json({"acknowledged": [{"code": Trouble.LEDGER_LOST.name, **of}]})
@@ -149,10 +158,11 @@ def _lost(services: Services, why: str | None, *, dry_run: bool) -> Exit:
 def _spoilt(services: Services, why: str | None, *, dry_run: bool) -> Exit:
     """The same for lines of this ledger that were changed: what was set aside stays as it is."""
     from ccdr.evidence.lineage.comparison import answer_for_spoilt, spoilt_of
+    from ccdr.jobs.statement_records import by_hand
 
     lines = spoilt_of(services.state, services.ledger)
     if not dry_run or not lines:
-        lines = answer_for_spoilt(services.state, services.ledger, why or "")
+        lines = answer_for_spoilt(services.state, services.ledger, why or "", partial(by_hand, services=services))
     if settings().json:
         print_json({"acknowledged": [{"code": Trouble.LEDGER_SPOILT.name, "records": lines}]})
     else:

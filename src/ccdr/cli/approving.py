@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,26 @@ class Signing:
     @property
     def any(self) -> bool:
         return any(one is not None for one in (self.key, self.into, self.signed))
+
+
+def key_option(function: F) -> F:
+    """For what may be signed, by who states it here."""
+    return click.option("--key", type=FILE, metavar="KEY", help="Sign it, by this key of OpenSSH's (or its .pub).")(
+        function
+    )
+
+
+def signing_by(key: Path | None, signers: Path | None = None) -> Services:
+    """The services, with this key at hand: whose it is says that file of who may sign, or a plan's, or this host's."""
+    from ccdr.jobs.services import Hand
+    from ccdr.plans.model import SIGNERS
+
+    services = settings().services()
+    if key is None:
+        return services
+    plans, _ = settings().load_all(())
+    places = (one.plan.approval.signers for one in plans if one.plan.approval is not None)
+    return replace(services, hand=Hand(key, (*places, SIGNERS) if signers is None else (signers,)))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.approving import FILE, Signing, one_way, sign, signed_text, signing_options, write_to_sign
+from ccdr.cli.approving import (
+    FILE,
+    Signing,
+    one_way,
+    sign,
+    signed_text,
+    signing_by,
+    signing_options,
+    write_to_sign,
+)
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import as_one, verb
@@ -94,7 +103,7 @@ def attest(stated: _Stated, signing: _Signing, listing: bool, ending: bool) -> E
     assert stated.item is not None
     item, scope = item_of(stated.item), None if stated.scope is None else scope_of(stated.scope)
     if ending:
-        return _end(item, scope, stated, services)
+        return _end(item, scope, stated, signing_by(signing.key, signing.signers))
     given = _given(item, scope, stated, services)
     if signing.into is not None or signing.key is not None:
         one_way(signing.key, signing.into, None, f"ccdr attest {item}")

@@ -16,6 +16,7 @@ from ccdr.cli.approving import (
     one_way,
     sign_or_write,
     signed_text,
+    signing_by,
     signing_options,
 )
 from ccdr.cli.output import print_json, table
@@ -515,15 +516,15 @@ def review(
     from ccdr.jobs.erasure.entries import nobody as state_nobody
 
     options = settings()
-    if nobody is not None and (asset is not None or record is not None or signing.any):
-        raise UsageProblem("--nobody names an entry, which is of one asset: leave --asset, --record and a key out")
+    if nobody is not None and any(one is not None for one in (asset, record, signing.into, signing.signed)):
+        raise UsageProblem("--nobody names an entry, which is of one asset: leave --asset and --record out")
     if (why is None) != (signing.signed is not None):
         raise UsageProblem("--why says what was found; with --signed it stands in FILE", hint='--why "…"')
     if nobody is None and going_on.any:
         raise UsageProblem("--approval and --break-glass are for --nobody: what was handed over needs neither")
     job, *_ = options.jobs(plan, [asset] if asset else [])
     done: list[dict[str, object]] = []
-    services = options.services()
+    services = options.services() if nobody is None else signing_by(signing.key)
     if nobody is None:
         words = None if why is None else why_of(why)
         for name, seq in _reviewed(job.loaded, asset, record, words, signing, services):

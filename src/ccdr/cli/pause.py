@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ccdr.cli.approving import key_option, signing_by
 from ccdr.cli.output import print_json, table
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import dry_run_option, verb
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 @click.option("--for", "length", metavar="TIME", help="For how long (90m, 4h): at most 24h.")
 @click.option("--why", metavar="TEXT", help="Why: at most 500 characters.")
 @click.option("--end", "ending", is_flag=True, help="End it now.")
+@key_option
 @dry_run_option
-def pause(plan: str | None, length: str | None, why: str | None, ending: bool, dry_run: bool) -> Exit:
+def pause(plan: str | None, length: str | None, why: str | None, ending: bool, key: Path | None, dry_run: bool) -> Exit:
     """Let all that cron would do for PLAN stand still: backups, restore tests, prunes and checks that come due, and
     the shipping of its log. Without arguments: what is paused.
 
@@ -54,9 +57,11 @@ def pause(plan: str | None, length: str | None, why: str | None, ending: bool, d
         return _tell(paused(options.services()), "paused", "nothing is paused")
     if ending and length is not None:
         raise UsageProblem("--end and --for are two things", hint=f"`ccdr pause {plan} --end`, or --for 4h")
+    if key is not None and not ending:
+        raise UsageProblem("a pause is not signed; its end may be", hint=f"ccdr pause {plan} --end --key KEY")
     words = why_of(why) if why is not None else None
     if ending:
-        loaded, services = options.load(plan), options.services()
+        loaded, services = options.load(plan), signing_by(key)
         if dry_run:
             there = [one for one in paused(services) if one.plan == plan]
             return _tell(there, "would end", f"{plan} is not paused")

@@ -11,7 +11,7 @@ import msgspec
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.payloads import payload
-from ccdr.evidence.records.statements import DECLARE_PART, MeasurePart, SignedBy, Statement, kind_of
+from ccdr.evidence.records.statements import MeasurePart, SignedBy, Statement, kind_of
 from ccdr.evidence.statements import (
     ATTESTABLE,
     ATTESTATION,
@@ -21,11 +21,10 @@ from ccdr.evidence.statements import (
     same_files,
     standing,
 )
-from ccdr.host.signatures import trusted_signers, verify
 from ccdr.jobs.approvals import block_of
 from ccdr.jobs.services import Services
 from ccdr.jobs.signatories import refuse
-from ccdr.jobs.statement_records import digest_of_shown, record_statement, refuse_ahead, signed_by, stated
+from ccdr.jobs.statement_records import digest_of_shown, record_statement, refuse_ahead, signed_by_any, stated
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import AHEAD, rfc3339, utc
 from ccdr.plans import LoadedPlan
@@ -121,15 +120,7 @@ def _signed(
                 hint=f"ccdr attest {given.about.item} … --key KEY; docs/how-to/attest.md",
             )
         return None, ""
-    refused, space = list[UsageProblem](), DECLARE_PART.namespace
-    for place in dict.fromkeys(places or [signers]):
-        try:
-            signer = verify(given.text(), signature, text := trusted_signers(place), space, services.host)
-        except UsageProblem as error:
-            refused.append(error)
-        else:
-            return signed_by(signer, signature), text
-    raise refused[0]
+    return signed_by_any(given, signature, places or [signers], services)
 
 
 def _refuse_replayed(given: Statement[MeasurePart], services: Services) -> None:

@@ -112,6 +112,14 @@ class SeenFrom:
 
 
 @dataclass(frozen=True)
+class Hand:
+    """By which key of OpenSSH's whoever states something signs it, and the files that may say whose it is."""
+
+    key: Path
+    signers: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
 class Services:
     clock: Clock
     state: State
@@ -121,6 +129,7 @@ class Services:
     host: Host
     memory: Memory = field(default_factory=Memory, compare=False)
     there: SeenFrom | None = None
+    hand: Hand | None = None  # None: what may be signed is not
     in_package: bool = False  # no file of this host's says who may sign, or where what a plan names lies
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from hashlib import file_digest
 from pathlib import Path
@@ -14,7 +14,7 @@ from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.statements import About, Says, SignedBy, Statement, StatementRecord
 from ccdr.evidence.records.values import recorded_user
 from ccdr.evidence.statements import nonce
-from ccdr.host.signatures import Signer
+from ccdr.host.signatures import Signer, sign, trusted_signers, verify
 from ccdr.jobs.services import Services, wake
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import AHEAD, rfc3339
@@ -47,11 +47,38 @@ def record_statement(
     *,
     asset: str | None = None,
 ) -> int:
-    """The record's number; the next `ccdr run` tells people. `by`: who has signed it; `more` of the record."""
+    """The record's number; the next `ccdr run` tells people. `by`: who has signed it (None: whoever's hand it is, where
+    it may be signed); `more` of the record. UsageProblem where that hand may not sign: then nothing is recorded."""
+    by = by or by_hand(given, services)
     whole = {**structs.asdict(given), "asset": asset, "by": by, "who": recorded_user(), **more}
     seq = services.ledger.write(StatementRecord(**whole)).seq
     wake(services)
     return seq
+
+
+def by_hand(given: Statement[Any], services: Services) -> SignedBy | None:
+    """Signed by the key that is at hand. SignatureRefused where no file says whose that is."""
+    if (hand := services.hand) is None or given.row.signed is not None:
+        return None
+    signature = sign(given.text(), hand.key, given.row.namespace, services.host)
+    return signed_by_any(given, signature, hand.signers, services)[0]
+
+
+def signed_by_any(
+    given: Statement[Any], signature: str, places: Iterable[Path], services: Services
+) -> tuple[SignedBy, str]:
+    """Who has signed it by the first of these files that has their key, and that file's text. SignatureRefused, or
+    UsageProblem, where none has."""
+    refused = list[UsageProblem]()
+    for place in dict.fromkeys(places):
+        try:
+            signers = trusted_signers(place)
+            signer = verify(given.text(), signature, signers, given.row.namespace, services.host)
+        except UsageProblem as error:
+            refused.append(error)
+        else:
+            return signed_by(signer, signature), signers
+    raise refused[0]
 
 
 def digest_of_shown(path: Path, what: str, *, no_file: str, hint: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ccdr.cli.approving import key_option, signing_by
 from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import F, settings
 from ccdr.cli.verbs import as_one, complete_known, dry_run_option, plan_argument, verb
@@ -241,6 +242,7 @@ class _Closing(_Weight):
     effects: str
     remedy: str
     not_due: tuple[str, ...]
+    key: Path | None
 
 
 @dataclass(frozen=True)
@@ -255,6 +257,7 @@ class _Said(_Weight):
     tenant: str | None
     clocks: tuple[str, ...]
     since: str | None
+    key: Path | None
 
 
 @verb(short_help="Note something of an incident; that a notification was filed, too.")
@@ -267,6 +270,7 @@ class _Said(_Weight):
 @click.option("--tenant", metavar="T", help="With --filed or --not-due: to this one of several controllers.")
 @click.option("--clock", "clocks", metavar="CLOCK", multiple=True, help="This clock of incidents.yaml counts as well.")
 @click.option("--since", metavar="TIME", help="With --clock: when they asked, or when it was handled (NIS2 23(4)).")
+@key_option
 @weight_options
 @as_one("said", _Said)
 def note(name: str, said: _Said) -> Exit:
@@ -274,7 +278,8 @@ def note(name: str, said: _Said) -> Exit:
 
     That it was filed is recorded with who says so, when it was, and the SHA-256 of the receipt; the words are kept
     apart, in the state directory. What is filed in phases (GDPR 33(4)) counts as filed with the first of them. Where it
-    was late, --text says why: GDPR 33(1) asks for the reasons.
+    was late, --text says why: GDPR 33(1) asks for the reasons. With --key, that something was filed, or is not due, is
+    signed (`ssh-keygen -Y sign -n ccdr-statement`).
 
     A recovery opens an incident as one of availability. Were data read, or changed? --kind states it.
 
@@ -291,7 +296,11 @@ def note(name: str, said: _Said) -> Exit:
     """
     from ccdr.jobs.incidents import find
 
-    services = settings().services()
+    if said.key is not None and not (said.filed or said.not_due):
+        raise UsageProblem(
+            "a note is not signed; that something was filed, or is not due, may be", hint="--filed CLOCK"
+        )
+    services = signing_by(said.key)
     known = find(services, name)
     return tell_incident(_noted(known, said, services), services)
 
@@ -372,6 +381,7 @@ def _filings_of(receipt: str | None, services: Services) -> list[str]:
 @click.option("--effects", metavar="TEXT", required=True, help="What came of it: at most 500 characters.")
 @click.option("--remedy", metavar="TEXT", required=True, help="The remedial action taken: at most 500 characters.")
 @click.option("--not-due", metavar="CLOCK", multiple=True, help="Nothing is to be notified by it; --effects says why.")
+@key_option
 @weight_options
 @as_one("said", _Closing)
 def close(name: str, said: _Closing) -> Exit:
@@ -389,7 +399,7 @@ def close(name: str, said: _Closing) -> Exit:
     from ccdr.jobs.incidents import find
     from ccdr.plans.incident_clocks import clocks_beside
 
-    services = settings().services()
+    services = signing_by(said.key)
     what, done = words_of(said.effects, "--effects"), words_of(said.remedy, "--remedy")
     weight = said.assessment()
     clocks = clocks_beside(settings().plans) if weight else None

@@ -293,7 +293,7 @@ class _Walk:
 def reaches_back(record: StatementRecord, before: datetime | None) -> str | None:
     """A sentence where it is a pause that says that the record before it was older than that is: what was missed by
     then is to stay missed."""
-    after = record.about.after if isinstance(record.about, ScheduleRef) else None
+    after = record.about.after if record.says == "pause" and isinstance(record.about, ScheduleRef) else None
     if after is None or before is None or after >= before - AHEAD:
         return None
     return f"it pauses from {rfc3339(after)} on, and the record before it is of {rfc3339(before)}"

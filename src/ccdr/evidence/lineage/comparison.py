@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from ccdr.evidence.ledger.ledger import BEGIN, BEGINNING, Beginning, Ledger, Mark
 from ccdr.evidence.lineage.own_records import (
     ACKNOWLEDGED,
@@ -33,7 +35,7 @@ from ccdr.evidence.lineage.own_records import (
 )
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.lineage import LedgerBegin, PredecessorLedger
-from ccdr.evidence.records.statements import LostRecords, StatementRecord, kind_of
+from ccdr.evidence.records.statements import LostRecords, SignedBy, Statement, StatementRecord, kind_of
 from ccdr.evidence.records.values import recorded_user
 from ccdr.evidence.statements import nonce
 from ccdr.host.files import write_durably
@@ -361,16 +363,19 @@ def keep_first(state: State, ledger: Ledger) -> None:
 MOST_WORDS = 500  # characters of a person's reason
 
 
-def acknowledge(state: State, ledger: Ledger, why: str) -> RecordRef:
+Sign = Callable[[Statement[LostRecords]], SignedBy | None]
+
+
+def acknowledge(state: State, ledger: Ledger, why: str, sign: Sign = lambda _: None) -> RecordRef:
     """Record that somebody answers for what was lost: LEDGER_LOST is over by it. `why` is kept apart from the ledger
     (payloads.py). UsageProblem where nothing was lost, or nothing is said."""
     lost = waiting(state, ledger)
     if not lost:
         raise UsageProblem("no ledger was lost here: there is nothing to acknowledge")
-    return _answered(state, ledger, why, ledgers=[one.ledger for one in lost])
+    return _answered(state, ledger, why, sign, ledgers=[one.ledger for one in lost])
 
 
-def answer_for_spoilt(state: State, ledger: Ledger, why: str) -> list[int]:
+def answer_for_spoilt(state: State, ledger: Ledger, why: str, sign: Sign = lambda _: None) -> list[int]:
     """Record that somebody answers for what lines of this ledger told that were changed: LEDGER_SPOILT is over by it.
     The numbers that they bore. UsageProblem where there is none, where nothing shows that there was one, or where
     nothing is said."""
@@ -383,17 +388,16 @@ def answer_for_spoilt(state: State, ledger: Ledger, why: str) -> list[int]:
                 hint="put the file back from a copy; if there is none, `ccdr ledger verify` says what is wrong",
             )
         raise UsageProblem("no line of the ledger was changed: there is nothing to acknowledge")
-    _answered(state, ledger, why, ledgers=[], spoilt=spoilt)
+    _answered(state, ledger, why, sign, ledgers=[], spoilt=spoilt)
     return spoilt
 
 
-def _answered(state: State, ledger: Ledger, why: str, **what: Any) -> RecordRef:
+def _answered(state: State, ledger: Ledger, why: str, sign: Sign, **what: Any) -> RecordRef:
     if not why.strip() or len(why) > MOST_WORDS:
         raise UsageProblem(f"a reason of up to {MOST_WORDS} characters is needed", hint='--why "…"')
     about, words = LostRecords(**what), keep_payload(state, why)
-    made, who = ledger.clock.now(), recorded_user()
-    given = StatementRecord(says="answer", about=about, words_sha256=words, made=made, nonce=nonce(), who=who)
-    ref = ledger.write(given)
+    given = Statement(says="answer", about=about, words_sha256=words, made=ledger.clock.now(), nonce=nonce())
+    ref = ledger.write(StatementRecord(**structs.asdict(given), by=sign(given), who=recorded_user()))
     keep(state, ledger)
     return ref
 

@@ -488,6 +488,7 @@ def _values(of: type[Struct], told: Mapping[str, list[str]]) -> dict[str, object
 
 
 _APPROVAL, _WORDS, _YEAR = "ccdr-approval", ("words_sha256",), timedelta(days=366)
+_ONCE = "ccdr-statement"  # what is answered, decided or ended, once
 _APPROVERS, _OTHERS, _NAMED, _RISK_OWNER, _INDEPENDENT, _WRITERS = Signatory
 APPROVE_PLAN = Row("approve", VersionOfPlan, "approve a plan", _APPROVAL, ("until",), by=_APPROVERS)
 APPROVE_OPERATION = Row(
@@ -516,21 +517,21 @@ ACKNOWLEDGE_TROUBLE = Row(
     # A quarter: whoever reviews once in three months sees everything that is still acknowledged, and decides anew.
     longest=timedelta(days=90),
 )  # fmt: skip
-END_TROUBLE = Row("end", TroubleRef, "end what was acknowledged", "", (), may=_WORDS, signed=False)
+END_TROUBLE = Row("end", TroubleRef, "end what was acknowledged", _ONCE, (), may=_WORDS, signed=None)
 PAUSE_SCHEDULE = Row(
     "pause", ScheduleRef, "pause a plan", "", ("until", *_WORDS), signed=False,
     longest=timedelta(hours=24),  # longer than that nobody is without backups by a word that was forgotten
 )  # fmt: skip
-END_PAUSE = Row("end", ScheduleRef, "end a plan's pauses", "", (), may=_WORDS, signed=False)
+END_PAUSE = Row("end", ScheduleRef, "end a plan's pauses", _ONCE, (), may=_WORDS, signed=None)
 REVIEW_HANDOVER = Row(
     "review", Handover, "say that a hand-over was reviewed", _APPROVAL, _WORDS, signed=None, by=_OTHERS
 )
-ANSWER_LEDGER = Row("answer", LostRecords, "answer for what the ledger lost", "", _WORDS, signed=False)
-ANSWER_ENTRY = Row("answer", RegisterEntry, "state that nobody is found by it", "", _WORDS, signed=False)
+ANSWER_LEDGER = Row("answer", LostRecords, "answer for what the ledger lost", _ONCE, _WORDS, signed=None)
+ANSWER_ENTRY = Row("answer", RegisterEntry, "state that nobody is found by it", _ONCE, _WORDS, signed=None)
 NOTE_INCIDENT = Row("note", NotedIncident, "note of an incident", "", (), may=_WORDS, signed=False)
-DECIDE_FILED = Row("decide", FiledNotification, "say that one was filed", "", ("files",), may=_WORDS, signed=False)
-DECIDE_NOT_DUE = Row("decide", NotDue, "say that nothing is to be notified", "", _WORDS, signed=False)
-DECIDE_CLOSED = Row("decide", ClosedIncident, "close an incident", "", (), signed=False)
+DECIDE_FILED = Row("decide", FiledNotification, "say that one was filed", _ONCE, ("files",), may=_WORDS, signed=None)
+DECIDE_NOT_DUE = Row("decide", NotDue, "say that nothing is to be notified", _ONCE, _WORDS, signed=None)
+DECIDE_CLOSED = Row("decide", ClosedIncident, "close an incident", _ONCE, (), signed=None)
 SIGN_PERIOD = Row("period", PeriodPopulation, "sign a period", "ccdr-sign-off", (), by=_INDEPENDENT)
 _ROWS: tuple[Row[Any], ...] = (
     APPROVE_PLAN, APPROVE_OPERATION, REVIEW_GLASS, DECLARE_PART, END_PART, REVIEW_ACCESS, ACCEPT_FINDING, SIGN_PERIOD,
@@ -623,7 +624,7 @@ def _told(value: object) -> Iterator[str]:
             yield rfc3339(value)
         case dict():
             yield from (f"{name} {count}" for name, count in sorted(value.items()))
-        case tuple():
+        case tuple() | list():
             for one in value:
                 yield " ".join(_told(one))
         case Struct():
@@ -640,7 +641,7 @@ def _value(of: inspect.Type, told: list[str]) -> object:
             return _value(inner, told)
         case inspect.VarTupleType(item_type=inspect.StructType(fields=fields)):
             return [dict(zip((field.name for field in fields), one.split(" "), strict=False)) for one in told]
-        case inspect.VarTupleType():
+        case inspect.VarTupleType() | inspect.ListType():
             return told
         case inspect.DictType():
             return {name: count for name, _, count in (one.rpartition(" ") for one in told)}
