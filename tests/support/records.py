@@ -18,6 +18,7 @@ from ccdr.evidence.records.statements import (
     ACKNOWLEDGE_TROUBLE,
     ANSWER_LEDGER,
     APPROVE_PLAN,
+    END_TROUBLE,
     PAUSE_SCHEDULE,
     STATEMENT,
     TABLE,
@@ -44,7 +45,8 @@ def body_of(kind: str, *, full: bool = True) -> dict[str, Any]:
         }
         whole, about = _values(KINDS[STATEMENT], full=True), _values(row.about, full=True)
         given = {name: one for name, one in whole.items() if name in made or name in has}
-        of = {name: one for name, one in about.items() if name in _values(row.about, full) or name in has}
+        few = _values(row.about, full and row is not END_TROUBLE)  # what is acknowledged is ended by its code
+        of = {name: one for name, one in about.items() if name in few or name in has}
         made = _with(given, has) | {"says": row.says, "about": {"of": row.of} | _with(of, has)}
     if made.get("result") == "CAUGHT":  # which its two copies must have come to, too
         made["result"] = "INCONCLUSIVE"

@@ -18,7 +18,6 @@ from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records.statements import (
     APPROVE_PLAN,
     DECLARE_PART,
-    END_TROUBLE,
     HEAD,
     SIGN_PERIOD,
     TABLE,
@@ -337,8 +336,7 @@ def test_two_clocks_may_differ_by_five_minutes() -> None:
 
 
 def statement(kind: str) -> Statement[Any]:
-    """Whole; what ends an acknowledgement has its code alone."""
-    return TABLE[kind].recorded({"plan": "p", **body_of(kind, full=kind != END_TROUBLE.kind)})
+    return TABLE[kind].recorded({"plan": "p", **body_of(kind)})
 
 
 @pytest.mark.parametrize("kind", [kind for kind, row in TABLE.items() if row.signed is not False])
