@@ -15,7 +15,7 @@ from wrap import wrapped
 
 from ccdr.cli import main
 from ccdr.evidence.records.schema import envelope_schema, schemas
-from ccdr.evidence.records.statements import TABLE
+from ccdr.evidence.records.statements import DECLARE_PART, TABLE
 from ccdr.model.values import human_seconds
 
 TARGET = Path(__file__).parent / "reference/cli.md"
@@ -88,6 +88,7 @@ def _statements() -> Iterator[str]:
         has = ", ".join([*(f"`{one}`" for one in row.needs), *(f"`{one}` where given" for one in row.may)]) or "-"
         by = (f"`{row.namespace}`" if row.namespace else "-") + (f"; who asks `{row.asked}`" if row.asked else "")
         longest = human_seconds(row.longest.total_seconds()) if row.longest else "-"
+        longest += ", or less by item" if row is DECLARE_PART else ""
         yield f"| `{row.says}` | *{row.about.__name__}* | {row.to} | {has} | {signed} | {by} | {row.by} | {longest} |\n"
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Stated:
-    """What is attested, and on which evidence."""
+    """What is declared, and on which evidence."""
 
     item: str | None
     scope: str | None
@@ -54,7 +54,7 @@ class _Signing(Signing):
     signers: Path | None
 
 
-@verb(short_help="Attest what no tool can test, for a while.")
+@verb(short_help="Declare what no tool can test, for a while.")
 @click.argument("item", required=False)
 @click.option("--of", "scope", metavar="NAME", help="Of which host, site or tenant, where there are several.")
 @click.option("--statement", metavar="TEXT", help="What is so: at most 500 characters.")
@@ -68,16 +68,16 @@ class _Signing(Signing):
 @click.option("--until", metavar="D", help="For how long (365d), to which date, or to which time.")
 @signing_options
 @click.option("--signers", type=FILE, metavar="FILE", help="Who may sign (/etc/ccdr/allowed_signers).")
-@click.option("--list", "listing", is_flag=True, help="Show what is attested, and what is stale.")
+@click.option("--list", "listing", is_flag=True, help="Show what is declared, and what is stale.")
 @click.option("--end", "ending", is_flag=True, help="It does not hold any more; --statement says why.")
 @as_one("stated", _Stated)
 @as_one("signing", _Signing)
 def attest(stated: _Stated, signing: _Signing, listing: bool, ending: bool) -> Exit:
-    """Attest ITEM: what a contact centre does and no tool can test. Who states it, on which evidence (by its SHA-256)
+    """Declare ITEM: what a contact centre does and no tool can test. Who states it, on which evidence (by its SHA-256)
     and until when go into the ledger; the words are kept apart, in the state directory. `ccdr attest --list` names
     every ITEM that there is.
 
-    `ccdr status` tells a month before it ends, and after that it is STALE, until somebody attests it anew. With a key
+    `ccdr status` tells a month before it ends, and after that it is STALE, until somebody declares it anew. With a key
     it is signed (`ssh-keygen -Y sign -n ccdr-attestation`), by somebody who stands in the file of signers; without, the
     account that recorded it stands for it.
 
@@ -96,7 +96,7 @@ def attest(stated: _Stated, signing: _Signing, listing: bool, ending: bool) -> E
     services, signers = settings().services(), signing.signers or SIGNERS
     if listing or (stated.item is None and signing.signed is None):
         if stated.item is not None or not stated.empty or ending:
-            raise UsageProblem("--list takes nothing else", hint="`ccdr attest --list` shows all that is attested")
+            raise UsageProblem("--list takes nothing else", hint="`ccdr attest --list` shows all that is declared")
         return _list(attested(services))
     if signing.signed is not None:
         return _signed_elsewhere(stated, signing, services, signers)
@@ -172,7 +172,8 @@ def _tell(done: Attested, what: str) -> Exit:
     if settings().json:
         print_json({what: done.as_json()})
     else:
-        click.echo(f"{what}  {one.name}, until {rfc3339(one.valid_until)}, by {one.by}")
+        told = "declared" if what == "attested" else what
+        click.echo(f"{told}  {one.name}, until {rfc3339(one.valid_until)}, by {one.by}")
         if done.same_files:
             click.echo(f"  a file of it stands for {', '.join(done.same_files)}, too: `ccdr controls` says so")
     return Exit.OK
@@ -205,7 +206,7 @@ def _list(there: Sequence[Attested]) -> Exit:
             for one in there
         ]
         rows += [
-            (item, "-", "", "", f"nobody attests: {of.what}", "")
+            (item, "-", "", "", f"nobody declares: {of.what}", "")
             for item, of in ATTESTABLE.items()
             if item not in items
         ]

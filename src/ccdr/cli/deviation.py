@@ -157,7 +157,7 @@ class _Accepting:
     why: str | None
 
 
-@verb(short_help="Accept the risk of a deviation until a day, by a signature.")
+@verb(short_help="Accept the risk of a finding until a day, by a signature.")
 @deviation_argument
 @click.option("--accept", is_flag=True, help="Its risk is accepted; with --until and --why.")
 @click.option("--until", metavar="D", help="Until when: a date, a time, or 90d; 366 days at most.")
@@ -167,9 +167,9 @@ class _Accepting:
 @as_one("accepting", _Accepting)
 def close(name: str, accepting: _Accepting, signing: Signing) -> Exit:
     """Close the deviation ID: a retest does that, by the same or stronger checks, and nobody by hand. What a person can
-    do is to accept its risk until a day: somebody who may approve signs it (`ssh-keygen -Y sign -n ccdr-deviation`),
-    and that is recorded. It ends by itself; the deviation is open again then, and so it is at once where its signature
-    does not hold any more.
+    do is to accept its risk until a day: the plan's risk owner, or who may approve, signs it (`ssh-keygen -Y sign -n
+    ccdr-deviation`), and that is recorded. It ends by itself; the finding is open again then, and so it is at once
+    where its signature does not hold any more.
 
     What may mean that evidence was changed, and restore tests that find nothing, are no risk that anybody may accept.
 

@@ -332,7 +332,7 @@ class AttestationDocument(Doc):
 
 
 class AttestedNow(Doc):
-    """What was attested, or ended, by this call."""
+    """What was declared, or ended, by this call."""
 
     attested: AttestationDocument | None = None
     ended: AttestationDocument | None = None
@@ -344,7 +344,7 @@ class Attestations(Doc):
 
 
 class SignedOffNow(Doc):
-    """What was signed off by this call."""
+    """Which period was signed by this call."""
 
     signed_off: SignOffDocument
 

@@ -60,7 +60,7 @@ class _Period:
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, whole or not at all.")
 @click.option("--whole", is_flag=True, help="Verify the whole ledger, including what the daily verification verified.")
 @click.option("--words", is_flag=True, help="Include the reasons that people wrote when they acknowledged a trouble.")
-@click.option("--signers", type=FILE, metavar="FILE", help="Who may sign a period off (/etc/ccdr/allowed_signers).")
+@click.option("--signers", type=FILE, metavar="FILE", help="Who may sign a period (/etc/ccdr/allowed_signers).")
 @click.option(
     "--package",
     type=FOLDER,

@@ -549,7 +549,7 @@ class SignedPopulation(Doc):
 
 
 class SignOffDocument(Doc, rename={"from_": "from"}):
-    """A period that somebody has signed off. `fits`: is what they signed what there is now (`now`); null: not all of
+    """A period that somebody has signed. `fits`: is what they signed what there is now (`now`); null: not all of
     its period is in this report. `signature`, verified once more: holds, refused, unreadable (the file of who may
     sign), host_key; not_verified in a package, which is written without such a file."""
 
@@ -571,7 +571,7 @@ class SignOffDocument(Doc, rename={"from_": "from"}):
     findings: Annotated[int, about("that nobody had acknowledged, as it was signed")]
     tests_by_command: int
     by_whom_not_known: Annotated[int, about("… that root began, or an account that says nothing of a person")]
-    wrong: Annotated[list[str], about("why it signs nothing off; empty where it does")]
+    wrong: Annotated[list[str], about("why it signs nothing; empty where it does")]
     signed_again: Annotated[bool, about("the same was signed later, and that holds")]
 
 

@@ -63,21 +63,21 @@ class _Signing(Signing):
         return self.signers or SIGNERS
 
 
-@verb("sign-off", short_help="Sign a period off: its whole population, by its hash.")
+@verb("sign-off", short_help="Sign a period: its whole population, by its hash.")
 @click.option("--from", "first", metavar="D", help="Begin of the period: a date, an RFC 3339 time, or 90d before --to.")
 @click.option("--to", "last", metavar="D", help="End of the period, which has passed; a date is the whole day (UTC).")
 @click.option("--plan", metavar="PLAN", multiple=True, shell_complete=complete_plans, help="Only of it; several times.")
 @signing_options
 @click.option("--signers", type=FILE, metavar="FILE", help="Who may sign (/etc/ccdr/allowed_signers).")
-@click.option("--list", "listing", is_flag=True, help="Show what was signed off, and whether it still fits.")
+@click.option("--list", "listing", is_flag=True, help="Show what was signed, and whether it still fits.")
 @as_one("asked", _Asked)
 @as_one("signing", _Signing)
 def sign_off(asked: _Asked, signing: _Signing, listing: bool) -> Exit:
-    """Sign a period off that has ended: somebody who may signs its whole population (rows, and their SHA-256, as
+    """Sign a period that has ended: somebody who may signs its whole population (rows, and their SHA-256, as
     `ccdr report --format csv` has them) with what it comes to, by OpenSSH's `ssh-keygen -Y sign -n ccdr-sign-off`. The
-    text and the signature are recorded. A second person's sign-off is one more.
+    text and the signature are recorded. What a second person signs is one more.
 
-    Neither a key of this host signs a period off, nor who began a restore test of it by hand. Where the population is
+    Neither a key of this host signs a period, nor who began a restore test of it by hand. Where the population is
     another one later, the report and --list say that it was signed for another one. Without a way to sign it shows what
     would be signed.
 
@@ -169,7 +169,7 @@ def _record(
     if settings().json:
         print_json({"signed_off": done.as_json()})
         return Exit.OK
-    click.echo(f"signed off  {done.about}: {given.about.rows} rows, by {signer}; record {seq}")
+    click.echo(f"signed  {done.about}: {given.about.rows} rows, by {signer}; record {seq}")
     if told := told_of_not_known(given.about):
         click.echo(f"  {told}")
     return Exit.OK
@@ -197,7 +197,7 @@ def _list(services: Services, signing: _Signing) -> Exit:
     if settings().json:
         print_json({"sign_offs": [one.as_json() for one in sign_offs]})
     elif not sign_offs:
-        click.echo("nobody has signed a period off")
+        click.echo("nobody has signed a period")
     else:
         rows = [
             (

@@ -132,7 +132,8 @@ _YEAR = timedelta(days=366)
 
 @dataclass(frozen=True)
 class Attestable:
-    """One thing that can only be attested: of which of the twelve measures, what is stated, for how long at most.
+    """One thing that can only be declared: of which of the twelve measures, what is stated, for how long at most: how
+    fast it passes is a fact of the thing, so it stands here, and the table of statements has the longest of all.
     `happened`: it was done once, on a day, so that the same evidence shows no newer one."""
 
     measure: str
@@ -272,7 +273,7 @@ def named_for(item: str, plans: Iterable[LoadedPlan]) -> list[str]:
 def item_of(text: str) -> str:
     """UsageProblem where there is none such."""
     if text not in ATTESTABLE:
-        raise UsageProblem(f"{text[:40]!a} is nothing that is attested", hint=f"there are {', '.join(ATTESTABLE)}")
+        raise UsageProblem(f"{text[:40]!a} is nothing that is declared", hint=f"there are {', '.join(ATTESTABLE)}")
     return text
 
 

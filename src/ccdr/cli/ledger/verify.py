@@ -363,9 +363,9 @@ def verify(
     *verified*, and ends with the boundary: a change before that record would have been found. Without them it is
     *internally consistent*. The snapshots in the repositories can show it, too (--repository).
 
-    Approvals, reviews, attestations, accepted risks and sign-offs are statements that somebody has signed. Whose they
-    are, your own file of who may sign tells (--signers): a name in a record is a claim. Without it, where there are
-    any, nobody's statements were verified, and the exit code is 3.
+    Approvals, reviews, declarations, accepted risks and signed periods are statements that somebody has signed. Whose
+    they are, your own file of who may sign tells (--signers): a name in a record is a claim. Without it, where there
+    are any, nobody's statements were verified, and the exit code is 3.
 
     With --ledger it is one that was collected. The checkpoints of the evidence buckets that it was collected from are
     anchors then: whoever collected them had them by another way than the host's.
