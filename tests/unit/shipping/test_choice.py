@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
 
 import pytest
 from tests.support.batches import NOW, WAL, base, batch, chosen, segment
@@ -17,10 +16,8 @@ from ccdr.jobs.shipping.log_archive import Gap, LogArchive, arranged
 from ccdr.jobs.shipping.recovery import Recovery, the_base
 from ccdr.model.errors import BackupBad, TestBroken, UsageProblem
 from ccdr.model.values import Manifest, Snapshot
-from ccdr.plans.job import Job
 from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place
-from ccdr.storage.restic import Restic
 
 NO_TABLESPACES = SimpleNamespace(engine=SimpleNamespace(outside=lambda *_: {}))  # that the log would create
 
@@ -170,18 +167,6 @@ def test_whatever_the_target_the_log_must_reach_as_far_as_it_was_stored_as_reach
     assert position(RecoveryTarget(time=NOW + timedelta(minutes=20))) == batch(4, 6).position
     assert position(RecoveryTarget(time=NOW + timedelta(minutes=21))) == batch(7, 9).position
     assert position(RecoveryTarget(name="before-migration")) == position(RecoveryTarget()) == batch(7, 9).position
-
-
-@pytest.mark.parametrize(
-    "target", [RecoveryTarget(), RecoveryTarget(time=NOW + timedelta(minutes=1)), RecoveryTarget(name="x")]
-)
-def test_log_that_does_not_say_how_far_it_reaches_proves_nothing(job: Job, target: RecoveryTarget) -> None:
-    """There is nothing to compare with what was replayed."""
-    (snapshot, manifest), archive = base(0, 1), arranged([replace(batch(1, 3, 10), position="")])
-    choice = choose([snapshot], [manifest], archive, WAL, target)
-    recovery = Recovery(job, cast(Restic, None), WAL, choice, segment(1), ahead=False)
-    with pytest.raises(TestBroken, match="does not say which position"):
-        recovery.carry_out(job.engine, cast(Place, None), Path(), Path(), manifest, _never)
 
 
 def test_what_cannot_be_reached_is_said_before_anything_is_done() -> None:

@@ -59,8 +59,6 @@ class Line:
 
     def passes(self, first: str, last: str) -> bool:
         """Is anything read of what these two segments begin and end?"""
-        if self.log.branch(first) != self.log.branch(last):  # stored before each branch had batches of its own
-            return any(p.branch == self.log.branch(last) for p in self.parts)
         one, other = self.log.place(first), self.log.place(last)
         mine = [p for p in self.parts if p.branch == self.log.branch(first)]
         return any(p.first <= other and (p.end is None or one < p.end) for p in mine)
@@ -304,7 +302,8 @@ def read_batch(listed: RepoSnapshot) -> StoredBatch | None:
         forks = read_forks(listed.tag("forks") or "")
     except ValueError:
         return None
-    if name is None or not listed.paths:
+    position, run = listed.tag("position"), listed.tag("run")
+    if not (name and position and run and listed.paths):
         return None
     return StoredBatch(
         id=listed.id,
@@ -314,9 +313,9 @@ def read_batch(listed: RepoSnapshot) -> StoredBatch | None:
         last=listed.tag("last"),
         open=listed.tag("open"),
         point=point,
-        position=listed.tag("position") or "",
+        position=position,
         usable_at=max(listed.time, listed.finished),
-        run=listed.tag("run") or "",
+        run=run,
         server=listed.tag("server"),
         begun=listed.time,
         skew=skew,
