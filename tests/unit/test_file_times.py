@@ -58,7 +58,3 @@ def test_what_was_moved_to_its_name_one_by_one_is_suspected_alone(tmp_path: Path
     (tmp_path / "a").rename(tmp_path / "z")
     (tmp_path / "z").rename(tmp_path / "a")
     assert before.changed(tmp_path, moved=True) == ["a"]
-
-
-def test_a_journal_of_an_earlier_ccdr_tells_nothing() -> None:
-    assert Times.read({"files": 3, "bytes": 4}) is None

@@ -34,9 +34,8 @@ class Times:
         return {"times": self.digest, "newest": self.newest}
 
     @classmethod
-    def read(cls, facts: Mapping[str, Any]) -> Times | None:
-        """None of a journal of an earlier ccdr."""
-        return cls(str(facts["times"]), int(facts["newest"])) if "times" in facts else None
+    def read(cls, facts: Mapping[str, Any]) -> Times:
+        return cls(str(facts["times"]), int(facts["newest"]))
 
     def changed(self, tree: Path, *, moved: bool) -> list[str]:
         """Files whose times are not as they were; all of them, where a clock that was set back hides which."""

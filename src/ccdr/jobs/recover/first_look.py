@@ -141,7 +141,7 @@ def look_again(session: Session, view: View) -> None:
 
 def _look_again(session: Session, planned: Planned, past: Progressed, told: OfAsset) -> None:
     asset, plan, result = planned.asset, session.loaded.plan.plan, session.result
-    place, times = planned.where.directory, Times.read(past.facts.get("naming", {}))
+    place = planned.where.directory
     if planned.where.server is not None:
         try:
             with contextlib.ExitStack() as room:
@@ -150,7 +150,7 @@ def _look_again(session: Session, planned: Planned, past: Progressed, told: OfAs
             said = f"{asset}: {planned.where.shown} is not there any more, or cannot be asked"
             result.findings.append(f"{said}: {failure_of(error).reason}")
             return
-    if place is None or times is None:
+    if place is None:
         again = f"{asset}: it had its name before, and was not looked at again"
         result.notes.append(f"{again}: `ccdr recover check {plan}` does")
         return
@@ -158,7 +158,7 @@ def _look_again(session: Session, planned: Planned, past: Progressed, told: OfAs
     try:
         with contextlib.ExitStack() as room:
             order = session.stands(planned, room).order
-            since = since_named(order, times, place, scratch, told)
+            since = since_named(order, Times.read(past.facts["naming"]), place, scratch, told)
     except (CcdrError, OSError) as error:
         result.findings.append(f"{asset}: {place} could not be looked at again: {failure_of(error).reason}")
         return
@@ -185,7 +185,7 @@ def _stands(planned: Planned, past: Progressed, *, named: bool) -> bool:
     place = planned.place
     if place is None:
         return named
-    inodes: Sequence[Sequence[int]] = past.facts.get("naming", {}).get("inodes") or []
+    inodes: Sequence[Sequence[int]] = past.facts["naming"]["inodes"] if "naming" in past.facts else []
     there = named_before(place, inodes)
     if there is None and past.run is not None:
         take_back(place, root_for(place, past.run, inside=True), inodes)
@@ -202,10 +202,10 @@ def _stands(planned: Planned, past: Progressed, *, named: bool) -> bool:
 
 def _refuse_less(planned: Planned, past: Progressed) -> None:
     """UsageProblem where a directory has lost some of what had been brought there."""
-    place, naming = planned.where.directory and planned.place, past.facts.get("naming", {})
-    if place is None or "files" not in naming:
+    place = planned.where.directory and planned.place
+    if place is None:
         return
-    files, size = extent(place)
+    naming, (files, size) = past.facts["naming"], extent(place)
     if files < naming["files"] or size < naming["bytes"]:
         raise UsageProblem(
             f"{place} holds {so_many(files, 'file')} of {human_bytes(size)}, and {so_many(naming['files'], 'file')} of "
