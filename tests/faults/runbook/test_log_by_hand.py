@@ -31,7 +31,6 @@ CASES = [
     (7, "09:00", ["old, more of it", "old, later"]),
     (663818953, "12:00:01", ["new"]),
     (663818953, "13:00", ["reset"]),
-    (None, "09:00", ["old, more of it", "old, later"]),  # an older manifest does not say whose it is
 ]
 
 
@@ -55,9 +54,9 @@ def _env(site: Site) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "TZ": "UTC", **known}
 
 
-def _fetched(site: Site, lines: Sequence[str], restore: Path, base: Path, server: int | None, at: str) -> list[str]:
+def _fetched(site: Site, lines: Sequence[str], restore: Path, base: Path, server: int, at: str) -> list[str]:
     base.mkdir(parents=True)
-    contents = {"settings": {} if server is None else {"server_id": str(server)}}
+    contents = {"settings": {"server_id": str(server)}}
     at = at if at.count(":") == 2 else f"{at}:00"
     said = {"consistent_point": f"2026-11-24T{at}Z", "contents": contents}
     (base / "ccdr-manifest.json").write_text(json.dumps(said), "utf-8")
@@ -79,7 +78,7 @@ def _on_the_page(site: Site) -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.parametrize(("server", "taken", "wanted"), CASES)
 def test_the_log_that_is_fetched_by_hand_is_that_of_the_bases_server_and_of_its_history(
-    stored: Site, tmp_path: Path, server: int | None, taken: str, wanted: list[str]
+    stored: Site, tmp_path: Path, server: int, taken: str, wanted: list[str]
 ) -> None:
     (page,) = _on_the_page(stored)
     found = _fetched(stored, page, tmp_path / "a", tmp_path / "a/crm", server, taken)

@@ -256,7 +256,7 @@ _CHOSEN = (
     'def tag($k): [.tags[] | select(startswith($k + "="))][0] // "" | ltrimstr($k + "=");',
     "[$base[0].contents | .. | objects | .server_id // .system_identifier // empty][0] as $server",
     '| map(. + {server: tag("server"), anew: tag("anew"), batch: tag("batch")})',
-    '| map(select(.server == "" or $server == null or .server == ($server | tostring)))',
+    '| map(select(.server == "" or .server == ($server | tostring)))',
     "| map(select(.anew <= $base[0].consistent_point)) | (map(.anew) | max) as $history",
     "| map(select(.anew == $history)) | group_by([.server, .batch]) | map(max_by(.time))",
     '| sort_by(.time)[] | "\\(.id):\\(.paths[0])"',
