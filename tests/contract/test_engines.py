@@ -8,7 +8,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
@@ -41,11 +41,12 @@ from ccdr.jobs.restore import Request, restoring
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
-from ccdr.model.values import CheckResult, Health, Manifest, Probe, Verdict
+from ccdr.model.values import CheckResult, Health, Manifest, Probe, Snapshot, Verdict
 from ccdr.plans.job import Job
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place
 from ccdr.setup.doctor.machine import source as source_look
+from ccdr.storage.catalogue import Catalogue
 from ccdr.storage.manifest import MANIFEST, manifest_text, parse_manifest, text_digest
 
 CRON = 0o077  # the umask of cron's line and systemd's unit, deploy/
@@ -311,6 +312,35 @@ def test_restored_copy_is_identical(subject: Subject) -> None:
     held = subject.job.engine.holds(subject.manifest)
     assert held and all(f"{count} {what}" in said and count > 0 for what, count in held.items()), (held, said)
     subject.site.ledger_holds()
+
+
+# Of each engine and method: what every capture of it writes.
+WRITTEN = {
+    "postgres:dump": "standby",
+    "postgres:stream": "reaching",
+    "postgres:physical": "unlogged",
+    "files": "listing_sha256",
+    "mariadb:dump": "changed",
+    "mariadb:physical": "definers",
+    "redis:rdb": "described",
+    "sqlite:copy": "mode",
+}
+
+
+def test_a_manifest_that_lacks_what_every_capture_writes_is_damage(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, read = subject.manifest, Catalogue.manifest
+    key = next(key for name, key in WRITTEN.items() if f"{held.engine}:{held.method}".startswith(name))
+
+    def lacking(self: Catalogue, snapshot: Snapshot) -> Manifest:
+        found = read(self, snapshot)
+        return replace(found, contents={name: told for name, told in found.contents.items() if name != key})
+
+    monkeypatch.setattr(Catalogue, "manifest", lacking)
+    done = subject.outcome()
+    assert (done.verdict, int(done.exit_code)) == (Verdict.FAIL, 1), (done.reason, done.checks)
+    assert f"{key!r} is missing" in f"{done.reason} {done.checks}"
 
 
 QUESTIONS = {  # put to its client, and what it answers

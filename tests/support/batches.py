@@ -49,7 +49,12 @@ def batch(first: int, last: int, at: int = 0, *, id_: str = "", timeline: int = 
 
 def base(at: int, stop: int, method: str = "physical") -> tuple[Snapshot, Manifest]:
     when = NOW + timedelta(minutes=at)
-    contents = {"timeline": 1, "stop_lsn": lsn((stop << 24) + 4096)}
+    contents = {
+        "source": "cluster of crm",
+        "system_identifier": "7312",
+        "timeline": 1,
+        "stop_lsn": lsn((stop << 24) + 4096),
+    }
     manifest = Manifest("p", "crm", f"r{at}", "postgres", method, "h", when, 0.0, {}, contents)
     snapshot = Snapshot(f"base{at}", "p", "crm", f"r{at}", "postgres", method, when, when, 1, "/x", "0" * 64)
     return snapshot, manifest

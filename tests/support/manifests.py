@@ -21,7 +21,7 @@ def a_manifest(**changes: object) -> Manifest:
         consistent_point=NOW,
         clock_skew_s=0.1,
         tools={"restic": "0.18.0"},
-        contents={"tables": {"public call": {"rows": 3}}},
+        contents={"source": "crm", "tables": {"public call": {"rows": 3}}},
         files={"dump/toc.dat": FileDigest(10, "a" * 64), "dump/1.dat": FileDigest(90, "b" * 64, 5)},
     )
     return replace(made, **changes)

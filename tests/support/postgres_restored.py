@@ -31,10 +31,11 @@ MAIL = b"a voice mail"
 CHECK = "((note)::text = ANY ((ARRAY['a'::character varying, 'b'::character varying])::text[]))"
 REPRINTED = "((note)::text = ANY (ARRAY[('a'::character varying)::text, ('b'::character varying)::text]))"
 FACTS: dict[str, Any] = {
-    "version": "17.12", "encoding": "UTF8", "collate": "C", "ctype": "en_US.utf8", "locale_provider": "c", "icu_locale": None,
+    "version": "17.12", "encoding": "UTF8", "collate": "C", "ctype": "en_US.utf8", "locale_provider": "c", "icu_locale": None, "icu_rules": None,
     "connection_limit": -1, "database_settings": {"": ["TimeZone=UTC"]},
     "role_all_settings": ["ALTER ROLE ALL SET work_mem TO '8MB';"], "extension_rows": {},
-    "disabled_constraints": [], "subscriptions": [], "user_mappings": {},
+    "disabled_constraints": [], "detaching": [], "unlike_parent": {}, "reaching": [], "foreign_servers": [],
+    "standby": False, "columns": {}, "subscriptions": [], "user_mappings": {},
     "extensions": {"hstore": "1.8", "plpgsql": "1.0"},
     "left_out": [], "server_objects": {"": {"function f()": "12ab"}, "hstore": {"type hstore": "34cd", "rows of words": "3 77"}},
     "roles": {"app_reader": [False, None], "boss": [True, None], "postgres": [True, ["work_mem=8MB"]]},

@@ -55,6 +55,15 @@ snapshots = st.builds(
 )  # fmt: skip
 
 
+def test_a_key_that_is_read_and_is_not_there_makes_a_manifest_no_one_of_ours() -> None:
+    held = parse_manifest(manifest_text(a_manifest())).contents
+    for read in (lambda: held["standby"], lambda: held["tables"]["public call"]["sha256"]):
+        with pytest.raises(BackupBad, match=r"not what ccdr wrote: '(standby|sha256)' is missing"):
+            read()
+    with pytest.raises(BackupBad, match="'source' is missing"):
+        snapshot_of(a_manifest(contents={}), "x", "1" * 64, "/r", NOW)
+
+
 @given(manifests)
 def test_a_manifest_comes_back_as_it_was_written(manifest: Manifest) -> None:
     text = manifest_text(manifest)
@@ -253,7 +262,9 @@ def test_the_future_begins_after_the_clocks_tolerance(seconds: int) -> None:
 
 @pytest.mark.parametrize("outside, total", [(0, 100), (900, 1000), ("many", 100), (None, 100)])
 def test_size_counts_what_a_restore_writes(outside: object, total: int) -> None:
-    assert snapshot_of(a_manifest(contents={"bytes": outside}), "x", "1" * 64, "/r", NOW).bytes == total
+    assert (
+        snapshot_of(a_manifest(contents={"source": "crm", "bytes": outside}), "x", "1" * 64, "/r", NOW).bytes == total
+    )
 
 
 def test_a_catalogue_of_years_is_of_what_was_stored_and_not_removed(known: Catalogue, tmp_path: Path) -> None:

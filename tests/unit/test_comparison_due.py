@@ -42,7 +42,9 @@ class Host:
         self.answers = True
         monkeypatch.setattr(comparison, "listed_and_vanished", self.listed_and_vanished)
         self.tags = self.begun()
-        manifest = Manifest("p", "a", "r", "files", "scan", "h", START, 0.0, {}, {}, {"f": FileDigest(1, "a" * 64)})
+        manifest = Manifest(
+            "p", "a", "r", "files", "scan", "h", START, 0.0, {}, {"source": "a"}, {"f": FileDigest(1, "a" * 64)}
+        )
         text = manifest_text(manifest)
         self.services.catalogue.add(snapshot_of(manifest, text, sha256(b"1").hexdigest(), "/r", START), text)
 

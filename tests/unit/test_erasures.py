@@ -235,7 +235,10 @@ def test_a_column_that_is_not_there_is_not_added_and_what_there_is_is_named() ->
         (None, Unlooked.SNAPSHOT),
         (SimpleNamespace(engine="postgres", contents={"tables": {"t": 1}}), Unlooked.TABLES),
         (SimpleNamespace(engine="postgres", contents={"tables": {"a t x": 1}, "roles": {"x": 1}}), Unlooked.COLUMNS),
-        (SimpleNamespace(engine="mariadb", contents={"tables": {"t": 1}, "columns": {"u": ["id"]}}), Unlooked.COLUMNS),
+        (
+            SimpleNamespace(engine="mariadb", contents={"database": "d", "tables": {"t": 1}, "columns": {"u": ["id"]}}),
+            Unlooked.COLUMNS,
+        ),
     ],
 )
 def test_where_nobody_can_look_at_the_names_that_is_told(manifest: object, why: Unlooked) -> None:

@@ -54,8 +54,11 @@ class Server:
         return Output(0, next(said for word, said in self.said.items() if word in stdin), NO_WORDS)
 
 
-def manifest(**binlog: object) -> Manifest:
-    return Manifest("p", "a", "r", "mariadb", "physical", "h", NOW, 0.0, {}, {"binlog": binlog})
+def manifest(settings: dict[str, str] | None = None, **binlog: object) -> Manifest:
+    told = {"file": "binlog.000001", "position": 4, "gtid": "", "head": None, "until": rfc3339(NOW), **binlog}
+    held = {"system_time_zone": "UTC", "binlog_row_image": "FULL", **(settings or {})}
+    contents = {"binlog": told, "settings": held, "log_lacks": "", "memory_rows": None}
+    return Manifest("p", "a", "r", "mariadb", "physical", "h", NOW, 0.0, {}, contents)
 
 
 def log_of(server: Server) -> tuple[Binlog, Source]:
@@ -133,8 +136,7 @@ def test_what_was_written_while_a_base_was_taken_is_in_it() -> None:
     }.items():
         assert log.leads_to(base, RecoveryTarget(name=gtid)) is leads, gtid
     assert log.leads_to(base, RecoveryTarget())
-    older = manifest(file="binlog.000001", position=4, gtid="")
-    assert log.leads_to(older, RecoveryTarget(time=NOW)) and log.leads_to(older, RecoveryTarget(name="0-7-1"))
+    assert log.leads_to(manifest(), RecoveryTarget(time=NOW)) and log.leads_to(manifest(), RecoveryTarget(name="0-7-1"))
 
 
 @pytest.mark.parametrize("name", ["calls", "a\tb", "a\nb", "a\\tb", "a\\", "`a`", "'\"", "a;b", "a\u2028b"])
@@ -234,8 +236,7 @@ def test_damage_counts_where_the_log_leads_over_it(
 ) -> None:
     for n in (1, 2, 3):
         (tmp_path / f"binlog.{n:06}").write_bytes(b"x" * 100)
-    base = manifest(file="binlog.000001", position=4, gtid="")
-    base.contents["settings"] = {"system_time_zone": "UTC"}  # type: ignore[index]
+    base = manifest()
     at = span.Stop(stop, 50, "0-7-3", None, "") if stop else None
     monkeypatch.setattr(span, "read", lambda *_, **__: span.Span(100, None, {}, (), at, ("binlog.000002",)))
 
@@ -475,8 +476,7 @@ def test_a_log_is_read_from_within_its_file_and_with_its_sources_time_zone(
     """One whose file ends before its base is of a source that was put back: what follows is of another history."""
     for n in (1, 2):
         (tmp_path / f"binlog.{n:06}").write_bytes(b"x" * 100)
-    base = manifest(file="binlog.000001", position=position, gtid="")
-    base.contents["settings"] = {"system_time_zone": zone}  # type: ignore[index]
+    base = manifest({"system_time_zone": zone}, position=position)
     asked: dict[str, Any] = {}
 
     def read(*_: Any, **how: Any) -> span.Span:
@@ -493,14 +493,13 @@ def test_a_log_is_read_from_within_its_file_and_with_its_sources_time_zone(
     assert asked.get("local") == (local if position == 100 else None)
 
 
-@pytest.mark.parametrize("image", ["FULL", "NOBLOB", None])
+@pytest.mark.parametrize("image", ["FULL", "NOBLOB", "MINIMAL"])
 @pytest.mark.parametrize("versioned", ["crm.past\n", ""])
 def test_history_of_rows_that_the_log_does_not_hold_whole_is_not_proven(
-    image: str | None, versioned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    image: str, versioned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "binlog.000001").write_bytes(b"x" * 100)
-    base = manifest(file="binlog.000001", position=4, gtid="")
-    base.contents["settings"] = {"system_time_zone": "UTC"} | ({"binlog_row_image": image} if image else {})  # type: ignore[index]
+    base = manifest({"binlog_row_image": image})
     monkeypatch.setattr(span, "read", lambda *_, **__: span.Span(100, None, {}, (), None))
 
     def run(*_: Any, stdin: str = "", **__: Any) -> Output:

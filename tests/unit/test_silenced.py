@@ -82,7 +82,8 @@ MARIA_PLUGINS = {"FEDERATED": "ha_federatedx.so", "ARCHIVE": "ha_archive.so", "R
 MARIA_PLUGINS |= {"NEW_ONE": "ha_new_one.so", "ed25519": "auth_ed25519.so"}
 
 
-def maria(**settings: str) -> own.Own:
+def maria(**more: str) -> own.Own:
+    settings = {"log_bin": "OFF", "innodb_buffer_pool_size": "0", "time_zone": "SYSTEM", **more}
     manifest = a_manifest(
         contents={"version": "11.8.2", "settings": settings, "plugins": MARIA_PLUGINS, "utc_offset_s": 0}
     )

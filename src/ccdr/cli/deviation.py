@@ -18,6 +18,7 @@ from ccdr.model.values import rfc3339, to_the_second
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from ccdr.evidence.deviations.values import Deviation
     from ccdr.evidence.history.asset_history import Histories

@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from ccdr.model.erasure import RegisterHead
+from ccdr.model.errors import BackupBad
 
 LATEST = "latest"  # a rule; and the target of a recovery to the log's end
 AT = "at"  # how a base that a recovery chose was selected
@@ -307,11 +308,22 @@ class Attestation:
 MANIFEST_FORMAT = 3
 
 
+class Contents(dict[str, Any]):
+    """What a manifest holds of what was captured: plain JSON. A key that is read and is not there is one that every
+    capture writes: BackupBad."""
+
+    def __init__(self, told: Mapping[str, object]) -> None:
+        super().__init__((key, Contents(one) if type(one) is dict else one) for key, one in told.items())
+
+    def __missing__(self, key: str) -> Any:
+        raise BackupBad(f"its manifest is not what ccdr wrote: {key[:40]!a} is missing")
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What a capture claims to hold; written into the snapshot and into the catalogue.
 
-    `contents` is the engine's own inventory (plain JSON); `files` maps paths relative to the captured
+    `contents` is the engine's own inventory; `files` maps paths relative to the captured
     directory to their digests. A manifest names tables, roles and files, never a row.
     """
 
@@ -324,13 +336,16 @@ class Manifest:
     consistent_point: datetime
     clock_skew_s: float | None
     tools: Mapping[str, str]
-    contents: Mapping[str, object]
+    contents: Mapping[str, Any]
     files: Mapping[str, FileDigest] = field(default_factory=dict)
     format: int = MANIFEST_FORMAT
     group: GroupRun | None = None
     upon: tuple[Needed, ...] = ()
     attested: Attestation | None = None  # None: from before snapshots said so
     erasures: RegisterHead | None = None  # how far the register of erasures went; None: there was none
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "contents", Contents(self.contents))
 
 
 @dataclass(frozen=True)

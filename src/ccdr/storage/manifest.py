@@ -56,7 +56,7 @@ def snapshot_of(
         root=root,
         manifest_sha256=text_digest(text),
         note=note,
-        source=str(manifest.contents.get("source")),
+        source=str(manifest.contents["source"]),
         group=manifest.group,
         upon=manifest.upon,
         attested=manifest.attested,

@@ -37,7 +37,7 @@ def restored(tmp_path: Path) -> Restored:
     (tmp_path / "inside").symlink_to("out")
     contents: dict[str, Any] = {
         "version": "11.8.9", "database": "crm", "settings": dict(SETTINGS), "charset": "utf8mb4",
-        "collation": "utf8mb4_unicode_ci", "comment_sha256": sha256(b"the centre").hexdigest(), "rounded": [],
+        "collation": "utf8mb4_unicode_ci", "comment_sha256": sha256(b"the centre").hexdigest(), "rounded": [], "changed": {}, "left_out": [], "named_zones": False,
         "objects": dict(NAMED), "definers": dict(DEFINERS), "without_rows": [], "histories": False,
     }  # fmt: skip
     found = Restored(Server(tmp_path), contents, {})

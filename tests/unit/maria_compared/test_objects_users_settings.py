@@ -8,6 +8,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.support.maria_restored import GRANTS, KINDS, USERS, Restored, failed
 
+from ccdr.model.errors import BackupBad
 from ccdr.model.values import Verdict
 
 
@@ -28,6 +29,16 @@ def test_an_object_that_is_another_is_named(
     results = restored.results()
     assert failed(results) == said
     assert results[KINDS].expected == "5 as captured" and results["definers"].expected == "4 as captured"
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["changed", "left_out", "named_zones", "comment_sha256", "charset", "objects", "definers", "settings", "rounded"],
+)
+def test_a_manifest_that_does_not_tell_what_is_compared_is_damage(key: str, restored: Restored) -> None:
+    del restored.contents[key]
+    with pytest.raises(BackupBad, match=f"'{key}' is missing"):
+        restored.results()
 
 
 def test_what_the_plan_leaves_out_is_named_where_the_rest_is_equal(

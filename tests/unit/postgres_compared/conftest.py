@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from tests.support.postgres_restored import END, FACTS, MAIL, ROWS, TEXTS, Restored, Server, file_of, once_more, sha
 
+from ccdr.engines.postgres.dump.identity import as_recorded
+
 
 @pytest.fixture
 def restored(tmp_path: Path) -> Restored:
     server = Server(tmp_path)
     server.again.texts = {name: once_more(text) for name, text in TEXTS.items()}
-    contents = copy.deepcopy(FACTS)
+    contents = as_recorded(copy.deepcopy(FACTS))
     contents |= {
         "role_passwords": True,
         "tables": {k: {"rows": r.count("\n"), "sha256": sha(r + END)} for k, r in ROWS.items()},

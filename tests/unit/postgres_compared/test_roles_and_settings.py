@@ -6,8 +6,10 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.support.postgres_restored import MADE, SETTINGS, Restored
 
+from ccdr.engines.postgres.dump.identity import as_recorded
 from ccdr.engines.postgres.dump.server_objects import OF_MAJOR, OF_SERVER
 from ccdr.engines.postgres.inventory import COMPARED
+from ccdr.model.errors import BackupBad
 from ccdr.model.values import Verdict
 
 
@@ -46,7 +48,8 @@ def test_what_holds_for_all_roles_is_compared_by_the_inventory_alone(restored: R
 
 def test_settings_of_all_roles_are_compared_in_any_order(restored: Restored) -> None:
     both = ["ALTER ROLE ALL SET work_mem TO '8MB';", "ALTER ROLE ALL SET a.b TO '1';"]
-    restored.contents["role_all_settings"], restored.server.facts["role_all_settings"] = both, both[::-1]
+    restored.server.facts["role_all_settings"] = both
+    restored.contents["role_all_settings"] = as_recorded(restored.server.facts)["role_all_settings"][::-1]
     assert restored.failed() == {}
 
 
@@ -85,10 +88,12 @@ def test_extension_that_a_restore_brings_and_the_source_had_dropped_is_named(
     assert restored.failed() == ({} if left_out else {MADE: "differs: extension ours"})
 
 
-def test_what_an_older_manifest_does_not_tell_is_not_asked_for(restored: Restored) -> None:
-    for facts in (restored.contents, restored.server.facts):
-        del facts["subscriptions"], facts["role_all_settings"]
-    assert restored.failed() == {}
+@pytest.mark.parametrize("key", [*COMPARED, "reaching", "standby", "left_out", "server_objects"])
+def test_a_manifest_that_does_not_tell_what_is_compared_is_damage(key: str, restored: Restored) -> None:
+    """Also where the server that came back has nothing of it either."""
+    del restored.contents[key]
+    with pytest.raises(BackupBad, match=f"'{key}' is missing"):
+        restored.results()
 
 
 @pytest.mark.parametrize(

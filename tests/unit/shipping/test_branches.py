@@ -139,7 +139,7 @@ def test_a_base_behind_where_a_branch_left_does_not_lead_to_it() -> None:
 
 def replaced(known: tuple[Snapshot, Manifest], stop: str, timeline: int = 1) -> tuple[Snapshot, Manifest]:
     snapshot, manifest = known
-    return snapshot, replace(manifest, contents={"timeline": timeline, "stop_lsn": stop})
+    return snapshot, replace(manifest, contents={**manifest.contents, "timeline": timeline, "stop_lsn": stop})
 
 
 def test_right_behind_a_base_of_a_new_branch_there_is_no_log_yet() -> None:

@@ -257,7 +257,7 @@ def test_a_base_that_needs_more_than_is_stored_names_where_the_log_begins_that_w
 
 def test_a_base_of_a_timeline_of_which_all_log_has_gone_is_told_what_there_is() -> None:
     snapshot, manifest = base(12, 8)
-    manifest = replace(manifest, contents={"timeline": 5, "stop_lsn": lsn(8 << 24)})
+    manifest = replace(manifest, contents={**manifest.contents, "timeline": 5, "stop_lsn": lsn(8 << 24)})
     with pytest.raises(TestBroken, match="there is none yet that leads on from it"):
         choose([snapshot], [manifest], arranged(FIRST), WAL, RecoveryTarget())
     with pytest.raises(BackupBad, match=f"the log begins later: with {segment(3)}$"):

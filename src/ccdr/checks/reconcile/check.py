@@ -140,11 +140,10 @@ class Reconcile(CheckConfig):
 
     def _instants(self, context: CheckContext, counterpart: Counterpart) -> Instants:
         files = counterpart.context.manifest
-        settle = files.contents.get("settle", getattr(counterpart.engine, "settle", 0.0))
         return Instants(
             rows=counterpart.point.timestamp(),
             files=files.consistent_point.timestamp(),
-            settle=float(str(settle)),
+            settle=float(str(files.contents["settle"])),
             apart=self.apart,
             clocks=CLOCKS + abs(context.manifest.clock_skew_s or 0.0),
         )

@@ -215,7 +215,7 @@ class _Comparison:
         if left_out := list(self._left_out()):
             actual += f"; not compared: {', '.join(left_out)}"
         failed = bad or self.equal != contents["files"]
-        expected = f"{so_many(int(str(contents['files'])), 'file')}, {contents['bytes']} bytes"
+        expected = f"{so_many(int(contents['files']), 'file')}, {contents['bytes']} bytes"
         status = Verdict.FAIL if failed else Verdict.PASS
         yield _result("files", status, expected, actual, "\n".join(self.named) or None)
         if lost := self._attributes.lost:

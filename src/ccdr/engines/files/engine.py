@@ -133,7 +133,7 @@ class Files(EngineConfig):
         return "1"
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
-        return {"files": int(str(manifest.contents["files"]))}
+        return {"files": int(manifest.contents["files"])}
 
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Every listed entry is there with its type and size. A backup that was killed before it had looked at

@@ -64,7 +64,7 @@ def choose(capture: Path, manifest: Manifest, parts: Sequence[str]) -> Chosen:
             hint="a part is a path below the asset's `paths:`, or a whole one; `*` stops at a slash, `**` does not",
         )
     narrow.replace(listing)
-    of = int(str(manifest.contents["files"]))
+    of = int(manifest.contents["files"])
     contents = {**manifest.contents, **chosen.as_contents, "listing_sha256": sha256(listing.read_bytes()).hexdigest()}
     whole = [p.translate(_OF_RESTIC) for part in parts for p in _whole(part, list(map(str, roots)))]
     return Chosen(replace(manifest, contents=contents), tuple(whole), chosen.files, chosen.bytes, of, capture)

@@ -313,7 +313,7 @@ class Binlog:
         return bool(one and other and one["base"] == other["base"] and int(other["number"]) == int(one["number"]) + 1)
 
     def goes_on_from(self, manifest: Manifest) -> bool:
-        return manifest.method == "physical" and isinstance(manifest.contents.get("binlog"), dict)
+        return manifest.method == "physical" and manifest.contents["binlog"] is not None
 
     def leads_to(self, manifest: Manifest, target: RecoveryTarget) -> bool:
         """What the copy holds already nothing takes out of it again."""

@@ -296,17 +296,9 @@ def as_recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What a manifest holds of them: the database's comment is anybody's words, so a digest stands for it."""
     return {
         **{name: fact for name, fact in facts.items() if name != "comment"},
-        "variables": variables.as_recorded(facts.get("variables", {})),
-        "comment_sha256": comment_digest(facts),
+        "variables": variables.as_recorded(facts["variables"]),
+        "comment_sha256": sha256(str(facts["comment"]).encode("utf-8", "surrogateescape")).hexdigest(),
     }
-
-
-def comment_digest(facts: Mapping[str, Any]) -> str:
-    """Of what a server tells, and of a manifest: an older one holds the comment itself."""
-    kept = facts.get("comment_sha256")
-    return (
-        str(kept) if kept is not None else sha256(str(facts["comment"]).encode("utf-8", "surrogateescape")).hexdigest()
-    )
 
 
 def facts_of(place: Place, login: Login, database: str) -> dict[str, Any]:
@@ -358,7 +350,7 @@ class Inventory(ServerInventory):
     @property
     def variables(self) -> Mapping[str, str | None]:
         """Whatever somebody has set for the whole server; None for free text, which only the snapshot holds."""
-        return cast("Mapping[str, str | None]", self.facts.get("variables", {}))
+        return cast("Mapping[str, str | None]", self.facts["variables"])
 
     @property
     def libraries(self) -> list[str]:
@@ -372,7 +364,7 @@ class Inventory(ServerInventory):
     @property
     def changed(self) -> Mapping[str, int]:
         """How many values of which column (`call.note`) the dump holds as others."""
-        return cast("Mapping[str, int]", self.facts.get("changed", {}))
+        return cast("Mapping[str, int]", self.facts["changed"])
 
     @property
     def histories(self) -> bool:
@@ -400,13 +392,13 @@ class Inventory(ServerInventory):
 
     @property
     def left_out(self) -> list[str]:
-        """What the plan leaves out of the dump (`view answered`); older snapshots do not tell, and had all."""
-        return [str(name) for name in self.facts.get("left_out", ())]
+        """What the plan leaves out of the dump (`view answered`)."""
+        return [str(name) for name in self.facts["left_out"]]
 
     @property
     def zones(self) -> list[int]:
         """As `ZONES` asks; empty where the source knows no names."""
-        return list(self.facts["zones"]) if self.facts.get("named_zones") else []
+        return list(self.facts["zones"]) if self.facts["named_zones"] else []
 
     @property
     def zone(self) -> str:

@@ -179,24 +179,24 @@ def started_at(manifest: Manifest) -> tuple[str, int]:
 
 
 def began(manifest: Manifest) -> str | None:
-    """The head of that file; None in a base of the days before it was kept, or where it could not be read."""
+    """The head of that file; None in a base of the days before the log was shipped, or where it could not be read."""
     binlog = manifest.contents["binlog"]
     assert isinstance(binlog, dict)
-    return binlog.get("head")
+    return binlog["head"]  # type: ignore[no-any-return]
 
 
 def gtids_of(manifest: Manifest) -> tuple[str, ...]:
     """The newest transaction of each domain that is in the snapshot."""
     binlog = manifest.contents["binlog"]
     assert isinstance(binlog, dict)
-    return tuple(filter(None, str(binlog.get("gtid", "")).split(",")))
+    return tuple(filter(None, str(binlog["gtid"]).split(",")))
 
 
 def until(manifest: Manifest) -> datetime:
     """From when on nothing more is in the snapshot; it agrees with a position that came after its consistent point."""
     binlog = manifest.contents["binlog"]
     assert isinstance(binlog, dict)
-    return utc(str(binlog["until"])) if "until" in binlog else manifest.consistent_point
+    return utc(str(binlog["until"]))
 
 
 def base_of(name: str) -> str | None:

@@ -127,8 +127,8 @@ class MemoryRows:
 
     @classmethod
     def of(cls, manifest: Manifest) -> MemoryRows | None:
-        """None where none were taken."""
-        taken: Any = manifest.contents.get("memory_rows")
+        """Of a whole server; None where none were taken."""
+        taken: Any = manifest.contents["memory_rows"]
         return taken and cls(taken["file"], taken["position"], taken["gtid"], frozenset(taken["tables"]))
 
     def lies_before(self, file: str, position: int) -> bool:

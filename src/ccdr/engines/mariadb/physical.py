@@ -151,14 +151,15 @@ class Copier:
         if f"{COPY}/ibdata1" not in files:
             raise BackupFailed("mariadb-backup left no copy of the server's data")
         binlog = _position(into / COPY)
-        if binlog is not None and self.shipping:
-            binlog["head"] = head_at(self.place, self.login, str(binlog["file"]))
+        if binlog is not None:
+            head = head_at(self.place, self.login, str(binlog["file"])) if self.shipping else None
+            binlog |= {"head": head, "until": rfc3339(until)}
         lost = [t.name for t in after.with_rows if t.engine == "MEMORY"]
         steady = before.state & after.state
         contents = {
             **as_recorded(facts),
             "source": self.source,
-            "binlog": binlog and {**binlog, "until": rfc3339(until)},
+            "binlog": binlog,
             "tables": {t.name: {"engine": t.engine} for t in after.lasting(before) if not t.is_sequence},
             "without_rows": [],
             "objects": {
@@ -396,7 +397,7 @@ class Physical:
         return server.fitting_version(box, Inventory(manifest.contents).version)
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
-        return {"files": int(str(manifest.contents["file_count"]))}
+        return {"files": int(manifest.contents["file_count"])}
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         with _blamed():

@@ -86,7 +86,7 @@ def recover(box: Place, login: Login, home: str, log: Path, manifest: Manifest, 
             f"{target.name!r} is no point in a binary log", hint="name a time, `latest`, or a GTID like 0-1-4711"
         )
     settings = Inventory(manifest.contents).settings
-    local = settings.get("system_time_zone") != "UTC"
+    local = settings["system_time_zone"] != "UTC"
     held = logfile.read(box, log, names, start, second=second, gtids=target.name or "", local=local)
     _require(held, names, manifest, target)
     stop = held.stop
@@ -97,7 +97,7 @@ def recover(box: Place, login: Login, home: str, log: Path, manifest: Manifest, 
     left_out: Mapping[str, int] = {}
     if not at_base and (len(names) > 1 or end > start):  # else there is nothing to apply
         left_out = _Replay(box, login, home, log, names, start, end, target.name).carry_out(manifest)
-        if settings.get("binlog_row_image") == "NOBLOB":
+        if settings["binlog_row_image"] == "NOBLOB":
             _require_history(box, login)
     if second is not None:
         if target.beyond and stop is None:
@@ -114,7 +114,7 @@ def recover(box: Place, login: Login, home: str, log: Path, manifest: Manifest, 
 
 def _require(held: logfile.Span, names: list[str], manifest: Manifest, target: RecoveryTarget) -> None:
     """That the log can lead to the target, and tells it."""
-    if lacks := manifest.contents.get("log_lacks"):
+    if lacks := manifest.contents["log_lacks"]:
         raise BackupBad(
             f"the log that leads on from the base does not hold every change: {lacks}",
             hint="`ccdr ship PLAN` says what to change at the source; then back up again",

@@ -47,7 +47,6 @@ select jsonb_build_object(
   'version', current_setting('server_version'),
   'superuser', current_setting('is_superuser') = 'on',
   'timezone', current_setting('TimeZone'),
-  'search_path', current_setting('search_path'),
   'lc_monetary', (select current_setting('lc_monetary') where exists (
       with recursive money(type) as (
         select 'money'::regtype::oid
@@ -216,7 +215,7 @@ class Inventory(ServerInventory):
     @property
     def settings(self) -> dict[str, str | None]:
         """What somebody has set for the whole server; None where the snapshot alone has the value."""
-        return dict(self.facts.get("settings") or {})
+        return dict(self.facts["settings"])
 
     @property
     def abbreviations(self) -> dict[str, str]:
@@ -252,9 +251,9 @@ def read_inventory(answer: str) -> Inventory:
     """Parse INVENTORY's one line; CommandFailed where it is none."""
     try:
         facts = json.loads(answer)
-        kept = {key: facts[key] for key in facts if key != "columns"} | told_columns(facts.get("columns") or {})
+        kept = {key: facts[key] for key in facts if key != "columns"} | told_columns(facts["columns"])
         return Inventory({key: kept[key] for key in sorted(kept)})
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise CommandFailed(["psql"], 0, f"its answer is no inventory: {type(error).__name__}") from None
 
 

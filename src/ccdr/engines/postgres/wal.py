@@ -380,8 +380,7 @@ class Wal:
         return segment_name(timeline, self.place_of(str(manifest.contents["stop_lsn"])))
 
     def needed_head(self, manifest: Manifest) -> str | None:
-        identifier = manifest.contents.get("system_identifier")
-        return None if identifier is None else str(identifier)
+        return str(manifest.contents["system_identifier"])
 
     def covers(self, first: str, needed: str) -> bool:
         one, other = SEGMENT.fullmatch(first), SEGMENT.fullmatch(needed)

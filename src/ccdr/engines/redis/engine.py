@@ -160,7 +160,7 @@ class Redis(EngineConfig):
     # --- the sandbox ----------------------------------------------------------------------------------
 
     def sandbox(self, manifest: Manifest) -> SandboxNeeds:
-        held = int(str(manifest.contents["memory"]))
+        held = int(manifest.contents["memory"])
         twice = 1 if manifest.contents["described"] else 2  # a second server tells what the first one should hold
         durable = self.settings == "durable"
         return SandboxNeeds(
@@ -185,7 +185,7 @@ class Redis(EngineConfig):
         return release.version
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
-        return {"keys": int(str(manifest.contents["keys"]))}
+        return {"keys": int(manifest.contents["keys"])}
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         server = restored_server(box, manifest)
@@ -229,7 +229,7 @@ class Redis(EngineConfig):
         def reference() -> Description:
             directory, databases = box.path(context.restored), self.databases(manifest)
             with standing(box, kind_of(manifest), directory, RDB, databases=databases, extra=self.extra) as second:
-                return describe(second, int(str(manifest.contents["since"])))
+                return describe(second, int(manifest.contents["since"]))
 
         return identity.compare(context, restored_server(box, manifest), reference)
 
@@ -237,7 +237,7 @@ class Redis(EngineConfig):
         """The file itself: structure, checksum, and as many keys as were captured."""
         kind, expected = (
             kind_of(context.manifest),
-            f"sound, {so_many(int(str(context.manifest.contents['keys'])), 'key')}",
+            f"sound, {so_many(int(context.manifest.contents['keys']), 'key')}",
         )
         try:
             checked = check(context.sandbox, kind, context.restored / RDB)

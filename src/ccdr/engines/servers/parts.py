@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
 
 from ccdr.model.values import Manifest, so_many
 
@@ -27,7 +26,7 @@ class ChosenTables:
         cls, manifest: Manifest, keys: Mapping[str, str], files: Sequence[str], **contents: object
     ) -> ChosenTables:
         """`keys` are those of the manifest's tables, by the names that a person gave."""
-        tables = cast("Mapping[str, Mapping[str, Any]]", manifest.contents["tables"])
+        tables = manifest.contents["tables"]
         kept = {key: tables[key] for key in keys.values()}
         wanted = {name: manifest.files[name] for name in files}
         narrow = replace(

@@ -127,7 +127,7 @@ class DatabaseTarget(Generic[E, C]):
 
     def captured_names(self, manifest: Manifest) -> Iterable[str]:
         """Of the databases that it holds."""
-        return (str(manifest.contents.get("database")),)
+        return (str(manifest.contents["database"]),)
 
     def folded(self, database: str) -> str:
         """A name, alike for all that the server takes for one."""

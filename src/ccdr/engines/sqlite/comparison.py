@@ -79,7 +79,7 @@ def _owner(context: CheckContext) -> CheckResult:
     """Mode and, as root, owner; whoever may read it in the sandbox is not counted."""
     contents = context.manifest.contents
     status = (context.restored / str(contents["file"])).stat()
-    mode, there = int(str(contents["mode"])), stat.S_IMODE(status.st_mode)
+    mode, there = int(contents["mode"]), stat.S_IMODE(status.st_mode)
     expected, actual = [f"{mode | READABLE:04o}"], [f"{there | READABLE:04o}"]
     if os.geteuid() == 0 and (owner := contents["owner"]) is not None:
         expected.append("{}:{}".format(*cast("list[int]", owner)))
@@ -169,7 +169,7 @@ def integrity(context: CheckContext, answer: ReaderAnswer) -> list[CheckResult]:
         return [_result("integrity_check", False, "an answer", answer.why, detail, kind="integrity")]
     answers = answer.answers
     results = [
-        _references(context.manifest.contents["references"], answers["references"]),  # type: ignore[arg-type]
+        _references(context.manifest.contents["references"], answers["references"]),
         _sequences(answers["sequences"]),
     ]
     checked = answers["integrity"]

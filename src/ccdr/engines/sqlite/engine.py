@@ -216,7 +216,7 @@ class Sqlite(EngineConfig):
     # --- the sandbox ----------------------------------------------------------------------------------
 
     def sandbox(self, manifest: Manifest) -> SandboxNeeds:
-        row = int(str(manifest.contents["largest_row"]))  # bytes; held several times over while it is digested
+        row = int(manifest.contents["largest_row"])  # bytes; held several times over while it is digested
         return SandboxNeeds(bytes=0, memory=self.memory or max(2**29, 2**28 + 6 * row), user=NOBODY, major=MAJOR)
 
     def start(self, box: Place, manifest: Manifest) -> str:

@@ -219,7 +219,7 @@ def _some(names: Collection[str]) -> str:
 
 def _called(manifest: Manifest) -> str:
     if manifest.engine == "mariadb":
-        return str(manifest.contents.get("database") or "")
+        return str(manifest.contents["database"])
     return "main" if manifest.engine == "sqlite" else ""
 
 

@@ -37,7 +37,16 @@ from ccdr.jobs.plan_in_repository.stored_versions import (
 )
 from ccdr.jobs.services import BUILT_IN, Services
 from ccdr.jobs.shipping.log_archive import LOG
-from ccdr.model.errors import CcdrError, Exit, PlanInvalid, PlanNewer, RepositoryMissing, UsageProblem, WrittenByNewer
+from ccdr.model.errors import (
+    BackupBad,
+    CcdrError,
+    Exit,
+    PlanInvalid,
+    PlanNewer,
+    RepositoryMissing,
+    UsageProblem,
+    WrittenByNewer,
+)
 from ccdr.model.values import Manifest, rfc3339
 from ccdr.plans import LoadedPlan, Repository, load_plan
 from ccdr.plans.lint import secret_files
@@ -300,7 +309,7 @@ def _stated(manifest: Manifest, *, shipped: bool) -> dict[str, Any]:
     try:
         source = manifest.contents["source"]
         stated = kind.stated_by(str(source), manifest.contents)
-    except (KeyError, ValueError, TypeError):
+    except (BackupBad, ValueError, TypeError):
         raise Planted("its manifest does not say what was captured") from None
     body: dict[str, Any] = {"engine": manifest.engine, "method": manifest.method, **stated}
     if "method" not in kind.model_fields:

@@ -57,12 +57,10 @@ class _One:
         """What a copy of a whole server lacks, and whether the other one has it."""
         if self.manifest.method != "physical" or not self.manifest.contents.get(UNLOGGED):
             return ""
-        told = self.manifest.contents.get(f"{UNLOGGED}_tables")
-        lost = [str(name).replace(" ", ".", 1) for name in told] if isinstance(told, list) else []
+        lost = [str(name).replace(" ", ".", 1) for name in self.manifest.contents[f"{UNLOGGED}_tables"]]
         there = _with_rows(other.manifest).intersection(lost)
-        named = f" ({', '.join(lost[:MOST_NAMED])})" if lost else ""
         kept = f"; {other.job.asset} has those of {len(there)}" if there else ""
-        return f" but the rows of its unlogged tables{named}{kept}"
+        return f" but the rows of its unlogged tables ({', '.join(lost[:MOST_NAMED])}){kept}"
 
 
 def _with_rows(dump: Manifest) -> set[str]:
@@ -70,7 +68,7 @@ def _with_rows(dump: Manifest) -> set[str]:
     tables = dump.contents.get("tables")
     if not isinstance(tables, dict) or "roles" not in dump.contents:
         return set()
-    return {name for name, key in names_of(dump).items() if tables[key].get("rows")}
+    return {name for name, key in names_of(dump).items() if tables[key]["rows"]}
 
 
 def doubles(
@@ -97,7 +95,7 @@ def _of_one_server(one: _One, other: _One) -> bool:
         return False
     mine, theirs = (o.manifest.contents.get(IDENTITY) for o in (one, other))
     if mine and theirs:
-        return mine == theirs
+        return bool(mine == theirs)
     return of_one_server(one.job.engine, other.job.engine)
 
 

@@ -347,7 +347,8 @@ class Sources:
         for plan, name, engine in ((p, name, e) for p in self.plans for name, e in p.assets.items()):
             manifests = [restored] if (plan.plan, name) == (self.job.plan, self.job.asset) else []
             for catalogue in self.services.catalogues:
-                for snapshot in catalogue.snapshots(plan.plan, name)[-1:]:
+                of_it = [s for s in catalogue.snapshots(plan.plan, name) if s.engine == engine.engine_name]
+                for snapshot in of_it[-1:]:
                     with contextlib.suppress(BackupBad):
                         manifests.append(catalogue.manifest(snapshot))
             known.append(KnownSource(self._named(plan, name), engine, tuple(manifests)))

@@ -185,7 +185,7 @@ class IntoDirectory:
                 order.result.left_behind += remove_tree(restored / name)
             for path in made.iterdir():
                 path.rename(restored / path.name)
-        self.verified = int(str(order.manifest.contents["files"]))
+        self.verified = int(order.manifest.contents["files"])
 
     def _bring_log(self, recovery: Recovery, restored: Path, progress: Progress) -> None:
         order, staging = self.order, self.staging

@@ -223,9 +223,7 @@ def missing_code(script: str, named: Iterable[str]) -> list[str]:
 
 
 def database_of(restored: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """With its comment, which no manifest holds any more: it stands in the statement that makes the database."""
-    if "comment" in facts:
-        return dict(facts)
+    """With its comment, which no manifest holds: it stands in the statement that makes the database."""
     made = (restored / DATABASE).read_text("utf-8", "surrogateescape")
     without = create_database({**facts, "comment": ""}).removesuffix(";\n")
     quoted = made.removeprefix(without).removesuffix(";\n").removeprefix(" COMMENT ")

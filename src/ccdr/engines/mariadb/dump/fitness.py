@@ -90,7 +90,7 @@ def refuse_unfit(place: Place, login: Login, to: Connection, facts: Facts, inven
             f"{shown(to)} lacks the storage engine {', '.join(lacks)}",
             hint="INSTALL SONAME … on that server, then restore again",
         )
-    if (case := inventory.settings.get("lower_case_table_names", facts.case)) != facts.case:
+    if (case := inventory.settings["lower_case_table_names"]) != facts.case:
         raise UsageProblem(
             f"{shown(to)} has lower_case_table_names={facts.case}, the source had {case}: names would differ",
             hint="restore onto a server that is set up as the source was",
@@ -121,7 +121,7 @@ def objects_in(database: str) -> str:
 def notes(to: Connection, facts: Facts, inventory: Inventory) -> list[str]:
     """What whoever restores should know, and what is no reason to refuse."""
     notes = [room_needed(inventory.database_bytes)]
-    if (mode := inventory.settings.get("sql_mode", facts.sql_mode)) != facts.sql_mode:
+    if (mode := inventory.settings["sql_mode"]) != facts.sql_mode:
         notes.append(f"that server's sql_mode is {facts.sql_mode or 'empty'}, the source's was {mode or 'empty'}")
     notes += _otherwise(facts, inventory)
     if any(name.startswith("event ") for name in inventory.objects):
@@ -155,11 +155,9 @@ def _administrates(grants: Sequence[str]) -> bool:
 
 
 def captured_from(manifest: Manifest) -> tuple[str, ...] | None:
-    """Which server it was captured from; None of older snapshots, which do not tell."""
-    installed, settings = manifest.contents.get("installed"), manifest.contents.get("settings")
-    if not installed or not isinstance(settings, Mapping):
-        return None
-    return tuple(str(x) for x in (*(settings.get(k) for k in ("hostname", "port", "server_id")), installed))
+    """Which server it was captured from; None where that did not say when it was installed."""
+    installed, settings = manifest.contents["installed"], manifest.contents["settings"]
+    return installed and tuple(str(x) for x in (*(settings[k] for k in ("hostname", "port", "server_id")), installed))
 
 
 def _series(version: str) -> tuple[int, ...]:

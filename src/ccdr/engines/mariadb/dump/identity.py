@@ -15,7 +15,7 @@ from ccdr.engines.comparison import NAMED, equal, judged
 from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.client import OURS, Login, answers, quote_name, quote_text, read_answers, text_of
 from ccdr.engines.mariadb.dump import files
-from ccdr.engines.mariadb.inventory import SETTINGS, Inventory, Objects, comment_digest, facts_of, objects_of
+from ccdr.engines.mariadb.inventory import SETTINGS, Inventory, Objects, as_recorded, facts_of, objects_of
 from ccdr.engines.servers.parts import in_part
 from ccdr.host.interrupts import threads
 from ccdr.model.errors import BackupBad, CommandFailed
@@ -196,7 +196,8 @@ def compare(context: CheckContext, login: Login, jobs: int, *, working: str | No
     yield _objects(kinds, named, objects.named, inventory.left_out)
     yield equal("definers", definers, objects.definers, len(definers))
     facts = facts_of(box, login, database)
-    yield equal("the database itself", _database(inventory.facts), _database(facts), len(_database(facts)))
+    before, after = map(_database, (inventory.facts, as_recorded(facts)))
+    yield equal("the database itself", before, after, len(after))
     if working:
         return
     yield _accounts(context, login, inventory)
@@ -212,7 +213,8 @@ def compare(context: CheckContext, login: Login, jobs: int, *, working: str | No
 
 
 def _database(facts: Mapping[str, Any]) -> dict[str, str]:
-    return {"charset": facts["charset"], "collation": facts["collation"], "comment": comment_digest(facts)}
+    """As a manifest tells it."""
+    return {"charset": facts["charset"], "collation": facts["collation"], "comment": facts["comment_sha256"]}
 
 
 # --- rows ---------------------------------------------------------------------------------------------
@@ -222,7 +224,7 @@ def _dump_rows(
     context: CheckContext, login: Login, database: str, objects: Objects, again: Path, jobs: int
 ) -> dict[str, tuple[int, FileDigest, str]]:
     """Rows, digest and file by table, of what was restored."""
-    box, dates = context.sandbox, files.dates(Inventory(context.manifest.contents).settings.get("sql_mode", ""))
+    box, dates = context.sandbox, files.dates(Inventory(context.manifest.contents).settings["sql_mode"])
     named = files.file_names(t.name for t in objects.with_rows)
 
     def dump(number: int, share: list[str]) -> dict[str, int]:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
 from ccdr.engines.mariadb.client import text_of
 from ccdr.engines.mariadb.dump import files
@@ -44,16 +43,16 @@ _NO_CODE = """--
 
 def names_of(manifest: Manifest) -> dict[str, str]:
     """The manifest's key of each table with rows, by its name: the same."""
-    return {name: name for name in cast("Mapping[str, Any]", manifest.contents["tables"])}
+    return {name: name for name in manifest.contents["tables"]}
 
 
 def choose(manifest: Manifest, keys: Mapping[str, str], listing: str) -> ChosenTables:
     """Of these tables alone. `listing` is the captured script that makes the tables."""
-    tables = cast("Mapping[str, Mapping[str, Any]]", manifest.contents["tables"])
+    tables = manifest.contents["tables"]
     wanted = [n for n in manifest.files if not n.startswith(f"{files.ROWS}/") and n not in (files.CODE, files.VIEWS)]
     wanted += [str(tables[key]["file"]) for key in keys.values()]
     _, left_out, sequences = _narrowed(listing, set(keys.values()))
-    objects = cast("Mapping[str, str]", manifest.contents["objects"])
+    objects = manifest.contents["objects"]
     kept = {name: objects[name] for name in (f"sequence {sequence}" for sequence in sequences) if name in objects}
     chosen = ChosenTables.narrowed(
         manifest, keys, wanted, objects=kept, definers={}, orphans=[], without_rows=sorted(sequences), left_out=[]
@@ -63,7 +62,7 @@ def choose(manifest: Manifest, keys: Mapping[str, str], listing: str) -> ChosenT
 
 def narrow(restored: Path, manifest: Manifest) -> None:
     """Make the fetched dump one of these tables alone, which loads as any does."""
-    tables = cast("Mapping[str, Any]", manifest.contents["tables"])
+    tables = manifest.contents["tables"]
     script, _, _ = _narrowed(text_of(restored / files.TABLES), set(tables))
     _write(restored / files.TABLES, script.replace(*AS_DEFINED, 1))
     _write(restored / files.CODE, _NO_CODE.format(manifest.contents["database"]))

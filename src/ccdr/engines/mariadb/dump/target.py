@@ -81,7 +81,7 @@ class Loaded:
     @property
     def _first(self) -> str:
         """A session as the source has them: times without a zone are read in its zone."""
-        mode = quote_text(self.inventory.settings.get("sql_mode", ""))
+        mode = quote_text(self.inventory.settings["sql_mode"])
         return f"SET SESSION time_zone={quote_text(self.inventory.zone)}, sql_mode={mode};\n"
 
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:

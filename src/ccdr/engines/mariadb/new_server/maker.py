@@ -159,8 +159,8 @@ class Maker(NewServerMaker["MariaDB"]):
         notes += told(silenced(inventory.settings, inventory.facts["plugins"], own.asked_for(self.site), conf, client))
         if not copied(manifest) and inventory.facts["elsewhere"]:
             notes.append(f"the source had {', '.join(inventory.facts['elsewhere'])}, which a dump does not hold")
-        zone = inventory.settings.get("system_time_zone", "UTC")
-        if inventory.settings.get("time_zone") == "SYSTEM" and zone != "UTC":
+        zone = inventory.settings["system_time_zone"]
+        if inventory.settings["time_zone"] == "SYSTEM" and zone != "UTC":
             notes.append(f"it keeps its host's time, as the source did ({zone}): see that the host is in that zone")
         if inventory.libraries:
             notes.append(f"it loads the plugins {', '.join(inventory.libraries)}: its host's MariaDB must have them")

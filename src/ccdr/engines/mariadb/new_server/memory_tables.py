@@ -31,15 +31,14 @@ def in_memory(manifest: Manifest) -> list[str]:
 
 def kept(manifest: Manifest) -> list[str]:
     """The tables whose rows are in the home."""
-    beside = MemoryRows.of(manifest)
+    beside = MemoryRows.of(manifest) if copied(manifest) else None
     return sorted(map(memory_rows.named, beside.tables)) if beside else in_memory(manifest)
 
 
 def notes(manifest: Manifest, home: Path) -> Iterator[str]:
     """What a person should know of them; `home` is the new server's."""
-    tables, lost = kept(manifest), manifest.contents.get("memory_tables")
-    if copied(manifest) and lost and not tables:
-        assert isinstance(lost, list)
+    tables = kept(manifest)
+    if copied(manifest) and not tables and (lost := manifest.contents["memory_tables"]):
         yield f"{so_many(len(lost), 'MEMORY table comes', 'MEMORY tables come')} back empty"
     if tables:
         yield (

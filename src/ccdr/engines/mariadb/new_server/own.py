@@ -72,12 +72,12 @@ class Own:
     @property
     def logs(self) -> bool:
         """Does it write a binary log, as the source did?"""
-        return self.inventory.settings.get("log_bin") in ("ON", "1")
+        return self.inventory.settings["log_bin"] in ("ON", "1")
 
     @property
     def buffer_pool(self) -> tuple[int, int]:
-        """As captured, and as this host can have it; zeros where the backup does not tell."""
-        captured = int(self.inventory.settings.get(_BUFFER_POOL, 0))
+        """As captured, and as this host can have it."""
+        captured = int(self.inventory.settings[_BUFFER_POOL])
         return captured, min(captured, int(self.memory * MOST_MEMORY))
 
     def options(self, home: str) -> dict[str, str]:
@@ -99,9 +99,8 @@ class Own:
         for name in (*SETTINGS, *OF_SERVER, "max_heap_table_size", "binlog_row_image", *self.given):
             if name in captured and name not in NOT_TAKEN:
                 out[f"loose-{_CALLED.get(name, name)}"] = captured[name]
-        if _BUFFER_POOL in captured:
-            out[f"loose-{_BUFFER_POOL}"] = str(self.buffer_pool[1])
-        if captured.get("time_zone", "SYSTEM") != "SYSTEM":
+        out[f"loose-{_BUFFER_POOL}"] = str(self.buffer_pool[1])
+        if captured["time_zone"] != "SYSTEM":
             out["default_time_zone"] = inventory.zone
         for name, value in {**self.kept, **asked_for(self.site)}.items():
             out.pop(f"loose-{name}", None)
@@ -111,7 +110,7 @@ class Own:
     @property
     def _log_name(self) -> str:
         """As the source's log is called: its files' numbers begin anew."""
-        if isinstance(self.manifest.contents.get("binlog"), Mapping):
+        if self.manifest.contents["binlog"] is not None:
             return base_of(started_at(self.manifest)[0]) or BINLOG
         return BINLOG
 

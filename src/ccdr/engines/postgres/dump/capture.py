@@ -183,14 +183,14 @@ def write_roles(
 
 def left_out(inventory: Inventory) -> Iterator[Finding]:
     """What a restore will lack, as findings."""
-    subscriptions = inventory.facts.get("subscriptions") or []
+    subscriptions = inventory.facts["subscriptions"]
     if subscriptions and not inventory.superuser:
         text = (
             f"the subscriptions {', '.join(subscriptions)} are not in the dump, and a restore test will miss them: "
             "pg_dump takes them for a superuser alone"
         )
         yield Finding(text, f"subscriptions {', '.join(subscriptions)}")
-    if detaching := inventory.facts.get("detaching"):
+    if detaching := inventory.facts["detaching"]:
         text = (
             f"the partitions {', '.join(detaching)} wait to be detached, and a restore has them whole in their table "
             "again: end it by `ALTER TABLE … DETACH PARTITION … FINALIZE`"
@@ -208,7 +208,7 @@ def notes_of(dumped: Dumped) -> list[str]:
     if prepared := dumped.inventory.facts["prepared"]:
         many = so_many(prepared, "transaction")
         notes.append(f"{many} prepared and not yet ended: not in the dump, and lost if it has to come back from there")
-    if fired := dumped.inventory.facts.get("login_triggers"):
+    if fired := dumped.inventory.facts["login_triggers"]:
         notes.append(
             f"each session of a backup fires the source's login event trigger {', '.join(fired)}: as a superuser: "
             "ALTER ROLE … SET event_triggers = off"
@@ -223,7 +223,7 @@ def notes_of(dumped: Dumped) -> list[str]:
             "taken by a role that is no superuser: roles come back without their passwords, and settings that it may "
             "not read are not known"
         )
-        if dumped.inventory.facts.get("user_mappings"):
+        if dumped.inventory.facts["user_mappings"]:
             notes.append("user mappings come back without their options, which only a superuser may read")
     return notes
 

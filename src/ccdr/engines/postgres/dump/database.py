@@ -212,7 +212,7 @@ def create_options(facts: Mapping[str, object]) -> str:
     options += f" lc_collate '{facts['collate']}' lc_ctype '{facts['ctype']}'"
     if facts["locale_provider"] == "i":
         options += f" locale_provider icu icu_locale '{facts['icu_locale']}'"
-        options += f" icu_rules {quote_text(rules)}" if (rules := facts.get("icu_rules")) else ""
+        options += f" icu_rules {quote_text(rules)}" if (rules := facts["icu_rules"]) else ""
     elif facts["locale_provider"] == "b":
         options += f" locale_provider builtin builtin_locale '{facts['icu_locale']}'"
     return options

@@ -133,6 +133,6 @@ def notes(facts: Facts, manifest: Manifest, inventory: Inventory, *, new_roles: 
         notes.append("the new roles have no passwords: the backup was taken by a role that may not read them")
     if inventory.role_all_settings:
         notes.append("settings for all roles (ALTER ROLE ALL) are not carried over; see roles.sql of the snapshot")
-    for name in inventory.facts.get("subscriptions") or []:
+    for name in inventory.facts["subscriptions"]:
         notes.append(f"the subscription {name} comes back disabled, and without its slot, which is the source's")
     return [*notes, *of_other_restores(facts.databases)]

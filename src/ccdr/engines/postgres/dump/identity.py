@@ -17,7 +17,7 @@ from ccdr.engines.postgres.connection import DUMP_OPTIONS, PSQL, major_of
 from ccdr.engines.postgres.dump import database
 from ccdr.engines.postgres.dump.database import create_options, named_alike
 from ccdr.engines.postgres.dump.definitions import SUBSCRIBES, of_database, schema, statements, title, type_of
-from ccdr.engines.postgres.dump.server_objects import OF_MAJOR, Objects, every_sql, read_objects, same_server_objects
+from ccdr.engines.postgres.dump.server_objects import OF_MAJOR, every_sql, read_objects, same_server_objects
 from ccdr.engines.postgres.dump.server_objects import OF_SERVER as SERVER_OBJECTS_OF_SERVER
 from ccdr.engines.postgres.dump.toc import (
     DumpDirectory,
@@ -38,22 +38,18 @@ from ccdr.ports.check import CheckContext
 # What a manifest holds of an inventory: a setting's value may be a secret (`ALTER DATABASE … SET app.key`), so that a
 # digest stands for it.
 
-DIGESTED = "settings_digested"
 _CONFIG = -1  # where a role's settings stand among its attributes
 
 
 def as_recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts, with no setting's value in them; those of a manifest that holds none already, as they are."""
-    if facts.get(DIGESTED):
-        return dict(facts)
+    """The facts that a server told, with no setting's value in them."""
     digested: dict[str, Callable[[Any], Any]] = {
         "database_settings": lambda of_roles: {role: _settings(of_role) for role, of_role in of_roles.items()},
         "role_all_settings": lambda statements: [_of_all(statement) for statement in statements],
         "roles": lambda attributes_of: {name: _role(attributes) for name, attributes in attributes_of.items()},
     }
-    # An older manifest may not tell of all of them.
-    digests = {key: digest(facts[key]) for key, digest in digested.items() if facts.get(key) is not None}
-    return {**facts, **digests, DIGESTED: True}
+    digests = {key: digest(facts[key]) for key, digest in digested.items()}
+    return {**facts, **digests}
 
 
 def _role(attributes: list[Any]) -> list[Any]:
@@ -187,10 +183,8 @@ OF_SERVER = ("role_all_settings",)
 
 def asked_of_restored(context: CheckContext, env: Mapping[str, str]) -> list[str]:
     """What there is in the restored database: a line for each of INVENTORY and `every_sql`."""
-    # Names are told as the source told them; older manifests do not say by which search_path.
-    path = f" -c search_path={path}" if (path := context.manifest.contents.get("search_path")) == "pg_catalog" else ""
-    utf8 = {**env, "PGOPTIONS": f"{env['PGOPTIONS']}{path}", "PGCLIENTENCODING": "UTF8"}
-    told = cast("Objects", context.manifest.contents["server_objects"])
+    utf8 = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} -c search_path=pg_catalog", "PGCLIENTENCODING": "UTF8"}
+    told = context.manifest.contents["server_objects"]
     argv, sql = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], f"{INVENTORY}{every_sql(told.get('', ()))}"
     return context.sandbox.run(argv, stdin=sql, env=utf8, what="taking the inventory").stdout.split("\n")[:2]
 
@@ -198,10 +192,10 @@ def asked_of_restored(context: CheckContext, env: Mapping[str, str]) -> list[str
 def same_settings(contents: Mapping[str, Any], there: Mapping[str, Any], *, whole_server: bool) -> CheckResult:
     """`contents` are the manifest's, `there` the restored database's inventory. `whole_server`: is its server ours?"""
     keys = [key for key in COMPARED if whole_server or key not in OF_SERVER]
-    captured, restored = ({key: facts.get(key) for key in keys} for facts in map(as_recorded, (contents, there)))
+    captured, restored = ({key: facts[key] for key in keys} for facts in (contents, as_recorded(there)))
     left_out = contents["left_out"]
     for facts in (captured, restored):
-        rows = cast("dict[str, str]", facts["extension_rows"] or {})
+        rows = cast("dict[str, str]", facts["extension_rows"])
         facts["extension_rows"] = {table: n for table, n in rows.items() if f"rows of {table}" not in left_out}
         if statements_of_all := cast("list[str]", facts.get("role_all_settings")):
             facts["role_all_settings"] = sorted(map(database.setting_of_all, statements_of_all))
@@ -296,7 +290,7 @@ def compare(
     inventory, every = asked_of_restored(context, env)
     there = read_inventory(inventory).facts
     if working is not None:
-        yield same_roles_there(as_recorded(context.manifest.contents), as_recorded(there))
+        yield same_roles_there(context.manifest.contents, as_recorded(there))
     yield same_settings(context.manifest.contents, there, whole_server=working is None)
     same_major = major_of(str(there["version"])) == major_of(str(context.manifest.contents["version"]))
     other = [*OF_MAJOR * (not same_major), *[SERVER_OBJECTS_OF_SERVER] * (working is not None or not same_major)]
@@ -308,7 +302,7 @@ def _dump_again(context: CheckContext, env: Mapping[str, str], jobs: int, again:
     box = context.sandbox
     encoding = f"--encoding={context.manifest.contents['encoding']}"
     argv = ["pg_dump", "-w", "-Fd", f"-j{jobs}", "-Z0", "--no-sync", encoding, "-f", box.path(again)]
-    if context.manifest.contents.get("standby"):
+    if context.manifest.contents["standby"]:
         argv.append("--no-unlogged-table-data")
     again.mkdir()
     again.chmod(0o777)  # the sandbox's user is not ours; pg_dump takes an empty directory, and lets all read its files

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 from ccdr.engines.postgres.dump.toc import TABLE_DATA, Depending, read_depending, toc_of
 from ccdr.engines.servers.parts import ChosenTables
@@ -36,8 +35,8 @@ _TOLD = re.compile(r"(FK CONSTRAINT|CONSTRAINT|DEFAULT|INDEX|POLICY|TRIGGER|RULE
 
 def names_of(manifest: Manifest) -> dict[str, str]:
     """The manifest's key of each table with rows, by `schema.table`."""
-    tables = cast("Mapping[str, Any]", manifest.contents["tables"])
-    roles = sorted(cast("Mapping[str, Any]", manifest.contents["roles"]), key=len, reverse=True)
+    tables = manifest.contents["tables"]
+    roles = sorted(manifest.contents["roles"], key=len, reverse=True)
     names: dict[str, str] = {}
     for key in tables:
         bare = key
@@ -54,10 +53,10 @@ def choose(manifest: Manifest, keys: Mapping[str, str], listing: str) -> ChosenT
     ids = toc_of(listing).of(TABLE_DATA)
     files = [name for name in manifest.files if not _DATA.fullmatch(name)]
     files += [f"dump/{ids[key]}.dat" for key in keys.values()]
-    tables = cast("Mapping[str, Mapping[str, Any]]", manifest.contents["tables"])
+    tables = manifest.contents["tables"]
     whole = sum(int(table["bytes"]) for table in tables.values())
     share = sum(int(tables[key]["bytes"]) for key in keys.values()) / max(1, whole)
-    size = int(int(str(manifest.contents["database_bytes"])) * share) + 2**23
+    size = int(int(manifest.contents["database_bytes"]) * share) + 2**23
     return ChosenTables.narrowed(manifest, keys, files, database_bytes=size)
 
 
@@ -111,7 +110,7 @@ class Needed:
 def needed(place: Place, dump: Path, manifest: Manifest) -> Needed:
     """For the tables that the manifest names."""
     entries = read_depending(place, dump)
-    keys = cast("Mapping[str, Any]", manifest.contents["tables"]).keys()
+    keys = manifest.contents["tables"].keys()
     ids = toc_of("".join(f"{entry.line}\n" for entry in entries.values())).of(TABLE_DATA)
     data = {ids[key] for key in keys}
 

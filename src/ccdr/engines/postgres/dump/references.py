@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from ccdr.host.interrupts import threads
 from ccdr.model.answers import at, names_in
@@ -141,14 +141,14 @@ def raised(error: CommandFailed, listing: str) -> BackupBad | None:
     )
 
 
-def to_blame(error: CommandFailed, contents: Mapping[str, object]) -> BackupBad | None:
+def to_blame(error: CommandFailed, contents: Mapping[str, Any]) -> BackupBad | None:
     """What a load ended with, where rows of the backup break a rule that it has too; and who holds them, if known."""
     stderr = error.stderr.errors  # what follows may quote a row, and a row may read like a rule
     rule = stderr.search(_RULE)
     if rule is None:
         return None
     kind, name = rule["kind"] or rule["index"], rule["name"] or rule["of"]
-    held = cast("dict[str, Any]", contents.get("broken_keys") or {})
+    held = contents["broken_keys"]
     of_source = sorted(key for key in held if key.startswith(f"{name} of "))
     if kind == "foreign key" and of_source:
         many = " and ".join(f"{_so_many(int(held[key]))} against the foreign key {key}" for key in of_source)

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any
 
 from ccdr.engines.comparison import judged
 from ccdr.engines.postgres.inventory import quote_text
@@ -333,7 +333,7 @@ def differing(
     """Names of objects that the manifest's `contents` tell of and that are others in the restored database, of which
     `every` tells; but for what the plan leaves out. An extension in another version (`versions` has them there) is
     another one: its own objects are not compared. `other` are names whose objects the server has otherwise, too."""
-    before = cast("Objects", contents["server_objects"])
+    before = contents["server_objects"]
     wrong = set()
     for extension in _of_same_version(contents, versions):
         after = {**every.get(extension, {})}

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from ccdr.engines.postgres import address, questions, server_settings
 from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, newer_options, untriggered
@@ -97,12 +97,11 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         return address.shown(self.connection)
 
     def captured_from(self, manifest: Manifest) -> object:
-        identifier = manifest.contents.get("system_identifier")
-        return identifier and str(identifier)
+        return manifest.contents["system_identifier"]
 
     def captured_names(self, manifest: Manifest) -> Iterable[str]:
         """By a base backup: all of the server's."""
-        others = cast("dict[str, object]", manifest.contents.get("databases") or {})
+        others = cast("dict[str, object]", manifest.contents["databases"] if manifest.method == "physical" else {})
         return (*super().captured_names(manifest), *others)
 
     # --- before ---------------------------------------------------------------------------------------
@@ -132,7 +131,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         else:
             outlook.will.append(f"loads into a new database {self.working}, renamed to {self.name} at the end")
         fitness.refuse_locale(place, env, self.connection, inventory, facts.encoding)
-        captured = cast("Mapping[str, Any]", manifest.contents["roles"])
+        captured = manifest.contents["roles"]
         self.captured = set(captured)
         self.shared = target.of_server((facts.identifier, facts.started))  # a clone has the same identifier
         missing = sorted(self.captured - set(facts.roles))
@@ -183,7 +182,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
                 script, silenced = database.subscriptions(place, restored / "dump", toc)
                 self._script(place, loaded.env, script, "making subscriptions", inventory.encoding)
                 self.notes += told(silenced)
-                names = map(quote_name, inventory.facts.get("subscriptions") or ())
+                names = map(quote_name, inventory.facts["subscriptions"])
                 self.before_drop = "; ".join(f"DROP SUBSCRIPTION {name}" for name in names)
             properties = database.database_properties(place, restored / "dump", self.working)
             what = "setting the database's properties"

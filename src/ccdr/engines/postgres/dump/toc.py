@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 from ccdr.engines.postgres.dump import archive
 from ccdr.model.values import FileDigest, Manifest
@@ -185,7 +185,7 @@ class OneFile:
         return rows
 
     def blobs(self) -> dict[str, str]:
-        return dict(cast("dict[str, str]", self.context.manifest.contents["large_objects"]))
+        return dict(self.context.manifest.contents["large_objects"])
 
     def blobs_again(self, again: Path, toc: Toc, files: Mapping[str, FileDigest]) -> dict[str, str]:
         lines = toc.lines(_BLOBS)

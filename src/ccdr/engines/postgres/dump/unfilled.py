@@ -16,12 +16,12 @@ FILLED = "MATERIALIZED VIEW DATA"
 
 def unfilled(contents: Mapping[str, Any], *, live: bool) -> list[tuple[str, str]]:
     """Schema and name. `live`: on a server that lives; there also those that may act on more than the database."""
-    return [(schema, name) for schema, name, surely in contents.get("reaching") or () if surely or live]
+    return [(schema, name) for schema, name, surely in contents["reaching"] if surely or live]
 
 
 def perhaps(contents: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Those that a server without a network fills, unless that fails."""
-    return [(schema, name) for schema, name, surely in contents.get("reaching") or () if surely is False]
+    return [(schema, name) for schema, name, surely in contents["reaching"] if surely is False]
 
 
 def fillable(box: Place, env: Mapping[str, str], views: Iterable[tuple[str, str]]) -> set[str]:
@@ -41,5 +41,5 @@ def notes(contents: Mapping[str, Any], *, live: bool) -> Iterator[str]:
     if views := unfilled(contents, live=live):
         lines = "; ".join(f"REFRESH MATERIALIZED VIEW {quote_ident(s)}.{quote_ident(name)}" for s, name in views)
         yield f"comes back unfilled, as what fills it may act on more than the database: `{lines}`"
-    if live and (others := [*contents.get("foreign_servers", ()), *contents["extensions"].keys() & {"dblink"}]):
+    if live and (others := [*contents["foreign_servers"], *contents["extensions"].keys() & {"dblink"}]):
         yield f"what indexes and checks call runs during the load, and may reach other servers: {', '.join(others)}"

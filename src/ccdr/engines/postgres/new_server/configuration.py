@@ -110,8 +110,8 @@ def told(captured: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[str
 
 
 def captured_settings(contents: Mapping[str, Any]) -> dict[str, str]:
-    """As far as the manifest has their values; an older one tells a few of them, or none."""
-    told = (contents.get("settings") or {}).items()
+    """As far as the manifest has their values."""
+    told = contents["settings"].items()
     settings = {str(name): str(value) for name, value in told if value is not None}
     return {"TimeZone": str(contents["timezone"]), **settings}
 
@@ -123,8 +123,8 @@ def libraries(captured: Mapping[str, str], wanted: Mapping[str, str]) -> list[st
 
 def locales(contents: Mapping[str, Any]) -> set[str]:
     """Without these its databases cannot be connected to, or it does not start."""
-    databases = list((contents.get("databases") or {}).values()) or [contents]
-    named = {str(d[key]) for d in databases for key in ("collate", "ctype") if d.get(key)}
+    databases = contents["databases"].values() if "databases" in contents else [contents]
+    named = {str(d[key]) for d in databases for key in ("collate", "ctype")}
     settings = captured_settings(contents)
     named |= {settings[key] for key in ("lc_monetary", "lc_numeric", "lc_time") if key in settings}
     return named - {"C", "POSIX", "C.UTF-8", "C.utf8", ""}

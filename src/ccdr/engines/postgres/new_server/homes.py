@@ -159,18 +159,18 @@ class DumpHome(Dump):
 
 
 def initdb_options(inventory: Inventory) -> Iterator[str]:
-    """As the captured database is sorted and written; its pages bear checksums, unless the captured ones did not."""
+    """As the captured database is sorted and written; its pages bear checksums where the captured ones did."""
     facts = inventory.facts
     yield f"--lc-collate={facts['collate']}"
     yield f"--lc-ctype={facts['ctype']}"
     if facts["locale_provider"] == "i":
         yield "--locale-provider=icu"
         yield f"--icu-locale={facts['icu_locale']}"
-        yield from [f"--icu-rules={rules}"] if (rules := facts.get("icu_rules")) else []
+        yield from [f"--icu-rules={rules}"] if (rules := facts["icu_rules"]) else []
     elif facts["locale_provider"] == "b":
         yield "--locale-provider=builtin"
         yield f"--builtin-locale={facts['icu_locale']}"
-    if facts.get("data_checksums", True):
+    if facts["data_checksums"]:
         yield "--data-checksums"
     elif major_number(inventory.version) >= 18:  # which has them unless it is told
         yield "--no-data-checksums"

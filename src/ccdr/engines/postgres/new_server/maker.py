@@ -228,9 +228,12 @@ class PostgresMaker(NewServerMaker["Postgres"]):
         captured = self._captured(manifest)
         stand_still = told(server_settings.of_settings(captured, wanted, self._conf))
         notes = [*stand_still, *configuration.told(captured, wanted), *without_secret(self.asset.connection)]
-        notes += [*unfilled.notes(contents, live=False), *slots_lost(contents)]
-        if manifest.method == "physical" and (lost := emptied(contents)):
-            notes.append(f"{lost}; a dump of that database, if there is one, has them as of when it was taken")
+        if manifest.method != "physical":
+            notes += unfilled.notes(contents, live=False)
+        else:
+            notes += slots_lost(contents)
+            if lost := emptied(contents):
+                notes.append(f"{lost}; a dump of that database, if there is one, has them as of when it was taken")
         if lacks := here.lacks(
             host, Inventory(contents), configuration.libraries(captured, wanted), configuration.locales(contents)
         ):

@@ -42,20 +42,17 @@ def unlogged(box: Place, env: Mapping[str, str]) -> list[str]:
 
 
 def emptied(contents: Mapping[str, Any]) -> str | None:
-    """Of a manifest's contents: which tables of the database that was asked come back empty; None where none do. An
-    older manifest has their number alone."""
-    if not (count := int(contents.get("unlogged") or 0)):
+    """Of a manifest's contents: which tables of the database that was asked come back empty; None where none do."""
+    if not (count := int(contents["unlogged"])):
         return None
-    names = [str(name).replace(" ", ".", 1) for name in contents.get("unlogged_tables") or ()]
-    more = ", …" if len(names) > MOST_NAMED or 0 < len(names) < count else ""
-    named = f" ({', '.join(names[:MOST_NAMED])}{more})" if names else ""
+    named = ", ".join(str(name).replace(" ", ".", 1) for name in contents["unlogged_tables"][:MOST_NAMED])
     comes = so_many(count, "unlogged table comes", "unlogged tables come")
-    return f"{comes} back empty{named}: a base backup leaves out their rows"
+    return f"{comes} back empty ({named}{', …' * (count > MOST_NAMED)}): a base backup leaves out their rows"
 
 
 def slots_lost(contents: Mapping[str, Any]) -> Iterator[str]:
     """Of a manifest's contents: those of the server that are not ccdr's own."""
-    if slots := contents.get("slots"):
+    if slots := contents["slots"]:
         many = so_many(len(slots), "replication slot")
         yield f"{many} ({', '.join(slots)}) not in a base backup: make anew what is needed"
 

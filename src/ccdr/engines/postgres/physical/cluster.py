@@ -184,7 +184,7 @@ def judged(error: CommandFailed, manifest: Manifest) -> BackupBad | TestBroken:
     if error.stalled:
         return TestBroken(str(error), hint="give `limits: no_progress` more time")
     if log.search(_OTHER) or log.search(LACKS):
-        libraries = manifest.contents["settings"].get("shared_preload_libraries")  # type: ignore[attr-defined]
+        libraries = manifest.contents["settings"].get("shared_preload_libraries")
         return TestBroken(
             f"{error.the_image} cannot run the restored server: {lacking(log, names_in(manifest.contents))}",
             hint=f"{image_that_has_it(manifest)}; or change what its server is started with"

@@ -95,7 +95,7 @@ class Physical:
         return f"the server's data directory ({CLUSTER}/) and its tablespaces, ready to be started"
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
-        return {"files": int(str(manifest.contents["files"]))}
+        return {"files": int(manifest.contents["files"])}
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         self.prepare(box, restored, manifest)
@@ -172,7 +172,7 @@ class Physical:
             options[name] = str(max(int(captured[name] or 0), int(options.get(name, 0))))
         if libraries := captured.get("shared_preload_libraries"):
             options["shared_preload_libraries"] = libraries
-        spaces = (inventory.facts.get("tablespaces") or {}).values()
+        spaces = (inventory.facts["tablespaces"] or {}).values()
         if captured.get(IN_PLACE) == "on" or not all(one["location"].startswith("/") for one in spaces):
             options[IN_PLACE] = "on"  # or no server starts on one that lies in the data directory
         options[SUBSCRIBERS] = "0"  # its subscriptions are the source's business
