@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,13 @@ Record = Mapping[str, Any]
 def whole_until(stored: Record) -> datetime:
     """Up to when nothing is missing of a snapshot, by the record of it: files in use were left for the next backup."""
     return utc(stored["consistent_point"]) - timedelta(seconds=stored.get("missing_s") or 0.0)
+
+
+def of_the_source(statuses: Iterable[tuple[str, str]]) -> bool:
+    """By the kind and the status of each check: is what came back equal to its source, and that what fails?"""
+    of = list(statuses)
+    own = {status for kind, status in of if kind == "identical"}
+    return own == {"PASS"} and any(status == "FAIL" for _, status in of)
 
 
 def does_not_open(record: Record) -> bool:

@@ -10,6 +10,7 @@ from ccdr.model.trouble import Trouble, next_step
 
 _MEND = "docs/how-to/recover.md, A damaged repository, says how to repair it; another backup alone does not repair it"
 NO_OLDER = "there is no older snapshot that may be good: "
+AS_ITS_SOURCE = "what came back is equal to its source: mend that, or the checks of its restore test"
 # The advice of whoever finds a backup bad; to back up again is in what stands for it where there is no older one.
 _TAKE_AN_OLDER = re.compile(r"restore an older snapshot( meanwhile)?(, and back up again)?")
 

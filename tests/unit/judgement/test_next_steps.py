@@ -274,3 +274,17 @@ def test_a_new_backup_that_passes_is_the_way_out_of_a_failed_test(crm: Followed)
     crm.past.stored(-0.2, "next")
     crm.past.tested(-0.1, "next")
     assert crm.codes == {}
+
+
+@pytest.mark.parametrize(("identical", "leads"), [("PASS", False), ("FAIL", True)])
+def test_where_the_source_itself_is_not_as_the_checks_want_it_no_new_backup_is_first(
+    crm: Followed, identical: str, leads: bool
+) -> None:
+    """It would be equal to that again."""
+    said = {"expected": "-", "actual": "-"}
+    checks = [
+        {"name": "a", "kind": "identical", "status": identical, **said},
+        {"name": "b", "kind": "rows", "status": "FAIL", **said},
+    ]
+    crm.past.tested(-0.3, "new", "FAIL", checks=checks)
+    assert str(crm.of(Trouble.TEST_FAILED).step).startswith("ccdr backup p --asset crm") is leads

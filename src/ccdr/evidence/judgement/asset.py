@@ -45,11 +45,19 @@ from ccdr.evidence.judgement.troubles import (
     with_places,
 )
 from ccdr.evidence.log_standing import LogStanding
-from ccdr.evidence.verdicts import Record, blames_the_log, misfits
+from ccdr.evidence.verdicts import Record, blames_the_log, misfits, of_the_source
 from ccdr.host.state import RESTORE_MARK
 from ccdr.model.damage import OF_FILES
 from ccdr.model.leaps import WORDS, Sign
-from ccdr.model.next_steps import Missing, after_a_crash, after_a_recovery, after_coming_apart, mend_first, ship_again
+from ccdr.model.next_steps import (
+    AS_ITS_SOURCE,
+    Missing,
+    after_a_crash,
+    after_a_recovery,
+    after_coming_apart,
+    mend_first,
+    ship_again,
+)
 from ccdr.model.schedule import second_due
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.model.values import (
@@ -230,6 +238,8 @@ def _of_test(test: Record, trouble: Trouble, text: str, case: _Case, about: str 
     if todo is Trouble.REPOSITORY_DAMAGED and history.newest_met_damage:
         step = mend_first(job.plan, job.asset)
     if todo is Trouble.TEST_FAILED:
+        if of_the_source((str(c.get("kind")), str(c.get("status"))) for c in test.get("checks") or ()):
+            step = f"{AS_ITS_SOURCE}; then {step}"
         step = step_after_coming_apart(job, test, case.upkeep) or step
     checks = sorted(
         (c for c in test.get("checks") or () if c.get("status") == "FAIL"), key=lambda c: str(c.get("name"))

@@ -21,6 +21,7 @@ from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.records.restores import FetchedTo, LogRecovery, Newer, SandboxDisposal, TestStart
 from ccdr.evidence.records.values import code
 from ccdr.evidence.records.writing import unsealed
+from ccdr.evidence.verdicts import of_the_source
 from ccdr.host.at_rest import at_rest
 from ccdr.jobs import attest
 from ccdr.jobs.fetch import (
@@ -53,7 +54,7 @@ from ccdr.model.errors import (
     failure_of,
 )
 from ccdr.model.finding import Finding
-from ccdr.model.next_steps import no_older, where_it_can_be_done, without_an_older
+from ccdr.model.next_steps import AS_ITS_SOURCE, no_older, where_it_can_be_done, without_an_older
 from ccdr.model.values import (
     LATEST,
     RULES,
@@ -101,6 +102,8 @@ def look_closer(course: CourseOfTest, snapshot: Snapshot) -> str:
         return foretold
     which = f"--snapshot {snapshot.short}" if course.at is None else f'--at "{recorded_target(course.at)}"'
     keep = f"`ccdr test {job.plan} --asset {job.asset} {which} --keep` keeps the sandbox for a closer look"
+    if of_the_source((check.kind, check.status.value) for check in course.test.checks):
+        return f"{keep}; {AS_ITS_SOURCE}"
     older = f"`ccdr snapshots {job.plan}` lists older ones to test"
     return f"{keep}; {older if course.older(snapshot) else no_older(job.plan, job.asset)}"
 
