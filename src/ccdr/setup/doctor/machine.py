@@ -150,7 +150,7 @@ def _needs(job: Job, services: Services) -> SandboxNeeds | None:
     known = services.catalogue.snapshots(job.plan, job.asset)
     try:
         return job.engine.sandbox(services.catalogue.manifest(known[-1])) if known else None
-    except (BackupBad, KeyError, TypeError, ValueError):
+    except BackupBad:
         return None
 
 

@@ -273,7 +273,7 @@ def _literal(job: Job, new: NewServer, manifest: Manifest) -> list[tuple[str, Se
         # Nobody's number is known before it was made: a bare host tells it by its files.
         owner = owner_of(new.owner, maker.user) if new.owner else Owner(_WHOSE, _WHOSE)
         lines = maker.start_lines(manifest, image, owner or Owner(_WHOSE, _WHOSE))
-    except (CcdrError, KeyError, ValueError):  # what was captured may lack it
+    except (CcdrError, ValueError):  # what was captured may lack it
         return None
     docker = [(BY_DOCKER, [_by_its_files(line, new.directory) for line in lines.docker])] if image else []
     after = [(f"{heading}:", commands) for heading, commands in lines.afterwards()]
