@@ -149,6 +149,31 @@ def test_a_record_that_is_dated_after_the_package_is_found(tmp_path: Path) -> No
     assert found[0] == 1 and "RECORD_AFTER_PACKAGE" in found[2], found
 
 
+LIES: dict[str, Callable[[dict[str, object]], object]] = {
+    "rpo": lambda facts: facts["assets"]["recordings"].update(rpo=99_999.0),  # type: ignore[index]
+    "rto": lambda facts: facts["assets"]["recordings"].update(rto=99_999.0),  # type: ignore[index]
+    "backup": lambda facts: facts["assets"]["recordings"].update(backup="0 0 1 1 *"),  # type: ignore[index]
+    "test": lambda facts: facts["assets"]["recordings"].update(test=None),  # type: ignore[index]
+    "assets": lambda facts: facts.update(assets={}),
+    "timezone": lambda facts: facts.update(timezone="Pacific/Kiritimati"),
+    "owner": lambda facts: facts.update(owner="eve@example.test"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_what_a_version_of_a_plan_promises_is_made_from_its_text(tmp_path: Path, lie: str) -> None:
+    exporting = made(tmp_path)
+    (record,) = exporting.services.ledger.newest("plan.version")
+    facts = json.loads(json.dumps(record["facts"]))
+    LIES[lie](facts)
+    assert facts != record["facts"]
+    body = {"digest": record["digest"], "predecessor": record["predecessor"], "files": record["files"], "facts": facts}
+    append_sparse(exporting.services.ledger, "plan.version", plan="p", asset=None, run=None, body=body)
+    exporting.export()
+    found = exporting.by_pin()
+    assert found[0] == 1 and "PLAN_FACTS_WRONG" in found[2], found
+
+
 def test_another_owner_of_a_plan_is_found(exported: Exporting) -> None:
     def owner(package: Path) -> None:
         for name in ("report.json", "report.html"):
@@ -258,6 +283,16 @@ def test_a_package_tells_nothing_of_its_hosts_clock_or_directories(exported: Exp
     assert str(exported.root) not in json.dumps(told)
 
 
+def not_covered(exporting: Exporting, package: Path, anchor: Path) -> tuple[int, int, float, bool]:
+    """With which exit code it ends, how many records and hours lie beyond, and may there have been more?"""
+    words = ("ledger", "verify", str(package), "--pin", exporting.pin, "--anchor", str(anchor))
+    done = exporting.world.site.run(*words)
+    of = done.json["not_covered"]
+    first = exporting.world.site.plainly(*words).stdout.splitlines()[0]
+    assert f"; {of['records']} record" in first and f" of {of['hours']} hours not covered" in first
+    return done.code, of["records"], of["hours"], of["cut_off"]
+
+
 def not_judged(exporting: Exporting, package: Path, anchor: Path) -> tuple[int, list[str]]:
     done = exporting.world.site.run("ledger", "verify", str(package), "--pin", exporting.pin, "--anchor", str(anchor))
     return done.code, done.json["not_judged"]
@@ -270,8 +305,8 @@ def test_an_anchor_that_does_not_reach_the_last_record_says_how_much_lies_beyond
     exporting.world.clock.on(hours=5)
     exporting.noted()
     exporting.export()
-    code, (beyond,) = not_judged(exporting, exporting.package, before)
-    assert code == 3 and beyond.startswith("2 records, of the last 14") and "hours" in beyond, beyond
+    code, records, hours, cut_off = not_covered(exporting, exporting.package, before)
+    assert (code, records, cut_off) == (3, 2, False) and 1439 < hours < 1441
     assert exporting.by_pin() == (0, "verified", [])
 
 
@@ -301,8 +336,8 @@ def test_a_tail_that_is_cut_off_behind_the_auditors_anchor_is_told_in_numbers(tm
     for name, pieces in package_telling.documents_of(exporting.package, checked.info, report).items():
         (exporting.package / "data" / name).write_bytes(b"".join(pieces()))
     sealed(exporting.package)
-    code, (cut,) = not_judged(exporting, exporting.package, before)
-    assert code == 3 and f"between record {size} and then, 14" in cut and "hours" in cut, cut
+    code, records, hours, cut_off = not_covered(exporting, exporting.package, before)
+    assert (code, records, cut_off) == (3, 0, True) and 1439 < hours < 1441
 
 
 def test_a_host_that_goes_on_from_an_older_state_is_told_in_numbers_or_found(tmp_path: Path) -> None:
@@ -319,8 +354,7 @@ def test_a_host_that_goes_on_from_an_older_state_is_told_in_numbers_or_found(tmp
     shutil.rmtree(state)
     (tmp_path / "older").rename(state)
     assert exporting.export().code == 0
-    code, (beyond,) = not_judged(exporting, exporting.package, before)
-    assert code == 3 and beyond.startswith("1 record, of the last "), beyond
+    assert not_covered(exporting, exporting.package, before)[:2] == (3, 1)
     found = exporting.verify("--pin", exporting.pin, "--anchor", f"{mailed}@{had}")
     assert found[0] == 1 and "RECORDS_CUT_OFF" in found[2], found
 

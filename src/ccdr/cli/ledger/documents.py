@@ -7,6 +7,7 @@ from typing import Annotated
 from ccdr.cli.document_base import Doc, Map, Text
 from ccdr.evidence.checkpoints.verification import Finding
 from ccdr.evidence.due_gaps import LedgerGap
+from ccdr.evidence.package.verifying import NotCovered
 from ccdr.evidence.records.values import about
 from ccdr.telling.anchoring import AnchorMade
 
@@ -54,6 +55,7 @@ class VerificationDocument(Doc):
     statements: Annotated[Map | None, about("how many are signed; which hold, by whom; which are refused, by number")]
     shown: Annotated[int | None, about("of a package: records that are lines; the others are hashes")] = None
     package: Annotated[dict[str, str] | None, about("of a package: what its bag-info.txt says")] = None
+    not_covered: Annotated[NotCovered | None, about("of a package; null: an anchor reaches its last record")] = None
     others: Map | None = None
     repositories: list[Map] | None = None
     not_asked: dict[str, str] | None = None

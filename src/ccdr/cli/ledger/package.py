@@ -93,6 +93,7 @@ class VerifiedPackage:
             "ledger": None if ours is None else ours.ledger,
             "shown": None if ours is None else ours.shown,
             "package": dict(self.of.info),
+            "not_covered": self.of.beyond and to_builtins(self.of.beyond),
             "others": {
                 one.ledger: {
                     "records": one.verification.records,
@@ -111,7 +112,9 @@ class VerifiedPackage:
             part = "" if info.get(SCOPE) == "whole" else f", {ours.shown} of them shown"
             whose = f", for {info[TENANT]}" if TENANT in info else ""
             what = f"a package of {records}{part}{whose}, {info.get(FROM)} to {info.get(TO)}"
-        click.echo(f"{word(WORDS[self.exit_code])}  {what}{f': {self.says}' if self.says else ''}")
+        beyond = self.of.beyond
+        lacks = f"; {so_many(beyond.records, 'record')} of {beyond.hours} hours not covered" if beyond else ""
+        click.echo(f"{word(WORDS[self.exit_code])}  {what}{f': {self.says}' if self.says else ''}{lacks}")
         for one in self.findings:
             click.echo(f"  problem: {one.code}: {one}")
         for sentence in self.unproven:

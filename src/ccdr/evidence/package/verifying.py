@@ -6,12 +6,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Struct
 
 from ccdr.evidence.checkpoints.checkpoint import (
     LARGEST,
@@ -42,10 +44,12 @@ from ccdr.evidence.package import statements as sign_offs
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
 from ccdr.evidence.package.lines import LINES, TREE, Shown
 from ccdr.evidence.records import LedgerExported, of_mapping
+from ccdr.evidence.records.values import about
 from ccdr.evidence.verdicts import Record
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import rfc3339, so_many, to_the_second, utc
 from ccdr.plans import load_plan
+from ccdr.plans.facts import PlanFacts, facts_from
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -109,6 +113,28 @@ class OfLedger:
     to_the_end: bool
 
 
+class NotCovered(Struct, frozen=True):
+    """What no anchor of the verifier's reaches: so many records, and the hours up to when the package was made."""
+
+    records: int
+    hours: float
+    reached: Annotated[int, about("the record up to which an anchor reaches; 0: there is none")]
+    cut_off: Annotated[bool, about("it does not end with the record of its export: more may have been there")]
+
+    def __str__(self) -> str:
+        where = (
+            f"beyond record {self.reached}, up to which your anchor reaches" if self.reached else "beyond any anchor"
+        )
+        beyond = f"{so_many(self.records, 'record')} of the last {self.hours} hours lie {where}"
+        text = f"{beyond}: that they are as they were written, it does not show"
+        if not self.cut_off:
+            return text
+        return (
+            f"{text}; it does not end with the record of its export: by whom, when and of what it was made is its own "
+            "word, and more that was written in these hours may have been cut off"
+        )
+
+
 @dataclass(frozen=True)
 class PackageChecked:
     """What was found of a package. `ours` is the ledger of the host that made it; `findings` are all but what
@@ -124,6 +150,7 @@ class PackageChecked:
     payload: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each file, by its path
     told: Mapping[str, str] | None = None  # `info` by the record that it ends with; None: it ends with none
     version: str | None = None  # of the ccdr that wrote it, by that record
+    beyond: NotCovered | None = None
 
 
 @dataclass
@@ -201,15 +228,16 @@ def verify_package(
     _beside(at, ours, others)
     gaps = tuple(at.due.gaps(at.start, at.end))
     signed = tuple(shown[own].signed) if own in shown else ()
-    told, version = None, None
+    told, version, beyond = None, None, None
     if ours is not None:
-        at.unproven += _beyond(ours, shown[own], made if exported is None else None)
+        beyond = _not_covered(ours, shown[own], made if exported is None else None)
+        at.unproven += [str(beyond)] if beyond else []
         if exported is not None:
             _ended(at, ours, exported)
             told = info_of(exported, own, {name: (one.shown, one.size) for name, one in shown.items()})
             version = exported.ccdr
     found_ = tuple(dict.fromkeys(at.found)), tuple(at.unproven)
-    return PackageChecked(package.info, ours, others, *found_, gaps, signed, package.payload, told, version)
+    return PackageChecked(package.info, ours, others, *found_, gaps, signed, package.payload, told, version, beyond)
 
 
 def _exported(at: _Open, shown: Shown) -> LedgerExported | None:
@@ -431,44 +459,39 @@ def _plans(at: _Open, own: str, shown: Mapping[str, Shown]) -> None:
                 continue  # another host has it
             text = f"the text of the plan {plan} that record {record['seq']} has the digests of is not there"
             at.found.append(Finding("PLAN_TEXT_MISSING", text, int(record["seq"])))
-        elif record["facts"]["assets"]:
+        elif record["files"]:
             _promises(at, plan, digest, record)
 
 
 def _promises(at: _Open, plan: str, digest: str, record: Record) -> None:
     directory = at.package.root / DATA / "plans" / plan / digest
     try:
-        text = load_plan(directory / "plans" / f"{plan}.yaml", directory / "restore_tests").plan
-    except CcdrError:
+        text = load_plan(directory / "plans" / f"{plan}.yaml", directory / "restore_tests").facts
+        wrong = _promised(text) != _promised(facts_from(record["facts"]))
+    except (CcdrError, ValueError):
         at.unproven.append(f"the text of the plan {plan} of record {record['seq']}: this ccdr does not read it")
         return
-    stated = {name: (text.objectives_of(name).rpo, text.objectives_of(name).rto) for name in text.assets}
-    if stated != {name: (of["rpo"], of["rto"]) for name, of in record["facts"]["assets"].items()}:
-        told = f"record {record['seq']} says that the plan {plan} promises another RPO or RTO than its text does"
+    if wrong:
+        told = f"record {record['seq']} says that the plan {plan} promises something else than its text does"
         at.found.append(Finding("PLAN_FACTS_WRONG", told, int(record["seq"])))
 
 
-def _beyond(ours: OfLedger, shown: Shown, made: datetime | None) -> Iterator[str]:
-    """How much lies behind the newest anchor that the verifier has, and behind the last record, where that does not
-    tell of the package: then it was `made` by its own word alone. Sentences, where that is anything."""
+def _promised(facts: PlanFacts) -> object:
+    """By which it is judged what was due, and how well it was done."""
+    assets = {name: (of.rpo, of.rto, of.backup, of.test, of.shipping, of.control) for name, of in facts.assets.items()}
+    return facts.timezone, facts.mtd, facts.prune, facts.check, facts.owner, assets
+
+
+def _not_covered(ours: OfLedger, shown: Shown, made: datetime | None) -> NotCovered | None:
+    """`made`: by the package's own word alone, since its last record does not tell of it."""
     boundary, last = ours.checked.boundary, shown.last
-    if boundary is not None and last is not None and last[0] > boundary.record:
-        yield (
-            f"{so_many(last[0] - boundary.record, 'record')}, of the last {_hours(last[1], boundary.time)} hours, lie "
-            f"beyond record {boundary.record}, up to which your anchor reaches: that they are as they were written, it "
-            "does not show"
-        )
-    if made is not None:
-        number, since = (0, None) if last is None else last
-        yield (
-            f"it does not end with a record of its export: by whom, when and of what it was made is its own word, and "
-            f"what was written between record {number} and then, {_hours(made, since)} hours, may have been cut off"
-        )
-
-
-def _hours(until: datetime, since: datetime | None) -> str:
-    between = until - since if since is not None else timedelta()
-    return f"{between.total_seconds() / 3600:.1f}"
+    reached, since = (boundary.record, boundary.time) if boundary else (0, ours.verification.first_time)
+    number, until = last or (0, made)
+    if made is None and number <= reached:
+        return None
+    until = made or until
+    hours = (until - (since or until)).total_seconds() / 3600 if until else 0.0
+    return NotCovered(number - reached, round(hours, 1), reached, cut_off=made is not None)
 
 
 def _checkpoints_of_none(at: _Open) -> None:
