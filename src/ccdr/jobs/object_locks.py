@@ -24,7 +24,7 @@ from ccdr.model.schedule import SET_BACK
 from ccdr.model.values import PRIMARY, RecordRef, utc
 from ccdr.plans import LoadedPlan, Repository
 from ccdr.plans.copies import kept_locked
-from ccdr.ports.place import Progress
+from ccdr.ports.place import Progress, Unwatched
 from ccdr.storage.object_locks import LockedVersion, Locks, in_use, locks
 from ccdr.storage.s3 import Bucket
 
@@ -41,14 +41,6 @@ WITHIN_RUN = 600.0  # seconds that `ccdr run` gives it; the next run goes on
 DONE: Final = "DONE"
 PARTIAL: Final = "PARTIAL"
 FAILED: Final = "FAILED"
-
-
-class _Nobody:
-    """`Progress` that nobody watches."""
-
-    def step(self, text: str) -> None: ...
-
-    def amount(self, done: int, total: int | None) -> None: ...
 
 
 @dataclass
@@ -116,7 +108,7 @@ def extend_daily(plans: Sequence[LoadedPlan], services: Services) -> list[LockEx
             fresh = last is not None and now - EVERY < utc(last["time"]) <= now + SET_BACK
             if may_extend(settings) and not (fresh and last is not None and last["result"] == DONE):
                 with contextlib.suppress(Locked):  # another process is at it
-                    done.append(extend(loaded, name, services, _Nobody(), within=WITHIN_RUN))
+                    done.append(extend(loaded, name, services, Unwatched(), within=WITHIN_RUN))
     return done
 
 

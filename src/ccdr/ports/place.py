@@ -43,6 +43,14 @@ class Progress(Protocol):
         """Bytes done of the present step."""
 
 
+class Unwatched:
+    """`Progress` that nobody watches."""
+
+    def step(self, text: str) -> None: ...
+
+    def amount(self, done: int, total: int | None) -> None: ...
+
+
 @dataclass(frozen=True)
 class Output:
     """What a finished command answered. Small answers only; bulk bytes go through files. Standard output is parsed into

@@ -6,7 +6,7 @@ statement is, says the file of who may sign that a verifier brings.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
@@ -16,7 +16,7 @@ import orjson
 
 from ccdr import __version__
 from ccdr.evidence.checkpoints.verification import Finding
-from ccdr.evidence.ledger.ledger import BEGINNING, Ledger
+from ccdr.evidence.ledger.ledger import BEGINNING, Ledger, Mark
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.comparison import reader, with_what_lies_beside
 from ccdr.evidence.lineage.own_records import LEDGERS, Lineage, fold
@@ -39,15 +39,20 @@ from ccdr.evidence.package.verifying import (
 )
 from ccdr.evidence.package.words import README, limits
 from ccdr.evidence.population import Chain, Population, population
+from ccdr.evidence.records import LedgerExported
 from ccdr.evidence.records.schema import schemas
 from ccdr.host.processes import Host
 from ccdr.host.state import State
+from ccdr.jobs.checkpoints.creation import current, make
+from ccdr.jobs.package import recorded
 from ccdr.jobs.services import Services
-from ccdr.model.errors import UsageProblem
+from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import rfc3339, utc
+from ccdr.plans.anchors import anchors_beside
 from ccdr.sandbox.docker import Docker
 from ccdr.sandbox.lab import Lab
 from ccdr.storage.catalogue import Catalogue
+from ccdr.telling.anchoring import anchor_newest
 from ccdr.telling.controls import Asked
 from ccdr.telling.report.build import Report, make_report
 from ccdr.telling.report.document import json_lines
@@ -177,6 +182,27 @@ def documents_of(root: Path, info: Mapping[str, str], report: Report) -> dict[st
     for kind, schema in schemas().items():
         texts[f"schemas/{kind}.json"] = json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
     return {**made, **{name: _as_pieces(text) for name, text in texts.items()}}
+
+
+def told_by_records(root: Path, info: Mapping[str, str]) -> Mapping[str, Pieces]:
+    return documents_of(root, info, report_of(root, info))
+
+
+def closed(
+    services: Services, told: LedgerExported, plans: Path
+) -> tuple[LedgerExported, Mark | None, Sequence[CcdrError]]:
+    """So that a package ends with its own record, and a checkpoint of that, which the anchors beside `plans` hold: that
+    record, where it is (None: it could not be written), and what could not be done."""
+    mark, lacks = None, list[CcdrError]()
+    try:
+        told, mark = recorded(services, told)
+        if current(services) is not None:
+            make(services, upto=told.seq)
+            made = anchor_newest(tuple(anchors_beside(plans)), services, services.lineage(), every=True)
+            lacks += [CcdrError(f"the anchor {one.name} does not hold it: {one.why}") for one in made if one.why]
+    except CcdrError as error:
+        lacks.append(error)
+    return told, mark, lacks
 
 
 def _as_pieces(text: str) -> Pieces:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -16,12 +15,10 @@ from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.trouble import tell_error
 from ccdr.cli.verbs import as_one, verb
-from ccdr.model.errors import CcdrError, Exit, LedgerBroken, UsageProblem
+from ccdr.model.errors import Exit, LedgerBroken, UsageProblem
 from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
-    from ccdr.evidence.ledger.ledger import Mark
-    from ccdr.evidence.records import LedgerExported
     from ccdr.jobs.package import Choice, PackageContents, Source
     from ccdr.jobs.services import Services
     from ccdr.plans import LoadedPlan
@@ -72,6 +69,7 @@ def export(directory: Path, wanted: _Wanted) -> Exit:
       ccdr ledger export records.db --sqlite && sqlite3 records.db .schema
     """
     from ccdr.jobs.package import Choice, Order, require_room, sources, tenancy, told_of, write
+    from ccdr.telling.package import closed, told_by_records
 
     options = settings()
     services = options.services()
@@ -88,11 +86,15 @@ def export(directory: Path, wanted: _Wanted) -> Exit:
     choice, found = Choice(_period(wanted, services), plans, wanted.tenant), sources(services)
     if wanted.dry_run:
         return _dry(directory, choice, found)
-    told, mark, holds = _recorded(services, told_of(services, choice, found, texts=not wanted.without_plans))
+    told = told_of(services, choice, found, texts=not wanted.without_plans)
+    told, mark, lacks = closed(services, told, options.plans)
+    for error in lacks:  # the package is written all the same: who verifies it sees what lacks
+        tell_error(error, in_json=False)
     with progress() as watched:
         found = sources(services, mark)
-        written = write(services, Order(choice, of, told), _documents, found, directory, watched)
+        written = write(services, Order(choice, of, told), told_by_records, found, directory, watched)
     _tell(directory, found, written)
+    holds = not any(isinstance(error, LedgerBroken) for error in lacks)
     return Exit.FINDING if not holds or written.missing_texts or _broken(found) else Exit.OK
 
 
@@ -141,37 +143,6 @@ def _period(wanted: _Wanted, services: Services) -> tuple[datetime, datetime] | 
     first = wanted.first or (rfc3339(begins) if begins is not None else None)
     period = period_of(first, wanted.last, services.clock.now(), begins)
     return period.start, period.end
-
-
-def _recorded(services: Services, told: LedgerExported) -> tuple[LedgerExported, Mark | None, bool]:
-    """So that the package ends with its own record, and a checkpoint of that, which anchors hold where there are any;
-    and does the ledger hold? What of it cannot be done is told: who verifies sees what lacks."""
-    from ccdr.jobs.checkpoints.creation import current, make
-    from ccdr.jobs.package import recorded
-    from ccdr.plans.anchors import anchors_beside
-    from ccdr.telling.anchoring import anchor_newest
-
-    mark = None
-    try:
-        told, mark = recorded(services, told)
-        if current(services) is None:
-            return told, mark, True
-        make(services, upto=told.seq)
-        for one in anchor_newest(tuple(anchors_beside(settings().plans)), services, services.lineage(), every=True):
-            if one.why is not None:
-                click.echo(f"ccdr: the anchor {one.name} does not hold it: {one.why}", err=True)
-    except LedgerBroken as error:
-        tell_error(error, in_json=False)
-        return told, mark, False
-    except CcdrError as error:
-        tell_error(error, in_json=False)
-    return told, mark, True
-
-
-def _documents(root: Path, info: Mapping[str, str]) -> Mapping[str, Callable[[], Iterable[bytes]]]:
-    from ccdr.telling.package import documents_of, report_of
-
-    return documents_of(root, info, report_of(root, info))
 
 
 def _broken(found: list[Source]) -> bool:

@@ -33,6 +33,7 @@ from ccdr.model.errors import CcdrError, Locked, UsageProblem, failure_of
 from ccdr.model.side_by_side import Means, Task, at_once, may_begin
 from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
+from ccdr.ports.place import Unwatched
 from ccdr.sandbox.lab import memory_available
 
 
@@ -239,13 +240,7 @@ class Recovering:
             if step.state == "bringing":  # whole or not, there will be no more of it now
                 one = self._session.open[asset]
                 if one.result.reason is None and one.result.result != RESTORED:
-                    one.stop(result.reason or "stopped", _Nobody())
+                    one.stop(result.reason or "stopped", Unwatched())
                 step.state, step.reason = "failed", one.result.reason
             if step.before and step.state == "done":
                 clear(self._session, step.planned)
-
-
-class _Nobody:
-    def step(self, text: str) -> None: ...
-
-    def amount(self, done: int, total: int | None) -> None: ...

@@ -28,6 +28,7 @@ from ccdr.model.values import Probe, human_bytes, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.lint import open_secret, secret_files
+from ccdr.ports.place import Unwatched
 from ccdr.ports.restored import SandboxNeeds
 from ccdr.sandbox.docker import Docker, DockerFacts, Image
 from ccdr.sandbox.lab import Lab, memory_available
@@ -182,21 +183,13 @@ def _is_here(path: Path) -> bool:
 PATIENCE = 20.0  # seconds that one question to the source may take
 
 
-class _Nobody:
-    """`Progress` that nobody watches."""
-
-    def step(self, text: str) -> None: ...
-
-    def amount(self, done: int, total: int | None) -> None: ...
-
-
 def source(job: Job, services: Services) -> Iterator[Probe]:
     what = "source"
     with services.state.run(services.clock) as run:
         credentials, into = run.directory("credentials"), run.directory("into")
         try:
             services.write_credentials(job, credentials)
-            with services.lab.source(job.engine, run.id, into, credentials, PATIENCE, _Nobody()) as (place, facts):
+            with services.lab.source(job.engine, run.id, into, credentials, PATIENCE, Unwatched()) as (place, facts):
                 kind = f"{job.engine.engine_name} {facts.version}" if job.engine.has_server else "there"
                 yield Probe.ok(what, f"{job.engine.source_name}: {kind}")
                 yield from job.engine.rights(place)
