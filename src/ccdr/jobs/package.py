@@ -25,7 +25,7 @@ from ccdr import __version__
 from ccdr.evidence.checkpoints.checkpoint import SigningKey, leaf_hash
 from ccdr.evidence.checkpoints.keys import KEY, KeyRecord, keys_in
 from ccdr.evidence.checkpoints.verification import time_in
-from ccdr.evidence.ledger.ledger import BEGIN, Extent, Ledger, Mark, extent_of, lines, typed_lines
+from ccdr.evidence.ledger.ledger import BEGIN, RECOVERED, Extent, Ledger, Mark, extent_of, lines, typed_lines
 from ccdr.evidence.lineage.comparison import is_id, reader
 from ccdr.evidence.lineage.own_records import ANCHORED, COLLECTED, LINKED
 from ccdr.evidence.package import bag, verifying
@@ -198,8 +198,9 @@ def sources(services: Services, upto: Mark | None = None) -> list[Source]:
         )
     directory, kept = services.ledger.directory, directory_of(services.state, own)
     found = [Source(own, directory, _upto(extent_of(directory), upto), kept, True)]
+    known = services.lineage().beside
     for name, path in others(services.state):
-        if is_id(name) and name != own:
+        if name in known and is_id(name) and name != own:
             found.append(Source(name, path, extent_of(path), directory_of(services.state, name), False))
     return found
 
@@ -495,8 +496,10 @@ class _Writing:
                     copy.write(line)
                     count += 1
                     self._test(line, tests, signing)
-        for torn in source.directory.glob("torn-*.bin"):
-            shutil.copyfile(torn, directory / torn.name)
+        for record in reader(source.directory).newest(RECOVERED):
+            torn = source.directory / str(record.get("file"))
+            if torn.parent == source.directory and torn.is_file():
+                shutil.copyfile(torn, directory / torn.name)
         return count
 
     def _part(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from hashlib import sha256
 from pathlib import Path
 
@@ -98,6 +99,39 @@ def test_lines_of_another_ledger_that_its_last_line_does_not_chain_are_not_prove
     info_changed(package, "Ccdr-Scope: whole", "Ccdr-Scope: part")
     sealed(package)
     assert exported.by_pin(package)[0] == 1
+
+
+def counted_anew(package: Path) -> None:
+    """As whoever takes a ledger out, or puts one in, makes the bag fit."""
+    own = next(line for line in (package / "bag-info.txt").read_text().splitlines() if line.startswith("Ccdr-Ledger: "))
+    ours = own.removeprefix("Ccdr-Ledger: ")
+    names = sorted((one.name for one in package.glob("data/ledgers/*")), key=lambda one: (one != ours, one))
+    counts = {name: len(text_of(package / "data/ledgers" / name).splitlines()) for name in names}
+    told_otherwise(package, "Ccdr-Records", " ".join(f"{name}={n}/{n}" for name, n in counts.items()))
+
+
+@pytest.mark.parametrize("do", ["taken out", "put in", "in the place of ours"])
+def test_the_ledgers_of_a_package_are_those_that_were_taken_in(exported: Exporting, do: str) -> None:
+    """Each by its own record: else a host's failures could be left out, or another's told as ours."""
+    package = exported.damaged(do.replace(" ", "-"))
+    directory = others(package)
+    if do == "taken out":
+        shutil.rmtree(directory)
+        shutil.rmtree(package / "data/checkpoints" / directory.name, ignore_errors=True)
+        for path in package.glob(f"data/tests/{directory.name[:8]}.*"):
+            path.unlink()
+    elif do == "put in":
+        new = directory.with_name("0123456789abcdef" * 2)
+        new.mkdir()
+        record = json.loads(text_of(directory).splitlines()[0]) | {"ledger": new.name}
+        line = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+        (new / "000000000001.jsonl").write_bytes(line)
+        (new / "id").write_text(f"{new.name}\n")
+    else:
+        told_otherwise(package, "Ccdr-Ledger", directory.name)
+    counted_anew(package)
+    found = exported.by_pin(package)
+    assert found[0] == 1 and "PACKAGE_LEDGER_WRONG" in found[2], found
 
 
 def test_a_plans_text_is_that_of_its_digest_whatever_a_later_record_says(exporting: Exporting) -> None:

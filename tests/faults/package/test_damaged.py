@@ -96,6 +96,8 @@ SEALED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a record is changed": (lambda p: replaced(one(p, "data/ledgers/*/0*.jsonl"), b'"FAIL"', b'"PASS"'), "CHAIN_BROKEN"),
     "the end is cut off": (cut, "RECORDS_CUT_OFF"),
     "the id is another": (lambda p: one(p, "data/ledgers/*/id").write_text("0" * 32), "LEDGER"),
+    "the id has words behind it": (lambda p: words_behind(one(p, "data/ledgers/*/id")), "PACKAGE_LEDGER_WRONG"),
+    "a torn line is added": (lambda p: (one(p, "data/ledgers/*/id").parent / "torn-well.bin").write_text("well"), "PACKAGE_FILE_EXTRA"),
     "a checkpoint is changed": (lambda p: replaced(one(p, "data/checkpoints/*/*.txt"), b"\n", b"x\n"), "CHECKPOINT_OF_ANOTHER"),
     "a checkpoint is none": (lambda p: one(p, "data/checkpoints/*/*.txt").write_text("x"), "CHECKPOINT_UNREADABLE"),
     "a statement says PASSED": (statement_says, "STATEMENT_WRONG"),

@@ -97,6 +97,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a stretch is gone": (tree_changed(lambda ls: ls[1:]), "PACKAGE_TREE_WRONG"),
     "the last stretch is gone": (tree_changed(lambda ls: ls[:-1]), "RECORDS_CUT_OFF"),
     "the tree is none": (tree_changed(lambda ls: [b"[" * 100_000 + b"\n"]), "PACKAGE_TREE_WRONG"),
+    "the tree has words in it": (tree_changed(lambda ls: [ls[0][:-2] + b', "well": true}\n', *ls[1:]]), "PACKAGE_TREE_WRONG"),
     "the tree is of no number": (tree_changed(lambda ls: [b'{"lines": [1, Infinity]}\n']), "PACKAGE_TREE_WRONG"),
     "other lines lie beside it": (beside, "PACKAGE_FILE_EXTRA"),
     "the id is another": (lambda p: next(p.glob("data/ledgers/*/id")).write_text("0" * 32), "PACKAGE_LEDGER_WRONG"),

@@ -90,6 +90,9 @@ def leaves_of(tree: Iterable[bytes], lines: Iterator[bytes]) -> Iterator[Leaf]:
             shown = "lines" in stretch
             first, last = map(int, stretch["lines" if shown else "hashes"])
             nodes = [] if shown else [(int(height), decoded_base64(one)) for height, one in stretch["nodes"]]
+            told = {"lines": [first, last]} if shown else {"hashes": [first, last], "nodes": stretch["nodes"]}
+            if text != json.dumps(told).encode() + b"\n":
+                raise ValueError
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             raise ValueError(f"line {number} is no stretch of a tree") from None
         if first != at + 1 or not first <= last <= MOST or len(nodes) > _NODES:

@@ -36,9 +36,9 @@ from ccdr.evidence.checkpoints.verification import (
     check,
 )
 from ccdr.evidence.due_gaps import DueRuns, LedgerGap
-from ccdr.evidence.ledger.ledger import LEDGER
+from ccdr.evidence.ledger.ledger import LEDGER, RECOVERED
 from ccdr.evidence.ledger.verification import Verification
-from ccdr.evidence.lineage.comparison import is_id, read_id
+from ccdr.evidence.lineage.comparison import is_id
 from ccdr.evidence.package import bag, statements
 from ccdr.evidence.package import statements as sign_offs
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
@@ -164,6 +164,7 @@ class _Open:
     found: list[Finding] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
     taken_in: dict[str, tuple[int, str, int]] = field(default_factory=dict)  # by our records: how many, head, by which
+    set_aside: set[str] = field(default_factory=set)  # names of files that records tell of
     due: DueRuns = field(default_factory=DueRuns)
     names: Sequence[str] = ()  # of the ledgers in it
     last: Record | None = None  # of ours, that is shown
@@ -274,6 +275,8 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
     def each(record: Record, time: datetime) -> None:
         if ours and record["kind"] in _TAKEN_IN:
             _took_in(at, record)
+        if record["kind"] == RECOVERED:
+            at.set_aside.add(f"ledgers/{name}/{record.get('file')}")
         if named is not None and record["plan"] not in named:
             text = f"record {record['seq']} is shown, and its plan is none of those that {bag.INFO} names"
             at.found.append(Finding("PACKAGE_INFO_WRONG", text, int(record["seq"])))
@@ -290,8 +293,8 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
     if not shown.whole and f"{DATA}/ledgers/{name}/{LINES}" not in at.package.payload:
         at.found.append(Finding("PACKAGE_FILE_MISSING", f"{DATA}/ledgers/{name} has a {TREE}, and no {LINES}"))
         shown.directory /= "nothing"  # is there, and holds no lines
-    _is_there(at, name, whole=shown.whole)
     shown.verify_chain()
+    _is_there(at, name, whole=shown.whole)
     checkpoints, unreadable = _checkpoints(at.package, name)
     receipts = _receipts(at, name, shown.anchored, ours=ours)
     brought = [one for one in at.anchors if one.checkpoint.origin == origin_of(name) or (ours and at.strange(one))]
@@ -325,11 +328,11 @@ def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tu
 
 def _is_there(at: _Open, name: str, *, whole: bool) -> None:
     """Nothing but the ledger: whoever reads a package by other means must not read other lines."""
-    own = re.compile(r"id|[0-9]{12}\.jsonl|torn-.*\.bin") if whole else re.compile(rf"id|{LINES}|{TREE}")
+    own = re.compile(r"id|[0-9]{12}\.jsonl" if whole else rf"id|{LINES}|{TREE}")
     for file in at.package.below(f"ledgers/{name}"):
-        if not own.fullmatch(file):
+        if not own.fullmatch(file) and f"ledgers/{name}/{file}" not in at.set_aside:
             at.found.append(Finding("PACKAGE_FILE_EXTRA", f"{DATA}/ledgers/{name}/{file} is no file of a ledger's"))
-    if not whole and read_id(at.package.root / DATA / "ledgers" / name) != name:
+    if at.package.payload.get(f"{DATA}/ledgers/{name}/id") != sha256(f"{name}\n".encode()).hexdigest():
         at.found.append(Finding("PACKAGE_LEDGER_WRONG", f"{DATA}/ledgers/{name}/id is of another one"))
 
 
@@ -505,6 +508,13 @@ def _beside(at: _Open, ours: OfLedger | None, others: Sequence[OfLedger]) -> Non
     """Ledgers of other hosts: proven by checkpoints of their own, or by our record of how they were taken in. That
     nobody has pinned another host's key is no finding: it proves nothing then by its own."""
     boundary = ours.checked.boundary.record if ours is not None and ours.checked.boundary is not None else 0
+    if TENANT not in at.package.info:  # whose package has no record of how others were taken in
+        there = {one.ledger for one in others}
+        gone = sorted(at.taken_in.keys() - there) if at.package.info.get(SCOPE) == "whole" else []
+        for name in (*gone, *sorted(there - at.taken_in.keys())):
+            text = f"ledger {name[:8]}… is {'here' if name in there else 'not here'}, and that it was taken in, "
+            text += "no record of ours tells" if name in there else f"record {at.taken_in[name][2]} tells"
+            at.found.append(Finding("PACKAGE_LEDGER_WRONG", text))
     for one in others:
         of_it = [finding for finding in one.checked.findings if finding.code != NOT_PINNED]
         at.found += [Finding(f.code, f"ledger {one.ledger[:8]}…: {f.text}", f.record) for f in of_it]
