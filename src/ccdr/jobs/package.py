@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +48,6 @@ from ccdr.ports.place import Progress
 
 # Which lines of a ledger a package shows: those of the rows of its population, and what is needed to judge them.
 
-EXPORTED = "ledger.exported"
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -82,7 +79,6 @@ def needed(choice: Choice, ledger: Ledger) -> set[int]:
     """Records that are shown whatever the period: which ledger it is, its keys, the versions of plans in force as it
     begins, who has signed it off since, and (they name other hosts) how other ledgers were taken in."""
     numbers = {int(record["seq"]) for kind in (BEGIN, KEY) for record in ledger.newest(kind)}
-    numbers.update(int(record["seq"]) for record in islice(ledger.newest(EXPORTED), 1))  # this one
     started = set[str]()
     for record in ledger.newest(PLAN_VERSION):
         plan = str(record["plan"])
@@ -480,7 +476,7 @@ class _Writing:
             shown = total = self._whole(source, directory, tests, signing)
             sizes = self._checkpoints(source, 0, total)
         else:
-            chosen = Chosen(choice, needed(choice, ledger))
+            chosen = Chosen(choice, needed(choice, ledger) | ({self.order.told.seq} if source.ours else set()))
             anchored = {int(one["size"]): int(one["seq"]) for one in ledger.newest(ANCHORED)}
             shown, total = self._part(source, directory, chosen, anchored, (tests, signing))
             told = {size for size, seq in anchored.items() if seq in self.shown_anchored}
