@@ -44,7 +44,6 @@ AS_MAPPINGS = frozenset((
     "evidence/whose.py",
     "jobs/approvals.py",
     "jobs/incidents/facts.py",
-    "jobs/incidents/statements.py",
     "jobs/pausing.py",
     "jobs/recover/choice.py",
     "jobs/recover/prediction.py",

@@ -18,10 +18,12 @@ from tests.support.signed import PRESENT, VERIFIED, SecurityKey, signers
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records.registry import KINDS
 from ccdr.evidence.records.statements import APPROVE_PLAN, SIGN_PERIOD, STATEMENT, TABLE
-from ccdr.evidence.statements import signatures_of
+from ccdr.evidence.statements import signatures_of, signed_in
+from ccdr.evidence.whose import HOLDS, whose
 from ccdr.host.clock import SystemClock
 from ccdr.host.processes import Host
-from ccdr.host.signatures import verify
+from ccdr.host.signatures import SignatureRefused, verify
+from ccdr.jobs.statements import Statements, verified_as, verified_by
 from ccdr.model.errors import UsageProblem
 
 OTHER = "f" * 64
@@ -103,6 +105,15 @@ def test_what_they_signed_is_theirs_by_the_verifier_s_file(room: Room, kind: str
     assert [(one["kind"], one["by"], one["count"]) for one in done.json["statements"]["held"]] == [
         (kind, name, 1) for name in by
     ]
+
+
+def test_what_one_person_has_asked_for_and_approved_under_two_names_is_nobody_s(room: Room) -> None:
+    """The twin is above: two keys."""
+    room.keys["dan@x"] = room.keys["ana@x"]
+    signers(room.file, {name: key.public for name, key in room.keys.items()})
+    wrong = room.record("approve.operation", room.signed("approve.operation"))
+    done = room.by_file()
+    assert (done.code, done.json["statements"]["refused"]) == (1, [wrong]), done
 
 
 @pytest.mark.parametrize("kind", SIGNABLE)
@@ -245,3 +256,71 @@ def test_what_holds_for_a_while_holds_for_no_longer_than_the_table_says() -> Non
     for row in lasting:
         assert row.end_of(now + timedelta(days=4000), now) == now + row.longest
         assert row.end_of(now, now) == now
+
+
+# The same without a command: what each rule does alone.
+
+
+def judged(room: Room) -> Statements:
+    return verified_by(signed_in(room.ledger.directory), room.file.read_text())
+
+
+def test_what_holds_is_counted_by_its_kind_and_by_whose_it_is(room: Room) -> None:
+    for kind in ("approve.plan", "approve.operation", "approve.operation"):
+        body = body_of(kind)
+        body["nonce"] = f"{len([*room.ledger.records()]):032}"
+        room.record(kind, room.signed(kind, body=body))
+    found = judged(room)
+    told = {("approve.operation", "ana@x"): 2, ("approve.operation", "dan@x"): 2, ("approve.plan", "ana@x"): 1}
+    assert found.held == told and not found.refused
+    held = [{"kind": kind, "by": name, "count": many} for (kind, name), many in told.items()]
+    assert found.as_json() == {"signed": 3, "held": held, "refused": []}
+    assert len(found.sentences()) == 3 and Statements(3).sentences() == [] and len(Statements(3).unproven) == 1
+
+
+@pytest.mark.parametrize("claim", [{"name": "dan@x"}, {"key": f"SHA256:{'A' * 43}"}, {"user_verified": None}])
+def test_a_claim_of_another_signer_key_or_factor_is_refused(room: Room, claim: dict[str, Any]) -> None:
+    body = room.signed("approve.plan")
+    wrong = room.record("approve.plan", body | {"by": body["by"] | claim})
+    assert judged(room).as_json()["refused"] == [wrong]
+
+
+def test_one_key_under_two_names_is_one_person(room: Room) -> None:
+    room.keys["dan@x"] = room.keys["ana@x"]
+    signers(room.file, {name: key.public for name, key in room.keys.items()})
+    wrong = room.record("approve.operation", room.signed("approve.operation"))
+    assert judged(room).as_json()["refused"] == [wrong]
+
+
+def test_what_nobody_signed_is_as_it_was_and_what_holds_no_text_is_refused(room: Room) -> None:
+    places, unsigned = [room.file.read_text()], {"kind": STATEMENT, **body_of("declare.part"), "by": None}
+    assert verified_as(unsigned, places, Host()) is unsigned
+    signed_ = {"plan": "p", "kind": STATEMENT, **room.signed("approve.plan")}
+    assert whose(verified_as(signed_ | {"time": signed_["made"]}, places, Host())).state == HOLDS
+    assert whose(verified_as(signed_ | {"nonce": 7}, places, Host())).refused
+
+
+def test_whoever_may_not_say_it_is_refused_whether_they_signed_or_not(room: Room) -> None:
+    def nobody(*_: object) -> None:
+        raise SignatureRefused("did_it", "it was them")
+
+    signed_ = {"plan": "p", "kind": STATEMENT, **room.signed("approve.plan")}
+    unsigned = {"kind": STATEMENT, **body_of("declare.part"), "by": None, "actor": "ana"}
+    for one in (signed_ | {"time": signed_["made"]}, unsigned):
+        told = whose(verified_as(one, [room.file.read_text()], Host(), nobody))
+        assert told.refused and told.why == "it was them"
+
+
+def test_each_kind_holds_for_no_longer_than_its_table_says() -> None:
+    days = {kind: row.longest / timedelta(days=1) for kind, row in TABLE.items() if row.longest}
+    assert days == {
+        "approve.operation": 7, "declare.part": 3 * 366, "review.access": 92, "accept.finding": 366,
+        "assign.finding": 366, "acknowledge.trouble": 90, "pause.schedule": 1,
+    }  # fmt: skip
+
+
+def test_a_line_of_several_values_that_lacks_one_is_no_text(room: Room) -> None:
+    text = SIGN_PERIOD.recorded({"plan": None, **body_of("period.population")}).text()
+    (line,) = (line for line in text.split("\n") if line.startswith("read-with: "))
+    with pytest.raises(UsageProblem):
+        SIGN_PERIOD.read(text.replace(line, line.rpartition(" ")[0]))

@@ -447,7 +447,7 @@ class Row(Generic[A]):
     def read(self, text: str) -> Statement[A]:
         """UsageProblem where it is not such a text, byte for byte."""
         head, *rest = text.split("\n")
-        lines = [(key, value) for key, colon, value in (line.partition(": ") for line in rest[:-1]) if colon]
+        lines = [(key, value) for key, colon, value in (line.partition(": ") for line in rest) if colon]
         if head != HEAD or not lines:
             raise _misfit("a text that ccdr wrote to be signed")
         if lines[0] != ("to", self.to):

@@ -4,7 +4,7 @@ or is not. And what may be said when.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any
 from msgspec import convert, to_builtins
 
 from ccdr.evidence.incidents import (
-    NOTED,
     NOTHING_TO_NOTIFY,
     asked_by,
     begun_by,
@@ -23,9 +22,9 @@ from ccdr.evidence.incidents import (
 from ccdr.evidence.judgement.incidents import Clocks
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.incidents import IncidentOpened, OfTenant, RecordedClock
-from ccdr.evidence.records.statements import ClosedIncident, FiledNotification, NotDue, NotedIncident, kind_of
+from ccdr.evidence.records.reading import of_mapping
+from ccdr.evidence.records.statements import ClosedIncident, FiledNotification, NotDue, NotedIncident, StatementRecord
 from ccdr.evidence.records.values import code, recorded_user
-from ccdr.evidence.verdicts import Record
 from ccdr.host.built import built
 from ccdr.host.clock import boot
 from ccdr.jobs.incidents.facts import Known, find
@@ -160,16 +159,11 @@ def begun(one: Known, risk: str | None, clocks: LoadedClocks) -> list[RecordedCl
     return found
 
 
-def assessed(records: Sequence[Record]) -> dict[str, Any]:
+def assessed(one: Known) -> dict[str, Any]:
     """What was said last of each: `risk`, and digests by the record's keys."""
-    return dict(_said(records))
-
-
-def _said(records: Sequence[Record]) -> Iterator[tuple[str, Any]]:
-    for record in records:
-        if kind_of(record) == NOTED:
-            of = record["about"]
-            yield from ((key, value) for key in ("risk", *SAID) if (value := of.get(key)) is not None)
+    told = (record.about for record in map(of_mapping, one.records) if isinstance(record, StatementRecord))
+    noted = [about for about in told if isinstance(about, NotedIncident)]
+    return {key: value for about in noted for key in ("risk", *SAID) if (value := getattr(about, key)) is not None}
 
 
 def note(one: Known, services: Services, words: str) -> Known:

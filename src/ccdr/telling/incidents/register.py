@@ -163,7 +163,7 @@ def _row(known: Known, services: Services) -> Row:
     notes = (
         f"{at} {what}: {text or GONE}" for at, what, text in said_of(known, services) if not what.startswith(_APART)
     )
-    found = assessed(known.records)
+    found = assessed(known)
     said = {column: payload(services.state, found[key]) or GONE for key, column in SAID.items() if key in found}
     said |= {"risk": str(found["risk"])} if "risk" in found else {}
     facts, delays = facts_of(known, services), _delays(known, services)
