@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,11 +22,11 @@ from tests.support.signed import PRESENT, SecurityKey, key, signed, signers
 
 from ccdr.evidence.lineage.comparison import read
 from ccdr.evidence.payloads import payload
-from ccdr.evidence.records.statements import APPROVE_OPERATION, APPROVE_PLAN
+from ccdr.evidence.records.statements import APPROVE_OPERATION, APPROVE_PLAN, ScheduleRef
 from ccdr.evidence.records.values import Claims, RecordedUser
 from ccdr.evidence.statements import Operation, signatures_of
 from ccdr.evidence.whose import HOLDS, whose
-from ccdr.host.signatures import Signer
+from ccdr.host.signatures import SignatureRefused, Signer
 from ccdr.jobs import in_force
 from ccdr.jobs.approvals import (
     FREELY,
@@ -52,8 +53,9 @@ from ccdr.jobs.approvals import (
     to_review,
     told_of,
 )
-from ccdr.jobs.services import Services
+from ccdr.jobs.services import Hand, Services
 from ccdr.jobs.signatories import accounts_of
+from ccdr.jobs.statement_records import digest_of_shown, record_statement, signed_by_any, stated
 from ccdr.model.errors import UsageProblem
 from ccdr.model.values import AHEAD, rfc3339
 from ccdr.plans import LoadedPlan
@@ -573,3 +575,53 @@ def test_a_text_of_another_version_is_told_with_both(room: Room) -> None:
         room.approved(text.replace("plan: p\n", f"plan: {'q' * 70}\n"))
     words = re.findall(r"\w+", str(why.value))
     assert {first[:8], room.digest[:8], "q" * 63} <= {*words}
+
+
+# --- what every statement has in common -----------------------------------------------------------------------------
+
+
+def test_what_shows_nothing_is_refused(tmp_path: Path) -> None:
+    def shown(name: str) -> str:
+        return digest_of_shown(tmp_path / name, "the receipt", no_file="is no file", hint="")
+
+    (tmp_path / "full").write_text("x")
+    assert shown("full") == sha256(b"x").hexdigest(), "the twin"
+    (tmp_path / "empty").touch()
+    for name, why in (("empty", "is empty"), ("none", "cannot be read"), (".", "cannot be read")):
+        with pytest.raises(UsageProblem, match=why):
+            shown(name)
+
+
+def test_whose_it_is_says_the_first_file_that_has_the_key(room: Room) -> None:
+    given = to_approve(room.loaded, room.services)
+    others = signers(room.site.root / "others", {"eve@x": room.eve.public})
+    by, text = signed_by_any(given, room.dan.signed(given.text()), [others, room.signers], room.services)
+    assert (by.name, text) == ("dan@x", room.signers.read_text())
+    with pytest.raises(SignatureRefused):
+        signed_by_any(given, room.dan.signed(given.text()), [others, others], room.services)
+
+
+def test_what_may_be_signed_is_signed_by_the_key_that_is_at_hand_and_what_is_not_is_none(room: Room) -> None:
+    of, words = ScheduleRef(boot=None, elapsed_s=0.0), "x"
+    services = replace(room.services, hand=Hand(room.ana, (room.signers,)))
+    ended = record_statement(stated(services, "end", of, plan="p", words=words), services)
+    paused = stated(services, "pause", of, plan="p", words=words, until=NOON + HOUR)
+    record_statement(paused, services)
+    record_statement(stated(room.services, "end", of, plan="p", words=words), room.services)
+    there = [record for record in room.site.records() if record["kind"] == "statement"]
+    told = [(record["says"], record["by"] and record["by"]["name"]) for record in there]
+    assert told == [("end", "ana@x"), ("pause", None), ("end", None)] and there[0]["seq"] == ended
+
+
+def test_a_version_that_was_approved_without_a_block_asks_for_none(room: Room) -> None:
+    room.approved()
+    room.plan(block=False)
+    assert block_of(room.loaded, room.services) is not None, "the version before it asks"
+    room.clock.at += SECOND
+    room.approved()
+    assert block_of(room.loaded, room.services) is None
+
+
+def test_it_is_to_be_looked_at_again_at_a_whole_second(room: Room) -> None:
+    room.clock.at += timedelta(microseconds=7)
+    assert to_approve(room.loaded, room.services).expiry.microsecond == 0

@@ -88,7 +88,7 @@ def digest_of_shown(path: Path, what: str, *, no_file: str, hint: str) -> str:
         with path.open("rb") as opened:
             if not path.is_file():
                 raise UsageProblem(f"{path} {no_file}", hint=hint)
-            if not opened.peek(1):
+            if not opened.peek():
                 raise UsageProblem(f"{path}, {what}, is empty: it shows nothing")
             return file_digest(opened, "sha256").hexdigest()
     except OSError as error:
