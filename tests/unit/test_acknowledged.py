@@ -435,17 +435,6 @@ def test_what_is_acknowledged_is_not_what_it_has_become(then: Problem, later: Pr
     assert acked(then, later) is covered
 
 
-def test_an_older_acknowledgement_does_not_say_how_bad_it_was() -> None:
-    old = {
-        "BREACH_RPO": {
-            **acks()[LATE.trouble.name],
-            "about": {"of": "trouble", "code": "BREACH_RPO", "known_by": [known_by(breach(1, 1))]},
-        }
-    }
-    (found,) = acknowledged([breach(9e9, 5.0)], old, NOW)
-    assert found.acknowledged is not None
-
-
 @pytest.mark.parametrize("code", Trouble)
 def test_whatever_its_code_one_is_covered_up_to_the_value_that_was_seen(code: Trouble) -> None:
     can = code.row.no_ack is None

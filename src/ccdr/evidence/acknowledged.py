@@ -73,10 +73,8 @@ class Acknowledgement:
         return self.code == problem.trouble.name and key in self.of and not self._worse(problem, key)
 
     def _worse(self, problem: Problem, key: str) -> bool:
-        """Than it was then; an older record does not say how bad that was."""
-        seen, since = self.values.get(key), self.lasting.get(key)
-        if seen is None:
-            return False
+        """Than it was then."""
+        seen, since = self.values.get(key, ()), self.lasting.get(key)
         if since is not None and problem.lasting is not None and abs(since - problem.lasting) <= SAME:
             return False
         if len(seen) != len(problem.values):

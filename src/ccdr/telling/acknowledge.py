@@ -92,7 +92,7 @@ def acknowledge(
             given = stated(services, "acknowledge", about, plan=place[0], until=until, words=why)
             seq, digest = _record(services, place, given, tenants), given.words_sha256
         of, now = frozenset(about.known_by), services.clock.now()
-        ack = Acknowledgement(code.name, now, until, of, digest, seq, about.values or {}, about.lasting or {})
+        ack = Acknowledgement(code.name, now, until, of, digest, seq, about.values, about.lasting)
         done.append(InForce(place, ack, why))
     return done
 

@@ -81,3 +81,14 @@ def test_a_repository_that_no_backup_has_made_yet_is_not_what_is_wrong(jobs: dic
     past.tested(-0.2, None, "INCONCLUSIVE", reason="away", repository="missing")
     follows = ("BACKUP_FAILED", "NEVER_SUCCEEDED", "REPOSITORY_AWAY", "TEST_INCONCLUSIVE", "NEVER_TESTED")
     assert because(jobs["crm"], past) == {"SOURCE_AWAY": None, **dict.fromkeys(follows, "SOURCE_AWAY")}
+
+
+def test_a_repository_that_no_backup_could_make_is_no_cause_of_why_none_has(
+    jobs: dict[str, Job], past: Chronicle
+) -> None:
+    """Backups and tests have met none: each follows from something, and nothing from itself."""
+    past.failed(-0.4, "away", repository="missing")
+    past.tested(-0.2, None, "INCONCLUSIVE", reason="away", repository="missing")
+    by = {p.trouble.name: p.because and p.because.name for p in judged(jobs["crm"], past).troubles}
+    roots = {name for name, cause in by.items() if cause is None}
+    assert roots == {"BACKUP_FAILED"} and by["REPOSITORY_AWAY"] == "BACKUP_FAILED", by

@@ -119,7 +119,8 @@ def by_their_causes(
             return q.verb is p.verb
         if q.trouble is Trouble.REPOSITORY_AWAY:  # what another attempt has met is no cause of this one
             test = p.verb is Verb.TEST and p.trouble is not Trouble.NEWER_FAILED
-            return _met(history.last_test if test else history.last_backup)
+            made = q.because is None  # else that no backup has made it is no cause of why none has
+            return _met(history.last_test if test else history.last_backup) and (test or made)
         if q.trouble is Trouble.SNAPSHOT_VANISHED and p.because is None:
             by_then = Missing.STORED if p.verb is Verb.TEST else Missing.NOTHING
             return made_up <= by_then

@@ -215,15 +215,14 @@ class TroubleRef(About, tag="trouble", frozen=True, kw_only=True, gc=False):
     code: Annotated[str, about("the trouble's code, as BACKUP_LATE")]
     known_by: Annotated[tuple[str, ...], about("digests that tell this trouble from another of its code")] = ()
     values: Annotated[
-        dict[str, tuple[float, ...]] | None,
-        about("by these digests: up to how bad it is covered, in seconds or counts; null: whatever it comes to"),
-    ] = None
+        dict[str, tuple[float, ...]], about("by these digests: up to how bad it is covered, in seconds or counts")
+    ] = {}
     lasting: Annotated[
-        dict[str, float] | None,
+        dict[str, float],
         about(
             "by these digests: since when it stands, Unix time; while that is the same, it is covered though it grows"
         ),
-    ] = None
+    ] = {}
 
 
 class Handover(About, tag="handover", frozen=True, kw_only=True, gc=False):
