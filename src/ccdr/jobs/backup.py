@@ -7,12 +7,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -545,8 +547,10 @@ class BackupRun:
         if name is None:
             return None
         if (self.into / name).is_file() and self.storing.stored is not None:
-            kept = self._of.run.scratch / name
+            kept, good = self._of.run.scratch / name, self._kept(name)
             shutil.copyfile(self.into / name, kept)
+            at = good.stat().st_mtime if good.is_file() else 0.0  # no snapshot is of this attempt
+            os.utime(kept, (at, at))
             return kept
         return self._kept(name)
 
@@ -576,16 +580,18 @@ class BackupRun:
             self._of.services.catalogue.add(snapshot, text)
             self._result.snapshot, self._result.result = snapshot, STORED
         try:
-            self._keep_for_the_next()
+            self._keep_for_the_next(manifest.consistent_point)
         except OSError as error:
             self._result.notes.append(f"ccdr could not keep what makes the next backup faster: {error}")
 
-    def _keep_for_the_next(self) -> None:
+    def _keep_for_the_next(self, consistent: datetime) -> None:
+        """With the time of the data: what a capture after this one leaves out, this one may hold."""
         for name in filter(None, (self._of.job.engine.index_file, self._of.job.engine.base_file)):
             target = self._kept(name)
             new = target.with_suffix(".new")
             new.touch(mode=0o600)
             shutil.copyfile(self.into / name, new)
+            os.utime(new, (consistent.timestamp(),) * 2)
             new.replace(target)
 
 

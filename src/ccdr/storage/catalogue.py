@@ -353,6 +353,8 @@ class Catalogue:
             manifest = parse_manifest(text)
             if (manifest.plan, manifest.asset) != (plan, listed.tag("asset")):
                 raise BackupBad(f"its manifest is of {manifest.plan}/{manifest.asset}")
+            # restic's own date counts too: a snapshot from the future is not usable before then.
+            learned = snapshot_of(manifest, text, listed.id, root, max(listed.time, listed.finished))
         except RepositoryDamaged:  # which says nothing of this one alone
             raise
         except WrittenByNewer as error:
@@ -360,9 +362,6 @@ class Catalogue:
         except BackupBad as error:
             text = f"snapshot {listed.id[:8]} does not count: {error}"
             return Finding(text, f"does not count: {error}", cause=listed.id[:8])
-        # restic's own date counts too: a snapshot from the future is not usable before then.
-        usable = max(listed.time, listed.finished)
-        learned = snapshot_of(manifest, text, listed.id, root, usable)
         self.add(replace(learned, arrived=arrived), text)
         return None
 

@@ -38,6 +38,16 @@ def text_digest(text: str) -> str:
 CAPTURED = "ccdr-capture"
 
 
+MOST_MISSING = 1e10  # seconds; more than any clock tells
+
+
+def _seconds(told: object) -> float:
+    """BackupBad where it is no length of time."""
+    if type(told) not in (int, float) or not 0 <= float(str(told)) <= MOST_MISSING:
+        raise BackupBad("its manifest is not what ccdr wrote: 'missing_s' is no length of time")
+    return float(str(told))
+
+
 def snapshot_of(
     manifest: Manifest, text: str, snapshot_id: str, root: str, usable_at: datetime, note: str | None = None
 ) -> Snapshot:
@@ -61,5 +71,5 @@ def snapshot_of(
         upon=manifest.upon,
         attested=manifest.attested,
         in_use=in_use if isinstance(in_use, int) else 0,
-        missing_s=float(str(manifest.contents.get("missing_s", 0.0))),
+        missing_s=_seconds(manifest.contents.get("missing_s", 0.0)),
     )

@@ -21,6 +21,7 @@ from ccdr.engines.files.scan import (
     WAITING,
     TreeEntry,
     as_restic_says,
+    birth,
     entries,
     gone,
     hashed_ahead,
@@ -85,10 +86,10 @@ def amend(into: Path, roots: list[str], nodes: Iterator[StoredNode], tools: Tool
     """Write the listing in `into` anew. Holds every node in memory: this is done only where a tree has changed."""
     there = _There(node for node in nodes if node.kind != "socket" and _below(node.path, roots))
     done, lost = Amended(), dict[tuple[int, int, int], TreeEntry]()
-    now = tools.clock.now().timestamp()
+    now, before_it = tools.clock.now().timestamp(), _captured_before(tools)
     old, new = into / LISTING, into / f"{LISTING}.new"
     with old.open(encoding="ascii") as lines, new.open("w", encoding="ascii") as out:
-        kept = _kept(read_listing(lines), there, done, lost, now)
+        kept = _kept(read_listing(lines), there, done, lost, now, before_it)
         first = into / f"{LISTING}.kept"
         with first.open("w", encoding="ascii") as held:
             held.writelines(entry.line() for entry in kept)
@@ -113,6 +114,7 @@ def _kept(
     done: Amended,
     lost: dict[tuple[int, int, int], TreeEntry],
     now: float,
+    before: float,
 ) -> Iterator[TreeEntry]:
     for entry in listed:
         node = there.take(entry)
@@ -131,7 +133,7 @@ def _kept(
             yield entry
         else:
             done.doubtful += 1
-            yield entry.waiting(now)
+            yield entry.waiting(_in_no_snapshot_since(entry, before))
 
 
 def _as_listed(entry: TreeEntry, node: StoredNode) -> bool:
@@ -198,6 +200,10 @@ class _ListingTally:
     unsettled: list[Path] = field(default_factory=list)
     sockets: int = 0
 
+    def left_out(self, consistent: float) -> dict[str, float]:
+        """How many files wait for the next backup, and for how long before this point no snapshot holds one of them."""
+        return {"unsettled": len(self.unsettled), "missing_s": max(0.0, consistent - self.oldest / 1e9)}
+
     def add(self, entry: TreeEntry) -> None:
         self.count[entry.type] += 1
         self.size += entry.size
@@ -206,7 +212,6 @@ class _ListingTally:
         self.linked += entry.type == "f" and entry.device is not None
         if entry.type == WAITING:
             self.unsettled.append(Path(entry.path))
-            self.starved += entry.ctime < self.starving
             self.oldest = min(self.oldest, entry.ctime)
         elif entry.type == "f" and self.empty:
             self.empty = {root for root in self.empty if not _within(entry.path, root)}
@@ -226,7 +231,7 @@ def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, 
     if empty := [str(root) for root in paths if str(root) in tally.empty]:
         raise _nothing_settled(empty, into / LISTING, now, settle)
     files = tools.digest(into, [LISTING])
-    waiting, starved = len(tally.unsettled), tally.starved
+    starved = tally.starved
     return Capture(
         consistent_point=started,
         clock_skew_s=0.0,
@@ -241,8 +246,7 @@ def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, 
             "links": tally.count["l"],
             "special": sum(tally.count[kind] for kind in "pcb"),
             "bytes": tally.size,
-            "unsettled": waiting,
-            "missing_s": max(0.0, now - tally.oldest / 1e9),
+            **tally.left_out(now),
             "sockets": tally.sockets,
             "owners": os.geteuid() == 0,
             "attributes": tally.attributes,
@@ -333,6 +337,7 @@ def as_stored(capture: Capture, into: Path, nodes: Iterator[StoredNode], tools: 
         "links": tally.count["l"],
         "special": sum(tally.count[kind] for kind in "pcb"),
         "bytes": tally.size,
+        **tally.left_out(capture.consistent_point.timestamp()),
         "attributes": tally.attributes,
         "linked": tally.linked,
         "listing_sha256": files[LISTING].sha256,
@@ -353,7 +358,7 @@ def _listed(
         previous: Iterator[TreeEntry] = iter(())
         if tools.previous is not None and tools.previous.is_file():
             previous = read_listing(stack.enter_context(tools.previous.open(encoding="ascii")))
-        yield from _with_digests(_with_previous(_found(paths, now, settle, tally), previous), tools)
+        yield from _with_digests(_with_previous(_found(paths, now, settle, tally), previous), tools, tally)
 
 
 def _found(paths: Sequence[Path], now: float, settle: float, tally: _ListingTally) -> Iterator[TreeEntry]:
@@ -366,7 +371,7 @@ def _found(paths: Sequence[Path], now: float, settle: float, tally: _ListingTall
                 tally.sockets += 1
                 continue
             recent = entry.type == "f" and earliest < entry.mtime < latest
-            yield entry.waiting(min(now, entry.mtime / 1e9)) if recent else entry
+            yield entry.waiting(now) if recent else entry
 
 
 def _with_previous(walked: Iterator[TreeEntry], previous: Iterator[TreeEntry]) -> Iterator[Pair]:
@@ -375,8 +380,9 @@ def _with_previous(walked: Iterator[TreeEntry], previous: Iterator[TreeEntry]) -
             yield now, was
 
 
-def _with_digests(pairs: Iterator[Pair], tools: Tools) -> Iterator[TreeEntry]:
+def _with_digests(pairs: Iterator[Pair], tools: Tools, tally: _ListingTally) -> Iterator[TreeEntry]:
     """Digests of unchanged files carry over from the previous listing, and so does since when a file waits."""
+    before = _captured_before(tools)
 
     def digest(names: list[str]) -> Mapping[str, FileDigest]:
         return tools.digest(Path("/"), names, vanishing=True)
@@ -385,13 +391,26 @@ def _with_digests(pairs: Iterator[Pair], tools: Tools) -> Iterator[TreeEntry]:
         for now, was in batch:
             since = was.ctime / 1e9 if was is not None and was.type == WAITING else None
             if now.type == WAITING:
-                yield now if since is None else now.waiting(since)
+                tally.starved += since is not None and since * 1e9 < tally.starving
+                yield now.waiting(_in_no_snapshot_since(now, before) if since is None else since)
             elif now.type != "f" or now.sha256 is not None:
                 yield now
             elif now.path in hashed and still_there(now):
                 yield now.with_digest(hashed[now.path].sha256)
             else:
-                yield now.waiting(since or tools.clock.now().timestamp())
+                yield now.waiting(_in_no_snapshot_since(now, before) if since is None else since)
+
+
+def _captured_before(tools: Tools) -> float:
+    """The consistent point of the snapshot of the previous listing, seconds since the epoch; 0 where there is none."""
+    there = tools.previous is not None and tools.previous.is_file()
+    return tools.previous.stat().st_mtime if there and tools.previous else 0.0
+
+
+def _in_no_snapshot_since(entry: TreeEntry, before: float) -> float:
+    """Of a file that is left out whole: the snapshot before may hold it, if it was there then; what was written to one
+    that none has held, since it was made."""
+    return max(before, birth(entry.path))
 
 
 def _carried(pair: Pair) -> Pair:

@@ -4,6 +4,7 @@ the listing that comes of it, a line of JSON for each.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fnmatch
 import hashlib
@@ -72,7 +73,7 @@ class TreeEntry(NamedTuple):
         return TreeEntry(*self[:9], sha256, *self[10:])
 
     def waiting(self, since: float) -> TreeEntry:
-        """The same file, left for the next backup; `ctime` tells since when it has been left."""
+        """The same file, left for the next backup; `ctime` tells since when no snapshot holds what was written."""
         return self._replace(
             type=WAITING, size=0, ctime=int(since * 1e9), inode=0, sha256=None, attributes=None, device=None
         )
@@ -323,6 +324,19 @@ def gone(path: str, error: OSError) -> bool:
     if error.errno in GONE:
         return True
     raise _refused(path, error) from None
+
+
+_STATX = ctypes.CDLL(None).statx if hasattr(ctypes.CDLL(None), "statx") else None
+_AT_FDCWD, _NO_FOLLOW, _BIRTH = -100, 0x100, 0x800  # of linux/stat.h, as the places below
+
+
+def birth(path: str) -> float:
+    """When the file was made, seconds since the epoch; 0 where its file system does not tell, or it is gone."""
+    told = ctypes.create_string_buffer(256)
+    if _STATX is None or _STATX(_AT_FDCWD, os.fsencode(path), _NO_FOLLOW, _BIRTH, told) != 0:
+        return 0.0
+    mask, seconds, nanoseconds = struct.unpack_from("I76xqI", told.raw)
+    return float(seconds + nanoseconds / 1e9) if mask & _BIRTH else 0.0
 
 
 def same_inode(listed: TreeEntry) -> bool:
