@@ -109,7 +109,7 @@ def test_what_failed_by_hand_is_told_by_the_next_run_though_nothing_is_due(site:
     tree = (site.root / "tree" / "a").rename(site.root / "unmounted")
     assert site.run("backup", "p").code == 1
     assert site.plainly("run").returncode == 0
-    assert len(mailbox.subjects) == 1 and mailbox.subjects[0].startswith("ccdr: p: a backup FAILED")
+    assert len(mailbox.subjects) == 1 and mailbox.subjects[0].startswith("ccdr: p: a source GONE")
     tree.rename(site.root / "tree" / "a")
     assert site.run("backup", "p").code == 0
     assert site.plainly("run").returncode == 0

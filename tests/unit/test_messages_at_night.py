@@ -161,7 +161,7 @@ SUBJECTS: dict[str, tuple[list[Before], str | None, float, str, str]] = {
     ),
     "a check of a restore failed": (
         [tested(-23, "crm-good", "FAIL", checks=FALLEN)], "crm", -22.9,
-        "crm restore test FAILED: call has rows (+2 more)", "ccdr backup p --asset crm   takes a new one",
+        "crm restore test FAILED: call has rows (+2 more)", "ccdr backup p --asset crm && ccdr test p --asset crm   ends this trouble once it passes",
     ),
     "a test broke": (
         [tested(-24.3, "crm-good", "INCONCLUSIVE", reason="Docker does not answer")], "crm", -24.2,

@@ -91,7 +91,7 @@ def brought(restore: Any, notes: list[str], spare_of: str | None = None) -> Any:
 def test_what_one_should_know_of_an_asset_is_told_at_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     """Under it, once; how it is filled stands after how it is started."""
     notes = ["roles come back without their passwords", "2 MEMORY tables (hopper, live_agent) will be empty"]
-    restore = SimpleNamespace(notes=notes, left_behind=[], checks=[], words=NO_WORDS, run="r")
+    restore = SimpleNamespace(notes=notes, left_behind=[], checks=[], words=NO_WORDS, run="r", exit_code=0)
     recover_told.tell_result(brought(restore, [f"crm: {notes[0]}", "other: not this one"]))
     said = capsys.readouterr().out
     assert all(said.count(f"      note: {note}\n") == 1 for note in notes) and "not this one" not in said

@@ -88,8 +88,8 @@ def named() -> Iterator[tuple[str, str]]:
                 yield f"{path.name}:{node.lineno}", command
     for trouble in Trouble:
         for part in (next_step(trouble, "p", "a") or "").split("; "):
-            if part.startswith("ccdr "):
-                yield trouble.value, part.split("   ")[0].removeprefix("ccdr ")
+            for line in part.split("   ")[0].split(" && ") if part.startswith("ccdr ") else ():
+                yield trouble.value, line.removeprefix("ccdr ")
 
 
 def mistake(text: str) -> str | None:

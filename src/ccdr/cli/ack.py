@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -75,7 +76,7 @@ def ack(asked: _Asked, listing: bool, ending: bool, dry_run: bool) -> Exit:
     if listing:
         if asked.code is not None or ending:
             raise UsageProblem("--list takes no code", hint="`ccdr ack --list` shows all that is acknowledged")
-        services = settings().services()
+        services = settings().recorded()
         return _tell(in_force(services, services.histories()), "acknowledged")
     if asked.code is None:
         raise UsageProblem(
@@ -103,6 +104,12 @@ def _plans(trouble: Trouble, asked: _Asked) -> list[LoadedPlan]:
     return loaded
 
 
+def _as_asked(trouble: Trouble, asked: _Asked) -> str:
+    """The command of no wider scope than was typed."""
+    asset = ["--asset", asked.asset] if asked.asset is not None else []
+    return shlex.join(["ccdr", "ack", trouble.name, *([asked.plan] if asked.plan else []), *asset])
+
+
 def _begin(trouble: Trouble, asked: _Asked, services: Services, *, dry_run: bool) -> Exit:
     from ccdr.evidence.acknowledged import until_of, why_of
     from ccdr.telling.acknowledge import acknowledge, what_stands
@@ -112,7 +119,7 @@ def _begin(trouble: Trouble, asked: _Asked, services: Services, *, dry_run: bool
     if why is None or asked.until is None:
         raise UsageProblem(
             f"{'--why' if why is None else '--until'} is missing: an acknowledgement needs a reason and an end",
-            hint=f'ccdr ack {trouble.name} --until 14d --why "…"',
+            hint=f'{_as_asked(trouble, asked)} --until {asked.until or "14d"} --why "…"',
         )
     done = acknowledge(
         trouble,

@@ -116,7 +116,7 @@ def assign(name: str, owner: str, due: str | None) -> Exit:
     from ccdr.evidence.statements import until_of
     from ccdr.jobs.deviations import assign as record
 
-    services, plans = settings().services(), plans_there()
+    services, plans = settings().recorded(), plans_there()
     one = found(name, services, plans)
     until = None if due is None else until_of(due, services.clock.now(), "14d", option="--due")
     record(one, services, owner, until, tenant_of(one, plans))
@@ -145,7 +145,7 @@ def note(name: str, cause: str | None, action: str | None, words: str | None) ->
     given = {what: words_of(text, f"--{what}") for what, text in said.items() if text is not None}
     if not given:
         raise UsageProblem("what is to be noted?", hint='--cause "…", --action "…" or --note "…"')
-    services, plans = settings().services(), plans_there()
+    services, plans = settings().recorded(), plans_there()
     one = found(name, services, plans)
     record(one, services, given, tenant_of(one, plans))
     return tell(found(one.id, services, plans), services)
@@ -180,7 +180,7 @@ def close(name: str, accepting: _Accepting, signing: Signing) -> Exit:
       ccdr deviation close 3f9a2c1b --accept --until 90d --why "replaced in March, OPS-77" --write risk.txt
       ccdr deviation close 3f9a2c1b --accept --signed risk.txt     reads risk.txt.sig, too
     """
-    services, plans = settings().services(), plans_there()
+    services, plans = settings().recorded(), plans_there()
     one = found(name, services, plans)
     if not accepting.accept:
         return _by_a_retest(one, accepting, signing, services)
@@ -297,7 +297,7 @@ def _of(wanted: _Wanted) -> tuple[list[Told], str | None, str | None]:
         plans, now, period = [], services.clock.now(), None
         every = [one.deviation for one in report.deviations]
     else:
-        services, plans = settings().services(), plans_there()
+        services, plans = settings().recorded(), plans_there()
         now = services.clock.now()
         period = None if wanted.first is None else period_of(wanted.first, wanted.last, now)
         every = standing(plans, services) if period is None else of_period(plans, services, period)
@@ -354,7 +354,7 @@ def show(name: str, package: Path | None) -> Exit:
     if package is not None:
         _, services, report = in_package(package)
         return tell(find(name, [one.deviation for one in report.deviations]), services)
-    services = settings().services()
+    services = settings().recorded()
     return tell(found(name, services, plans_there()), services)
 
 

@@ -45,14 +45,28 @@ class Settings:
 
         return services(self.state or default_state())
 
+    def recorded(self) -> Services:
+        """The same of a state that holds anything. CcdrError where it does not: that nothing is known must not read as
+        all well."""
+        from ccdr.model.errors import CcdrError
+
+        services = self.services()
+        if not services.state.has_contents:
+            raise CcdrError(
+                f"{services.state.root} holds nothing: nothing is known here",
+                hint="name the right --state; who may not read it takes a package: --package DIR",
+            )
+        return services
+
     def load(self, name: str) -> LoadedPlan:
         from ccdr.plans import load_named
 
         return load_named(name, self.plans, self.restore_tests)
 
-    def load_all(self, names: Sequence[str]) -> tuple[list[LoadedPlan], list[PlanInvalid]]:
+    def load_all(self, names: Sequence[str], *, needed: bool = True) -> tuple[list[LoadedPlan], list[PlanInvalid]]:
         """The named plans; with no name all that are right, and what is wrong with the others: a mistake in one must
-        not stop the rest. UsageProblem where there is no plan at all: a wrong --plans must not look green."""
+        not stop the rest. UsageProblem where there is no plan at all, unless none is `needed`: a wrong --plans must not
+        look green."""
         from ccdr.model.errors import FileProblem, PlanInvalid, PlanNewer, UsageProblem
         from ccdr.plans import plan_names
         from ccdr.plans.loader import NO_PLAN
@@ -69,7 +83,7 @@ class Settings:
                 wrong.append(PlanInvalid([FileProblem(str(self.plans / f"{name}.yaml"), 1, "", str(error))]))
         if not loaded and wrong:
             raise wrong[0] if len(wrong) == 1 else PlanInvalid([p for error in wrong for p in error.problems])
-        if not loaded:
+        if not loaded and needed:
             raise UsageProblem(f"there is no plan in {self.plans}", hint=NO_PLAN)
         return loaded, wrong
 

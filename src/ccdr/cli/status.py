@@ -18,7 +18,7 @@ from ccdr.cli.output import print_json, table, word
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import verb
 from ccdr.host.state_files import plain
-from ccdr.model.errors import CcdrError, Exit, worst
+from ccdr.model.errors import CcdrError, Exit, UsageProblem, worst
 from ccdr.model.trouble import FAILED_TESTS, Level, Problem, Trouble, next_step
 from ccdr.model.values import DUTIES, Achieved, Verb, human_bytes, human_seconds, rfc3339, so_many
 
@@ -270,7 +270,7 @@ def _verdict(seen: Seen) -> str:
         noted=sum(p.level is Level.NOTE for p in seen.everything),
         lost=any(p.trouble is Trouble.LEDGER_LOST for p in seen.of_ledger),
         unknown=seen.code is Exit.NOT_CARRIED_OUT,
-        unread=len(seen.wrong),
+        unread=len(seen.wrong) + len(seen.gone),
     )
     found = so_many(seen.found, "finding") if seen.found else "no finding"
     return f"{word(given.word)}, {found}: {given.sentence}"
@@ -547,13 +547,17 @@ def status(names: tuple[str, ...]) -> Exit:
       ccdr status outbound --json
     """
     options = settings()
-    loaded, wrong_plans = options.load_all(names)
+    from ccdr.plans.loader import NO_PLAN
+
+    loaded, wrong_plans = options.load_all(names, needed=False)
     for error in wrong_plans:
         click.echo(f"ccdr: {error}", err=True)
     services = options.services()
     if not services.state.has_contents:  # a wrong --state looks like a plan that was never carried out
         click.echo(f"ccdr: {services.state.root} holds nothing yet: is it the right --state?", err=True)
     seen = gather(loaded, wrong_plans, services, options)
+    if not (loaded or wrong_plans or seen.gone):
+        raise UsageProblem(f"there is no plan in {options.plans}", hint=NO_PLAN)
     if options.json:
         print_json(document(seen))
     else:

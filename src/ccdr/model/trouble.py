@@ -237,10 +237,10 @@ class Trouble(StrEnum):
         "plan_gone",
         "a plan's file is GONE",
         means=(
-            "the ledger knows a plan that no file names any more, and no `ccdr run` has seen that: nothing backs it up "
-            "or tests it here; until its file is back, or a run has recorded that it is gone"
+            "the ledger knows a plan that no file names any more: nothing backs it up or tests it here; until its file "
+            "is back, or somebody has accepted that it is gone"
         ),
-        step="put its file back, or ccdr run   records that the plan is gone for good",
+        step='put its file back, or ccdr ack PLAN_GONE --until 90d --why "…"   while it is to be gone',
         level=Level.UNPROVEN,
         run_fails=False,
     )

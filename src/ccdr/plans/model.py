@@ -15,7 +15,6 @@ from ccdr.engines import AnyEngine
 from ccdr.engines.base import ControlSettings, PlanLimits
 from ccdr.model import values as model
 from ccdr.model.schema import (
-    AbsolutePath,
     Cron,
     Duration,
     Name,
@@ -229,13 +228,6 @@ def for_recovery(data: Any) -> Any:
     return data
 
 
-class NightlyPackage(Strict):
-    """A package of this plan's evidence, written by `ccdr run` once a day, for people who need nothing of root's."""
-
-    directory: AbsolutePath = Field(description="where it lies; what is there and is no package is not replaced")
-    group: str = Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$", description="the Unix group that may read it")
-
-
 class Plan(Strict):
     """One service's backups, restore tests and objectives."""
 
@@ -288,9 +280,6 @@ class Plan(Strict):
     )
     deviations: Deviations = Field(
         Deviations(), description="how bad what went wrong is, and by when it is to be over; reports tell of it"
-    )
-    package: NightlyPackage | None = Field(
-        None, description="a package of its evidence that `ccdr run` writes once a day, for a Unix group"
     )
     targets: Targets = Field({}, description="where `ccdr recover` brings each asset, by its name")
     runbook: Steps = Field(

@@ -115,7 +115,6 @@ def end_run(
     try:
         if broken is None:
             examine_daily(plans, services)
-            done.troubles += _packages(plans, services)
             done.troubles += [_unlocked(one) for one in extend_daily(plans, services) if one.result != DONE]
     except CcdrError as error:
         done.troubles.append(str(error))
@@ -128,13 +127,6 @@ def end_run(
         except CcdrError as error:
             done.troubles.append(str(error))
     return done
-
-
-def _packages(plans: Sequence[LoadedPlan], services: Services) -> Iterator[str]:
-    if any(one.plan.package for one in plans):  # no other run need read what writes reports
-        from ccdr.run.nightly import write_nightly
-
-        yield from write_nightly(plans, services)
 
 
 def _unlocked(one: LockExtension) -> str:

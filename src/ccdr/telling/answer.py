@@ -39,15 +39,15 @@ def answer(
     """From where every asset that a plan names stands; `until_now`: at this moment. `noted`: how many things are not as
     the plans want, and put nobody in danger. `lost`: the ledger was begun anew in place of one that is gone, and nobody
     has answered for that. `unknown`: some of the records are of a version or kind that is not read. `unread`: as many
-    plans are wrong. What somebody has acknowledged is as bad as it was."""
+    plans are wrong, or have no file any more. What somebody has acknowledged is as bad as it was."""
     if ledger_problems:
         what = "problem" if ledger_problems == 1 else "problems"
         text = f"the records of backups and tests are damaged or changed ({ledger_problems} {what}): they prove nothing"
         return Answer("Not proven", Level.UNPROVEN, sentence(text))
-    if not judged:  # a bare machine that has taken in ledgers of others
+    if not judged and not unread:  # a bare machine that has taken in ledgers of others
         text = "no plan lies here to judge by: what was recorded stands below; name copies of the plans with --plans"
         return Answer("Not proven", Level.UNPROVEN, sentence(text))
-    worst = max(a.level for a in judged)
+    worst = max((a.level for a in judged), default=Level.FINE)
     concerned = [a for a in judged if a.level is worst]
     many = f"{len(concerned)} of {len(judged)} assets" if len(judged) > 1 else "its one asset"
     if worst is Level.LOST:
@@ -59,7 +59,7 @@ def answer(
         text = "this ccdr does not read the version or kind of some records, and what they tell is not known"
         return Answer("Not proven", Level.UNPROVEN, sentence(text))
     if unread and worst < Level.UNPROVEN:
-        text = f"{so_many(unread, 'plan is', 'plans are')} wrong, and what they protect is not known"
+        text = f"{so_many(unread, 'plan is', 'plans are')} wrong or gone, and what they protect is not known"
         return Answer("Not proven", Level.UNPROVEN, sentence(text))
     if worst is Level.UNPROVEN:
         return Answer("Not proven", worst, sentence(f"for {many} there is no proof: {_first(concerned)}"))

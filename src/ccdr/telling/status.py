@@ -12,6 +12,8 @@ from pathlib import Path
 
 from ccdr.evidence.acknowledged import acknowledged, exit_of
 from ccdr.evidence.deviations.standing import deviations_of
+from ccdr.evidence.deviations.values import Deviation
+from ccdr.evidence.deviations.values import State as DeviationState
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.kinds import EXAMINED, RESTORE_END
 from ccdr.evidence.judgement.anchors import AnchorsStanding
@@ -44,7 +46,7 @@ from ccdr.model.values import DUTIES, Snapshot, Verb, rfc3339, so_many, to_the_s
 from ccdr.plans import LoadedPlan, plan_names
 from ccdr.plans.job import Job
 from ccdr.plans.lint import open_to_others, secret_files
-from ccdr.plans.versions import PlanRevision
+from ccdr.plans.versions import PLAN_VERSION
 from ccdr.storage.catalogue import Catalogue
 
 
@@ -202,18 +204,26 @@ def left_by_plans(directory: Path | None, services: Services, histories: Histori
         return ()
     now, host = services.clock.now(), histories.get((None, None), AssetHistory())
     stated = plan_names(directory)
-    gone = [_gone(version, directory, services) for version in lost(stated, directory, services, histories)]
-    late = left_overdue(unstated(stated, directory, services, histories), services, histories, now)
+    names = unstated(stated, directory, services, histories)
+    gone = [_gone(v.plan, v.digest, directory, services) for v in lost(stated, directory, services, histories)]
+    of_host = [d for d in deviations_of(histories, names, ended=False) if d.ledger is None] if names else []
+    for one in checked((d for d in of_host if d.code == Trouble.PLAN_GONE.name), services, (), now):
+        if one.state(now) is DeviationState.OPEN:
+            digest = str(histories[one.plan, None].newest[PLAN_VERSION]["predecessor"]["digest"])
+            gone.append(_gone(str(one.plan), digest, directory, services, one))
+    late = left_overdue(names, services, histories, now)
     return tuple(acknowledged((*gone, *(problem for _, problem in late)), host.acks, now))
 
 
-def _gone(version: PlanRevision, directory: Path, services: Services) -> Problem:
-    name = f"{version.plan}.yaml"
-    text = f"no file names the plan {version.plan} any more, as of {version.record}, and no `ccdr run` has seen that"
-    kept = kept_in(services, version.plan, version.digest) / "plans" / name
-    back = shlex.join(["cp", str(kept), str(directory.absolute() / name)]) if kept.is_file() else "put its file back"
-    step = f"{back}   brings it back; ccdr run   records that it is gone for good"
-    return Problem(Trouble.PLAN_GONE, text, about=version.plan, step=step)
+def _gone(plan: str, digest: str, directory: Path, services: Services, recorded: Deviation | None = None) -> Problem:
+    """`recorded`: as which finding, where a run has seen it. That ends nothing: a person says that it is to be so."""
+    text = f"no file names the plan {plan} any more: nothing of it is backed up or tested here"
+    kept = kept_in(services, plan, digest) / "plans" / f"{plan}.yaml"
+    file = str(directory.absolute() / kept.name)
+    step = f"{shlex.join(['cp', str(kept), file]) if kept.is_file() else 'put its file back'}   brings it back"
+    if recorded is not None:
+        step += f'; ccdr deviation close {recorded.id} --accept --until 365d --why "…"   says that it is to be gone'
+    return Problem(Trouble.PLAN_GONE, text, None if recorded is None else recorded.since, about=plan, step=step)
 
 
 def clocks_of(services: Services) -> Clocks:

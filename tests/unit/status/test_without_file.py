@@ -54,3 +54,34 @@ def test_whoever_has_no_plan_yet_is_told_how_the_first_one_comes(tmp_path: Path,
         shutil.rmtree(site.root / "plans")
     done = site.run("status")
     assert done.code == 2 and "`ccdr init" in done.json["hint"]
+
+
+def test_a_plan_that_was_removed_stays_a_finding_whoever_runs(two: Site) -> None:
+    """Cron's next call records that it is gone: that is no person's word that it is to be so."""
+    file = two.root / "plans" / "q.yaml"
+    text = file.read_text()
+    file.unlink()
+    two.run("run")
+    done = two.run("status")
+    (gone,) = done.json["without_file"]
+    assert (done.code, gone["code"], done.json["plans_gone"]) == (1, "PLAN_GONE", ["q"])
+    assert two.start("status").communicate()[0].splitlines()[0].split(",")[0] in ("No", "Not proven")
+    subprocess.run(["bash", "-c", gone["next_step"].partition("   ")[0]], check=True)
+    assert file.read_text() == text
+    two.run("run")
+    assert two.run("status").json["without_file"] == []
+
+
+def test_the_only_plan_that_was_removed_is_told_as_that(two: Site) -> None:
+    for name in ("p", "q"):
+        (two.root / "plans" / f"{name}.yaml").unlink()
+    done = two.run("status")
+    assert (done.code, done.json["plans_gone"]) == (1, ["p", "q"])
+
+
+@pytest.mark.parametrize(
+    "argv", [("incident", "list"), ("deviation", "list"), ("ack", "--list"), ("ledger", "verify")], ids=" ".join
+)
+def test_where_nothing_is_recorded_nothing_is_said_to_be_well(two: Site, argv: tuple[str, ...]) -> None:
+    assert two.run(*argv).code in (0, 1), "the twin"
+    assert two.run("--state", str(two.root / "nowhere"), *argv).code == 3

@@ -25,7 +25,7 @@ def _services(package: Path | None) -> Services:
     """This host's; or what a package holds, at the moment that it was made."""
     from ccdr.cli.report_package import in_package
 
-    return settings().services() if package is None else in_package(package)[1]
+    return settings().recorded() if package is None else in_package(package)[1]
 
 
 @verb(short_help="Show all of an incident.")

@@ -75,7 +75,7 @@ def verify_since() -> Exit | None:
     from ccdr.jobs.attest import troubles
     from ccdr.jobs.daily_verification import checkpoint_stands, verified_before, verify_on
 
-    services, at_work = settings().services(), frozenset[str]()
+    services, at_work = settings().recorded(), frozenset[str]()
     with contextlib.suppress(CcdrError):  # who may only read the state cannot tell
         at_work = services.state.runs_at_work()  # first: they may end while it is read
     before, signed = verified_before(services), checkpoint_stands(services)
@@ -136,7 +136,7 @@ class _Live:
 
 def verify_live(names: Sequence[str], brought: Brought, signers: str | None, *, repository: bool) -> Exit:
     options = settings()
-    services = options.services()
+    services = options.recorded()
     plans = [options.load(name) for name in names] if names else []
     if repository and not names:
         plans, wrong = options.load_all(())

@@ -301,9 +301,9 @@ class AssetHistory(FoldedRecords):
         """Did this test fail for nothing but a newer backup that had failed, and was the newest good one stored since?
         By the ledger's own order where it has seen that, as in `failed_since`; else by the clock of who left its mark.
         """
-        newer = test.get("newer")
-        if newest is None or newer is None or test.get("newer_failed") is not True:
+        if newest is None or test.get("newer_failed") is not True:
             return False
+        newer = test.get("newer") or {"seq": test["seq"], "at": test["time"]}  # not told: as of when the test ended
         if newest.id in self.stored and newer["seq"] is not None:
             return bool(self.stored[newest.id] > newer["seq"])
         return newest.usable_at > utc(newer["at"])

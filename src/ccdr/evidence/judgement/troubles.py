@@ -111,8 +111,8 @@ def distinct(problems: Iterable[Problem]) -> Iterator[Problem]:
 def by_their_causes(
     problems: Iterable[Problem], among: Sequence[Problem], history: AssetHistory, made_up: Missing
 ) -> tuple[Problem, ...]:
-    """The same, those that only follow from another `among` these marked: that one's next step mends them, too, and who
-    has acknowledged that one has acknowledged these."""
+    """The same, those that only follow from another `among` these marked: that one's next step mends them, too. Who has
+    acknowledged that one has acknowledged the findings that tell of the same; not what grows by itself."""
 
     def accounts(q: Problem, p: Problem) -> bool:
         if q.trouble is Trouble.NOT_BEGUN:
@@ -140,7 +140,8 @@ def by_their_causes(
             cause, root = root, cause_of(root)
         if cause is None:
             return p if p.because is None else replace(p, because=None)
-        return replace(p, because=cause.trouble, step=cause.step, acknowledged=p.acknowledged or cause.acknowledged)
+        noted = cause.acknowledged if p.trouble is Trouble.FINDING else None
+        return replace(p, because=cause.trouble, step=cause.step, acknowledged=p.acknowledged or noted)
 
     return tuple(map(marked, problems))
 
