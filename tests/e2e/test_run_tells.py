@@ -97,7 +97,7 @@ def test_from_never_to_proven_to_failed_and_back(
     an_hour_passes(site)
     the_next_try_is_due(site)
     assert site.run("run").code == 0
-    assert mailbox.subjects[3].startswith("ccdr: p: fixed: a backup FAILED (+") and len(mailbox.raw) == 4
+    assert mailbox.subjects[3].startswith("ccdr: p: fixed: a source GONE (+") and len(mailbox.raw) == 4
     assert len(web.asked) == pings + 1
     assert_clean(site)
 
@@ -113,7 +113,7 @@ def test_what_failed_by_hand_is_told_by_the_next_run_though_nothing_is_due(site:
     tree.rename(site.root / "tree" / "a")
     assert site.run("backup", "p").code == 0
     assert site.plainly("run").returncode == 0
-    assert mailbox.subjects[1:] == ["ccdr: p: fixed: a backup FAILED"]
+    assert mailbox.subjects[1:] == ["ccdr: p: fixed: a source GONE (+1 more)"]
     site.write("restore_tests/c.yaml", LOOK.replace("identical", "command, argv: ['false']"))
     assert site.plainly("run").returncode == 0
     assert site.run("test", "p").code == 1
