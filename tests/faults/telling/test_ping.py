@@ -47,6 +47,7 @@ PINGED_ALL_THE_SAME = {
     Trouble.ATTESTATION_ENDS,
     Trouble.DEVIATION_OVERDUE,  # what went wrong is told for itself
     Trouble.ANCHOR_OVERDUE,  # the record is there; nobody else holds it yet
+    Trouble.PLAN_GONE,  # another one, whose own address is not pinged any more
     Trouble.PLAN_NOT_STORED,  # an older one is, and all backups are
     Trouble.REPOSITORY_NEAR,  # of which nobody is told
     Trouble.PAUSED,  # by somebody who knows of it, and it ends by itself
