@@ -72,6 +72,7 @@ def test_of_a_file_that_no_snapshot_has_held_all_of_its_years_are_missing(
     monkeypatch.setattr(capture, "birth", lambda path: 1000.0)
     assert capture._in_no_snapshot_since(entry, 0.0) == 1000.0
     assert capture._in_no_snapshot_since(entry, 5000.0) == 5000.0, "a snapshot was taken since then"
+    assert birth(str(tree / "gone.wav")) >= birth(str(tree / "1.wav")), "nothing of what is gone is missing"
 
 
 @pytest.mark.parametrize("wrong", ["x", None, True, [], -1.0, 1e30, math.nan])

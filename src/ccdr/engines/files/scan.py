@@ -14,6 +14,7 @@ import os
 import stat
 import struct
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from enum import Enum
@@ -331,10 +332,13 @@ _AT_FDCWD, _NO_FOLLOW, _BIRTH = -100, 0x100, 0x800  # of linux/stat.h, as the pl
 
 
 def birth(path: str) -> float:
-    """When the file was made, seconds since the epoch; 0 where its file system does not tell, or it is gone."""
+    """When the file was made, seconds since the epoch; 0 where its file system does not tell, now where it is gone:
+    nothing of that is missing."""
     told = ctypes.create_string_buffer(256)
-    if _STATX is None or _STATX(_AT_FDCWD, os.fsencode(path), _NO_FOLLOW, _BIRTH, told) != 0:
+    if _STATX is None:
         return 0.0
+    if _STATX(_AT_FDCWD, os.fsencode(path), _NO_FOLLOW, _BIRTH, told) != 0:
+        return time.time()
     mask, seconds, nanoseconds = struct.unpack_from("I76xqI", told.raw)
     return float(seconds + nanoseconds / 1e9) if mask & _BIRTH else 0.0
 
