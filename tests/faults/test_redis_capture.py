@@ -391,7 +391,7 @@ def servers_of_ours() -> list[str]:
 
 def test_killed_ccdr_leaves_no_server_on_the_host(site: Site, programs: Path) -> None:
     with redis_server("redis") as source:
-        source.cli("EVAL", "for i = 1, 400000 do redis.call('SET', i, i) end", "0")
+        source.cli("EVAL", "for i = 1, 2000000 do redis.call('SET', i, i) end", "0")
         queues(site, source)
         process = site.start("backup", "p", env=on_host(site, programs))
         assert eventually(lambda: bool(servers_of_ours()), 60), process.poll()
