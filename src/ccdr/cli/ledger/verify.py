@@ -136,7 +136,7 @@ class _Live:
 
 def verify_live(names: Sequence[str], brought: Brought, signers: str | None, *, repository: bool) -> Exit:
     options = settings()
-    services = options.recorded()
+    services = options.services() if repository else options.recorded()  # on a new host the repository knows
     plans = [options.load(name) for name in names] if names else []
     if repository and not names:
         plans, wrong = options.load_all(())
