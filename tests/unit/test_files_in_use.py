@@ -70,8 +70,10 @@ def test_of_a_file_that_no_snapshot_has_held_all_of_its_years_are_missing(
 ) -> None:
     (entry, *_) = walk(str(tree), str(tree))
     monkeypatch.setattr(capture, "birth", lambda path: 1000.0)
-    assert capture._in_no_snapshot_since(entry, 0.0) == 1000.0
-    assert capture._in_no_snapshot_since(entry, 5000.0) == 5000.0, "a snapshot was taken since then"
+    assert capture._in_no_snapshot_since(entry, None, 0.0) == 1000.0
+    assert capture._in_no_snapshot_since(entry, None, 5000.0) == 1000.0, "the one before was not of this file"
+    assert capture._in_no_snapshot_since(entry, entry, 5000.0) == 5000.0, "the one before has it"
+    assert capture._in_no_snapshot_since(entry, entry.waiting(2000.0), 5000.0) == 2000.0, "nor had that one"
     assert birth(str(tree / "gone.wav")) >= birth(str(tree / "1.wav")), "nothing of what is gone is missing"
 
 

@@ -133,7 +133,7 @@ def _kept(
             yield entry
         else:
             done.doubtful += 1
-            yield entry.waiting(_in_no_snapshot_since(entry, before))
+            yield entry.waiting(max(before, birth(entry.path)))  # it is there, and may be torn
 
 
 def _as_listed(entry: TreeEntry, node: StoredNode) -> bool:
@@ -389,28 +389,28 @@ def _with_digests(pairs: Iterator[Pair], tools: Tools, tally: _ListingTally) -> 
 
     for batch, hashed in hashed_ahead(map(_carried, pairs), _to_hash, digest):
         for now, was in batch:
-            since = was.ctime / 1e9 if was is not None and was.type == WAITING else None
             if now.type == WAITING:
-                tally.starved += since is not None and since * 1e9 < tally.starving
-                yield now.waiting(_in_no_snapshot_since(now, before) if since is None else since)
+                tally.starved += was is not None and was.type == WAITING and was.ctime < tally.starving
+                yield now.waiting(_in_no_snapshot_since(now, was, before))
             elif now.type != "f" or now.sha256 is not None:
                 yield now
             elif now.path in hashed and still_there(now):
                 yield now.with_digest(hashed[now.path].sha256)
             else:
-                yield now.waiting(_in_no_snapshot_since(now, before) if since is None else since)
+                yield now.waiting(_in_no_snapshot_since(now, was, before))
 
 
 def _captured_before(tools: Tools) -> float:
     """The consistent point of the snapshot of the previous listing, seconds since the epoch; 0 where there is none."""
-    there = tools.previous is not None and tools.previous.is_file()
-    return tools.previous.stat().st_mtime if there and tools.previous else 0.0
+    return tools.previous.stat().st_mtime if tools.previous and tools.previous.is_file() else 0.0
 
 
-def _in_no_snapshot_since(entry: TreeEntry, before: float) -> float:
-    """Of a file that is left out whole: the snapshot before may hold it, if it was there then; what was written to one
-    that none has held, since it was made."""
-    return max(before, birth(entry.path))
+def _in_no_snapshot_since(entry: TreeEntry, was: TreeEntry | None, before: float) -> float:
+    """Of a file that is left out whole: since the snapshot `before`, where that holds it as it `was`; what none has
+    held is missing since it was made, though it came into the tree later."""
+    if was is None:
+        return birth(entry.path)
+    return was.ctime / 1e9 if was.type == WAITING else before
 
 
 def _carried(pair: Pair) -> Pair:

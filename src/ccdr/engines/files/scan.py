@@ -4,7 +4,6 @@ the listing that comes of it, a line of JSON for each.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fnmatch
 import hashlib
@@ -327,17 +326,18 @@ def gone(path: str, error: OSError) -> bool:
     raise _refused(path, error) from None
 
 
-_STATX = ctypes.CDLL(None).statx if hasattr(ctypes.CDLL(None), "statx") else None
 _AT_FDCWD, _NO_FOLLOW, _BIRTH = -100, 0x100, 0x800  # of linux/stat.h, as the places below
 
 
 def birth(path: str) -> float:
     """When the file was made, seconds since the epoch; 0 where its file system does not tell, now where it is gone:
     nothing of that is missing."""
-    told = ctypes.create_string_buffer(256)
-    if _STATX is None:
+    import ctypes  # for few: each command loads this module
+
+    told, statx = ctypes.create_string_buffer(256), getattr(ctypes.CDLL(None), "statx", None)
+    if statx is None:
         return 0.0
-    if _STATX(_AT_FDCWD, os.fsencode(path), _NO_FOLLOW, _BIRTH, told) != 0:
+    if statx(_AT_FDCWD, os.fsencode(path), _NO_FOLLOW, _BIRTH, told) != 0:
         return time.time()
     mask, seconds, nanoseconds = struct.unpack_from("I76xqI", told.raw)
     return float(seconds + nanoseconds / 1e9) if mask & _BIRTH else 0.0
