@@ -56,10 +56,10 @@ def ack(asked: _Asked, listing: bool, ending: bool, dry_run: bool) -> Exit:
     are those that `ccdr status` shows at its lines' ends, such as BACKUP_LATE.
 
     Until then it is shown as acknowledged and counted, stays in reports, nobody is reminded of it, and it is no exit
-    status of its own, nor is what only follows from it. Another finding, or a restore test that fails for another
-    cause, is not covered. It ends by itself, or with --end. That the evidence was changed (LEDGER_BROKEN,
-    SUMMARY_WRONG …) cannot be acknowledged. For a ledger that is gone (LEDGER_LOST), and a line of it that was changed
-    (LEDGER_SPOILT), somebody answers once and for all, without --until: reports go on telling of it.
+    status of its own. What only follows from it, and grows by itself, is not covered; nor is another finding, or a
+    restore test that fails for another cause. It ends by itself, or with --end. That the evidence was changed
+    (LEDGER_BROKEN, SUMMARY_WRONG …) cannot be acknowledged. For a ledger that is gone (LEDGER_LOST), and a line of it
+    that was changed (LEDGER_SPOILT), somebody answers once and for all, without --until: reports go on telling of it.
 
     Who, when and until when go into the ledger; what --why says is kept apart, in the state directory. With --key an
     end, and such an answer, are signed (`ssh-keygen -Y sign -n ccdr-statement`).

@@ -308,12 +308,12 @@ class Attestation:
 MANIFEST_FORMAT = 3
 
 
-class Contents(dict[str, Any]):
+class ManifestContents(dict[str, Any]):
     """What a manifest holds of what was captured: plain JSON. A key that is read and is not there is one that every
     capture writes: BackupBad."""
 
     def __init__(self, told: Mapping[str, object]) -> None:
-        super().__init__((key, Contents(one) if type(one) is dict else one) for key, one in told.items())
+        super().__init__((key, ManifestContents(one) if type(one) is dict else one) for key, one in told.items())
 
     def __missing__(self, key: str) -> Any:
         raise BackupBad(f"its manifest is not what ccdr wrote: {key[:40]!a} is missing")
@@ -341,11 +341,11 @@ class Manifest:
     format: int = MANIFEST_FORMAT
     group: GroupRun | None = None
     upon: tuple[Needed, ...] = ()
-    attested: Attestation | None = None  # None: from before snapshots said so
+    attested: Attestation | None = None  # None: nothing, which no backup leaves
     erasures: RegisterHead | None = None  # how far the register of erasures went; None: there was none
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "contents", Contents(self.contents))
+        object.__setattr__(self, "contents", ManifestContents(self.contents))
 
 
 @dataclass(frozen=True)
