@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 from tests.support.harness import Quiet, Site, Source, sql_damage
-from tests.support.sparse import append_sparse
+from tests.support.sparse import append_sparse, history_of
 
 from ccdr.checks.decoder import ends_early
 from ccdr.engines.files import WAITING, TreeEntry
-from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.host.clock import SystemClock
 from ccdr.jobs.restore_test import course as sandboxed
@@ -208,7 +207,7 @@ def test_crashed_backup_shows_while_another_runs(site: Site, tree: Path) -> None
     ledger = Ledger(site.state / "ledger", SystemClock())
     for run in ("crashed", "running"):
         append_sparse(ledger, "backup.start", plan="p", asset="recordings", run=run, body={})
-    history = read_history(site.records())[("p", "recordings")]
+    history = history_of(site.records())[("p", "recordings")]
     history.at_work = ["running"]
     stored = site.records("backup.end")[0]["snapshot"]["id"]
     now = datetime.now(UTC)

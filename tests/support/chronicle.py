@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
-from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.records.statements import STATEMENT
 from ccdr.model.finding import Finding, recorded
-from ccdr.model.values import FileDigest, GroupRun, Manifest, Needed, Snapshot, rfc3339, source_digest, utc
+from ccdr.model.values import FileDigest, GroupRun, Manifest, Needed, Snapshot, rfc3339, source_digest
 from ccdr.storage.catalogue import Catalogue
 from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.report.evidence import Evidence
 from ccdr.telling.report.period import Period
 from tests.support.records import acknowledgement, record_kind, written
+from tests.support.sparse import history_of, sparse_record
 
 HOUR = timedelta(hours=1)
 NOUGHT = "0" * 64
@@ -215,7 +215,7 @@ class Chronicle:
 
     @property
     def histories(self) -> Histories:
-        return read_history(self.records)
+        return history_of(self.records)
 
     def history(self, asset: str | None = "-") -> AssetHistory:
         return self.histories.get((self.plan, self.asset if asset == "-" else asset), AssetHistory())
@@ -223,7 +223,7 @@ class Chronicle:
     def evidence(self, period: Period, at_work: Callable[[str], bool] = lambda _: False) -> Evidence:
         found = Evidence(period)
         for record in self.records:
-            found.take(record, utc(record["time"]))
+            found.take(sparse_record(record))
         found.close(lambda run, _: at_work(run))
         return found
 

@@ -16,6 +16,7 @@ from ccdr.plans.floors import load_floors
 from ccdr.plans.job import Job
 from tests.support.chronicle import Chronicle
 from tests.support.judged import judged
+from tests.support.sparse import sparse_record
 
 SOON = 0.1  # hours after the last of it that it is asked
 
@@ -27,7 +28,8 @@ def known_of(job: Job, past: Chronicle, at: float = SOON, *wrong: Trouble, **mor
     due = judge_incidents(job.plan, histories.get((job.plan, None), AssetHistory()).incidents, Clocks(now))
     care = (*judge_upkeep(job.loaded, histories, now), *of_copies(job.loaded, histories, now), *due, *own)
     plan = PlanKnown(job.loaded, [judged(job, past, at)], care)
-    lineage = reduce(Lineage.take, (r for r in past.records if r["kind"].startswith("ledger.")), Lineage())
+    of_itself = (r for r in past.records if r["kind"].startswith("ledger."))
+    lineage = reduce(Lineage.take, map(sparse_record, of_itself), Lineage())
     return Known(
         **{
             "now": now,

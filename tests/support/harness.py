@@ -21,7 +21,6 @@ from typing import Any, ClassVar
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.verification import verify
-from ccdr.evidence.records.statements import kind_of
 from ccdr.host.clock import SystemClock
 from ccdr.jobs.restore_test import RestoreTest, restore_test
 from ccdr.jobs.services import Services
@@ -32,6 +31,7 @@ from ccdr.ports.place import Place
 from ccdr.wiring import services
 from tests.support import warm
 from tests.support.inside import inside, names
+from tests.support.records import kind_in
 from tests.support.repositories import new_repository
 from tests.support.schema import ledger_misfits
 
@@ -331,7 +331,7 @@ class Site:
 
     def records(self, kind: str | None = None) -> list[dict[str, Any]]:
         found = [dict(r) for r in Ledger(self.state / "ledger", SystemClock()).records()]
-        return [r for r in found if kind in (None, kind_of(r))]
+        return [r for r in found if kind in (None, kind_in(r))]
 
     def ledger_holds(self) -> None:
         """And every record in it is as its published schema says."""

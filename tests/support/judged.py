@@ -10,10 +10,12 @@ from ccdr.evidence.acknowledged import acknowledged, as_bad_as_now, known_by
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
+from ccdr.evidence.records.statements import StatementRecord
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
 from ccdr.model.values import Verb, rfc3339
 from ccdr.plans.job import Job
 from tests.support.chronicle import Chronicle
+from tests.support.sparse import sparse_record
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)  # a Tuesday
 RPO, RTO = 3600, 1800  # seconds, as the plan below wants them
@@ -87,9 +89,10 @@ def acked(problem: Problem, later: Problem) -> bool:
     """Is what is wrong later covered by what was acknowledged of the first?"""
     key = known_by(problem)
     lasting = {} if problem.lasting is None else {key: problem.lasting}
-    record = {
+    record = sparse_record({
         "seq": 1, "time": rfc3339(END), "kind": "statement", "says": "acknowledge", "until": rfc3339(END + timedelta(days=9)),
         "about": {"of": "trouble"} | {"code": problem.trouble.name, "known_by": [key], "values": {key: as_bad_as_now(problem)}, "lasting": lasting},
-    }  # fmt: skip
+    })  # fmt: skip
+    assert isinstance(record, StatementRecord)
     (found,) = acknowledged([later], {problem.trouble.name: record}, END + timedelta(days=1))
     return found.acknowledged is not None

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from click.testing import CliRunner, Result
+from msgspec import to_builtins
 
 from ccdr.cli import main
 from ccdr.evidence.judgement.asset_status import AssetStatus
@@ -124,7 +125,7 @@ class Pair:
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        facts = site.loaded().facts.as_json()
+        facts = to_builtins(site.loaded().facts)
         version = {
             "digest": "0" * 64,
             "predecessor": None,

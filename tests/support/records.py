@@ -27,7 +27,7 @@ from ccdr.evidence.records.writing import _held
 from ccdr.host.built import fields_of
 from ccdr.model.values import RecordRef
 
-ENVELOPE = frozenset(Record.__struct_fields__)
+ENVELOPE = frozenset((*Record.__struct_fields__, "verified"))  # which no body has
 
 
 def body_of(kind: str, *, full: bool = True) -> dict[str, Any]:
@@ -68,6 +68,12 @@ def record_in(
 ) -> RecordRef:
     """Write a record with this body."""
     return ledger._append(written(kind, plan, asset, run, body))
+
+
+def kind_in(line: Mapping[str, Any]) -> str:
+    """What a line tells, as `kind_of` has it of a record."""
+    said = f"{line.get('says')}.{line['about']['of']}" if line["kind"] == STATEMENT else ""
+    return said or str(line["kind"])
 
 
 def acknowledgement(code: str, known_by: list[str], until: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparison import beginning
+from ccdr.evidence.records import StatementRecord, of_mapping
 from ccdr.host.clock import SystemClock
 from ccdr.host.state import State
 from ccdr.jobs.services import Services
@@ -20,6 +21,13 @@ from tests.support.past import DAY, HOUR, MINUTE, Past
 from tests.support.signed import key, signers
 
 NAMESPACE = "ccdr-sign-off"
+
+
+def as_read(line: dict[str, Any]) -> StatementRecord:
+    """What somebody stated, as whoever judges has it."""
+    record = of_mapping(line)
+    assert isinstance(record, StatementRecord), record
+    return record
 
 
 class SignOffRoom(Past):

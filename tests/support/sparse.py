@@ -3,23 +3,28 @@ the ledger takes it as it is. `Ledger.write` takes whole records only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import inspect
 
+from ccdr.evidence.history.asset_history import Histories
+from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.records import KINDS, VERSIONS, Record
-from ccdr.evidence.records.statements import STATEMENT
+from ccdr.evidence.records import KINDS, VERSIONS, Record, StatementRecord, Unread, of_mapping
+from ccdr.evidence.records.statements import STATEMENT, TABLE
 from ccdr.host.built import fields_of
 from ccdr.model.finding import Finding
 from ccdr.model.values import RecordRef, rfc3339
 from ccdr.storage.catalogue import NO_ENTRY, read_head
-from tests.support.records import record_in
+from tests.support.records import body_of, record_in
 
-_ENVELOPE = frozenset(Record.__struct_fields__)
-_FIRST = {"RecordedTrigger": {"by": "command"}}  # of what is left out, where nothing will not do
+_ENVELOPE = frozenset((*Record.__struct_fields__, "verified"))
+_FIRST = {  # of what is left out, where nothing will not do
+    "RecordedTrigger": {"by": "command"},
+    "PlanFacts": {"timezone": "UTC", "prune": "0 5 * * *", "check": "0 6 * * *"},
+}
 
 _NOUGHT = {"seq": 1, "prev": "0" * 64, "time": "2026-11-24T02:30:00Z", "host": "", "actor": ""}
 
@@ -30,14 +35,57 @@ def append_sparse(
     """Write it. A test that passed had checks. AssertionError where the definition has no such key, or no such value."""
     if kind == "backup.end" and isinstance(snapshot := body.get("snapshot"), dict):
         body = {**body, "snapshot": {**_of_catalogue(ledger, f"{plan}/{asset}/{snapshot.get('id')}"), **snapshot}}
-    if kind == "restore_test.end" and body.get("verdict") == "PASS":
-        body = {"checks": [{"kind": "identical", "name": "identical", "status": "PASS"}], **body}
+    body = _as_passed(kind, body)
     if kind == STATEMENT:  # of which the table says what it has
         return record_in(ledger, kind, plan=plan, asset=asset, run=run, body=body)
     named = {"kind": kind, "plan": plan, "asset": asset, "run": run, "version": VERSIONS[kind]}
     made = {**named, **_struct(body, fields_of(KINDS[kind]), leaving=_ENVELOPE)}
     msgspec.convert({**_NOUGHT, **made}, KINDS[kind])
     return ledger._append(made)
+
+
+def sparse_record(given: Mapping[str, Any]) -> Record:
+    """A record that holds this, and nothing else that tells anything. A test that passed had checks."""
+    kind = str(given["kind"])
+    body = _as_passed(kind, {key: value for key, value in given.items() if key not in _ENVELOPE})
+    if kind == STATEMENT:
+        of = body["about"]["of"]
+        row = TABLE[f"{body['says']}.{of}"]
+        about = _struct({k: v for k, v in body["about"].items() if k != "of"}, fields_of(row.about))
+        said = body_of(row.kind, full=False) | {"about": {"of": of} | about}
+        body = said | {key: value for key, value in body.items() if key != "about"}
+        head = {"plan": None, "asset": None, "run": None, "version": VERSIONS[kind]}
+        return _read({**_NOUGHT, **head, **given, **body})
+    head = {"plan": None, "asset": None, "run": None, "version": VERSIONS[kind]}
+    head |= {key: value for key, value in given.items() if key in _ENVELOPE}
+    return _read({**_NOUGHT, **head, **_struct(body, fields_of(KINDS[kind]), leaving=_ENVELOPE)})
+
+
+def recorded_statement(plan: str | None, body: Mapping[str, Any]) -> StatementRecord:
+    """The record that holds this body, whole as it is."""
+    head = {"kind": STATEMENT, "version": VERSIONS[STATEMENT], "plan": plan, "asset": None, "run": None}
+    made = _read({**_NOUGHT, **head, **body})
+    assert isinstance(made, StatementRecord)
+    return made
+
+
+def _read(mapping: dict[str, Any]) -> Record:
+    made = of_mapping(mapping)
+    if isinstance(made, Unread):
+        msgspec.convert(mapping, KINDS[made.kind])  # says what is wrong with it
+    assert not isinstance(made, Unread), made
+    return made
+
+
+def history_of(records: Iterable[Mapping[str, Any]], known: Histories | None = None) -> Histories:
+    """What is made of such records."""
+    return read_history(map(sparse_record, records), known)
+
+
+def _as_passed(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    if kind == "restore_test.end" and body.get("verdict") == "PASS" and not body.get("checks"):
+        return {**body, "checks": [{"kind": "identical", "name": "identical", "status": "PASS"}]}
+    return dict(body)
 
 
 def _of_catalogue(ledger: Ledger, name: str) -> dict[str, object]:

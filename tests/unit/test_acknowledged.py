@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.support.harness import Ran, Site
 from tests.support.judged import acked
+from tests.support.sparse import history_of, sparse_record
 
 from ccdr.cli.status import coded
 from ccdr.engines.base import LogShipping
@@ -32,10 +33,10 @@ from ccdr.evidence.acknowledged import (
     until_of,
     why_of,
 )
-from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.judgement.troubles import as_problem, findings_of
 from ccdr.evidence.payloads import CHANGED, keep_payload, payload
-from ccdr.evidence.records.statements import ACKNOWLEDGE_TROUBLE
+from ccdr.evidence.records import BackupEnd
+from ccdr.evidence.records.statements import ACKNOWLEDGE_TROUBLE, StatementRecord
 from ccdr.host.who import who
 from ccdr.model.errors import UsageProblem
 from ccdr.model.finding import Finding, at_least, at_most, recorded
@@ -47,17 +48,24 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LATE = Problem(Trouble.BACKUP_LATE, "its backup is overdue")
 
 
-def acks(problem: Problem = LATE, **changes: Any) -> dict[str, dict[str, Any]]:
-    """As the fold keeps them."""
+def ack(problem: Problem = LATE, **changes: Any) -> dict[str, Any]:
     record = {
         "kind": "statement", "says": "acknowledge", "seq": 7, "time": rfc3339(NOW),
         "about": {"of": "trouble", "code": problem.trouble.name, "known_by": [known_by(problem)]},
         "until": rfc3339(NOW + timedelta(days=14)), "words_sha256": "0" * 64, **changes,
     }  # fmt: skip
+    ended = {"until": None, "about": {"of": "trouble", "code": problem.trouble.name}}  # by its code
+    return record | ended if record["says"] == "end" else record
+
+
+def acks(problem: Problem = LATE, **changes: Any) -> dict[str, StatementRecord]:
+    """As the fold keeps them."""
+    record = sparse_record(ack(problem, **changes))
+    assert isinstance(record, StatementRecord)
     return {problem.trouble.name: record}
 
 
-def noted(problems: list[Problem], newest: dict[str, dict[str, Any]], now: datetime = NOW) -> list[Problem]:
+def noted(problems: list[Problem], newest: dict[str, StatementRecord], now: datetime = NOW) -> list[Problem]:
     """Which of them are acknowledged."""
     marked = acknowledged(problems, newest, now)
     assert [p for p in marked if p.acknowledged is None] == unacknowledged(marked)
@@ -322,12 +330,12 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(site: Site) -> None:
 
 def test_the_newest_record_of_a_code_holds() -> None:
     def record(seq: int, code: str, says: str = "acknowledge") -> dict[str, Any]:
-        one = acks(says=says)["BACKUP_LATE"]
+        one = ack(says=says)
         return {**one, "seq": seq, "plan": "p", "asset": "a", "run": None, "about": one["about"] | {"code": code}}
 
     records = [record(1, "BACKUP_LATE"), record(2, "TEST_LATE"), record(3, "BACKUP_LATE", "end")]
-    history = read_history(records)["p", "a"]
-    assert {code: one["seq"] for code, one in history.acks.items()} == {"BACKUP_LATE": 3, "TEST_LATE": 2}
+    history = history_of(records)["p", "a"]
+    assert {code: one.seq for code, one in history.acks.items()} == {"BACKUP_LATE": 3, "TEST_LATE": 2}
     assert [one.code for one in Acknowledgements.in_force(history.acks, NOW).each] == ["TEST_LATE"]
 
 
@@ -487,7 +495,10 @@ def test_a_finding_is_covered_until_what_it_says_is_worse(
     """Less is worse of what is kept, more of what is not as it should be; as it comes back from a record."""
 
     def found(values: tuple[Any, ...]) -> Problem:
-        (problem,) = findings_of({"findings": recorded([made(*values)])}, Verb.BACKUP)
+        told = {"kind": "backup.end", "plan": "p", "asset": "a", "run": "r", "snapshot": {"id": "s"}}
+        backup = sparse_record(told | {"findings": recorded([made(*values)])})
+        assert isinstance(backup, BackupEnd)
+        (problem,) = findings_of(backup, Verb.BACKUP)
         return problem
 
     assert acked(found(then), found(now)) is covered

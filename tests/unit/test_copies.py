@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import convert, to_builtins
 from syrupy.assertion import SnapshotAssertion
 from tests.support.clocks import Clock
 from tests.support.copied import add_copies
@@ -21,7 +22,7 @@ from ccdr.model.values import Verb
 from ccdr.plans import LoadedPlan, load_plan
 from ccdr.plans.copies import as_in_file, copy_named, seen_from
 from ccdr.plans.due import RequestedRuns, RunStart, schedules, tallies
-from ccdr.plans.facts import facts_from
+from ccdr.plans.facts import PlanFacts
 from ccdr.plans.versions import PlanRevision
 from ccdr.telling.copies import copies_of
 
@@ -128,8 +129,8 @@ BEGUN = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 def test_a_copys_schedules_are_due_beside_the_plans_own(plan: LoadedPlan) -> None:
     """Whoever looks after the repository answers for them: a test there, or a prune of the plan's own, serves none."""
-    version = PlanRevision("p", "d" * 64, facts_from(plan.facts.as_json()), 1, BEGUN, "root", None, {})
-    assert facts_from(plan.facts.as_json()) == plan.facts
+    version = PlanRevision("p", "d" * 64, plan.facts, 1, BEGUN, "root", None, {})
+    assert convert(to_builtins(plan.facts), PlanFacts) == plan.facts
     known = schedules([version], BEGUN)
     assert {one for one in known if one[0] == "offsite"} == {
         ("offsite", v) for v in (Verb.COPY, Verb.PRUNE, Verb.CHECK)

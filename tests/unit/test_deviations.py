@@ -9,6 +9,7 @@ import pytest
 from tests.support.chronicle import DISPOSED, NOUGHT, PASSED, Chronicle
 from tests.support.judged import END
 from tests.support.records import answered
+from tests.support.sparse import history_of
 
 from ccdr.evidence.deviations.standing import deviations_of, within
 from ccdr.evidence.deviations.values import Deviation
@@ -55,7 +56,7 @@ def found(past: Chronicle) -> list[Deviation]:
 
 def told(past: Chronicle) -> list[tuple[str, int | None, int | None]]:
     """Of each: its code, the record that opened it, the one that ended it."""
-    return [(one.code, one.number, one.retest and one.retest[0]) for one in found(past)]
+    return [(one.code, one.number, one.retest and one.retest.record) for one in found(past)]
 
 
 def well(past: Chronicle) -> None:
@@ -148,11 +149,11 @@ def test_what_passed_by_fewer_checks_stays_open_and_says_so(past: Chronicle) -> 
     weaker = past.tested(-1, "new")
     of_test = next(one for one in found(past) if one.code == "TEST_FAILED")
     assert (of_test.number, of_test.retest) == (bad, None)
-    assert of_test.unchecked is not None and of_test.unchecked[0] == weaker
+    assert of_test.unchecked is not None and of_test.unchecked.record == weaker
     version(past, 0)
     as_strict = past.tested(1, "new")
     of_test = next(one for one in found(past) if one.code == "TEST_FAILED")
-    assert of_test.retest is not None and of_test.retest[0] == as_strict
+    assert of_test.retest is not None and of_test.retest.record == as_strict
 
 
 def test_an_older_snapshot_that_passes_takes_nothing_back(past: Chronicle) -> None:
@@ -264,7 +265,7 @@ def test_backups_too_far_apart_are_a_breach_between_them(past: Chronicle) -> Non
     assert not found(past)
     late = past.stored(-5, "c")
     (one,) = found(past)
-    assert (one.code, one.retest and one.retest[0], one.number) == ("BREACH_RPO", late, late)
+    assert (one.code, one.retest and one.retest.record, one.number) == ("BREACH_RPO", late, late)
     assert rfc3339(one.since) == "2026-11-24T05:00:00Z"  # two hours after what b holds
 
 
@@ -391,7 +392,7 @@ def test_a_run_that_comes_back_and_works_in_between_tells_of_one_all_the_same(pa
     one = next(one for one in found(past) if one.code == "MISSED")
     assert (one.number, one.times, one.retest) == (first, 498, None)
     tested = past.tested(back + 0.3, "x")
-    assert [one.retest and one.retest[0] for one in found(past) if one.code == "MISSED"] == [tested]
+    assert [one.retest and one.retest.record for one in found(past) if one.code == "MISSED"] == [tested]
 
 
 def test_what_was_missed_again_after_it_was_done_is_another(past: Chronicle) -> None:
@@ -553,12 +554,10 @@ def test_each_code_that_a_plan_may_weigh_has_a_weight() -> None:
 
 
 def test_the_fold_kept_and_gone_on_with_is_the_fold_of_all(past: Chronicle) -> None:
-    from ccdr.evidence.history.fold import read_history
-
     well(past)
     past.tested(1, "new", "FAIL")
     missed(past, 4, "backup", 2, 2)
     past.stored(5, "x")
     for n in range(len(past.records)):
-        known = read_history(past.records[:n])
-        assert deviations_of(read_history(past.records[n:], known)) == deviations_of(past.histories)
+        known = history_of(past.records[:n])
+        assert deviations_of(history_of(past.records[n:], known)) == deviations_of(past.histories)

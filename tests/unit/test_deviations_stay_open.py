@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from tests.support.chronicle import Chronicle
 from tests.support.judged import END
+from tests.support.records import body_of
+from tests.support.sparse import sparse_record
 from tests.unit.test_deviations import BROKEN_CHECK, FAILED_CHECK, check, control, found, missed, rto, version, well
 
 from ccdr.evidence.deviations.values import Acceptance, Deviation, State
+from ccdr.evidence.records.statements import ACCEPT_FINDING, STATEMENT, StatementRecord
 from ccdr.model.values import rfc3339
 
 ONE, OTHER = check(fingerprint="c" * 64), check(fingerprint="d" * 64)
@@ -23,7 +26,7 @@ def past() -> Chronicle:
 
 def ends(past: Chronicle, code: str) -> list[int | None]:
     """By which record each of this code ended."""
-    return [one.retest and one.retest[0] for one in found(past) if one.code == code]
+    return [one.retest and one.retest.record for one in found(past) if one.code == code]
 
 
 # --- of an older snapshot --------------------------------------------------------------------------------------------
@@ -201,12 +204,16 @@ def test_an_asset_that_got_another_name_takes_nothing_of_the_old_one_back(past: 
 
 def accepted(past: Chronicle, seq: int, hours: float, *, made: float, until: float) -> Acceptance:
     said = {
+        "kind": STATEMENT,
         "seq": seq,
         "time": rfc3339(past.at(hours)),
+        **body_of(ACCEPT_FINDING.kind),
         "made": rfc3339(past.at(made)),
         "until": rfc3339(past.at(until)),
     }
-    return Acceptance(said)
+    record = sparse_record(said)
+    assert isinstance(record, StatementRecord)
+    return Acceptance(record)
 
 
 def failing(past: Chronicle) -> Deviation:

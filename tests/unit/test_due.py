@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.support.drawn import examples
 
 from ccdr.model.schedule import advance
@@ -26,7 +26,11 @@ CALLS = AssetFacts("files", "copy", None, 3600.0, 3600.0, "throwaway", backup="0
 
 
 def plan(at=BEGIN, seq=1, timezone="UTC", **assets):
-    facts = PlanFacts(timezone, None, None, "0 5 * * 0", "0 6 * * *", 30, assets or {"crm": CALLS}, HERE)
+    facts = PlanFacts(
+        format=2,
+        timezone=timezone, mtd=None, retention=None, prune="0 5 * * 0", check="0 6 * * *", parts=30,
+        assets=assets or {"crm": CALLS}, repository=HERE,
+    )  # fmt: skip
     return PlanRevision("outbound", f"d{seq}", facts, seq, at, "root", None, {})
 
 

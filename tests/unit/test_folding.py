@@ -29,6 +29,7 @@ from ccdr.evidence.ledger.ledger import BEGINNING, Mark
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.population import ALONE
 from ccdr.evidence.summary import File
+from ccdr.model.values import utc
 
 CENTRE = Centre(3, 2, datetime(2026, 11, 20, tzinfo=UTC), 6, timedelta(hours=6), timedelta(days=1), manifests=False)
 Lines = list[dict[str, Any]]
@@ -116,7 +117,7 @@ def test_a_summary_that_says_otherwise_is_found(ledger: Path, wrong: str, monkey
         expected = replace(
             kept,
             histories=changed,
-            latest="2099-01-01T00:00:00Z" if wrong == "the latest" else kept.latest,
+            latest=utc("2099-01-01T00:00:00Z") if wrong == "the latest" else kept.latest,
             mark=replace(kept.mark, hash="0" * 64) if wrong == "the mark" else kept.mark,
         )
         found, parted = in_parts(ledger, expected)
@@ -248,7 +249,7 @@ ODD: dict[str, Callable[[dict[str, Any]], object]] = {
 
 @pytest.mark.parametrize("odd", [None, *ODD])
 def test_a_file_that_no_ccdr_has_made_so_is_like_nothing(odd: str | None) -> None:
-    summing = Summing(latest="2026-11-20T00:00:00Z")
+    summing = Summing(latest=utc("2026-11-20T00:00:00Z"))
     summing.known["p", "a"] = AssetHistory()
     mark = Mark("000000000001.jsonl", 0, 9, 1, "0" * 64)
     made = msgspec.msgpack.decode(b"".join(summing.up_to(mark)))

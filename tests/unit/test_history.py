@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 from tests.support.recorded import DUE, NIGHT, backup, check, test
-from tests.support.sparse import append_sparse
+from tests.support.sparse import append_sparse, history_of, sparse_record
 
 from ccdr.evidence.history import folded
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
-from ccdr.evidence.history.fold import read_history
+from ccdr.evidence.history.folded import DamagedBefore
 from ccdr.evidence.ledger.ledger import BEGINNING, Ledger
+from ccdr.evidence.records import Record
+from ccdr.evidence.records.statements import STATEMENT
 from ccdr.host.clock import SystemClock
 from ccdr.model.erasure import Looked
 from ccdr.model.values import Needed, Snapshot, rfc3339
@@ -26,7 +28,7 @@ def test_a_check_of_all_data_is_one_of_every_part(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger", SystemClock())
 
     def care() -> AssetHistory:
-        return read_history(ledger.records())["p", None]
+        return history_of(ledger.records())["p", None]
 
     check(ledger, "CLEAN", 1)
     check(ledger, "DAMAGED", 2)
@@ -49,7 +51,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def whole(ledger: Ledger) -> Histories:
-    return read_history(ledger.records())
+    return history_of(ledger.records())
 
 
 def test_what_retention_removed_is_forgotten(ledger: Ledger) -> None:
@@ -61,14 +63,14 @@ def test_what_retention_removed_is_forgotten(ledger: Ledger) -> None:
     append_sparse(ledger, "prune.end", plan="p", asset=None, run="r", body={"result": "DONE", "removed": removed})
     found = whole(ledger)
     assert found["p", "a"].stored_here == {"a-b1".ljust(64, "0")} and found["p", "a"].proven == {}
-    assert found["p", None].newest["prune.end"]["removed"] == 3, "how many; which, the ledger says"
+    assert (pruned := found["p", None].last_done_prune) and pruned.removed == 3, "how many; which, the ledger says"
 
 
 def test_a_mark_holds_until_its_line_changes(ledger: Ledger) -> None:
     *_, (mark, record) = ledger.after(BEGINNING)
-    assert ledger.holds(mark) and record["seq"] == mark.seq == 8 and list(ledger.after(mark)) == []
+    assert ledger.holds(mark) and record.seq == mark.seq == 8 and list(ledger.after(mark)) == []
     backup(ledger, "later")
-    assert [r["seq"] for _, r in ledger.after(mark)] == [9, 10] and ledger.holds(mark)
+    assert [r.seq for _, r in ledger.after(mark)] == [9, 10] and ledger.holds(mark)
     path = ledger.directory / mark.segment
     path.write_bytes(path.read_bytes().replace(b'"PASS"', b'"FAIL"'))
     assert not ledger.holds(mark)
@@ -105,7 +107,7 @@ def proof(seq: int, verdict: str, selected: str = "latest") -> dict[str, Any]:
 def test_damage_stays_open_until_the_newest_is_tested_good(
     after: list[dict[str, Any]], open_: bool, wording: SnapshotAssertion
 ) -> None:
-    found = read_history([proof(2, "PASS"), checked(3, 1, "CLEAN"), checked(4, 2, "DAMAGED"), *after])
+    found = history_of([proof(2, "PASS"), checked(3, 1, "CLEAN"), checked(4, 2, "DAMAGED"), *after])
     damage = found["p", "a"].damage_since(found["p", None])
     assert (damage is not None) is open_
     if damage is not None:  # tests by another rule may well have passed
@@ -114,30 +116,31 @@ def test_damage_stays_open_until_the_newest_is_tested_good(
 
 def test_parts_are_followed_through_their_cycles() -> None:
     results = ["CLEAN", "DAMAGED", "INCONCLUSIVE", "CLEAN", "CLEAN"]
-    found = read_history(
+    found = history_of(
         checked(n + 1, part, r) for n, (part, r) in enumerate(zip([1, 2, 3, 3, 1], results, strict=True))
     )
     upkeep = found["p", None]
-    assert upkeep.cycle == ["1"] and {p: r for p, (_, r) in upkeep.read.items()} == {
+    assert upkeep.cycle == ["1"] and {p: one.result for p, one in upkeep.read.items()} == {
         "1": "CLEAN",
         "2": "DAMAGED",
         "3": "CLEAN",
     }
-    read_history([checked(9, 1, "CLEAN", parts=5)], found)
+    history_of([checked(9, 1, "CLEAN", parts=5)], found)
     assert (upkeep.parts, list(upkeep.read), upkeep.cycle) == (5, ["1"], ["1"])
 
 
 @pytest.mark.parametrize("found", ["DAMAGED", "CLEAN"])
 def test_damage_is_not_forgotten_when_the_data_is_read_in_other_parts(found: str) -> None:
     """Nobody knows in which of them it lies now: it is over once all have been read."""
-    there = [["2", "3", "2026-11-02T06:00:00Z"]] if found == "DAMAGED" else [[]]
-    upkeep = read_history([checked(1, 1, "CLEAN"), checked(2, 2, found), checked(3, 1, "CLEAN", 2)])["p", None]
-    assert [upkeep.damaged_before] == there
-    again = read_history([checked(4, 1, "CLEAN", 3)], {("p", None): upkeep})["p", None]
-    assert [again.damaged_before] == there
+    since = datetime(2026, 11, 2, 6, tzinfo=UTC)
+    there = DamagedBefore("2", 3, since) if found == "DAMAGED" else None
+    upkeep = history_of([checked(1, 1, "CLEAN"), checked(2, 2, found), checked(3, 1, "CLEAN", 2)])["p", None]
+    assert upkeep.damaged_before == there
+    again = history_of([checked(4, 1, "CLEAN", 3)], {("p", None): upkeep})["p", None]
+    assert again.damaged_before == there
     for part in (2, 3):
-        read_history([checked(4 + part, part, "CLEAN", 3)], {("p", None): again})
-    assert again.damaged_before == []
+        history_of([checked(4 + part, part, "CLEAN", 3)], {("p", None): again})
+    assert again.damaged_before is None
 
 
 def of(snapshot: str, seq: int, verdict: str, selected: str, own: str = "PASS") -> dict[str, Any]:
@@ -162,18 +165,18 @@ def of(snapshot: str, seq: int, verdict: str, selected: str, own: str = "PASS") 
 )
 def test_a_failure_for_a_newer_backup_is_not_taken_back_by_the_same_snapshot(after: list[Any], red: bool) -> None:
     """Of a host that tests only, nothing else tells that another host's newest backup failed."""
-    found = read_history([of("s2", 4, "FAIL", "latest"), *after])["p", "a"]
+    found = history_of([of("s2", 4, "FAIL", "latest"), *after])["p", "a"]
     assert (found.failure is not None) is red
 
 
 def test_a_snapshot_that_failed_itself_and_passes_since_is_good_again() -> None:
-    found = read_history([of("s2", 4, "FAIL", "latest", "FAIL"), of("s2", 5, "PASS", "random")])["p", "a"]
+    found = history_of([of("s2", 4, "FAIL", "latest", "FAIL"), of("s2", 5, "PASS", "random")])["p", "a"]
     assert found.failure is None
 
 
 def test_sizes_are_one_a_day_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folded, "MOST_SIZES", 3)
-    found = read_history([checked(n, 1, "CLEAN") for n in range(1, 9)])
+    found = history_of([checked(n, 1, "CLEAN") for n in range(1, 9)])
     assert found["p", None].sizes == {"2026-11-06": 6, "2026-11-07": 7, "2026-11-08": 8}
 
 
@@ -186,6 +189,7 @@ def test_the_newest_failure_is_no_older_one(ledger: Ledger) -> None:
 
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+BASE = "s".ljust(64, "0")
 
 
 def recovery(seq: int, verdict: str, target: str = "latest", until: datetime | None = NOON) -> dict[str, Any]:
@@ -214,28 +218,28 @@ HOUR = timedelta(hours=1)
     ],
 )
 def test_a_log_that_failed_stays_so_until_a_recovery_as_far_has_passed(after: list[dict[str, Any]], red: bool) -> None:
-    found = read_history([proof(2, "PASS"), recovery(4, "FAIL"), *after])["p", "a"]
+    found = history_of([proof(2, "PASS"), recovery(4, "FAIL"), *after])["p", "a"]
     assert (found.log_failure is not None) is red
-    assert found.failure is None and found.proven == {"s": "PASS"}, "the base is good"
+    assert found.failure is None and found.proven == {BASE: "PASS"}, "the base is good"
 
 
 def test_a_log_that_failed_is_no_failure_of_its_base_and_a_bad_base_is_none_of_its_log() -> None:
-    found = read_history([recovery(2, "FAIL"), proof(3, "FAIL")])["p", "a"]
-    assert found.proven == {"s": "FAIL"} and found.failure and found.failure["seq"] == 3
-    assert found.log_failure and found.log_failure["seq"] == 2
+    found = history_of([recovery(2, "FAIL"), proof(3, "FAIL")])["p", "a"]
+    assert found.proven == {BASE: "FAIL"} and found.failure and found.failure.seq == 3
+    assert found.log_failure and found.log_failure.seq == 2
     assert found.older_log_failure == found.log_failure and found.older_failure is None
-    assert read_history([proof(3, "FAIL")])["p", "a"].log_failure is None
+    assert history_of([proof(3, "FAIL")])["p", "a"].log_failure is None
 
 
 def test_log_that_leads_on_from_a_newer_base_is_not_what_failed() -> None:
-    found = read_history([recovery(2, "FAIL")])["p", "a"]
+    found = history_of([recovery(2, "FAIL")])["p", "a"]
 
     def base(at: datetime) -> Snapshot:
         return Snapshot("b", "p", "a", "r", "postgres", "physical", at, at, 1, "/x", "0" * 64)
 
     assert found.log_disproved(base(NOON - HOUR)) and found.log_disproved(base(NOON))
     assert not found.log_disproved(base(NOON + HOUR))
-    assert not read_history([recovery(2, "PASS")])["p", "a"].log_disproved(base(NOON))
+    assert not history_of([recovery(2, "PASS")])["p", "a"].log_disproved(base(NOON))
 
 
 def test_log_in_which_a_recovery_found_what_cannot_be_applied_does_not_count() -> None:
@@ -246,8 +250,9 @@ def test_log_in_which_a_recovery_found_what_cannot_be_applied_does_not_count() -
     stopped = recovery(2, "INCONCLUSIVE")
     stopped["recovery"] = {**stopped["recovery"], "verdict": None, "stops": True}
     for_real = {**stopped, "kind": "restore.end", "result": "FAILED"}
+    del for_real["verdict"], for_real["snapshot"]
     for first in (stopped, for_real):
-        found = read_history([first])["p", "a"]
+        found = history_of([first])["p", "a"]
         assert found.log_failure is None and [found.log_disproved(b) for b in bases] == [True, False]
     for after, counts in (
         ([], False),
@@ -255,9 +260,9 @@ def test_log_in_which_a_recovery_found_what_cannot_be_applied_does_not_count() -
         ([recovery(3, "PASS", "a time", NOON - HOUR)], False),
         ([recovery(3, "PASS")], True),
     ):
-        found = read_history([stopped, *after])["p", "a"]
+        found = history_of([stopped, *after])["p", "a"]
         assert found.log_failure is None and [found.log_disproved(b) for b in bases] == [not counts, False]
-    broken = read_history([recovery(2, "INCONCLUSIVE")])["p", "a"]
+    broken = history_of([recovery(2, "INCONCLUSIVE")])["p", "a"]
     assert not broken.log_disproved(bases[0]), "nothing was found of the log"
 
 
@@ -268,7 +273,7 @@ def test_what_stands_is_a_failure_that_nothing_went_past(tests: list[tuple[str, 
         recovery(n, verdict, "latest" if hour is None else "a time", NOON + 9 * HOUR if hour is None else NOON + hour * HOUR)
         for n, (verdict, hour) in enumerate(tests, 1)
     ]  # fmt: skip
-    found = read_history(records).get(("p", "a"), AssetHistory()).log_failure
+    found = history_of(records).get(("p", "a"), AssetHistory()).log_failure
     ranks = [9 if hour is None else hour for _, hour in tests]
     if found is None:
         assert not any(
@@ -276,8 +281,8 @@ def test_what_stands_is_a_failure_that_nothing_went_past(tests: list[tuple[str, 
             for n, (verdict, _) in enumerate(tests)
         )
     else:
-        assert tests[found["seq"] - 1][0] == "FAIL"
-        assert all(later < ranks[found["seq"] - 1] for later in ranks[found["seq"] :])
+        assert tests[found.seq - 1][0] == "FAIL"
+        assert all(later < ranks[found.seq - 1] for later in ranks[found.seq :])
 
 
 def test_which_rule_was_tried_when_and_what_it_found_last(ledger: Ledger) -> None:
@@ -286,8 +291,11 @@ def test_which_rule_was_tried_when_and_what_it_found_last(ledger: Ledger) -> Non
     test(ledger, "i", "a-b2", "INCONCLUSIVE", rule="oldest")
     test(ledger, "b", "a-b1", "PASS", rule="a-b1")
     found = whole(ledger)["p", "a"]
-    assert {rule: due for rule, (_, due) in found.tried.items()} == {"latest": NIGHT, "oldest": DUE["i"]}
-    assert {rule: verdict for rule, (_, verdict) in found.by_rule.items()} == {"latest": "PASS", "oldest": "FAIL"}
+    assert {rule: one.due and rfc3339(one.due) for rule, one in found.tried.items()} == {
+        "latest": NIGHT,
+        "oldest": DUE["i"],
+    }
+    assert {rule: one.verdict for rule, one in found.by_rule.items()} == {"latest": "PASS", "oldest": "FAIL"}
 
 
 def test_an_increment_is_disproved_by_a_later_failure_of_what_it_builds_upon_though_that_had_passed_before() -> None:
@@ -303,7 +311,7 @@ def test_an_increment_is_disproved_by_a_later_failure_of_what_it_builds_upon_tho
              "verdict": verdict, "snapshot": {"id": of, "verdict": verdict}}
             for n, (of, verdict) in enumerate(verdicts, 1)
         ]  # fmt: skip
-        return read_history(records)["p", "a"]
+        return history_of(records)["p", "a"]
 
     passed = ((base, "PASS"), (increment, "PASS"))
     assert not after(*passed).disproved(upon)
@@ -350,7 +358,7 @@ class Story:
 
     @property
     def unchecked(self) -> bool:
-        return read_history(self.records)["p", "a"].unchecked is not None
+        return history_of(self.records)["p", "a"].unchecked is not None
 
 
 def test_what_failed_is_taken_back_by_a_test_that_checks_as_much_and_by_no_other() -> None:
@@ -392,8 +400,11 @@ def test_a_test_is_judged_by_what_it_checked_whatever_the_plan_says_when_it_ends
     assert story.unchecked
 
 
-def of_register(kind: str, seq: int, **body: Any) -> dict[str, Any]:
-    return {"kind": f"erasure.{kind}", "seq": seq, "run": None, "time": rfc3339(NOON), **body}
+def of_register(kind: str, seq: int, **body: Any) -> Record:
+    kind = STATEMENT if "says" in body else f"erasure.{kind}"
+    return sparse_record(
+        {"kind": kind, "seq": seq, "plan": "p", "asset": "a", "run": "r", "time": rfc3339(NOON), **body}
+    )
 
 
 @pytest.mark.parametrize(
@@ -404,7 +415,7 @@ def test_a_review_is_of_that_handover_of_that_moment(replay: int, at: datetime, 
     history = AssetHistory()
     history.take(of_register("replay", 3, result="ERASED", handed_over=True))
     about = {"of": "handover", "replay": replay, "at": rfc3339(at)}
-    history.take(of_register("review", 5, says="review", about=about) | {"kind": "statement"})
+    history.take(of_register("review", 5, says="review", about=about))
     history.take(of_register("replay", 4, result="ERASED", handed_over=True))
     assert [seq for seq, _ in history.handed_over] == ([4] if counts else [3, 4])
 
@@ -419,7 +430,7 @@ def test_what_was_found_of_an_entry_is_known_until_it_is_withdrawn_or_another_ha
         of_register("replay", 4, result="ERASED", found=[{**found[0], "found_before": 1}], missing=["e-000002"])
     )
     nobody = {"says": "answer", "about": {"of": "entry", "entry": "e-000002", "missing": 2}}
-    history.take(of_register("nobody", 5, **nobody) | {"kind": "statement"})
+    history.take(of_register("nobody", 5, **nobody))
     assert history.looked("e-000001") == Looked(found=3)
     assert history.looked("e-000002") == Looked(missing=2, stated=True)
     late = {"result": "ERASED", "point": rfc3339(NOON), "found": [{**found[0], "late": True}]}

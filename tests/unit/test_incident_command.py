@@ -10,6 +10,7 @@ from datetime import UTC
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 from tests.support.harness import Site
 from tests.support.records import record_in
 
@@ -57,8 +58,9 @@ def test_a_final_report_of_an_older_incident_counts_from_the_notification_once_t
     site.run("incident", "note", name, "--clock", "nis2-23-final")
     services = site.services()
     known = find(services, name)
-    alone = {**known.records[-1]["about"]["clocks"][1], "after": None, "due": known.records[0]["aware_at"]}
-    body = {key: known.records[0][key] for key in ("kinds", "aware_at", "role", "timezone", "boot", "elapsed_s")}
+    first, noted = (to_builtins(one) for one in (known.records[0], known.records[-1]))
+    alone = {**noted["about"]["clocks"][1], "after": None, "due": first["aware_at"]}
+    body = {key: first[key] for key in ("kinds", "aware_at", "role", "timezone", "boot", "elapsed_s")}
     older = {**body, "incident": "inc-older", "by": "person", "clocks": [alone]}
     record_in(services.ledger, "incident.opened", plan="p", asset=None, run=None, body=older)
     site.run("incident", "note", "inc-older", "--clock", "nis2-23")

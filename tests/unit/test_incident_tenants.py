@@ -12,6 +12,7 @@ from tests.support.chronicle import Chronicle
 from tests.support.control_histories import closed, opened, said_of_incident
 from tests.support.harness import Ran, Site
 from tests.support.judged import END
+from tests.support.sparse import sparse_record
 
 from ccdr.evidence.incidents import MOST_CLOSED, incident_of
 from ccdr.evidence.records.statements import NOTE_INCIDENT
@@ -156,11 +157,12 @@ def test_facts_for_one_controller_are_of_their_data_alone(tmp_path: Path, monkey
     begun = [{"asset": name} for name in ("crm", "exchange")]
     point, time = rfc3339(past.at(-3)), rfc3339(past.at(-1))
     done = [{"asset": "crm", "state": "done", "point": point}, {"asset": "exchange", "state": "failed", "point": point}]
-    records = [
+    told_of = [
         {"kind": "recover.start", "seq": 2, "time": time, "assets": begun},
         {"kind": "recover.end", "seq": 3, "time": time, "assets": done, "state": "failed", "rto": {"achieved_s": 60.0}},
         {"kind": "restore.start", "seq": 4, "time": time, "asset": "exchange"},
     ]
+    records = [sparse_record({"plan": "p", "run": "r1", **one}) for one in told_of]
     monkeypatch.setattr(facts, "_of_runs", lambda *_: records)
     services = site.services()
     past.keep(services.state.ledger, services.catalogue)

@@ -22,6 +22,7 @@ from tests.unit.test_one_judgement import ASSETS, END, Event, told_by
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.jobs import daily_verification
 from ccdr.jobs.services import Services
+from ccdr.model.values import stamped
 from ccdr.plans import LoadedPlan
 from ccdr.telling.report import Period, Report, html, index, json_lines, make_report
 from ccdr.telling.report.evidence import Evidence
@@ -214,7 +215,7 @@ def test_the_report_says_what_was_verified_before(tmp_path: Path) -> None:
     found = daily_verification.newest(services.lineage())
     assert found is not None and isinstance(made.ledger.before, Before)
     upto = services.ledger.numbered(made.ledger.before.upto + 1)
-    assert upto is not None and upto["time"] >= "2026-10-01" and made.ledger.before.seq == found.seq
+    assert upto is not None and stamped(upto.time) >= "2026-10-01" and made.ledger.before.seq == found.seq
     page = b"".join(html(made)).decode()
     assert f"Records 1 to {made.ledger.before.upto:,}" in page and f"record {found.seq:,}" in page
 
@@ -230,7 +231,7 @@ def test_there_is_a_state_for_each_of_the_last_months(years: tuple[list[LoadedPl
         kept = index.read((services.state.root / "index" / name).read_bytes())
         assert f"{kept.boundary:%Y-%m-%d}.state" == name == f"{month_of(kept.boundary):%Y-%m-%d}.state"
         before, behind = (services.ledger.numbered(kept.verified.mark.seq + n) for n in (0, 1))
-        assert before and behind and before["time"] < kept.boundary.isoformat() < behind["time"]
+        assert before and behind and before.time < kept.boundary < behind.time
         assert next_month(kept.boundary) > kept.boundary
 
 

@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,6 +23,7 @@ from tests.support.sparse import append_sparse
 from ccdr.evidence.ledger import ledger as module
 from ccdr.evidence.ledger.ledger import BEGINNING, SEGMENT_BYTES, Ledger, Mark, extent_of, whoami
 from ccdr.evidence.ledger.verification import MOST_REPORTED, verify
+from ccdr.evidence.records import Record, decode, of_mapping
 from ccdr.model.errors import CcdrError, LedgerBroken
 from ccdr.model.values import RecordRef
 
@@ -57,7 +57,7 @@ def filled(directory: Path, lengths: list[int], segment_bytes: int = 900) -> tup
     return ledger, [add(ledger, n, "x" * length) for n, length in enumerate(lengths)]
 
 
-def places(ledger: Ledger) -> list[tuple[Mark, dict[str, Any]]]:
+def places(ledger: Ledger) -> list[tuple[Mark, Record]]:
     """By the contract alone: every line, where it stands, and what it says."""
     found, seq = [], 0
     for path in segments(ledger):
@@ -65,7 +65,7 @@ def places(ledger: Ledger) -> list[tuple[Mark, dict[str, Any]]]:
         for line in path.read_bytes().splitlines(keepends=True):
             seq += 1
             mark = Mark(path.name, start, start + len(line), seq, sha256(line).hexdigest())
-            found.append((mark, json.loads(line)))
+            found.append((mark, decode(line)))
             start += len(line)
     return found
 
@@ -82,7 +82,8 @@ def test_every_record_is_found_from_everywhere(tmp_path_factory: pytest.TempPath
         ledger, refs = filled(tmp_path_factory.mktemp("l") / "ledger", lengths)
         found = places(ledger)
         records = [record for _, record in found]
-        assert list(ledger.records()) == records and list(ledger.records(reverse=True)) == records[::-1]
+        assert [*map(of_mapping, ledger.records())] == records == [*ledger.as_read()]
+        assert [*map(of_mapping, ledger.records(reverse=True))] == records[::-1] == [*ledger.as_read(reverse=True)]
         assert list(ledger.after(BEGINNING)) == found
         for n, (mark, record) in enumerate(found):
             assert ledger.at(mark) == record == ledger.numbered(n + 1) and ledger.holds(mark)
@@ -154,7 +155,7 @@ def test_torn_is_only_the_end_of_the_last_segment(ten: Ledger) -> None:
     for torn in (b'{"seq":', b'{"seq":\n', b"\x00" * 20 + b"\n"):
         last.write_bytes(whole + torn)
         assert list(ten.records()) == records and list(ten.records(reverse=True)) == records[::-1]
-        assert [record for _, record in ten.after(BEGINNING)] == records
+        assert [record for _, record in ten.after(BEGINNING)] == [*map(of_mapping, records)]
         last.write_bytes(whole + torn.rstrip(b"\n") + b"\n" + whole.splitlines(keepends=True)[-1])
         for read in (lambda: list(ten.records()), lambda: list(ten.after(BEGINNING))):
             with pytest.raises(LedgerBroken):
@@ -238,11 +239,9 @@ def test_verification_says_when_it_has_come_to_a_mark(ten: Ledger) -> None:
     """Once, right after exactly that line was given away; never where it stands otherwise."""
     for mark, record in places(ten):
         seen: list[int] = []
-        verify(
-            ten.directory, lambda r, _, seen=seen: seen.append(r["seq"]), at=(mark, lambda seen=seen: seen.append(-1))
-        )
+        verify(ten.directory, lambda r, seen=seen: seen.append(r.seq), at=(mark, lambda seen=seen: seen.append(-1)))
         expected = list(range(1, 11))
-        expected.insert(record["seq"], -1)
+        expected.insert(record.seq, -1)
         assert seen == expected
         for other in (
             replace(mark, start=mark.start - 1),

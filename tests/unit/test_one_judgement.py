@@ -433,8 +433,8 @@ def as_listed(look: Looked) -> None:
         assert not [s for s in one.usable if verdicts.get(s.id) == "FAIL"], "what failed counts no more"
         if one.proven:
             assert one.last_test is not None and "PASS" in verdicts.values()
-        if (last := one.last_test) and one.coverage != UNTESTED and last["verdict"] == "PASS":
-            assert verdicts.get(last["snapshot"]["id"], "PASS") == "PASS"
+        if (last := one.last_test) and one.coverage != UNTESTED and last.verdict == "PASS":
+            assert last.snapshot and verdicts.get(last.snapshot.id, "PASS") == "PASS"
 
 
 def as_timed(look: Looked) -> tuple[object, ...]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pydantic import TypeAdapter
 from syrupy.assertion import SnapshotAssertion
 from tests.support.drawn import examples
 
 from ccdr.checks import AnyCheck
+from ccdr.evidence.records.plans import version_of
 from ccdr.evidence.records.writing import unsealed
 from ccdr.jobs.in_force import plan_version
 from ccdr.model.schedule import occurrences
@@ -28,7 +31,6 @@ from ccdr.plans.facts import (
     RepositoryFacts,
     RestoreTestFacts,
     check_facts,
-    facts_from,
     facts_of,
     mended,
 )
@@ -40,7 +42,6 @@ from ccdr.plans.versions import (
     files_of,
     in_force,
     objectives_in_force,
-    version_of,
 )
 from ccdr.plans.words import sentence
 
@@ -89,11 +90,15 @@ def check(**stated):
 
 
 def body_of(loaded, before):
-    return unsealed(plan_version("outbound", files_of(loaded), loaded.facts, before))
+    return unsealed(written_of(loaded, before))
 
 
-def recorded(body, seq=1, at=NOON):
-    return version_of({"seq": seq, "time": at.isoformat(), "actor": "root", **body})
+def written_of(loaded, before):
+    return plan_version("outbound", files_of(loaded), loaded.facts, before)
+
+
+def recorded(version, seq=1, at=NOON):
+    return version_of(replace(version, seq=seq, time=at, actor="root"))
 
 
 # What is recorded
@@ -101,7 +106,7 @@ def recorded(body, seq=1, at=NOON):
 
 def test_facts_come_back_from_json_as_they_were(loaded):
     facts = loaded.facts
-    assert facts_from(json.loads(json.dumps(facts.as_json()))) == facts
+    assert msgspec.json.decode(msgspec.json.encode(facts), type=PlanFacts) == facts
 
 
 def test_facts_hold_what_is_promised(loaded):
@@ -138,10 +143,10 @@ def test_a_record_of_a_version_holds_nothing_that_a_person_wrote_freely(loaded):
 
 
 def test_facts_of_a_newer_format_are_not_guessed_at(loaded):
-    with pytest.raises(ValueError, match="format 2"):
-        facts_from({**loaded.facts.as_json(), "format": 3})
-    with pytest.raises(ValueError, match="timezone"):
-        facts_from({"format": 2})
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.format"):
+        msgspec.convert({**msgspec.to_builtins(loaded.facts), "format": 3}, PlanFacts)
+    with pytest.raises(msgspec.ValidationError, match="timezone"):
+        msgspec.convert({"format": 2}, PlanFacts)
 
 
 def test_a_version_is_known_by_what_sha256sum_says_of_its_files(loaded, tmp_path):
@@ -180,12 +185,12 @@ def test_what_was_in_force_at_a_time_and_at_a_record(loaded):
 
 def test_a_version_is_recorded_anew_only_where_something_changed(loaded, tmp_path):
     assert changed(loaded, None)
-    known = recorded(body_of(loaded, None))
+    known = recorded(written_of(loaded, None))
     assert known is not None and not changed(loaded, known)
     (tmp_path / "restore_tests/crm.yaml").write_text(TESTS + "# a word\n")
     again = load_plan(tmp_path / "plans/outbound.yaml", tmp_path / "restore_tests")
     assert changed(again, known)
-    after = recorded(body_of(again, known), seq=2)
+    after = recorded(written_of(again, known), seq=2)
     assert after.before == known.digest != after.digest
 
 
@@ -199,7 +204,11 @@ def test_objectives_are_those_of_each_time(loaded):
         (NOON + 2 * day, NOON + 3 * day, 7200.0, 1800.0),
     ]
     assert objectives_in_force(versions, "gone", NOON, NOON + day) == []
-    ahead = [versions[0], replace(versions[1], at=NOON + 9 * day), replace(versions[-1], at=NOON + 2 * day)]
+    ahead = [
+        versions[0],
+        dataclasses.replace(versions[1], at=NOON + 9 * day),
+        dataclasses.replace(versions[-1], at=NOON + 2 * day),
+    ]
     until = NOON + 12 * day
     assert [one[:2] for one in objectives_in_force(ahead, "crm", NOON, until)] == [
         (NOON, NOON + 2 * day), (NOON + 2 * day, until),
@@ -216,12 +225,15 @@ ASSET = AssetFacts(
     60.0, "postgres:17", "0 4 1 * *",
 )  # fmt: skip
 FACTS = PlanFacts(
-    "UTC", 14400.0, {"keep_within": 35 * 86400.0, "longest_hold": 86400.0}, "0 5 * * 0", "0 6 * * *", 30,
-    {"crm": ASSET, "queues": replace(ASSET, engine="redis")},
-    RepositoryFacts("r" * 64, on_host=False, apart=True, lock_days=30, kept_locked=35 * 86400.0), {"urls_file": "u" * 64, "ping_file": "p" * 64},
-    {"far": CopyFacts("0 4 * * *", "0 5 * * 0", "0 6 * * *", 30, {"keep_last": 3.0}, RepositoryFacts("c" * 64, False, True, 0), 7)},
-    ApprovalFacts("a" * 64, 30 * 86400.0, second_factor=True, recover=True),
-    {"gdpr-33": 72 * 3600.0}, declarations={"siem": ("ana@x", "dan@x")},
+    format=2,
+    timezone="UTC", mtd=14400.0, retention={"keep_within": 35 * 86400.0, "longest_hold": 86400.0},
+    prune="0 5 * * 0", check="0 6 * * *", parts=30,
+    assets={"crm": ASSET, "queues": replace(ASSET, engine="redis")},
+    repository=RepositoryFacts("r" * 64, on_host=False, apart=True, lock_days=30, kept_locked=35 * 86400.0),
+    told={"urls_file": "u" * 64, "ping_file": "p" * 64},
+    copies={"far": CopyFacts("0 4 * * *", "0 5 * * 0", "0 6 * * *", 30, {"keep_last": 3.0}, RepositoryFacts("c" * 64, False, True, 0), 7)},
+    approval=ApprovalFacts("a" * 64, 30 * 86400.0, second_factor=True, recover=True),
+    clocks={"gdpr-33": 72 * 3600.0}, declarations={"siem": ("ana@x", "dan@x")},
     risk_owner="cfo@x",
 )  # fmt: skip
 
@@ -393,7 +405,10 @@ assets = st.builds(
     st.one_of(st.none(), numbers), some_checks,
 )  # fmt: skip
 plans = st.builds(
-    lambda of, prune, check, parts, zone: PlanFacts(zone, None, None, prune, check, parts, of, FACTS.repository),
+    lambda of, prune, check, parts, zone: PlanFacts(
+    format=2,
+        timezone=zone, mtd=None, retention=None, prune=prune, check=check, parts=parts, assets=of, repository=FACTS.repository
+    ),
     st.dictionaries(st.sampled_from("abc"), assets, min_size=1), crons, crons, numbers, st.sampled_from(["UTC", "Europe/Bucharest"]),
 )  # fmt: skip
 
@@ -402,7 +417,7 @@ plans = st.builds(
 @given(plans)
 def test_a_version_loosens_nothing_against_itself(facts):
     assert loosened(facts, facts) == []
-    assert facts_from(json.loads(json.dumps(facts.as_json()))) == facts
+    assert msgspec.json.decode(msgspec.json.encode(facts), type=PlanFacts) == facts
 
 
 @settings(max_examples=examples(60), deadline=None)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,6 +21,7 @@ from ccdr.evidence import reading
 from ccdr.evidence.ledger.ledger import BEGINNING
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.reading import Take, meanwhile, read_verified
+from ccdr.evidence.records import Record
 from ccdr.model.errors import CcdrError
 from ccdr.telling.report import population_csv
 from ccdr.telling.report.runs import RecordedRun
@@ -60,19 +59,15 @@ class Folds:
 
     def __init__(self) -> None:
         self.begun = 0
-        self.taken: list[tuple[Mapping[str, Any], datetime]] = []
+        self.taken: list[Record] = []
 
     def anew(self) -> Take:
         self.begun += 1
-        taken = self.taken = []
-
-        def take(record: Mapping[str, Any], time: datetime) -> None:
-            taken.append((record, time))
-
-        return take
+        self.taken = []
+        return self.taken.append
 
 
-def by_one(directory: Path) -> tuple[Verification, list[tuple[Mapping[str, Any], datetime]]]:
+def by_one(directory: Path) -> tuple[Verification, list[Record]]:
     folds = Folds()
     return verify(directory, folds.anew(), crashes=False), folds.taken
 
@@ -178,10 +173,7 @@ def test_work_that_fails_in_the_other_process_is_not_done_and_says_nothing(capfd
 
 def test_a_population_digested_meanwhile_is_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:
     began = datetime(2026, 3, 1, tzinfo=UTC)
-    runs = [
-        RecordedRun(n, "backup", "p", "a", f"r{n}", "h", "x", began, began.isoformat(), reason="=1+1")
-        for n in range(50)
-    ]
+    runs = [RecordedRun(n, n, "backup", "p", "a", f"r{n}", "h", "x", began, began, reason="=1+1") for n in range(50)]
     monkeypatch.setattr(population_csv, "WORTH_IT", 10)
     with population_csv.digesting(runs) as digest:
         assert digest() == population_csv.digest_of(runs)
@@ -191,7 +183,7 @@ def test_a_population_digested_meanwhile_is_the_same_one(monkeypatch: pytest.Mon
 
 
 def test_what_a_fold_raises_is_raised(ledger: Path) -> None:
-    def take(record: Mapping[str, Any], _: datetime) -> None:
+    def take(_: Record) -> None:
         raise CcdrError("not this one")
 
     with pytest.raises(CcdrError, match="not this one"):

@@ -37,13 +37,13 @@ from ccdr.evidence.records import (
 )
 from ccdr.evidence.records import reading as reading_module
 from ccdr.evidence.records.schema import DIALECT, schema_of, schemas
-from ccdr.evidence.records.values import Word
 from ccdr.evidence.summary import HOLDS
 from ccdr.host.nearby import WORDS
 from ccdr.jobs.daily_verification import BROKEN
 from ccdr.jobs.restore.request import REFUSED, RESTORED
 from ccdr.model import errors
 from ccdr.model.errors import Exit
+from ccdr.model.kinds import Word
 from ccdr.model.values import ObjectiveVerdict, Verb, Verdict
 
 SECRET = "Ionescu 0722000001"

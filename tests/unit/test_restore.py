@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
+from tests.support.sparse import sparse_record
 
 from ccdr.engines import Files, Postgres
 from ccdr.engines.mariadb import address as mariadb_address
@@ -22,6 +23,7 @@ from ccdr.engines.postgres.connection import Connection
 from ccdr.engines.postgres.dump import PostgresTarget
 from ccdr.engines.postgres.dump import database as roles
 from ccdr.engines.servers import connection as reached
+from ccdr.evidence.records import Record
 from ccdr.evidence.records.restores import RestoreTarget
 from ccdr.jobs.restore import directory
 from ccdr.jobs.restore import directory as guarded
@@ -258,10 +260,11 @@ def test_no_role_is_touched_where_none_is_missing() -> None:
 # --- how long ---------------------------------------------------------------------------------------------------
 
 
-def measured(size: int, load: float, verdict: str = "PASS", asset: str = "crm") -> dict[str, Any]:
+def measured(size: int, load: float, verdict: str = "PASS", asset: str = "crm") -> Record:
     phases = {"provision": 9.0, "fetch": 1.0, "load": load, "check": 2.0, "dispose": 9.0}
     snapshot = {"bytes": size, "verdict": verdict}
-    return {"kind": "restore_test.end", "plan": "p", "asset": asset, "snapshot": snapshot, "phases": phases}
+    of = {"kind": "restore_test.end", "plan": "p", "asset": asset, "run": "r", "verdict": verdict}
+    return sparse_record({**of, "snapshot": snapshot, "phases": phases})
 
 
 def test_estimate_scales_by_bytes_and_takes_the_middle() -> None:
@@ -287,7 +290,7 @@ def test_estimate_is_by_the_newest_five() -> None:
 
 
 @pytest.mark.parametrize("records", [[], [measured(1, 1.0, "FAIL")], [measured(1, 1.0, asset="other")]])
-def test_nothing_measured_is_no_estimate(records: list[dict[str, Any]]) -> None:
+def test_nothing_measured_is_no_estimate(records: list[Record]) -> None:
     assert estimate(records, "p", "crm", 100, PHASES) is None
 
 

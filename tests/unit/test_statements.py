@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.support.harness import Ran, Site
 from tests.support.records import body_of, record_in, record_kind
 from tests.support.signed import PRESENT, VERIFIED, SecurityKey, signers
+from tests.support.sparse import recorded_statement
 
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.records.registry import KINDS
@@ -53,15 +55,14 @@ class Room:
     ) -> dict[str, Any]:
         """A body of this kind that Ana has signed, and where two have to, Dan; or this key in their names."""
         body = body or body_of(kind)
-        whole = {"plan": "p", "asset": None, "kind": STATEMENT, **body}
         for claimed in [body[name] for name in ("by", "requested") if body[name]]:
             claimed["name"] = "dan@x" if claimed is body.get("requested") else "ana@x"
             claimed["key"] = self.fingerprint(by or self.keys[claimed["name"]])
             claimed["user_verified"] = True
-        for one in signatures_of(whole):
-            key = by or self.keys[one.by["name"]]
+        for one in signatures_of(recorded_statement("p", body)):
+            key = by or self.keys[one.by.name]
             signature = key.signed(one.text, namespace=one.namespace, flags=flags)
-            next(c for c in (body["by"], body["requested"]) if c == one.by)["signature"] = signature
+            next(c for c in (body["by"], body["requested"]) if c and c["name"] == one.by.name)["signature"] = signature
         return body
 
     def fingerprint(self, key: SecurityKey) -> str:
@@ -209,7 +210,7 @@ def test_who_has_not_signed_makes_no_statement_of_theirs(room: Room) -> None:
 )
 def test_a_text_that_ccdr_would_not_write_is_none(kind: str, line: str, other: str | None) -> None:
     of = TABLE[kind]
-    text = of.recorded({"plan": "p", **body_of(kind)}).text()
+    text = of.recorded(recorded_statement("p", body_of(kind))).text()
     assert of.read(text).text() == text, "the twin"
     before = next(one for one in text.splitlines() if one.startswith(line))
     with pytest.raises(UsageProblem):
@@ -220,7 +221,9 @@ def test_a_text_that_ccdr_would_not_write_is_none(kind: str, line: str, other: s
 def test_no_two_statements_make_the_same_text(host: str, accounts: dict[str, int]) -> None:
     """Also where another hand's record holds line ends: it takes no line that was signed for a value of its own."""
     body = body_of(SIGN_PERIOD.kind)
-    of = SIGN_PERIOD.recorded(body | {"about": body["about"] | {"on": host, "accounts": accounts}})
+    of = SIGN_PERIOD.recorded(
+        recorded_statement(None, body | {"about": body["about"] | {"on": host, "accounts": accounts}})
+    )
     keys = [line.partition(": ")[0] for line in of.text().split("\n")[1:-1]]
     assert keys.count("findings") == 1 and keys.count("accounts") == len(accounts)
     assert SIGN_PERIOD.read(of.text()) == of
@@ -293,20 +296,21 @@ def test_one_key_under_two_names_is_one_person(room: Room) -> None:
 
 
 def test_what_nobody_signed_is_as_it_was_and_what_holds_no_text_is_refused(room: Room) -> None:
-    places, unsigned = [room.file.read_text()], {"kind": STATEMENT, **body_of("declare.part"), "by": None}
+    places, unsigned = [room.file.read_text()], recorded_statement("p", body_of("declare.part") | {"by": None})
     assert verified_as(unsigned, places, Host()) is unsigned
-    signed_ = {"plan": "p", "kind": STATEMENT, **room.signed("approve.plan")}
-    assert whose(verified_as(signed_ | {"time": signed_["made"]}, places, Host())).state == HOLDS
-    assert whose(verified_as(signed_ | {"nonce": 7}, places, Host())).refused
+    body = room.signed("approve.plan")
+    signed_ = recorded_statement("p", body | {"time": body["made"]})
+    assert whose(verified_as(signed_, places, Host())).state == HOLDS
+    assert whose(verified_as(replace(signed_, nonce="0" * 32), places, Host())).refused
 
 
 def test_whoever_may_not_say_it_is_refused_whether_they_signed_or_not(room: Room) -> None:
     def nobody(*_: object) -> None:
         raise SignatureRefused("did_it", "it was them")
 
-    signed_ = {"plan": "p", "kind": STATEMENT, **room.signed("approve.plan")}
-    unsigned = {"kind": STATEMENT, **body_of("declare.part"), "by": None, "actor": "ana"}
-    for one in (signed_ | {"time": signed_["made"]}, unsigned):
+    body = room.signed("approve.plan")
+    unsigned = recorded_statement("p", body_of("declare.part") | {"by": None, "actor": "ana"})
+    for one in (recorded_statement("p", body | {"time": body["made"]}), unsigned):
         told = whose(verified_as(one, [room.file.read_text()], Host(), nobody))
         assert told.refused and told.why == "it was them"
 
@@ -320,7 +324,7 @@ def test_each_kind_holds_for_no_longer_than_its_table_says() -> None:
 
 
 def test_a_line_of_several_values_that_lacks_one_is_no_text(room: Room) -> None:
-    text = SIGN_PERIOD.recorded({"plan": None, **body_of("period.population")}).text()
+    text = SIGN_PERIOD.recorded(recorded_statement(None, body_of("period.population"))).text()
     (line,) = (line for line in text.split("\n") if line.startswith("read-with: "))
     with pytest.raises(UsageProblem):
         SIGN_PERIOD.read(text.replace(line, line.rpartition(" ")[0]))

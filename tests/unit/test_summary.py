@@ -21,12 +21,12 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site
 from tests.support.recorded import VERDICTS, backup, check, test
 from tests.support.records import record_in
-from tests.support.sparse import append_sparse
+from tests.support.sparse import append_sparse, history_of, sparse_record
 
 from ccdr.evidence import folding as summing
 from ccdr.evidence import summary
-from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.ledger.ledger import Mark
+from ccdr.evidence.records import LedgerVerified, MissedRuns, TestEnd
 from ccdr.evidence.summary import Summary
 from ccdr.jobs.daily_verification import compare, daily, verify_now
 from ccdr.jobs.services import Services
@@ -61,7 +61,7 @@ def test_reading_on_from_it_is_reading_everything_and_nobody_suspects_it(steps: 
                 made = made or ledger.head().seq > 0
                 verify_now(services)
             elif what == "asked":
-                assert services.histories() == read_history(ledger.records())
+                assert services.histories() == history_of(ledger.records())
             elif what in VERDICTS:
                 test(ledger, f"t{n}", f"{asset}-b{n % 3}", what, asset, RULES[n % 4])
             elif what == "duties":
@@ -77,7 +77,7 @@ def test_reading_on_from_it_is_reading_everything_and_nobody_suspects_it(steps: 
                 backup(ledger, f"b{n}", asset, result=what.upper(), ends=what != "crashed")
         found = compare(services)
         assert not found.problems and found.summary == ("EQUAL" if made else "NONE") and len(files(services)) == made
-        assert services.histories() == read_history(ledger.records())
+        assert services.histories() == history_of(ledger.records())
 
 
 @pytest.fixture
@@ -101,7 +101,11 @@ def green(said: Summary) -> Summary:
     """Nothing ever failed."""
     of = said.known
     known = of["p", "a"]
-    passed = {**(known.last_test or {}), "verdict": "PASS"}
+    assert known.last_test is not None
+    passed = sparse_record(
+        {"kind": "restore_test.end", "plan": "p", "asset": "a", "run": "t1", "verdict": "PASS", "snapshot": {}}
+    )
+    assert isinstance(passed, TestEnd)
     good = replace(
         known, failure=None, unmended=[], last_test=passed, last_conclusive_test=passed, proven={"a-b1": "PASS"}
     )
@@ -130,7 +134,7 @@ def test_one_that_was_edited_is_not_read_and_is_found(
 ) -> None:
     (path,) = files(services)
     truth = services.histories()
-    assert truth == read_history(services.ledger.records()) and compare(services).summary == "EQUAL"
+    assert truth == history_of(services.ledger.records()) and compare(services).summary == "EQUAL"
     path.write_bytes(msgspec.msgpack.encode(EDITS[edit](read(path))))
     assert services.histories() == truth
     found = compare(services)
@@ -147,7 +151,7 @@ def test_one_that_is_damaged_or_gone_is_made_anew(services: Services, contents: 
         path.write_bytes(contents)
     elif contents:
         path.mkdir()
-    assert services.histories() == read_history(services.ledger.records())
+    assert services.histories() == history_of(services.ledger.records())
     if isinstance(contents, str):
         path.rmdir()
     verify_now(services)
@@ -160,8 +164,8 @@ def test_one_that_a_record_was_forged_for_is_found_within_a_day(services: Servic
     (path,) = files(services)
     forged = msgspec.msgpack.encode(green(read(path)))
     path.write_bytes(forged)
-    newest = dict(next(services.ledger.newest("ledger.verified")))
-    body = {key: newest[key] for key in ("result", "reason", "records", "head", "summary", "problems")}
+    newest = next(services.ledger.newest(LedgerVerified))
+    body = {key: getattr(newest, key) for key in ("result", "reason", "records", "head", "summary", "problems")}
     index = {path.name: sha256(forged).hexdigest()}
     record_in(services.ledger, "ledger.verified", plan=None, asset=None, run=None, body={**body, "index": index})
     assert services.histories()["p", "a"].failure is None, "else nothing was forged"
@@ -174,7 +178,7 @@ def test_one_that_a_record_was_forged_for_is_found_within_a_day(services: Servic
 def test_one_of_another_ledger_does_not_count(services: Services) -> None:
     shutil.rmtree(services.ledger.directory)
     backup(services.ledger, "new", result="FAILED")
-    assert services.histories() == read_history(services.ledger.records())
+    assert services.histories() == history_of(services.ledger.records())
 
 
 def test_after_an_upgrade_all_is_read_until_it_is_made_anew_within_an_hour_and_nothing_is_suspected(
@@ -183,11 +187,11 @@ def test_after_an_upgrade_all_is_read_until_it_is_made_anew_within_an_hour_and_n
     newer = summary.FORMAT + 1
     for room in (summary, summing):
         monkeypatch.setattr(room, "FORMAT", newer)
-    assert services.histories() == read_history(services.ledger.records())
+    assert services.histories() == history_of(services.ledger.records())
     assert compare(services).summary == "NONE" and not compare(services).problems
-    before = list(services.ledger.newest("ledger.verified"))
+    before = list(services.ledger.newest(LedgerVerified))
     daily(services)
-    assert list(services.ledger.newest("ledger.verified")) == before
+    assert list(services.ledger.newest(LedgerVerified)) == before
     monkeypatch.setattr("ccdr.jobs.daily_verification.SOON", timedelta(0))
     daily(services)
     assert compare(services).summary == "EQUAL"
@@ -219,11 +223,9 @@ def test_a_ledger_that_does_not_hold_any_more_gets_none_and_work_goes_on_by_the_
     whole = segment.read_bytes()
     segment.write_bytes(whole.replace(b'"a-b50', changed))
     verify_now(services)
-    assert next(services.ledger.newest("ledger.verified"))["result"] == "BROKEN"
+    assert next(services.ledger.newest(LedgerVerified)).result == "BROKEN"
     known = services.histories()
-    assert [span["code"] for span in known[None, None].deviations.spans] == [
-        "LEDGER_BROKEN"
-    ]  # that is new, and so told
+    assert [span.code for span in known[None, None].deviations.spans] == ["LEDGER_BROKEN"]  # that is new, and so told
     known[None, None].deviations.spans.clear()
     assert files(services) == before and known == truth
     segment.write_bytes(segment.read_bytes().replace(changed, b'"a-b50'))
@@ -234,12 +236,12 @@ def test_it_does_not_matter_that_it_cannot_be_written(services: Services) -> Non
     shutil.rmtree(services.state.index)
     services.state.index.write_text("in the way")
     verify_now(services)
-    assert services.histories() == read_history(services.ledger.records())
+    assert services.histories() == history_of(services.ledger.records())
 
 
 def test_the_newest_of_a_kind_is_found_from_the_end_and_nothing_else_is_taken_for_it(tmp_path: Path) -> None:
     ledger = small(Site(tmp_path)).ledger
-    assert not list(ledger.newest("missed"))
+    assert not list(ledger.newest(MissedRuns))
     for n in range(20):
         append_sparse(
             ledger,
@@ -251,9 +253,9 @@ def test_the_newest_of_a_kind_is_found_from_the_end_and_nothing_else_is_taken_fo
         )
     append_sparse(ledger, "duties", plan='"kind":"missed"', asset="a", run="x", body={})
     assert len(list(ledger.directory.glob("*.jsonl"))) > 2
-    assert [r["run"] for r in ledger.newest("missed")] == [f"r{n}" for n in reversed(range(12))]
+    assert [r.run for r in ledger.newest(MissedRuns)] == [f"r{n}" for n in reversed(range(12))]
     last = max(ledger.directory.glob("*.jsonl"))
     whole = last.read_bytes()
     last.write_bytes(whole + b'{"seq":22,"kind":"missed"')
-    assert next(ledger.newest("missed"))["run"] == "r11", "torn"
+    assert next(ledger.newest(MissedRuns)).run == "r11", "torn"
     os.truncate(last, len(whole))

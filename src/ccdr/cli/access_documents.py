@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from ccdr.cli.document_base import Doc, Map, Text, document_of
-from ccdr.evidence.records.values import about
+from ccdr.model.kinds import about
 
 AccessTestDocument = document_of("AccessTestDocument", "access.tested", record=Map | None)
 

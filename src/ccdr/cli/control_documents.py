@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from ccdr.cli.document_base import Doc, Text
 from ccdr.evidence.controls.values import ControlState, Observed, RecordBehind
-from ccdr.evidence.records.values import about
+from ccdr.model.kinds import about
 
 
 class CountsDocument(Doc):

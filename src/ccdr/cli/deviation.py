@@ -206,7 +206,7 @@ def _by_a_retest(one: Deviation, accepting: _Accepting, signing: Signing, servic
         if one.code in [trouble.name for trouble in (*FAILED_TESTS, Trouble.TEST_INCONCLUSIVE, Trouble.BREACH_RTO)]
         else f"`{' '.join(('ccdr status', one.plan or '')).strip()}` says the next step"
     )
-    unchecked = "" if one.unchecked is None else f": record {one.unchecked[0]} is good by fewer or weaker checks"
+    unchecked = "" if one.unchecked is None else f": record {one.unchecked.record} is good by fewer or weaker checks"
     raise UsageProblem(
         f"{one.id} is open, and nobody closes it by hand: a retest by the same or stronger checks does{unchecked}",
         hint=f'{again}; `ccdr deviation close {one.id} --accept --until D --why "…" --key KEY` accepts its risk',

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from ccdr.cli.document_base import Doc, Text, Time
-from ccdr.evidence.records.plans import Severity
-from ccdr.evidence.records.values import about
+from ccdr.model.kinds import about
+from ccdr.model.trouble import Severity
 
 
 class DeviationRecord(Doc):

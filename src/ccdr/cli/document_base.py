@@ -8,8 +8,9 @@ import msgspec
 from msgspec import NODEFAULT, Meta, Struct, structs
 
 from ccdr.evidence.records.registry import KINDS
-from ccdr.evidence.records.values import about
+from ccdr.evidence.records.values import BESIDE
 from ccdr.evidence.records.writing import SEAL
+from ccdr.model.kinds import about
 
 Map = dict[str, Any]
 Text = str | None
@@ -24,7 +25,7 @@ def document_of(name: str, kind: str, **beside: Any) -> type[Struct]:
     """What a run's end record holds, but for what the ledger gives it, and what is told beside it."""
     definition = KINDS[kind]
     hints = get_type_hints(definition, include_extras=True)
-    held = [(name, hints[name]) for name in definition.__struct_fields__ if name not in {*SEAL, *beside}]
+    held = [(name, hints[name]) for name in definition.__struct_fields__ if name not in {*SEAL, *BESIDE, *beside}]
     return _defined(name, definition, [*held, *beside.items()])
 
 
@@ -35,7 +36,7 @@ def record_of(name: str, kind: str, **more: Any) -> type[Struct]:
     hints = get_type_hints(definition, include_extras=True)
     fields: list[Any] = []
     for field in structs.fields(definition):
-        if field.name in more:
+        if field.name in {*BESIDE, *more}:
             continue
         lacks = field.default is not NODEFAULT or field.default_factory is not NODEFAULT
         fields.append((field.name, hints[field.name] | None, None) if lacks else (field.name, hints[field.name]))

@@ -59,10 +59,10 @@ from ccdr.cli.report_documents import PackagedStatements, ReportDocument, Report
 from ccdr.cli.runbook.documents import RunbookPrinted, RunbookShown, RunbookStanding, WouldRunRunbook
 from ccdr.evidence.history.asset_history import RepositorySize
 from ccdr.evidence.records.schema import DIALECT
-from ccdr.evidence.records.values import about
 from ccdr.jobs.access.export import AccessExport, AccessExports
 from ccdr.jobs.recover.result import ThenRed
 from ccdr.model.finding import Finding
+from ccdr.model.kinds import about
 
 FORMAT = 2  # raised when a key changes its meaning or goes; a new key is no new format
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from ccdr.cli.document_base import Doc, Map, Text
-from ccdr.evidence.records.values import about
 from ccdr.jobs.erasure.horizon import Horizon
 from ccdr.model.erasure import EntryFound
+from ccdr.model.kinds import about
 
 
 class ErasureEntry(Doc):

@@ -19,7 +19,7 @@ from ccdr.cli.output import print_json
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import as_one, verb
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
-from ccdr.model.values import human_bytes, rfc3339, so_many, utc
+from ccdr.model.values import human_bytes, rfc3339, so_many
 
 if TYPE_CHECKING:
     from ccdr.jobs.services import Services
@@ -217,6 +217,6 @@ def first_record(services: Services) -> datetime | None:
     report says why."""
     with suppress(CcdrError):
         ledgers = [services.ledger, *(chain.reader for chain in services.population().chains)]
-        firsts = (next(ledger.records(), None) for ledger in ledgers)
-        return min((utc(record["time"]) for record in firsts if record), default=None)
+        firsts = (next(ledger.as_read(), None) for ledger in ledgers)
+        return min((record.time for record in firsts if record), default=None)
     return None

@@ -10,7 +10,8 @@ from ccdr.cli.control_documents import Measures
 from ccdr.cli.deviation_documents import DeviationDocument
 from ccdr.cli.document_base import Doc, Text, Time, list_of, record_of
 from ccdr.cli.incident.documents import ListedIncident
-from ccdr.evidence.records.values import ObjectiveVerdict, RecordedUser, about
+from ccdr.evidence.records.values import ObjectiveVerdict, RecordedUser
+from ccdr.model.kinds import about
 from ccdr.telling.report.noted import Noted
 
 Level = Literal["FINE", "NOTE", "NEAR", "LATE", "UNPROVEN", "LOST"]

@@ -6,16 +6,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ccdr.cli.output import print_json, table
 from ccdr.cli.settings import settings
-from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.records.statements import FindingRef, MeasurePart, StatementRecord, kind_of
 from ccdr.evidence.whose import HOLDS, NOT_ASKED, Whose, whose
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
-from ccdr.model.values import number_of, to_the_second
+from ccdr.model.values import stamped, to_the_second
 
 if TYPE_CHECKING:
     from ccdr.evidence.checkpoints.verification import Finding
@@ -91,23 +91,27 @@ _NAMES = {"html": "report.html", "json": "report.json", "csv": "population.csv"}
 class _Row:
     """A statement, of a package."""
 
-    record: Mapping[str, Any]
+    record: StatementRecord
     whose: Whose
 
     @property
     def cells(self) -> tuple[str, ...]:
-        of, about = self.record, self.record["about"]
-        what = about.get("item") or about.get("deviation") or of["plan"] or "all plans"
+        of = self.record
+        match of.about:
+            case MeasurePart(item=what) | FindingRef(deviation=what):
+                pass
+            case _:
+                what = of.plan or "all plans"
         by = f"{self.whose}: {self.whose.why}" if self.whose.why else str(self.whose)
-        return str(number_of(of)), kind_of(of), str(what), to_the_second(str(of["time"])), by
+        return str(of.seq), kind_of(of), what, to_the_second(of.time), by
 
     def as_json(self) -> dict[str, object]:
         by, held = self.whose, self.whose.state == HOLDS
         return {
-            "record": number_of(self.record),
+            "record": self.record.seq,
             "kind": kind_of(self.record),
-            "plan": self.record["plan"],
-            "time": self.record["time"],
+            "plan": self.record.plan,
+            "time": stamped(self.record.time),
             "claimed": by.name,
             "by": by.name if held else None,
             "signature": by.state or NOT_ASKED,

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 def tell(done: RestoreTest, turn: str = "") -> None:
     """The test for people: verdict first, then why, then what was looked at and measured. `turn` follows the rule that
     chose the snapshot."""
-    from ccdr.evidence.records.writing import unsealed
     from ccdr.evidence.verdicts import misfits
 
     click.echo(f"{word(done.verdict)}  {done.plan}/{done.asset}", nl=False)
@@ -29,7 +28,7 @@ def tell(done: RestoreTest, turn: str = "") -> None:
         size = human_bytes(s.bytes)
         what = f"snapshot {s.short} ({done.selected}{turn}), consistent at {rfc3339(s.consistent_point)}, {size}"
         good = done.verdict is Verdict.FAIL and done.own_verdict is Verdict.PASS
-        why = "for what does not fit it" if misfits(unsealed(done.ended())) else "for a newer backup alone"
+        why = "for what does not fit it" if misfits(done.ended()) else "for a newer backup alone"
         click.echo(f"  {why}; {what}, is good" if good else f"  {what}")
     else:
         click.echo()

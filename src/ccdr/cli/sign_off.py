@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -177,18 +176,13 @@ def _record(
 
 def _list(services: Services, signing: _Signing) -> Exit:
     """What signs nothing off is a finding, until the same was signed again."""
-    from ccdr.evidence.records.statements import SIGN_PERIOD, STATEMENT, PeriodPopulation, kind_of
-    from ccdr.evidence.statements import SIGNED_OFF
+    from ccdr.evidence.records.statements import PeriodPopulation, StatementRecord
     from ccdr.telling.report.period import past_period
     from ccdr.telling.report.sign_offs import findings_of
 
-    there = list[PeriodPopulation]()
     ledgers = [services.ledger, *(chain.reader for chain in services.population().chains if chain.ours)]
-    for record in (record for ledger in ledgers for record in ledger.newest(STATEMENT)):
-        if kind_of(record) != SIGNED_OFF:
-            continue
-        with suppress(UsageProblem):  # the verification tells of what is none
-            there.append(SIGN_PERIOD.recorded(record).about)
+    every = (record for ledger in ledgers for record in ledger.newest(StatementRecord))
+    there = [one.about for one in every if isinstance(one, StatementRecord) and isinstance(one.about, PeriodPopulation)]
     made = None
     if there:
         period = past_period(min(one.begins for one in there), max(one.ends for one in there))

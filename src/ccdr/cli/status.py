@@ -109,7 +109,6 @@ def gather(plans: Sequence[LoadedPlan], wrong: Sequence[PlanInvalid], services: 
     from ccdr.cli.by_itself import not_by_itself
     from ccdr.evidence.acknowledged import exit_of
     from ccdr.evidence.history.asset_history import AssetHistory
-    from ccdr.evidence.history.kinds import CHECKED, PRUNED
     from ccdr.evidence.judgement.upkeep import elsewhere
     from ccdr.jobs.approvals import believed
     from ccdr.jobs.daily_verification import newest
@@ -155,7 +154,7 @@ def gather(plans: Sequence[LoadedPlan], wrong: Sequence[PlanInvalid], services: 
     broken = Exit.FINDING if verified is not None and not verified.ok else Exit.OK
 
     def private(history: AssetHistory) -> Sequence[str]:
-        return private_of((history.newest.get(PRUNED), history.newest.get(CHECKED)), services.state)
+        return private_of((history.pruned, history.checked), services.state)
 
     return Seen(
         services,
@@ -374,7 +373,7 @@ def _room(seen: Seen, plan: str) -> Iterator[str]:
             told.append(f"log of {s.asset} stored up to {rfc3339(stands.point)[:19]}Z, {by}")
     if (size := seen.sizes.get(plan)) is not None:
         free = "" if size.free_bytes is None else f", {human_bytes(size.free_bytes)} free"
-        told.append(f"repository {human_bytes(size.repository_bytes)}{free} on {size.time[:10]}")
+        told.append(f"repository {human_bytes(size.repository_bytes)}{free} on {size.time:%Y-%m-%d}")
     if told:
         yield f"{plan}: {'; '.join(told)}"
 
@@ -450,15 +449,18 @@ def _last_backup(s: AssetStatus) -> str:
     good = rfc3339(s.good.usable_at)[:19] if s.good else "never"
     if s.good and s.good.in_use:
         good += f", without {so_many(s.good.in_use, 'file', 'files')} in use"
-    tried = (s.last_backup or {}).get("time")
-    return f"{good}, {word('FAILED')} at {tried[:19]}" if s.failed and tried else good
+    if not s.failed or s.last_backup is None:
+        return good
+    return f"{good}, {word('FAILED')} at {rfc3339(s.last_backup.time)[:19]}"
 
 
 def last_test_of(status: AssetStatus) -> str:
     """Its verdict; where that is FAIL for a newer backup, whether another one has made up for it."""
-    test = status.last_test or {}
-    verdict = str(test.get("verdict", "-"))
-    newer = verdict == "FAIL" and (test.get("snapshot") or {}).get("verdict") == "PASS"
+    from ccdr.evidence.verdicts import verdict_on_snapshot
+
+    test = status.last_test
+    verdict = test.verdict if test else "-"
+    newer = test is not None and verdict == "FAIL" and verdict_on_snapshot(test) == "PASS"
     stands = any(p.trouble in FAILED_TESTS for p in status.wrong)
     since = "" if stands else " that failed, and one was stored since"
     return word(verdict) + (f" (a newer backup{since}; its snapshot is good)" if newer else "")
@@ -519,7 +521,10 @@ def _objective(achieved: Achieved) -> str:
 
 def _rules(status: AssetStatus) -> str:
     """By which rules its snapshots were chosen, and what each found last."""
-    tests = [f"{rule} {word(s[1])} {s[0][:19]}Z" if s else f"{rule} never" for rule, s in status.by_rule.items()]
+    tests = [
+        f"{rule} {word(s.verdict)} {rfc3339(s.time)[:19]}Z" if s else f"{rule} never"
+        for rule, s in status.by_rule.items()
+    ]
     return f"{status.plan}/{status.asset}: last tested by rule: {', '.join(tests)}"
 
 

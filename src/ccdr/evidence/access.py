@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from ccdr.evidence.records.statements import REVIEW_ACCESS
-from ccdr.model.values import AHEAD, number_of, utc
+from ccdr.evidence.records.statements import REVIEW_ACCESS, ExportOfAccess, StatementRecord
+from ccdr.model.values import AHEAD
 
 HOLDS = REVIEW_ACCESS.longest  # so long a trial shows something, too
 TOLD_BEFORE = timedelta(days=30)
@@ -26,17 +24,20 @@ class Review:
     entries: int
     unread: int
     in_order: bool
-    seq: float
+    seq: int
     not_read: tuple[str, ...] = ()
     elsewhere: bool = False  # somebody stated who looked at what could not be read
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Review:
-        by, at, of = record.get("by") or {}, utc(record["time"]), record["about"]
-        until = min(utc(record["until"]), utc(of["exported"]) + HOLDS, at + HOLDS)  # whoever wrote it
-        name, counts = str(by.get("name") or record["actor"]), (int(of["entries"]), int(of["unread"]))
-        seen = tuple(map(str, of.get("not_read") or ())), of.get("elsewhere_sha256") is not None
-        return cls(at, until, name, by.get("key"), *counts, of["result"] == IN_ORDER, number_of(record), *seen)
+    def of(cls, record: StatementRecord) -> Review:
+        by, at, of = record.by, record.time, record.about
+        assert isinstance(of, ExportOfAccess) and record.until is not None
+        until = min(record.until, of.exported + HOLDS, at + HOLDS)  # whoever wrote it
+        name, key = (by.name, by.key) if by else (record.actor, None)
+        return cls(
+            at, until, name, key, of.entries, of.unread, of.result == IN_ORDER, record.seq, of.not_read,
+            of.elsewhere_sha256 is not None,
+        )  # fmt: skip
 
     @property
     def unseen(self) -> bool:

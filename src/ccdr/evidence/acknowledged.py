@@ -13,20 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
 
-from ccdr.evidence.records.statements import ACKNOWLEDGE_TROUBLE, END_TROUBLE, kind_of
+from ccdr.evidence.records.statements import ACKNOWLEDGE_TROUBLE, END_TROUBLE, StatementRecord, TroubleRef
 from ccdr.evidence.statements import refuse_longer
 from ccdr.evidence.statements import until_of as moment_of
 from ccdr.model.errors import Exit, UsageProblem, worst
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import AHEAD, TOLD_BY, number_of, utc
+from ccdr.model.values import AHEAD
 
 ACK, ACK_ENDED = ACKNOWLEDGE_TROUBLE.kind, END_TROUBLE.kind
 LONGEST_WHY = 500  # characters
 SAME = 1.0  # second
 
-Record = Mapping[str, Any]
 _NUMBERS = re.compile(r"\b[0-9a-f]*\d[\w.,:-]*")  # counts, times, ids: they change though the trouble is the same
 
 
@@ -59,14 +57,14 @@ class Acknowledgement:
     lasting: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, record: Record) -> Acknowledgement:
-        about, begun = record["about"], utc(record["time"])
-        until = ACKNOWLEDGE_TROUBLE.end_of(utc(record["until"]), begun)
-        if (taken := (record.get(TOLD_BY) or {}).get("taken")) is not None and begun > utc(taken) + AHEAD:
+    def read(cls, record: StatementRecord) -> Acknowledgement:
+        about, begun = record.about, record.time
+        assert isinstance(about, TroubleRef) and record.until is not None
+        until = ACKNOWLEDGE_TROUBLE.end_of(record.until, begun)
+        if record.origin is not None and begun > record.origin.taken + AHEAD:
             until = begun  # it lay here before it says that it was written: dated ahead, it holds for nothing
-        why, of = record.get("words_sha256"), frozenset(map(str, about.get("known_by") or ()))
-        values, lasting = about.get("values") or {}, about.get("lasting") or {}
-        return cls(str(about["code"]), begun, until, of, why, number_of(record), values, lasting)
+        of = frozenset(about.known_by)
+        return cls(about.code, begun, until, of, record.words_sha256, record.seq, about.values, about.lasting)
 
     def covers(self, problem: Problem) -> bool:
         key = known_by(problem)
@@ -89,9 +87,9 @@ class Acknowledgements:
     each: tuple[Acknowledgement, ...] = ()
 
     @classmethod
-    def in_force(cls, newest: Mapping[str, Record], now: datetime) -> Acknowledgements:
+    def in_force(cls, newest: Mapping[str, StatementRecord], now: datetime) -> Acknowledgements:
         """Of the newest record of each code."""
-        read = (Acknowledgement.read(record) for record in newest.values() if kind_of(record) == ACK)
+        read = (Acknowledgement.read(record) for record in newest.values() if record.row is ACKNOWLEDGE_TROUBLE)
         return cls(tuple(one for one in read if one.begun <= now + AHEAD and now < one.until))
 
     def of(self, problem: Problem) -> Acknowledgement | None:
@@ -108,7 +106,7 @@ class Acknowledgements:
 NOTHING = Acknowledgements()
 
 
-def acknowledged(problems: Iterable[Problem], newest: Mapping[str, Record], now: datetime) -> list[Problem]:
+def acknowledged(problems: Iterable[Problem], newest: Mapping[str, StatementRecord], now: datetime) -> list[Problem]:
     """What is wrong at one place, marked where it is acknowledged; `newest` are its newest such records, by code."""
     return Acknowledgements.in_force(newest, now).marked(problems)
 

@@ -10,24 +10,45 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from msgspec import Struct
 
-from ccdr.evidence.history.kinds import BACKUP_END, DUTIES, MISSED, NOT_BEGUN, STARTS, TEST_END, VERB_OF
-from ccdr.evidence.ledger.ledger import PASSED_OVER
-from ccdr.evidence.mappings import listing, mapping, moment_of, text, whole
-from ccdr.evidence.pauses import ALL, PAUSE, PAUSE_END, Entry, take_pause, windows
-from ccdr.evidence.records.statements import kind_of
-from ccdr.evidence.verdicts import Record
-from ccdr.model.values import PRIMARY, Verb, rfc3339, so_many, utc
+from ccdr.evidence.history.asset_history import copy_of
+from ccdr.evidence.history.kinds import VERB_OF
+from ccdr.evidence.pauses import ALL, PausedSpan, take_pause, windows
+from ccdr.evidence.records import (
+    BackupEnd,
+    BackupStart,
+    CheckStart,
+    CopyStart,
+    Duties,
+    MissedRuns,
+    NegativeControlStart,
+    NotBegun,
+    PlanVersion,
+    PruneStart,
+    Record,
+    StatementRecord,
+    TestEnd,
+    TestStart,
+)
+from ccdr.evidence.records.plans import version_of
+from ccdr.evidence.records.statements import ScheduleRef
+from ccdr.model.values import Verb, rfc3339, so_many
 from ccdr.plans.due import OF_A_COPY, RequestedRuns, RunStart, Schedule, tallies
-from ccdr.plans.versions import PLAN_VERSION, PlanRevision, version_of
+from ccdr.plans.versions import PlanRevision
 
-_VERBS = {verb.value: verb for verb in Verb}
 _OF_AN_ASSET = (Verb.BACKUP, Verb.TEST, Verb.CONTROL)
-_ENDS = frozenset((BACKUP_END, TEST_END))
 _NONE = -1  # instead of a due time
+ScheduledStart = BackupStart | TestStart | NegativeControlStart | PruneStart | CheckStart | CopyStart
+SCHEDULED: Mapping[Verb, type[ScheduledStart]] = {
+    Verb.BACKUP: BackupStart,
+    Verb.TEST: TestStart,
+    Verb.CONTROL: NegativeControlStart,
+    Verb.PRUNE: PruneStart,
+    Verb.CHECK: CheckStart,
+    Verb.COPY: CopyStart,
+}
 
 
 class LedgerGap(Struct, frozen=True):
@@ -54,7 +75,7 @@ class LedgerGap(Struct, frozen=True):
 class _PlanRecords:
     versions: list[PlanRevision] = field(default_factory=list)
     asked: list[RequestedRuns] = field(default_factory=list)
-    pauses: list[Entry] = field(default_factory=list)
+    pauses: list[PausedSpan] = field(default_factory=list)
     starts: dict[Schedule, array[int]] = field(default_factory=dict)
     missed: dict[Schedule, int] = field(default_factory=dict)
 
@@ -90,29 +111,27 @@ class DueRuns:
         self._plans = dict[str, _PlanRecords]()
         self._last: datetime | None = None
 
-    def take(self, record: Record, time: datetime) -> None:
-        if self._last is None or time > self._last:
-            self._last = time
-        if PASSED_OVER in record or record["plan"] is None:
+    def take(self, record: Record) -> None:
+        if self._last is None or record.time > self._last:
+            self._last = record.time
+        if record.plan is None:
             return
-        kind = kind_of(record)
-        if kind in STARTS:
-            self._begun(record, time, VERB_OF.get(kind), record.get("trigger"))
-        elif kind in _ENDS:  # nearly all of the others
-            return
-        elif kind == NOT_BEGUN:
-            self._begun(record, time, text(record.get("verb")), {"by": "run", "due": record.get("due")})
-        elif kind == MISSED:
-            verb = _VERBS.get(str(record.get("verb")))
-            if verb is not None:
-                missed, schedule = self._of(record).missed, schedule_of(record, verb)
-                missed[schedule] = missed.get(schedule, 0) + (whole(record.get("count")) or 1)
-        elif kind == DUTIES:
-            self._of(record).asked.append(asked_for(record, time))
-        elif kind in (PAUSE, PAUSE_END):
-            take_pause(self._of(record).pauses, record, ALL)
-        elif kind == PLAN_VERSION and (version := version_of(record)):
-            self._of(record).versions.append(version)
+        match record:
+            case BackupEnd() | TestEnd():  # half of all
+                return
+            case BackupStart() | TestStart() | NegativeControlStart() | PruneStart() | CheckStart() | CopyStart():
+                self._begun(record, Verb(VERB_OF[record.kind]), record.trigger.due)
+            case NotBegun():
+                self._begun(record, Verb(record.verb), record.due)
+            case MissedRuns():
+                missed, schedule = self._of(record).missed, schedule_of(record, Verb(record.verb))
+                missed[schedule] = missed.get(schedule, 0) + record.count
+            case Duties():
+                self._of(record).asked.append(asked_for(record, record.time))
+            case StatementRecord(about=ScheduleRef()):
+                take_pause(self._of(record).pauses, record, ALL)
+            case PlanVersion():
+                self._of(record).versions.append(version_of(record))
 
     def join(self, other: DueRuns) -> None:
         """What another has taken of other plans."""
@@ -139,37 +158,27 @@ class DueRuns:
         return found
 
     def _of(self, record: Record) -> _PlanRecords:
-        name = str(record["plan"])
+        name = str(record.plan)
         known = self._plans.get(name)
         if known is None:
             known = self._plans[name] = _PlanRecords()
         return known
 
-    def _begun(self, record: Record, time: datetime, word: str | None, trigger: Any) -> None:
-        verb = _VERBS.get(word or "")
-        if verb is None or (record.get("copy") not in (None, PRIMARY) and verb not in OF_A_COPY):
-            return
-        due = _NONE
-        if type(trigger) is dict and trigger.get("by") == "run" and trigger.get("due"):
-            try:  # for millions of records, what `contextlib.suppress` costs shows
-                moment = utc(str(trigger["due"]))
-                due = int(moment.timestamp())
-            except (ValueError, TypeError, OverflowError):
-                pass
-        self._of(record).begun(schedule_of(record, verb), int(time.timestamp()), due)
+    def _begun(self, record: Record, verb: Verb, due: datetime | None) -> None:
+        if copy_of(record) is None or verb in OF_A_COPY:
+            at = _NONE if due is None else int(due.timestamp())
+            self._of(record).begun(schedule_of(record, verb), int(record.time.timestamp()), at)
 
 
 def schedule_of(record: Record, verb: Verb) -> Schedule:
     """Which of its plan's schedules a record of such work is about."""
-    copy = record.get("copy")
-    if copy not in (None, PRIMARY) and verb in OF_A_COPY:
-        return str(copy), verb
-    return (record["asset"] if verb in _OF_AN_ASSET else None), verb
+    copy = copy_of(record)
+    if copy is not None and verb in OF_A_COPY:
+        return copy, verb
+    return (record.asset if verb in _OF_AN_ASSET else None), verb
 
 
-def asked_for(record: Record, time: datetime) -> RequestedRuns:
-    """What runs on a host were asked for, by its record (`duties`)."""
-    last = mapping(record.get("asked_last")).items()
-    ended = {_VERBS[verb]: at for verb, moment in last if verb in _VERBS and (at := moment_of(moment))}
-    verbs = frozenset(_VERBS[verb] for verb in listing(record.get("verbs")) if verb in _VERBS)
-    return RequestedRuns(time, verbs, ended)
+def asked_for(record: Duties, time: datetime) -> RequestedRuns:
+    """What runs on a host were asked for, by its record."""
+    ended = {Verb(verb): at for verb, at in record.asked_last.items()}
+    return RequestedRuns(time, frozenset(map(Verb, record.verbs)), ended)

@@ -17,22 +17,22 @@ import msgspec
 from ccdr.evidence.deviations.derive import OF_LEDGER
 from ccdr.evidence.deviations.values import forget_oldest
 from ccdr.evidence.due_gaps import DueRuns
-from ccdr.evidence.history.asset_history import Histories, place_of
+from ccdr.evidence.history.asset_history import NEVER, Histories, place_of
 from ccdr.evidence.history.fold import FORMAT, take_record
 from ccdr.evidence.history.kinds import ANSWERED, COMPARED, RECOVERED, START_OF
-from ccdr.evidence.ledger.ledger import BEGINNING, WRONG, Extent, Mark, extent_of, folded
+from ccdr.evidence.ledger.ledger import BEGINNING, Extent, Mark, extent_of
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.reading import Reached, fold, meanwhile, read_verified, worth_another
+from ccdr.evidence.records import Record, decode
 from ccdr.evidence.records.statements import kind_of
-from ccdr.evidence.verdicts import Record
-from ccdr.model.values import utc
+from ccdr.evidence.records.values import WRONG
 
 # A summary while it is made, and whether it comes to what one that was kept says.
 
 Place = tuple[str | None, str | None]  # (plan, asset), as `Histories` has them
 
 
-def head_of(mark: Mark, beside: list[list[Any]], latest: str, count: int) -> bytes:
+def head_of(mark: Mark, beside: list[list[Any]], latest: datetime, count: int) -> bytes:
     """How a file begins that was made up to there, and holds so many histories."""
     head = {"format": FORMAT, "mark": mark, "beside": beside, "latest": latest, "histories": []}
     return msgspec.msgpack.encode(head)[:-1] + b"\xdd" + count.to_bytes(4, "big")  # the list comes last
@@ -44,12 +44,12 @@ class Summing:
 
     beside: list[list[Any]] = field(default_factory=list)
     known: Histories = field(default_factory=dict)
-    latest: str = ""  # time of a record of ours
+    latest: datetime = NEVER  # time of a record of ours
 
     def take(self, record: Record, *, ours: bool = True) -> None:
         take_record(self.known, record)
-        if ours and record["time"] > self.latest:
-            self.latest = record["time"]
+        if ours:
+            self.latest = max(self.latest, record.time)
 
     def up_to(self, mark: Mark, others: Mapping[Place, bytes] | None = None) -> Iterator[bytes]:
         """What a file holds that was made up to there, in pieces; `others` are histories that another process has
@@ -75,7 +75,7 @@ class Expected:
     history. None is as one that is not `sound`: no ccdr has made it so."""
 
     mark: Mark
-    latest: str
+    latest: datetime
     histories: Mapping[Place, bytes]
     sound: bool = True
 
@@ -91,7 +91,7 @@ class Expected:
     def is_of(self, summing: Summing) -> bool:
         return self.says(self.alike(summing), summing.latest)
 
-    def says(self, alike: int | None, latest: str) -> bool:
+    def says(self, alike: int | None, latest: datetime) -> bool:
         """Is it what came to so many histories that are alike, and to this latest time?"""
         return self.sound and (alike, latest) == (len(self.histories), self.latest)
 
@@ -112,10 +112,10 @@ class _Part:
     """What one process has folded, as it tells another."""
 
     reached: tuple[int, str] | None  # number of the lines that it has read, and the hash of the last one
-    latest: str
-    then: tuple[int | None, str] | None  # at the mark: histories that are alike, and the latest time
+    latest: datetime
+    then: tuple[int | None, datetime] | None  # at the mark: histories that are alike, and the latest time
     places: frozenset[Place]
-    wrong: dict[Place, list[int]]
+    wrong: dict[Place, tuple[int, int]]
     of_plans: Histories
     due: DueRuns
     encoded: dict[Place, bytes]
@@ -130,13 +130,13 @@ class Fold:
     summing: Summing = field(default_factory=Summing)
     due: DueRuns = field(default_factory=DueRuns)
     others: dict[Place, bytes] = field(default_factory=dict)  # what another process has folded
-    _then: tuple[int | None, str] | None = None
-    _wrong: dict[Place, list[int]] = field(default_factory=dict)
+    _then: tuple[int | None, datetime] | None = None
+    _wrong: dict[Place, tuple[int, int]] = field(default_factory=dict)
     _of_plans: Histories = field(default_factory=dict)
 
-    def take(self, record: Mapping[str, Any], time: datetime) -> None:
+    def take(self, record: Record) -> None:
         self.summing.take(record)
-        self.due.take(record, time)
+        self.due.take(record)
 
     @property
     def at(self) -> Reached | None:
@@ -158,7 +158,7 @@ class Fold:
         return {place: one for place, one in self.summing.known.items() if place[1] is None} | self._of_plans
 
     @property
-    def wrong(self) -> dict[Place, list[int]]:
+    def wrong(self) -> dict[Place, tuple[int, int]]:
         """By place, how many records are such as no ccdr wrote, and where the last one stands."""
         passed = ((place, one.passed_over.get(WRONG)) for place, one in self.summing.known.items())
         return {place: of for place, of in passed if of} | self._wrong
@@ -193,7 +193,7 @@ def read_folded(directory: Path, expected: Expected | None, *, keeps: bool) -> t
             return whole
     made = list[Fold]()
 
-    def anew() -> Callable[[Mapping[str, Any], datetime], None]:
+    def anew() -> Callable[[Record], None]:
         made[:] = [Fold(expected, keeps)]
         return made[0].take
 
@@ -246,16 +246,16 @@ def _of_part(number: int, of: Fold) -> Callable[[bytes], None]:
                     raise ValueError("its name is that of a copy of another plan")
                 part = by_text[text] = by_plan[text.decode()] = len(by_text) % PARTS
         if part == number:
-            record = folded(line)
-            plan, kind = record["plan"], kind_of(record)
+            record = decode(line)
+            plan, kind = record.plan, kind_of(record)
             if by_plan.get(plan) != number:
                 raise ValueError("a record of a plan that its line does not seem to be of")
             if kind in START_OF:
-                own = known.get((place_of(record), record["asset"]))
-                if own is None or record["run"] not in own.open_runs:
+                own = known.get((place_of(record), record.asset))
+                if own is None or record.run not in own.open_runs:
                     raise ValueError("it may end a run of another plan")
             elif kind in OF_ITSELF and plan is not None:
                 raise ValueError("what the ledger tells of itself is of no plan")
-            of.take(record, utc(record["time"]))
+            of.take(record)
 
     return one

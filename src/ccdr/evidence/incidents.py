@@ -7,19 +7,25 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
+from msgspec import Struct, structs
+
+from ccdr.evidence.records import IncidentOpened, IncidentRecovery, StatementRecord
+from ccdr.evidence.records.incidents import RecordedClock
 from ccdr.evidence.records.statements import (
     DECIDE_CLOSED,
     DECIDE_FILED,
     DECIDE_NOT_DUE,
     NOTE_INCIDENT,
-    kind_of,
+    ClosedIncident,
+    FiledNotification,
+    NotDue,
+    NotedIncident,
 )
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records.values import Start
 from ccdr.model.deadlines import Length, deadline
 from ccdr.model.schema import zone_of
-from ccdr.model.values import AHEAD, number_of, rfc3339, utc
+from ccdr.model.values import AHEAD, rfc3339
 
 # What is kept of incidents as their records come: what each has to notify and until when, what was filed, what it is
 # closed by; and which recoveries have none. Pure.
@@ -27,176 +33,240 @@ from ccdr.model.values import AHEAD, number_of, rfc3339, utc
 # What an incident has to notify, and until when, stands in its own records: a file of clocks that was edited later
 # changes nothing of it. Nothing is overwritten: an incident that was closed is open again by a record of its own.
 
-OPENED, RECOVERY = "incident.opened", "incident.recovery"
 NOTED, FILED, NOT_DUE, CLOSED = NOTE_INCIDENT.kind, DECIDE_FILED.kind, DECIDE_NOT_DUE.kind, DECIDE_CLOSED.kind
+OPENED, RECOVERY = "incident.opened", "incident.recovery"
 DECIDED = (FILED, NOT_DUE, CLOSED)
 KINDS = frozenset((OPENED, RECOVERY, NOTED, *DECIDED))
 MOST_CLOSED = 50  # of a plan, the newest that are kept: the register reads the ledger itself
 MOST_WITHOUT = 50  # recoveries of a plan that no incident was opened for, the newest
+OfIncident = IncidentOpened | IncidentRecovery | StatementRecord  # what tells of one
 
-# What a record says of a clock, beside its name.
-STATED = ("law", "to", "due", "after", "year_end", "within_s", "days", "months", "before_s")
 
-Entry = dict[str, Any]
+class Filing(Struct, frozen=True):
+    """That it was filed: by which record, when, and the receipt's digest."""
+
+    seq: int
+    at: datetime
+    receipt: str
+
+
+class Settled(Struct):
+    """How it stands with one receiver: filed, or not due, by the record that says so."""
+
+    filed: Filing | None = None
+    not_due: int | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.filed is not None or self.not_due is not None
+
+
+class ClockEntry(Settled, kw_only=True):
+    """A clock, as a record states it. `each`: where several controllers are to be told, how it stands with each."""
+
+    stated: RecordedClock
+    due: datetime | None
+    after: str | None
+    each: dict[str, Settled]
+
+
+class Closing(Struct, frozen=True):
+    seq: int
+    time: datetime
+    cause: str
+
+
+class Entry(Struct):
+    """An incident, as its records tell of it so far."""
+
+    opened: IncidentOpened
+    clocks: dict[str, ClockEntry]
+    several: list[str]  # controllers that are each to be told
+    runs: list[str]
+    records: list[int]
+    kinds: list[str]
+    kinds_in: int | None  # the record in which a person stated what was breached
+    risk: str | None = None
+    closed: Closing | None = None
+    decided_by: str | None = None
 
 
 # --- the fold: what is kept of each ----------------------------------------------------------------------------------
 
 
-def take_incident(entries: dict[str, Entry], record: Record) -> None:
+def take_incident(entries: dict[str, Entry], record: OfIncident) -> None:
     """Take one record. What belongs to an incident that nobody opened tells nothing."""
-    kind, of, seq = kind_of(record), record.get("about", record), int(number_of(record))
-    name = str(of["incident"])
-    if kind == OPENED:
-        before = entries.pop(name, None)
-        entries[name] = _opened(record, seq, before)
+    of = record.about if isinstance(record, StatementRecord) else record
+    if isinstance(record, IncidentOpened):
+        before = entries.pop(record.incident, None)
+        entries[record.incident] = _opened(record) if before is None else _reopened(before, record)
         _forget_oldest(entries)
         return
-    if (entry := entries.get(name)) is None:
+    if (entry := entries.get(name_in(record))) is None:
         return
-    entry["records"].append(seq)
-    if kind in DECIDED:
-        entry["decided_by"] = str(record["actor"])
-    if kind == RECOVERY:
-        entry["runs"] = _with(entry["runs"], record)
-    elif kind == NOTED:
-        _note(entry, of, seq)
-    elif kind == FILED:
-        _file(entry, record, seq)
-    elif kind == NOT_DUE:
-        for clock in of["clocks"]:
-            _settle(entry, clock, seq, of.get("for_tenant"))
-    else:
-        for clock in of.get("not_due") or ():
-            _settle(entry, clock, seq)
-        entry["closed"] = {"seq": seq, "time": str(record["time"]), "cause": of["cause"]}
+    entry.records.append(record.seq)
+    match of:
+        case IncidentRecovery():
+            entry.runs = _with(entry.runs, of.recovery)
+        case NotedIncident():
+            _note(entry, of, record.seq)
+        case FiledNotification():
+            assert isinstance(record, StatementRecord)
+            entry.decided_by = record.actor
+            _file(entry, record, of)
+        case NotDue():
+            entry.decided_by = record.actor
+            for clock in of.clocks:
+                _settle(entry, clock, record.seq, of.for_tenant)
+        case ClosedIncident():
+            entry.decided_by = record.actor
+            for clock in of.not_due:
+                _settle(entry, clock, record.seq)
+            entry.closed = Closing(record.seq, record.time, of.cause)
 
 
-def _opened(record: Record, seq: int, before: Entry | None) -> Entry:
-    if before is not None:  # open once more: what was filed stays filed, what the closing alone had settled is due
-        runs, records = _with(before["runs"], record), [*before["records"], seq]
-        return {**_without_closing(before, record.get("reopens")), "runs": runs, "records": records}
-    tenants = {str(one["tenant"]): list(one["assets"]) for one in record.get("tenants") or ()}
-    several = list(tenants) if record.get("role") == "processor" and len(tenants) > 1 else []
-    clocks = {str(one["clock"]): _clock(one, several) for one in record.get("clocks") or ()}
-    keys = ("by", "kinds", "aware_at", "role", "timezone", "actor", "host", "tenant", "boot", "elapsed_s", "why_sha256")
-    opened = {key: record.get(key) for key in keys}
-    runs, time = _with([], record), str(record["time"])
+def name_in(record: OfIncident) -> str:
+    """Of which incident it tells."""
+    of = record.about if isinstance(record, StatementRecord) else record
+    assert isinstance(
+        of, IncidentOpened | IncidentRecovery | NotedIncident | FiledNotification | NotDue | ClosedIncident
+    )
+    return of.incident
+
+
+def _opened(record: IncidentOpened) -> Entry:
+    several = [one.tenant for one in record.tenants] if record.role == "processor" and len(record.tenants) > 1 else []
+    clocks = {one.clock: clock_entry(one, several) for one in record.clocks}
     # A recovery tells that something was away; what else was breached a person states.
-    stated = seq if record["by"] == "person" else None
-    more = {"tenants": tenants, "several": several, "runs": runs, "records": [seq], "kinds_in": stated}
-    return {**opened, "time": time, "clocks": clocks, **more, "risk": None, "closed": None, "decided_by": None}
+    stated = record.seq if record.by == "person" else None
+    return Entry(record, clocks, several, _with([], record.recovery), [record.seq], [*record.kinds], stated)
 
 
-def _clock(stated: Mapping[str, Any], several: Sequence[str]) -> Entry:
-    """`each`: where several controllers are to be told, how it stands with each of them."""
-    each = several if stated.get("to") == "customers" else ()
-    open_: Entry = {"filed": None, "not_due": None}
-    return {**{key: stated.get(key) for key in STATED}, **open_, "each": {tenant: dict(open_) for tenant in each}}
+def _reopened(before: Entry, record: IncidentOpened) -> Entry:
+    """Open once more: what was filed stays filed, what the closing alone had settled is due."""
+    entry = _without_closing(before, record.reopens)
+    return structs.replace(entry, runs=_with(before.runs, record.recovery), records=[*before.records, record.seq])
 
 
-def _without_closing(entry: Entry, closing: object) -> Entry:
-    clocks = {name: _unsettled(one, closing) for name, one in entry["clocks"].items()}
-    return {**entry, "closed": None, "clocks": clocks}
+def clock_entry(stated: RecordedClock, several: Sequence[str] = ()) -> ClockEntry:
+    each = several if stated.to == "customers" else ()
+    return ClockEntry(
+        stated=stated, due=stated.due, after=stated.after, each={tenant: Settled(None, None) for tenant in each}
+    )
 
 
-def _unsettled(clock: Entry, closing: object) -> Entry:
+def _without_closing(entry: Entry, closing: int | None) -> Entry:
+    clocks = {name: _unsettled(one, closing) for name, one in entry.clocks.items()}
+    return structs.replace(entry, closed=None, clocks=clocks)
+
+
+def _unsettled(clock: ClockEntry, closing: int | None) -> ClockEntry:
     """Without what this closing alone has settled."""
-    each = {tenant: _unsettled(one, closing) for tenant, one in clock["each"].items()} if clock.get("each") else {}
-    again = {**clock, "not_due": None} if clock["not_due"] == closing else clock
-    return {**again, "each": each} if each else again
+
+    def left(one: Settled) -> int | None:
+        return None if one.not_due == closing else one.not_due
+
+    each = {tenant: Settled(one.filed, left(one)) for tenant, one in clock.each.items()}
+    return structs.replace(clock, not_due=left(clock), each=each)
 
 
-def _with(runs: list[str], record: Record) -> list[str]:
-    run = record.get("recovery")
-    return [*runs, str(run)] if run is not None and run not in runs else runs
+def _with(runs: list[str], run: str | None) -> list[str]:
+    return [*runs, run] if run is not None and run not in runs else runs
 
 
-def _note(entry: Entry, of: Mapping[str, Any], seq: int) -> None:
-    entry["risk"] = of.get("risk") or entry["risk"]
-    if of.get("kinds"):
-        entry["kinds"], entry["kinds_in"] = of["kinds"], seq
-    for one in of.get("clocks") or ():
-        there, again = entry["clocks"].get(one["clock"]), _clock(one, entry["several"])
+def _note(entry: Entry, of: NotedIncident, seq: int) -> None:
+    entry.risk = of.risk or entry.risk
+    if of.kinds:
+        entry.kinds, entry.kinds_in = [*of.kinds], seq
+    for one in of.clocks:
+        there, again = entry.clocks.get(one.clock), clock_entry(one, entry.several)
         if there is None:
-            entry["clocks"][str(one["clock"])] = again
+            entry.clocks[one.clock] = again
         elif not _filed_with_all(there):
-            told = {tenant: how for tenant, how in there["each"].items() if how["filed"]}
-            more = {"not_due": None, "each": again["each"] | told, "due": _no_later(there["due"], again["due"])}
-            entry["clocks"][str(one["clock"])] = there | more | {"after": there["after"] or again["after"]}
+            told = {tenant: how for tenant, how in there.each.items() if how.filed}
+            there.not_due, there.each = None, again.each | told
+            there.due, there.after = _no_later(there.due, again.due), there.after or again.after
 
 
-def _no_later(due: str | None, said: str | None) -> str | None:
+def _no_later(due: datetime | None, said: datetime | None) -> datetime | None:
     """Nobody gets more time of a clock that counts: it may follow another from now on, which moves it once filed."""
-    return said if due and said and utc(said) < utc(due) else due
+    return said if due and said and said < due else due
 
 
-def _filed_with_all(clock: Entry) -> bool:
+def _filed_with_all(clock: ClockEntry) -> bool:
     """With each of several controllers, where there are some."""
-    return bool(clock["filed"]) and all(how["filed"] for how in clock["each"].values())
+    return bool(clock.filed) and all(how.filed for how in clock.each.values())
 
 
 def _settle(entry: Entry, clock: str, seq: int, tenant: str | None = None) -> None:
     """Of one of several controllers, or of all that were not told and of whom nobody has said it before."""
-    if (one := entry["clocks"].get(clock)) is None:
+    if (one := entry.clocks.get(clock)) is None:
         return
-    for name, how in one["each"].items():
-        if not how["filed"] and (tenant == name or (tenant is None and how["not_due"] is None)):
-            how["not_due"] = seq
-    if one["each"]:
+    for name, how in one.each.items():
+        if not how.filed and (tenant == name or (tenant is None and how.not_due is None)):
+            how.not_due = seq
+    if one.each:
         _sum_up(one)
-    elif not one["filed"]:
-        one["not_due"] = seq
+    elif not one.filed:
+        one.not_due = seq
 
 
-def _sum_up(clock: Entry) -> None:
+def _sum_up(clock: ClockEntry) -> None:
     """Of several controllers: once it is settled with each, it is settled; filed, where any was told."""
-    each = list(clock["each"].values())
-    if all(how["filed"] or how["not_due"] for how in each):
-        filed = [how["filed"] for how in each if how["filed"]]
-        clock["filed"] = max(filed, key=lambda one: int(one["seq"]), default=None)
-        clock["not_due"] = None if filed else max(how["not_due"] for how in each)
+    each = list(clock.each.values())
+    if all(how.settled for how in each):
+        filed = [how.filed for how in each if how.filed]
+        clock.filed = max(filed, key=lambda one: one.seq, default=None)
+        clock.not_due = None if filed else max(how.not_due or 0 for how in each)
 
 
-def _file(entry: Entry, record: Record, seq: int) -> None:
-    of = record["about"]
-    whole, tenant = entry["clocks"].get(of["clock"]), of.get("for_tenant")
-    # Where a reopening told of no controllers, what is filed for one of them settles the whole.
-    one = whole["each"].get(tenant) if whole is not None and whole["each"] and tenant is not None else whole
-    at = str(of["filed_at"])
-    could_be = utc(entry["aware_at"]) <= utc(at) <= utc(record["time"]) + AHEAD
-    if could_be and one is not None and not one["filed"]:  # in phases (GDPR 33(4)) it was filed with the first
-        one["filed"] = {"seq": seq, "at": at, "receipt": str(record["files"][0])}
-        one["not_due"] = None
-        for later in entry["clocks"].values():
-            if later["after"] == of["clock"]:
-                later["due"] = rfc3339(_after(utc(at), later, str(entry["timezone"] or "UTC")))
+def _file(entry: Entry, record: StatementRecord, of: FiledNotification) -> None:
+    whole = entry.clocks.get(of.clock)
+    one: Settled | None = whole
+    if whole is not None and whole.each and of.for_tenant is not None:
+        one = whole.each.get(of.for_tenant)  # else a reopening told of no controllers: it settles the whole
+    could_be = entry.opened.aware_at <= of.filed_at <= record.time + AHEAD
+    if could_be and one is not None and not one.filed:  # in phases (GDPR 33(4)) it was filed with the first
+        one.filed, one.not_due = Filing(record.seq, of.filed_at, record.files[0]), None
+        for later in entry.clocks.values():
+            if later.after == of.clock:
+                later.due = _after(of.filed_at, later, entry.opened.timezone)
     if whole is not None and whole is not one:
         _sum_up(whole)
 
 
 def _forget_oldest(entries: dict[str, Entry]) -> None:
-    closed = [name for name, entry in entries.items() if entry["closed"]]
+    closed = [name for name, entry in entries.items() if entry.closed]
     for name in closed[: max(0, len(closed) - MOST_CLOSED)]:
         del entries[name]
 
 
 # --- recoveries, each of which is to have one ------------------------------------------------------------------------
 
-Without = list[list[Any]]  # of each: its run, the record of its start, when that was, the record's kind
+
+class WithoutIncident(Struct, frozen=True):
+    """A recovery that no incident tells of: its run, and the record of its start."""
+
+    run: str
+    seq: int
+    time: datetime
+    kind: str
 
 
-def take_recovery(without: Without, entries: Mapping[str, Entry], record: Record) -> Without:
+Without = list[WithoutIncident]
+
+
+def take_recovery(without: Without, entries: Mapping[str, Entry], record: Start) -> Without:
     """A recovery has begun: until an incident tells of its run it is without one."""
-    run, number = str(record["run"]), int(number_of(record))
-    if any(run in entry["runs"] for entry in entries.values()):
+    run = str(record.run)
+    if any(run in entry.runs for entry in entries.values()):
         return without
-    return [*without, [run, number, str(record["time"]), str(record["kind"])]][-MOST_WITHOUT:]
+    return [*without, WithoutIncident(run, record.seq, record.time, record.kind)][-MOST_WITHOUT:]
 
 
-def told_of(without: Without, run: object) -> Without:
+def told_of(without: Without, run: str | None) -> Without:
     """An incident tells of this run; or nothing was done in it."""
-    return [one for one in without if one[0] != run]
+    return [one for one in without if one.run != run]
 
 
 NOTHING_TO_NOTIFY = frozenset(("rehearsal", "false_alarm"))
@@ -334,31 +404,31 @@ class Incident:
 
 def incident_of(plan: str, name: str, entry: Entry, now: datetime) -> Incident:
     """As it stands now: a closing that is dated ahead closes nothing yet."""
-    if entry["closed"] and utc(entry["closed"]["time"]) > now + AHEAD:
-        entry = _without_closing(entry, entry["closed"]["seq"])
-    closed = entry["closed"] or {}
+    if entry.closed and entry.closed.time > now + AHEAD:
+        entry = _without_closing(entry, entry.closed.seq)
+    opened, closed = entry.opened, entry.closed
     return Incident(
         name,
         plan,
-        str(entry["tenant"] or "default"),
-        str(entry["by"]),
-        tuple(entry["kinds"]),
-        utc(entry["aware_at"]),
-        utc(entry["time"]),
-        str(entry["actor"]),
-        str(entry["host"]),
-        str(entry["role"]),
+        opened.tenant,
+        opened.by,
+        tuple(entry.kinds),
+        opened.aware_at,
+        opened.time,
+        opened.actor,
+        opened.host,
+        opened.role,
         tuple(_duties(entry)),
-        tuple(entry["runs"]),
-        tuple(entry["records"]),
-        closed.get("seq"),
-        utc(closed["time"]) if closed else None,
-        closed.get("cause"),
-        entry["why_sha256"],
-        entry["tenants"],
-        entry["risk"],
-        entry["kinds_in"],
-        entry["decided_by"],
+        tuple(entry.runs),
+        tuple(entry.records),
+        closed.seq if closed else None,
+        closed.time if closed else None,
+        closed.cause if closed else None,
+        opened.why_sha256,
+        {one.tenant: one.assets for one in opened.tenants},
+        entry.risk,
+        entry.kinds_in,
+        entry.decided_by,
     )
 
 
@@ -390,67 +460,65 @@ def open_one(plan: str, entries: Mapping[str, Entry], now: datetime, tenants: Co
     return next((one for one in reversed(incidents_of(plan, entries, now)) if belongs(one)), None)
 
 
-def due_of(clocks: Mapping[str, Entry], name: str, aware: datetime, zone: str) -> datetime:
+def due_of(clocks: Mapping[str, ClockEntry], name: str, aware: datetime, zone: str) -> datetime:
     """When a clock is due; of one that is counted from another's filing by when that is due, where it is among these
     and not filed yet."""
     one, seen = clocks[name], {name}
     chain = [one]
-    while chain[-1]["due"] is None and (after := chain[-1]["after"]) in clocks and after not in seen:
+    while chain[-1].due is None and (after := chain[-1].after) in clocks and after not in seen:
         seen.add(str(after))
         chain.append(clocks[str(after)])
     first = chain.pop()
-    at = utc(first["due"]) if first["due"] is not None else _after(aware, first, zone)
+    at = first.due if first.due is not None else _after(aware, first, zone)
     for later in reversed(chain):
         at = _after(at, later, zone)
     return at
 
 
-def _after(start: datetime, clock: Entry, zone: str) -> datetime:
-    length = Length(float(clock["within_s"] or 0), int(clock["months"] or 0), bool(clock["days"]))
-    return deadline(start, length, zone_of(zone))
+def _after(start: datetime, clock: ClockEntry, zone: str) -> datetime:
+    of = clock.stated
+    return deadline(start, Length(of.within_s, of.months, of.days), zone_of(zone))
 
 
 def _duties(entry: Entry) -> Iterator[Duty]:
-    clocks, aware = entry["clocks"], utc(entry["aware_at"])
+    clocks, opened = entry.clocks, entry.opened
     for name, one in clocks.items():
-        due = due_of(clocks, name, aware, str(entry["timezone"] or "UTC"))
-        receivers: Mapping[str | None, Entry] = one["each"] or {None: one}
-        for tenant, how in receivers.items():
-            filed = how["filed"] or {}
-            said = how["not_due"] if tenant is not None else None
+        due = due_of(clocks, name, opened.aware_at, opened.timezone)
+        receivers: list[tuple[str | None, Settled]] = [*one.each.items()] or [(None, one)]
+        for tenant, how in receivers:
+            filed, said = how.filed, how.not_due if tenant is not None else None
             yield Duty(
                 name,
-                str(one["law"]),
-                str(one["to"]),
+                one.stated.law,
+                one.stated.to,
                 due,
-                timedelta(seconds=float(one["before_s"] or 0)),
-                utc(filed["at"]) if filed else None,
-                filed.get("seq"),
-                filed.get("receipt"),
+                timedelta(seconds=one.stated.before_s),
+                filed.at if filed else None,
+                filed.seq if filed else None,
+                filed.receipt if filed else None,
                 None if filed else said or _not_due(clocks, name),
                 tenant,
             )
 
 
-def _not_due(clocks: Mapping[str, Entry], name: str) -> int | None:
+def _not_due(clocks: Mapping[str, ClockEntry], name: str | None) -> int | None:
     """The record that says so, of it or of what it follows: without that one there is nothing to follow."""
     seen: set[str] = set()
-    at: Any = name
-    while at in clocks and at not in seen:
-        seen.add(at)
-        if clocks[at]["not_due"] is not None:
-            return int(clocks[at]["not_due"])
-        at = clocks[at]["after"]
+    while name is not None and name in clocks and name not in seen:
+        seen.add(name)
+        if clocks[name].not_due is not None:
+            return clocks[name].not_due
+        name = clocks[name].after
     return None
 
 
 def no_earlier(entry: Entry, now: datetime, elapsed: float, boot: str | None) -> datetime:
     """`now`, or what this machine's clock that nobody sets says that it is at least, where the incident was opened
     since it started: a clock that was set back gives nobody more time."""
-    began = entry["elapsed_s"]
-    if boot is None or entry["boot"] != boot or began is None or elapsed < began:
+    opened = entry.opened
+    if boot is None or opened.boot != boot or elapsed < opened.elapsed_s:
         return now
-    return max(now, utc(entry["time"]) + timedelta(seconds=elapsed - began))
+    return max(now, opened.time + timedelta(seconds=elapsed - opened.elapsed_s))
 
 
 # What a risk that a person noted asks for, by GDPR 33(1) and 34(1), and what stands against it. Pure.

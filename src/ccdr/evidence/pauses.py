@@ -9,24 +9,38 @@ it to: what was missed by then stays missed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from ccdr.evidence.records.statements import END_PAUSE, PAUSE_SCHEDULE, kind_of
-from ccdr.evidence.verdicts import Record
+from msgspec import Struct
+
+from ccdr.evidence.records.statements import END_PAUSE, PAUSE_SCHEDULE, ScheduleRef, StatementRecord
 from ccdr.model.errors import UsageProblem
 from ccdr.model.schema import parse_duration
-from ccdr.model.values import AHEAD, human_seconds, number_of, rfc3339, utc
+from ccdr.model.values import AHEAD, human_seconds, rfc3339
 
 PAUSE, PAUSE_END = PAUSE_SCHEDULE.kind, END_PAUSE.kind
 PAUSED = "paused"  # the reason of what is skipped
 TURNED = timedelta(seconds=5)  # by less than that, no clock was set
 MOST, ALL = 50, 1 << 31  # pauses of a plan that are kept
 
-Entry = dict[str, Any]  # as it is kept: `begun`, `until` and `ended` as texts, and what its statement says
 Window = tuple[datetime, datetime]
+
+
+class PausedSpan(Struct):
+    """A pause as it is kept: what its statement says, and when another one ended it."""
+
+    begun: datetime
+    until: datetime
+    after: datetime
+    actor: str
+    host: str
+    words_sha256: str | None
+    boot: str | None
+    elapsed_s: float
+    seq: int
+    ended: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -53,45 +67,46 @@ class Pause:
         }
 
 
-def take_pause(entries: list[Entry], record: Record, most: int = MOST) -> None:
+def take_pause(spans: list[PausedSpan], record: StatementRecord, most: int = MOST) -> None:
     """Take a pause, or an end: that ends all that go on. The newest `most` are kept."""
-    if kind_of(record) == PAUSE_END:
-        for entry in entries:
-            if entry["ended"] is None:
-                _end_by(entry, record)
+    about = record.about
+    assert isinstance(about, ScheduleRef)
+    if record.row is END_PAUSE:
+        for span in spans:
+            if span.ended is None:
+                _end_by(span, record.time, about)
         return
-    entry = {key: record[key] for key in ("until", "actor", "host", "words_sha256")}
-    about, begun = record["about"], str(record["time"])
-    entry |= {"boot": about["boot"], "elapsed_s": about["elapsed_s"], "after": about.get("after") or begun}
-    entries.append({**entry, "begun": begun, "seq": number_of(record), "ended": None})
-    del entries[:-most]
+    assert record.until is not None
+    whose = record.actor, record.host, record.words_sha256
+    clock = about.boot, about.elapsed_s
+    spans.append(PausedSpan(record.time, record.until, about.after or record.time, *whose, *clock, record.seq))
+    del spans[:-most]
 
 
-def _end_by(entry: Entry, record: Record) -> None:
+def _end_by(span: PausedSpan, ended: datetime, about: ScheduleRef) -> None:
     """What passed between its begin and its end is as long as it was: where a clock was set meanwhile, it lies before
     the end, whatever time its begin bears."""
-    ended, boot, elapsed = str(record["time"]), record["about"]["boot"], record["about"]["elapsed_s"]
-    if boot is not None and boot == entry["boot"]:
-        begun = utc(ended) - timedelta(seconds=max(0.0, elapsed - entry["elapsed_s"]))
-        _turn(entry, begun - utc(entry["begun"]))
-    entry["ended"] = ended
+    if about.boot is not None and about.boot == span.boot:
+        begun = ended - timedelta(seconds=max(0.0, about.elapsed_s - span.elapsed_s))
+        _turn(span, begun - span.begun)
+    span.ended = ended
 
 
-def _turn(entry: Entry, turned: timedelta) -> None:
+def _turn(span: PausedSpan, turned: timedelta) -> None:
     if abs(turned) > TURNED:
-        entry.update(until=rfc3339(_end(entry) + turned), begun=rfc3339(utc(entry["begun"]) + turned))
+        span.until, span.begun = _end(span) + turned, span.begun + turned
 
 
-def in_force(entries: Sequence[Entry], now: datetime) -> Pause | None:
+def in_force(spans: Sequence[PausedSpan], now: datetime) -> Pause | None:
     """Of several the one that lasts longest."""
-    there = (_pause(entry) for entry in entries if entry["ended"] is None)
+    there = (_pause(span) for span in spans if span.ended is None)
     lasting = (pause for pause in there if pause.begun <= now + AHEAD and now < pause.until)
     return max(lasting, key=lambda pause: pause.until, default=None)
 
 
-def windows(entries: Iterable[Entry]) -> tuple[Window, ...]:
+def windows(spans: Iterable[PausedSpan]) -> tuple[Window, ...]:
     """From when to when each of them was, or is to be."""
-    return tuple((max(utc(entry["begun"]), utc(entry["after"])), _end(entry)) for entry in entries)
+    return tuple((max(span.begun, span.after), _end(span)) for span in spans)
 
 
 def within(moment: datetime, paused: Iterable[Window]) -> bool:
@@ -99,31 +114,30 @@ def within(moment: datetime, paused: Iterable[Window]) -> bool:
     return any(begun <= moment < end for begun, end in paused)
 
 
-def let_be_until(entries: Iterable[Entry], now: datetime) -> datetime | None:
+def let_be_until(spans: Iterable[PausedSpan], now: datetime) -> datetime | None:
     """Up to when what came due was let be, last: `now`, while the plan is paused."""
-    return max((min(end, now) for begun, end in windows(entries) if begun < end and begun <= now + AHEAD), default=None)
+    return max((min(end, now) for begun, end in windows(spans) if begun < end and begun <= now + AHEAD), default=None)
 
 
-def by_elapsed(entries: Iterable[Entry], now: datetime, elapsed: float, boot: str | None) -> None:
+def by_elapsed(spans: Iterable[PausedSpan], now: datetime, elapsed: float, boot: str | None) -> None:
     """Where this machine's clock was set since one began, its times are told by what the clock says now."""
-    for entry in entries:
-        if entry["ended"] is not None or boot is None or entry["boot"] != boot:
+    for span in spans:
+        if span.ended is not None or boot is None or span.boot != boot:
             continue
-        turned = now - timedelta(seconds=elapsed - entry["elapsed_s"]) - utc(entry["begun"])
+        turned = now - timedelta(seconds=elapsed - span.elapsed_s) - span.begun
         if turned < -TURNED:  # by a clock that is behind now, so was what came before it
-            entry["after"] = rfc3339(utc(entry["after"]) + turned)
-        _turn(entry, turned)
+            span.after += turned
+        _turn(span, turned)
 
 
-def _end(entry: Mapping[str, Any]) -> datetime:
+def _end(span: PausedSpan) -> datetime:
     """Whoever wrote it, it lasts no longer than one may."""
-    end = PAUSE_SCHEDULE.end_of(utc(entry["until"]), utc(entry["begun"]))
-    return min(end, utc(entry["ended"])) if entry["ended"] else end
+    end = PAUSE_SCHEDULE.end_of(span.until, span.begun)
+    return min(end, span.ended) if span.ended else end
 
 
-def _pause(entry: Mapping[str, Any]) -> Pause:
-    actor, host = str(entry["actor"]), str(entry["host"])
-    return Pause(utc(entry["begun"]), _end(entry), actor, host, entry["words_sha256"], int(entry["seq"]))
+def _pause(span: PausedSpan) -> Pause:
+    return Pause(span.begun, _end(span), span.actor, span.host, span.words_sha256, span.seq)
 
 
 def lasting(text: str) -> timedelta:

@@ -23,15 +23,18 @@ from operator import le
 from pathlib import Path
 from typing import TypeVar
 
-from ccdr.evidence.ledger.ledger import BEGINNING, Extent, Ledger, extent_of, folded, lines
+from msgspec import structs
+
+from ccdr.evidence.ledger.ledger import BEGINNING, Extent, Ledger, extent_of, lines
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.lineage.comparison import lies_at, reader
 from ccdr.evidence.lineage.own_records import LEDGERS, LedgerBeside, Lineage
 from ccdr.evidence.reading import Take, meanwhile
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records import Record, TestEnd, decode
+from ccdr.evidence.records.values import RecordOrigin
 from ccdr.host.state import State
 from ccdr.model.errors import CcdrError
-from ccdr.model.values import TOLD_BY, so_many, to_the_second, utc
+from ccdr.model.values import so_many, stamped, to_the_second, utc
 
 STEP = 2.0**-28  # between two records of other ledgers that lie between the same two of ours: any sum of it is exact
 
@@ -59,18 +62,18 @@ class Chain:
 
     def placed(self, record: Record, at: float) -> Record:
         """A record of it as it is read with ours, at this place."""
-        origin = {
-            "ledger": self.ledger,
-            "seq": record["seq"],
-            "host": self.host,
-            "until": self.until,
-            "ours": self.ours,
-            "taken": self.taken,
-        }
-        newer = record.get("newer")
-        if isinstance(newer, dict):  # the number is of a record of its own ledger: its time tells the same
-            return {**record, "seq": at, TOLD_BY: origin, "newer": {**newer, "seq": None}}
-        return {**record, "seq": at, TOLD_BY: origin}
+        origin = RecordOrigin(
+            ledger=self.ledger,
+            host=self.host,
+            until=utc(self.until),
+            ours=self.ours,
+            taken=utc(self.taken),
+            order=at,
+        )
+        if isinstance(record, TestEnd) and record.newer is not None:
+            # The number is of a record of its own ledger: its time tells the same.
+            return structs.replace(record, told_by=origin, newer=structs.replace(record.newer, seq=None))
+        return structs.replace(record, told_by=origin)
 
     def __str__(self) -> str:
         whose = "this host's, which was lost" if self.ours else f"of {self.host}"
@@ -167,8 +170,8 @@ def population(state: State, lineage: Callable[[], Lineage]) -> Population:
 def _chain(state: State, one: LedgerBeside) -> Chain:
     """Whoever's id it bears, it is ours only where it was brought back as ours: anybody may write such an id."""
     directory = lies_at(state, one)
-    last = next(reader(directory).records(reverse=True))
-    ours, host, until = one.linked, str(last["host"]), str(last["time"])
+    last = next(reader(directory).as_read(reverse=True))
+    ours, host, until = one.linked, last.host, stamped(last.time)
     return Chain(one.ledger, directory, one.records, one.head, one.at, ours, host, until, one.apart)
 
 
@@ -186,7 +189,7 @@ def merged(own: Callable[[], Iterable[tuple[T, Record]]], beside: Population) ->
     before, since = 0, 0
     for _, number, (mark, record) in heapq.merge(*streams, key=lambda one: one[:2]):
         if number == len(chains):
-            before, since = record["seq"], 0
+            before, since = record.seq, 0
             yield mark, record
         else:
             since += 1
@@ -197,7 +200,7 @@ def _among(
     number: int, chain: Chain | None, records: Callable[[], Iterable[tuple[T, Record]]]
 ) -> Iterator[tuple[str, int, tuple[T, Record]]]:
     """With what a record's place goes by. All times are written alike, so that their texts compare as they do."""
-    places = in_order([record["time"] for _, record in records()])
+    places = in_order([stamped(record.time) for _, record in records()])
     for place, one in zip(places, records(), strict=False):  # what was written meanwhile is read by the next
         yield place if chain is None else min(place, chain.taken), number, one
 
@@ -223,7 +226,7 @@ def in_order(times: list[str]) -> list[str]:
 
 
 def _of(chain: Chain) -> Iterator[tuple[None, Record]]:
-    return ((None, record) for record in chain.reader.as_read() if record["plan"] not in chain.apart)
+    return ((None, record) for record in chain.reader.as_read() if record.plan not in chain.apart)
 
 
 def read_population(directory: Path, beside: Population, anew: Callable[[], Take]) -> tuple[Verification, Population]:
@@ -242,10 +245,10 @@ def read_population(directory: Path, beside: Population, anew: Callable[[], Take
         folded = _fold(directory, extent, beside, anew())
     if not folded:  # some line is no record: what is, is taken as whoever verifies meets it
         own: list[tuple[None, Record]] = []
-        verify(directory, lambda record, _: own.append((None, record)), crashes=False, extent=extent)
+        verify(directory, lambda record: own.append((None, record)), crashes=False, extent=extent)
         take = anew()
         for _, record in merged(lambda: own, beside):
-            take(record, utc(record["time"]))
+            take(record)
     return replace(result, problems=(*result.problems, *(problem for wrong in of_each for problem in wrong))), beside
 
 
@@ -253,11 +256,11 @@ def _fold(directory: Path, extent: Extent, beside: Population, take: Take) -> bo
     """Could all of it be read?"""
 
     def own() -> Iterator[tuple[None, Record]]:
-        return ((None, folded(line)) for line in lines(directory, extent))
+        return ((None, decode(line)) for line in lines(directory, extent))
 
     try:
         for _, record in merged(own, beside):
-            take(record, utc(record["time"]))
+            take(record)
     except Exception:  # whatever it was, the verification tells
         return False
     return True

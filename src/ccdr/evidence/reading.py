@@ -10,23 +10,22 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from ccdr.evidence.ledger.ledger import BEGINNING, Extent, Mark, extent_of, folded, lines
+from ccdr.evidence.ledger.ledger import BEGINNING, Extent, Mark, extent_of, lines
 from ccdr.evidence.ledger.verification import Verification, VerifiedPart, verify
-from ccdr.model.values import utc
+from ccdr.evidence.records import Record, decode
 
 WORTH_IT = 8 * 1024**2  # bytes; a smaller ledger is read before a second process would have begun
 
 T = TypeVar("T")
-Take = Callable[[Mapping[str, Any], datetime], None]
+Take = Callable[[Record], None]
 Reached = tuple[Mark, Callable[[], None]]  # a place in the ledger, and what to call once exactly that line was given
 
 
@@ -38,7 +37,7 @@ def read_verified(
     at: Reached | None = None,
     crashes: bool = False,
 ) -> Verification:
-    """Verify the ledger in `directory`, and give each record and its time to what `anew` returned last.
+    """Verify the ledger in `directory`, and give each record to what `anew` returned last.
 
     `anew` begins a fold, and is called again where the first one cannot be used; `at` is as `verify` has it, and is
     called in each. Without `crashes` none are told: who folds follows runs itself. `since`: both begin behind what was
@@ -47,18 +46,14 @@ def read_verified(
     extent = extent_of(directory)
     if worth_another(extent, since):
         work = partial(verify, directory, crashes=crashes, extent=extent, since=since)
-        verification = _by_two(directory, extent, lambda: _mappings(anew()), work, since, at)
+        verification = _by_two(directory, extent, lambda: _records(anew()), work, since, at)
         if verification is not None:
             return verification
     return verify(directory, anew(), at=at, crashes=crashes, extent=extent, since=since)
 
 
-def _mappings(take: Take) -> Callable[[bytes], None]:
-    def one(line: bytes) -> None:
-        record = folded(line)
-        take(record, utc(record["time"]))
-
-    return one
+def _records(take: Take) -> Callable[[bytes], None]:
+    return lambda line: take(decode(line))
 
 
 @contextmanager

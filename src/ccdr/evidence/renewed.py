@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.asset_status import conclusive
-from ccdr.model.values import Verb, other_source
+from ccdr.evidence.verdicts import other_source
+from ccdr.model.values import Verb
 from ccdr.plans.job import Job
 
 

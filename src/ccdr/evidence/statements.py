@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from ccdr.evidence.ledger.ledger import extent_of, lines
 from ccdr.evidence.records import decode
@@ -24,17 +22,16 @@ from ccdr.evidence.records.statements import (
     END_PART,
     REVIEW_GLASS,
     SIGN_PERIOD,
-    TABLE,
+    MeasurePart,
     PeriodPopulation,
+    SignedBy,
     StatementRecord,
-    kind_of,
 )
-from ccdr.evidence.verdicts import Record
 from ccdr.evidence.whose import Whose, whose
 from ccdr.model.errors import UsageProblem
 from ccdr.model.schema import parse_duration
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import AHEAD, number_of, rfc3339, to_the_second, utc
+from ccdr.model.values import AHEAD, rfc3339, to_the_second, utc
 
 if TYPE_CHECKING:
     from ccdr.plans import LoadedPlan
@@ -85,17 +82,16 @@ def refuse_longer(until: datetime, now: datetime, longest: timedelta, *, option:
 # What needs a second person: which operations, and what records tell of it. Pure.
 
 PLAN_APPROVED = APPROVE_PLAN.kind
-APPROVED_BEFORE = "approve.plan.before"  # in a history: the newest before the newest that asked for approvals
 WORD = re.compile(r"[A-Za-z0-9_.+:-]{1,128}")
 
 
-def written_later(given: Mapping[str, Any], there: Mapping[str, Any] | None) -> bool:
+def written_later(given: StatementRecord, there: StatementRecord | None) -> bool:
     """May the record of this statement take the place of the one that is there? A ledger holds each signature, and the
     text can be had again from its record: what was written before does not hold again by being recorded again. One that
     is dated ahead of its own record, by a clock that was wrong, hinders none."""
-    if there is None or utc(there["made"]) > utc(there["time"]) + AHEAD:
+    if there is None or there.made > there.time + AHEAD:
         return True
-    return utc(given["made"]) > utc(there["made"])
+    return given.made > there.made
 
 
 def nonce() -> str:
@@ -189,22 +185,21 @@ class Attestation:
     whose: Whose
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Attestation:
-        by, of = record.get("by") or {}, record["about"]
-        known, at, until = ATTESTABLE.get(str(of["item"])), utc(record["time"]), utc(record["until"])
-        if known is not None:
-            until = min(until, at + known.longest)  # whoever wrote it
+    def of(cls, record: StatementRecord) -> Attestation:
+        by, of = record.by, record.about
+        assert isinstance(of, MeasurePart) and record.until is not None
+        until = min(record.until, record.time + ATTESTABLE[of.item].longest)  # whoever wrote it
         return cls(
-            str(of["item"]),
-            of.get("scope"),
-            at,
+            of.item,
+            of.scope,
+            record.time,
             until,
-            str(by.get("name") or record["actor"]),
-            by.get("key"),
-            by.get("user_verified"),
-            str(record["words_sha256"]),
-            tuple(map(str, record["files"])),
-            number_of(record),
+            by.name if by else record.actor,
+            by.key if by else None,
+            by.user_verified if by else None,
+            str(record.words_sha256),
+            record.files,
+            record.seq,
             whose(record),
         )
 
@@ -224,15 +219,15 @@ class Attestation:
         return "valid" if self.holds(now) else "STALE"
 
 
-def key_of(part: Mapping[str, Any]) -> str:
+def key_of(part: MeasurePart) -> str:
     """By which a later one of the same part takes its place."""
-    return f"{part['item']} {part.get('scope') or ''}"
+    return f"{part.item} {part.scope or ''}"
 
 
-def standing(newest: Mapping[str, Mapping[str, Any]]) -> list[Attestation]:
+def standing(newest: Mapping[str, StatementRecord]) -> list[Attestation]:
     """Those that nobody has ended, stale ones among them; `newest` are the newest records of each, as history has
     them."""
-    return [Attestation.of(record) for _, record in sorted(newest.items()) if kind_of(record) == ATTESTATION]
+    return [Attestation.of(record) for _, record in sorted(newest.items()) if record.row is DECLARE_PART]
 
 
 def same_files(there: Collection[Attestation]) -> dict[int, list[str]]:
@@ -245,7 +240,7 @@ def same_files(there: Collection[Attestation]) -> dict[int, list[str]]:
     }
 
 
-def judge(newest: Mapping[str, Mapping[str, Any]], now: datetime) -> Iterator[Problem]:
+def judge(newest: Mapping[str, StatementRecord], now: datetime) -> Iterator[Problem]:
     """What is stale, and what will be soon."""
     for one in standing(newest):
         said = f"the declaration {one.name} (record {one.seq}, by {one.by})"
@@ -259,7 +254,7 @@ def judge(newest: Mapping[str, Mapping[str, Any]], now: datetime) -> Iterator[Pr
 
 def _again(one: Attestation) -> str:
     of = f" --of {one.scope}" if one.scope else ""
-    until = ATTESTABLE[one.item].until if one.item in ATTESTABLE else "D"
+    until = ATTESTABLE[one.item].until
     command = f'ccdr attest {one.item}{of} --statement "…" --evidence FILE --until {until}'
     return f"{command}   declares it anew; docs/how-to/attest.md"
 
@@ -345,25 +340,24 @@ class Signed:
 
     text: str
     namespace: str
-    by: Mapping[str, Any]
+    by: SignedBy
 
 
-def signatures_of(record: Record) -> list[Signed]:
+def signatures_of(record: StatementRecord) -> list[Signed]:
     """Those of a statement's record, none where nobody has signed it."""
-    row = TABLE[kind_of(record)]
-    by = {"requested": row.asked, "by": row.namespace}
-    there = {name: namespace for name, namespace in by.items() if namespace and record.get(name)}
+    row = record.row
+    there = [(of, by) for of, by in ((row.asked, record.requested), (row.namespace, record.by)) if of and by]
     text = row.recorded(record).text() if there else ""
-    return [Signed(text, namespace, record[name]) for name, namespace in there.items()]
+    return [Signed(text, namespace, by) for namespace, by in there]
 
 
-def signed_in(directory: Path) -> list[Record]:
+def signed_in(directory: Path) -> list[StatementRecord]:
     """Every record of a ledger that somebody has signed, in order."""
     every = map(signed_record, lines(directory, extent_of(directory)))
     return [record for record in every if record is not None]
 
 
-def signed_record(line: bytes) -> Record | None:
+def signed_record(line: bytes) -> StatementRecord | None:
     """A line's record, whole, where somebody has signed it; what is no record is left to the verification."""
     if SIGNATURE not in line:
         return None
@@ -371,7 +365,4 @@ def signed_record(line: bytes) -> Record | None:
         record = decode(line)
     except ValueError:
         return None
-    if not isinstance(record, StatementRecord):
-        return None
-    whole: Record = msgspec.to_builtins(record)
-    return whole
+    return record if isinstance(record, StatementRecord) else None

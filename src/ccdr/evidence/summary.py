@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -20,16 +21,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from ccdr.evidence.folding import Expected, Place, Summing, head_of
-from ccdr.evidence.history.asset_history import AssetHistory, Histories
+from ccdr.evidence.history.asset_history import NEVER, AssetHistory, Histories
 from ccdr.evidence.history.fold import FORMAT, may_have_ended, read_history
 from ccdr.evidence.ledger.ledger import BEGINNING, Ledger, Mark
-from ccdr.evidence.lineage.own_records import VERIFIED
 from ccdr.evidence.population import Population, Unsound, merged
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records import LedgerVerified, Record
 from ccdr.host.built import built
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
-from ccdr.model.values import TOLD_BY
 
 HOLDS = "HOLDS"  # what a verification found that found all well
 MANY = 1000  # records: more than this are not read twice by one process
@@ -51,7 +50,7 @@ class Summary(_Header):
     """The histories as they were once `mark` was read, with the ledgers `beside` (their key); `latest` is the latest
     time of our records up to there."""
 
-    latest: str
+    latest: datetime
     histories: list[tuple[str | None, str | None, AssetHistory]]
 
     @property
@@ -63,7 +62,7 @@ class Summary(_Header):
 class _Entries(_Header):
     """The same, of which each history is to be compared and not to be read."""
 
-    latest: str
+    latest: datetime
     histories: list[msgspec.Raw]
 
 
@@ -73,7 +72,7 @@ def sum_up(ledger: Ledger, beside: Population, mark: Mark) -> Summing:
 
     def ours() -> Iterator[tuple[Mark, Record]]:
         for at, record in ledger.after(BEGINNING):
-            if record["seq"] > mark.seq:
+            if record.seq > mark.seq:
                 return
             yield at, record
 
@@ -104,7 +103,7 @@ class File:
         with these beside."""
         if (mark := self.mark(beside)) is None:
             return None
-        entries, sound, latest = dict[Place, bytes](), False, ""
+        entries, sound, latest = dict[Place, bytes](), False, NEVER
         with suppress(ValueError):
             summary = msgspec.msgpack.decode(self.contents, type=built(_Entries))
             size, latest = 0, summary.latest
@@ -125,9 +124,9 @@ class File:
 
 def kept(state: State, ledger: Ledger) -> File | None:
     """None where none was made, or it is gone: then all is read. What was found wrong since changes nothing of it."""
-    held = next((record for record in ledger.newest(VERIFIED) if record.get("result") == HOLDS), {})
-    index = held.get("index")
-    for name, digest in index.items() if isinstance(index, dict) else ():
+    newest = (one for one in ledger.newest(LedgerVerified) if isinstance(one, LedgerVerified))
+    held = next((one for one in newest if one.result == HOLDS), None)
+    for name, digest in held.index.items() if held is not None else ():
         if _NAME.fullmatch(name):
             with suppress(OSError):
                 contents = (state.index / name).read_bytes()
@@ -186,7 +185,7 @@ def _on_from(file: File | None, ledger: Ledger, beside: Population) -> _Read | N
         return None
     read = _Read(Summing(beside.key, summary.known, summary.latest), summary.mark)
     for mark, record in ledger.after(summary.mark):
-        if beside and record["time"] < read.summing.latest:
+        if beside and record.time < read.summing.latest:
             return None
         read.take(mark, record)
     return read
@@ -238,7 +237,7 @@ def _follow_the_open(ledger: Ledger, mark: Mark, known: Histories, at_work: Call
         run
         for history in known.values()
         for run, begun in history.open_runs.items()
-        if not (at_work(run) if TOLD_BY not in begun else may_have_ended(begun))
+        if not (at_work(run) if begun.origin is None else may_have_ended(begun))
     }
     if crashed:
         read_history((record for _, record in ledger.after(mark)), known)

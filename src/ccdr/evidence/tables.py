@@ -17,7 +17,7 @@ import msgspec
 from msgspec import inspect
 
 from ccdr.evidence.records.registry import KINDS
-from ccdr.evidence.records.values import Record, Unread
+from ccdr.evidence.records.values import BESIDE, Record, Unread
 from ccdr.host.built import fields_of
 from ccdr.host.files import replaced
 from ccdr.model.errors import CcdrError, UsageProblem
@@ -72,7 +72,7 @@ def tables_of(kind: str) -> tuple[Table, ...]:
         if isinstance(item, inspect.StructType):
             what = f"{about or one.name}, of {kind}"
             lists.append(Table(f"{name}_{one.name}", tuple(_columns(item)), what, one.name))
-        elif one.name != "kind":
+        elif one.name not in ("kind", *BESIDE):
             own += _columns_of(one.name, (one.name,), one.type)
     about_it = (definition.__doc__ or kind).partition("\n")[0]
     return Table(name, tuple(own), about_it), *lists

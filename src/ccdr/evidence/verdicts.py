@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
+from ccdr.evidence.records.backups import BackupEnd, StoredSnapshot
+from ccdr.evidence.records.restores import LogRecovery, TestEnd
+from ccdr.evidence.records.values import Record
 from ccdr.model.errors import RepositoryDamaged
-from ccdr.model.values import (
-    LATEST,
-    utc,
-)
-from ccdr.plans.facts import checks_from, mended
-
-Record = Mapping[str, Any]
+from ccdr.model.values import LATEST, source_digest
+from ccdr.plans.facts import CheckFacts, mended
 
 
-def whole_until(stored: Record) -> datetime:
+def whole_until(stored: StoredSnapshot) -> datetime:
     """Up to when nothing is missing of a snapshot, by the record of it: files in use were left for the next backup."""
-    return utc(stored["consistent_point"]) - timedelta(seconds=stored.get("missing_s") or 0.0)
+    return stored.consistent_point - timedelta(seconds=stored.missing_s)
 
 
 def of_the_source(statuses: Iterable[tuple[str, str]]) -> bool:
@@ -28,87 +25,104 @@ def of_the_source(statuses: Iterable[tuple[str, str]]) -> bool:
     return own == {"PASS"} and any(status == "FAIL" for _, status in of)
 
 
+def other_source(record: BackupEnd | TestEnd, source: str) -> bool:
+    """Was this backup, or restore test, of something else than `source`? The plan may have been changed since it."""
+    of = record.snapshot.source_sha256 if record.snapshot else None
+    return of is not None and of != source_digest(source)
+
+
 def does_not_open(record: Record) -> bool:
     """Did the run find that what opens the repository is damaged? Then no snapshot of any asset can be had."""
-    return record.get("repository") == RepositoryDamaged.repository
+    return getattr(record, "repository", None) == RepositoryDamaged.repository
 
 
-def of_the_newest(test: Record) -> bool:
+def of_the_newest(test: TestEnd) -> bool:
     """Was what it tested the newest there is? A recovery to the log's end begins with the newest good base."""
-    selected = (test.get("snapshot") or {}).get("selected")
-    return LATEST in (selected, (test.get("recovery") or {}).get("target"))
+    selected = test.snapshot.selected if test.snapshot else None
+    return LATEST in (selected, test.recovery.target if test.recovery else None)
 
 
-def blames_the_log(test: Record) -> bool:
-    return (test.get("recovery") or {}).get("verdict") == "FAIL"
+def blames_the_log(test: TestEnd) -> bool:
+    return test.recovery is not None and test.recovery.verdict == "FAIL"
 
 
-def reached_for(recovery: Record) -> datetime:
-    """Up to when the log was to be gone through in a test that has a verdict on the log."""
-    return utc(recovery["recovery"]["until"])
+def log_fails(failed: LogRecovery | None, recovery: LogRecovery | None, *, stops: bool = False) -> bool | None:
+    """Does a recovery by the log fail after this one, where one had `failed` before? None: this one says nothing of it,
+    as it goes less far. It is the log's end that would be wanted: nothing goes further. `stops`: one that found what
+    cannot be applied is as good."""
+    if recovery is None:
+        return None
+    bad = recovery.verdict == "FAIL" or (stops and recovery.stops)
+    if not bad and recovery.verdict != "PASS":
+        return None
+    as_far = failed is None or recovery.target == LATEST
+    if not as_far and failed is not None and None not in (failed.until, recovery.until):
+        as_far = reached_for(recovery) >= reached_for(failed)
+    return bad if as_far else None
 
 
-def log_failure(before: Record | None, test: Record, *, stops: bool = False) -> Record | None:
-    """The failed recovery by the log that stands after this test, `before` being what stood before it. It is the log's
-    end that would be wanted: nothing goes further. `stops`: one that found what cannot be applied is as good."""
-    recovery = test.get("recovery") or {}
-    goes_as_far = before is None or recovery.get("target") == LATEST
-    if before is not None and recovery.get("until") is not None:
-        goes_as_far = goes_as_far or reached_for(test) >= reached_for(before)
-    failed = recovery.get("verdict") == "FAIL" or (stops and recovery.get("stops", False))
-    if not (failed or recovery.get("verdict") == "PASS") or not goes_as_far:
-        return before
-    return test if failed else None
+def reached_for(recovery: LogRecovery) -> datetime:
+    """Up to when the log was to be gone through in a recovery that has a verdict on it."""
+    assert recovery.until is not None
+    return recovery.until
 
 
-def as_strict(failed: Record, then: list[Any] | None, now: list[Any] | None) -> bool:
+def as_strict(failed: TestEnd, then: Sequence[CheckFacts] | None, now: Sequence[CheckFacts] | None) -> bool:
     """Does a test that passed take back a failure, as far as its checks go? Where no version of the plan tells what was
     checked, it is believed; and where nothing of its own had failed."""
     if then is None or now is None:
         return True
     kinds = _failing(failed)
-    if not kinds and (failed.get("snapshot") or {}).get("verdict") == "PASS":
+    if not kinds and verdict_on_snapshot(failed) == "PASS":
         return True
-    return mended(checks_from(then), checks_from(now), kinds)
+    return mended(then, now, kinds)
 
 
-def _failing(test: Record) -> set[str]:
-    return {str(one.get("kind")) for one in test.get("checks") or () if one.get("status") == "FAIL"}
+def verdict_on_snapshot(test: TestEnd) -> str | None:
+    """On it alone; None where there was none."""
+    return test.snapshot.verdict if test.snapshot else None
 
 
-def failed_again(failed: Record, record: Record) -> bool:
+def point_of(test: TestEnd) -> datetime | None:
+    """The consistent point of what was tested; None where there was nothing."""
+    return test.snapshot.consistent_point if test.snapshot else None
+
+
+def _failing(test: TestEnd) -> set[str]:
+    return {one.kind for one in test.checks if one.status == "FAIL"}
+
+
+def failed_again(failed: TestEnd, record: TestEnd) -> bool:
     """Is this the same failure once more, of a snapshot at least as new: does what takes the one back take back the
     other? Where both were carried out by the same checks."""
     before, now = (
-        (_failing(test), *((test.get("snapshot") or {}).get(key) for key in ("verdict", "selected")))
+        (_failing(test), verdict_on_snapshot(test), test.snapshot.selected if test.snapshot else None)
         for test in (failed, record)
     )
     return before == now and not of_a_newer(failed, record)
 
 
-def of_a_newer(failure: Record | None, record: Record) -> bool:
+def of_a_newer(failure: TestEnd | None, record: TestEnd) -> bool:
     """Is the failure of a newer snapshot than this record's test?"""
     if failure is None:
         return False
-    failed, tested = ((r.get("snapshot") or {}).get("consistent_point") for r in (failure, record))
-    return failed is not None and (tested is None or utc(failed) > utc(tested))
+    failed, tested = point_of(failure), point_of(record)
+    return failed is not None and (tested is None or failed > tested)
 
 
-def misfits(test: Record) -> bool:
+def misfits(test: TestEnd) -> bool:
     """What was restored is good by itself, and does not fit what another asset's snapshot holds."""
-    own = (test.get("snapshot") or {}).get("verdict")
-    failed = any(check.get("status") == "FAIL" for check in test.get("checks") or ())
-    return test["verdict"] == "FAIL" and own == "PASS" and failed
+    return test.verdict == "FAIL" and verdict_on_snapshot(test) == "PASS" and bool(_failing(test))
 
 
-def of_more_than(failure: Record, record: Record) -> bool:
+def of_more_than(failure: TestEnd, record: TestEnd) -> bool:
     """Did a test of the newest snapshot fail though that was good, for what came after it or stands beside it? That the
     same snapshot (`record`'s) passes by another rule takes nothing of it back."""
-    failed, tested = (r.get("snapshot") or {} for r in (failure, record))
-    same = failed.get("id") is not None and failed.get("id") == tested.get("id")
-    return bool(same and failed.get("verdict") == "PASS" and failed.get("selected") == LATEST)
+    failed, tested = failure.snapshot, record.snapshot
+    same = failed is not None and tested is not None and failed.id == tested.id
+    return same and failed is not None and failed.verdict == "PASS" and failed.selected == LATEST
 
 
-def still_stands(failure: Record | None, record: Record) -> bool:
+def still_stands(failure: TestEnd | None, record: TestEnd) -> bool:
     """After this test, which passed, of what need not be the newest."""
     return failure is not None and (of_a_newer(failure, record) or of_more_than(failure, record))

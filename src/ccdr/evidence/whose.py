@@ -7,12 +7,17 @@ A name in a record is a claim. Whoever reads has the signature verified
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, Literal
 
-from ccdr.evidence.verdicts import Record
+from msgspec import UNSET, structs
 
-HOLDS, REFUSED, UNREADABLE = "holds", "refused", "unreadable"  # what became of a signature that was verified
+from ccdr.evidence.records.statements import SeenSignature, StatementRecord
+
+State = Literal["holds", "refused", "unreadable"]
+HOLDS: Final = "holds"  # what became of a signature that was verified
+REFUSED: Final = "refused"
+UNREADABLE: Final = "unreadable"
 NOT_ASKED = "not_verified"  # nobody brought a file of who may sign
-_SEEN = "signature_seen"  # no key of any record: whoever reads adds it
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Whose:
 
     name: str
     signed: bool
-    state: str | None = None
+    state: State | None = None
     why: str = ""
 
     def __str__(self) -> str:
@@ -35,13 +40,13 @@ class Whose:
         return self.state == REFUSED
 
 
-def whose(record: Record) -> Whose:
+def whose(record: StatementRecord) -> Whose:
     """By whom a statement is, as it was verified."""
-    by = record.get("by")
-    state, why = record.get(_SEEN) or (None, "")
-    return Whose(str(by["name"] if by else record["actor"]), bool(by), state, why)
+    name, signed = record.by.name if record.by else record.actor, record.by is not None
+    seen = record.verified
+    return Whose(name, signed) if seen is UNSET else Whose(name, signed, seen.state, seen.why)
 
 
-def seen(record: Record, state: str, why: str = "") -> Record:
+def seen(record: StatementRecord, state: State, why: str = "") -> StatementRecord:
     """The record, with what became of its signature."""
-    return {**record, _SEEN: (state, why)}
+    return structs.replace(record, verified=SeenSignature(state, why))

@@ -11,36 +11,29 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from msgspec import convert
-
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED
-from ccdr.evidence.judgement.upkeep import unapproved
+from ccdr.evidence.judgement.upkeep import asks, unapproved, version_approved
 from ccdr.evidence.lineage.comparison import read
 from ccdr.evidence.payloads import keep_payload, payload
+from ccdr.evidence.records import GlassBroken, StatementRecord
 from ccdr.evidence.records.approvals import ApprovalRefused as Refused
-from ccdr.evidence.records.approvals import GlassBroken
 from ccdr.evidence.records.statements import (
     APPROVE_OPERATION,
     APPROVE_PLAN,
     REVIEW_GLASS,
-    TABLE,
     GlassBreak,
     RequestedOperation,
     SignedBy,
     Statement,
     VersionOfPlan,
-    kind_of,
 )
 from ccdr.evidence.records.values import code, recorded_user
 from ccdr.evidence.statements import (
-    APPROVED_BEFORE,
-    PLAN_APPROVED,
     Operation,
     nonce,
     signatures_of,
 )
-from ccdr.evidence.verdicts import Record
 from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, seen, whose
 from ccdr.host.signatures import SignatureRefused, Signer, sign, trusted_signers, verify
 from ccdr.jobs import in_force
@@ -50,11 +43,11 @@ from ccdr.jobs.signatories import refuse
 from ccdr.jobs.statement_records import record_statement, refuse_ahead, signed_by, stated
 from ccdr.jobs.statements import signer_of, verified_as
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
-from ccdr.model.values import AHEAD, of_another_host, rfc3339, utc
+from ccdr.model.values import AHEAD, rfc3339, stamped
 from ccdr.plans import LoadedPlan
 from ccdr.plans.changed_keys import changed_keys
 from ccdr.plans.model import SIGNERS, Approval
-from ccdr.plans.versions import digest_of, files_of, version_of
+from ccdr.plans.versions import digest_of, files_of
 
 # `ccdr plan approve`: one version of a plan is signed, and that is recorded with the signature itself.
 
@@ -125,7 +118,7 @@ def approve(loaded: LoadedPlan, services: Services, text: str, signature: str) -
 def not_here(plan: str, services: Services) -> tuple[str, ...]:
     """Ids of ledgers that tell of the plan's backups and are not on this host, where that knows of no approval: who may
     approve, and what was approved last, may stand there."""
-    if PLAN_APPROVED in services.histories().get((plan, None), AssetHistory()).newest:
+    if services.histories().get((plan, None), AssetHistory()).approval is not None:
         return ()
     lineage, catalogue = read(services.state, services.ledger), services.catalogue
     snapshots = [s for asset in catalogue.assets(plan) for s in catalogue.snapshots(plan, asset)]
@@ -151,17 +144,17 @@ def _reviewed_as(loaded: LoadedPlan, block: Approval) -> Approval:
 def _refuse_replayed(given: Statement[VersionOfPlan], services: Services) -> None:
     """A ledger holds each signature, and the text can be had again from its record: whoever reads that could bring an
     older version back into force by what was signed for it then."""
-    newest = services.histories().get((given.plan, None), AssetHistory()).newest.get(PLAN_APPROVED)
-    if newest is None or utc(newest["made"]) > services.clock.now() + AHEAD:  # by a clock that was wrong
+    newest = services.histories().get((given.plan, None), AssetHistory()).approval
+    if newest is None or newest.made > services.clock.now() + AHEAD:  # by a clock that was wrong
         return
-    if given.made <= utc(newest["made"]):
+    if given.made <= newest.made:
         raise UsageProblem(
-            f"this was signed for {given.plan} before what stands now (record {newest['seq']}), or is that itself",
+            f"this was signed for {given.plan} before what stands now (record {newest.seq}), or is that itself",
             hint=f"`ccdr plan approve {given.plan} --write FILE` writes what is to be signed now",
         )
 
 
-def holds(record: Record, block: Approval, services: Services) -> Signer:
+def holds(record: StatementRecord, block: Approval, services: Services) -> Signer:
     """Ask again whether the signature of a recorded approval is one, by who may approve now. SignatureRefused where it
     is not: whoever can write a ledger could write such a record, and cannot sign it."""
     (signed,) = signatures_of(record)
@@ -172,11 +165,11 @@ def holds(record: Record, block: Approval, services: Services) -> Signer:
 
 def approval_in_force(
     loaded: LoadedPlan, services: Services, history: AssetHistory
-) -> tuple[Record | None, list[Record]]:
+) -> tuple[StatementRecord | None, list[StatementRecord]]:
     """The newest approval of the plan that is not refused, with what became of its signature; and those that are. Each
     is held to the rules that were approved before it, so that none is approved by what it says of itself."""
-    newest, before = history.newest.get(PLAN_APPROVED), history.newest.get(APPROVED_BEFORE)
-    refused = list[Record]()
+    newest, before = history.approval, history.approval_before
+    refused = list[StatementRecord]()
     for record, by in ((newest, before), (before, None)):
         if record is not None:
             one = _as_verified(record, by, loaded, services)
@@ -187,7 +180,9 @@ def approval_in_force(
     return None, refused
 
 
-def _as_verified(record: Record, by: Record | None, loaded: LoadedPlan, services: Services) -> Record:
+def _as_verified(
+    record: StatementRecord, by: StatementRecord | None, loaded: LoadedPlan, services: Services
+) -> StatementRecord:
     try:
         if (block := _rules(by, record, loaded, services)) is None:
             return record
@@ -199,14 +194,16 @@ def _as_verified(record: Record, by: Record | None, loaded: LoadedPlan, services
     return seen(record, HOLDS)
 
 
-def _rules(by: Record | None, record: Record, loaded: LoadedPlan, services: Services) -> Approval | None:
+def _rules(
+    by: StatementRecord | None, record: StatementRecord, loaded: LoadedPlan, services: Services
+) -> Approval | None:
     if by is not None:
         try:
             return _block(by, loaded, services)
         except UsageProblem:
             if loaded.plan.approval is None:  # nobody else says who might take them out
                 raise
-    return _block(record, loaded, services) if record["about"]["asks"] else loaded.plan.approval
+    return _block(record, loaded, services) if asks(record) else loaded.plan.approval
 
 
 def block_of(loaded: LoadedPlan, services: Services, history: AssetHistory | None = None) -> Approval | None:
@@ -215,15 +212,15 @@ def block_of(loaded: LoadedPlan, services: Services, history: AssetHistory | Non
     where those cannot be read any more."""
     history = history or services.histories().get((loaded.plan.plan, None), AssetHistory())
     approved, _ = approval_in_force(loaded, services, history)
-    approved = approved or history.newest.get(APPROVED_BEFORE) or history.newest.get(PLAN_APPROVED)
-    if approved is None or not approved["about"]["asks"]:
+    approved = approved or history.approval_before or history.approval
+    if approved is None or not asks(approved):
         return loaded.plan.approval
     return _block(approved, loaded, services)
 
 
-def _block(approved: Record, loaded: LoadedPlan, services: Services) -> Approval | None:
+def _block(approved: StatementRecord, loaded: LoadedPlan, services: Services) -> Approval | None:
     """Of the version that was approved by this."""
-    digest = str(approved["about"]["digest"])
+    digest = version_approved(approved).digest
     if digest == digest_of(files_of(loaded)):
         return loaded.plan.approval
     before = _version(digest, loaded, services)
@@ -240,12 +237,9 @@ def _block(approved: Record, loaded: LoadedPlan, services: Services) -> Approval
 def _version(digest: str, loaded: LoadedPlan, services: Services) -> LoadedPlan | None:
     """The files of a version that lies some versions back, as they are kept."""
     history = services.histories().get((loaded.plan.plan, None), AssetHistory())
-    record = history.newest.get("plan.version")
-    while record is not None and (version := version_of(record)) is not None and version.ledger is None:
+    for version in in_force.versions_before(history.version, services):
         if version.digest == digest:
             return in_force.kept_version(version, services, base=loaded.path.parent.absolute())
-        before = record.get("predecessor")
-        record = services.ledger.numbered(before["seq"]) if before and before["seq"] < version.number else None
     return None
 
 
@@ -278,8 +272,6 @@ def _asked(loaded: LoadedPlan, services: Services) -> Approval:
 # What people signed is verified when it is told, by who may sign now: a record could have been written by whoever
 # writes the ledger, and who signed it may have left.
 
-_APPROVALS = (PLAN_APPROVED, APPROVED_BEFORE)
-
 
 def believed(plans: Sequence[LoadedPlan], services: Services, histories: Histories | None = None) -> Histories:
     """The histories, in which each signed statement that is in force has what became of its signature (`whose`), but
@@ -303,17 +295,18 @@ def believed(plans: Sequence[LoadedPlan], services: Services, histories: Histori
 
 def _of_plan(history: AssetHistory, loaded: LoadedPlan, services: Services) -> AssetHistory:
     approved, refused = approval_in_force(loaded, services, history)
-    of_review = {kind: one for kind, one in history.newest.items() if kind == ACCESS_REVIEWED}
-    review, strange = _parted(of_review, [(loaded.plan.approval or Approval()).signers], [loaded], services)
+    of_review = {} if history.review is None else {ACCESS_REVIEWED: history.review}
+    held, strange = _parted(of_review, [(loaded.plan.approval or Approval()).signers], [loaded], services)
     reviews = _reviews(history.glass_reviews, loaded, services, history)
-    newest = {kind: one for kind, one in history.newest.items() if kind not in (*_APPROVALS, ACCESS_REVIEWED)}
-    newest |= review | ({} if approved is None else {PLAN_APPROVED: approved})
-    return replace(history, newest=newest, glass_reviews=reviews, refused=[*refused, *strange])
+    return replace(
+        history, approval=approved, approval_before=None, review=held.get(ACCESS_REVIEWED), glass_reviews=reviews,
+        refused=[*refused, *strange],
+    )  # fmt: skip
 
 
 def _reviews(
-    records: Mapping[str, Record], loaded: LoadedPlan, services: Services, of_plan: AssetHistory
-) -> dict[str, Record]:
+    records: Mapping[str, StatementRecord], loaded: LoadedPlan, services: Services, of_plan: AssetHistory
+) -> dict[str, StatementRecord]:
     """Those reviews of what was done without an approval that are by who may: what waits for one tells of all others.
     Where the plan asks for signatures, one that has none is none; nor is one that is dated ahead."""
     if not records:  # as a rule
@@ -324,19 +317,18 @@ def _reviews(
         places = [(block or Approval()).signers]
     held, _ = _parted(records, places, [loaded], services)
     latest = services.clock.now() + AHEAD
-    there = {name: one for name, one in held.items() if utc(one["time"]) <= latest}
+    there = {name: one for name, one in held.items() if one.time <= latest}
     return {name: one for name, one in there.items() if block is None or whose(one).signed}
 
 
 def _parted(
-    records: Mapping[str, Record], places: Collection[Path], plans: Sequence[LoadedPlan], services: Services
-) -> tuple[dict[str, Record], list[Record]]:
+    records: Mapping[str, StatementRecord], places: Collection[Path], plans: Sequence[LoadedPlan], services: Services
+) -> tuple[dict[str, StatementRecord], list[StatementRecord]]:
     """With what became of their signatures; and those that are refused, or not by whom the table says."""
 
-    def may(record: Record, signers: str) -> None:
-        if not of_another_host(record):  # what it is about stands in another ledger
-            by = record.get("by") and convert(record["by"], SignedBy)
-            refuse(TABLE[kind_of(record)].recorded(record), by, str(record["actor"]), signers, plans, services)
+    def may(record: StatementRecord, signers: str) -> None:
+        if not record.foreign:  # what it is about stands in another ledger
+            refuse(record.row.recorded(record), record.by, record.actor, signers, plans, services)
 
     seen = {name: verified_as(one, places, services.host, may) for name, one in records.items()}
     refused = [one for one in seen.values() if whose(one).refused]
@@ -383,8 +375,7 @@ def to_be_approved(loaded: LoadedPlan, services: Services) -> ToBeApproved:
     """UsageProblem where the plan is not to be approved."""
     text, plan = to_approve(loaded, services), loaded.plan.plan
     history = believed([loaded], services).get((plan, None), AssetHistory())
-    approved = history.newest.get(PLAN_APPROVED)
-    before = None if approved is None else str(approved["about"]["digest"])
+    before = None if history.approval is None else version_approved(history.approval).digest
     texts = None if before is None else kept_texts(services, plan, before)
     keys = None if texts is None else changed_keys(texts, loaded.texts)
     why = unapproved(loaded, history, services.clock.now())
@@ -523,11 +514,9 @@ class BrokenGlass:
 def to_be_reviewed(services: Services, loaded: LoadedPlan) -> list[BrokenGlass]:
     """Of this plan, oldest first."""
 
-    def of(plan: str, record: Record) -> BrokenGlass:
-        why = payload(services.state, record.get("why_sha256"))
-        operation, at = str(record["operation"]), str(record["time"])
-        actor, nonce, seq = str(record["actor"]), str(record["nonce"]), int(record["seq"])
-        return BrokenGlass(plan, operation, at, actor, nonce, seq, why)
+    def of(plan: str, record: GlassBroken) -> BrokenGlass:
+        why, at = payload(services.state, record.why_sha256), stamped(record.time)
+        return BrokenGlass(plan, record.operation, at, record.actor, record.nonce, record.seq, why)
 
     name = loaded.plan.plan
     history = believed([loaded], services).get((name, None), AssetHistory())
@@ -618,15 +607,15 @@ def scheduled(loaded: LoadedPlan, services: Services) -> Allowed:
     if block is None:
         return FREELY
     plan, digest = loaded.plan.plan, digest_of(files_of(loaded))
-    approved = services.histories().get((plan, None), AssetHistory()).newest.get(PLAN_APPROVED)
+    approved = services.histories().get((plan, None), AssetHistory()).approval
     hint = f"ccdr plan approve {plan}; until then nothing is removed: {PAGE}"
-    if approved is None or approved["about"]["digest"] != digest:
+    if approved is None or version_approved(approved).digest != digest:
         raise NotApproved(f"nobody has approved version {digest[:8]} of the plan {plan}: nothing is pruned", hint=hint)
     try:
         holds(approved, block, services)
     except UsageProblem as error:
         raise NotApproved(
-            f"the approval of the plan {plan} (record {approved['seq']}) does not hold: {error}", hint=hint
+            f"the approval of the plan {plan} (record {approved.seq}) does not hold: {error}", hint=hint
         ) from None
     return FREELY
 

@@ -11,10 +11,9 @@ import msgspec
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.payloads import payload
-from ccdr.evidence.records.statements import MeasurePart, SignedBy, Statement, kind_of
+from ccdr.evidence.records.statements import DECLARE_PART, MeasurePart, SignedBy, Statement
 from ccdr.evidence.statements import (
     ATTESTABLE,
-    ATTESTATION,
     Attestation,
     key_of,
     refuse_until,
@@ -26,7 +25,7 @@ from ccdr.jobs.services import Services
 from ccdr.jobs.signatories import refuse
 from ccdr.jobs.statement_records import digest_of_shown, record_statement, refuse_ahead, signed_by_any, stated
 from ccdr.model.errors import UsageProblem
-from ccdr.model.values import AHEAD, rfc3339, utc
+from ccdr.model.values import AHEAD, rfc3339
 from ccdr.plans import LoadedPlan
 
 
@@ -45,7 +44,7 @@ class Attested:
         return {
             "item": one.item,
             "scope": one.scope,
-            "measure": ATTESTABLE[one.item].measure if one.item in ATTESTABLE else None,
+            "measure": ATTESTABLE[one.item].measure,
             "state": self.state,
             "statement": self.statement,
             "files": list(one.evidence),
@@ -127,21 +126,21 @@ def _refuse_replayed(given: Statement[MeasurePart], services: Services) -> None:
     """What was signed once, and has been ended or attested anew since, does not hold again by the same signature; nor
     does the report of what happened once hold for longer than was said of it."""
     known = services.histories().get((None, None), AssetHistory()).attested
-    item, newest = given.about.item, known.get(key_of(msgspec.to_builtins(given.about)))
+    item, newest = given.about.item, known.get(key_of(given.about))
     if newest is None:
         return
-    same = kind_of(newest) == ATTESTATION and {*given.files} <= {*newest["files"]}
-    if ATTESTABLE[item].happened and same and given.expiry > utc(newest["until"]):
+    same = newest.row is DECLARE_PART and {*given.files} <= {*newest.files}
+    if ATTESTABLE[item].happened and same and newest.until is not None and given.expiry > newest.until:
         raise UsageProblem(
-            f"this evidence was attested already (record {newest['seq']}), until {newest['until']}: it shows no "
+            f"this evidence was attested already (record {newest.seq}), until {rfc3339(newest.until)}: it shows no "
             f"newer {item}",
             hint="give the report of the newer one; or --until that day at most",
         )
-    if utc(newest["made"]) > services.clock.now() + AHEAD:  # by a clock that was wrong
+    if newest.made > services.clock.now() + AHEAD:  # by a clock that was wrong
         return
-    if given.made <= utc(newest["made"]):
+    if given.made <= newest.made:
         raise UsageProblem(
-            f"this was written before what is recorded of {item} (record {newest['seq']}), or is that itself",
+            f"this was written before what is recorded of {item} (record {newest.seq}), or is that itself",
             hint="write it anew with --write, and have that signed",
         )
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.records import BackupEnd, Record
 from ccdr.jobs.services import Services
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import Needed, Snapshot, rfc3339, so_many, source_digest, utc
+from ccdr.model.values import Needed, Snapshot, rfc3339, so_many, source_digest
 from ccdr.plans.job import Job
 
 MOST = 1000  # that records alone tell of: the newest
@@ -39,7 +38,8 @@ def _gone(lacking: Sequence[Snapshot], job: Job, history: AssetHistory) -> Probl
     else:
         which += ", which was stored here"
     step = f"ccdr snapshots {job.plan}   reads what is there from the repository again"
-    if all(history.recorded_beside.get(s.id, {}).get("ours") for s in lacking):
+    beside = [history.recorded_beside.get(s.id) for s in lacking]
+    if all(one is not None and one.ours for one in beside):
         text = f"the catalogue was lost with the ledger that was brought back, and has no entry of {which}"
         text += ": what the records say of it stands"
         return Problem(Trouble.FINDING, text, about="catalogue lost", cause=newest.id, step=step)
@@ -55,7 +55,8 @@ class _Stored:
     id: str
     consistent: datetime
     usable: datetime
-    fields: Mapping[str, Any]
+    bytes: int
+    manifest_sha256: str
     of: str | None
     parents: Sequence[str]
 
@@ -73,11 +74,11 @@ def _lacking(
             break
         stored.append(one)
     source, digests = job.engine.source_name, {s.id: s.manifest_sha256 for s in there}
-    digests |= {one.id: str(one.fields.get("manifest_sha256") or "") for one in stored}
+    digests |= {one.id: one.manifest_sha256 for one in stored}
 
     def made(one: _Stored) -> Snapshot:
         return Snapshot(
-            one.id, job.plan, job.asset, "", "", "", one.consistent, one.usable, int(one.fields.get("bytes") or 0), "",
+            one.id, job.plan, job.asset, "", "", "", one.consistent, one.usable, one.bytes, "",
             digests[one.id], source=source if one.of in (None, source_digest(source)) else None,
             upon=tuple(Needed(base, digests.get(base, "")) for base in one.parents),
         )  # fmt: skip
@@ -87,29 +88,23 @@ def _lacking(
 
 def _stored(services: Services, history: AssetHistory, out: Collection[str]) -> Iterator[_Stored]:
     """By this host's ledgers, the newest first; without those that are `out`."""
-    last, numbered = history.last_good_backup or {}, None
+    last, numbered = history.last_good_backup, None
     for key in reversed(history.stored):
         if key in out:
             continue
-        with suppress(KeyError, ValueError, TypeError):  # a later ccdr's, or damaged
-            attested = history.recorded_beside.get(key)
-            if attested is None:
-                seq, record = int(history.stored[key]), last
-                if last.get("seq") != seq:  # seldom asked: the newest is in the catalogue
-                    numbered = numbered or services.ledger.numbering()
-                    record = numbered(seq) or {}
-                fields = record["snapshot"]
-                at = utc(fields["consistent_point"]), utc(record["time"])
-                yield _Stored(key, *at, fields, fields.get("source_sha256"), tuple(fields.get("upon") or ()))
-            elif attested["ours"]:
-                yield _Stored(
-                    key,
-                    utc(attested["consistent"]),
-                    utc(attested["usable"]),
-                    {},
-                    attested["of"],
-                    tuple(attested["upon"]),
-                )
+        if (beside := history.recorded_beside.get(key)) is not None:
+            if beside.ours:
+                yield _Stored(key, beside.consistent, beside.usable, 0, "", beside.source, beside.upon)
+            continue
+        seq = int(history.stored[key])
+        record: Record | None = last
+        if last is None or last.order != seq:  # seldom asked: the newest is in the catalogue
+            numbered = numbered or services.ledger.numbering()
+            record = numbered(seq)
+        if isinstance(record, BackupEnd) and (of := record.snapshot) is not None:
+            yield _Stored(
+                key, of.consistent_point, record.time, of.bytes, of.manifest_sha256, of.source_sha256, of.upon
+            )
 
 
 def _as_recorded(
@@ -120,23 +115,25 @@ def _as_recorded(
     restore test can tell."""
     dated, changed = list(known), list[Problem]()
     for s in sorted((s for s in known if s.id in history.stored), key=lambda s: s.consistent_point, reverse=True):
-        seq, record, attested = history.stored[s.id], history.last_good_backup, history.recorded_beside.get(s.id)
-        parents: Sequence[str] = ()
-        if attested is not None:  # by another ledger
-            if not attested["ours"]:
+        at, parents = s.consistent_point, list[str]()
+        if (beside := history.recorded_beside.get(s.id)) is not None:  # by another ledger
+            if not beside.ours:
                 continue
-            at, where, parents = attested["consistent"], "the ledger that was brought back", attested["upon"]
+            at, where, parents = beside.consistent, "the ledger that was brought back", beside.upon
         else:
-            if record is None or record["seq"] != seq:
-                record = services.ledger.numbered(int(seq))
-            fields = (record or {}).get("snapshot") or {}
-            at, where, parents = fields.get("consistent_point"), f"record {seq}", fields.get("upon") or parents
+            seq = int(history.stored[s.id])
+            record: Record | None = history.last_good_backup
+            if record is None or record.order != seq:
+                record = services.ledger.numbered(seq)
+            where = f"record {seq}"
+            if isinstance(record, BackupEnd) and record.snapshot is not None:
+                at, parents = record.snapshot.consistent_point, record.snapshot.upon
         needed = _needed(s, known, parents)
-        if (at is None or utc(at) == s.consistent_point) and needed == s.upon:
+        if at == s.consistent_point and needed == s.upon:
             if history.disproved(s):  # what counts is further back
                 continue
             break
-        true = replace(s, consistent_point=utc(at), usable_at=max(s.usable_at, utc(at))) if at else s
+        true = replace(s, consistent_point=at, usable_at=max(s.usable_at, at))
         dated[dated.index(s)] = replace(true, upon=needed)
         changed.append(Problem(Trouble.CATALOGUE_WRONG, _differing(s, true, where), about=s.id))
     return dated, changed

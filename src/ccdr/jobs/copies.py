@@ -14,7 +14,7 @@ from functools import partial
 from typing import Literal
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import COPIED, COPY_START, DONE, FAILED
+from ccdr.evidence.history.kinds import COPY_START, DONE, FAILED
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
 from ccdr.evidence.records.values import Repository, code
 from ccdr.host.state import Run
@@ -170,12 +170,12 @@ def from_copies(job: Job, services: Services, progress: Progress, trigger: Trigg
         known = services.histories()
         there, own = (known.get((at_copy(job.plan, at), job.asset), AssetHistory()) for at in (name, None))
         filled = known.get((at_copy(job.plan, name), None), AssetHistory()).last_copy
-        if filled is None or not (filled["there"] or {}).get(job.asset):
+        if filled is None or not (filled.there or {}).get(job.asset):
             continue
         if there.last_conclusive_test is not None and own.tests - there.tests_then < copy.test_every:
             continue
         (seen,), services_there = jobs_from([job], services, name)
-        by_log = AT in job.rules and job.asset in (filled.get("log_until") or {})
+        by_log = AT in job.rules and job.asset in filled.log_until
         rule, at = (AT, RecoveryTarget()) if by_log else (LATEST, None)
         with suppress(Locked):
             yield restore_test(seen, rule, services_there, progress, at=at, trigger=trigger)
@@ -380,7 +380,7 @@ class _Copying:
                 self._result.made = True
             # What is new there came by a copying of this host's that was cut off, unless none was ever begun here.
             begun = self._there.histories().get((plan, None), AssetHistory())
-            ours = COPIED in begun.newest or begun.crashed(COPY_START) is not None
+            ours = begun.copied is not None or begun.crashed(COPY_START) is not None
             self._held = self._there.synchronise(self._view, self._target, None, arriving=ours)
         self._result.vanished = _by_asset({s.id: s.asset for s in self._held.vanished})
         attested = compare(self._there, plan, self._held.listed).problems
@@ -525,7 +525,7 @@ class _Copying:
 
     def _last_log(self, asset: str) -> object:
         history = self._there.histories().get((self._loaded.plan.plan, None), AssetHistory())
-        return ((history.last_copy or {}).get("log_until") or {}).get(asset)
+        return history.last_copy.log_until.get(asset) if history.last_copy else None
 
 
 def _by_asset(of: Mapping[str, str]) -> dict[str, list[str]]:

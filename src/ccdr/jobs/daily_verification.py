@@ -9,27 +9,27 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccdr.evidence.due_gaps import LedgerGap
 from ccdr.evidence.folding import Fold, Place, read_folded
 from ccdr.evidence.history.asset_history import Histories
-from ccdr.evidence.ledger.ledger import BEGINNING, RECOVERED, UNKNOWN, Mark, files_in
+from ccdr.evidence.ledger.ledger import BEGINNING, Mark, files_in
 from ccdr.evidence.ledger.verification import Begun, Unfinished, Verification, VerifiedPart, verify
 from ccdr.evidence.lineage.comparison import differs, keep, misnamed
-from ccdr.evidence.lineage.own_records import VERIFIED, Lineage
+from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.reading import another_walk, meanwhile
+from ccdr.evidence.records import LedgerRecovered
 from ccdr.evidence.records.upkeep import LedgerVerified
-from ccdr.evidence.records.values import code
+from ccdr.evidence.records.values import UNKNOWN, code
 from ccdr.evidence.summary import HOLDS, forget_older, keep_summary, kept, sum_up
 from ccdr.host.state import State
 from ccdr.host.state_files import StateFile, state_or_none, write_state
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
 from ccdr.model.schedule import SET_BACK
-from ccdr.model.values import TOLD_BY, RecordRef, so_many, utc
+from ccdr.model.values import RecordRef, so_many, utc
 
 if TYPE_CHECKING:
     from ccdr.evidence.checkpoints.verification import Checked
@@ -197,8 +197,8 @@ def daily(services: Services, index: Callable[[Services], dict[str, str]] | None
 def first_due(services: Services) -> datetime | None:
     """From when on a run verifies a ledger that none has verified yet; None where there is no record. CcdrError where
     it cannot be read."""
-    first = next(iter(services.ledger.records()), None)
-    return None if first is None else utc(first["time"]) + EVERY
+    first = next(services.ledger.as_read(), None)
+    return None if first is None else first.time + EVERY
 
 
 def verify_now(services: Services, index: Callable[[Services], dict[str, str]] | None = None) -> None:
@@ -229,8 +229,8 @@ def _due(last: Finding | None, services: Services, now: datetime) -> bool:
     """Daily; soon where something is wrong, or all would be read: after an upgrade, or since others were put beside
     our ledger."""
     if last is None:
-        first = next(iter(services.ledger.records()), None)
-        return first is not None and not now - EVERY < utc(first["time"]) <= now + SET_BACK
+        first = next(services.ledger.as_read(), None)
+        return first is not None and not now - EVERY < first.time <= now + SET_BACK
     file = kept(services.state, services.ledger)
     calm = last.ok and file is not None and file.mark(services.population()) is not None
     return not now - (EVERY if calm else SOON) < last.at <= now + SET_BACK
@@ -250,8 +250,8 @@ def _record(services: Services, comparison: Comparison, index: dict[str, str]) -
     ref = services.ledger.write(verified)
     mark = services.ledger.mark_of(ref)
     if mark is not None:
-        prev = (services.ledger.at(mark) or {}).get("prev")
-        write_state(_path(services.state), KeptMark(mark=mark, prev=prev))
+        last = services.ledger.at(mark)
+        write_state(_path(services.state), KeptMark(mark=mark, prev=last.prev if last else None))
 
 
 def _path(state: State) -> Path:
@@ -280,20 +280,20 @@ def verified_before(services: Services) -> VerifiedBefore | None:
     """None where there is nothing to go on from: none was made, the newest found something, what it kept is not there
     as it was, or the line that it came to is not. CcdrError where the ledger cannot be read."""
     ledger, beside = services.ledger, services.population()
-    newest = next(islice(ledger.newest(VERIFIED), 1), None)
-    if newest is None or newest.get("result") != HOLDS or newest.get("summary") == DIFFERS:
+    newest = next(ledger.newest(LedgerVerified), None)
+    if not isinstance(newest, LedgerVerified) or newest.result != HOLDS or newest.summary == DIFFERS:
         return None
     file = kept(services.state, ledger)
     summary = None if file is None else file.summary(beside)
-    if summary is None or (summary.mark.seq, summary.mark.hash) != (newest.get("records"), newest.get("head")):
+    if summary is None or (summary.mark.seq, summary.mark.hash) != (newest.records, newest.head):
         return None
-    first, last = next(iter(ledger.records()), None), ledger.at(summary.mark)
+    first, last = next(ledger.as_read(), None), ledger.at(summary.mark)
     unknown = _unknown(summary.known)
-    if first is None or last is None or newest["seq"] <= summary.mark.seq or (unknown and beside):
+    if first is None or last is None or newest.seq <= summary.mark.seq or (unknown and beside):
         return None  # of records that are not read, in ledgers beside ours the summary does not tell whose they are
-    times = utc(first["time"]), utc(last["time"])
+    times = first.time, last.time
     part = VerifiedPart(summary.mark, times, _set_aside(services, summary.mark.seq), unknown)
-    return VerifiedBefore(int(newest["seq"]), utc(newest["time"]), part, _begun(summary.known))
+    return VerifiedBefore(newest.seq, newest.time, part, _begun(summary.known))
 
 
 def verify_on(services: Services, before: VerifiedBefore) -> Verification:
@@ -320,16 +320,16 @@ def checkpoint_stands(services: Services) -> int | None:
 
 
 def _unknown(known: Histories) -> int:
-    return sum(history.passed_over.get(UNKNOWN, [0])[0] for history in known.values())
+    return sum(history.passed_over.get(UNKNOWN, (0, 0))[0] for history in known.values())
 
 
 def _begun(known: Histories) -> Begun:
     """Runbooks are not among them: one that was open then is told by who reads all."""
-    starts = (start for history in known.values() for start in history.open_runs.values() if TOLD_BY not in start)
+    starts = (start for history in known.values() for start in history.open_runs.values() if start.origin is None)
     begun: Begun = {}
-    for start in sorted(starts, key=lambda one: int(one["seq"])):
-        kind, about = start["kind"].removesuffix(".start"), (start["plan"], start["asset"], start["run"])
-        begun[kind, *about] = Unfinished(kind, *about, start["host"], utc(start["time"]), start["seq"])
+    for start in sorted(starts, key=lambda one: one.seq):
+        kind, about = start.kind.removesuffix(".start"), (start.plan, start.asset, start.run)
+        begun[kind, *about] = Unfinished(kind, *about, start.host, start.time, start.seq)
     return begun
 
 
@@ -337,5 +337,5 @@ def _set_aside(services: Services, until: int) -> frozenset[str]:
     """Files of torn lines that records up to there tell of; looked for only where there is such a file."""
     if not any(path.name.startswith("torn-") for path in files_in(services.ledger.directory)):
         return frozenset()
-    told = (one for one in services.ledger.of_itself(BEGINNING) if one["kind"] == RECOVERED and one["seq"] <= until)
-    return frozenset(str(one.get("file")) for one in told)
+    told = (one for one in services.ledger.of_itself(BEGINNING) if isinstance(one, LedgerRecovered))
+    return frozenset(one.file for one in told if one.seq <= until)

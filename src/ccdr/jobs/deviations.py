@@ -7,9 +7,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from msgspec import to_builtins
+from msgspec import structs
 
 from ccdr.evidence.deviations.values import NEVER_ACCEPTED, Acceptance, Deviation, State
+from ccdr.evidence.records import StatementRecord
 from ccdr.evidence.records.statements import ACCEPT_FINDING, ASSIGN_FINDING, FindingRef, SignedBy, Statement
 from ccdr.evidence.statements import refuse_longer, refuse_past
 from ccdr.evidence.whose import HOLDS, seen
@@ -18,7 +19,7 @@ from ccdr.jobs.services import Services
 from ccdr.jobs.signatories import refuse
 from ccdr.jobs.statement_records import record_statement, refuse_ahead, signed_by, stated
 from ccdr.model.errors import UsageProblem
-from ccdr.model.values import rfc3339, utc
+from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.deviation_rules import OWNER
 from ccdr.plans.model import Approval
@@ -50,12 +51,13 @@ def _checked(one: Deviation, services: Services, plans: Sequence[LoadedPlan], no
 
 def holds(one: Deviation, accepted: Acceptance, services: Services, plans: Sequence[LoadedPlan]) -> SignedBy:
     """SignatureRefused where it is not signed by who may accept it, of this deviation."""
-    by, given = accepted.record["by"], ACCEPT_FINDING.recorded(accepted.record)
+    by, given = accepted.record.by, ACCEPT_FINDING.recorded(accepted.record)
     of = given.about
+    assert by is not None
     if (of.deviation, given.plan, of.asset, of.code) != (one.id, one.plan, one.asset, one.code):
         raise SignatureRefused("other", "it is of another deviation")
-    signed = verified(given, str(by["signature"]), services, plans, at=utc(accepted.record["time"]))
-    if (signed.name, signed.key) != (by["name"], by["key"]):
+    signed = verified(given, by.signature, services, plans, at=accepted.at)
+    if (signed.name, signed.key) != (by.name, by.key):
         raise SignatureRefused("other", "somebody else has signed it")
     return signed
 
@@ -105,7 +107,7 @@ def assign(one: Deviation, services: Services, owner: str, due: datetime | None,
     if one.state(services.clock.now()) is State.CLOSED:
         assert one.retest is not None
         raise UsageProblem(
-            f"{one.id} is closed, by record {one.retest[0]}",
+            f"{one.id} is closed, by record {one.retest.record}",
             hint=f'`ccdr deviation note {one.id} --note "…"` adds to it',
         )
     if due is not None:
@@ -161,7 +163,7 @@ def accept(
     refuse_ahead(given, now)
     refuse_until(given.expiry, now)
     refuse_until(given.expiry, given.made)
-    if any(before.record.get("nonce") == given.nonce for before in one.accepted):
+    if any(before.record.nonce == given.nonce for before in one.accepted):
         raise UsageProblem("this was recorded already", hint="write it anew, and have that signed")
     if one.accepted and given.made <= max(before.at for before in one.accepted):
         raise UsageProblem(
@@ -170,7 +172,7 @@ def accept(
         )
     by = verified(given, signature, services, plans)
     seq = record_statement(given, services, by, {"tenant": tenant})
-    return Acceptance({**given.body(), "by": to_builtins(by), "seq": seq, "time": rfc3339(now)})
+    return Acceptance(StatementRecord(**structs.asdict(given), by=by, seq=seq, time=now))
 
 
 def refuse_until(until: datetime, now: datetime) -> None:
@@ -181,7 +183,9 @@ def refuse_until(until: datetime, now: datetime) -> None:
 def _refuse(one: Deviation, services: Services) -> None:
     if one.state(services.clock.now()) is State.CLOSED:
         assert one.retest is not None
-        raise UsageProblem(f"{one.id} is closed already, by record {one.retest[0]}", hint="there is no risk left in it")
+        raise UsageProblem(
+            f"{one.id} is closed already, by record {one.retest.record}", hint="there is no risk left in it"
+        )
     if one.code in NEVER_ACCEPTED:
         raise UsageProblem(
             f"{one.code} is no risk that anybody may accept: evidence may have been changed, or tests find nothing",

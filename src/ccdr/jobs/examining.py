@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from ccdr.engines.servers.connection import Peer
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import ACCESS_REVIEWED, EXAMINED
+from ccdr.evidence.history.kinds import ACCESS_REVIEWED
 from ccdr.evidence.records.examined import ExaminedRepository, ExaminedSecret, PlanExamined
 from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.records.values import RecordedTls, code
@@ -30,13 +30,12 @@ from ccdr.jobs.services import Services, limits_of
 from ccdr.model.errors import CcdrError, RepositoryMissing
 from ccdr.model.schedule import SET_BACK
 from ccdr.model.tls import Tls
-from ccdr.model.values import LEDGER_REPOSITORY, RecordRef, utc
+from ccdr.model.values import LEDGER_REPOSITORY, RecordRef
 from ccdr.plans import LoadedPlan, control_map, floors
 from ccdr.plans.lint import elsewhere_too, open_to_others, secret_files
 from ccdr.plans.model import LONGEST_SITE
 from ccdr.plans.own_file import digest_beside
 from ccdr.plans.repository_url import http_address, is_loopback
-from ccdr.plans.versions import PLAN_VERSION
 from ccdr.plans.yamlfile import Where, dotted
 from ccdr.storage.repository_keys import MOST_KEYS, keys_of, parted, passwords
 from ccdr.storage.restic import Restic
@@ -49,15 +48,15 @@ def examine_daily(plans: Sequence[LoadedPlan], services: Services) -> list[Recor
     """Those that nobody has looked at for a day, or since they were changed; not while the ledger is less than a day
     old. CcdrError where it cannot be read or written."""
     now, histories = services.clock.now(), services.histories()
-    first = next(iter(services.ledger.records()), None)
-    if first is None or now - EVERY < utc(first["time"]) <= now + SET_BACK:
+    first = next(iter(services.ledger.as_read()), None)
+    if first is None or now - EVERY < first.time <= now + SET_BACK:
         return []
     due = []
     for loaded in plans:
-        newest = histories.get((loaded.plan.plan, None), AssetHistory()).newest
-        last, version = newest.get(EXAMINED), newest.get(PLAN_VERSION)
-        changed = last is not None and version is not None and version["seq"] > last["seq"]
-        if last is None or changed or not now - EVERY < utc(last["time"]) <= now + SET_BACK:
+        history = histories.get((loaded.plan.plan, None), AssetHistory())
+        last, version = history.examined, history.version
+        changed = last is not None and version is not None and version.order > last.order
+        if last is None or changed or not now - EVERY < last.time <= now + SET_BACK:
             due.append(loaded)
     return examine(due, plans, services)
 
@@ -90,13 +89,13 @@ def _signatures(loaded: LoadedPlan, services: Services) -> dict[str, Any]:
     """What became of the signatures of what people have stated, as whoever asks today is told."""
     told, nothing = believed([loaded], services), AssetHistory()
     of, host = told.get((loaded.plan.plan, None), nothing), told.get((None, None), nothing)
-    newest = of.newest | {kind_of(one): one for one in reversed(of.refused)}
-    approved, review = (newest.get(kind) for kind in (PLAN_APPROVED, ACCESS_REVIEWED))
+    refused = {kind_of(one): one for one in reversed(of.refused)}
+    approved, review = refused.get(PLAN_APPROVED, of.approval), refused.get(ACCESS_REVIEWED, of.review)
     attested = [one for one in (*host.attested.values(), *host.refused) if loaded.plan.approval and whose(one).signed]
     return {
         "approval": approved and whose(approved).state,
         "review": review and whose(review).state,
-        "attestations": {str(one["seq"]): whose(one).state for one in attested},
+        "attestations": {str(one.seq): whose(one).state for one in attested},
     }
 
 

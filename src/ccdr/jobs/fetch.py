@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 from ccdr.evidence.history.asset_history import AssetHistory, FailedBackup
+from ccdr.evidence.verdicts import other_source
 from ccdr.jobs.services import Services
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, CcdrError, UsageProblem
 from ccdr.model.schedule import second_due
-from ccdr.model.values import Manifest, Snapshot, rfc3339, so_many, source_digest, utc
+from ccdr.model.values import Manifest, Snapshot, rfc3339, so_many
 from ccdr.plans.job import Job
 from ccdr.ports.capture import UPON, WHOLE
 from ccdr.ports.engine import Engine
@@ -238,16 +239,14 @@ def _gone(
     """What this host's ledger says was stored last, and no record says was removed, though the catalogue, which may be
     lost, does not know of it."""
     newest = history.last_good_backup
-    if newest is None or newest["seq"] > stored:  # stored since the repository was asked
+    of = newest.snapshot if newest else None
+    if newest is None or of is None or newest.order > stored:  # stored since the repository was asked
         return
-    fields = newest.get("snapshot") or {}
     known = {s.id for s in synchronised.listed} | {s.id for s in synchronised.vanished}
-    if fields.get("id") in known or fields.get("id") not in history.stored or not fields.get("consistent_point"):
+    if of.id in known or of.id not in history.stored or other_source(newest, job.engine.source_name):
         return
-    if fields.get("source_sha256") not in (None, source_digest(job.engine.source_name)):
-        return
-    if (point := utc(fields["consistent_point"])) > snapshot.consistent_point:
-        text = f"the newer snapshot {str(fields['id'])[:8]} of {rfc3339(point)} vanished"
+    if (point := of.consistent_point) > snapshot.consistent_point:
+        text = f"the newer snapshot {of.id[:8]} of {rfc3339(point)} vanished"
         yield NewerAttempt(text, point, vanished=True)
 
 

@@ -13,17 +13,18 @@ version was recorded since, the ledger has the say.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
-from msgspec import convert
+from msgspec import structs
 
 from ccdr.engines.base import AssetObjectives
 from ccdr.evidence.history.asset_history import Histories
-from ccdr.evidence.records.plans import PlanVersion, Predecessor, RecordedPlanFacts
-from ccdr.host.built import built
+from ccdr.evidence.records import Record
+from ccdr.evidence.records.plans import PlanVersion, Predecessor, version_of
 from ccdr.host.files import write_durably
 from ccdr.host.state_files import StateFile, state_or_none, write_state
 from ccdr.jobs.services import Services
@@ -31,14 +32,12 @@ from ccdr.model.errors import CcdrError
 from ccdr.plans import LoadedPlan, load_plan
 from ccdr.plans.facts import PlanFacts
 from ccdr.plans.versions import (
-    PLAN_VERSION,
     FileState,
     Judged,
     PlanRevision,
     changed,
     digest_of,
     files_of,
-    version_of,
 )
 
 MOST_VERSIONS = 10  # of a plan, the newest ones, whose files are looked at by whoever wants an answer at once
@@ -71,8 +70,7 @@ def record_all(plans: Iterable[LoadedPlan], services: Services) -> None:
 def newest(plan: str, services: Services) -> PlanRevision | None:
     """The newest version that the ledger has, whoever asks. CcdrError where it cannot be read."""
     history = services.histories().get((plan, None))
-    version_record = history and history.newest.get(PLAN_VERSION)
-    return version_of(version_record) if version_record else None
+    return version_of(history.version) if history and history.version else None
 
 
 def as_recorded(plans: Iterable[LoadedPlan], histories: Histories, services: Services) -> list[Judged]:
@@ -80,7 +78,7 @@ def as_recorded(plans: Iterable[LoadedPlan], histories: Histories, services: Ser
     judged = []
     for loaded in plans:
         history = histories.get((loaded.plan.plan, None))
-        record = history and history.newest.get(PLAN_VERSION)
+        record = history.version if history else None
         judged.append(judged_by(loaded, version_of(record) if record else None, services))
     return judged
 
@@ -130,8 +128,8 @@ def lost(
     the ledger cannot be read."""
     known = services.histories() if histories is None else histories
     names = unstated(stated, directory, services, known)
-    records = [of.newest.get(PLAN_VERSION) for (plan, _), of in known.items() if plan in names]
-    versions = sorted((v for record in records if record and (v := version_of(record))), key=lambda v: v.plan)
+    records = [of.version for (plan, _), of in known.items() if plan in names]
+    versions = sorted((version_of(record) for record in records if record), key=lambda v: v.plan)
     return [v for v in versions if not v.gone]
 
 
@@ -154,16 +152,18 @@ def not_kept(
     """Of a plan's newest versions (None: of all) those whose files are not there any more as they were, newest first:
     they are what their digests stand for. CcdrError where the ledger cannot be read."""
     history = histories.get((plan, None))
-    record = history and history.newest.get(PLAN_VERSION)
-    missing: list[PlanRevision] = []
-    seen = 0
-    while record and (version := version_of(record)) and (most is None or seen < most):
-        if not _kept(version, services):
-            missing.append(version)
-        before, seen = record.get("predecessor"), seen + 1
-        ours = before is not None and version.ledger is None and before["seq"] < version.number
-        record = services.ledger.numbered(before["seq"]) if before and ours else None
-    return missing
+    versions = versions_before(history.version if history else None, services)
+    return [version for version in islice(versions, most) if not _kept(version, services)]
+
+
+def versions_before(record: Record | None, services: Services) -> Iterator[PlanRevision]:
+    """That version of a plan, and those that it followed in this host's ledger, newest first. CcdrError where that
+    cannot be read."""
+    while isinstance(record, PlanVersion):
+        yield version_of(record)
+        before = record.predecessor
+        ours = before is not None and record.origin is None and before.seq < record.seq
+        record = services.ledger.numbered(before.seq) if before is not None and ours else None
 
 
 def _kept(version: PlanRevision, services: Services) -> bool:
@@ -184,7 +184,9 @@ def withdraw(stated: Collection[str], directory: Path, services: Services) -> No
             continue  # it may lie elsewhere: it stays what is judged, until somebody acts by it
         with services.state.turn(f"plan.{version.plan}") as mine:
             if mine and newest(version.plan, services) == version:
-                services.ledger.write(plan_version(version.plan, {}, replace(version.facts, assets={}), version))
+                services.ledger.write(
+                    plan_version(version.plan, {}, structs.replace(version.facts, assets={}), version)
+                )
                 _note(services, version.plan).unlink(missing_ok=True)
 
 
@@ -208,16 +210,14 @@ def _stands(loaded: LoadedPlan, services: Services) -> bool:
         version_record = services.ledger.numbered(noted.seq)
     except CcdrError:
         return False
-    known = (
-        version_of(version_record)
-        if version_record and (version_record["kind"], version_record["plan"]) == (PLAN_VERSION, plan)
-        else None
-    )
-    if known is None or changed(loaded, known) or noted.plans != str(loaded.path.parent.absolute()):
+    if not isinstance(version_record, PlanVersion) or version_record.plan != plan:
+        return False
+    known = version_of(version_record)
+    if changed(loaded, known) or noted.plans != str(loaded.path.parent.absolute()):
         return False
     with contextlib.suppress(CcdrError):  # of a ledger that is damaged somewhere the note is all there is
         last = newest(plan, services)
-        if last is None or last.seq != known.seq:
+        if last is None or last.order != known.order:
             return False
     return all((kept_in(services, plan, known.digest) / name).exists() for name in loaded.texts)
 
@@ -229,7 +229,7 @@ def plan_version(plan: str, files: Mapping[str, str], facts: PlanFacts, before: 
         digest=digest_of(files),
         predecessor=Predecessor(digest=before.digest, seq=before.number) if before else None,
         files=dict(files),
-        facts=convert(facts.as_json(), built(RecordedPlanFacts)),
+        facts=facts,
     )
 
 

@@ -349,8 +349,8 @@ class _Work:
         """Where the same was not caught when it was last done, it is to be the same damage: another row may be one that
         the checks look at."""
         missed = course.history.not_caught.get(kind)
-        if missed is not None and not self._chosen_seed:
-            self._control.seed = int((missed.get("damage") or {}).get("seed") or 0)
+        if missed is not None and missed.damage is not None and not self._chosen_seed:
+            self._control.seed = missed.damage.seed
 
     def _damage_what_was_loaded(self, course: CourseOfTest, context: CheckContext, kinds: list[Damage]) -> None:
         control, seen = self._control, CopyResult()

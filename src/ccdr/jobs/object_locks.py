@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import LOCK_EXTENDED
 from ccdr.evidence.records.object_locks import LockExtended
 from ccdr.evidence.records.values import recorded_user
 from ccdr.host.secrets import env_file
@@ -21,7 +20,7 @@ from ccdr.jobs.services import Services
 from ccdr.model.errors import Exit, Locked, UsageProblem, failure_of
 from ccdr.model.object_lock import slack
 from ccdr.model.schedule import SET_BACK
-from ccdr.model.values import PRIMARY, RecordRef, utc
+from ccdr.model.values import PRIMARY, RecordRef
 from ccdr.plans import LoadedPlan, Repository
 from ccdr.plans.copies import kept_locked
 from ccdr.ports.place import Progress, Unwatched
@@ -104,9 +103,9 @@ def extend_daily(plans: Sequence[LoadedPlan], services: Services) -> list[LockEx
     for loaded in plans:
         history = histories.get((loaded.plan.plan, None), AssetHistory())
         for name, settings in kept_locked(loaded).items():
-            last = history.newest.get(f"{LOCK_EXTENDED}.{name}")
-            fresh = last is not None and now - EVERY < utc(last["time"]) <= now + SET_BACK
-            if may_extend(settings) and not (fresh and last is not None and last["result"] == DONE):
+            last = history.locks.get(name)
+            fresh = last is not None and last.result == DONE and now - EVERY < last.time <= now + SET_BACK
+            if may_extend(settings) and not fresh:
                 with contextlib.suppress(Locked):  # another process is at it
                     done.append(extend(loaded, name, services, Unwatched(), within=WITHIN_RUN))
     return done

@@ -9,6 +9,7 @@ import pwd
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from ccdr.evidence.records import LedgerKey
 from ccdr.host.processes import Host
 from ccdr.host.signatures import key_in
 from ccdr.jobs.services import Services
@@ -34,9 +35,9 @@ def host_key(fingerprint: str, services: Services) -> str | None:
     for path in (*without_public, *_files(services.state.root)):
         if _PRIVATE in _bytes(path) and _fingerprint(_public(path, services.host)) == fingerprint:
             return str(path)
-    from ccdr.evidence.checkpoints.keys import KEY, keys_in  # what it needs takes time: only where somebody has signed
+    from ccdr.evidence.checkpoints.keys import keys_in  # what it needs takes time: only where somebody has signed
 
-    keys, _ = keys_in(services.ledger.newest(KEY), services.lineage().ledger)
+    keys, _ = keys_in(services.ledger.newest(LedgerKey), services.lineage().ledger)
     return next((f"record {one.seq}" for one in keys if _fingerprint(_openssh(one.key.public)) == fingerprint), None)
 
 

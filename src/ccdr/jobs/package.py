@@ -14,26 +14,38 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import orjson
 
 from ccdr import __version__
 from ccdr.evidence.checkpoints.checkpoint import SigningKey, leaf_hash
-from ccdr.evidence.checkpoints.keys import KEY, KeyRecord, keys_in
+from ccdr.evidence.checkpoints.keys import KeyRecord, keys_in
 from ccdr.evidence.checkpoints.verification import time_in
-from ccdr.evidence.ledger.ledger import BEGIN, RECOVERED, Extent, Ledger, Mark, extent_of, lines, typed_lines
+from ccdr.evidence.ledger.ledger import Extent, Ledger, Mark, extent_of, lines
 from ccdr.evidence.lineage.comparison import is_id, reader
-from ccdr.evidence.lineage.own_records import ANCHORED, COLLECTED, LINKED
 from ccdr.evidence.package import bag, verifying
 from ccdr.evidence.package.lines import LINES, TREE, Stretches
 from ccdr.evidence.package.statements import FOLDER, Tests, envelope, readable_files_of
 from ccdr.evidence.package.statements import SIGN_OFFS_FOLDER as SIGNED
-from ccdr.evidence.records import LedgerExported
-from ccdr.evidence.records.statements import SIGN_PERIOD, STATEMENT, PeriodPopulation, kind_of
-from ccdr.evidence.statements import SIGNATURE, SIGNED_OFF, signed_record
+from ccdr.evidence.records import (
+    BackupEnd,
+    LedgerAnchored,
+    LedgerBegin,
+    LedgerCollected,
+    LedgerExported,
+    LedgerKey,
+    LedgerLinked,
+    LedgerRecovered,
+    PlanVersion,
+    StatementRecord,
+    TestEnd,
+    Unread,
+    decode,
+)
+from ccdr.evidence.records.statements import STATEMENT, MeasurePart, PeriodPopulation
+from ccdr.evidence.statements import SIGNATURE, signed_record
 from ccdr.host.files import remove_tree
 from ccdr.jobs.attest.other_ledgers import others
 from ccdr.jobs.checkpoints.creation import current, private_of
@@ -41,9 +53,8 @@ from ccdr.jobs.checkpoints.store import checkpoints_in, directory_of
 from ccdr.jobs.in_force import kept_texts
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, UsageProblem
-from ccdr.model.values import utc
+from ccdr.model.values import stamped
 from ccdr.plans import LoadedPlan
-from ccdr.plans.versions import PLAN_VERSION
 from ccdr.ports.place import Progress
 
 # Which lines of a ledger a package shows: those of the rows of its population, and what is needed to judge them.
@@ -78,32 +89,43 @@ class Choice:
 def needed(choice: Choice, ledger: Ledger) -> set[int]:
     """Records that are shown whatever the period: which ledger it is, its keys, the versions of plans in force as it
     begins, who has signed it off since, and (they name other hosts) how other ledgers were taken in."""
-    numbers = {int(record["seq"]) for kind in (BEGIN, KEY) for record in ledger.newest(kind)}
+    numbers = {record.seq for kind in (LedgerBegin, LedgerKey) for record in ledger.newest(kind)}
     started = set[str]()
-    for record in ledger.newest(PLAN_VERSION):
-        plan = str(record["plan"])
-        if choice.period is not None and utc(record["time"]) >= choice.period[1]:
+    for version in ledger.newest(PlanVersion):
+        plan = str(version.plan)
+        if choice.period is not None and version.time >= choice.period[1]:
             continue
         if choice.wants(plan) and plan not in started:
-            numbers.add(int(record["seq"]))
-            if choice.period is not None and utc(record["time"]) <= choice.period[0]:
+            numbers.add(version.seq)
+            if choice.period is not None and version.time <= choice.period[0]:
                 started.add(plan)
-    for record in ledger.newest(STATEMENT):
-        if kind_of(record) == SIGNED_OFF:
-            told = choice.has_part_in(SIGN_PERIOD.recorded(record).about)
-        else:  # of all, or of this tenant
-            told = choice.tenant is not None and record["plan"] is None and _scope_of(record) in (None, choice.tenant)
-        if told:
-            numbers.add(int(record["seq"]))
+    numbers.update(one.seq for one in ledger.newest(StatementRecord) if _is_told(choice, one))
     numbers.update(_stood(choice, ledger))
-    if choice.tenant is None:
-        known = set[object]()
-        for kind in (COLLECTED, LINKED):
-            for record in ledger.newest(kind):
-                named = [record.get("ledger"), *(record.get("ledgers") or ())]
-                if not known.issuperset(one for one in named if one):
-                    known.update(named)
-                    numbers.add(int(record["seq"]))
+    return numbers if choice.tenant is not None else numbers | _taken_in(ledger)
+
+
+def _is_told(choice: Choice, statement: StatementRecord | Unread) -> bool:
+    """What has signed the period off; of a tenant's, what is stated of all, or of this tenant."""
+    if isinstance(statement, Unread):
+        return False
+    about = statement.about
+    if isinstance(about, PeriodPopulation):
+        return choice.has_part_in(about)
+    of_it = isinstance(about, MeasurePart) and about.scope in (None, choice.tenant)
+    return choice.tenant is not None and statement.plan is None and of_it
+
+
+def _taken_in(ledger: Ledger) -> set[int]:
+    """Of each ledger beside it the newest record of how it was."""
+    known, numbers = set[str](), set[int]()
+    for collected in ledger.newest(LedgerCollected):
+        if isinstance(collected, LedgerCollected) and collected.ledger not in known:
+            known.add(collected.ledger)
+            numbers.add(collected.seq)
+    for linked in ledger.newest(LedgerLinked):
+        if isinstance(linked, LedgerLinked) and not known.issuperset(linked.ledgers):
+            known.update(linked.ledgers)
+            numbers.add(linked.seq)
     return numbers
 
 
@@ -112,23 +134,19 @@ def _stood(choice: Choice, ledger: Ledger) -> Iterator[int]:
     that was tested. Else the period would look as if nothing had been stored, or had failed, before it."""
     if choice.period is None:
         return
-    seen, tested = set[tuple[object, ...]](), set[tuple[object, ...]]()
-    for kind, outcome in (("restore_test.end", "verdict"), ("backup.end", "result")):
-        for record in ledger.newest(kind):
-            if utc(record["time"]) >= choice.period[0] or not choice.wants(record["plan"]):
-                continue
-            of = record["plan"], record["asset"]
-            snapshot = (*of, (record.get("snapshot") or {}).get("id"))
-            first = (kind, *of, record.get(outcome)) not in seen
-            if first or (kind == "backup.end" and snapshot in tested):
-                seen.add((kind, *of, record.get(outcome)))
-                tested.add(snapshot)
-                yield int(record["seq"])
-
-
-def _scope_of(statement: Mapping[str, Any]) -> object:
-    about = statement.get("about")
-    return about.get("scope", _UNKNOWN) if isinstance(about, Mapping) else _UNKNOWN
+    seen, tested = set[tuple[str | None, ...]](), set[tuple[str | None, ...]]()
+    for record in chain(ledger.newest(TestEnd), ledger.newest(BackupEnd)):
+        if record.time >= choice.period[0] or not choice.wants(record.plan):
+            continue
+        outcome, snapshot = None, None  # of what this ccdr does not read
+        if not isinstance(record, Unread):
+            outcome = record.verdict if isinstance(record, TestEnd) else record.result
+            snapshot = record.snapshot.id if record.snapshot else None
+        ended, stored = (record.kind, record.plan, record.asset, outcome), (record.plan, record.asset, snapshot)
+        if ended not in seen or (isinstance(record, BackupEnd) and stored in tested):
+            seen.add(ended)
+            tested.add(stored)
+            yield record.seq
 
 
 class Chosen:
@@ -139,7 +157,7 @@ class Chosen:
     def __init__(self, choice: Choice, always: Collection[int]) -> None:
         self._choice, self._always, self.first = choice, always, 0
         begin, end = choice.period or (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
-        self._begin, self._end = _as_written(begin), _as_written(end)
+        self._begin, self._end = (stamped(at).encode() for at in (begin, end))
         self._begun = dict[tuple[str, ...], bool]()  # runs without an end yet, and whether their start is shown
 
     def shows(self, seq: int, line: bytes) -> bool:
@@ -164,10 +182,6 @@ class Chosen:
         elif kind.endswith(".end"):
             return self._begun.pop(run, within)
         return within
-
-
-def _as_written(moment: datetime) -> bytes:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z").encode()
 
 
 # The ledgers that a package is made of: ours as far as its newest checkpoint, and those that lie beside it.
@@ -298,10 +312,10 @@ def _by_records(sources: Iterable[Source]) -> dict[str, dict[str | None, set[str
     return known
 
 
-def _assets_of(line: bytes) -> list[str]:
-    facts = typed_lines(line).get("facts")
-    named = facts.get("assets") if isinstance(facts, Mapping) else None
-    return list(named) if isinstance(named, Mapping) else []
+def _assets_of(line: bytes) -> Collection[str]:
+    """Which a version names; what one names that this ccdr does not read, nobody can tell."""
+    record = decode(line)
+    return record.facts.assets if isinstance(record, PlanVersion) else (_UNKNOWN,)
 
 
 def told_of_others(document: Path, tenancy: Tenancy) -> str | None:
@@ -345,9 +359,9 @@ class Order:
 
 def told_of(services: Services, choice: Choice, found: Sequence[Source], *, texts: bool) -> LedgerExported:
     """What the ledger is to tell of a package, before it is written there."""
-    firsts = (next(reader(one.directory).records(), None) for one in found)
+    firsts = (next(reader(one.directory).as_read(), None) for one in found)
     now = services.clock.now()
-    begins = min((utc(record["time"]) for record in firsts if record is not None), default=now)
+    begins = min((record.time for record in firsts if record is not None), default=now)
     return LedgerExported(
         time=now,
         host=services.ledger.host,
@@ -369,7 +383,9 @@ def recorded(services: Services, told: LedgerExported) -> tuple[LedgerExported, 
     ref = services.ledger.write(told)
     mark = services.ledger.mark_of(ref)
     assert mark is not None  # nobody takes a record away
-    return msgspec.convert(services.ledger.at(mark), LedgerExported), mark
+    record = services.ledger.at(mark)
+    assert isinstance(record, LedgerExported)
+    return record, mark
 
 
 # What is told beside the records, made from what lies there already, and from what the bag says of itself: by their
@@ -469,7 +485,7 @@ class _Writing:
         directory = self._directory("ledgers", source.ledger)
         (directory / "id").write_text(f"{source.ledger}\n", "ascii")
         ledger, choice = reader(source.directory), self.order.choice
-        keys, _ = keys_in(reversed(list(ledger.newest(KEY))), source.ledger)
+        keys, _ = keys_in(reversed(list(ledger.newest(LedgerKey))), source.ledger)
         self.keys += keys
         tests = Tests(source.ledger, source.ours)
         if choice.whole:
@@ -477,7 +493,8 @@ class _Writing:
             sizes = self._checkpoints(source, 0, total)
         else:
             chosen = Chosen(choice, needed(choice, ledger) | ({self.order.told.seq} if source.ours else set()))
-            anchored = {int(one["size"]): int(one["seq"]) for one in ledger.newest(ANCHORED)}
+            every = ledger.newest(LedgerAnchored)
+            anchored = {one.size: one.seq for one in every if isinstance(one, LedgerAnchored)}
             shown, total = self._part(source, directory, chosen, anchored, (tests, signing))
             told = {size for size, seq in anchored.items() if seq in self.shown_anchored}
             sizes = self._checkpoints(source, chosen.first or 1, total, told)
@@ -492,8 +509,9 @@ class _Writing:
                     copy.write(line)
                     count += 1
                     self._test(line, tests, signing)
-        for record in reader(source.directory).newest(RECOVERED):
-            torn = source.directory / str(record.get("file"))
+        every = reader(source.directory).newest(LedgerRecovered)
+        for name in (one.file for one in every if isinstance(one, LedgerRecovered)):
+            torn = source.directory / name
             if torn.parent == source.directory and torn.is_file():
                 shutil.copyfile(torn, directory / torn.name)
         return count
@@ -545,11 +563,11 @@ class _Writing:
         if not any(one in line for one in _LOOKED_AT):
             return
         try:
-            record = typed_lines(line)
+            record = decode(line)
         except ValueError:
             return  # the verification tells of it
-        if record["kind"] == "plan.version":
-            key = str(record["plan"]), str(record.get("digest"))
+        if isinstance(record, PlanVersion):
+            key = str(record.plan), record.digest
             self.versions[key] = self.versions.get(key, False) or tests.ours
         if (signed := signed_record(line)) is not None:
             self._statement(signed)
@@ -557,11 +575,11 @@ class _Writing:
             (self._directory(FOLDER) / made[0]).write_bytes(envelope(made[1], signing))
             self.done.statements += 1
 
-    def _statement(self, record: Mapping[str, Any]) -> None:
+    def _statement(self, record: StatementRecord) -> None:
         files = {name: text for name, text in readable_files_of(record).items() if bag.is_safe(name)}
         for name, text in files.items():
             (self._directory(SIGNED) / name).write_text(text, "utf-8")
-        self.done.sign_offs += bool(files) and kind_of(record) == SIGNED_OFF
+        self.done.sign_offs += bool(files) and isinstance(record.about, PeriodPopulation)
 
     def _checkpoints(self, source: Source, first: int, total: int, told: Collection[int] = ()) -> int:
         """Notes of what is in it, with what anchors them; and of before that those that a record of an anchor is

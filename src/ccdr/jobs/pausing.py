@@ -5,22 +5,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import Any
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.ledger.ledger import BEGINNING, Mark
-from ccdr.evidence.pauses import PAUSE, PAUSE_END, Entry, Pause, Window, by_elapsed, in_force, take_pause, windows
+from ccdr.evidence.pauses import Pause, PausedSpan, Window, by_elapsed, in_force, take_pause, windows
 from ccdr.evidence.payloads import payload
-from ccdr.evidence.records.statements import ScheduleRef, Statement, kind_of
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records import Record, StatementRecord
+from ccdr.evidence.records.statements import ScheduleRef, Statement
 from ccdr.host.clock import boot
 from ccdr.jobs.services import Services
 from ccdr.jobs.statement_records import record_statement, stated
 from ccdr.model.errors import CcdrError, UsageProblem
-from ccdr.model.values import utc
 from ccdr.plans import LoadedPlan
 
 
@@ -52,8 +51,8 @@ def pause(loaded: LoadedPlan, services: Services, length: timedelta, why: str) -
     """From now on, recorded; the pause that lasts longest holds, whoever began it. CcdrError where the disk refuses:
     then nothing is paused."""
     plan, now = loaded.plan.plan, services.clock.now()
-    newest = next(services.ledger.records(reverse=True), None)
-    about = _schedule(services, utc(newest["time"]) if newest else None)
+    newest = next(services.ledger.as_read(reverse=True), None)
+    about = _schedule(services, newest.time if newest else None)
     until = (now + length).replace(microsecond=0)
     _record(loaded, stated(services, "pause", about, plan=plan, until=until, words=why), services)
     there = pause_of(services, plan)
@@ -86,7 +85,7 @@ class Pauses:
     """Pauses as the ledger has them, asked again and again: only what was written since is read."""
 
     services: Services
-    _of: dict[str, list[Entry]] | None = None
+    _of: dict[str, list[PausedSpan]] | None = None
     _mark: Mark = BEGINNING
     _lock: Lock = field(default_factory=Lock)
 
@@ -98,14 +97,14 @@ class Pauses:
         """When it was paused, and is."""
         return windows(self._entries(plan))
 
-    def _entries(self, plan: str) -> list[Entry]:
+    def _entries(self, plan: str) -> list[PausedSpan]:
         with self._lock:
             with contextlib.suppress(CcdrError):
                 self._read_on()
-            entries: list[Entry] = (self._of or {}).get(plan, [])
+            entries: list[PausedSpan] = (self._of or {}).get(plan, [])
             clock = self.services.clock
             by_elapsed(entries, clock.now(), clock.monotonic(), boot())
-            return [dict(entry) for entry in entries]
+            return [*map(copy, entries)]
 
     def _read_on(self) -> None:
         ledger = self.services.ledger
@@ -119,9 +118,9 @@ class Pauses:
             self._mark = mark
 
     def _take(self, record: Record) -> None:
-        if kind_of(record) not in (PAUSE, PAUSE_END) or not record["plan"]:
+        if not isinstance(record, StatementRecord) or not isinstance(record.about, ScheduleRef) or not record.plan:
             return
         assert self._of is not None
-        entries: list[dict[str, Any]] = self._of.setdefault(record["plan"], [])
-        if record["seq"] not in {entry["seq"] for entry in entries}:
-            take_pause(entries, record)
+        spans = self._of.setdefault(record.plan, [])
+        if record.seq not in {span.seq for span in spans}:
+            take_pause(spans, record)

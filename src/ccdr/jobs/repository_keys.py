@@ -12,7 +12,6 @@ from hashlib import sha256
 from pathlib import Path
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import KEY_SWITCHED
 from ccdr.evidence.records.repository_keys import KeyAdded, KeyChanged, KeyRemoved, KeySwitched, SwitchedKey
 from ccdr.evidence.records.repository_keys import Why as WhyChanged
 from ccdr.evidence.records.values import recorded_user
@@ -530,8 +529,8 @@ class _Rotating:
     def _recorded(self, plan: str) -> dict[str, str | None]:
         """By the newest record of a switch: the new keys, and the old one of each."""
         history = self._services.histories().get((plan, None), AssetHistory())
-        newest = history.newest.get(KEY_SWITCHED) or {}
-        return {str(of["new"]): of.get("old") for of in newest.get("opens") or ()}
+        newest = history.key_switched
+        return {of.new: of.old for of in newest.opens} if newest is not None else {}
 
     # --- the old one ------------------------------------------------------------------------------------------
 

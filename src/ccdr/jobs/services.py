@@ -19,11 +19,12 @@ from ccdr.evidence.lineage.comparison import read as read_lineage
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.pauses import by_elapsed
 from ccdr.evidence.population import Population, Unsound, population, records_of
+from ccdr.evidence.records import BackupEnd, Record
+from ccdr.evidence.records.backups import StoredSnapshot
 from ccdr.evidence.records.repository_keys import KeyAdded, KeyRemoved, PasswordMade
 from ccdr.evidence.records.restores import Difference, Sandbox
 from ccdr.evidence.records.values import RecordedTrigger, recorded_user
 from ccdr.evidence.summary import Memory, histories
-from ccdr.evidence.verdicts import Record
 from ccdr.host.clock import boot
 from ccdr.host.digests import Digest
 from ccdr.host.files import remove_tree
@@ -32,7 +33,7 @@ from ccdr.host.secrets import SHORTEST, env_file, password
 from ccdr.host.state import Run, State
 from ccdr.model.errors import CcdrError, RepositoryMissing
 from ccdr.model.retention import Policy, expired
-from ccdr.model.values import PRIMARY, Snapshot, Verb, of_another_host, utc
+from ccdr.model.values import PRIMARY, Snapshot, Verb
 from ccdr.plans import LimitsInForce, LoadedPlan, Plan, Repository
 from ccdr.plans.job import Job
 from ccdr.plans.model import LOCK_WAIT, NO_PROGRESS
@@ -98,7 +99,7 @@ def pruning_of(upkeep: AssetHistory) -> Pruning:
     """By what runs here were asked for; where none ever was, by whether a prune was ever done here."""
     if upkeep.duties is not None:
         return Pruning.OURS if upkeep.answers_for(Verb.PRUNE) else Pruning.ELSEWHERE
-    ours = upkeep.last_done_prune is not None and not of_another_host(upkeep.last_done_prune)
+    ours = upkeep.last_done_prune is not None and not upkeep.last_done_prune.end.foreign
     return Pruning.OURS if ours else Pruning.UNKNOWN
 
 
@@ -281,11 +282,16 @@ class Services:
         def captured(asset: str, snapshot: str) -> str | None:
             if (sha256 := there.catalogue.sha256(plan, asset, snapshot)) is not None:
                 return sha256
-            seq = known.get((plan, asset), AssetHistory()).stored.get(snapshot)
-            stored = (self.ledger.numbered(seq) or {}).get("snapshot") if isinstance(seq, int) else None
-            return (stored or {}).get("manifest_sha256")
+            order = known.get((plan, asset), AssetHistory()).stored.get(snapshot)
+            stored = self._snapshot_of(order)
+            return stored.manifest_sha256 if stored else None
 
         return captured
+
+    def _snapshot_of(self, order: float | None) -> StoredSnapshot | None:
+        """What the backup stored whose record stands there in our own ledger."""
+        record = self.ledger.numbered(int(order)) if order is not None and order == int(order) else None
+        return record.snapshot if isinstance(record, BackupEnd) else None
 
     def _expiry(self, loaded: LoadedPlan) -> Expired:
         """What the plan's retention lets go by now."""
@@ -318,16 +324,14 @@ class Services:
 
         def besides(asset: str, others: Collection[str]) -> list[Snapshot]:
             history = histories.get((plan, asset), AssetHistory())
-            lost = {one for one, entry in history.recorded_beside.items() if entry["ours"]}
-            ours = {one: seq for one, seq in history.stored.items() if isinstance(seq, int) or one in lost}
+            lost = {one: entry for one, entry in history.recorded_beside.items() if entry.ours}
+            ours = {one: order for one, order in history.stored.items() if order == int(order) or one in lost}
             newest = sorted(ours.keys() - set(others), key=ours.__getitem__)[-MOST_ASKED:]
             snapshots = []
             for one in newest:
-                with contextlib.suppress(KeyError, ValueError, TypeError):
-                    if isinstance(seq := ours[one], int):
-                        point = utc((self.ledger.numbered(seq) or {})["snapshot"]["consistent_point"])
-                    else:
-                        point = utc(history.recorded_beside[one]["consistent"])
+                stored = self._snapshot_of(ours[one])
+                point = stored.consistent_point if stored else lost[one].consistent if one in lost else None
+                if point is not None:
                     snapshots.append(Snapshot(one, plan, asset, "", "", "", point, point, 0, "/", ""))
             return snapshots
 

@@ -10,7 +10,6 @@ from typing import Any
 from ccdr.evidence.records.access import AccessExported
 from ccdr.evidence.records.approvals import GlassBroken
 from ccdr.evidence.records.erasures import ErasureReplay
-from ccdr.evidence.records.reading import of_mapping
 from ccdr.evidence.records.statements import (
     ExportOfAccess,
     GlassBreak,
@@ -99,7 +98,7 @@ def _did(given: Statement[Any], services: Services) -> Iterable[str]:
             line = services.ledger.numbered(number)
         case _:
             return ()
-    match given.about, line and of_mapping(line):
+    match given.about, line:
         case (
             (GlassBreak(glass=seen), GlassBroken(nonce=there, actor=actor, who=who))
             | (Handover(at=seen), ErasureReplay(time=there, actor=actor, who=who))

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccdr.evidence.checkpoints.verification import Finding
+from ccdr.evidence.records import StatementRecord
 from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.statements import Signed, signatures_of
-from ccdr.evidence.verdicts import Record
-from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, seen, whose
+from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, State, seen, whose
 from ccdr.host.processes import Host
 from ccdr.host.signatures import SignatureRefused, Signer, trusted_signers, verify_again
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Trouble
-from ccdr.model.values import AHEAD, number_of, so_many, utc
+from ccdr.model.values import AHEAD, rfc3339, so_many
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Statements:
         ]
 
 
-def verified_by(records: Iterable[Record], signers: str | None) -> Statements:
+def verified_by(records: Iterable[StatementRecord], signers: str | None) -> Statements:
     """Each signature of these records by the text of such a file, as of when it was recorded; None: nobody brought one.
     UsageProblem where ssh-keygen is not there."""
     of = list(records)
@@ -60,7 +60,7 @@ def verified_by(records: Iterable[Record], signers: str | None) -> Statements:
         return Statements(len(of))
     held, refused = Counter[tuple[str, str]](), list[Finding]()
     for record in seen_by(of, signers):
-        by, number = whose(record), number_of(record)
+        by, number = whose(record), record.seq
         if by.refused:
             refused.append(
                 Finding(Trouble.STATEMENT_REFUSED.name, f"record {number}, {kind_of(record)}: {by.why}", number)
@@ -68,40 +68,41 @@ def verified_by(records: Iterable[Record], signers: str | None) -> Statements:
         elif by.state != HOLDS:
             raise UsageProblem(by.why)
         else:
-            held.update((kind_of(record), str(one.by["name"])) for one in signatures_of(record))
+            held.update((kind_of(record), one.by.name) for one in signatures_of(record))
     return Statements(len(of), held, tuple(refused))
 
 
-def seen_by(records: Iterable[Record], signers: str) -> Iterator[Record]:
+def seen_by(records: Iterable[StatementRecord], signers: str) -> Iterator[StatementRecord]:
     """Each with what became of its signatures by the text of such a file. What was signed once is in one record, which
     it was written before: the ledger holds each signature, and anybody can record it again."""
     first, host = dict[tuple[str, str], float](), Host()
     for record in records:
-        before = first.setdefault((kind_of(record), str(record["nonce"])), number_of(record))
-        if before != number_of(record):
+        before = first.setdefault((kind_of(record), record.nonce), record.seq)
+        if before != record.seq:
             yield seen(record, REFUSED, f"its text was recorded before, as record {before}")
-        elif utc(record["made"]) > utc(record["time"]) + AHEAD:
-            yield seen(record, REFUSED, f"its text is dated {record['made']}, after its record")
+        elif record.made > record.time + AHEAD:
+            yield seen(record, REFUSED, f"its text is dated {rfc3339(record.made)}, after its record")
         else:
             yield verified_as(record, [signers], host)
 
 
 def verified_as(
-    record: Record, places: Collection[Path | str], host: Host, may: Callable[[Record, str], None] = lambda *_: None
-) -> Record:
+    record: StatementRecord,
+    places: Collection[Path | str],
+    host: Host,
+    may: Callable[[StatementRecord, str], None] = lambda *_: None,
+) -> StatementRecord:
     """The record with what became of its signatures by any of these files, which are root's, or texts of such files;
     itself where nobody has signed it. `may` raises SignatureRefused where it may not be their word, by such a text."""
-    try:
-        signed = signatures_of(record)
-    except UsageProblem as why:  # it holds no text that anybody can have signed
-        return seen(record, REFUSED, str(why))
+    signed = signatures_of(record)
     if not signed:
         try:
             may(record, "")
         except SignatureRefused as why:
             return seen(record, REFUSED, str(why))
         return record
-    state, told = UNREADABLE, "nobody says who may sign"
+    state: State = UNREADABLE
+    told = "nobody says who may sign"
     for place in places:
         try:
             signers = place if isinstance(place, str) else trusted_signers(place)
@@ -118,11 +119,11 @@ def verified_as(
     return seen(record, state, told)
 
 
-def signer_of(one: Signed, record: Record, signers: str, host: Host) -> Signer:
+def signer_of(one: Signed, record: StatementRecord, signers: str, host: Host) -> Signer:
     """By the text of a file of who may sign, as of when it was recorded. SignatureRefused also where the record claims
     another signer, key or second factor than there was."""
-    at, claimed = utc(record["time"]), str(one.by["name"])
-    signer = verify_again(one.text, str(one.by["signature"]), signers, one.namespace, host, at=at, claimed=claimed)
-    if (one.by["name"], one.by["key"], one.by.get("user_verified")) != (signer.name, signer.key, signer.user_verified):
-        raise SignatureRefused("claim", f"it claims that {one.by['name']!a} signed, and it was {signer}")
+    by, at = one.by, record.time
+    signer = verify_again(one.text, by.signature, signers, one.namespace, host, at=at, claimed=by.name)
+    if (by.name, by.key, by.user_verified) != (signer.name, signer.key, signer.user_verified):
+        raise SignatureRefused("claim", f"it claims that {by.name!a} signed, and it was {signer}")
     return signer

@@ -247,12 +247,6 @@ def source_digest(source: str | None) -> str | None:
     return source and sha256(source.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def other_source(record: Mapping[str, Any], source: str) -> bool:
-    """Was this restore test of something else than `source`? The plan may have been changed since it."""
-    tested = (record.get("snapshot") or {}).get("source_sha256")
-    return tested is not None and tested != source_digest(source)
-
-
 @dataclass(frozen=True)
 class FileDigest:
     """One captured file: size in bytes, SHA-256, and the count of newline bytes where it was counted."""
@@ -386,35 +380,6 @@ class RecordRef:
         return {"seq": self.seq, "hash": self.hash}
 
 
-TOLD_BY = "told_by"  # of a record of a ledger that lies beside ours, where it is read with ours: whose it is
-
-
-def number_of(record: Mapping[str, Any]) -> int:
-    """A record's number in its own ledger."""
-    return int((record.get(TOLD_BY) or record)["seq"])
-
-
-def ledger_of(record: Mapping[str, Any]) -> str | None:
-    """The id of its ledger, where that is not ours."""
-    source = record.get(TOLD_BY)
-    return str(source["ledger"]) if source else None
-
-
-def of_another_host(record: Mapping[str, Any]) -> bool:
-    """Is it of a ledger that was never this host's?"""
-    source = record.get(TOLD_BY)
-    return source is not None and not source["ours"]
-
-
-def as_written(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record for people: with its own number, and its ledger where that is not ours."""
-    source = record.get(TOLD_BY)
-    if source is None:
-        return dict(record)
-    own = {key: value for key, value in record.items() if key != TOLD_BY}
-    return {**own, "seq": source["seq"], "ledger": source["ledger"]}
-
-
 def utc(text: str) -> datetime:
     """An RFC 3339 time as UTC; raises ValueError for a time without a zone."""
     when = datetime.fromisoformat(text)
@@ -432,6 +397,11 @@ def to_the_second(moment: datetime | str) -> str:
 def rfc3339(when: datetime) -> str:
     """`2026-11-24T02:30:00Z`, with microseconds only where there are any."""
     return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def stamped(when: datetime) -> str:
+    """As a record's envelope has it: with microseconds always, so that texts compare as times do."""
+    return when.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def so_many(count: int, one: str, many: str | None = None, *, form: str = "") -> str:

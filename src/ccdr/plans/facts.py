@@ -9,32 +9,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from ccdr.checks import AnyCheck
-from ccdr.host.state_files import made_of
-from ccdr.model.values import DeclaredItem, Objectives, source_digest
+from ccdr.model.kinds import Count, Digest, Owner, Seconds, Value, Word, about
+from ccdr.model.trouble import Severity
+from ccdr.model.values import Objectives, source_digest
 from ccdr.plans.deviation_rules import OWNER
 from ccdr.plans.model import NOBODY, Approval, Copy, Plan, Repository, Retention
 
-FORMAT = 2  # of the facts; raised when a key changes its meaning
-
+Schedule = Annotated[str, about("five cron fields, in the plan's zone")]
 Bounds = Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class CheckFacts:
-    """One check. `fingerprint` is of all that it asks, `subject` of what it looks at: without its bounds, which are in
-    `floors` (more is stronger) and `ceilings` (less is). What is in neither has no bound. Both are SHA-256 of canonical
-    JSON, without the check's name, and without what is left at its default."""
+class CheckFacts(Value, frozen=True, gc=False):
+    """One check: of its kind, and by digests (SHA-256 of canonical JSON); nothing of its text."""
 
-    kind: str
-    fingerprint: str
-    subject: str
-    floors: Bounds = field(default_factory=dict)
-    ceilings: Bounds = field(default_factory=dict)
+    kind: Word
+    fingerprint: Annotated[Digest, about("of all that it asks, but its name and what is left at its default")]
+    subject: Annotated[Digest, about("of what it looks at, without its bounds")]
+    floors: Annotated[dict[str, float], about("bounds of which more is stronger")] = {}
+    ceilings: Annotated[dict[str, float], about("bounds of which less is stronger; what is in neither has none")] = {}
 
     def covers(self, other: CheckFacts) -> bool:
         """Does it look at the same, at least as strictly?"""
@@ -48,122 +44,109 @@ class CheckFacts:
         )
 
 
-@dataclass(frozen=True)
-class RestoreTestFacts:
-    """An asset's restore test. `at`: tests of the latest recover by the shipped log."""
+class RestoreTestFacts(Value, frozen=True, gc=False):
+    """An asset's restore test."""
 
-    schedule: str
-    rules: tuple[str, ...]
-    at: str | None = None
+    schedule: Schedule
+    rules: Annotated[tuple[str, ...], about("how snapshots are selected, in turn")]
+    at: Annotated[str | None, about("`latest`: tests recover by the shipped log")] = None
 
 
-@dataclass(frozen=True)
-class AssetFacts:
-    """Seconds; `backup` is its schedule, `shipping` how often its log is stored, `control` when a damaged copy is
-    tested; None for what it has not. `source` is a digest of what is captured, as records of backups have it. `settle`
-    is for how long what has changed is in no backup, `image` what its sandbox runs ("" where the plan names none)."""
+class AssetFacts(Value, frozen=True, gc=False):
+    """What a plan promises of one asset; null for what it has not."""
 
-    engine: str
-    method: str
-    source: str | None
-    rpo: float
-    rto: float
-    settings: str
+    engine: Word
+    method: Word
+    source: Annotated[Digest | None, about("SHA-256 of the source's name")]
+    rpo: Seconds
+    rto: Seconds
+    settings: Literal["throwaway", "durable"]
     group: str | None = None
-    backup: str | None = None
+    backup: Schedule | None = None
     test: RestoreTestFacts | None = None
-    shipping: float | None = None
+    shipping: Annotated[float | None, about("how often its log is stored, seconds")] = None
     checks: tuple[CheckFacts, ...] = ()
-    settle: float | None = None
-    image: str = ""
-    control: str | None = None
+    settle: Annotated[Seconds | None, about("for how long what has changed is in no backup; null: nothing waits")] = (
+        None
+    )
+    image: Annotated[str, about("what its sandbox runs; empty: the one for its version")] = ""
+    control: Annotated[Schedule | None, about("when a damaged copy of it is tested, and must FAIL")] = None
 
 
-@dataclass(frozen=True)
-class RepositoryFacts:
-    """`location` is a digest of where it lies, `on_host`: a path on this host; `apart`: its site is another than the
-    source's, as the plan says. `lock_days`: for how long the plan wants what is stored locked against whoever holds the
-    key, `kept_locked` for how long (seconds) what is in use, 0 where it does not."""
+class RepositoryFacts(Value, frozen=True, gc=False):
+    """Where a plan's repository lies."""
 
-    location: str
-    on_host: bool
-    apart: bool
-    lock_days: int = 0
-    kept_locked: float = 0.0
+    location: Annotated[Digest, about("SHA-256 of its address")]
+    on_host: Annotated[bool, about("it is a path on the host that the plan was read on")]
+    apart: Annotated[bool, about("its site is another than the source's, as the plan says")]
+    lock_days: Annotated[Count, about("the Object Lock that the plan wants, days; 0: none")] = 0
+    kept_locked: Annotated[Seconds, about("for how long what is in use is to stay locked; 0: it is not")] = 0.0
 
 
-@dataclass(frozen=True)
-class CopyFacts:
-    """One of a plan's copies: when it is filled and looked after, what stays there, where it lies."""
+class CopyFacts(Value, frozen=True, gc=False):
+    """One of a plan's copies."""
 
-    schedule: str
-    prune: str
-    check: str
-    parts: int
-    retention: Bounds | None
+    schedule: Annotated[Schedule, about("when it is filled")]
+    prune: Schedule
+    check: Schedule
+    parts: Annotated[Count, about("how many checks it takes to read all of it")]
+    retention: Annotated[dict[str, float] | None, about("the rules that are stated; null: nothing is ever removed")]
     repository: RepositoryFacts
-    test_every: int
+    test_every: Annotated[Count, about("after so many restore tests of an asset, one fetches from it")]
 
 
-@dataclass(frozen=True)
-class ApprovalFacts:
-    """Who approves the plan: `signers` is a digest of the file's name, `review` seconds, None where a day is named."""
+class ApprovalFacts(Value, frozen=True, gc=False):
+    """Who is to approve the plan, and what else needs somebody's signature."""
 
-    signers: str
-    review: float | None
-    second_factor: bool
-    recover: bool
-
-
-@dataclass(frozen=True)
-class DeviationFacts:
-    """How bad a deviation is, by its code, where the plan says so; and how long after it was opened it is overdue, by
-    how bad it is: seconds."""
-
-    severity: Mapping[str, str]
-    due: Bounds
+    signers: Annotated[Digest, about("SHA-256 of the name of the file of signers")]
+    review: Annotated[Seconds | None, about("how long an approval holds, seconds; null: until a day that is named")]
+    second_factor: Annotated[bool, about("only a security key approves that knew its user")]
+    recover: Annotated[bool, about("a recovery needs an approval of its own")]
 
 
-@dataclass(frozen=True)
-class PlanFacts:
-    """`retention` has the rules that are stated, durations in seconds; None where nothing is ever removed. `prune` and
-    `check` are schedules, `parts` how many checks it takes to read all of the repository. `told` has, by each way in
-    which people or programs are told, a digest of the file's name that holds the addresses. `clocks` are what an
-    incident has to be notified by, each with its seconds. `owner` answers for it, None where that is more than one
-    word: a record holds no free text. `deviations` is what the plan states of how bad they are and by when they are to
-    be over. `declarations` has who may state what no tool can test, by item, `risk_owner` who may
-    accept a risk; None: whoever may approve."""
+class DeviationFacts(Value, frozen=True, gc=False):
+    """How bad what went wrong is, and by when it is to be over."""
 
+    severity: Annotated[dict[str, Severity], about("by code, where the plan says so")] = {}
+    due: Annotated[dict[str, Seconds], about("how long after it was opened it is overdue, by how bad it is")] = {}
+
+
+class PlanFacts(Value, frozen=True, kw_only=True, gc=False):
+    """What a plan promises: names of assets and groups, durations in seconds, schedules, digests."""
+
+    format: Literal[2]
     timezone: str
-    mtd: float | None
-    retention: Bounds | None
-    prune: str
-    check: str
-    parts: int
-    assets: Mapping[str, AssetFacts]
+    mtd: Seconds | None
+    retention: Annotated[dict[str, float] | None, about("the rules that are stated; null: nothing is ever removed")]
+    prune: Schedule
+    check: Schedule
+    parts: Annotated[Count, about("how many checks it takes to read all of the repository")]
+    assets: dict[str, AssetFacts]
     repository: RepositoryFacts
-    told: Mapping[str, str] = field(default_factory=dict)
-    copies: Mapping[str, CopyFacts] = field(default_factory=dict)
-    approval: ApprovalFacts | None = None
-    clocks: Bounds = field(default_factory=dict)
-    deviations: DeviationFacts = DeviationFacts({}, {})
-    declarations: Mapping[DeclaredItem, tuple[str, ...]] = field(default_factory=dict)
-    owner: str | None = None
-    risk_owner: str | None = None
+    told: Annotated[
+        dict[str, Digest], about("who is told, by way: SHA-256 of the name of the file with the addresses")
+    ] = {}
+    copies: Annotated[dict[str, CopyFacts], about("further repositories that all of it is copied to")] = {}
+    approval: Annotated[ApprovalFacts | None, about("null: nobody is to approve it")] = None
+    clocks: Annotated[
+        dict[str, float], about("what an incident has to be notified by: seconds, by the clock's name")
+    ] = {}
+    deviations: DeviationFacts = DeviationFacts()
+    declarations: Annotated[dict[str, tuple[Owner, ...]], about("who may state what no tool can test, by item")] = {}
+    risk_owner: Annotated[Owner | None, about("who alone may accept a risk; null: whoever may approve")] = None
+    owner: Annotated[Owner | None, about("who answers for it; null: nobody, or more than one word")] = None
 
     def objectives(self, asset: str) -> Objectives:
         """KeyError where it has no such asset."""
         of = self.assets[asset]
         return Objectives(rpo=of.rpo, rto=of.rto, mtd=self.mtd)
 
-    def as_json(self) -> dict[str, Any]:
-        return {"format": FORMAT, **asdict(self)}
 
-
-def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]], clocks: Bounds) -> PlanFacts:
+def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]], clocks: dict[str, float]) -> PlanFacts:
     """Of a plan, each asset's checks, and the clocks of its incidents, which another file may say."""
     kept = plan.retention
     return PlanFacts(
+        format=2,
         timezone=plan.timezone,
         mtd=plan.objectives.mtd,
         retention=_rules(kept),
@@ -176,9 +159,9 @@ def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]], clocks: Bound
         approval=_approval(plan.approval),
         clocks=clocks,
         deviations=DeviationFacts(
-            {str(code): str(bad) for code, bad in plan.deviations.severity.items()}, plan.deviations.due.model_dump()
+            {str(code): bad for code, bad in plan.deviations.severity.items()}, plan.deviations.due.model_dump()
         ),
-        declarations=plan.declarations,
+        declarations={str(item): names for item, names in plan.declarations.items()},
         risk_owner=plan.risk_owner,
         told={
             way: sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()
@@ -187,13 +170,6 @@ def facts_of(plan: Plan, checks: Mapping[str, Sequence[AnyCheck]], clocks: Bound
         },
         owner=plan.owner if plan.owner != NOBODY and OWNER.fullmatch(plan.owner) else None,
     )
-
-
-def facts_from(body: Mapping[str, Any]) -> PlanFacts:
-    """The inverse of `as_json`; ValueError for what is none, or is of a newer format."""
-    if body.get("format") != FORMAT:
-        raise ValueError(f"facts of format {body.get('format')}, this ccdr reads format {FORMAT}")
-    return made_of(body, PlanFacts)
 
 
 def check_facts(check: AnyCheck) -> CheckFacts:
@@ -240,7 +216,7 @@ def _asset(plan: Plan, name: str, checks: Iterable[AnyCheck]) -> AssetFacts:
     )
 
 
-def _rules(kept: Retention | None) -> Bounds | None:
+def _rules(kept: Retention | None) -> dict[str, float] | None:
     return None if kept is None else {k: float(v) for k, v in kept.model_dump(exclude_none=True).items()}
 
 
@@ -294,8 +270,3 @@ def _cron(text: str) -> str:
 def _digest(value: object) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return sha256(text.encode()).hexdigest()
-
-
-def checks_from(bodies: object) -> tuple[CheckFacts, ...]:
-    """An asset's checks, as a record has them. ValueError for what is none."""
-    return made_of(bodies, tuple[CheckFacts, ...])

@@ -7,15 +7,15 @@ kept (kept.py): `sha256sum plans/*.yaml restore_tests/*.yaml | sha256sum`, in th
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Protocol
 
-from ccdr.model.values import ledger_of, number_of, rfc3339, utc
-from ccdr.plans.facts import PlanFacts, facts_from
+from ccdr.model.values import rfc3339
+from ccdr.plans.facts import PlanFacts
 from ccdr.plans.loader import LoadedPlan
 
 PLAN_VERSION = "plan.version"  # the kind of its record
@@ -25,14 +25,14 @@ PLAN_FORMAT = 2  # of plan files: raised when an earlier ccdr would misread one 
 
 @dataclass(frozen=True)
 class PlanRevision:
-    """One record of a plan's version. It is in force from its place in the ledger on, until the next one's; `before`
-    is the digest of the one that it followed, `files` has the SHA-256 of each file by its name. One without assets says
-    that the plan is no more."""
+    """One record of a plan's version. It is in force from its place (`order`) in the ledger on, until the next one's;
+    `before` is the digest of the one that it followed, `files` has the SHA-256 of each file by its name. One without
+    assets says that the plan is no more."""
 
     plan: str
     digest: str
     facts: PlanFacts
-    seq: int | float
+    order: float
     at: datetime
     actor: str
     before: str | None
@@ -94,41 +94,11 @@ def digest_of(files: Mapping[str, str]) -> str:
     return sha256("".join(f"{digest}  {name}\n" for name, digest in sorted(files.items())).encode()).hexdigest()
 
 
-def version_of(record: Mapping[str, Any]) -> PlanRevision | None:
-    """None where the record holds none that this ccdr can read."""
-    try:
-        before, files = record.get("predecessor"), record["files"]
-        return PlanRevision(
-            plan=str(record["plan"]),
-            digest=str(record["digest"]),
-            facts=facts_from(record["facts"]),
-            seq=record["seq"],
-            at=utc(record["time"]),
-            actor=str(record["actor"]),
-            before=None if before is None else str(before["digest"]),
-            files={str(name): str(digest) for name, digest in files.items()},
-            number=number_of(record),
-            ledger=ledger_of(record),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-
-
-def newest_of_each(records: Iterable[Mapping[str, Any]]) -> dict[str, PlanRevision | None]:
-    """By plan, of records of versions, the newest first; None where this ccdr cannot read the newest: what was before
-    it is not in force."""
-    newest: dict[str, PlanRevision | None] = {}
-    for record in records:
-        if str(record["plan"]) not in newest:
-            newest[str(record["plan"])] = version_of(record)
-    return newest
-
-
 def in_force(versions: Sequence[PlanRevision], at: datetime | float) -> PlanRevision | None:
     """The one that was in force at a time, or (a number) when this record was written; None before the first. The
     `versions` are one plan's, in the ledger's order."""
     if not isinstance(at, datetime):
-        known = bisect_right(versions, at, key=lambda version: version.seq)
+        known = bisect_right(versions, at, key=lambda version: version.order)
     else:
         known = max((n for n, version in enumerate(versions, 1) if version.at <= at), default=0)
     return versions[known - 1] if known else None

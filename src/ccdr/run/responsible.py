@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
-from ccdr.evidence.history.kinds import DUTIES
 from ccdr.evidence.lineage.own_records import installation
 from ccdr.evidence.records.upkeep import Duties
 from ccdr.evidence.records.values import code
@@ -34,7 +33,7 @@ from ccdr.model.errors import CcdrError
 from ccdr.model.instant import Instant
 from ccdr.model.schedule import second_due
 from ccdr.model.values import DUTIES as OF_A_HOST
-from ccdr.model.values import Snapshot, Verb, duty_of, ledger_of, of_another_host, rfc3339, utc
+from ccdr.model.values import Snapshot, Verb, duty_of, rfc3339
 from ccdr.plans import LoadedPlan, Plan
 from ccdr.storage.removals import dated_in_future
 
@@ -117,7 +116,7 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
         name = loaded.plan.plan
         of_it = histories.get((name, None), AssetHistory())
         known = of_it.duties
-        settled = known is None or any(now - utc(since) > AT_LEAST for since in known.values())
+        settled = known is None or any(now - since > AT_LEAST for since in known.values())
         slots = {} if known is not None else _slots(services.state, name)
         of_plan = stamps.setdefault(name, {})
         had = frozenset(map(Verb, known if known is not None else slots))
@@ -132,7 +131,9 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
         if Verb.BACKUP in lost and backups.ours:
             del lost[Verb.BACKUP]
         own = (had - lost.keys()) | frozenset(verbs) | by_hand
-        if known is None or own != had or ledger_of(of_it.newest.get(DUTIES) or {}):  # each ledger has its own
+        if (
+            known is None or own != had or (of_it.asked is not None and of_it.asked.of_ledger)
+        ):  # each ledger has its own
             gained = own - had if had else frozenset()
             changes.append((Change(name, now, own, gained, lost, loaded.plan.tenant, by_hand), settled))
     for change, news in changes:
@@ -175,11 +176,11 @@ class _Backups:
         """The same, whether or not any run here was ever asked for them. Where runs were for other work, and that was
         recorded before the last of them, no other host may be known at all: what a person takes once beside another
         host's stays that one's to do."""
-        asked = self.upkeep.newest.get(DUTIES)
+        asked = self.upkeep.asked
         if asked is None:
             return self.ours
         tried = [of.last_backup for of in self._assets.values() if of.last_backup]
-        since = any(last["seq"] > asked["seq"] and not of_another_host(last) for last in tried)
+        since = any(last.order > asked.order and not last.foreign for last in tried)
         return since and self.ours and all(map(self._is_ours, self._known()))
 
     @property

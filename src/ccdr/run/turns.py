@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
 
-from ccdr.evidence.due_gaps import schedule_of
+from ccdr.evidence.due_gaps import SCHEDULED, schedule_of
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
-from ccdr.evidence.history.kinds import START_BY_VERB
 from ccdr.evidence.pauses import Pause, within
+from ccdr.evidence.records import Unread
 from ccdr.evidence.records.upkeep import NotBegun
 from ccdr.evidence.records.values import code
 from ccdr.evidence.renewed import due_at_once
@@ -23,7 +23,7 @@ from ccdr.jobs.pausing import Pauses
 from ccdr.jobs.services import Services, Trigger
 from ccdr.model.errors import CcdrError, Locked
 from ccdr.model.schedule import Missed, Slot, advance, newest, occurrences
-from ccdr.model.values import Verb, utc
+from ccdr.model.values import Verb
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
 from ccdr.run.tasks import Did, Passed, Perform, Performed, RunResult, Task, Together, as_done
@@ -160,12 +160,13 @@ class Turns:
         """The due times for which such work was begun since then. What a person begins is for the newest of them, as a
         report counts it."""
         begun = set[datetime]()
-        for record in self._services.ledger.newest(START_BY_VERB[task.verb]):
-            if (at := utc(record["time"])) < since:
+        for record in self._services.ledger.newest(SCHEDULED[task.verb]):
+            if (at := record.time) < since:
                 break
-            if record["plan"] == task.plan and schedule_of(record, task.verb) == (task.copy or task.asset, task.verb):
-                due = (record.get("trigger") or {}).get("due")
-                begun |= {utc(due) if due else newest(slot.cron, slot.timezone, at) or at}
+            if isinstance(record, Unread) or record.plan != task.plan:
+                continue
+            if schedule_of(record, task.verb) == (task.copy or task.asset, task.verb):
+                begun |= {record.trigger.due or newest(slot.cron, slot.timezone, at) or at}
         return begun
 
     def _carry_out(self, slots: dict[Task, Slot]) -> dict[Task, Slot]:

@@ -23,9 +23,10 @@ from ccdr.evidence.checkpoints.verification import CLOCKS_APART
 from ccdr.evidence.judgement.anchors import AnchorAsked, AnchorsStanding
 from ccdr.evidence.judgement.anchors import standing as judged
 from ccdr.evidence.ledger.ledger import Ledger
-from ccdr.evidence.lineage.own_records import ANCHORED, Lineage
 from ccdr.evidence.lineage.own_records import Anchoring as RecordedAnchoring
-from ccdr.evidence.records.checkpoints import ConfiguredAnchor, LedgerAnchored, LedgerAnchors
+from ccdr.evidence.lineage.own_records import Lineage
+from ccdr.evidence.records import LedgerAnchored
+from ccdr.evidence.records.checkpoints import ConfiguredAnchor, LedgerAnchors
 from ccdr.evidence.records.values import code
 from ccdr.host.files import write_durably
 from ccdr.host.secrets import env_file
@@ -383,9 +384,9 @@ def _waiting(ledger: Ledger, sizes: set[int]) -> dict[int, datetime | None]:
     numbered, found = ledger.numbering(), dict[int, datetime | None]()
     for size in sizes:
         seq = size + 1
-        while (record := numbered(seq)) is not None and record["kind"] == ANCHORED:
+        while isinstance(record := numbered(seq), LedgerAnchored):
             seq += 1
-        found[size] = None if record is None else utc(record["time"])
+        found[size] = None if record is None else record.time
     return found
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.model.trouble import Level
-from ccdr.model.values import human_seconds, so_many, utc
+from ccdr.model.values import human_seconds, so_many
 
 LONGEST_REASON = 200  # characters; the finding itself has all of it
 QUESTION = "Can the contact centre be brought back?"
@@ -99,7 +99,7 @@ def _what_comes_back(concerned: Sequence[AssetStatus], many: str) -> str:
 
 
 def _proven(assets: Sequence[AssetStatus], *, until_now: bool) -> str:
-    tests = [utc(a.conclusive["time"]) for a in assets if a.conclusive]
+    tests = [a.conclusive.time for a in assets if a.conclusive]
     took = [a.rto.achieved_s for a in assets if a.rto.achieved_s is not None]
     lost = [a.rpo.achieved_s for a in assets if a.rpo.achieved_s is not None]
     each = f"each of the {len(assets)} assets was" if len(assets) > 1 else "its one asset was"

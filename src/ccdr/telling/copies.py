@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
-from ccdr.evidence.history.kinds import COPIED, COPY_START, DONE
+from ccdr.evidence.history.kinds import COPY_START, DONE
+from ccdr.evidence.records import CopyEnd
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import Verb, at_copy, human_seconds, rfc3339, so_many, to_the_second, utc
+from ccdr.model.values import Verb, at_copy, human_seconds, rfc3339, so_many, to_the_second
 from ccdr.plans import LoadedPlan
 
 
@@ -71,10 +71,11 @@ class CopyStatus:
             "filled": self.filled and to_the_second(self.filled),
             "last_result": self.result,
             "snapshots": self.snapshots,
-            "assets": {asset: self._of_asset(asset) for asset in self.assets},
+            "assets": {asset: self.told_of(asset) for asset in self.assets},
         }
 
-    def _of_asset(self, asset: str) -> dict[str, object]:
+    def told_of(self, asset: str) -> dict[str, object]:
+        """What this copy holds of one asset, as it is told."""
         held, exposed = self.assets[asset], self.exposure(asset)
         return {
             "newest": held.point and to_the_second(held.point),
@@ -120,39 +121,37 @@ def copies_of(
     plan, own = loaded.plan.plan, histories.get((loaded.plan.plan, None), AssetHistory())
     for name, copy in loaded.plan.copies.items():
         history = histories.get((at_copy(plan, name), None), AssetHistory())
-        told = history.last_copy or {}
+        told, last = history.last_copy, history.copied
         yield CopyStatus(
             plan,
             name,
             copy.site,
-            utc(told["time"]) if told else None,
-            (history.newest.get(COPIED) or {}).get("result"),
+            told.time if told else None,
+            last.result if last else None,
             {asset: _held(told, asset, histories, at_copy(plan, name)) for asset in loaded.plan.assets},
-            sum((told.get("there") or {}).values()),
+            sum((told.there or {}).values()) if told else 0,
             now,
             own.answers_for(Verb.COPY),
             tuple(of_copy(wrong, name)),
         )
 
 
-def _held(told: Mapping[str, Any], asset: str, histories: Histories, place: str) -> CopiedAsset:
-    def at(key: str) -> datetime | None:
-        moment = (told.get(key) or {}).get(asset)
-        return utc(moment) if moment else None
-
+def _held(told: CopyEnd | None, asset: str, histories: Histories, place: str) -> CopiedAsset:
     test = histories.get((place, asset), AssetHistory()).last_test
-    there = test and CopyTest(
-        utc(test["time"]), str(test["verdict"]), str((test.get("snapshot") or {}).get("id") or "") or None
-    )
-    return CopiedAsset(at("newest"), at("arrived"), at("log_until"), there or None)
+    shown = None
+    if test is not None:
+        shown = CopyTest(test.time, test.verdict, test.snapshot.id if test.snapshot else None)
+    if told is None:
+        return CopiedAsset(None, None, None, shown)
+    return CopiedAsset(told.newest.get(asset), told.arrived.get(asset), told.log_until.get(asset), shown)
 
 
 def copied_well(histories: Histories, plan: str, copy: str) -> bool | None:
     """Has the newest copying gone well? None: there was none."""
     history = histories.get((at_copy(plan, copy), None), AssetHistory())
-    last, crashed = history.newest.get(COPIED), history.crashed(COPY_START)
-    if history.not_begun(Verb.COPY, last) is not None:
+    last, crashed = history.copied, history.crashed(COPY_START)
+    if history.could_not_begin(Verb.COPY, last) is not None:
         return False
-    if crashed is not None and (last is None or crashed["seq"] > last["seq"]):
+    if crashed is not None and (last is None or crashed.order > last.order):
         return False
-    return None if last is None else last.get("result") == DONE
+    return None if last is None else last.result == DONE

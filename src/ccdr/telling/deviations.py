@@ -63,9 +63,9 @@ class Told:
         """What ended it, or why nothing did yet."""
         one = self.deviation
         if one.retest is not None:
-            return f"record {one.retest[0]}, {one.retest[1]:%Y-%m-%d %H:%M}"
+            return f"record {one.retest.record}, {one.retest.at:%Y-%m-%d %H:%M}"
         if one.unchecked is not None:
-            return f"none: record {one.unchecked[0]} is good by fewer or weaker checks"
+            return f"none: record {one.unchecked.record} is good by fewer or weaker checks"
         return "none yet"
 
     def as_json(self) -> dict[str, object]:
@@ -84,12 +84,10 @@ class Told:
     def said(self) -> list[tuple[Said, str]]:
         """All that people said, in order."""
         one = self.deviation
-        kinds = (("assigned", one.assigned), ("cause", one.cause), ("action", one.action), ("note", one.notes))
-        every = [(said, what) for what, each in kinds for said in each]
-        every += [
-            (Said(a.number, a.at, str(a.record.get("actor") or ""), str(a.record["words_sha256"])), "accepted")
-            for a in one.accepted
-        ]
+        kinds = (("cause", one.cause), ("action", one.action), ("note", one.notes))
+        every = [(Said(a.record, a.at, a.actor, None), "assigned") for a in one.assigned]
+        every += [(said, what) for what, each in kinds for said in each]
+        every += [(Said(a.number, a.at, a.record.actor, a.record.words_sha256), "accepted") for a in one.accepted]
         return sorted(every, key=lambda pair: pair[0].record)
 
 

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING
 from ccdr import __version__
 from ccdr.evidence.acknowledged import unacknowledged
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
-from ccdr.evidence.history.kinds import CHECKED, CLEAN, PRUNED, STORED
+from ccdr.evidence.history.kinds import CLEAN, STORED
 from ccdr.evidence.judgement.asset_status import AssetStatus
-from ccdr.evidence.verdicts import Record
 from ccdr.model.errors import CcdrError
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import ObjectiveVerdict, Verb, utc
+from ccdr.model.values import ObjectiveVerdict, Verb
 from ccdr.telling.copies import CopyStatus, copied_well, of_copy
 
 if TYPE_CHECKING:
@@ -209,11 +208,11 @@ def _asset(board: _Board, status: AssetStatus) -> None:
     if status.near_known:
         board.set("ccdr_asset_repository_near", bool(status.near), *where)
     if status.last_backup is not None:
-        board.set("ccdr_asset_last_backup_ok", status.last_backup.get("result") == STORED, *where)
+        board.set("ccdr_asset_last_backup_ok", status.last_backup.result == STORED, *where)
     if status.last_test is not None:
-        board.set("ccdr_asset_last_test_timestamp_seconds", _time(status.last_test), *where)
+        board.set("ccdr_asset_last_test_timestamp_seconds", status.last_test.time.timestamp(), *where)
         for verdict in VERDICTS:
-            board.set("ccdr_asset_last_test_verdict", status.last_test["verdict"] == verdict, *where, verdict)
+            board.set("ccdr_asset_last_test_verdict", status.last_test.verdict == verdict, *where, verdict)
 
 
 def _past(board: _Board, histories: Histories, plan: str, asset: str) -> None:
@@ -221,8 +220,8 @@ def _past(board: _Board, histories: Histories, plan: str, asset: str) -> None:
     if history is None:
         return
     if (good := history.last_good_backup) is not None:
-        board.set("ccdr_asset_last_good_backup_timestamp_seconds", _time(good), plan, asset)
-        board.set("ccdr_asset_snapshot_bytes", (good.get("snapshot") or {}).get("bytes"), plan, asset)
+        board.set("ccdr_asset_last_good_backup_timestamp_seconds", good.time.timestamp(), plan, asset)
+        board.set("ccdr_asset_snapshot_bytes", good.snapshot.bytes if good.snapshot else None, plan, asset)
     board.set("ccdr_asset_missed_total", history.missed, plan, asset)
 
 
@@ -237,12 +236,12 @@ def _plan(board: _Board, plan: str, histories: Histories, care: Sequence[Problem
     kinds = {p.trouble for p in care}
     for verb, trouble in ((Verb.PRUNE, Trouble.PRUNE_LATE), (Verb.CHECK, Trouble.CHECK_LATE)):
         board.set(f"ccdr_plan_{verb}_overdue", trouble in kinds if history.answers_for(verb) else None, plan)
-    pruned, checked = history.newest.get(PRUNED), history.newest.get(CHECKED)
+    pruned, checked = history.pruned, history.checked
     if pruned is not None:
-        board.set("ccdr_last_prune_timestamp_seconds", _time(pruned), plan)
+        board.set("ccdr_last_prune_timestamp_seconds", pruned.time.timestamp(), plan)
     if checked is not None:
-        board.set("ccdr_last_check_timestamp_seconds", _time(checked), plan)
-        board.set("ccdr_last_check_clean", checked.get("result") == CLEAN, plan)
+        board.set("ccdr_last_check_timestamp_seconds", checked.time.timestamp(), plan)
+        board.set("ccdr_last_check_clean", checked.result == CLEAN, plan)
     if history.sizes:
         board.set("ccdr_repository_bytes", history.sizes[max(history.sizes)], plan)
 
@@ -267,7 +266,3 @@ def _copy(board: _Board, copy: CopyStatus, histories: Histories, care: Sequence[
 
 def _acknowledged(problems: Sequence[Problem]) -> int:
     return len(problems) - len(unacknowledged(problems))
-
-
-def _time(record: Record) -> float:
-    return utc(record["time"]).timestamp()

@@ -47,7 +47,7 @@ from ccdr.jobs.checkpoints.creation import current, make
 from ccdr.jobs.package import recorded
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, UsageProblem
-from ccdr.model.values import rfc3339, utc
+from ccdr.model.values import rfc3339, stamped, utc
 from ccdr.plans.anchors import anchors_beside
 from ccdr.sandbox.docker import Docker
 from ccdr.sandbox.lab import Lab
@@ -97,14 +97,14 @@ class _InPackage(Services):
         """Of a part what is shown of each; a tenant's has no record of how it was taken in."""
         own = self.lineage()
         for directory in sorted((self.state.root / LEDGERS).iterdir()):
-            last = next(reader(directory).records(reverse=True), None)
+            last = next(reader(directory).as_read(reverse=True), None)
             known = own.beside.get(directory.name)
             if directory == self.ledger.directory or last is None or (known is None and not self.tenant):
                 continue
-            host, until = str(last["host"]), str(last["time"])
+            host, until = last.host, stamped(last.time)
             if known is None:
                 taken = rfc3339(self.clock.now())
-                yield Chain(directory.name, directory, int(last["seq"]), "", taken, False, host, until)
+                yield Chain(directory.name, directory, last.seq, "", taken, False, host, until)
             else:
                 of = known.records, known.head, known.at, known.linked
                 yield Chain(directory.name, directory, *of, host, until, known.apart)
@@ -130,8 +130,8 @@ def services_of(root: Path, info: Mapping[str, str]) -> _InPackage:
 
 def begin_of(root: Path) -> datetime | None:
     """Of when the first record is that a package holds."""
-    firsts = (next(reader(one).records(), None) for one in sorted((root / DATA / LEDGERS).iterdir()))
-    return min((utc(record["time"]) for record in firsts if record is not None), default=None)
+    firsts = (next(reader(one).as_read(), None) for one in sorted((root / DATA / LEDGERS).iterdir()))
+    return min((record.time for record in firsts if record is not None), default=None)
 
 
 def report_of(root: Path, info: Mapping[str, str], asked: Asked | None = None) -> Report:
@@ -160,7 +160,7 @@ def _as_shown(services: _InPackage) -> Verification:
     count, times, head = 0, list[datetime](), ""
     for record in services.ledger.as_read():
         count += 1
-        times = [min([*times, utc(record["time"])]), max([*times, utc(record["time"])])]
+        times = [min([*times, record.time]), max([*times, record.time])]
     note = f"a part of the ledger: {TREE} has hashes of the other records"
     first, last = times or (None, None)
     return Verification(count, first, last, head, 0, (), (note,), (), 0)

@@ -15,7 +15,6 @@ from ccdr.evidence.deviations.standing import deviations_of
 from ccdr.evidence.deviations.values import Deviation
 from ccdr.evidence.deviations.values import State as DeviationState
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
-from ccdr.evidence.history.kinds import EXAMINED, RESTORE_END
 from ccdr.evidence.judgement.anchors import AnchorsStanding
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Seen
@@ -24,7 +23,7 @@ from ccdr.evidence.judgement.statements import judge_people
 from ccdr.evidence.judgement.troubles import judge_deviations, judge_host
 from ccdr.evidence.judgement.upkeep import judge_runbook, judge_upkeep, of_copies
 from ccdr.evidence.log_standing import read_standing
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records import Record
 from ccdr.host.clock import boot
 from ccdr.host.secrets import SHORTEST, too_short
 from ccdr.host.state import State
@@ -42,11 +41,10 @@ from ccdr.model.errors import CcdrError, Exit, worst
 from ccdr.model.groups import Together, captured_together
 from ccdr.model.schedule import occurrences
 from ccdr.model.trouble import Problem, Trouble, next_step
-from ccdr.model.values import DUTIES, Snapshot, Verb, rfc3339, so_many, to_the_second, utc
+from ccdr.model.values import DUTIES, Snapshot, Verb, rfc3339, so_many, to_the_second
 from ccdr.plans import LoadedPlan, plan_names
 from ccdr.plans.job import Job
 from ccdr.plans.lint import open_to_others, secret_files
-from ccdr.plans.versions import PLAN_VERSION
 from ccdr.storage.catalogue import Catalogue
 
 
@@ -137,7 +135,7 @@ def records_lost(services: Services, history: AssetHistory) -> bool:
 
 def _now(job: Job, history: AssetHistory, upkeep: AssetHistory, services: Services) -> AssetStatus:
     judged = judge(job, history, upkeep, seen_now(job, services, history), services.clock.now())
-    ends = (history.last_backup, history.last_test, history.newest.get(RESTORE_END))
+    ends = (history.last_backup, history.last_test, history.restored)
     wrong = tuple(_with_words(judged.wrong, services.state))
     return replace(judged, wrong=wrong, group=_together(job, services), private=private_of(ends, services.state))
 
@@ -172,7 +170,7 @@ def uncalled(loaded: LoadedPlan, histories: Histories, now: datetime) -> bool:
         last = ((engine.backup, own.last_backup), (engine.restore_test, own.last_test or own.last_backup))
         for planned, tried in last if own.begun_here else ():
             if planned is not None and tried is not None:
-                due = next(occurrences(planned.schedule, loaded.plan.timezone, utc(tried["time"])))
+                due = next(occurrences(planned.schedule, loaded.plan.timezone, tried.time))
                 if due <= now:
                     return True
     return False
@@ -209,8 +207,9 @@ def left_by_plans(directory: Path | None, services: Services, histories: Histori
     of_host = [d for d in deviations_of(histories, names, ended=False) if d.ledger is None] if names else []
     for one in checked((d for d in of_host if d.code == Trouble.PLAN_GONE.name), services, (), now):
         if one.state(now) is DeviationState.OPEN:
-            digest = str(histories[one.plan, None].newest[PLAN_VERSION]["predecessor"]["digest"])
-            gone.append(_gone(str(one.plan), digest, directory, services, one))
+            version = histories[one.plan, None].version
+            if version is not None and version.predecessor is not None:
+                gone.append(_gone(str(one.plan), version.predecessor.digest, directory, services, one))
     late = left_overdue(names, services, histories, now)
     return tuple(acknowledged((*gone, *(problem for _, problem in late)), host.acks, now))
 
@@ -271,7 +270,7 @@ def exit_code(assets: Sequence[AssetStatus]) -> Exit:
 
 def private_of(records: Iterable[Record | None], state: State) -> tuple[str, ...]:
     """Where what programs said in these runs, and what was found by name, is kept for a while: what is there yet."""
-    runs = dict.fromkeys(str(record["run"]) for record in records if record is not None)
+    runs = dict.fromkeys(str(record.run) for record in records if record is not None)
     return tuple(str(path) for run in runs for path in state.private_of(run))
 
 
@@ -308,9 +307,9 @@ def _files(loaded: LoadedPlan, services: Services, histories: Histories) -> Iter
 def _parted_keys(loaded: LoadedPlan, histories: Histories) -> Iterator[Problem]:
     """As the plan was last examined."""
     plan = loaded.plan.plan
-    seen = histories.get((plan, None), AssetHistory()).newest.get(EXAMINED) or {"repositories": {}}
-    for name, of in seen["repositories"].items():
-        for key in of.get("parted_keys") or ():
+    seen = histories.get((plan, None), AssetHistory()).examined
+    for name, of in seen.repositories.items() if seen else ():
+        for key in of.parted_keys:
             text = (
                 f"key {key[:8]} of {name} is one of a password's two, and the other was removed past ccdr: it opens "
                 "still"

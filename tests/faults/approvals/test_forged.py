@@ -13,6 +13,7 @@ from tests.support.clocks import Ticking
 from tests.support.harness import Site
 from tests.support.records import body_of, record_in
 from tests.support.signed import key, signed, signers
+from tests.support.sparse import sparse_record
 
 from ccdr.evidence.history.kinds import ACCESS_EXPORTED, ERASURE_REPLAY
 from ccdr.evidence.records.statements import STATEMENT
@@ -63,7 +64,7 @@ class Room:
         body["about"] |= {one: value for one, value in seen.items() if one in body["about"]}
         body |= {"made": now} | ({"until": soon} if body["until"] else {})
         body["by"] = {"name": name, "key": self.fingerprint(by), "user_verified": None, "signature": ""}
-        (one,) = signatures_of({"plan": None if kind == ATTESTED else "p", "asset": None, "kind": STATEMENT, **body})
+        (one,) = signatures_of(sparse_record({"plan": None if kind == ATTESTED else "p", "kind": STATEMENT, **body}))
         body["by"]["signature"] = signed(one.text, self.keys[by], one.namespace)
         return body
 

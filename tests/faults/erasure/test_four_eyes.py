@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from tests.support.erased import added
 from tests.support.harness import Ran, Site
+from tests.support.records import kind_in
 from tests.support.signed import key, signed, signers
 from tests.support.stored import copy_of, settled_file
-
-from ccdr.evidence.records.statements import kind_of
 
 FIRST, SECOND = ("asset: recordings\nfiles: ['1.wav']\n", "asset: recordings\nfiles: ['2.wav']\n")
 
@@ -96,7 +95,7 @@ def test_an_edit_of_the_register_takes_what_another_has_signed_about_that_entry(
     site = room.site
     assert [r["about"]["about"] for r in site.records("approve.operation")] == ["first", about, "e-000001"]
     assert {r["why"] for r in site.records("approval.refused")} == {"missing", "another_operation"}
-    kinds = [kind_of(r) for r in site.records()]
+    kinds = [kind_in(r) for r in site.records()]
     assert kinds.index("approve.operation") < kinds.index("erasure.add"), "recorded before anything is done"
     site.ledger_holds()
 

@@ -16,12 +16,13 @@ import pytest
 from tests.support.copied import copied, with_copies
 from tests.support.harness import Quiet, Ran, ShiftedClock, Site
 from tests.support.listeners import web_server
+from tests.support.records import kind_in
 from tests.support.signed import SecurityKey, key, signed, signers
 from tests.support.stored import again, settled_file
 from tests.support.upkeep import known, there
 
 from ccdr.evidence.payloads import payload
-from ccdr.evidence.records.statements import APPROVE_OPERATION, kind_of
+from ccdr.evidence.records.statements import APPROVE_OPERATION
 from ccdr.host.signatures import verify
 from ccdr.jobs.approvals import NotApproved
 from ccdr.jobs.copies import from_site
@@ -106,7 +107,7 @@ def test_a_prune_that_another_has_approved_removes_what_it_names_and_is_for_once
     (used,) = room.site.records("approve.operation")
     assert (used["requested"]["name"], used["by"]["name"]) == ("ana@x", "dan@x")
     assert used["about"]["snapshots"] == sorted(before[:-1]) and used["about"]["operation"] == "prune"
-    kinds = [kind_of(r) for r in room.site.records()]
+    kinds = [kind_in(r) for r in room.site.records()]
     assert kinds.index("approve.operation") < kinds.index("prune.start"), "recorded before anything is done"
     once_more = room.pruned()
     assert once_more.code == 2 and "carried out already" in once_more.json["prune"]["reason"]
@@ -352,7 +353,7 @@ def test_it_is_recorded_before_anything_is_done_and_goes_on_though_nobody_can_be
     room.approved()
     done = room.pruned("--break-glass", REASON)
     assert done.code == 0 and len(there(room.site)) == 1, done
-    kinds = [kind_of(r) for r in room.site.records()]
+    kinds = [kind_in(r) for r in room.site.records()]
     assert kinds.index("approval.glass") < kinds.index("prune.start")
 
 

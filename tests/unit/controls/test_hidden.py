@@ -31,7 +31,6 @@ from tests.support.judged import about
 
 from ccdr.evidence.controls.values import ControlState
 from ccdr.evidence.judgement.upkeep import unapproved
-from ccdr.evidence.statements import PLAN_APPROVED
 from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, seen
 from ccdr.model.values import rfc3339
 from ccdr.plans.job import Job
@@ -207,11 +206,13 @@ def test_an_approval_holds_as_long_as_who_signed_it_may_approve(
     approved(past, -4)
     histories = past.histories
     of = histories["p", None]
-    record = seen(of.newest.pop(PLAN_APPROVED), state, says or "")
+    assert of.approval is not None
+    record = seen(of.approval, state, says or "")
     if state == REFUSED:
+        of.approval = None
         of.refused.append(record)
     else:
-        of.newest[PLAN_APPROVED] = record
+        of.approval = record
     known = known_of(to_be_approved, past, histories=histories)
     why = unapproved(to_be_approved.loaded, known.history("p"), known.now)
     assert (why is None) == (says is None) and (says or "") in (why or "")
@@ -266,13 +267,13 @@ def test_each_damage_that_was_missed_stands_until_that_one_is_caught(job: Job) -
     damaged(-7, "CAUGHT", 8)
     (seen,) = part_of(known_of(job, past), part).observed
     assert seen.state is CONTRADICTED and [r.seq for r in seen.records] == [1], seen
-    assert past.histories["p", "crm"].not_caught["file_truncated"]["damage"]["seed"] == 7, "it is done again next"
+    assert past.histories["p", "crm"].not_caught["file_truncated"].damage.seed == 7, "it is done again next"
     damaged(-6, "CAUGHT", 7)
     assert state_of(job, past, part) is SHOWN
     damaged(-5, "PASSED", 7)
     damaged(-4, "PASSED", 8)
     damaged(-3, "CAUGHT", 7)
-    assert past.histories["p", "crm"].not_caught["file_truncated"]["damage"]["seed"] == 8, "it is done again next"
+    assert past.histories["p", "crm"].not_caught["file_truncated"].damage.seed == 8, "it is done again next"
 
 
 def test_a_control_of_what_its_engine_does_not_have_shows_nothing(job: Job) -> None:

@@ -31,9 +31,12 @@ from tests.support.judged import about
 
 from ccdr.evidence.controls.registry import ATTESTED, EVERY, MEASURES, NAMES, PARTS, exit_of_measures, judge_measures
 from ccdr.evidence.controls.values import ControlState, Observed, PartState, SignatureState, StatedBy
+from ccdr.evidence.history.fold import read_history
+from ccdr.evidence.records import of_mapping
 from ccdr.evidence.statements import ATTESTABLE, ENDED
 from ccdr.evidence.whose import HOLDS, seen
 from ccdr.model.errors import Exit
+from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339
 from ccdr.plans.floors import Floors
 from ccdr.plans.job import Job
@@ -259,10 +262,11 @@ def test_nothing_is_ever_called_compliant(job: Job, past: Chronicle) -> None:
     assert "complian" not in told.replace("legal-compliance", "").replace("Legal compliance", "").lower()
 
 
-def test_a_record_that_no_ccdr_wrote_is_failing_and_stops_nothing(job: Job, past: Chronicle) -> None:
+def test_a_record_that_no_ccdr_wrote_shows_nothing_is_told_and_stops_nothing(job: Job, past: Chronicle) -> None:
     well(past)
     recovered(past, -0.4)
     del past.records[-1]["rto"]
-    told = measure_of(known_of(job, past), "backup-and-recovery")
-    parts = {one.part.id: one.state for one in told.parts}
-    assert parts["recoveries"] is ControlState.CONTRADICTED and parts["restore-tests"] is ControlState.SHOWN
+    known = known_of(job, past, histories=read_history(map(of_mapping, past.records)))
+    parts = {one.part.id: one.state for one in measure_of(known, "backup-and-recovery").parts}
+    assert parts["recoveries"] is ControlState.NOTHING and parts["restore-tests"] is ControlState.SHOWN
+    assert [one.trouble for one in known.plans[0].care] == [Trouble.RECORDS_WRONG]

@@ -12,6 +12,7 @@ from typing import ClassVar
 import pytest
 from tests.support.findings import FAIL, OK, WARN, states
 from tests.support.harness import Site, in_background
+from tests.support.sparse import sparse_record
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.model.errors import RepositoryUnavailable
@@ -67,6 +68,7 @@ def test_store_that_tells_no_time() -> None:
 
 def test_source_clock_at_the_last_backup() -> None:
     for skew, expected in ((None, []), (0.2, [OK]), (-45, [WARN]), (400, [FAIL])):
-        history = AssetHistory(last_good_backup={"clock_skew_s": skew})
+        of = {"kind": "backup.end", "plan": "p", "asset": "a", "run": "r", "result": "STORED", "snapshot": {}}
+        history = AssetHistory(last_good_backup=sparse_record(of | {"clock_skew_s": skew}))
         assert states(readiness.source_clock(history)) == expected
     assert states(readiness.source_clock(AssetHistory())) == []

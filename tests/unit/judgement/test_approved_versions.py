@@ -7,11 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import convert
 from tests.support.chronicle import NOUGHT, Chronicle, digest
 from tests.support.control_histories import BY, access_reviewed, glass_broken, glass_reviewed, roles_tried, stated
 from tests.support.control_histories import version as versioned
 from tests.support.harness import Site
 from tests.support.judged import END
+from tests.support.records import body_of
+from tests.support.sparse import sparse_record
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.upkeep import (
@@ -24,11 +27,13 @@ from ccdr.evidence.judgement.upkeep import (
     too_old,
     unapproved,
 )
-from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, seen
+from ccdr.evidence.records import AccessTested
+from ccdr.evidence.records.statements import StatementRecord
+from ccdr.evidence.whose import HOLDS, REFUSED, UNREADABLE, State, seen
 from ccdr.model.trouble import Problem
 from ccdr.model.values import AHEAD, rfc3339
 from ccdr.plans import LoadedPlan
-from ccdr.plans.facts import facts_from
+from ccdr.plans.facts import PlanFacts
 from ccdr.plans.versions import PlanRevision, digest_of, files_of
 
 ONE, TWO = "1" * 64, "2" * 64
@@ -65,11 +70,11 @@ def approved(past: Chronicle, hours: float, of: str, *, asks: bool = True, days:
     stated(past, hours, "approve.plan", {"digest": of, "asks": asks}, until=until, by=by)
 
 
-def found(loaded: LoadedPlan, past: Chronicle, hours: float = 0, *refused: dict[str, Any]) -> list[Problem]:
+def found(loaded: LoadedPlan, past: Chronicle, hours: float = 0, *refused: StatementRecord) -> list[Problem]:
     return list(approval_of(loaded, history(past, *refused), past.at(hours)))
 
 
-def history(past: Chronicle, *refused: dict[str, Any]) -> AssetHistory:
+def history(past: Chronicle, *refused: StatementRecord) -> AssetHistory:
     return replace(past.history(None), refused=list(refused))
 
 
@@ -77,9 +82,15 @@ def codes(*of: Any) -> list[str]:
     return [p.trouble.name for p in found(*of)]
 
 
-def marked(past: Chronicle, state: str, why: str = "no such signer") -> dict[str, Any]:
+def statement(record: dict[str, Any]) -> StatementRecord:
+    made = sparse_record(record)
+    assert isinstance(made, StatementRecord)
+    return made
+
+
+def marked(past: Chronicle, state: State, why: str = "no such signer", **more: Any) -> StatementRecord:
     """The newest record, with what became of its signature."""
-    return dict(seen(past.records[-1], state, why))
+    return seen(statement(past.records[-1] | more), state, why)
 
 
 # --- approvals ----------------------------------------------------------------------------------------------------
@@ -136,7 +147,7 @@ def test_an_approval_is_to_be_looked_at_again_when_the_plan_says_whatever_was_si
     assert "Ana" in due.text and "2026-12-24" in due.text
     approved(past, DAY, ONE, days=2)
     assert codes(plans["asks"], past, 3 * DAY - SECOND) == [] and codes(plans["asks"], past, 3 * DAY) == ["PLAN_REVIEW"]
-    record = past.records[-1]
+    record = statement(past.records[-1])
     assert review_by(plans["none"], record) == review_by(plans["asks"], record) == past.at(3 * DAY)
     assert codes(plans["none"], past, 3 * DAY) == ["PLAN_REVIEW"], "until what takes the block out is approved"
 
@@ -166,20 +177,18 @@ def test_an_approval_that_is_refused_is_none_and_one_that_nobody_could_verify_is
     version(past, -9, ONE)
     approved(past, -8, ONE)
     bare = history(past)
+    states: tuple[State, ...] = (HOLDS, UNREADABLE)
     there = {
-        state: unapproved(
-            plans["asks"], replace(bare, newest=bare.newest | {"approve.plan": marked(past, state)}), past.at(0)
-        )
-        for state in (HOLDS, UNREADABLE)
+        state: unapproved(plans["asks"], replace(bare, approval=marked(past, state)), past.at(0)) for state in states
     }
     assert there[HOLDS] is None and "no such signer" in str(there[UNREADABLE]) and "Ana" in str(there[UNREADABLE])
     refused = marked(past, REFUSED, "it is not among them")
-    other = dict(seen({**past.records[-1], "says": "accept", "about": {"of": "finding"}}, REFUSED, "no"))
-    gone = replace(bare, newest={k: r for k, r in bare.newest.items() if k != "approve.plan"}, refused=[other, refused])
+    other = marked(past, REFUSED, "no", **body_of("accept.finding"))
+    gone = replace(bare, approval=None, refused=[other, refused])
     (one,) = approval_of(plans["none"], gone, past.at(0))
     assert one.trouble.name == "PLAN_UNAPPROVED" and "it is not among them" in one.text and "record 2" in one.text
     assert list(approval_of(plans["none"], replace(gone, refused=[other]), past.at(0))) == []
-    before = history(past, marked(past, REFUSED) | {"about": {"of": "plan", "digest": TWO, "asks": True}})
+    before = history(past, marked(past, REFUSED, about={"of": "plan", "digest": TWO, "asks": True}))
     assert unapproved(plans["asks"], before, past.at(0)) is None, "of another version"
 
 
@@ -206,9 +215,7 @@ def revision(of: str, asks: bool = True, second_factor: bool = False, gone: bool
     facts |= {"assets": {} if gone else {"crm": asset}}
     facts |= {"check": "0 6 * * *", "parts": 2, "approval": block if asks else None}
     facts |= {"repository": {"location": NOUGHT, "on_host": False, "apart": True}}
-    known = facts_from(facts)
-    assert known is not None
-    return PlanRevision("p", of, known, 1, END, "root", None, {})
+    return PlanRevision("p", of, convert(facts, PlanFacts), 1, END, "root", None, {})
 
 
 def given(hours: float, of: str = ONE, *, asks: bool = True, second_factor: bool = False) -> ApprovalGiven:
@@ -244,7 +251,7 @@ def test_the_time_without_an_approval_is_what_the_newest_one_was_not_of(
 def test_what_counts_of_an_approval_is_what_was_signed(past: Chronicle) -> None:
     for verified in (True, False, None):
         approved(past, -1, ONE, asks=verified is True, user_verified=verified)
-        one = ApprovalGiven.of(past.records[-1], END)
+        one = ApprovalGiven.of(statement(past.records[-1]), END)
         assert (one.at, one.digest, one.asks, one.second_factor) == (END, ONE, verified is True, verified is True)
 
 
@@ -325,6 +332,7 @@ def test_a_review_that_found_something_is_told_at_once(tried: tuple[LoadedPlan, 
 
 
 def test_a_trial_shows_something_for_three_months() -> None:
-    record = {"time": rfc3339(END)}
+    record = sparse_record({"kind": "access.tested", "plan": "p", "run": "r", "time": rfc3339(END)})
+    assert isinstance(record, AccessTested)
     moments = [-AHEAD - timedelta(seconds=1), -AHEAD, timedelta(days=92), timedelta(days=92, seconds=1)]
     assert [too_old(record, END + after) for after in moments] == [True, False, False, True]

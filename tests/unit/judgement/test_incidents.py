@@ -171,7 +171,7 @@ def test_a_recovery_belongs_to_the_newest_that_is_open(past: Chronicle) -> None:
 def test_each_recovery_for_real_is_without_an_incident_until_one_tells_of_it(past: Chronicle) -> None:
     begun(past, 0, "r-1")
     past.began(1, "restore", "part-of-it")  # its asset's
-    assert [run for run, *_ in history(past).without_incident] == ["r-1"]
+    assert [one.run for one in history(past).without_incident] == ["r-1"]
     opened(past, 2, run="r-1")
     assert history(past).without_incident == []
     past.began(3, "restore", "inside")
@@ -183,7 +183,7 @@ def test_a_restore_for_real_wants_one_and_one_that_was_refused_does_not(past: Ch
     past.began(1, "restore", "refused")
     target = {"kind": "directory", "name": None}
     past.wrote(2, "restore.end", "refused", result="REFUSED", target=target, phases={}, checks=[])
-    assert [run for run, *_ in history(past).without_incident] == ["by-hand"]
+    assert [one.run for one in history(past).without_incident] == ["by-hand"]
     opened(past, 3)
     past.wrote(4, "incident.recovery", "by-hand", asset=None, incident="inc-1", recovery="by-hand")
     assert history(past).without_incident == [] and only(past).runs == ("by-hand",)
@@ -193,12 +193,12 @@ def test_seen_from_a_copy_the_plan_has_its_own_incidents(past: Chronicle) -> Non
     opened(past, 0)
     past.began(1, "restore", "from-a-copy", copy="offsite")
     plan = seen_from(past.histories, "p", "offsite")["p", None]
-    assert list(plan.incidents) == ["inc-1"] and [run for run, *_ in plan.without_incident] == ["from-a-copy"]
+    assert list(plan.incidents) == ["inc-1"] and [one.run for one in plan.without_incident] == ["from-a-copy"]
     past.wrote(
         2, "recover.start", "r-1", asset=None, plan_sha256=NOUGHT, decided_sha256=NOUGHT, assets=[], copy="offsite"
     )
     past.began(3, "restore", "part-of-it", copy="offsite")
-    assert [run for run, *_ in history(past).without_incident] == ["from-a-copy", "r-1"]
+    assert [one.run for one in history(past).without_incident] == ["from-a-copy", "r-1"]
 
 
 def test_of_closed_ones_the_newest_are_kept_and_open_ones_all(past: Chronicle) -> None:
@@ -234,7 +234,7 @@ def test_a_recovery_that_was_killed_before_it_had_one_goes_on_as_the_one_that_re
     past.wrote(
         1, "recover.start", "r-2", asset=None, plan_sha256=NOUGHT, decided_sha256=NOUGHT, assets=[], resumes="r-1"
     )
-    assert [run for run, *_ in history(past).without_incident] == ["r-2"]
+    assert [one.run for one in history(past).without_incident] == ["r-2"]
     opened(past, 2, run="r-2")
     assert history(past).without_incident == []
 

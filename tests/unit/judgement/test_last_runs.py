@@ -7,10 +7,13 @@ from collections.abc import Callable
 import pytest
 from tests.support.chronicle import Chronicle
 from tests.support.judged import END, about, codes, judged, step, told, well
+from tests.support.sparse import sparse_record
 
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.folded import opened
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import Seen
+from ccdr.evidence.records import RecoverStart
 from ccdr.model.trouble import Level, Trouble
 from ccdr.model.values import rfc3339
 from ccdr.plans.job import Job
@@ -164,9 +167,12 @@ def test_one_that_is_part_of_an_unfinished_recovery_goes_on_with_that(
     """Its twin is one that somebody began by hand, elsewhere."""
     well(past).began(-0.2, "restore", "20261124T1148-r1", target={"kind": "directory", "name": name})
     there = [{"asset": "crm", "target": {"kind": "directory", "name": "/srv/back"}}]
-    begun = {"kind": "recover.start", "seq": 98, "run": "x", "time": past.at(-0.3).isoformat(), "assets": there}
-    job = jobs["crm"]
+    job, at = jobs["crm"], past.at(-0.3).isoformat()
+    begun = sparse_record(
+        {"kind": "recover.start", "seq": 98, "plan": job.plan, "run": "x", "time": at, "assets": there}
+    )
+    assert isinstance(begun, RecoverStart)
     own = past.histories[job.plan, job.asset]
-    found = judge(job, own, AssetHistory(open_runs={"x": begun}), Seen(past.there), past.at(0)).troubles
+    found = judge(job, own, AssetHistory(open_runs={"x": opened(begun)}), Seen(past.there), past.at(0)).troubles
     (told,) = (p for p in found if p.trouble is Trouble.RESTORE_CRASHED)
     assert str(told.step).startswith("ccdr recover --resume p" if resumed else f"remove {name[:5]}")

@@ -6,7 +6,7 @@ import pytest
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.troubles import judge_host
-from ccdr.evidence.ledger.ledger import UNKNOWN, WRONG
+from ccdr.evidence.records.values import UNKNOWN, WRONG
 from ccdr.model.trouble import Trouble
 from ccdr.plans.job import Job
 

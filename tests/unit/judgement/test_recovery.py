@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from tests.support.harness import Site
+from tests.support.sparse import history_of
 
-from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.judgement.upkeep import judge_upkeep
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import utc
@@ -44,7 +44,7 @@ def test_a_recovery_without_a_good_end_is_told_for_a_week(
 ) -> None:
     site = Site(tmp_path, bare=True)
     site.recordings(tmp_path / "tree")
-    histories = read_history(records)
+    histories = history_of(records)
     for history in histories.values():
         history.at_work = at_work
     found = judge_upkeep(site.loaded(), histories, utc(AT) + timedelta(days=days))

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 from tests.support.chronicle import Chronicle
 from tests.support.judged import about, judged, well
+from tests.support.sparse import sparse_record
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import Seen
 from ccdr.evidence.log_standing import LogStanding
+from ccdr.evidence.records import RecoverEnd
 from ccdr.model.answers import FreeText
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.plans.job import Job
@@ -99,8 +101,10 @@ def test_of_what_was_recovered_within_a_day_the_new_server_is_to_be_started(
     job, past = jobs["hourly"], about(jobs["hourly"])
     past.stored(-40, "s")
     past.failed(-30, source="away")
-    end = {"kind": "recover.end", "seq": 99, "run": "x", "state": state, "assets": [{"asset": asset}]}
-    upkeep = AssetHistory(newest={"recover.end": end | {"time": past.at(hours).isoformat()}})
+    end = {"kind": "recover.end", "seq": 99, "plan": job.plan, "run": "x", "state": state, "assets": [{"asset": asset}]}
+    recovered = sparse_record(end | {"time": past.at(hours).isoformat()})
+    assert isinstance(recovered, RecoverEnd)
+    upkeep = AssetHistory(recovered=recovered)
     own = past.histories[job.plan, job.asset]
     told = {p.trouble: p for p in judge(job, own, upkeep, Seen(past.there), past.at(0)).troubles}
     assert str(told[Trouble.SOURCE_AWAY].step).startswith(leads)

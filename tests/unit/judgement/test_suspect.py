@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from tests.support.chronicle import Chronicle, acknowledged, digest
 from tests.support.judged import codes, judged, well
+from tests.support.sparse import sparse_record
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.folded import answer_to
+from ccdr.evidence.records import BackupEnd
 from ccdr.model.leaps import Growth, Sign
 from ccdr.model.values import rfc3339, source_digest
 from ccdr.plans.job import Job
@@ -21,8 +23,11 @@ def of(past: Chronicle, job: Job) -> AssetHistory:
 
 
 def answered(past: Chronicle, job: Job, hours: float, *, suspect: str | None = None) -> None:
-    named = answer_to({"run": suspect or str((of(past, job).suspect or {}).get("run"))})
-    acknowledged(past, hours, "SNAPSHOT_SUSPECT", [named], rfc3339(past.at(24)))
+    found = of(past, job).suspect
+    run = suspect or str(found and found.run)
+    one = sparse_record({"kind": "backup.end", "plan": job.plan, "asset": job.asset, "run": run, "result": "FAILED"})
+    assert isinstance(one, BackupEnd)
+    acknowledged(past, hours, "SNAPSHOT_SUSPECT", [answer_to(one)], rfc3339(past.at(24)))
 
 
 @pytest.fixture

@@ -8,9 +8,11 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.chronicle import Chronicle, digest
 from tests.support.judged import END, NEWER, RPO, RTO, codes, judged, step, told, well
 
+from ccdr.evidence.history.folded import RuleVerdict
 from ccdr.evidence.judgement.asset_status import why_not_counting
 from ccdr.model.finding import Finding
 from ccdr.model.trouble import NOTHING_TO_TEST, Level, Trouble
+from ccdr.model.values import utc
 from ccdr.plans.job import Job
 
 
@@ -21,8 +23,8 @@ def test_what_is_backed_up_and_tested_has_no_trouble_and_its_numbers(jobs: dict[
     assert found.rto.as_json() == {"objective_s": RTO, "achieved_s": 60.0, "verdict": "MET"}
     assert (found.plan, found.asset, found.coverage, found.backs_up) == ("p", "crm", "tested", True)
     assert found.good == past.there[-1] and list(found.counting) == list(found.usable) == past.there
-    assert (found.last_backup or {})["seq"] == 3 and (found.last_test or {})["seq"] == 2
-    assert found.by_rule == {"latest": (past.records[1]["time"], "PASS"), "oldest": None}
+    assert found.last_backup and found.last_backup.seq == 3 and found.last_test and found.last_test.seq == 2
+    assert found.by_rule == {"latest": RuleVerdict(utc(past.records[1]["time"]), "PASS"), "oldest": None}
 
 
 def test_a_line_as_json_holds_what_the_ledger_says_and_no_envelope(jobs: dict[str, Job], past: Chronicle) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from hashlib import sha256
 
 import pytest
+from msgspec import to_builtins
 from tests.support.chronicle import digest
 from tests.support.harness import Site
 from tests.support.population import END, HOUR, Listed, Pair, brought_back, look, lost, past, services_of, stored, wrote
@@ -98,7 +99,7 @@ def test_the_hours_whose_records_are_lost_are_not_known_to_be_missed(site: Site)
     """What came due behind the end of the ledger that was brought back, before the next one says what runs here are for:
     it may have been done."""
     old, new = past(site), past(site)
-    facts = site.loaded().facts.as_json()
+    facts = to_builtins(site.loaded().facts)
     version = {"digest": "0" * 64, "predecessor": None, "files": {}, "facts": facts}  # none whose copy could be gone
     old.wrote(-50, "plan.version", asset=None, **version)
     old.asked(-50, "backup", "test", "prune", "check")

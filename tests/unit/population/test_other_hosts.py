@@ -200,8 +200,8 @@ def test_duties_plans_and_what_is_acknowledged_are_each_hosts_own(pair: Pair) ->
     before = responsible_for(plans, services.histories()), newest("p", services)
     pair.collected()
     assert (responsible_for(plans, services.histories()), newest("p", services)) == before
-    ledgers = {told["host"]: told["duties"] for told in services.histories()["p", None].others.values()}
-    assert ledgers.keys() == {"db2"} and set(ledgers["db2"]) == {"test", "prune", "check"}
+    ledgers = {told.host: told.duties for told in services.histories()["p", None].others.values()}
+    assert ledgers.keys() == {"db2"} and set(ledgers["db2"] or ()) == {"test", "prune", "check"}
 
 
 @pytest.mark.parametrize("dated", ["as it was", "after it was taken in"])

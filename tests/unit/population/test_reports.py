@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import to_builtins
 from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site
 from tests.support.population import (
@@ -111,7 +112,7 @@ def test_the_first_record_of_all_is_where_a_period_begins_to_be_known(site: Site
 
 def test_no_place_between_two_of_our_records_is_shown_to_people(site: Site) -> None:
     """A run that failed, its checks and phases, and a plan's version, all of a ledger that was brought back."""
-    old, new, facts = past(site), past(site), site.loaded().facts.as_json()
+    old, new, facts = past(site), past(site), to_builtins(site.loaded().facts)
     old.asked(-60, "backup", "test", "prune", "check")
     for hours, version in ((-45, "1" * 64), (-44, "2" * 64)):
         old.wrote(hours, "plan.version", asset=None, digest=version, predecessor=None, files={}, facts=facts)

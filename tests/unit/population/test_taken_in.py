@@ -207,7 +207,7 @@ def test_what_another_ledger_has_lost_and_somebody_answers_for_contradicts_nothi
     text = json.loads((services.catalogue.directory / "p" / "crm" / f"{newest.id}.json").read_text())["manifest"]
     last = there.numbered(ref.seq)
     assert last is not None
-    said = Attestation(name, ref.seq, ref.hash, ref.seq, "0" * 12, str(last["prev"]))
+    said = Attestation(name, ref.seq, ref.hash, ref.seq, "0" * 12, last.prev)
     services.catalogue.add(replace(newest, attested=said), text)
     (segment,) = other.ledger.glob("*.jsonl")
     *lines, before, line = segment.read_bytes().splitlines(keepends=True)

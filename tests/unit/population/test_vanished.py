@@ -8,11 +8,12 @@ from pathlib import Path
 from tests.support.chronicle import digest
 from tests.support.harness import Site
 from tests.support.population import DAY, END, HOUR, PLAN, past, services_of, stored, wrote
+from tests.support.sparse import sparse_record
 
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.host.state import State
 from ccdr.jobs.services import Services, pruning_of
-from ccdr.model.values import rfc3339, utc
+from ccdr.model.values import rfc3339
 from ccdr.storage.removals import Pruning
 from ccdr.telling.report import Period, make_report
 
@@ -56,7 +57,7 @@ def test_what_vanished_counts_up_to_when_it_was_missed(site: Site, tmp_path: Pat
     assert worst("twin") == worst("twin", before) == worst("missed", before) == DAY.total_seconds()
     assert worst("missed") == 4 * DAY.total_seconds(), "since it was missed, the newest is four days old"
     history = told["missed"][1].histories()["p", "crm"]
-    first = {one: utc(history.vanished[digest(one)]) for one in ("d20", "d2")}
+    first = {one: history.vanished[digest(one)] for one in ("d20", "d2")}
     assert first == {"d20": END - 60 * HOUR, "d2": END - 0.2 * HOUR}, "missed again is not missed later"
 
 
@@ -71,7 +72,7 @@ def test_the_rules_since_a_snapshot_was_taken_are_known_by_the_plans_versions(si
     of = AssetHistory()
     for day, rules in ((9, {"keep_last": 2.0}), (8, {"keep_last": 2.0}), (5, None), (3, {"keep_within": 60.0})):
         facts = {"retention": rules, "timezone": "UTC", "repository": {"location": "here"}, "copies": {}}
-        of.take({"kind": "plan.version", "run": None, "time": rfc3339(END - day * DAY), "seq": 1, "facts": facts})
+        of.take(sparse_record({"kind": "plan.version", "plan": "p", "time": rfc3339(END - day * DAY), "facts": facts}))
     assert list(of.retentions_past()) == [
         ({"keep_last": 2.0}, "UTC", END - 5 * DAY),
         ({"keep_within": 60.0}, "UTC", None),

@@ -36,7 +36,7 @@ def test_a_failure_stays_and_what_mended_it_is_linked(past: Past) -> None:
     (found,) = past.report().interruptions
     assert (
         found.mended
-        and found.mended.end_seq == 6
+        and found.mended.end_number == 6
         and found.outcomes == {"FAILED": 2}
         and set(found.reasons) == {"one", "two"}
     )

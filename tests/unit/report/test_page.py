@@ -201,7 +201,7 @@ def test_years_of_a_centre_fold_into_what_was_made(tmp_path: Path) -> None:
     plans = [site.loaded(centre.plan_name(n)) for n in range(2)]
     report = make_report(plans, site.services(Clock()), period_of("2026-01-01", None, NOW), named=(), command="x")
     assert report.ledger.verification.ok and report.ledger.verification.records == count
-    starts = sum(run.end_seq is not None and run.end_seq != run.seq for run in report.runs)
+    starts = sum(run.end_number is not None and run.end_number != run.number for run in report.runs)
     assert count == 2 * starts + (len(report.runs) - starts)
     assert len(report.assets) == 6 and all(a.timings for a in report.assets)
     shape_of(written(html(report)))

@@ -10,15 +10,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from syrupy.assertion import SnapshotAssertion
 from tests.support.chronicle import Chronicle, digest
 from tests.support.harness import Site
+from tests.support.sparse import sparse_record
 from tests.support.wording import lines_with
 
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.folded import RuleVerdict
 from ccdr.host.nearby import WORDS
 from ccdr.model.measure import Point
 from ccdr.model.trouble import Level, Problem, Trouble, next_step
+from ccdr.model.values import utc
 from ccdr.plans.job import Job
 from ccdr.plans.versions import PlanRevision
 from ccdr.telling.report import judge as exposures
@@ -250,7 +254,7 @@ def test_the_periods_worst_is_judged_by_the_rpo_of_its_time(jobs: dict[str, Job]
     facts = jobs["crm"].loaded.facts
 
     def since(hours: float, rpo: float) -> PlanRevision:
-        of = replace(facts, assets={**facts.assets, "crm": replace(facts.assets["crm"], rpo=rpo)})
+        of = structs.replace(facts, assets={**facts.assets, "crm": structs.replace(facts.assets["crm"], rpo=rpo)})
         return PlanRevision("p", digest(str(hours)), of, 1, past.at(hours), "a", None, {})
 
     def worst(*versions: PlanRevision) -> tuple[float, float | None]:
@@ -553,7 +557,7 @@ def test_of_a_plan_its_care_is_told_and_what_was_removed(jobs: dict[str, Job], p
     assert found(report) == [(Level.NOTE, "no answer", "do", "CHECK_INCONCLUSIVE")] and report.removed == 2
     assert report.last_prune and report.last_prune.started == past.at(-8) and report.growth.now == 9
     assert report.last_check and report.last_check.outcome == "INCONCLUSIVE"
-    assert report.last_conclusive_check and report.last_conclusive_check.outcome == "CLEAN"
+    assert report.last_conclusive_check and report.last_conclusive_check.result == "CLEAN"
     gone = judge_plan("p", None, evidence.plans["p"], (), PERIOD, free=None)
     assert (gone.in_plan, gone.service, gone.owner, gone.findings) == (False, None, None, ())
 
@@ -563,7 +567,9 @@ def test_of_a_plan_its_care_is_told_and_what_was_removed(jobs: dict[str, Job], p
 
 def ran(hours: float, verb: str, outcome: str, **more: Any) -> RecordedRun:
     seq, at = 100_000 + int(hours * 100), END + hours * HOUR
-    made = RecordedRun(seq, verb, "p", "crm", f"r{seq}", "h", "me", at, "", ended=at, end_seq=seq, outcome=outcome)
+    made = RecordedRun(
+        seq, seq, verb, "p", "crm", f"r{seq}", "h", "me", at, at, ended=at, end_number=seq, outcome=outcome
+    )
     return replace(made, **more)
 
 
@@ -593,7 +599,8 @@ def test_runs_in_a_row_that_did_not_end_well_are_one_interruption() -> None:
 
 def test_damage_that_was_not_read_again_is_not_mended_with_the_rest() -> None:
     def check(hours: float, outcome: str, part: int = 1) -> RecordedRun:
-        return ran(hours, CHECK, outcome, body={"part": part, "parts": 2})
+        body = sparse_record({"kind": "check.end", "plan": "p", "run": "r", "part": part, "parts": 2})
+        return ran(hours, CHECK, outcome, body=body)
 
     runs = [check(1, "DAMAGED"), check(2, "INCONCLUSIVE"), check(3, "CLEAN", 2)]
     assert [(i.runs, i.mended) for i in interruptions(runs)] == [((runs[0],), None), ((runs[1],), runs[2])]
@@ -620,7 +627,7 @@ def test_a_test_that_found_no_snapshot_is_by_the_rule_that_it_asked_by(jobs: dic
     past.tested(-4, None, "FAIL", begun=True)
     report = judged(jobs["crm"], past)
     assert {rule: run.outcome for rule, run in report.by_rule.items()} == {"latest": "FAIL"}
-    assert past.history().by_rule == {"latest": [past.records[-1]["time"], "FAIL"]}, "as status has it"
+    assert past.history().by_rule == {"latest": RuleVerdict(utc(past.records[-1]["time"]), "FAIL")}, "as status has it"
     past.stored(-3, "s")
     past.tested(-2, "s", begun=True, selected="0a1b")
     assert judged(jobs["crm"], past).by_rule.keys() == {"latest", "by id"}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tests.support.chronicle import Chronicle
 from tests.support.control_histories import NOUGHT, approved, version
+from tests.support.sparse import sparse_record
 
-from ccdr.model.values import utc
 from ccdr.telling.report.evidence import Evidence
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.promises import promises
@@ -38,7 +38,7 @@ def told(past: Chronicle) -> list[tuple[str, float | None]]:
     """Of each version in the table of changes: which one, and its seconds."""
     evidence = Evidence(PERIOD)
     for record in past.records:
-        evidence.take(record, utc(record["time"]))
+        evidence.take(sparse_record(record))
     evidence.close(())
     return [(one.after.digest[0], one.unapproved_s) for plan in promises(evidence) for one in plan.changes]
 

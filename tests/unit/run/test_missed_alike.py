@@ -9,10 +9,10 @@ from datetime import timedelta
 
 import pytest
 from tests.support.runs import ONE, World
-from tests.support.sparse import append_sparse
+from tests.support.sparse import append_sparse, sparse_record
 
 from ccdr.evidence.due_gaps import DueRuns
-from ccdr.model.values import Verb, rfc3339, utc
+from ccdr.model.values import Verb, rfc3339
 from ccdr.run.tasks import Performed, Task
 
 KIND = {Verb.BACKUP: "backup.start", Verb.TEST: "restore_test.start"}
@@ -37,7 +37,7 @@ def told(world: World) -> tuple[Counter[str], Counter[str]]:
     """By verb, how many due times: by the records of `ccdr run`, and by the schedules and what was begun."""
     due = DueRuns()
     for record in world.site.records():
-        due.take(record, utc(record["time"]))
+        due.take(sparse_record(record))
     by_records, by_schedules = Counter[str](), Counter[str]()
     for record in world.site.records("missed"):
         by_records[record["verb"]] += record["count"]

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from tests.support.batches import WAL
+from tests.support.sparse import sparse_record
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb.binlog import Binlog, new_server_id
@@ -21,7 +22,8 @@ JOB = cast(Job, SimpleNamespace(plan="p", asset="crm"))
 
 
 def recorded(record: dict[str, Any], known: str | None = None) -> Services:
-    whole = {"kind": "restore.start", "plan": "p", "asset": "crm", "run": "one", "result": "RESTORED", **record}
+    ends = {"result": "RESTORED"} if record.get("kind") == "restore.end" else {}
+    whole = sparse_record({"kind": "restore.start", "plan": "p", "asset": "crm", "run": "one", **ends, **record})
     history = SimpleNamespace(server=known)
     return cast(Services, SimpleNamespace(records=lambda: iter([whole]), history=lambda job: history))
 
@@ -35,7 +37,7 @@ def test_by_a_restore_of_it_or_a_recovery_of_its_plan() -> None:
     assert made({"kind": "recover.start", "asset": None})
 
 
-@pytest.mark.parametrize("record", [{"asset": "other"}, {"plan": "q"}, {"run": "two"}, {"kind": "test.start"}])
+@pytest.mark.parametrize("record", [{"asset": "other"}, {"plan": "q"}, {"run": "two"}, {"kind": "restore_test.start"}])
 def test_what_tells_of_something_else_accounts_for_nothing(record: dict[str, Any]) -> None:
     assert not made(record)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.signed import PRESENT, SecurityKey, key, signed, signers
-from tests.support.signing_off import NAMESPACE, SignOffRoom
+from tests.support.signing_off import NAMESPACE, SignOffRoom, as_read
 
 from ccdr.evidence.package.statements import files_of
 from ccdr.evidence.records.statements import SIGN_PERIOD
@@ -45,7 +45,7 @@ def test_what_is_signed_is_the_population_as_the_report_has_it(room: SignOffRoom
     assert one["outcomes"] == {"PASS": 1, "STORED": 1} and one["plans"] == []
     (record,) = room.records()
     assert record["signers_sha256"] == sha256(room.signers.read_bytes()).hexdigest()
-    given = SIGN_PERIOD.recorded(record)
+    given = SIGN_PERIOD.recorded(as_read(record))
     assert SIGN_PERIOD.read(given.text()) == given, "what a person reads is what was recorded"
     room.site.ledger_holds()
 
@@ -53,7 +53,7 @@ def test_what_is_signed_is_the_population_as_the_report_has_it(room: SignOffRoom
 def test_an_auditor_verifies_it_with_openssh_alone(room: SignOffRoom) -> None:
     room.sign()
     (record,) = room.records()
-    for name, contents in files_of(record).items():
+    for name, contents in files_of(as_read(record)).items():
         (room.root / name).write_text(contents)
     (text,) = room.root.glob("ccdr-sign-off-*.txt")
     for who_may in (room.signers, *room.root.glob("ccdr-sign-off-*.allowed_signers")):
@@ -218,7 +218,7 @@ def test_whose_hand_was_roots_is_said_and_keeps_root_alone_from_signing(room: Si
     assert (one["tests_by_command"], one["by_whom_not_known"]) == (3, 2)
     (record,) = room.records()
     assert record["about"]["accounts"] == {"dan": 1, "root": 2}
-    assert "accounts: root 2\n" in SIGN_PERIOD.recorded(record).text(), "who signs reads it"
+    assert "accounts: root 2\n" in SIGN_PERIOD.recorded(as_read(record)).text(), "who signs reads it"
     signers(room.signers, {"root@x": room.dan})
     assert "anybody who has its rights" in str(room.sign(room.dan).json["error"])
 

@@ -80,7 +80,7 @@ def test_a_test_that_failed_for_a_newer_backup_alone_is_over_once_one_was_stored
     assert Trouble.NEWER_FAILED in {p.trouble for p in world.now.wrong}
     stored(world, 2, minutes=5)
     assert world.now.wrong == ()
-    assert (world.now.last_test or {})["verdict"] == "FAIL", "what was is not changed"
+    assert (last := world.now.last_test) and last.verdict == "FAIL", "what was is not changed"
     world.tested("INCONCLUSIVE", number=2)
     assert [p.trouble for p in world.now.wrong] == [Trouble.TEST_INCONCLUSIVE]
     world.wrote("backup.end", result="FAILED", reason="disk full", snapshot=None)

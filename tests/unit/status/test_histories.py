@@ -8,10 +8,10 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.sparse import history_of
 from tests.support.standing import IDS, NOW, ago
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.fold import read_history
 from ccdr.model.values import Snapshot, rfc3339
 
 _SEQ = itertools.count(1)
@@ -22,24 +22,24 @@ def record(kind: str, when: datetime, run: str, **body: Any) -> dict[str, Any]:
 
 
 def judged(number: int, verdict: str, when: datetime = NOW, own: str | None = None) -> dict[str, Any]:
-    snapshot = {"id": IDS[number], "verdict": own or verdict}
+    snapshot = {"id": IDS[number], "verdict": own or (None if verdict == "SKIPPED" else verdict)}
     return record("restore_test.end", when, f"t{number}", verdict=verdict, snapshot=snapshot, reason=None)
 
 
 def folded(*records: dict[str, Any]) -> AssetHistory:
-    return read_history(records).get(("p", "a"), AssetHistory())
+    return history_of(records).get(("p", "a"), AssetHistory())
 
 
 ONE = Snapshot(IDS[1], "p", "a", "r", "files", "scan", NOW, NOW, 1, "/", "0" * 64)
 
 
 def test_nothing_is_no_history() -> None:
-    assert read_history([]) == {} and not folded().disproved(ONE)
+    assert history_of([]) == {} and not folded().disproved(ONE)
 
 
 def test_records_of_other_kinds_and_assets_do_not_count() -> None:
     other = {**judged(1, "FAIL"), "asset": "b"}
-    found = read_history([other, record("sandbox.reap", NOW, "x"), {**judged(1, "PASS"), "plan": "q"}])
+    found = history_of([other, record("sandbox.reap", NOW, "x"), {**judged(1, "PASS"), "plan": "q"}])
     assert set(found) == {("p", "b"), ("q", "a")}
 
 
@@ -51,14 +51,14 @@ def test_a_snapshots_latest_verdict_on_itself_holds() -> None:
 def test_inconclusive_and_skipped_disprove_nothing_and_prove_nothing() -> None:
     history = folded(judged(1, "FAIL"), judged(1, "INCONCLUSIVE"), judged(1, "SKIPPED"))
     assert history.disproved(ONE)
-    assert history.last_test and history.last_test["verdict"] == "INCONCLUSIVE"
-    assert history.last_conclusive_test and history.last_conclusive_test["verdict"] == "FAIL"
+    assert history.last_test and history.last_test.verdict == "INCONCLUSIVE"
+    assert history.last_conclusive_test and history.last_conclusive_test.verdict == "FAIL"
     assert folded(judged(1, "SKIPPED")).last_test is None
 
 
 def test_a_test_that_failed_for_a_newer_backup_does_not_disprove_the_older_snapshot() -> None:
     history = folded(judged(1, "FAIL", own="PASS"))
-    assert history.proven == {IDS[1]: "PASS"} and history.last_test and history.last_test["verdict"] == "FAIL"
+    assert history.proven == {IDS[1]: "PASS"} and history.last_test and history.last_test.verdict == "FAIL"
 
 
 def test_a_failed_backup_counts_from_its_moment() -> None:
@@ -91,7 +91,8 @@ def test_open_runs_are_the_starts_without_an_end(made: list[tuple[str, bool]]) -
     for number, (verb, ends) in enumerate(made):
         records.append(record(f"{verb}.start", NOW, f"r{number}"))
         if ends:
-            records.append(record(f"{verb}.end", NOW, f"r{number}", result="STORED", verdict="PASS", snapshot=None))
+            said = {"result": "STORED"} if verb == "backup" else {"verdict": "PASS"}
+            records.append(record(f"{verb}.end", NOW, f"r{number}", snapshot={"id": IDS[number]}, **said))
     assert set(folded(*records).open_runs) == {f"r{n}" for n, (_, ends) in enumerate(made) if not ends}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from ccdr.cli.document_base import Doc, Map, Text, Time
-from ccdr.evidence.records.values import about
+from ccdr.model.kinds import about
 
 
 class IncidentDuty(Doc):

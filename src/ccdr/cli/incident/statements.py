@@ -38,7 +38,7 @@ def incident_argument(function: F) -> F:
 
 
 def _open(histories: Histories) -> Iterable[str]:
-    return (name for history in histories.values() for name, of in history.incidents.items() if not of["closed"])
+    return (name for history in histories.values() for name, of in history.incidents.items() if not of.closed)
 
 
 def time_of(text: str, zone: Any, option: str) -> datetime:

@@ -8,7 +8,7 @@ from ccdr.cli.document_base import Doc, Map, Text
 from ccdr.evidence.checkpoints.verification import Finding
 from ccdr.evidence.due_gaps import LedgerGap
 from ccdr.evidence.package.verifying import NotCovered
-from ccdr.evidence.records.values import about
+from ccdr.model.kinds import about
 from ccdr.telling.anchoring import AnchorMade
 
 

@@ -106,7 +106,7 @@ def _tables(path: Path, wanted: _Wanted, found: list[Source]) -> Exit:
         raise UsageProblem("--sqlite is of all records", hint="leave the other options out; SQL chooses among them")
     with progress() as watched, written(path) as tables:
         watched.step(f"reading {so_many(len(found), 'ledger')}")
-        walks = [verify(o.directory, extent=o.extent, typed=partial(tables.take, o.ledger)) for o in found]
+        walks = [verify(o.directory, extent=o.extent, each=partial(tables.take, o.ledger)) for o in found]
     if settings().json:
         of = [{"ledger": name, "records": count} for name, count in tables.records.items()]
         print_json({"file": str(path), "ledger": found[0].ledger, "ledgers": of, "unread": tables.unread})

@@ -64,12 +64,13 @@ def show(pem: bool) -> Exit:
       ccdr ledger key show
       ccdr ledger key show --pem > ledger.pem
     """
-    from ccdr.evidence.checkpoints.keys import KEY, keys_in
+    from ccdr.evidence.checkpoints.keys import keys_in
+    from ccdr.evidence.records import LedgerKey
     from ccdr.jobs.checkpoints.creation import private_of
 
     options = settings()
     services = options.services()
-    newest_first = list(services.ledger.newest(KEY))
+    newest_first = list(services.ledger.newest(LedgerKey))
     keys, _ = keys_in(reversed(newest_first), services.lineage().ledger)
     if not keys:
         raise UsageProblem("no key signs this ledger's checkpoints", hint="`ccdr ledger key create` makes one")

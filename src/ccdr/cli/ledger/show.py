@@ -35,31 +35,33 @@ def show(plan: str | None, asset: str | None, kind: str | None, which: str | Non
       ccdr ledger show --plan outbound --kind restore_test.end --json
       ccdr ledger show --ledger 3f2a    one that was collected, or brought back
     """
+    from ccdr.evidence.records import of_mapping
     from ccdr.evidence.records.statements import kind_of
 
     options = settings()
     wanted = {"plan": plan, "asset": asset}
-    kept: deque[Mapping[str, Any]] = deque(maxlen=last)
+    kept: deque[tuple[str, Mapping[str, Any]]] = deque(maxlen=last)
     matching = 0
     for record in _ledger(options.services(), which).records():
-        right = kind is None or kind in (record["kind"], kind_of(record))
+        told = kind_of(of_mapping(record))
+        right = kind is None or kind in (record["kind"], told)
         if right and all(value is None or record.get(key) == value for key, value in wanted.items()):
-            kept.append(record)
+            kept.append((told, record))
             matching += 1
     if options.json:
-        print_json({"records": list(kept)})
+        print_json({"records": [record for _, record in kept]})
         return Exit.OK
     rows = [
         (
             str(r["seq"]),
             str(r["time"])[:19] + "Z",
             str(r.get("actor") or ""),
-            kind_of(r),
+            told,
             "/".join(str(r[of]) for of in ("plan", "asset") if r.get(of)),
             word(str(r.get("verdict") or r.get("result") or "")),
             str(r.get("reason") or ""),
         )
-        for r in kept
+        for told, r in kept
     ]
     table(("seq", "time", "who", "kind", "asset", "result", "reason"), rows)
     if more := matching - len(kept):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from ccdr.cli.document_base import Doc, Map, Text, Time
 from ccdr.evidence.records.runbook import RunbookRto
-from ccdr.evidence.records.values import about
+from ccdr.model.kinds import about
 
 Names = list[str]
 Answers = Annotated[dict[str, Names] | Names | None, about("by answer the steps it leads to, or the words alone")]

@@ -7,13 +7,12 @@ nothing: whoever can write the ledger can write it. A pin comes from elsewhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ccdr.evidence.checkpoints.checkpoint import VerifierKey, decoded_base64, public_of_pem
+from ccdr.evidence.records import LedgerKey, Unread
 
-KEY = "ledger.key"  # the kind of record by which a key begins to sign
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
@@ -34,28 +33,28 @@ class KeyRecord:
     handed_over: bool
 
 
-def keys_in(records: Iterable[Mapping[str, Any]], ledger: str | None) -> tuple[list[KeyRecord], list[int]]:
+def keys_in(records: Iterable[LedgerKey | Unread], ledger: str | None) -> tuple[list[KeyRecord], list[int]]:
     """The keys that these records of one ledger name, in order; and the numbers of those that name none."""
     found, wrong = list[KeyRecord](), list[int]()
     for record in records:
-        if record.get("kind") != KEY:
-            continue
         try:
             found.append(_key_of(record, ledger))
-        except (KeyError, TypeError, ValueError):
-            wrong.append(int(record["seq"]))
+        except ValueError:
+            wrong.append(record.seq)
     return found, wrong
 
 
-def _key_of(record: Mapping[str, Any], ledger: str | None) -> KeyRecord:
-    key = VerifierKey.of(str(record["key"]))
-    replaces = VerifierKey.of(str(record["replaces"])) if record.get("replaces") else None
-    text = statement(str(record["ledger"]), key, replaces)
-    ours = record["ledger"] == ledger
-    proven = ours and key.signed(text, decoded_base64(str(record["signature"])))
-    before = decoded_base64(str(record.get("signature_before") or ""))
+def _key_of(record: LedgerKey | Unread, ledger: str | None) -> KeyRecord:
+    if isinstance(record, Unread):
+        raise ValueError("not as its kind is defined")
+    key = VerifierKey.of(record.key)
+    replaces = VerifierKey.of(record.replaces) if record.replaces else None
+    text = statement(record.ledger, key, replaces)
+    ours = record.ledger == ledger
+    proven = ours and key.signed(text, decoded_base64(record.signature))
+    before = decoded_base64(record.signature_before or "")
     handed_over = ours and replaces is not None and replaces.signed(text, before)
-    return KeyRecord(int(record["seq"]), key, replaces, proven, handed_over)
+    return KeyRecord(record.seq, key, replaces, proven, handed_over)
 
 
 def in_force(keys: Sequence[KeyRecord], size: int) -> KeyRecord | None:

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ccdr.evidence.checkpoints.checkpoint import OBJECT_LOCK, RFC3161, TOLD, Anchor, Checkpoint, read_checkpoint
 from ccdr.evidence.checkpoints.names import ANCHORS
 from ccdr.evidence.checkpoints.verification import Finding
-from ccdr.evidence.lineage.own_records import ANCHORED
+from ccdr.evidence.records import LedgerAnchored
 from ccdr.model.values import rfc3339, utc
 
 if TYPE_CHECKING:
@@ -135,19 +135,12 @@ def _note(name: str, contents: bytes, checkpoint: Checkpoint) -> Anchor:
     return Anchor(kind, name, checkpoint, at if kind == OBJECT_LOCK else None, independent=False)
 
 
-def missing(records: Iterable[Mapping[str, Any]], directory: Path) -> Iterator[Finding]:
+def missing(records: Iterable[LedgerAnchored], directory: Path) -> Iterator[Finding]:
     """Anchors that the ledger tells of, and whose receipts do not lie there any more as they were. OSError where they
     cannot be read."""
     for record in records:
-        if record.get("kind") != ANCHORED:
-            continue
-        try:
-            size, name = int(record["size"]), str(record["name"])
-            file = name_of(size, name, str(record["anchor"]))
-            digest = str(record["receipt_sha256"])
-        except (KeyError, TypeError, ValueError):
-            continue  # no ccdr wrote it so: the chain's own verification tells
-        what = f"record {record['seq']}: the receipt of {name} over {size} records"
+        size, file = record.size, name_of(record.size, record.name, record.anchor)
+        what = f"record {record.seq}: the receipt of {record.name} over {size} records"
         if not _NAME.fullmatch(file):
             continue
         try:
@@ -155,5 +148,5 @@ def missing(records: Iterable[Mapping[str, Any]], directory: Path) -> Iterator[F
         except FileNotFoundError:
             yield Finding("ANCHOR_MISSING", f"{what} is gone", size)
             continue
-        if sha256(contents).hexdigest() != digest:
+        if sha256(contents).hexdigest() != record.receipt_sha256:
             yield Finding("ANCHOR_MISSING", f"{what} is not the one that was kept: it was changed", size)

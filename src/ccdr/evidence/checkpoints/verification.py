@@ -4,17 +4,18 @@ One walk over the lines; findings as values.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Struct, to_builtins
 
 from ccdr.evidence.checkpoints.checkpoint import GIVEN, Anchor, Checkpoint, Tree, leaf_hash
 from ccdr.evidence.checkpoints.keys import KeyRecord, Pin, in_force, keys_in, trusted
 from ccdr.evidence.ledger.ledger import line_as_record
-from ccdr.evidence.records.values import about
+from ccdr.evidence.records import LedgerKey, Unread
+from ccdr.model.kinds import about
 from ccdr.model.values import rfc3339, so_many, utc
 
 # What a verification by checkpoints and anchors comes to, as values: findings, the boundary, all of it.
@@ -139,7 +140,7 @@ class Asked:
     pins: Sequence[Pin] = ()
     made: datetime | None = None
     unreadable: Sequence[str] = ()
-    key_records: Sequence[Mapping[str, Any]] = ()
+    key_records: Sequence[LedgerKey | Unread] = ()
     findings: Sequence[Finding] = ()  # of the receipts of anchors
     notes: Sequence[str] = ()
 

@@ -11,14 +11,14 @@ from typing import Annotated
 from msgspec import Struct, structs, to_builtins
 
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
+from ccdr.evidence.history.folded import Recorded
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.lineage.own_records import Lineage
-from ccdr.evidence.records.statements import kind_of
-from ccdr.evidence.records.values import about
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records.statements import StatementRecord, kind_of
 from ccdr.evidence.whose import HOLDS, Whose
+from ccdr.model.kinds import about
 from ccdr.model.trouble import Problem
-from ccdr.model.values import ledger_of, number_of, so_many
+from ccdr.model.values import so_many, stamped
 from ccdr.plans import LoadedPlan
 from ccdr.plans.floors import Floors
 
@@ -63,8 +63,9 @@ class RecordBehind(Struct, frozen=True):
     hash: str | None = None
 
     @classmethod
-    def of(cls, record: Record) -> RecordBehind:
-        return cls(int(number_of(record)), str(record["time"]), kind_of(record), ledger_of(record))
+    def of(cls, record: Recorded) -> RecordBehind:
+        kind = kind_of(record) if isinstance(record, StatementRecord) else record.kind
+        return cls(record.seq, stamped(record.time), kind, record.of_ledger)
 
 
 class SignatureState(StrEnum):
@@ -115,14 +116,14 @@ class Observed(Struct, frozen=True, rename={"step": "next_step"}):
         return self.state in FINDINGS and self.acknowledged is None
 
 
-def behind(*records: Record | None) -> tuple[RecordBehind, ...]:
+def behind(*records: Recorded | None) -> tuple[RecordBehind, ...]:
     """Those that there are, each once, in the ledger's order."""
     there = {RecordBehind.of(record) for record in records if record is not None}
     return tuple(sorted(there, key=lambda one: (one.ledger or "", one.seq)))
 
 
 def by_problem(
-    state: ControlState, problem: Problem, plan: str, asset: str | None, *records: Record | None
+    state: ControlState, problem: Problem, plan: str, asset: str | None, *records: Recorded | None
 ) -> Observed:
     """What is wrong, as the judgement has it."""
     return Observed(state, problem.text, plan, asset, behind(*records), problem.step, problem.acknowledged)

@@ -4,14 +4,26 @@ promises no more, and of the ledger itself. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
-from ccdr.evidence.deviations import wanted
-from ccdr.evidence.deviations.values import Kept, Span, base_of, opened, reopened, settled, standing
+from ccdr.evidence.deviations.values import (
+    Base,
+    Begun,
+    Kept,
+    NamedOwner,
+    NewestPoint,
+    RecordAt,
+    Row,
+    Span,
+    opened,
+    reopened,
+    settled,
+    standing,
+)
+from ccdr.evidence.deviations.wanted import ANY, Checks, Wanted, as_new, as_strict, by_rule, together
 from ccdr.evidence.history.asset_history import AssetHistory, Histories, history_at, place_of
 from ccdr.evidence.history.kinds import (
     BACKUP_END,
@@ -42,12 +54,33 @@ from ccdr.evidence.history.kinds import (
     VERDICTS,
 )
 from ccdr.evidence.lineage.own_records import ACKNOWLEDGED, DIFFERS, LINKED, LOST, VERIFIED
-from ccdr.evidence.records.statements import kind_of
-from ccdr.evidence.verdicts import Record, blames_the_log
+from ccdr.evidence.records import (
+    BackupEnd,
+    CheckEnd,
+    CopyEnd,
+    ErasureReplay,
+    LedgerBegin,
+    LedgerCompared,
+    LedgerLinked,
+    LedgerLost,
+    LedgerRecovered,
+    LedgerVerified,
+    LogShipped,
+    MissedRuns,
+    NegativeControlEnd,
+    NotBegun,
+    PlanVersion,
+    PruneEnd,
+    Record,
+    StatementRecord,
+    TestEnd,
+)
+from ccdr.evidence.records.statements import LostRecords, kind_of
+from ccdr.evidence.records.values import Start
+from ccdr.evidence.verdicts import blames_the_log, point_of, verdict_on_snapshot
 from ccdr.model.trouble import Trouble
-from ccdr.model.values import TOLD_BY, Verb, number_of, of_another_host, rfc3339, utc
 from ccdr.plans.deviation_rules import ERASURE_FAILED
-from ccdr.plans.facts import PlanFacts, facts_from
+from ccdr.plans.facts import DeviationFacts, PlanFacts
 from ccdr.plans.loosened import Code, Loosening, loosened
 from ccdr.plans.versions import PLAN_VERSION
 
@@ -55,50 +88,56 @@ from ccdr.plans.versions import PLAN_VERSION
 
 _GONE = frozenset((Code.PLAN_GONE, Code.ASSET_GONE))
 _OF_CHECKS = frozenset((Code.CHECK_GONE, Code.CHECK_REPLACED, Code.CHECK_WEAKER))
+NO_RULES = DeviationFacts()  # as they come with ccdr
 
 
-def take_version(place: Kept, before: Record, record: Record, rules: Mapping[str, Any]) -> None:
+def take_version(place: Kept, before: PlanVersion, record: PlanVersion, rules: DeviationFacts) -> None:
     """A version took the place of the one before."""
-    was, now = facts_from(before["facts"]), facts_from(record["facts"])
-    found = loosened(was, now)
-    _open(place, found, before, record, rules)
-    _settle(place, now, record, rules, {(_code(one), one.asset, _what(one)) for one in found})
-    used = {str(seq) for span in place.spans for seq in span["pending"].values() if isinstance(seq, int)}
+    found = loosened(before.facts, record.facts)
+    _open(place, found, before.seq, before.facts, record, rules)
+    _settle(place, record, rules, {(_code(one), one.asset, _what(one)) for one in found})
+    used = {str(one.version) for span in place.spans for one in span.pending.values() if one.version is not None}
     place.promised = {seq: facts for seq, facts in place.promised.items() if seq in used}
 
 
-def _open(place: Kept, found: Iterable[Loosening], before: Record, record: Record, rules: Mapping[str, Any]) -> None:
-    number = number_of(before)
-    for one in found:
-        place.promised.setdefault(str(number), before["facts"])
-        opened(place, one.code.value, record, rules, what=_what(one), detail=number, asset=one.asset)
-
-
-def _settle(
-    place: Kept, now: PlanFacts, record: Record, rules: Mapping[str, Any], new: set[tuple[str, str | None, str]]
+def _open(
+    place: Kept,
+    found: Iterable[Loosening],
+    number: int,
+    promised: PlanFacts,
+    record: PlanVersion,
+    rules: DeviationFacts,
 ) -> None:
+    for one in found:
+        place.promised.setdefault(str(number), promised)
+        wanted = Wanted(version=number)
+        opened(place, one.code.value, record, rules, what=_what(one), wanted=wanted, asset=one.asset)
+
+
+def _settle(place: Kept, record: PlanVersion, rules: DeviationFacts, new: set[tuple[str, str | None, str]]) -> None:
     """What this version promises again, by what stood before it was loosened. Of an asset that is back with less than
     it had, what lacks is open from here on."""
-    lacking = {seq: loosened(facts_from(facts), now) for seq, facts in place.promised.items()}
-    for span in [one for one in place.spans if one["code"] in Code.__members__]:
-        for what, seq in list(span["pending"].items()):
-            still = lacking.get(str(seq), [])
-            if (span["code"], span["asset"], what) in new or any(_same(span, what, one) for one in still):
+    lacking = {seq: loosened(facts, record.facts) for seq, facts in place.promised.items()}
+    for span in [one for one in place.spans if one.code in Code.__members__]:
+        for what, wanted in list(span.pending.items()):
+            assert wanted.version is not None
+            seq = str(wanted.version)
+            still = lacking.get(seq, [])
+            if (span.code, span.asset, what) in new or any(_same(span, what, one) for one in still):
                 continue
-            if span["code"] in _GONE:
-                gone = {"seq": seq, "facts": place.promised.get(str(seq))}
-                left = [one for one in still if span["asset"] in (None, one.asset)]
-                _open(place, left, gone, record, rules)
-            settled(place, span["code"], record, what, asset=span["asset"])
+            if span.code in _GONE and seq in place.promised:
+                left = [one for one in still if span.asset in (None, one.asset)]
+                _open(place, left, wanted.version, place.promised[seq], record, rules)
+            settled(place, span.code, record, what, asset=span.asset)
 
 
 def _same(span: Span, what: str, one: Loosening) -> bool:
     """Is it the same that lacks? A check that is gone may by now be replaced, and is no more checked for that."""
-    if one.code in _GONE and span["code"] not in _GONE:
-        return one.asset in (None, span["asset"])  # with all that it had
-    code = _code(one) == span["code"] or (span["code"] in _OF_CHECKS and one.code in _OF_CHECKS)
+    if one.code in _GONE and span.code not in _GONE:
+        return one.asset in (None, span.asset)  # with all that it had
+    code = _code(one) == span.code or (span.code in _OF_CHECKS and one.code in _OF_CHECKS)
     fits = _what(one) == what or (one.fingerprint is not None and one.fingerprint in what)
-    return code and one.asset == span["asset"] and fits
+    return code and one.asset == span.asset and fits
 
 
 def _code(one: Loosening) -> str:
@@ -116,46 +155,58 @@ OF_LEDGER = frozenset((VERIFIED, COMPARED, LOST, "ledger.begin", ACKNOWLEDGED, L
 
 def take_of_ledger(histories: Histories, record: Record) -> None:
     """What another ledger's records say of that is its host's to answer for."""
-    if TOLD_BY in record:
+    if record.origin is not None:
         return
-    kind, of = kind_of(record), record.get("about", record)
-    own = history_at(histories, (record["plan"] if kind == COMPARED else None, None)).deviations
-    if kind == COMPARED:
-        _compared(own, record)
-    elif kind == VERIFIED:
-        _verified(own, record)
-    elif kind in (LOST, "ledger.begin"):
-        lost = record if kind == LOST else record.get("predecessor")
-        if lost is not None:
-            opened(own, Trouble.LEDGER_LOST.name, record, {}, what=str(lost["ledger"]))
-    elif kind == RECOVERED:
-        if record.get("spoilt") is True:
-            opened(own, Trouble.LEDGER_SPOILT.name, record, {}, what=str(number_of(record)))
-    else:
-        for ledger in of.get("ledgers") or ():
-            settled(own, Trouble.LEDGER_LOST.name, record, str(ledger))
-        for seq in of.get("spoilt") or ():
-            settled(own, Trouble.LEDGER_SPOILT.name, record, str(seq))
+    plan = record.plan if isinstance(record, LedgerCompared) else None
+    own = history_at(histories, (plan, None)).deviations
+    match record:
+        case LedgerCompared():
+            _compared(own, record)
+        case LedgerVerified():
+            _verified(own, record)
+        case LedgerLost():
+            _lost(own, record, record.ledger)
+        case LedgerBegin():
+            if record.predecessor is not None:
+                _lost(own, record, record.predecessor.ledger)
+        case LedgerRecovered():
+            if record.spoilt:
+                opened(own, Trouble.LEDGER_SPOILT.name, record, NO_RULES, what=str(record.seq))
+        case LedgerLinked():
+            _answered(own, record, record.ledgers)
+        case StatementRecord(about=LostRecords() as about):
+            _answered(own, record, about.ledgers, about.spoilt)
 
 
-def _verified(own: Kept, record: Record) -> None:
-    if record["result"] == "HOLDS":
+def _lost(own: Kept, record: Record, ledger: str) -> None:
+    opened(own, Trouble.LEDGER_LOST.name, record, NO_RULES, what=ledger)
+
+
+def _answered(own: Kept, record: Record, ledgers: Iterable[str], spoilt: Iterable[int] = ()) -> None:
+    for ledger in ledgers:
+        settled(own, Trouble.LEDGER_LOST.name, record, ledger)
+    for seq in spoilt:
+        settled(own, Trouble.LEDGER_SPOILT.name, record, str(seq))
+
+
+def _verified(own: Kept, record: LedgerVerified) -> None:
+    if record.result == "HOLDS":
         settled(own, Trouble.LEDGER_BROKEN.name, record)
     else:
-        opened(own, Trouble.LEDGER_BROKEN.name, record, {})
-    if record.get("summary") == DIFFERS:
-        opened(own, Trouble.SUMMARY_WRONG.name, record, {})
-    elif record.get("summary") == "EQUAL":
+        opened(own, Trouble.LEDGER_BROKEN.name, record, NO_RULES)
+    if record.summary == DIFFERS:
+        opened(own, Trouble.SUMMARY_WRONG.name, record, NO_RULES)
+    elif record.summary == "EQUAL":
         settled(own, Trouble.SUMMARY_WRONG.name, record)
 
 
-def _compared(own: Kept, record: Record) -> None:
+def _compared(own: Kept, record: LedgerCompared) -> None:
     """Who looked at the newest snapshots alone takes back nothing that a look at all of them has found."""
-    whole = record["whole"]
-    if record["result"] == DIFFERS:
-        opened(own, Trouble.LEDGER_CONTRADICTED.name, record, {}, detail=whole, together=max)
+    whole = record.whole
+    if record.result == DIFFERS:
+        opened(own, Trouble.LEDGER_CONTRADICTED.name, record, NO_RULES, wanted=Wanted(whole=whole))
     else:
-        settled(own, Trouble.LEDGER_CONTRADICTED.name, record, good=lambda then: whole or not then)
+        settled(own, Trouble.LEDGER_CONTRADICTED.name, record, good=lambda wanted: whole or not wanted.whole)
 
 
 # How much of an asset's newest data could have been lost, backup by backup: longer than its RPO is a deviation.
@@ -173,16 +224,15 @@ class Points:
 
     own: Kept
     asset: str
-    rules: Mapping[str, Any]
+    rules: DeviationFacts
 
-    def stored(self, record: Record, version: Record | None) -> None:
+    def stored(self, record: BackupEnd, version: PlanVersion | None) -> None:
         """A backup was. It is a base from which the log leads on."""
-        consistent = (record.get("snapshot") or {}).get("consistent_point")
-        if consistent is None:
+        if record.snapshot is None:
             return
-        at, usable = utc(consistent), utc(record["time"])
+        at, usable = record.snapshot.consistent_point, record.time
         if self._as_it_should_be(at, usable, self._rpo(version)):  # as a rule: for millions of records the rest shows
-            self.own.point = [consistent, record["time"], base_of(record), True]
+            self.own.point = NewestPoint(at, usable, Base.of(record))
             return
         self._reached(record, [(at, usable)], version)
         self._log_leads_on(True)
@@ -191,40 +241,43 @@ class Points:
         """Nothing is open that it could settle, and it opens nothing."""
         if self.own.spans:
             return False
-        newest = utc(self.own.point[0]) if self.own.point else None
+        newest = self.own.point.consistent if self.own.point else None
         if newest is not None and consistent <= newest:
             return False
         return rpo is None or (usable - (newest or consistent)).total_seconds() <= rpo
 
-    def shipped(self, record: Record, version: Record | None) -> None:
+    def shipped(self, record: LogShipped, version: PlanVersion | None) -> None:
         """So was log; behind a gap it leads on from the next backup only."""
-        if record.get("gaps"):
+        if record.gaps:
             self._log_leads_on(False)
-        elif self.own.point and self.own.point[3] and record.get("points"):
-            since = utc(record["since"])
+        elif self.own.point and self.own.point.leads_on and record.points:
+            since = record.since
             seconds = (
-                (since + timedelta(seconds=at), since + timedelta(seconds=usable)) for at, usable in record["points"]
+                (since + timedelta(seconds=at), since + timedelta(seconds=usable)) for at, usable in record.points
             )
             self._reached(record, list(seconds), version)
 
-    def objective_ends(self, record: Record, version: Record) -> None:
+    def objective_ends(self, record: PlanVersion, version: PlanVersion) -> None:
         """The version that asked for an RPO is in force no more: was it kept until then?"""
         rpo = self._rpo(version)
         if rpo is not None and self.own.point:
-            self._late(record, utc(self.own.point[0]), utc(record["time"]), rpo)
+            self._late(record, self.own.point.consistent, record.time, rpo)
 
-    def tested(self, record: Record) -> None:
-        rpo = record.get("rpo") or {}
-        objective, achieved = rpo.get("objective_s"), rpo.get("achieved_s")
-        if rpo.get("verdict") == "BREACHED":
-            base = self.own.point[2] if self.own.point else None
-            opened(self.own, CODE, record, self.rules, what=BY_TEST, detail=objective, base=base, together=min)
-        elif rpo.get("verdict") == "MET" and achieved is not None:
-            settled(self.own, CODE, record, BY_TEST, lambda then: achieved <= then)
+    def tested(self, record: TestEnd) -> None:
+        rpo = record.rpo
+        if rpo is None:
+            return
+        if rpo.verdict == "BREACHED":
+            base, wanted = self.own.point.base if self.own.point else None, Wanted(objective=rpo.objective_s)
+            opened(self.own, CODE, record, self.rules, what=BY_TEST, wanted=wanted, base=base)
+        elif rpo.verdict == "MET" and rpo.achieved_s is not None:
+            settled(self.own, CODE, record, BY_TEST, partial(_in_time, rpo.achieved_s))
 
-    def _reached(self, record: Record, points: Iterable[tuple[datetime, datetime]], version: Record | None) -> None:
+    def _reached(
+        self, record: Record, points: Iterable[tuple[datetime, datetime]], version: PlanVersion | None
+    ) -> None:
         before, rpo = self.own.point, self._rpo(version)
-        newest = utc(before[0]) if before else None
+        newest = before.consistent if before else None
         last = None
         for consistent, usable in points:
             if newest is not None and consistent <= newest:
@@ -235,7 +288,7 @@ class Points:
                 age = (usable - consistent).total_seconds()
                 settled(self.own, CODE, record, BY_POINTS, partial(_in_time, age), asset=self.asset)
             newest = consistent
-            last = [rfc3339(consistent), rfc3339(usable), base_of(record), before[3] if before else True]
+            last = NewestPoint(consistent, usable, Base.of(record), before.leads_on if before else True)
             if rpo is not None and usable - consistent > timedelta(seconds=rpo):
                 self.own.point = last
                 self._late(record, consistent, usable, rpo)
@@ -244,23 +297,24 @@ class Points:
     def _late(self, record: Record, consistent: datetime, at: datetime, rpo: float) -> None:
         since = consistent + timedelta(seconds=rpo)
         if at > since:
+            assert self.own.point is not None
             opened(
-                self.own, CODE, record, self.rules, what=BY_POINTS, detail=rpo, base=self.own.point[2], since=since,
-                asset=self.asset, together=min,
+                self.own, CODE, record, self.rules, what=BY_POINTS, wanted=Wanted(objective=rpo),
+                base=self.own.point.base, since=since, asset=self.asset,
             )  # fmt: skip
 
     def _log_leads_on(self, leads: bool) -> None:
-        if self.own.point:
-            self.own.point = [*self.own.point[:3], leads]
+        if (point := self.own.point) is not None:
+            self.own.point = NewestPoint(point.consistent, point.usable, point.base, leads)
 
-    def _rpo(self, version: Record | None) -> float | None:
+    def _rpo(self, version: PlanVersion | None) -> float | None:
         """As the version asks for it; None where none is known."""
-        of = (((version or {}).get("facts") or {}).get("assets") or {}).get(self.asset)
-        return float(of["rpo"]) if of else None
+        of = version.facts.assets.get(self.asset) if version else None
+        return of.rpo if of else None
 
 
-def _in_time(age: float, objective: float) -> bool:
-    return age <= objective
+def _in_time(age: float, wanted: Wanted) -> bool:
+    return wanted.objective is not None and age <= wanted.objective
 
 
 # What proves nothing once may be chance; twice in a row it is a deviation, until something is proven again. Pure.
@@ -277,35 +331,36 @@ class Attempts:
 
     kept: Kept
     record: Record
-    rules: Mapping[str, Any]
-    checks: wanted.Checks
+    rules: DeviationFacts
+    checks: Checks
 
     def prove_nothing(self, trouble: Trouble, verb: str, of: str) -> None:
-        mine = [self.checks, wanted.point_of(self.record) if verb == _TEST else None]
+        mine = Wanted(checks=self.checks, point=point_of(self.record) if isinstance(self.record, TestEnd) else None)
         seen = False
         for one in dict.fromkeys(("", of)):
-            count, since, before = self.kept.rows.get(_row(verb, one)) or (0, str(self.record["time"]), mine)
-            asked = wanted.tested(before, mine)
-            self.kept.rows[_row(verb, one)] = [count + 1, since, asked]
-            if count + 1 >= TWICE:
-                times = 0 if seen else TWICE if count + 1 == TWICE else 1
-                first = utc(since) if count + 1 == TWICE else None
+            row = self.kept.rows.get(_row(verb, one)) or Row(0, self.record.time, mine)
+            asked = together(row.asked, mine)
+            count = row.count + 1
+            self.kept.rows[_row(verb, one)] = Row(count, row.since, asked)
+            if count >= TWICE:
+                times = 0 if seen else TWICE if count == TWICE else 1
+                first = row.since if count == TWICE else None
                 opened(
-                    self.kept, trouble.name, self.record, self.rules, what=one, detail=asked, since=first, times=times,
-                    together=wanted.tested,
-                )  # fmt: skip
+                    self.kept, trouble.name, self.record, self.rules, what=one, wanted=asked, since=first, times=times
+                )
                 seen = True
 
     def prove(self, trouble: Trouble, verb: str, of: str) -> None:
         """It ends the row, and the deviation, if it asks as much of what is as new."""
         for one in dict.fromkeys(("", of)):
             row = self.kept.rows.get(_row(verb, one))
-            if row is not None and self._good(row[2]):
+            if row is not None and self._good(row.asked):
                 del self.kept.rows[_row(verb, one)]
             settled(self.kept, trouble.name, self.record, one, self._good)
 
-    def _good(self, asked: list[Any]) -> bool:
-        return wanted.as_strict(asked[0], self.checks) and wanted.as_new(self.record, asked[1])
+    def _good(self, asked: Wanted) -> bool:
+        new = not isinstance(self.record, TestEnd) or as_new(self.record, asked.point)
+        return new and as_strict(asked.checks, self.checks)
 
 
 def _row(verb: str, of: str) -> str:
@@ -324,60 +379,58 @@ WANTED = OF_ENDS | OF_LEDGER | OF_STARTS | {NOT_BEGUN, MISSED, LOGS, PLAN_VERSIO
 class Before:
     """What stood before a record was taken: the plan's version in force, and by what a test was begun."""
 
-    version: Record | None
-    checks: list[Any] | None
+    version: PlanVersion | None
+    checks: Checks
+
+    @property
+    def rules(self) -> DeviationFacts:
+        """Of deviations, as the version in force has them."""
+        return self.version.facts.deviations if self.version else NO_RULES
 
 
 def before(histories: Histories, record: Record) -> Before:
-    plan = histories.get((record["plan"], None))
-    own = histories.get((place_of(record), record["asset"])) if record["kind"] == TEST_END else None
-    checks = own.checks_at_start.get(str(record["run"])) if own else None
-    return Before(plan.newest.get(PLAN_VERSION) if plan else None, checks)
+    plan = histories.get((record.plan, None))
+    own = histories.get((place_of(record), record.asset)) if isinstance(record, TestEnd) else None
+    checks = own.checks_at_start.get(str(record.run)) if own else None
+    return Before(plan.version if plan else None, checks)
 
 
-def take_start(histories: Histories, record: Record) -> None:
+def take_start(histories: Histories, record: Start) -> None:
     """Has the run of this kind before it crashed? It has no end, and an asset is worked at by one at a time. After
     history has taken the record: half of all records are of this kind."""
-    if TOLD_BY in record and of_another_host(record):
+    if record.foreign:
         return
-    own, kind, run = history_at(histories, (place_of(record), record["asset"])), record["kind"], str(record["run"])
+    own, kind, run = history_at(histories, (place_of(record), record.asset)), record.kind, str(record.run)
     begun = own.deviations.begun
     crashed = begun.get(kind)
-    begun[kind] = [run, str(record["time"]), base_of(record)]
-    if crashed is not None and crashed[0] in own.open_runs and crashed[0] != run:
-        was = before(histories, record)
-        _One(own, record, was, _rules(was.version)).crashed(VERB_OF[kind], crashed)
+    begun[kind] = Begun(run, record.time, Base.of(record))
+    if crashed is not None and crashed.run in own.open_runs and crashed.run != run:
+        _One(own, record, before(histories, record)).crashed(VERB_OF[kind], crashed)
 
 
 def take(histories: Histories, record: Record, was: Before) -> None:
     """After history has taken the record, which is no start."""
-    kind = kind_of(record)
-    if kind in OF_LEDGER:
+    if kind_of(record) in OF_LEDGER:
         take_of_ledger(histories, record)
         return
-    if kind == PLAN_VERSION:
-        if not of_another_host(record):
+    if isinstance(record, PlanVersion):
+        if not record.foreign:
             _version(histories, record, was)
         return
-    own, rules = history_at(histories, (place_of(record), record["asset"])), _rules(was.version)
-    if kind == BACKUP_END and record["result"] == STORED and not own.deviations.spans:  # as a rule
-        Points(own.deviations, str(record["asset"]), rules).stored(record, was.version)
+    own = history_at(histories, (place_of(record), record.asset))
+    if isinstance(record, BackupEnd) and record.result == STORED and not own.deviations.spans:  # as a rule
+        Points(own.deviations, record.asset, was.rules).stored(record, was.version)
         return
-    _One(own, record, was, rules).take()
+    _One(own, record, was).take()
 
 
-def _rules(version: Record | None) -> Mapping[str, Any]:
-    """Of deviations, as the version in force has them."""
-    return ((version or {}).get("facts") or {}).get("deviations") or {}
-
-
-def _version(histories: Histories, record: Record, was: Before) -> None:
-    plan = record["plan"]
+def _version(histories: Histories, record: PlanVersion, was: Before) -> None:
+    plan = record.plan
     of_plan = history_at(histories, (plan, None))
-    of_plan.deviations.owners.append([str(record["time"]), record["facts"].get("owner")])
+    of_plan.deviations.owners.append(NamedOwner(record.time, record.facts.owner))
     if was.version is None:
         return
-    rules = _rules(was.version)  # who makes them easier is held to those before
+    rules = was.rules  # who makes them easier is held to those before
     take_version(of_plan.deviations, was.version, record, rules)
     for (name, asset), own in histories.items():
         if name == plan and asset is not None:
@@ -391,7 +444,6 @@ class _One:
     own: AssetHistory
     record: Record
     was: Before
-    rules: Mapping[str, Any]
 
     @property
     def kept(self) -> Kept:
@@ -399,36 +451,45 @@ class _One:
 
     @property
     def at_copy(self) -> bool:
-        return bool(place_of(self.record) != self.record["plan"])
+        return place_of(self.record) != self.record.plan
 
     def take(self) -> None:
-        record, kind = self.record, self.record["kind"]
-        if kind == TEST_END:
-            self._tested()
-        elif kind == BACKUP_END:
-            result = record["result"]
-            self._ends(Trouble.BACKUP_FAILED, "backup", result == FAILED, result == STORED)
-            if result == STORED:
-                Points(self.kept, str(record["asset"]), self.rules).stored(record, self.was.version)
-        elif kind == CONTROLLED:
-            self._controlled()
-        elif kind == CHECKED:
-            self._checked()
-        elif kind == PRUNED:
-            self._ends(Trouble.PRUNE_FAILED, "prune", record["result"] == FAILED, record["result"] == DONE)
-        elif kind == COPIED:
-            self._ends(Trouble.COPY_FAILED, "copy", record["result"] == FAILED, record["result"] == DONE)
-        elif kind == NOT_BEGUN:
-            self._not_begun()
-        elif kind == MISSED:
-            self._missed()
-        elif kind == LOGS:
-            Points(self.kept, str(self.record["asset"]), self.rules).shipped(record, self.was.version)
-        elif kind == ERASURE_REPLAY:
-            self._stands(ERASURE_FAILED, self.own.replay_failed is not None, record["result"] == FAILED)
+        match record := self.record:
+            case TestEnd():
+                self._tested(record)
+            case BackupEnd():
+                self._ends(Trouble.BACKUP_FAILED, "backup", record.result == FAILED, record.result == STORED)
+                if record.result == STORED:
+                    Points(self.kept, record.asset, self.was.rules).stored(record, self.was.version)
+            case NegativeControlEnd():
+                self._controlled(record)
+            case CheckEnd():
+                self._checked(record)
+            case PruneEnd():
+                self._ends(Trouble.PRUNE_FAILED, "prune", record.result == FAILED, record.result == DONE)
+            case CopyEnd():
+                self._ends(Trouble.COPY_FAILED, "copy", record.result == FAILED, record.result == DONE)
+            case NotBegun():
+                self._not_begun(record.verb)
+            case MissedRuns():
+                self._missed(record)
+            case LogShipped():
+                Points(self.kept, str(record.asset), self.was.rules).shipped(record, self.was.version)
+            case ErasureReplay():
+                self._stands(ERASURE_FAILED, self.own.replay_failed is not None, record.result == FAILED)
 
-    def _open(self, code: str, what: str = "", detail: Any = None, **more: Any) -> None:
-        opened(self.kept, code, self.record, self.rules, what=what, detail=detail, **more)
+    def _open(
+        self,
+        code: str,
+        what: str = "",
+        wanted: Wanted = ANY,
+        *,
+        since: datetime | None = None,
+        base: Base | None = None,
+        times: int = 1,
+    ) -> None:
+        rules = self.was.rules
+        opened(self.kept, code, self.record, rules, what=what, wanted=wanted, since=since, base=base, times=times)
 
     def _stands(self, code: str, stands: bool, bad: bool) -> None:
         """By what history says after this record, which was `bad` itself or not."""
@@ -436,8 +497,8 @@ class _One:
             self._open(code)
         elif not stands:
             settled(self.kept, code, self.record, None)
-        elif (span := standing(self.kept, code, self.record["asset"])) is not None:
-            span["unchecked"] = [number_of(self.record), str(self.record["time"])]
+        elif (span := standing(self.kept, code, self.record.asset)) is not None:
+            span.unchecked = RecordAt(self.record.seq, self.record.time)
 
     def _ends(self, trouble: Trouble, verb: str, bad: bool, good: bool) -> None:
         if bad:
@@ -449,51 +510,52 @@ class _One:
     def _served(self, verb: str) -> None:
         """What was missed is done again; a test by checks that are as strict as those that were missed."""
         checks = self._checks() if verb == "test" else None
-        if verb == "test" and not wanted.by_rule(self.record):
+        if isinstance(self.record, TestEnd) and not by_rule(self.record):
             return
-        settled(self.kept, Trouble.MISSED.name, self.record, verb, lambda then: wanted.as_strict(then, checks))
+        settled(self.kept, Trouble.MISSED.name, self.record, verb, lambda wanted: as_strict(wanted.checks, checks))
 
-    def _checks(self) -> list[Any] | None:
-        return self.was.checks if self.was.checks is not None else _checks_of(self.was.version, self.record["asset"])
+    def _checks(self) -> Checks:
+        return self.was.checks if self.was.checks is not None else _checks_of(self.was.version, self.record.asset)
 
     # --- restore tests ---------------------------------------------------------------------------------------------
 
-    def _tested(self) -> None:
-        record, own = self.record, self.own
-        if record["verdict"] not in VERDICTS:
+    def _tested(self, record: TestEnd) -> None:
+        own = self.own
+        if record.verdict not in VERDICTS:
             return
-        self._in_a_row(Trouble.TEST_INCONCLUSIVE, "test", record["verdict"] == INCONCLUSIVE)
-        if record["verdict"] == INCONCLUSIVE:
+        self._in_a_row(Trouble.TEST_INCONCLUSIVE, "test", record.verdict == INCONCLUSIVE)
+        if record.verdict == INCONCLUSIVE:
             return
         self._served("test")
-        fail, of_log = record["verdict"] == "FAIL", blames_the_log(record)
-        own_fault = [failed for failed, _ in own.unmended if not _for_a_newer(failed)]
+        fail, of_log = record.verdict == "FAIL", blames_the_log(record)
+        own_fault = [one for one in own.unmended if not _for_a_newer(one.test)]
         for_newer = fail and not of_log and _for_a_newer(record)
         code = Trouble.COPY_TEST_FAILED if self.at_copy else Trouble.TEST_FAILED
         self._stands(code.name, bool(own_fault), fail and not of_log and not for_newer)
         self._stands(Trouble.NEWER_FAILED.name, len(own.unmended) > len(own_fault), for_newer)
         self._stands(Trouble.LOG_FAILED.name, own.log_failure is not None, fail and of_log)
-        self._restored_in_time()
+        self._restored_in_time(record)
         if not self.at_copy:
-            Points(self.kept, str(record["asset"]), self.rules).tested(record)
+            Points(self.kept, record.asset, self.was.rules).tested(record)
 
-    def _restored_in_time(self) -> None:
-        rto = self.record.get("rto") or {}
-        basis, objective, achieved = rto.get("basis"), rto.get("objective_s"), rto.get("achieved_s")
-        if rto.get("verdict") == "BREACHED":
-            asked = [objective, wanted.point_of(self.record)]
-            self._open(Trouble.BREACH_RTO.name, str(basis), asked, together=wanted.in_time)
-        elif rto.get("verdict") == "MET":
+    def _restored_in_time(self, record: TestEnd) -> None:
+        rto = record.rto
+        if rto is None:
+            return
+        if rto.verdict == "BREACHED":
+            wanted = Wanted(objective=rto.objective_s, point=point_of(record))
+            self._open(Trouble.BREACH_RTO.name, rto.basis, wanted)
+        elif rto.verdict == "MET" and (took := rto.achieved_s) is not None:
             # In less than was allowed when it took too long, of data as new; who restores durably in time could throw
             # away, too.
-            for one in ("throwaway", "durable") if basis == "durable" else ("throwaway",):
-                settled(self.kept, Trouble.BREACH_RTO.name, self.record, one, self._within(achieved))
-
-    def _within(self, achieved: Any) -> Callable[[list[Any]], bool]:
-        return lambda asked: bool(achieved <= asked[0] and wanted.as_new(self.record, asked[1]))
+            for one in ("throwaway", "durable") if rto.basis == "durable" else ("throwaway",):
+                settled(
+                    self.kept, Trouble.BREACH_RTO.name, record, one,
+                    lambda wanted: _in_time(took, wanted) and as_new(record, wanted.point),
+                )  # fmt: skip
 
     def _in_a_row(self, trouble: Trouble, verb: str, proves_nothing: bool, of: str = "") -> None:
-        attempts = Attempts(self.kept, self.record, self.rules, self._checks() if verb == "test" else None)
+        attempts = Attempts(self.kept, self.record, self.was.rules, self._checks() if verb == _TEST else None)
         if proves_nothing:
             attempts.prove_nothing(trouble, verb, of)
         else:
@@ -501,56 +563,50 @@ class _One:
 
     # --- the rest --------------------------------------------------------------------------------------------------
 
-    def _controlled(self) -> None:
-        result, own = self.record["result"], self.own
-        kind = str((self.record.get("damage") or {}).get("kind") or "")
+    def _controlled(self, record: NegativeControlEnd) -> None:
+        result, kind = record.result, record.damage.kind if record.damage else ""
         self._in_a_row(Trouble.CONTROL_INCONCLUSIVE, "negative_control", result == INCONCLUSIVE, kind)
         if result in (CAUGHT, PASSED):
             self._served("negative_control")
-            self._stands(Trouble.CONTROL_PASSED.name, bool(own.not_caught), result == PASSED)
+            self._stands(Trouble.CONTROL_PASSED.name, bool(self.own.not_caught), result == PASSED)
 
-    def _checked(self) -> None:
-        result, own = self.record["result"], self.own
+    def _checked(self, record: CheckEnd) -> None:
+        result, own = record.result, self.own
         self._in_a_row(Trouble.CHECK_INCONCLUSIVE, "check", result == INCONCLUSIVE)
         if result in (CLEAN, DAMAGED):
             self._served("check")
             code = Trouble.COPY_DAMAGED if self.at_copy else Trouble.REPOSITORY_DAMAGED
             self._stands(code.name, bool(own.damaged_parts or own.damaged_before), result == DAMAGED)
 
-    def _not_begun(self) -> None:
-        verb = str(self.record["verb"])
+    def _not_begun(self, verb: str) -> None:
         if (trouble := _FAILED_OF.get(verb)) is not None:
             self._open(trouble.name)
         elif (trouble := _ROW_OF.get(verb)) is not None:
             self._in_a_row(trouble, verb, proves_nothing=True)
 
-    def _missed(self) -> None:
+    def _missed(self, record: MissedRuns) -> None:
         """A run that comes back tells of one schedule after another, and works in between: what was due while another
         of its schedules was missed is of the same span."""
-        record, verb, kept = self.record, str(self.record["verb"]), self.kept
-        first, last = str(record.get("first_due") or record["due"]), str(record["due"])
-        ended = (one for one in reversed(kept.ended) if one["code"] == Trouble.MISSED.name)
-        if (newest := next(ended, None)) is not None and self._lasted(newest, first, last):
+        verb, kept, first = record.verb, self.kept, record.first_due
+        ended = (one for one in reversed(kept.ended) if one.code == Trouble.MISSED.name)
+        if (newest := next(ended, None)) is not None and _lasted(newest, first, record.due):
             reopened(kept, newest)
-        checks = _checks_of(self.was.version, record["asset"]) if verb == Verb.TEST else None
-        begun, base = kept.begun.get(START_BY_VERB.get(verb, "")), None
-        if begun is not None and utc(begun[1]) < utc(first):
-            base = begun[2]
-        many = record.get("count") or 1
-        self._open(
-            Trouble.MISSED.name, verb, checks, since=utc(first), base=base, times=many, together=wanted.all_checks
-        )
+        checks = _checks_of(self.was.version, record.asset) if verb == "test" else None
+        begun = kept.begun.get(START_BY_VERB.get(verb, ""))
+        base = begun.base if begun is not None and begun.time < first else None
+        self._open(Trouble.MISSED.name, verb, Wanted(checks=checks), since=first, base=base, times=record.count)
 
-    @staticmethod
-    def _lasted(span: Span, first: str, last: str) -> bool:
-        return utc(first) <= utc(span["retest"][1]) and utc(last) >= utc(span["since"])
-
-    def crashed(self, verb: str, run: list[Any]) -> None:
+    def crashed(self, verb: str, run: Begun) -> None:
         """That run before it."""
         if (trouble := _FAILED_OF.get(verb)) is not None:
-            self._open(trouble.name, since=utc(run[1]), base=run[2])
+            self._open(trouble.name, since=run.time, base=run.base)
         elif (trouble := _ROW_OF.get(verb)) is not None:
             self._in_a_row(trouble, verb, proves_nothing=True)
+
+
+def _lasted(span: Span, first: datetime, last: datetime) -> bool:
+    """Did what ended last in some of the time from the first to the last?"""
+    return span.retest is not None and first <= span.retest.at and last >= span.since
 
 
 _FAILED_OF = {
@@ -565,12 +621,11 @@ _ROW_OF = {
 }
 
 
-def _for_a_newer(test: Record) -> bool:
+def _for_a_newer(test: TestEnd) -> bool:
     """Is it FAIL for a newer backup that had failed, and was what it restored good?"""
-    failed = any(check.get("status") == "FAIL" for check in test.get("checks") or ())
-    return not failed and (test.get("snapshot") or {}).get("verdict") == "PASS"
+    return verdict_on_snapshot(test) == "PASS" and all(one.status != "FAIL" for one in test.checks)
 
 
-def _checks_of(version: Record | None, asset: str | None) -> list[Any] | None:
-    of = (((version or {}).get("facts") or {}).get("assets") or {}).get(asset)
-    return list(of["checks"]) if of else None
+def _checks_of(version: PlanVersion | None, asset: str | None) -> Checks:
+    of = version.facts.assets.get(asset or "") if version else None
+    return of.checks if of else None

@@ -6,19 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
-from ccdr.evidence.deviations.values import Acceptance, Deviation, Entry, Kept, Said, Span, identity
+from ccdr.evidence.deviations.derive import NO_RULES
+from ccdr.evidence.deviations.values import Acceptance, Base, Deviation, Kept, SaidOfOne, Span, identity
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.kinds import BACKUP_START, CONTROL_START, TEST_START
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.records.statements import ASSIGN_FINDING
 from ccdr.model.trouble import Trouble
-from ccdr.model.values import ObjectiveVerdict, rfc3339, utc
+from ccdr.model.values import ObjectiveVerdict
 from ccdr.plans.deviation_rules import due_within, severity_of
-from ccdr.plans.versions import PLAN_VERSION
 
-_NOTHING = AssetHistory()
+_NOTHING, NOTHING_SAID = AssetHistory(), SaidOfOne()
 
 
 def deviations_of(
@@ -46,49 +45,39 @@ def _of_place(
     plan, _, copy = (place or "").partition("@")
     of_plan = histories.get((plan or None, None), _NOTHING).deviations
     for span in (*kept.spans, *(kept.ended if ended else ())):
-        yield deviation(span, plan or None, asset or span["asset"], copy or None, of_plan)
+        yield deviation(span, plan or None, asset or span.asset, copy or None, of_plan)
 
 
 def deviation(span: Span, plan: str | None, asset: str | None, copy: str | None, of_plan: Kept) -> Deviation:
     """Its owner is whom somebody assigned last; else whom the plan's version in force when it began names."""
     place = f"{plan}@{copy}" if copy else plan
-    name = identity(place, asset, span["code"], span["base"])
-    entry = of_plan.said.get(name) or {}
-    assigned = entry.get("assigned") or []
-    dues = [ASSIGN_FINDING.end_of(utc(due), utc(at)) for _, at, _, _, due in assigned if due is not None]
-    opened, since = utc(span["opened"]), utc(span["since"])
+    name = identity(place, asset, span.code, span.base)
+    entry = of_plan.said.get(name, NOTHING_SAID)
+    dues = [ASSIGN_FINDING.end_of(one.due, one.at) for one in entry.assigned if one.due is not None]
     return Deviation(
         id=name,
         plan=plan,
         asset=asset,
         copy=copy,
-        code=span["code"],
-        number=span["seq"],
-        ledger=span["ledger"],
-        since=since,
-        opened_at=opened,
-        last=utc(span["last"]),
-        times=span["times"],
-        severity=span["severity"],
-        due_by_rule=opened + timedelta(seconds=span["within"]),
-        owner=assigned[-1][3] if assigned else of_plan.owner_at(since),
-        retest=_record(span["retest"]),
-        unchecked=_record(span["unchecked"]),
+        code=span.code,
+        number=span.seq,
+        ledger=span.ledger,
+        since=span.since,
+        opened_at=span.opened,
+        last=span.last,
+        times=span.times,
+        severity=span.severity,
+        due_by_rule=span.opened + timedelta(seconds=span.within),
+        owner=entry.assigned[-1].owner if entry.assigned else of_plan.owner_at(span.since),
+        retest=span.retest,
+        unchecked=span.unchecked,
         due_assigned=dues[-1] if dues else None,
-        assigned=tuple(Said(seq, utc(at), actor, None) for seq, at, actor, *_ in assigned),
-        cause=_said(entry, "cause"),
-        action=_said(entry, "action"),
-        notes=_said(entry, "note"),
-        accepted=tuple(Acceptance(record) for record in entry.get("accepted") or ()),
+        assigned=tuple(entry.assigned),
+        cause=tuple(entry.cause),
+        action=tuple(entry.action),
+        notes=tuple(entry.note),
+        accepted=tuple(map(Acceptance, entry.accepted)),
     )
-
-
-def _record(of: list[Any] | None) -> tuple[int, datetime] | None:
-    return None if of is None else (of[0], utc(of[1]))
-
-
-def _said(entry: Entry, what: str) -> tuple[Said, ...]:
-    return tuple(Said(seq, utc(at), actor, words) for seq, at, actor, words in entry.get(what) or ())
 
 
 # What is wrong now and no record tells of yet: a backup that does not come leaves none. By the judgement. Pure.
@@ -105,29 +94,25 @@ def unrecorded(assets: Iterable[AssetStatus], histories: Histories, now: datetim
     for one in assets:
         own = histories.get((one.plan, one.asset), AssetHistory()).deviations
         of_plan = histories.get((one.plan, None), AssetHistory())
-        facts = (of_plan.newest.get(PLAN_VERSION) or {}).get("facts") or {}
+        rules = of_plan.facts.deviations if of_plan.facts else NO_RULES
         for code, base, began in _standing(one, own):
-            rules: dict[str, Any] = facts.get("deviations") or {}
-            severity, since = severity_of(code, rules.get("severity") or {}), rfc3339(min(began or now, now))
-            span = {
-                "code": code, "asset": one.asset, "base": base, "seq": None, "ledger": None, "since": since,
-                "opened": since, "last": rfc3339(now), "times": 1, "severity": severity,
-                "within": due_within(severity, rules.get("due") or {}), "retest": None, "unchecked": None,
-            }  # fmt: skip
+            severity, since = severity_of(code, rules.severity), min(began or now, now)
+            within = due_within(severity, rules.due)
+            span = Span(code, one.asset, base, None, None, since, since, now, severity, within, times=1)
             yield deviation(span, one.plan, one.asset, None, of_plan.deviations)
 
 
-def _standing(one: AssetStatus, own: Kept) -> Iterator[tuple[str, list[Any], datetime | None]]:
+def _standing(one: AssetStatus, own: Kept) -> Iterator[tuple[str, Base, datetime | None]]:
     """Code, base, and since when."""
     breached = one.rpo.verdict is ObjectiveVerdict.BREACHED
     if breached and own.point and not _has(own, Trouble.BREACH_RPO):
-        began = utc(own.point[0]) + timedelta(seconds=one.rpo.objective_s)
-        yield Trouble.BREACH_RPO.name, own.point[2], began
+        began = own.point.consistent + timedelta(seconds=one.rpo.objective_s)
+        yield Trouble.BREACH_RPO.name, own.point.base, began
     since = {problem.trouble: problem.since for problem in one.wrong}
     late = next((trouble for trouble, start in _LATE.items() if trouble in since and start in own.begun), None)
     if late is not None and not _has(own, Trouble.MISSED):
-        yield Trouble.MISSED.name, own.begun[_LATE[late]][2], since[late]
+        yield Trouble.MISSED.name, own.begun[_LATE[late]].base, since[late]
 
 
 def _has(own: Kept, trouble: Trouble) -> bool:
-    return any(span["code"] == trouble.name for span in own.spans)
+    return any(span.code == trouble.name for span in own.spans)

@@ -4,22 +4,28 @@ it. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
 
-from ccdr.evidence.records.statements import ACCEPT_FINDING, ASSIGN_FINDING, NOTE_FINDING, kind_of
-from ccdr.evidence.verdicts import Record
+from msgspec import Struct, structs
+
+from ccdr.evidence.deviations.wanted import ANY, Wanted, together
+from ccdr.evidence.records.statements import (
+    ACCEPT_FINDING,
+    ASSIGN_FINDING,
+    NOTE_FINDING,
+    FindingRef,
+    StatementRecord,
+)
+from ccdr.evidence.records.values import Record
 from ccdr.evidence.whose import NOT_ASKED, Whose, whose
-from ccdr.model.trouble import Trouble
-from ccdr.model.values import ledger_of, number_of, rfc3339, utc
+from ccdr.model.trouble import Severity, Trouble
+from ccdr.model.values import rfc3339
 from ccdr.plans.deviation_rules import due_within, severity_of
-
-Span = dict[str, Any]  # as it is kept: spans.py
-Entry = dict[str, Any]  # what people have said of one: entries.py
+from ccdr.plans.facts import DeviationFacts, PlanFacts
 
 ASSIGNED, NOTED, ACCEPTED = ASSIGN_FINDING.kind, NOTE_FINDING.kind, ACCEPT_FINDING.kind
 KINDS = frozenset((ASSIGNED, NOTED, ACCEPTED))
@@ -38,16 +44,13 @@ class State(StrEnum):
     CLOSED = "closed"  # by a retest
 
 
-def identity(plan: str | None, asset: str | None, code: str, base: Sequence[Any]) -> str:
-    """Short, and the same whenever it is asked for. `base` is a record's number and the hash of the record before it,
-    which no two ledgers have in common."""
-    seq, before = base
-    parts = (plan or "", asset or "", code, str(seq), str(before))
+def identity(plan: str | None, asset: str | None, code: str, base: Base) -> str:
+    """Short, and the same whenever it is asked for: no two ledgers have a base in common."""
+    parts = (plan or "", asset or "", code, str(base.seq), base.prev)
     return sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:LENGTH]
 
 
-@dataclass(frozen=True)
-class Said:
+class Said(Struct, frozen=True):
     """What a person wrote, or decided: by which record. `words` is the digest by which the words are kept, apart."""
 
     record: int
@@ -56,28 +59,39 @@ class Said:
     words: str | None
 
 
+class Assigned(Struct, frozen=True):
+    """Who is to answer for it from then on, and by when it is to be over."""
+
+    record: int
+    at: datetime
+    actor: str
+    owner: str
+    due: datetime | None
+
+
 @dataclass(frozen=True)
 class Acceptance:
     """The risk was accepted, as a record says. Whether its signature holds is asked again by whoever counts on it."""
 
-    record: Mapping[str, Any]
+    record: StatementRecord
 
     @property
     def number(self) -> int:
-        return int(self.record["seq"])
+        return self.record.seq
 
     @property
     def at(self) -> datetime:
-        return utc(self.record["time"])
+        return self.record.time
 
     @property
     def until(self) -> datetime:
         """Of whatever was signed, a year at most."""
-        return ACCEPT_FINDING.end_of(utc(self.record["until"]), self.at)
+        assert self.record.until is not None
+        return ACCEPT_FINDING.end_of(self.record.until, self.at)
 
     @property
     def made(self) -> datetime:
-        return utc(self.record["made"])
+        return self.record.made
 
     @property
     def by(self) -> Whose:
@@ -108,10 +122,10 @@ class Deviation:
     severity: str
     due_by_rule: datetime
     owner: str | None
-    retest: tuple[int, datetime] | None = None
-    unchecked: tuple[int, datetime] | None = None
+    retest: RecordAt | None = None
+    unchecked: RecordAt | None = None
     due_assigned: datetime | None = None
-    assigned: tuple[Said, ...] = ()
+    assigned: tuple[Assigned, ...] = ()
     cause: tuple[Said, ...] = ()
     action: tuple[Said, ...] = ()
     notes: tuple[Said, ...] = ()
@@ -148,7 +162,7 @@ class Deviation:
     @property
     def until(self) -> datetime | None:
         """When its span ended; None while it lasts."""
-        return None if self.retest is None else self.retest[1]
+        return self.retest.at if self.retest else None
 
     def as_json(self, now: datetime) -> dict[str, object]:
         accepted = self.acceptance(now)
@@ -180,15 +194,15 @@ class Deviation:
                 "at": rfc3339(accepted.at),
                 "until": rfc3339(accepted.until),
                 "record": accepted.number,
-                "reason_sha256": accepted.record.get("words_sha256"),
+                "reason_sha256": accepted.record.words_sha256,
             },
             "acceptances": [one.number for one in self.accepted],
             "acceptances_refused": list(self.refused),
         }
 
 
-def _record(of: tuple[int, datetime] | None) -> dict[str, object] | None:
-    return None if of is None else {"record": of[0], "at": rfc3339(of[1])}
+def _record(of: RecordAt | None) -> dict[str, object] | None:
+    return None if of is None else {"record": of.record, "at": rfc3339(of.at)}
 
 
 # What is kept of deviations as records come: those that are open, and those that ended. Pure.
@@ -200,88 +214,155 @@ JOINED = timedelta(days=7)
 MOST_ENDED = 50  # of an asset, the newest that a summary keeps: a report reads those of its period
 
 
+class Base(Struct, frozen=True):
+    """What tells a record from all others: its number, and the hash of the one before it."""
+
+    seq: int
+    prev: str
+
+    @classmethod
+    def of(cls, record: Record) -> Base:
+        return cls(record.seq, record.prev)
+
+
+class RecordAt(Struct, frozen=True):
+    """A record, by its number, and when it was written."""
+
+    record: int
+    at: datetime
+
+
+class Span(Struct):
+    """A deviation while it lasts. It may wait for several things (`pending`)."""
+
+    code: str
+    asset: str | None
+    base: Base
+    seq: int | None
+    ledger: str | None
+    since: datetime
+    opened: datetime
+    last: datetime
+    severity: Severity
+    within: float
+    times: int = 0
+    pending: dict[str, Wanted] = {}
+    retest: RecordAt | None = None
+    unchecked: RecordAt | None = None
+
+
+class Row(Struct, frozen=True):
+    """How often in a row it proved nothing, since when, and what all of these asked for."""
+
+    count: int
+    since: datetime
+    asked: Wanted
+
+
+class Begun(Struct, frozen=True):
+    """The newest start of a kind."""
+
+    run: str
+    time: datetime
+    base: Base
+
+
+class NewestPoint(Struct, frozen=True):
+    """The newest point that an asset can be restored to, since when it can be, the base of the record that tells,
+    whether its log leads on from there."""
+
+    consistent: datetime
+    usable: datetime
+    base: Base
+    leads_on: bool = True
+
+
+class SaidOfOne(Struct):
+    """What people have said of one: nothing is overwritten, and the newest counts."""
+
+    assigned: list[Assigned] = []
+    cause: list[Said] = []
+    action: list[Said] = []
+    note: list[Said] = []
+    accepted: list[StatementRecord] = []
+
+
+class NamedOwner(Struct, frozen=True):
+    """Whom a plan's version names, in force since then."""
+
+    since: datetime
+    owner: str | None
+
+
 @dataclass(slots=True)
 class Kept:
     """Of an asset, or of a plan's or the host's own."""
 
     spans: list[Span] = field(default_factory=list)  # that are open …
     ended: list[Span] = field(default_factory=list)  # … and those that ended, the newest last
-    # By verb: how often in a row it proved nothing, and since when; by kind: the newest start, its time and base.
-    rows: dict[str, list[Any]] = field(default_factory=dict)
-    begun: dict[str, list[Any]] = field(default_factory=dict)
-    # Of an asset: the newest point that it can be restored to, since when it can be, the base of the record that tells,
-    # whether its log leads on from there.
-    point: list[Any] = field(default_factory=list)
-    promised: dict[str, Any] = field(default_factory=dict)  # of a plan: facts of versions that spans are measured by
-    said: dict[str, Entry] = field(default_factory=dict)  # of a plan: what people have said, by the deviation's id
-    owners: list[list[Any]] = field(default_factory=list)  # of a plan: since when its versions name which owner
+    rows: dict[str, Row] = field(default_factory=dict)  # by verb
+    begun: dict[str, Begun] = field(default_factory=dict)  # by kind
+    point: NewestPoint | None = None  # of an asset
+    # Of a plan: facts of versions that spans are measured by, by the record's number.
+    promised: dict[str, PlanFacts] = field(default_factory=dict)
+    said: dict[str, SaidOfOne] = field(default_factory=dict)  # of a plan, by the deviation's id
+    owners: list[NamedOwner] = field(default_factory=list)  # of a plan
 
     def owner_at(self, began: datetime) -> str | None:
         """Of what began then: whom the plan's version in force before it names; None where none does, or did then."""
-        return next((owner for since, owner in reversed(self.owners) if utc(since) < began), None)
-
-
-def base_of(record: Record) -> list[Any]:
-    """What tells this record from all others: its number, and the hash of the one before it."""
-    return [number_of(record), str(record.get("prev") or "")]
+        return next((one.owner for one in reversed(self.owners) if one.since < began), None)
 
 
 def standing(place: Kept, code: str, asset: str | None) -> Span | None:
-    return next((one for one in place.spans if (one["code"], one["asset"]) == (code, asset)), None)
+    return next((one for one in place.spans if (one.code, one.asset) == (code, asset)), None)
 
 
 def opened(
     place: Kept,
     code: str,
     record: Record,
-    rules: Mapping[str, Any],
+    rules: DeviationFacts,
     *,
     what: str = "",
-    detail: Any = None,
+    wanted: Wanted = ANY,
     asset: str | None = None,
     since: datetime | None = None,
-    base: list[Any] | None = None,
+    base: Base | None = None,
     times: int = 1,
-    together: Callable[[Any, Any], Any] | None = None,
 ) -> Span:
     """It is seen by this record: a span is open, or goes on. `asset` where that is not the record's own, `base` where
-    another record tells the span from others, `rules` are the plan's, as its facts have them. `together`: what it waits
-    for that was seen before asking for one `detail`, and is now for another; None: for the first."""
-    of = asset if asset is not None else record["asset"]
-    time = str(record["time"])
+    another record tells the span from others, `rules` are the plan's, as its facts have them. `wanted`: what takes it
+    back, as far as it is `what`."""
+    of = asset if asset is not None else record.asset
     span = standing(place, code, of)
     if span is None:
-        severity = severity_of(code, rules.get("severity") or {})
-        span = {
-            "code": code,
-            "asset": of,
-            "base": _unused(place, code, of, base) or base_of(record),
-            "seq": number_of(record),
-            "ledger": ledger_of(record),
-            "since": time if since is None else rfc3339(since),
-            "opened": time,
-            "times": 0,
-            "severity": severity,
-            "within": due_within(severity, rules.get("due") or {}),
-            "pending": {},
-            "retest": None,
-            "unchecked": None,
-        }
+        severity = severity_of(code, rules.severity)
+        span = Span(
+            code,
+            of,
+            _unused(place, code, of, base) or Base.of(record),
+            record.seq,
+            record.of_ledger,
+            record.time if since is None else since,
+            record.time,
+            record.time,
+            severity,
+            due_within(severity, rules.due),
+            pending={},
+        )
         place.spans.append(span)
-    span["times"] += times
-    span["last"] = time
+    span.times += times
+    span.last = record.time
     if since is not None:
-        span["since"] = min(span["since"], rfc3339(since))
-    if together is not None and what in span["pending"]:
-        detail = together(span["pending"][what], detail)
-        span["pending"][what] = detail
-    span["pending"].setdefault(what, detail)
+        span.since = min(span.since, since)
+    before = span.pending.get(what)
+    span.pending[what] = wanted if before is None else together(before, wanted)
     return span
 
 
-def _unused(place: Kept, code: str, asset: str | None, base: list[Any] | None) -> list[Any] | None:
+def _unused(place: Kept, code: str, asset: str | None, base: Base | None) -> Base | None:
     """No two spans are known by the same."""
-    taken = any((one["code"], one["asset"], one["base"]) == (code, asset, base) for one in place.ended)
+    taken = any((one.code, one.asset, one.base) == (code, asset, base) for one in place.ended)
     return None if taken else base
 
 
@@ -290,38 +371,37 @@ def settled(
     code: str,
     record: Record,
     what: str | None = "",
-    good: Callable[[Any], bool] = lambda _: True,
+    good: Callable[[Wanted], bool] = lambda _: True,
     *,
     asset: str | None = None,
 ) -> None:
     """This record took back `what` it waits for (None: all of it), where that is `good` enough for it."""
     if not place.spans:  # as a rule
         return
-    span = standing(place, code, asset if asset is not None else record["asset"])
+    span = standing(place, code, asset if asset is not None else record.asset)
     if span is None:
         return
-    wanted = list(span["pending"]) if what is None else [what]
-    for one in wanted:
-        if one in span["pending"]:
-            if good(span["pending"][one]):
-                del span["pending"][one]
+    for one in list(span.pending) if what is None else [what]:
+        if one in span.pending:
+            if good(span.pending[one]):
+                del span.pending[one]
             else:
-                span["unchecked"] = [number_of(record), str(record["time"])]
-    if not span["pending"]:
+                span.unchecked = RecordAt(record.seq, record.time)
+    if not span.pending:
         end(place, span, record)
 
 
 def end(place: Kept, span: Span, record: Record) -> None:
-    span["retest"], span["unchecked"] = [number_of(record), str(record["time"])], None
+    span.retest, span.unchecked = RecordAt(record.seq, record.time), None
     place.spans.remove(span)
     place.ended.append(span)
 
 
 def reopened(place: Kept, span: Span) -> None:
     """It had not ended: what shows that was recorded after its end. Where one is open meanwhile, that goes on."""
-    if standing(place, span["code"], span["asset"]) is None:
+    if standing(place, span.code, span.asset) is None:
         place.ended.remove(span)
-        place.spans.append(span | {"retest": None})
+        place.spans.append(structs.replace(span, retest=None))
 
 
 def forget_oldest(place: Kept) -> None:
@@ -331,7 +411,7 @@ def forget_oldest(place: Kept) -> None:
 
 def forget_ended(place: Kept, before: datetime) -> None:
     """What ended before a time, no period that begins later asks for; up to `JOINED` later a record may go on with."""
-    place.ended = [one for one in place.ended if utc(one["retest"][1]) >= before - JOINED]
+    place.ended = [one for one in place.ended if one.retest and one.retest.at >= before - JOINED]
 
 
 # What people have said of deviations: who answers for one, why it came to be, what is done, what risk is accepted.
@@ -341,27 +421,18 @@ def forget_ended(place: Kept, before: datetime) -> None:
 MOST = 500  # deviations of a plan that somebody said something of: the newest
 MOST_SAID = 40  # of one, of each kind: the newest
 
-_KEPT = (
-    "seq", "time", "actor", "plan", "says", "about", "until", "words_sha256", "made", "nonce", "by",
-)  # fmt: skip
 
-
-def take_entry(entries: dict[str, Entry], record: Mapping[str, Any]) -> None:
-    kind, about = kind_of(record), record["about"]
-    name = str(about["deviation"])
-    entry = entries.pop(name, None) or {"assigned": [], "cause": [], "action": [], "note": [], "accepted": []}
-    entries[name] = entry
-    said = [number_of(record), str(record["time"]), str(record["actor"])]
-    if kind == ASSIGNED:
-        due = record.get("until")
-        _add(entry, "assigned", [*said, str(about["owner"]), None if due is None else str(due)])
-    elif kind == ACCEPTED:
-        _add(entry, "accepted", {key: record.get(key) for key in _KEPT})
+def take_entry(entries: dict[str, SaidOfOne], record: StatementRecord, about: FindingRef) -> None:
+    entry = entries.pop(about.deviation, None) or SaidOfOne([], [], [], [], [])
+    entries[about.deviation] = entry
+    if record.row is ASSIGN_FINDING:
+        one = Assigned(record.seq, record.time, record.actor, str(about.owner), record.until)
+        entry.assigned = [*entry.assigned, one][-MOST_SAID:]
+    elif record.row is ACCEPT_FINDING:
+        entry.accepted = [*entry.accepted, record][-MOST_SAID:]
     else:
-        _add(entry, str(about["what"]), [*said, record.get("words_sha256")])
+        said: list[Said] = getattr(entry, str(about.what))
+        said.append(Said(record.seq, record.time, record.actor, record.words_sha256))
+        del said[:-MOST_SAID]
     while len(entries) > MOST:
         del entries[next(iter(entries))]
-
-
-def _add(entry: Entry, key: str, said: Any) -> None:
-    entry[key] = [*entry[key], said][-MOST_SAID:]

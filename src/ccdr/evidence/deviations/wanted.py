@@ -2,56 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
 
-from ccdr.evidence.verdicts import Record
-from ccdr.model.values import LATEST, RULES, utc
-from ccdr.plans.facts import checks_from, mended
+from msgspec import Struct
 
-Checks = list[Any] | None  # as a version's record has them; None where none tells
+from ccdr.evidence.records.restores import TestEnd
+from ccdr.evidence.verdicts import point_of
+from ccdr.model.values import LATEST, RULES
+from ccdr.plans.facts import CheckFacts, mended
 
-
-def point_of(test: Record) -> str | None:
-    """The consistent point of what it restored; None where there was nothing."""
-    point = (test.get("snapshot") or {}).get("consistent_point")
-    return None if point is None else str(point)
+Checks = tuple[CheckFacts, ...] | None  # as a version's record has them; None where none tells
 
 
-def as_new(test: Record, point: str | None) -> bool:
+class Wanted(Struct, frozen=True):
+    """What a deviation waits for: an objective in seconds, data as new as a point, checks as strict as these; what that
+    version of the plan promised (its record's number); a comparison with all snapshots (`whole`)."""
+
+    objective: float | None = None
+    point: datetime | None = None
+    checks: Checks = None
+    version: int | None = None
+    whole: bool = False
+
+
+ANY = Wanted()
+
+
+def as_new(test: TestEnd, point: datetime | None) -> bool:
     """Is it of the newest snapshot, or of one at least as new as this point? An older one says nothing of it."""
     mine = point_of(test)
-    newest = (test.get("snapshot") or {}).get("selected") == LATEST
-    return point is None or newest or (mine is not None and utc(mine) >= utc(point))
+    newest = test.snapshot is not None and test.snapshot.selected == LATEST
+    return point is None or newest or (mine is not None and mine >= point)
 
 
-def by_rule(test: Record) -> bool:
+def by_rule(test: TestEnd) -> bool:
     """Was its snapshot selected as a schedule does it, and not named by who began it?"""
-    return (test.get("snapshot") or {}).get("selected") in RULES
+    return test.snapshot is not None and test.snapshot.selected in RULES
 
 
 def as_strict(then: Checks, now: Checks) -> bool:
     """Where no version of the plan tells what was checked, it is believed."""
-    return then is None or now is None or mended(checks_from(then), checks_from(now))
+    return then is None or now is None or mended(then, now)
 
 
-def newer(then: str | None, now: str | None) -> str | None:
-    """The newer of two points."""
-    there = [one for one in (then, now) if one is not None]
-    return max(there, key=utc, default=None)
+def together(then: Wanted, now: Wanted) -> Wanted:
+    """All that was asked for at either time: the shorter objective, the newer point, every check."""
+    objectives = [one for one in (then.objective, now.objective) if one is not None]
+    points = [one for one in (then.point, now.point) if one is not None]
+    return Wanted(
+        min(objectives, default=None),
+        max(points, default=None),
+        _all_checks(then.checks, now.checks),
+        then.version,
+        then.whole or now.whole,
+    )
 
 
-def all_checks(then: Checks, now: Checks) -> Checks:
-    """What was checked at either time."""
+def _all_checks(then: Checks, now: Checks) -> Checks:
     if then is None or now is None:
         return then if now is None else now
-    return [*then, *(one for one in now if one not in then)]
-
-
-def tested(then: list[Any], now: list[Any]) -> list[Any]:
-    """Of tests that proved nothing: checks and point."""
-    return [all_checks(then[0], now[0]), newer(then[1], now[1])]
-
-
-def in_time(then: list[Any], now: list[Any]) -> list[Any]:
-    """Of restores that took too long: what was allowed (seconds), and the point."""
-    return [min(then[0], now[0]), newer(then[1], now[1])]
+    return (*then, *(one for one in now if one not in then))

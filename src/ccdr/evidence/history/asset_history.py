@@ -7,41 +7,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from itertools import zip_longest
+from typing import Annotated
 
 from msgspec import Struct
 
-from ccdr.evidence.history.folded import FoldedRecords, id_of
+from ccdr.evidence.history.folded import Damage, FoldedRecords, OpenRun, Recorded, Replays
 from ccdr.evidence.history.kinds import (
     BACKUP_END,
     BACKUP_START,
-    CHECK_START,
     CHECKED,
     CLEAN,
     DAMAGED,
-    DUTIES,
-    GROUP,
     INTERRUPTED,
-    NOT_BEGUN,
-    PRUNE_START,
     PRUNED,
-    RECOVER_END,
-    RECOVER_START,
-    RESTORE_END,
     RESTORE_START,
     TEST_START,
 )
 from ccdr.evidence.pauses import Pause, in_force, let_be_until
-from ccdr.evidence.records.values import about
-from ccdr.evidence.statements import APPROVED_BEFORE, PLAN_APPROVED
-from ccdr.evidence.verdicts import (
-    Record,
-    does_not_open,
-    of_the_newest,
-    reached_for,
-)
+from ccdr.evidence.records import GlassBroken, NotBegun, Record, RecoverEnd, RecoverStart, RestoreStart, TestEnd
+from ccdr.evidence.records.recovery import PlannedAsset, RecoveredAsset
+from ccdr.evidence.verdicts import does_not_open
 from ccdr.model import parents as chain
 from ccdr.model.erasure import Looked
+from ccdr.model.kinds import about
 from ccdr.model.leaps import Growth, Sign, signs
 from ccdr.model.measure import Point
 from ccdr.model.values import (
@@ -52,9 +41,7 @@ from ccdr.model.values import (
     duty_of,
     source_digest,
     to_the_second,
-    utc,
 )
-from ccdr.plans.versions import PLAN_VERSION
 
 # What a history tells of one failed backup, and of another host.
 
@@ -92,7 +79,7 @@ class Elsewhere:
     until: datetime
     host: str
     ledger: str
-    since: str | None = None  # its runs are asked for it, if that is recorded
+    since: datetime | None = None  # its runs are asked for it, if that is recorded
 
     def __str__(self) -> str:
         return f"known up to {to_the_second(self.until)}, from ledger {self.ledger[:8]} of {self.host}"
@@ -107,7 +94,7 @@ NEVER, ALL = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.m
 class RepositorySize(Struct, frozen=True):
     """As a check or a prune found it last."""
 
-    time: str
+    time: datetime
     repository_bytes: Annotated[int, about("what the repository takes")]
     free_bytes: Annotated[int | None, about("what is free for it; null where nothing tells")]
 
@@ -118,61 +105,61 @@ class AssetHistory(FoldedRecords):
 
     def looked(self, entry: str) -> Looked:
         """What replays have shown of an entry of the register of erasures."""
-        found, missing, stated, late, gone = self.looked_for.get(entry, (0, 0, 0, 0, 0))
-        at = datetime.fromtimestamp(late, UTC) if late else None
-        return Looked(found, missing, bool(stated), at, still=late > gone)
+        of = self.looked_for.get(entry, Replays())
+        at = datetime.fromtimestamp(of.late, UTC) if of.late else None
+        return Looked(of.found, of.missing, of.stated, at, still=of.late > of.gone)
 
     @property
     def repository_size(self) -> RepositorySize | None:
         """Of a plan; None where nothing has told."""
-        told = [r for kind in (PRUNED, CHECKED) if (r := self.newest.get(kind)) and r.get("repository_bytes")]
-        newest = max(told, key=lambda r: float(r["seq"]), default=None)
-        if newest is None:
+        told = [one for one in (self.pruned, self.checked) if one is not None and one.repository_bytes]
+        newest = max(told, key=lambda one: one.order, default=None)
+        if newest is None or newest.repository_bytes is None:
             return None
-        return RepositorySize(newest["time"], newest["repository_bytes"], newest.get("free_bytes"))
+        return RepositorySize(newest.time, newest.repository_bytes, newest.free_bytes)
 
     @property
     def recovering(self) -> bool:
         """Of a plan: has a recovery of it, or its runbook, begun that has not ended?"""
-        return bool(self.runbook) or any(begun["kind"] == RECOVER_START for begun in self.open_runs.values())
+        return self.runbook is not None or any(begun.recovery is not None for begun in self.open_runs.values())
 
     @property
     def log_recorded(self) -> datetime | None:
         """When the ledger was last told of its log."""
-        return utc(self.log[1]) if self.log else None
+        return self.log.time if self.log else None
 
     @property
     def log_point(self) -> Point | None:
         """The newest point of it that a record tells of."""
-        if not self.log or self.log[2] is None:
+        if self.log is None or self.log.point is None or self.log.usable is None:
             return None
-        return Point(utc(self.log[2]), utc(self.log[3]))
+        return Point(self.log.point, self.log.usable)
 
     @property
     def awaits_base(self) -> bool:
         """Did its source begin anew, and was nothing stored of it since?"""
-        return bool(self.renewed) and not self.renewed[1]
+        return self.renewed is not None and not self.renewed.stored
 
     @property
     def awaits_proof(self) -> bool:
         """… or has nothing of it come back in a test since?"""
-        return bool(self.renewed) and not self.renewed[2]
+        return self.renewed is not None and not self.renewed.shown
 
     def damage_since(self, plan: AssetHistory) -> str | None:
         """Damage that a check found in the repository, until a later test of the newest snapshot has passed: one
         sentence. `plan` is the history of the plan's upkeep."""
         return sentence_of(plan.last_damage) if self._open(plan.last_damage) else None
 
-    def _open(self, damage: Record | None) -> bool:
+    def _open(self, damage: Damage | None) -> bool:
         proof = self.last_latest_pass
-        return damage is not None and (proof is None or proof["seq"] < damage["seq"])
+        return damage is not None and (proof is None or proof.order < damage.order)
 
-    def doubt(self, plan: AssetHistory) -> Record | None:
+    def doubt(self, plan: AssetHistory) -> Damage | None:
         """The same damage, or what a test of this asset found of it: the newest record of it."""
         damages = [
             damage for damage in (plan.last_damage, self.last_damage) if damage is not None and self._open(damage)
         ]
-        return max(damages, key=lambda damage: float(damage["seq"]), default=None)
+        return max(damages, key=lambda damage: damage.order, default=None)
 
     def doubted(self, plan: AssetHistory) -> str | None:
         """The same as one sentence."""
@@ -181,9 +168,10 @@ class AssetHistory(FoldedRecords):
     @property
     def newest_met_damage(self) -> bool:
         """Has a test of the newest snapshot met the damage, and was nothing stored since? The same test again would."""
-        damage, last = self.last_damage or {}, self.last_good_backup
-        same = last is None or id_of(last) == id_of(damage)
-        return self._open(self.last_damage) and of_the_newest(damage) and same
+        damage, last = self.last_damage, self.last_good_backup
+        if damage is None or not damage.newest or not self._open(damage):
+            return False
+        return last is None or last.snapshot is None or last.snapshot.id == damage.snapshot
 
     def counting(self, usable: Sequence[Snapshot], plan: AssetHistory) -> list[Snapshot]:
         """Those that count as backups, of these that do where the repository is whole."""
@@ -200,9 +188,9 @@ class AssetHistory(FoldedRecords):
     def closed_by_damage(self, plan: AssetHistory) -> bool:
         """Was it found that nothing in the repository can be restored, and has nobody been in there since?"""
         damage, inside = self.doubt(plan), (self.last_good_backup, self.last_conclusive_test)
-        if damage is None or not does_not_open(damage):
+        if damage is None or not damage.closes:
             return False
-        return not any(r and r["seq"] > damage["seq"] and not does_not_open(r) for r in inside)
+        return not any(r is not None and r.order > damage.order and not does_not_open(r) for r in inside)
 
     def shown(self, usable: Sequence[Snapshot]) -> list[Snapshot]:
         """Those up to the newest that has itself passed a test. In a damaged repository a newer one proves nothing:
@@ -216,31 +204,27 @@ class AssetHistory(FoldedRecords):
         gone, wanted = set(self.vanished), source_digest(source)
         out = gone | set(besides)
         return [
-            (utc(backup["consistent"]), utc(backup["usable"]))
+            (backup.consistent, backup.usable)
             for key, backup in self.recorded_beside.items()
-            if key not in out and backup["of"] in (None, wanted)
-            if not chain.disproved(key, backup["upon"], self.proven) and not gone & set(backup["upon"])
+            if key not in out and backup.source in (None, wanted)
+            if not chain.disproved(key, backup.upon, self.proven) and gone.isdisjoint(backup.upon)
         ]
 
     def _shown_until(self, usable: Iterable[tuple[str, datetime]]) -> datetime:
         return max((point for key, point in usable if self.proven.get(key) == "PASS"), default=NEVER)
 
-    def captured_together(self, group: str) -> Record | None:
-        """Of a plan: the newest run of one of its groups."""
-        return self.newest.get(f"{GROUP}.{group}")
-
-    def not_begun(self, verb: str, last: Record | None) -> Record | None:
+    def could_not_begin(self, verb: str, last: Record | None) -> NotBegun | None:
         """That `ccdr run` could not even begin what was due, if nothing was done since (`last`: its newest end)."""
-        record = self.newest.get(f"{NOT_BEGUN}.{verb}")
-        return record if record and (last is None or record["seq"] > last["seq"]) else None
+        record = self.not_begun.get(verb)
+        return record if record and (last is None or record.order > last.order) else None
 
     @property
-    def broken_glass(self) -> dict[str, Record]:
+    def broken_glass(self) -> dict[str, GlassBroken]:
         """Of a plan: what was done without an approval and nobody has reviewed, by its nonce."""
         return {nonce: record for nonce, record in self.glass.items() if nonce not in self.glass_reviews}
 
     @property
-    def handed_over(self) -> list[tuple[int, str]]:
+    def handed_over(self) -> list[tuple[int, datetime]]:
         """What left quarantine though erased people may be in it, and nobody has reviewed: the record, and its time."""
         return [(int(seq), at) for seq, at in self.returned.items() if seq not in self.handover_reviews]
 
@@ -252,7 +236,7 @@ class AssetHistory(FoldedRecords):
     @property
     def last_stored(self) -> float:
         """Where in the ledger the last good backup stands; 0 where there is none."""
-        return self.last_good_backup["seq"] if self.last_good_backup else 0
+        return self.last_good_backup.order if self.last_good_backup else 0
 
     def failed_since(self, moment: datetime, *, snapshot: str | None = None, mended: float = 0) -> FailedBackup | None:
         """A backup that failed, or crashed, after `snapshot` was stored; None where there is none. What did so before
@@ -262,108 +246,102 @@ class AssetHistory(FoldedRecords):
         took it) after `moment`.
         """
 
-        def newer(record: Record) -> bool:
-            if record["seq"] <= mended:
+        def newer(record: Recorded) -> bool:
+            if record.order <= mended:
                 return False
             if snapshot in self.stored:
-                return bool(record["seq"] > self.stored[snapshot])
-            return utc(record["time"]) > moment
+                return record.order > self.stored[snapshot]
+            return record.time > moment
 
         failed = self.last_failed_backup
         if failed is not None and newer(failed):
-            when = failed["seq"], utc(failed["time"])
-            if failed.get("reason") == INTERRUPTED:
-                text = f"the backup of {to_the_second(failed['time'])} was interrupted, and stored nothing"
+            when = failed.order, failed.time
+            if failed.reason == INTERRUPTED:
+                text = f"the backup of {to_the_second(failed.time)} was interrupted, and stored nothing"
                 return FailedBackup(text, *when, interrupted=True, why=INTERRUPTED)
-            return FailedBackup(
-                f"the backup of {to_the_second(failed['time'])} failed: {failed.get('reason')}",
-                *when,
-                failed.get("hint"),
-                run=failed["run"],
-                why=str(failed.get("reason") or ""),
-            )
+            text = f"the backup of {to_the_second(failed.time)} failed: {failed.reason}"
+            return FailedBackup(text, *when, failed.hint, run=failed.run, why=failed.reason or "")
         for record in self._crashed(BACKUP_START):
             if newer(record):
-                text = (
-                    f"the backup of {to_the_second(record['time'])} crashed: its run {record['run']} never "
-                    f"recorded an end"
-                )
-                return FailedBackup(text, record["seq"], utc(record["time"]))
+                text = f"the backup of {to_the_second(record.time)} crashed: its run {record.run} never recorded an end"
+                return FailedBackup(text, record.order, record.time)
         return None
 
     @property
-    def crashed_test(self) -> Record | None:
+    def crashed_test(self) -> OpenRun | None:
         """The start of a restore test newer than the last one that has an end, and that has none itself."""
-        last = self.last_test["seq"] if self.last_test else 0
-        return next((record for record in self._crashed(TEST_START) if record["seq"] > last), None)
+        last = self.last_test.order if self.last_test else 0
+        return next((record for record in self._crashed(TEST_START) if record.order > last), None)
 
-    def made_good(self, test: Record, newest: Snapshot | None) -> bool:
+    def made_good(self, test: TestEnd, newest: Snapshot | None) -> bool:
         """Did this test fail for nothing but a newer backup that had failed, and was the newest good one stored since?
         By the ledger's own order where it has seen that, as in `failed_since`; else by the clock of who left its mark.
         """
-        if newest is None or test.get("newer_failed") is not True:
+        if newest is None or not test.newer_failed:
             return False
-        newer = test.get("newer") or {"seq": test["seq"], "at": test["time"]}  # not told: as of when the test ended
-        if newest.id in self.stored and newer["seq"] is not None:
-            return bool(self.stored[newest.id] > newer["seq"])
-        return newest.usable_at > utc(newer["at"])
+        of = test.newer
+        order, at = (test.order, test.time) if of is None else (of.seq, of.at)  # not told: as of when the test ended
+        if newest.id in self.stored and order is not None:
+            return self.stored[newest.id] > order
+        return newest.usable_at > at
 
-    def crashed_restore(self, now: datetime) -> Record | None:
+    def crashed_restore(self, now: datetime) -> OpenRun | None:
         """A restore for real of the last days that has no end, and none begun later has one: its start."""
-        end = self.newest.get(RESTORE_END)
+        end = self.restored
         for record in self._crashed(RESTORE_START):
-            if (end is None or record["seq"] > end["seq"]) and now - utc(record["time"]) < RESTORE_TOLD:
+            if (end is None or record.order > end.order) and now - record.time < RESTORE_TOLD:
                 return record
         return None
 
-    def unfinished_recovery(self, now: datetime) -> Record | None:
+    def unfinished_recovery(self, now: datetime) -> RecoverEnd | RecoverStart | None:
         """Of a plan: the newest recovery of the last days, where it has come to no good end, and none is at work: its
         end, or its start if it crashed."""
-        end, open_ = self.newest.get(RECOVER_END), [r for r in self.open_runs.values() if r["kind"] == RECOVER_START]
-        newest = max([*open_, *([end] if end is not None else [])], key=lambda record: record["seq"], default=None)
-        if newest is None or str(newest["run"]) in self.at_work or newest.get("state") == "done":
+        told: list[RecoverEnd | RecoverStart] = [
+            r for one in self.open_runs.values() if (r := one.recovery) is not None
+        ]
+        told += [self.recovered] if self.recovered is not None else []
+        newest = max(told, key=lambda record: record.order, default=None)
+        if newest is None or newest.run in self.at_work or (isinstance(newest, RecoverEnd) and newest.state == "done"):
             return None
-        return newest if now - utc(newest["time"]) < RESTORE_TOLD else None
+        return newest if now - newest.time < RESTORE_TOLD else None
 
     def recovered_lately(self, asset: str, now: datetime) -> bool:
         """Of a plan: was this asset brought back within the last day, by the newest recovery?"""
-        end = self.newest.get(RECOVER_END)
-        return (
-            end is not None
-            and end.get("state") == "done"
-            and now - utc(end["time"]) < RECOVERED_LATELY
-            and any(one.get("asset") == asset for one in end.get("assets") or ())
-        )
+        end = self.recovered
+        if end is None or end.state != "done" or now - end.time >= RECOVERED_LATELY:
+            return False
+        return any(one.asset == asset for one in end.assets)
 
-    def goes_on_with(self, restore: Record, now: datetime) -> bool:
+    def goes_on_with(self, restore: RestoreStart, now: datetime) -> bool:
         """Of a plan: is this restore that crashed a part of its recovery that is not finished? By where it went."""
-        recovery, to = self.unfinished_recovery(now), (restore.get("target") or {}).get("name")
-        parts = (recovery.get("assets") or ()) if recovery is not None and to else ()
-        return any(
-            one.get("asset") == restore["asset"] and (one.get("target") or {}).get("name") == to for one in parts
-        )
+        recovery, to = self.unfinished_recovery(now), restore.target.name
+        if recovery is None or not to:
+            return False
+        parts: Sequence[PlannedAsset | RecoveredAsset] = recovery.assets
+        return any((one.asset, one.target.name) == (restore.asset, to) for one in parts)
 
     @property
-    def unchecked(self) -> Record | None:
+    def unchecked(self) -> TestEnd | None:
         """A test that failed, and that one has passed since takes nothing of it back: what failed was not checked."""
-        return self.unmended[-1][0] if self.unmended and self.failure is None else None
+        return self.unmended[-1].test if self.unmended and self.failure is None else None
 
     @property
-    def older_failure(self) -> Record | None:
+    def older_failure(self) -> TestEnd | None:
         """The failure that still stands, where it is not the newest test itself."""
         failure, last = self.failure, self.last_test
-        return failure if failure and last and failure["seq"] != last["seq"] else None
+        return failure if failure and last and failure.order != last.order else None
 
     @property
-    def older_log_failure(self) -> Record | None:
+    def older_log_failure(self) -> TestEnd | None:
         """The same of a recovery by the log. That the base alone was tested since takes nothing back."""
         failure, last = self.log_failure, self.last_test
-        return failure if failure and last and failure["seq"] != last["seq"] else None
+        return failure if failure and last and failure.order != last.order else None
 
     def log_disproved(self, base: Snapshot) -> bool:
         """Was log that leads on from this base to be gone through by a recovery that failed, or found in it what cannot
         be applied? A base that is newer leads on anew."""
-        return self.log_stop is not None and reached_for(self.log_stop) >= base.consistent_point
+        stop = self.log_stop
+        return stop is not None and (stop.until is None or stop.until >= base.consistent_point)
 
     def answers_for(self, verb: Verb) -> bool:
         """Of a plan: is it this host's to do? All is, where no run here was ever asked for anything."""
@@ -380,9 +358,9 @@ class AssetHistory(FoldedRecords):
     def others_at(self, verb: Verb) -> list[Elsewhere]:
         """Of a plan: every other host whose ledger lies beside ours, and tells that this work is done there."""
         return [
-            Elsewhere(utc(of["until"]), str(of["host"]), ledger, (of["duties"] or {}).get(duty_of(verb)))
+            Elsewhere(of.until, of.host, ledger, (of.duties or {}).get(duty_of(verb)))
             for ledger, of in self.others.items()
-            if duty_of(verb) in (of["did"] if of["duties"] is None else of["duties"])
+            if duty_of(verb) in (of.did if of.duties is None else of.duties)
         ]
 
     def elsewhere(self, verb: Verb) -> Elsewhere | None:
@@ -404,38 +382,51 @@ class AssetHistory(FoldedRecords):
 
     def retentions_past(self) -> Iterator[tuple[Mapping[str, float], str, datetime | None]]:
         """Of a plan: the rules of retention that were ever in force here, the time zone, and until when."""
-        for number, (_, rules, zone) in enumerate(self.retentions):
-            if isinstance(rules, dict) and isinstance(zone, str):
-                yield rules, zone, utc(self.retentions[number + 1][0]) if number + 1 < len(self.retentions) else None
+        ends = [one.since for one in self.retentions[1:]]
+        for one, until in zip_longest(self.retentions, ends):
+            if one.rules is not None:
+                yield one.rules, one.timezone, until
 
-    def upkeep_tried(self, verb: Verb) -> str | None:
+    def last_end(self, verb: Verb) -> Record | None:
+        """The newest end of such work, whatever it came to."""
+        ends: dict[Verb, Record | None] = {
+            Verb.BACKUP: self.last_backup,
+            Verb.TEST: self.last_test,
+            Verb.CONTROL: self.controlled,
+            Verb.PRUNE: self.pruned,
+            Verb.CHECK: self.checked,
+            Verb.COPY: self.copied,
+        }
+        return ends[verb]
+
+    def upkeep_tried(self, verb: Verb) -> datetime | None:
         """Of a plan: when prune or check was last done, or tried in vain."""
-        ends = (self.newest.get(f"{verb}.end"), self.newest.get(f"{NOT_BEGUN}.{verb}"))
-        starts = (r for r in self.open_runs.values() if r["kind"] == f"{verb}.start")
+        ends: tuple[Recorded | None, ...] = (self.last_end(verb), self.not_begun.get(verb))
+        starts = (one for one in self.open_runs.values() if one.kind == f"{verb}.start")
         tried = [record for record in (*ends, *starts) if record is not None]
-        return max(tried, key=lambda r: r["seq"])["time"] if tried else None
+        return max(tried, key=lambda one: one.order).time if tried else None
 
-    def crashed(self, kind: str) -> Record | None:
+    def crashed(self, kind: str) -> OpenRun | None:
         """The newest start of this kind that has no end, of a run that is not at work."""
         return next(iter(self._crashed(kind)), None)
 
-    def crashed_upkeep(self) -> Record | None:
+    def crashed_upkeep(self) -> OpenRun | None:
         """The newest prune or check, if it has no end."""
-        for record in self._crashed(PRUNE_START) + self._crashed(CHECK_START):
-            end = self.newest.get(record["kind"].replace(".start", ".end"))
-            if end is None or record["seq"] > end["seq"]:
-                return record
+        for verb in (Verb.PRUNE, Verb.CHECK):
+            for record in self._crashed(f"{verb}.start"):
+                end = self.last_end(verb)
+                if end is None or record.order > end.order:
+                    return record
         return None
 
     @property
     def last_check_read(self) -> float:
         """Of a plan: where in the ledger its newest check stands, if that has read the repository; else 0."""
-        checked = self.newest.get(CHECKED)
-        return checked["seq"] if checked and checked.get("result") in (CLEAN, DAMAGED) else 0
+        return self.checked.order if self.checked and self.checked.result in (CLEAN, DAMAGED) else 0
 
-    def _crashed(self, kind: str) -> list[Record]:
+    def _crashed(self, kind: str) -> list[OpenRun]:
         """Starts without an end of runs that are not at work, newest first."""
-        starts = [r for run, r in self.open_runs.items() if r["kind"] == kind and run not in self.at_work]
+        starts = [one for run, one in self.open_runs.items() if one.kind == kind and run not in self.at_work]
         return starts[::-1]
 
     def is_suspect(self, *ids: str) -> bool:
@@ -457,7 +448,7 @@ class AssetHistory(FoldedRecords):
         the same wherever its source is now."""
         found = []
         if growth is not None and source == self.grown_of:
-            found = signs(growth, [Growth(*one) for one in self.grown], drains=drains)
+            found = signs(growth, self.grown, drains=drains)
         was = [(self.canaries[name], digest) for name, digest in canaries.items() if name in self.canaries]
         found += [Sign.CANARY_CHANGED] if any(now not in (before, None) for before, now in was) else []
         return found + ([Sign.CANARY_GONE] if any(now is None for _, now in was) else [])
@@ -468,11 +459,11 @@ class AssetHistory(FoldedRecords):
         return self.is_suspect(snapshot.id, *parents) or chain.disproved(snapshot.id, parents, self.proven)
 
 
-def sentence_of(damage: Record | None) -> str | None:
+def sentence_of(damage: Damage | None) -> str | None:
     if damage is None:
         return None
-    which = {CHECKED: "check", PRUNED: "prune", BACKUP_END: "backup"}.get(damage["kind"], "restore test")
-    damaged = f"the {which} of {to_the_second(damage['time'])} found the repository damaged"
+    which = {CHECKED: "check", PRUNED: "prune", BACKUP_END: "backup"}.get(damage.kind, "restore test")
+    damaged = f"the {which} of {to_the_second(damage.time)} found the repository damaged"
     return f"{damaged}, and no test of the newest snapshot has passed since"
 
 
@@ -481,13 +472,16 @@ def sentence_of(damage: Record | None) -> str | None:
 Histories = dict[tuple[str | None, str | None], AssetHistory]  # by (plan, asset); a plan's upkeep by (plan, None)
 
 
-def place_of(record: Mapping[str, Any]) -> str | None:
+def place_of(record: Record) -> str | None:
     """The plan, or the copy of it, that a record is about: each has its own history."""
-    plan, copy = record["plan"], record.get("copy")
-    if copy is None or copy == PRIMARY or plan is None or not isinstance(copy, str):
-        place: str | None = plan
-        return place
-    return at_copy(plan, copy)
+    plan, copy = record.plan, copy_of(record)
+    return plan if copy is None or plan is None else at_copy(plan, copy)
+
+
+def copy_of(record: Record) -> str | None:
+    """Which of the plan's copies it is about; None: the plan's own repository."""
+    copy: str | None = getattr(record, "copy", None)
+    return None if copy == PRIMARY else copy
 
 
 def history_at(histories: Histories, place: tuple[str | None, str | None]) -> AssetHistory:
@@ -501,8 +495,6 @@ def history_at(histories: Histories, place: tuple[str | None, str | None]) -> As
 
 # The records of a plan's copies have a history of their own: what is found at one of them says nothing of another,
 # but that a snapshot was captured badly, or looks as if its source had been encrypted, says it of all.
-
-_OF_THE_PLAN = (PLAN_VERSION, DUTIES, PLAN_APPROVED, APPROVED_BEFORE)
 
 
 def seen_from(known: Histories, plan: str, copy: str) -> Histories:
@@ -525,9 +517,7 @@ def _of_asset(own: AssetHistory, here: AssetHistory) -> AssetHistory:
 
 
 def _of_plan(own: AssetHistory, here: AssetHistory) -> AssetHistory:
-    newest = {kind: own.newest[kind] for kind in _OF_THE_PLAN if kind in own.newest}
-    whose = replace(here, duties=own.duties, others=own.others, acks=own.acks, pauses=own.pauses)
-    whose = replace(whose, incidents=own.incidents, without_incident=own.without_incident)
-    return replace(
-        whose, newest={**newest, **here.newest}, nonces=own.nonces, glass=own.glass, glass_reviews=own.glass_reviews
-    )
+    whose = replace(here, duties=own.duties, others=own.others, acks=own.acks, pauses=own.pauses, asked=own.asked)
+    whose = replace(whose, incidents=own.incidents, without_incident=own.without_incident, version=own.version)
+    whose = replace(whose, approval=own.approval, approval_before=own.approval_before, nonces=own.nonces)
+    return replace(whose, glass=own.glass, glass_reviews=own.glass_reviews)

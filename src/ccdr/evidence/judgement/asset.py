@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from ccdr.evidence.acknowledged import steady
 from ccdr.evidence.history.asset_history import NEVER, AssetHistory
-from ccdr.evidence.history.kinds import CONTROL_START, CONTROLLED, INCONCLUSIVE, RECOVER_END, STOPPED
+from ccdr.evidence.history.folded import RuleVerdict
+from ccdr.evidence.history.kinds import CONTROL_START, INCONCLUSIVE, STOPPED
 from ccdr.evidence.judgement.asset_status import (
     STALE,
     AssetStatus,
@@ -45,7 +45,9 @@ from ccdr.evidence.judgement.troubles import (
     with_places,
 )
 from ccdr.evidence.log_standing import LogStanding
-from ccdr.evidence.verdicts import Record, blames_the_log, misfits, of_the_source
+from ccdr.evidence.records import RestoreStart, TestEnd
+from ccdr.evidence.records.values import RecordedCheckResult
+from ccdr.evidence.verdicts import blames_the_log, misfits, of_the_source, point_of, verdict_on_snapshot
 from ccdr.host.state import RESTORE_MARK
 from ccdr.model.damage import OF_FILES
 from ccdr.model.leaps import WORDS, Sign
@@ -66,11 +68,9 @@ from ccdr.model.values import (
     human_seconds,
     so_many,
     to_the_second,
-    utc,
 )
 from ccdr.plans.job import Job
 from ccdr.plans.one_server import of_one_server
-from ccdr.plans.versions import PLAN_VERSION
 from ccdr.storage.removals import CLOCK_TOLERANCE
 
 # What the newest recovery of a plan has brought back apart, and so stays red: what one store got in between has no
@@ -79,19 +79,17 @@ from ccdr.storage.removals import CLOCK_TOLERANCE
 ALIKE = 1.0  # seconds that are told of nobody
 
 
-def step_after_coming_apart(job: Job, test: Record, upkeep: AssetHistory) -> str | None:
+def step_after_coming_apart(job: Job, test: TestEnd, upkeep: AssetHistory) -> str | None:
     """What leads on from this test, where all that failed in it are such comparisons, and it is of what was backed up
     since; `upkeep` is the plan's."""
-    recovery, tested = upkeep.newest.get(RECOVER_END), test.get("snapshot") or {}
-    if recovery is None or recovery.get("state") != "done" or not tested:
+    recovery, tested = upkeep.recovered, point_of(test)
+    if recovery is None or recovery.state != "done" or tested is None or tested < recovery.time:
         return None
-    if utc(tested["consistent_point"]) < utc(recovery["time"]):
-        return None
-    points = {str(one["asset"]): utc(one["point"]) for one in recovery["assets"] if one.get("point") is not None}
-    failed = {str(check.get("name")) for check in test.get("checks") or () if check.get("status") == "FAIL"}
+    points = {one.asset: one.point for one in recovery.assets if one.point is not None}
+    failed = {check.name for check in test.checks if check.status == "FAIL"}
     if not failed or not failed <= set(_apart(job, points)):
         return None
-    return after_coming_apart(job.plan, job.asset, to_the_second(recovery["time"]))
+    return after_coming_apart(job.plan, job.asset, to_the_second(recovery.time))
 
 
 def _apart(job: Job, points: Mapping[str, datetime]) -> Iterator[str]:
@@ -114,17 +112,17 @@ def _apart(job: Job, points: Mapping[str, datetime]) -> Iterator[str]:
 
 def problems_of_controls(job: Job, history: AssetHistory, upkeep: AssetHistory, now: datetime) -> Iterator[Problem]:
     yield from _passed(job, history)
-    last = history.newest.get(CONTROLLED)
-    if last is not None and last["result"] == INCONCLUSIVE and job.control is not None:
-        why, at = str(last.get("reason") or ""), utc(last["time"])
+    last = history.controlled
+    if last is not None and last.result == INCONCLUSIVE and job.control is not None:
+        why = last.reason or ""
         text = f"its last damage test is INCONCLUSIVE: {why}"
         yield Problem(
-            Trouble.CONTROL_INCONCLUSIVE, text, at, verb=Verb.CONTROL, run=last["run"], why=why, cause=steady(why)
+            Trouble.CONTROL_INCONCLUSIVE, text, last.time, verb=Verb.CONTROL, run=last.run, why=why, cause=steady(why)
         )
     crashed = history.crashed(CONTROL_START)
-    if crashed is not None and (last is None or last["seq"] < crashed["seq"]):
-        at = utc(crashed["time"])
-        text = f"the damage test of {to_the_second(at)} crashed: its run {crashed['run']} never recorded an end"
+    if crashed is not None and (last is None or last.order < crashed.order):
+        at = crashed.time
+        text = f"the damage test of {to_the_second(at)} crashed: its run {crashed.run} never recorded an end"
         yield Problem(Trouble.CONTROL_INCONCLUSIVE, text, at, about="crash", verb=Verb.CONTROL, why="it crashed")
     if job.control is not None:
         yield from not_begun(history, {Verb.CONTROL: last})
@@ -137,13 +135,13 @@ def _passed(job: Job, history: AssetHistory) -> Iterator[Problem]:
     done to the asset any more, as it is of another engine now, cannot be shown either."""
     possible = kinds_of(job)
     for name, record in history.not_caught.items():
-        if (kind := str(record["damage"]["kind"])) in possible:
-            word, at = kind.replace("_", " "), utc(record["time"])
+        if record.damage is not None and (kind := record.damage.kind) in possible:
+            word, at = kind.replace("_", " "), record.time
             text = (
                 f"a copy that was damaged on purpose PASSED its restore test ({word}, {to_the_second(at)}, run "
-                f"{record['run']}): that its tests pass proves nothing against such damage"
+                f"{record.run}): that its tests pass proves nothing against such damage"
             )
-            yield Problem(Trouble.CONTROL_PASSED, text, at, about=name, verb=Verb.CONTROL, why=word, run=record["run"])
+            yield Problem(Trouble.CONTROL_PASSED, text, at, about=name, verb=Verb.CONTROL, why=word, run=record.run)
 
 
 def kinds_of(job: Job) -> frozenset[str]:
@@ -153,12 +151,12 @@ def kinds_of(job: Job) -> frozenset[str]:
 
 def _late(job: Job, history: AssetHistory, upkeep: AssetHistory, now: datetime) -> Iterator[Problem]:
     """It has come due twice since the last one; where there was none, since the plan came to be as it is."""
-    last, version = history.upkeep_tried(Verb.CONTROL), upkeep.newest.get(PLAN_VERSION, {})
-    since: str | None = last or version.get("time")
+    last, version = history.upkeep_tried(Verb.CONTROL), upkeep.version
+    since = last or (version.time if version else None)
     assert job.control is not None
     if since is None:
         return
-    let_be = max(utc(since), upkeep.let_be(now))
+    let_be = max(since, upkeep.let_be(now))
     if due := second_due(job.control.schedule, job.loaded.plan.timezone, let_be, now):
         told = f"the last one was at {to_the_second(last)}" if last else "there was none yet"
         text = f"its damage test is overdue: {told}"
@@ -187,31 +185,30 @@ def problems_of_tests(
     if last is None:
         text = "never tested" if planned else "never tested, and its plan has no restore test for it"
         yield Problem(Trouble.NEVER_TESTED, text, verb=Verb.TEST)
-    elif last["verdict"] != "PASS" and not history.made_good(last, newest):
-        trouble = _failed(last) if last["verdict"] == "FAIL" else Trouble.TEST_INCONCLUSIVE
+    elif last.verdict != "PASS" and not history.made_good(last, newest):
+        trouble = _failed(last) if last.verdict == "FAIL" else Trouble.TEST_INCONCLUSIVE
         alone = " for a newer backup alone" if trouble is Trouble.NEWER_FAILED else ""
-        when = f", of {to_the_second(last['time'])}," if trouble is Trouble.TEST_INCONCLUSIVE else ""
-        text = f"its last restore test{when} is {last['verdict']}{alone}: {last.get('reason')}"
+        when = f", of {to_the_second(last.time)}," if trouble is Trouble.TEST_INCONCLUSIVE else ""
+        text = f"its last restore test{when} is {last.verdict}{alone}: {last.reason}"
         # The one of a newer snapshot, or of log that goes further, keeps its name: it was told before.
         stands = history.older_log_failure if trouble is Trouble.LOG_FAILED else failure
         yield _of_test(last, trouble, text, case, about="newest test" if stands else "")
     # A test that broke does not take the failure before it back, nor does one of an older snapshot.
     if failure is not None and not history.made_good(failure, newest):
-        when = to_the_second(failure["time"])
-        text = f"its restore test of {when} is FAIL, and no newer snapshot has passed: {failure.get('reason')}"
+        when = to_the_second(failure.time)
+        text = f"its restore test of {when} is FAIL, and no newer snapshot has passed: {failure.reason}"
         yield _of_test(failure, _failed(failure), text, case)
     if (failed := history.unchecked) is not None:
         text = (
-            f"its restore test of {to_the_second(failed['time'])} is FAIL, and later tests passed only with fewer "
-            f"or weaker checks, without the one that failed: {failed.get('reason')}"
+            f"its restore test of {to_the_second(failed.time)} is FAIL, and later tests passed only with fewer "
+            f"or weaker checks, without the one that failed: {failed.reason}"
         )
-        why, run = str(failed.get("reason") or ""), str(failed["run"])
-        at = utc(failed["time"])
-        yield Problem(Trouble.NO_LONGER_CHECKED, text, at, verb=Verb.TEST, cause=run, why=why)
+        why = failed.reason or ""
+        yield Problem(Trouble.NO_LONGER_CHECKED, text, failed.time, verb=Verb.TEST, cause=failed.run, why=why)
     if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
         text = (
-            f"its recovery by the log of {to_the_second(failure['time'])} is FAIL, and none that goes as far has "
-            f"passed: {failure.get('reason')}"
+            f"its recovery by the log of {to_the_second(failure.time)} is FAIL, and none that goes as far has "
+            f"passed: {failure.reason}"
         )
         yield _of_test(failure, Trouble.LOG_FAILED, text, case)
     yield from _without_a_verdict(job, history)
@@ -229,39 +226,35 @@ def _without_a_verdict(job: Job, history: AssetHistory) -> Iterator[Problem]:
         yield Problem(Trouble.NEVER_TESTED, text, about="source", verb=Verb.TEST)
 
 
-def _of_test(test: Record, trouble: Trouble, text: str, case: _Case, about: str = "") -> Problem:
+def _of_test(test: TestEnd, trouble: Trouble, text: str, case: _Case, about: str = "") -> Problem:
     """What is wrong by a test that did not pass."""
     job, history = case.job, case.history
     # restic stores nothing that is there already: another backup would stand on what is damaged.
-    todo = Trouble.REPOSITORY_DAMAGED if test.get("damaged") is True else trouble
+    todo = Trouble.REPOSITORY_DAMAGED if test.damaged else trouble
     step = next_step(todo, job.plan, job.asset)
     if todo is Trouble.REPOSITORY_DAMAGED and history.newest_met_damage:
         step = mend_first(job.plan, job.asset)
     if todo is Trouble.TEST_FAILED:
-        if of_the_source((str(c.get("kind")), str(c.get("status"))) for c in test.get("checks") or ()):
+        if of_the_source((check.kind, check.status) for check in test.checks):
             step = f"{AS_ITS_SOURCE}; then {step}"
         step = step_after_coming_apart(job, test, case.upkeep) or step
-    checks = sorted(
-        (c for c in test.get("checks") or () if c.get("status") == "FAIL"), key=lambda c: str(c.get("name"))
-    )
-    failed = [str(check.get("name")) for check in checks]
-    cause = "\n".join(map(_found, checks)) or steady(test.get("reason"))
-    why = "; ".join(failed) or str(test.get("reason") or "")
-    kind = {"verb": Verb.TEST, "step": step, "run": test["run"]}
-    return Problem(trouble, text, utc(test["time"]), about=about, cause=cause, why=why, **kind)
+    failed = sorted((check for check in test.checks if check.status == "FAIL"), key=lambda check: check.name)
+    cause = "\n".join(map(_found, failed)) or steady(test.reason)
+    why = "; ".join(check.name for check in failed) or test.reason or ""
+    return Problem(trouble, text, test.time, about=about, cause=cause, why=why, verb=Verb.TEST, step=step, run=test.run)
 
 
-def _found(check: Record) -> str:
+def _found(check: RecordedCheckResult) -> str:
     """What tells this failure of a check from another: all that it found, so far as that stays so while it lasts."""
-    return f"{check.get('name')}: {'' if check.get('varies') else check.get('actual')}"
+    return f"{check.name}: {'' if check.varies else check.actual}"
 
 
-def _failed(test: Record) -> Trouble:
+def _failed(test: TestEnd) -> Trouble:
     """The log that is bad; or a snapshot, or what it does not fit; or one that is good, and not the newest backup that
     was tried."""
     if blames_the_log(test):
         return Trouble.LOG_FAILED
-    good = (test.get("snapshot") or {}).get("verdict") == "PASS" and not misfits(test)
+    good = verdict_on_snapshot(test) == "PASS" and not misfits(test)
     return Trouble.NEWER_FAILED if good else Trouble.TEST_FAILED
 
 
@@ -416,10 +409,10 @@ def judge(job: Job, history: AssetHistory, upkeep: AssetHistory, seen: Seen, now
         backs_up=ours_to_do,
         conclusive=conclusive(job, history),
         shown=any(history.proven.get(s.id) == "PASS" for s in counted.counting),
-        left_out=tuple(map(str, (history.last_good_backup or {}).get("left_out") or ())),
+        left_out=tuple(history.last_good_backup.left_out) if history.last_good_backup else (),
     )
     near = () if status.unreachable else with_places(copies_near(history), job, history, now, backs_up=True)
-    status = replace(status, near=near, near_known="beside_source" in (history.last_good_backup or {}))
+    status = replace(status, near=near, near_known=history.last_good_backup is not None)
     not_met = with_places(breaches(job, history, status, now), job, history, now, backs_up=ours_to_do)
     return replace(status, breaches=by_their_causes(not_met, placed, history, made_up))
 
@@ -466,7 +459,7 @@ def _source_away(case: _AssetCase) -> Iterator[Problem]:
     """By the newest backup, and by what ships its log: what has got there since knows better."""
     history, standing, newest = case.history, case.seen.standing, case.counted.newest
     stored = standing.point if standing and not standing.trouble else None
-    since = [utc(history.source_away)] if history.source_away else []
+    since = [history.source_away] if history.source_away else []
     if standing and standing.away and standing.troubled and case.seen.ships:
         since.append(standing.troubled)
     usable = newest.usable_at if newest else None
@@ -483,24 +476,23 @@ def _source_away(case: _AssetCase) -> Iterator[Problem]:
 def _suspect(history: AssetHistory) -> Iterator[Problem]:
     """Told until somebody answers for it: what a newer backup looks like takes nothing back."""
     of = history.suspect
-    if of is not None:
-        why = "; ".join(WORDS[Sign(one)] for one in of["suspect"])
+    if of is not None and of.snapshot is not None:
+        why = "; ".join(WORDS[Sign(one)] for one in of.suspect)
         also = len(history.suspected) - 1
         later = f", and no more does what was stored since ({so_many(also, 'snapshot')})" if also else ""
-        which = f"{str(of['snapshot']['id'])[:8]} of {to_the_second(of['time'])}"
+        which = f"{of.snapshot.id[:8]} of {to_the_second(of.time)}"
         text = f"the snapshot {which} does not count{later}: {why}"
-        at, run = utc(of["time"]), str(of["run"])
-        yield Problem(Trouble.SNAPSHOT_SUSPECT, text, at, about=run, verb=Verb.BACKUP, why=why, run=run)
+        yield Problem(Trouble.SNAPSHOT_SUSPECT, text, of.time, about=of.run, verb=Verb.BACKUP, why=why, run=of.run)
 
 
 def _other_cluster(history: AssetHistory) -> Iterator[Problem]:
     if (of := history.other_cluster) is not None:
-        number, at = str(of["server"]), utc(of["time"])
+        number, at = str(of.server), of.time
         text = (
             f"the backup of {to_the_second(at)} is of another server than those before it: its system identifier is "
             f"{number}, and theirs is {history.server}"
         )
-        yield Problem(Trouble.OTHER_CLUSTER, text, at, about=number, verb=Verb.BACKUP, run=str(of["run"]))
+        yield Problem(Trouble.OTHER_CLUSTER, text, at, about=number, verb=Verb.BACKUP, run=of.run)
 
 
 def _settling(job: Job) -> Iterator[Problem]:
@@ -514,14 +506,13 @@ def _settling(job: Job) -> Iterator[Problem]:
 
 def _incomplete(job: Job, plan: AssetHistory) -> Iterator[Problem]:
     """Told of those whose own backup is good: why another's is not, its own problem says."""
-    last = plan.captured_together(str(job.engine.group)) if job.grouped else None
-    if last is None or job.asset in last["missing"]:
+    last = plan.groups.get(str(job.engine.group)) if job.grouped else None
+    if last is None or job.asset in last.missing:
         return
-    if missing := [asset for asset in last["missing"] if asset in job.grouped]:
+    if missing := [asset for asset in last.missing if asset in job.grouped]:
         why = f"there is no snapshot of {', '.join(missing)}"
         text = f"its group {job.engine.group} was not captured whole: {why} with it"
-        at = utc(last["time"])
-        yield Problem(Trouble.GROUP_INCOMPLETE, text, at, verb=Verb.BACKUP, why=why, cause=" ".join(missing))
+        yield Problem(Trouble.GROUP_INCOMPLETE, text, last.time, verb=Verb.BACKUP, why=why, cause=" ".join(missing))
 
 
 def _problems(
@@ -555,22 +546,14 @@ def _problems(
             because=away,
         )
     if crashed := history.crashed_test:
-        text = (
-            f"the restore test of {to_the_second(crashed['time'])} crashed: its run {crashed['run']} never "
-            f"recorded an end"
-        )
-        began = utc(crashed["time"])
-        yield Problem(Trouble.TEST_INCONCLUSIVE, text, began, about="crash", verb=Verb.TEST, why="it crashed")
-    if begun := history.crashed_restore(now):
-        into = begun["target"].get("name")
-        where = f" into {into}" if into else ""
-        text = (
-            f"the restore of {to_the_second(begun['time'])}{where} crashed: its run {begun['run']} never "
-            f"recorded an end"
-        )
+        text = f"the restore test of {to_the_second(crashed.time)} crashed: its run {crashed.run} never recorded an end"
+        yield Problem(Trouble.TEST_INCONCLUSIVE, text, crashed.time, about="crash", verb=Verb.TEST, why="it crashed")
+    if (crashed := history.crashed_restore(now)) and (begun := crashed.restore) is not None:
+        where = f" into {begun.target.name}" if begun.target.name else ""
+        text = f"the restore of {to_the_second(begun.time)}{where} crashed: its run {begun.run} never recorded an end"
         resumed = upkeep.goes_on_with(begun, now)
         then = next_step(Trouble.RECOVERY_UNFINISHED, job.plan, None) if resumed else _clear(job, begun)
-        yield Problem(Trouble.RESTORE_CRASHED, text, utc(begun["time"]), step=then)
+        yield Problem(Trouble.RESTORE_CRASHED, text, begun.time, step=then)
     yield from _returned(history)
     yield from findings_of(history.last_good_backup, Verb.BACKUP)
     yield from problems_of_tests(job, history, upkeep, usable)
@@ -586,16 +569,16 @@ def _returned(history: AssetHistory) -> Iterator[Problem]:
             f"what was restored at {to_the_second(time)} was handed over though erased people may be in it (record "
             f"{seq}): nobody has reviewed that"
         )
-        yield Problem(Trouble.ERASED_RETURNED, text, utc(time), about=str(seq))
+        yield Problem(Trouble.ERASED_RETURNED, text, time, about=str(seq))
 
 
-def _clear(job: Job, begun: Mapping[str, Any]) -> str | None:
+def _clear(job: Job, begun: RestoreStart) -> str | None:
     """What to remove of a restore that crashed, by name; None where its record does not say where it went."""
-    target, run = begun["target"], str(begun["run"])
-    if target.get("kind") == "directory" and target.get("name"):
-        to = Path(str(target["name"]))
+    target, run = begun.target, begun.run
+    if target.kind == "directory" and target.name:
+        to = Path(target.name)
         left = f"{to.parent}/.{to.name}.{RESTORE_MARK}-{run} (or {to}/.{RESTORE_MARK}-{run}, on a mount)"
-    elif target.get("kind") == "server":
+    elif target.kind == "server":
         from ccdr.engines.servers.target import suffix_of  # for few: it brings the engines' settings with it
 
         left = f"the database …{suffix_of(run)} there"
@@ -619,13 +602,12 @@ def _backup_late(
     came due up to `let_be` was to be let be."""
     planned, last = job.engine.backup, history.last_backup
     if planned is not None and newest is not None and not backing_up:
-        tried = max(newest.usable_at, utc(last["time"])) if last else newest.usable_at
+        tried = max(newest.usable_at, last.time) if last else newest.usable_at
         if due := second_due(planned.schedule, job.loaded.plan.timezone, max(tried, let_be), now):
             text = f"its backup is overdue: the last one was at {to_the_second(tried)}"
             yield Problem(Trouble.BACKUP_LATE, text, due, verb=Verb.BACKUP)
 
 
-def _by_rule(job: Job, history: AssetHistory) -> dict[str, tuple[str, str] | None]:
+def _by_rule(job: Job, history: AssetHistory) -> dict[str, RuleVerdict | None]:
     """The plan's rules first, in its order."""
-    verdicts: dict[str, tuple[str, str] | None] = dict.fromkeys(job.rules)
-    return verdicts | {rule: (time, verdict) for rule, (time, verdict) in history.by_rule.items()}
+    return {**dict.fromkeys(job.rules), **history.by_rule}

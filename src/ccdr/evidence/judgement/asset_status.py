@@ -9,9 +9,13 @@ from datetime import datetime, timedelta
 
 from ccdr.evidence.acknowledged import acknowledged, unacknowledged
 from ccdr.evidence.history.asset_history import NEVER, AssetHistory, Elsewhere
+from ccdr.evidence.history.folded import RuleVerdict
 from ccdr.evidence.judgement.troubles import MOST_NAMED
 from ccdr.evidence.log_standing import LogStanding
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records import BackupEnd, TestEnd
+from ccdr.evidence.records.values import BESIDE
+from ccdr.evidence.records.writing import unsealed
+from ccdr.evidence.verdicts import other_source, point_of
 from ccdr.model import measure
 from ccdr.model import parents as chain
 from ccdr.model.groups import Together
@@ -30,13 +34,11 @@ from ccdr.model.values import (
     Snapshot,
     Verb,
     Verdict,
-    as_written,
     human_seconds,
-    other_source,
     rfc3339,
     so_many,
+    stamped,
     to_the_second,
-    utc,
 )
 from ccdr.plans.job import Job
 from ccdr.storage.catalogue import of_source
@@ -49,9 +51,9 @@ TESTED, UNTESTED, STALE = "tested", "untested", "stale"
 
 def measured_rto(job: Job, history: AssetHistory) -> Achieved:
     last = conclusive(job, history)
-    rto = (last or {}).get("rto") or {}
-    same_basis = rto.get("basis") == job.engine.settings  # throwaway and durable are never mixed
-    return measure.judge(job.objectives.rto, rto.get("achieved_s") if same_basis else None)
+    rto = last.rto if last else None
+    same_basis = rto is not None and rto.basis == job.engine.settings  # throwaway and durable are never mixed
+    return measure.judge(job.objectives.rto, rto.achieved_s if rto is not None and same_basis else None)
 
 
 def as_far_as_known(
@@ -85,13 +87,13 @@ def test_late(job: Job, history: AssetHistory, now: datetime, let_be: datetime) 
     it."""
     last, planned = conclusive(job, history), job.engine.restore_test
     assert last is not None and planned is not None
-    of = utc(last["time"])
+    of = last.time
     due = second_due(planned.schedule, job.loaded.plan.timezone, max(of, let_be), now)
     text = f"its restore test is overdue: the last conclusive one was at {to_the_second(of)}"
     yield Problem(Trouble.TEST_LATE, text, due, verb=Verb.TEST)
 
 
-def conclusive(job: Job, history: AssetHistory) -> Record | None:
+def conclusive(job: Job, history: AssetHistory) -> TestEnd | None:
     """The newest conclusive test of what the plan names now."""
     last = history.last_conclusive_test
     return None if last is None or other_source(last, job.engine.source_name) else last
@@ -106,13 +108,11 @@ def coverage(job: Job, history: AssetHistory, now: datetime, let_be: datetime = 
     planned = job.engine.restore_test
     if planned is None:
         return TESTED
-    if utc(last["time"]) > now + CLOCK_TOLERANCE:  # by a clock that was wrong: when it was, nobody knows
+    if last.time > now + CLOCK_TOLERANCE:  # by a clock that was wrong: when it was, nobody knows
         return STALE
-    since = max(utc(last["time"]), let_be)
+    since = max(last.time, let_be)
     return STALE if second_due(planned.schedule, job.loaded.plan.timezone, since, now) else TESTED
 
-
-ENVELOPE = ("seq", "prev", "time", "host", "actor", "kind")
 
 Disproved = Callable[[Snapshot], bool]
 
@@ -147,15 +147,15 @@ class AssetStatus:
     asset: str
     rpo: Achieved
     rto: Achieved
-    last_backup: Record | None  # the last that was tried, here
+    last_backup: BackupEnd | None  # the last that was tried, here
     good: Snapshot | None  # the newest that counts, whichever host took it
     failed: bool  # a backup was tried since, and stored nothing
-    last_test: Record | None
+    last_test: TestEnd | None
     coverage: str
     wrong: tuple[Problem, ...]
     # By how its snapshot was selected: the last conclusive test's time and verdict; None where the plan names a rule
     # that has had none.
-    by_rule: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
+    by_rule: Mapping[str, RuleVerdict | None] = field(default_factory=dict)
     counting: tuple[Snapshot, ...] = ()  # those that count as backups, oldest first
     usable: tuple[Snapshot, ...] = ()  # those that would where the repository is whole
     group: Together | None = None  # the newest of its group's captures that it has a snapshot of
@@ -163,7 +163,7 @@ class AssetStatus:
     near: tuple[Problem, ...] = ()  # that its copies lie where it does, as the plan wants it: told, and nothing wrong
     near_known: bool = True  # does anybody here know whether they do? Only who backs it up can look
     backs_up: bool = True  # is that this host's to do?
-    conclusive: Record | None = None  # its newest conclusive test of what the plan names now
+    conclusive: TestEnd | None = None  # its newest conclusive test of what the plan names now
     shown: bool = False  # has one of those that count come back in a test?
     left_out: tuple[str, ...] = ()  # of its newest good backup, as its plan says: nothing of that comes back
     private: tuple[str, ...] = ()  # where programs' own words on its last runs are kept, for a person's eyes
@@ -231,7 +231,8 @@ class AssetStatus:
             "last_test": _shown(self.last_test),
             "coverage": self.coverage,
             "tested_by_rule": {
-                rule: last and {"time": last[0], "verdict": last[1]} for rule, last in self.by_rule.items()
+                rule: last and {"time": stamped(last.time), "verdict": last.verdict}
+                for rule, last in self.by_rule.items()
             },
             "group": self.group and self.group.as_json(),
             "problems": list(self.problems),
@@ -242,12 +243,13 @@ class AssetStatus:
         }
 
 
-def _shown(record: Record | None) -> Mapping[str, object] | None:
-    """A record's body with its time and place in the ledger."""
+def _shown(record: BackupEnd | TestEnd | None) -> Mapping[str, object] | None:
+    """A record's body with its time and number, and its ledger where that is not ours."""
     if record is None:
         return None
-    shown = as_written(record)
-    return {**{k: v for k, v in shown.items() if k not in ENVELOPE}, "time": record["time"], "seq": shown["seq"]}
+    body = {key: value for key, value in unsealed(record).items() if key not in ("kind", *BESIDE)}
+    whose = {} if record.of_ledger is None else {"ledger": record.of_ledger}
+    return {**body, **whose, "time": stamped(record.time), "seq": record.seq}
 
 
 # Which snapshots count, why another one does not, and what it means that some vanished.
@@ -347,12 +349,13 @@ def points_by_records(
 
 def made_up_for(gone: Sequence[Snapshot], newest: Snapshot | None, history: AssetHistory) -> Missing:
     """Of what vanished: is there a newer one, and has one passed a test? Where it is the last that was stored, none."""
-    last, passed = ((r or {}).get("snapshot") or {} for r in (history.last_good_backup, history.last_latest_pass))
+    last = history.last_good_backup.snapshot if history.last_good_backup else None
     latest = max((s.consistent_point for s in gone), default=None)
-    if last.get("id") in history.vanished or (latest and (newest is None or newest.consistent_point <= latest)):
+    lost = last is not None and last.id in history.vanished
+    if lost or (latest and (newest is None or newest.consistent_point <= latest)):
         return Missing.NOTHING
-    shown = passed.get("consistent_point")
-    return Missing.SHOWN if latest is None or (shown and utc(shown) > latest) else Missing.STORED
+    shown = point_of(history.last_latest_pass) if history.last_latest_pass else None
+    return Missing.SHOWN if latest is None or (shown and shown > latest) else Missing.STORED
 
 
 def apart_from_vanished(problems: Iterable[Problem], gone: Collection[str]) -> Iterator[Problem]:
@@ -448,7 +451,7 @@ def breaches(job: Job, history: AssetHistory, status: AssetStatus, now: datetime
         text = f"RTO breached: its last restore took {human_seconds(rto.achieved_s)}, {_objective(rto)}"
         why = f"{human_seconds(rto.achieved_s)} of {human_seconds(rto.objective_s)}"
         yield Problem(Trouble.BREACH_RTO, text, verb=Verb.TEST, why=why, values=(rto.achieved_s or 0.0,))
-    elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and last is not None and last["verdict"] == "PASS":
+    elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and last is not None and last.verdict == "PASS":
         text = f"its RTO was not measured with {job.engine.settings} settings, which its plan asks for"
         yield Problem(Trouble.RTO_UNMEASURED, text, verb=Verb.TEST)
     elif rto.verdict is ObjectiveVerdict.NOT_MEASURED and not any(p.verb is Verb.TEST for p in status.wrong):
@@ -466,18 +469,18 @@ def _elsewhere(
     """Exposure where another host backs up, and ships the log: what there is was last seen by a restore test, and what
     that measured counts, too; or it is told by that host's own ledger, as far as that goes. A breach that was seen
     stands while nothing newer is known."""
-    last, known = history.last_test or {}, list(points)
-    rpo = last.get("rpo") or {}
-    if backer is not None and job.engine.shipping is None and (not rpo or utc(last["time"]) <= backer.until):
+    last, known = history.last_test, list(points)
+    rpo = last.rpo if last else None
+    tested = last.time if last is not None and rpo is not None else None
+    if backer is not None and job.engine.shipping is None and (tested is None or tested <= backer.until):
         until = min(now, backer.until)
         seen = 0.0 if any(p.usable > until for p in known) else measure.exposure(until, known)
         return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), seen)
-    if not rpo:  # never looked, or it did not come to that: whether it is met or not is not known
+    if rpo is None or tested is None:  # never looked, or it did not come to that: whether it is met or not is not known
         return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), 0.0)
-    at, achieved = utc(last["time"]), rpo.get("achieved_s")
-    seen = math.inf if achieved is None else float(achieved)
+    seen = math.inf if rpo.achieved_s is None else rpo.achieved_s
     if math.isfinite(seen):
-        known.append(measure.Point(at - timedelta(seconds=seen), at))
-    if any(p.usable > at for p in known):  # something else has looked since
+        known.append(measure.Point(tested - timedelta(seconds=seen), tested))
+    if any(p.usable > tested for p in known):  # something else has looked since
         seen = 0.0
     return measure.judge_elsewhere(job.objectives.rpo, measure.exposure(now, known), seen)

@@ -8,28 +8,27 @@ from datetime import datetime
 from ccdr.evidence.acknowledged import acknowledged
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED
+from ccdr.evidence.records import StatementRecord
 from ccdr.evidence.records.statements import kind_of
 from ccdr.evidence.statements import ATTESTATION, judge
-from ccdr.evidence.verdicts import Record
 from ccdr.evidence.whose import whose
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import number_of, utc
 
 WHAT = {ATTESTATION: "a declaration", ACCESS_REVIEWED: "a review of who has access"}
 
 
-def refusal(record: Record) -> str:
+def refusal(record: StatementRecord) -> str:
     by = whose(record)
-    return f"record {number_of(record)} says that {by.name} has signed it, and that does not hold: {by.why}"
+    return f"record {record.seq} says that {by.name} has signed it, and that does not hold: {by.why}"
 
 
 def refused(history: AssetHistory) -> Iterator[Problem]:
     """Statements that count for nothing, and of whose absence nothing else tells."""
     for record in history.refused:
         if (what := WHAT.get(kind := kind_of(record))) is not None:
-            about = f"{kind} {number_of(record)}"
+            about = f"{kind} {record.seq}"
             text = f"{what} is nobody's, and counts for nothing: {refusal(record)}"
-            yield Problem(Trouble.STATEMENT_REFUSED, text, utc(record["time"]), about=about)
+            yield Problem(Trouble.STATEMENT_REFUSED, text, record.time, about=about)
 
 
 def judge_people(host: AssetHistory, now: datetime) -> tuple[Problem, ...]:

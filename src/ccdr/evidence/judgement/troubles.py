@@ -9,24 +9,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from msgspec import convert
-
 from ccdr.evidence.acknowledged import acknowledged
 from ccdr.evidence.deviations.values import Deviation
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
-from ccdr.evidence.ledger.ledger import UNKNOWN, WRONG
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records import BackupEnd, CopyEnd, PruneEnd, Record, TestEnd
+from ccdr.evidence.records.values import UNKNOWN, WRONG
 from ccdr.host.nearby import WORDS as NEAR_WORDS
 from ccdr.model.finding import Finding
 from ccdr.model.next_steps import Missing, by_a_copy, mend_first, where_it_can_be_done
 from ccdr.model.trouble import NOTHING_TO_TEST, Level, Problem, Trouble, next_step
 from ccdr.model.values import (
-    TOLD_BY,
     Verb,
-    of_another_host,
     so_many,
     to_the_second,
-    utc,
 )
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
@@ -51,41 +46,42 @@ _PASSED_OVER = {
 def repository_away(job: Job, history: AssetHistory, upkeep: AssetHistory) -> Iterator[Problem]:
     """The newest backup or test met no repository, and nobody has read it since: whatever was proven before, none of it
     can be had."""
-    newest = max(filter(None, (history.last_backup, history.last_test)), key=lambda r: float(r["seq"]), default=None)
-    how = (newest or {}).get("repository")
-    if newest is None or how not in _NO_REPOSITORY or upkeep.last_check_read > newest["seq"]:
+    runs: list[BackupEnd | TestEnd] = [r for r in (history.last_backup, history.last_test) if r is not None]
+    newest = max(runs, key=lambda r: r.order, default=None)
+    if newest is None or newest.repository is None or upkeep.last_check_read > newest.order:
         return
-    sentence, level = _NO_REPOSITORY[how]
+    sentence, level = _NO_REPOSITORY[newest.repository]
     # By this host's own backups none has made it yet: that they fail is what is wrong.
-    never_made = how == "missing" and history.last_good_backup is None and history.last_backup not in (None, newest)
+    made = history.last_good_backup is not None or history.last_backup in (None, newest)
+    never_made = newest.repository == "missing" and not made
     yield Problem(
         Trouble.REPOSITORY_AWAY,
-        f"when its repository was last asked, {to_the_second(newest['time'])}, {sentence}: {newest.get('reason')}",
-        utc(newest["time"]),
-        about=how,
+        f"when its repository was last asked, {to_the_second(newest.time)}, {sentence}: {newest.reason}",
+        newest.time,
+        about=newest.repository,
         as_bad_as=level,
         step=by_a_copy(job.plan, job.asset, list(job.loaded.plan.copies)),
         because=Trouble.NEVER_SUCCEEDED if never_made else None,
     )
 
 
-def _met(record: Record | None) -> bool:
+def _met(record: BackupEnd | TestEnd | None) -> bool:
     """Was it the repository that could not be had, by this record?"""
-    return (record or {}).get("repository") in _NO_REPOSITORY
+    return record is not None and record.repository is not None
 
 
 def copies_near(history: AssetHistory) -> Iterator[Problem]:
     """By the newest good backup: where all copies lie."""
-    beside = (history.last_good_backup or {}).get("beside_source")
-    if isinstance(beside, str) and beside in NEAR_WORDS:
-        yield Problem(Trouble.REPOSITORY_NEAR, f"its repository is {NEAR_WORDS[beside]}", cause=str(beside))
+    last = history.last_good_backup
+    if last is not None and (beside := last.beside_source) is not None:
+        yield Problem(Trouble.REPOSITORY_NEAR, f"its repository is {NEAR_WORDS[beside]}", cause=beside)
 
 
 def repository_damaged(job: Job, history: AssetHistory, upkeep: AssetHistory, doubted: int) -> Iterator[Problem]:
     """`doubted`: how many newer snapshots do not count for it."""
     mend = mend_first(job.plan, job.asset) if history.newest_met_damage else None
     if damage := history.damage_since(upkeep):
-        since = utc(upkeep.last_damage["time"]) if upkeep.last_damage else None
+        since = upkeep.last_damage.time if upkeep.last_damage else None
         yield Problem(Trouble.REPOSITORY_DAMAGED, damage, since, step=mend)
     if doubted:
         snapshots = so_many(doubted, "newer snapshot does", "newer snapshots do")
@@ -129,8 +125,8 @@ def by_their_causes(
 
     def cause_of(p: Problem) -> Problem | None:
         known = (p.because,) if p.because else p.trouble.causes
-        tests, tested = (Trouble.TEST_FAILED, Trouble.TEST_INCONCLUSIVE), (history.last_test or {}).get("snapshot")
-        if p.trouble in tests and not tested:
+        tests = (Trouble.TEST_FAILED, Trouble.TEST_INCONCLUSIVE)
+        if p.trouble in tests and (history.last_test is None or history.last_test.snapshot is None):
             known = NOTHING_TO_TEST
         return next((q for code in known for q in among if q.trouble is code and accounts(q, p)), None)
 
@@ -168,23 +164,23 @@ def passed_over(*histories: AssetHistory) -> Iterator[Problem]:
 
 def not_begun(history: AssetHistory, newest: Mapping[Verb, Record | None]) -> Iterator[Problem]:
     for verb, last in newest.items():
-        if record := history.not_begun(verb, last):
-            why = str(record.get("reason"))
+        if record := history.could_not_begin(verb, last):
+            why = str(record.reason)
             text = f"its {verb} could not start: {why}"
-            yield Problem(Trouble.NOT_BEGUN, text, utc(record["time"]), about=verb, verb=verb, why=why)
+            yield Problem(Trouble.NOT_BEGUN, text, record.time, about=verb, verb=verb, why=why)
 
 
-def findings_of(record: Record | None, verb: Verb) -> Iterator[Problem]:
+WithFindings = BackupEnd | TestEnd | PruneEnd | CopyEnd
+
+
+def findings_of(record: WithFindings | None, verb: Verb) -> Iterator[Problem]:
     """Those of a record. What another host has found it says of what it could see there: here it may be known
     otherwise, and counts by that."""
-    elsewhere = record is not None and TOLD_BY in record and of_another_host(record)
-    where = f"on {record[TOLD_BY]['host']}, by its ledger: " if record is not None and elsewhere else ""
-    for one in findings_in(record):
+    if record is None:
+        return
+    where = f"on {record.origin.host}, by its ledger: " if record.origin is not None and record.foreign else ""
+    for one in record.findings:
         yield replace(as_problem(one, verb), text=f"{where}{one}")
-
-
-def findings_in(record: Record | None) -> list[Finding]:
-    return convert((record or {}).get("findings") or (), list[Finding])
 
 
 def as_problem(one: Finding, verb: Verb, trouble: Trouble = Trouble.FINDING) -> Problem:

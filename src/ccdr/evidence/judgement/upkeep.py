@@ -4,37 +4,27 @@ may do what.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
-from typing import Any
 
 from ccdr.evidence.access import HOLDS, Review
 from ccdr.evidence.acknowledged import acknowledged, steady
-from ccdr.evidence.history.accesses import HOST, KEY, RECOVERY, USER, WRITER, about
+from ccdr.evidence.history.accesses import HOST, KEY, RECOVERY, USER, WRITER
 from ccdr.evidence.history.asset_history import NEVER, AssetHistory, Histories
 from ccdr.evidence.history.asset_history import seen_from as history_at
 from ccdr.evidence.history.kinds import (
-    ACCESS_REVIEWED,
-    ACCESS_TESTED,
-    CHECKED,
-    COPIED,
     COPY_START,
     DONE,
-    EXAMINED,
     FAILED,
     INCONCLUSIVE,
-    LOCK_EXTENDED,
-    PRUNED,
-    RECOVER_START,
 )
 from ccdr.evidence.judgement.statements import refusal, refused
-from ccdr.evidence.judgement.troubles import as_problem, distinct, findings_in, findings_of, not_begun, passed_over
+from ccdr.evidence.judgement.troubles import as_problem, distinct, findings_of, not_begun, passed_over
 from ccdr.evidence.pauses import told, windows, within
-from ccdr.evidence.records.statements import kind_of
-from ccdr.evidence.statements import PLAN_APPROVED
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records import AccessTested, CopyEnd, LockExtended, RecoverEnd, StatementRecord
+from ccdr.evidence.records.statements import APPROVE_PLAN, VersionOfPlan
 from ccdr.evidence.whose import UNREADABLE, whose
 from ccdr.model.access import OF_ROLE, SAYS, Promise, RoleState
 from ccdr.model.fetched import Fetched, month_of
@@ -52,63 +42,59 @@ from ccdr.model.values import (
     duty_of,
     human_bytes,
     human_seconds,
-    of_another_host,
     rfc3339,
     so_many,
     to_the_second,
-    utc,
 )
 from ccdr.plans import LoadedPlan
 from ccdr.plans.copies import kept_locked, seen_from
 from ccdr.plans.model import Copy
 from ccdr.plans.trust import origin_of
-from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION, PlanRevision, digest_of, files_of
+from ccdr.plans.versions import PlanRevision, digest_of, files_of
 from ccdr.storage.removals import CLOCK_TOLERANCE
 
 # What is wrong with who may do what: a role's credential that may do more than its role, a review that is too old.
 
 
-def tried(loaded: LoadedPlan, history: AssetHistory) -> Record | None:
+def tried(loaded: LoadedPlan, history: AssetHistory) -> AccessTested | None:
     """The newest trial of the roles' credentials; none counts that was of another repository."""
-    last, own = history.newest.get(ACCESS_TESTED), loaded.facts.repository
-    if last is None or own is None or last["repository"] != own.location:
-        return None
-    return last
+    last = history.trial
+    return last if last is not None and last.repository == loaded.facts.repository.location else None
 
 
-def broken(loaded: LoadedPlan, history: AssetHistory) -> dict[Promise, Record]:
+def broken(loaded: LoadedPlan, history: AssetHistory) -> dict[Promise, AccessTested]:
     """The promises that did not hold when somebody could last try them at this repository, each with that trial: that
     it cannot be tried any more, here or with what lies here, mends nothing."""
     if (last := tried(loaded, history)) is None:
         return {}
-    there = {promise: history.newest.get(f"{ACCESS_TESTED}.{promise.value}") for promise in Promise}
-    named = {promise for promise in Promise if last["roles"].get(OF_ROLE.get(promise)) != RoleState.NOT_NAMED.value}
+    named = {promise for promise in Promise if last.roles.get(OF_ROLE.get(promise, "")) != RoleState.NOT_NAMED.value}
     return {
         promise: record
-        for promise, record in there.items()
-        if record is not None and record["repository"] == last["repository"] and promise in named
+        for promise in Promise
+        if promise in named and (record := history.broken_promises.get(promise.value)) is not None
+        if record.repository == last.repository
     }
 
 
-def _said(promise: Promise, record: Record) -> str:
-    why = next(one["why"] for one in record["promises"] if one["promise"] == promise.value)
+def _said(promise: Promise, record: AccessTested) -> str:
+    why = next(one.why for one in record.promises if one.promise == promise.value)
     return f"that {SAYS[promise]}: {why}"
 
 
-def too_old(record: Record, now: datetime) -> bool:
-    return not -AHEAD <= now - utc(record["time"]) <= HOLDS
+def too_old(record: AccessTested, now: datetime) -> bool:
+    return not -AHEAD <= now - record.time <= HOLDS
 
 
 def access_of(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> Iterator[Problem]:
     """By the newest trial, and by the newest review. What was never tried, or never reviewed, is told by `controls`."""
     if wrong := broken(loaded, history):
-        first = min((str(record["time"]) for record in wrong.values()), key=utc)
+        first = min(record.time for record in wrong.values())
         said = "; nor ".join(_said(*one) for one in wrong.items())
         about = ",".join(promise.value for promise in wrong)
         text = f"tried at {to_the_second(first)}, it does not hold {said}"
-        yield Problem(Trouble.ACCESS_BROKEN, text, utc(first), about=about)
-    if (record := history.newest.get(ACCESS_REVIEWED)) is not None:
-        yield from _review(Review.of(record), now)
+        yield Problem(Trouble.ACCESS_BROKEN, text, first, about=about)
+    if history.review is not None:
+        yield from _review(Review.of(history.review), now)
 
 
 def _review(review: Review, now: datetime) -> Iterator[Problem]:
@@ -132,20 +118,19 @@ def approval_of(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> Ite
     """What is wrong with a plan's approvals. Asked where it has an `approval:` block, or had one when it was approved
     last: to take it out is a change like any other."""
     yield from _broken_glass(history)
-    approved, block = history.newest.get(PLAN_APPROVED), loaded.plan.approval
-    refused = any(kind_of(one) == PLAN_APPROVED for one in history.refused)
-    if block is None and not refused and not (approved and approved["about"]["asks"]):
+    approved, block = history.approval, loaded.plan.approval
+    refused = any(one.row is APPROVE_PLAN for one in history.refused)
+    if block is None and not refused and not (approved and asks(approved)):
         return
     if why := unapproved(loaded, history, now):
-        version = history.newest.get(PLAN_VERSION)
-        since = utc(version["time"]) if version is not None else None
+        since = history.version.time if history.version is not None else None
         yield Problem(Trouble.PLAN_UNAPPROVED, why, since, about=in_force(loaded, history)[:16])
         return
-    due = review_by(loaded, approved or {})
+    assert approved is not None
+    due = review_by(loaded, approved)
     if due <= now:
-        by = (approved or {})["by"]["name"]
-        at = to_the_second(str((approved or {})["time"]))
-        text = f"its review was due on {due:%Y-%m-%d}: {by} approved it at {at}"
+        text = f"its review was due on {due:%Y-%m-%d}: {whose(approved).name} approved it at "
+        text += to_the_second(approved.time)
         yield Problem(Trouble.PLAN_REVIEW, text, due, about=rfc3339(due))
 
 
@@ -153,39 +138,48 @@ def _broken_glass(history: AssetHistory) -> Iterator[Problem]:
     """Judged whatever the plan says now: else it would be over by taking the block out."""
     for nonce, record in history.broken_glass.items():
         text = (
-            f"{record['operation']} was carried out without an approval, at {to_the_second(str(record['time']))} by "
-            f"{record['actor']} (record {record['seq']}), and nobody has reviewed it"
+            f"{record.operation} was carried out without an approval, at {to_the_second(record.time)} by "
+            f"{record.actor} (record {record.seq}), and nobody has reviewed it"
         )
-        why = f"{record['operation']} by {record['actor']}"
-        yield Problem(Trouble.BREAK_GLASS, text, utc(record["time"]), about=nonce[:16], why=why)
+        why = f"{record.operation} by {record.actor}"
+        yield Problem(Trouble.BREAK_GLASS, text, record.time, about=nonce[:16], why=why)
 
 
 def in_force(loaded: LoadedPlan, history: AssetHistory) -> str:
     """The digest of the version: as recorded, or of its file where nobody has acted by it yet."""
-    version = history.newest.get(PLAN_VERSION)
-    return str(version["digest"]) if version is not None else digest_of(files_of(loaded))
+    return history.version.digest if history.version is not None else digest_of(files_of(loaded))
+
+
+def version_approved(approved: StatementRecord) -> VersionOfPlan:
+    assert isinstance(approved.about, VersionOfPlan)
+    return approved.about
+
+
+def asks(approved: StatementRecord) -> bool:
+    """Had the version that was approved an `approval:` block? Then the next one needs an approval, too."""
+    return version_approved(approved).asks
 
 
 def unapproved(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> str | None:
     """Why the version in force is not approved; None where it is."""
-    approved, digest = history.newest.get(PLAN_APPROVED), in_force(loaded, history)
+    approved, digest = history.approval, in_force(loaded, history)
     which = f"version {digest[:8]} of the plan"
-    refused = (one for one in history.refused if kind_of(one) == PLAN_APPROVED)
-    said = next((one for one in refused if one["about"]["digest"] == digest), None)
+    refused = (one for one in history.refused if one.row is APPROVE_PLAN)
+    said = next((one for one in refused if version_approved(one).digest == digest), None)
     if said is not None:
         return f"nobody has approved {which}: {refusal(said)}"
     if approved is None:
         return f"nobody has approved {which}, and it is to be approved (`approval:`)"
-    if (before := str(approved["about"]["digest"])) != digest:
-        gone = "; it has no `approval:` any more, which that one had" if loaded.plan.approval is None else ""
-        then = f"{approved['by']['name']} has approved version {before[:8]}"
-        return f"nobody has approved {which}: {then}, at {to_the_second(str(approved['time']))}{gone}"
-    if utc(approved["time"]) > now + AHEAD:
-        return f"the approval of {which} is dated in the future: {to_the_second(str(approved['time']))}"
-    block = loaded.plan.approval
-    if block is not None and block.second_factor and approved["by"].get("user_verified") is not True:
-        return f"{which} is to be approved by a second factor, and {approved['by']['name']} signed without one"
     by = whose(approved)
+    if (before := version_approved(approved).digest) != digest:
+        gone = "; it has no `approval:` any more, which that one had" if loaded.plan.approval is None else ""
+        then = f"{by.name} has approved version {before[:8]}"
+        return f"nobody has approved {which}: {then}, at {to_the_second(approved.time)}{gone}"
+    if approved.time > now + AHEAD:
+        return f"the approval of {which} is dated in the future: {to_the_second(approved.time)}"
+    block = loaded.plan.approval
+    if block is not None and block.second_factor and not user_verified(approved):
+        return f"{which} is to be approved by a second factor, and {by.name} signed without one"
     return f"the approval of {which}, by {by}, could not be verified: {by.why}" if by.state == UNREADABLE else None
 
 
@@ -199,9 +193,9 @@ class ApprovalGiven:
     second_factor: bool
 
     @classmethod
-    def of(cls, record: Record, at: datetime) -> ApprovalGiven:
-        version, second_factor = record["about"], record["by"].get("user_verified") is True
-        return cls(at, str(version["digest"]), version["asks"] is True, second_factor)
+    def of(cls, record: StatementRecord, at: datetime) -> ApprovalGiven:
+        version = version_approved(record)
+        return cls(at, version.digest, version.asks, user_verified(record))
 
     def approves(self, version: PlanRevision) -> bool:
         block = version.facts.approval
@@ -223,10 +217,16 @@ def seconds_unapproved(
     return seconds if asked and not version.gone else None
 
 
-def review_by(loaded: LoadedPlan, approved: Record) -> datetime:
+def user_verified(record: StatementRecord) -> bool:
+    """Did a security key sign that knew its user?"""
+    return record.by is not None and record.by.user_verified is True
+
+
+def review_by(loaded: LoadedPlan, approved: StatementRecord) -> datetime:
     """No later than the plan says, whatever was signed."""
-    signed, block = utc(approved["until"]), loaded.plan.approval
-    return signed if block is None else min(signed, block.review_by(utc(approved["time"])))
+    signed, block = approved.until, loaded.plan.approval
+    assert signed is not None
+    return signed if block is None else min(signed, block.review_by(approved.time))
 
 
 # Is what a plan's repositories are made of locked for as long as the plan says? By records alone.
@@ -238,38 +238,36 @@ def locks_of(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> Iterat
     """Of each repository that has `lock:`, as far as this host's records, or those beside them, tell."""
     for name, settings in kept_locked(loaded).items():
         assert settings.lock is not None
-        newest, done = (history.newest.get(f"{LOCK_EXTENDED}.{name}{end}") for end in ("", ".done"))
+        newest, done = history.locks.get(name), history.locks_done.get(name)
         if newest is None:
             yield from _never(history, name, now)
             continue
-        if newest["overwritten"]:
-            count = so_many(newest["overwritten"], "object")
-            at = to_the_second(newest["time"])
+        if newest.overwritten:
+            count = so_many(newest.overwritten, "object")
+            at = to_the_second(newest.time)
             text = f"somebody wrote {count} of {name} again, with other contents, as seen at {at}: restic never does"
-            yield Problem(Trouble.OBJECTS_OVERWRITTEN, text, utc(newest["time"]), about=name, cause=count, why=count)
+            yield Problem(Trouble.OBJECTS_OVERWRITTEN, text, newest.time, about=name, cause=count, why=count)
         yield from _short(name, settings.lock.keep, newest, done, now)
 
 
 def _never(history: AssetHistory, name: str, now: datetime) -> Iterator[Problem]:
     """Nobody else can know whether another host does it."""
-    last = history.newest.get(EXAMINED) or {}
+    secrets = history.examined.secrets if history.examined else ()
     place = f"{'repository' if name == PRIMARY else f'copies.{name}'}.lock.env_file"
-    here = any(secret["place"] == place and secret["there"] for secret in last.get("secrets") or ())
-    if here and history.first is not None and now - utc(history.first) > NEW:
+    here = any(secret.place == place and secret.there for secret in secrets)
+    if here and history.first is not None and now - history.first > NEW:
         text = f"nobody has pushed the locks of {name} forward, though this host holds the credential for it"
-        yield Problem(Trouble.LOCK_SHORT, text, utc(history.first), about=name, why="never done")
+        yield Problem(Trouble.LOCK_SHORT, text, history.first, about=name, why="never done")
 
 
-def _short(
-    name: str, keep: float, newest: Mapping[str, Any], done: Mapping[str, Any] | None, now: datetime
-) -> Iterator[Problem]:
-    ends = done and done["objects"] and done.get("holds_until")
-    at = utc(newest["time"])
-    if newest["result"] == "FAILED":
-        why = str(newest.get("reason") or "")
+def _short(name: str, keep: float, newest: LockExtended, done: LockExtended | None, now: datetime) -> Iterator[Problem]:
+    ends = done.holds_until if done is not None and done.objects else None
+    at = newest.time
+    if newest.result == "FAILED":
+        why = newest.reason or ""
         text = f"the locks of {name} were not pushed forward: {why}"
         yield Problem(Trouble.LOCK_SHORT, text, at, about=name, cause=steady(why), why=why)
-    elif ends and utc(ends) - now < timedelta(seconds=keep):
+    elif ends and ends - now < timedelta(seconds=keep):
         wants = human_seconds(keep)
         end = f"ends at {to_the_second(ends)}"
         text = f"the first lock of what {name} is made of {end}, and the plan wants {wants} from now"
@@ -290,12 +288,12 @@ _SAID = {
 def unusual_of(history: AssetHistory) -> Iterator[Problem]:
     """`history` is the plan's."""
     for one in history.unusual:
-        what, name, time, number = one
-        if what == RECOVERY and expected(history, utc(time)):
+        if one.what == RECOVERY and expected(history, one.time):
             continue
-        text, why = (said.format(name=name[:16] if what in (KEY, WRITER) else name) for said in _SAID[what])
-        text = f"{text}, at {to_the_second(time)} (record {number})"
-        yield Problem(Trouble.ACCESS_UNUSUAL, text, utc(time), about=about(one), why=why)
+        name = one.name[:16] if one.what in (KEY, WRITER) else one.name
+        text, why = (said.format(name=name) for said in _SAID[one.what])
+        text = f"{text}, at {to_the_second(one.time)} (record {one.seq})"
+        yield Problem(Trouble.ACCESS_UNUSUAL, text, one.time, about=one.about, why=why)
 
 
 def expected(history: AssetHistory, at: datetime) -> bool:
@@ -351,23 +349,23 @@ def judge_runbook(plan: str, history: AssetHistory, now: datetime) -> tuple[Prob
     """Of a runbook that was begun, has not ended, and that no process goes on with: each step that waits for a person
     or failed; or that nobody is at it."""
     of = history.runbook
-    if not of:
+    if of is None:
         return ()
-    begun = f"the runbook that was begun at {to_the_second(of['begun'])}"
-    standing = {s: told for s, told in of["steps"].items() if told[0] in ("WAITING", "FAILED")}
+    begun = f"the runbook that was begun at {to_the_second(of.begun)}"
+    standing = [step for step in of.steps.values() if step.result in ("WAITING", "FAILED")]
     problems = [
         Problem(
             Trouble.RUNBOOK_STANDS,
-            f"{begun} {'waits for a person' if result == 'WAITING' else 'stands'}: its step {step} "
-            + (f"failed: {reason}" if result == "FAILED" else "is to be answered"),
-            utc(at),
-            about=step,
-            why=f"{step} {'failed' if result == 'FAILED' else 'is to be answered'}",
-            cause=result,
-            step=_runbook_step(plan, step, failed=result == "FAILED"),
+            f"{begun} {'waits for a person' if one.result == 'WAITING' else 'stands'}: its step {one.step} "
+            + (f"failed: {one.reason}" if one.result == "FAILED" else "is to be answered"),
+            one.at,
+            about=one.step,
+            why=f"{one.step} {'failed' if one.result == 'FAILED' else 'is to be answered'}",
+            cause=one.result,
+            step=_runbook_step(plan, one.step, failed=one.result == "FAILED"),
         )
-        for step, (result, at, reason) in standing.items()
-    ] or [Problem(Trouble.RUNBOOK_STANDS, f"{begun} has not ended, and nobody is at it", utc(of["begun"]))]
+        for one in standing
+    ] or [Problem(Trouble.RUNBOOK_STANDS, f"{begun} has not ended, and nobody is at it", of.begun)]
     told = (p if p.step else replace(p, step=next_step(p.trouble, plan, None)) for p in problems)
     return tuple(acknowledged(told, history.acks, now))
 
@@ -388,12 +386,12 @@ def _recovery(history: AssetHistory, now: datetime) -> Iterator[Problem]:
     """One that was begun, and that nobody has brought to an end."""
     if (last := history.unfinished_recovery(now)) is None:
         return
-    at = utc(last["time"])
-    how = "crashed: its run {} never recorded an end" if last["kind"] == RECOVER_START else "was not finished (run {})"
-    missing = [str(a["asset"]) for a in last.get("assets") or () if a.get("state") not in (None, "done")]
+    how, missing = f"crashed: its run {last.run} never recorded an end", list[str]()
+    if isinstance(last, RecoverEnd):
+        how, missing = f"was not finished (run {last.run})", [a.asset for a in last.assets if a.state != "done"]
     what = f"; not brought back: {', '.join(missing)}" if missing else ""
-    text = f"the recovery of {to_the_second(at)} {how.format(last['run'])}{what}"
-    yield Problem(Trouble.RECOVERY_UNFINISHED, text, at, about=str(last["run"]), run=str(last["run"]))
+    text = f"the recovery of {to_the_second(last.time)} {how}{what}"
+    yield Problem(Trouble.RECOVERY_UNFINISHED, text, last.time, about=last.run, run=last.run)
 
 
 def _of_these_alone(problem: Problem, told: Collection[str]) -> bool:
@@ -425,74 +423,72 @@ def _unstored(loaded: LoadedPlan, histories: Histories, now: datetime) -> Iterat
     that takes them, which stores it with the next one, and within a day."""
     name = loaded.plan.plan
     history = histories.get((name, None), AssetHistory())
-    version, stored = history.newest.get(PLAN_VERSION), history.newest.get(PLAN_STORED)
-    if version is None or not version.get("files") or not history.answers_for(Verb.BACKUP):
+    version, stored = history.version, history.files_stored
+    if version is None or not version.files or not history.answers_for(Verb.BACKUP):
         return
-    if stored is not None and stored.get("digest") == version.get("digest"):
+    if stored is not None and stored.digest == version.digest:
         return
     origin = origin_of(loaded)
-    if origin is not None and not origin.made and origin.version == version.get("digest"):
+    if origin is not None and not origin.made and origin.version == version.digest:
         return  # it came from there
-    since = utc(version["time"])
+    since = version.time
     backups = (histories.get((name, asset), AssetHistory()).last_good_backup for asset in loaded.plan.assets)
-    times = [utc(backup["time"]) for backup in backups if backup is not None and not of_another_host(backup)]
+    times = [backup.time for backup in backups if backup is not None and not backup.foreign]
     if times and (max(times) > since + CLOCK_TOLERANCE or now - since > UNSTORED):
-        text = f"the plan of {to_the_second(since)} (record {version['seq']}) is not in its repository"
-        yield Problem(Trouble.PLAN_NOT_STORED, text, since, about=str(version["digest"])[:16], verb=Verb.BACKUP)
+        text = f"the plan of {to_the_second(since)} (record {version.seq}) is not in its repository"
+        yield Problem(Trouble.PLAN_NOT_STORED, text, since, about=version.digest[:16], verb=Verb.BACKUP)
 
 
 def elsewhere(loaded: LoadedPlan, history: AssetHistory) -> Iterator[Problem]:
     """By the file of a plan that was brought back from a repository: is the state of another one that bears its name?
     Backups and tests of that say nothing of this. A plan that a person edits here is judged by its version in force."""
     origin, facts = origin_of(loaded), loaded.facts.repository
-    if origin is None or facts is None:
+    if origin is None:
         return
-    version, stored = history.newest.get(PLAN_VERSION), history.newest.get(PLAN_STORED)
-    known = [(((version or {}).get("facts") or {}).get("repository") or {}).get("location")]
-    if not origin.made:  # a made one is never stored
-        known.append((stored or {}).get("repository"))
-    other = next((where for where in known if where is not None and where != facts.location), None)
+    known = [history.facts.repository.location] if history.facts else []
+    if not origin.made and history.files_stored:  # a made one is never stored
+        known.append(history.files_stored.repository)
+    other = next((where for where in known if where != facts.location), None)
     if other is not None:
         text = "what is known here of the plan is of another repository than it came from: nothing of it counts"
         step = next_step(Trouble.PLAN_ELSEWHERE, loaded.plan.plan, None)
-        yield Problem(Trouble.PLAN_ELSEWHERE, text, about=str(other)[:16], step=step)
+        yield Problem(Trouble.PLAN_ELSEWHERE, text, about=other[:16], step=step)
 
 
 def _upkeep(history: AssetHistory) -> Iterator[Problem]:
-    pruned, checked = history.newest.get(PRUNED), history.newest.get(CHECKED)
+    pruned, checked = history.pruned, history.checked
     yield from not_begun(history, {Verb.PRUNE: pruned, Verb.CHECK: checked})
     crashed = history.crashed_upkeep()
     if crashed is not None:
-        what = Verb(crashed["kind"].removesuffix(".start"))
-        text = f"the {what} of {to_the_second(crashed['time'])} crashed: its run {crashed['run']} never recorded an end"
+        what = Verb(crashed.kind.removesuffix(".start"))
+        text = f"the {what} of {to_the_second(crashed.time)} crashed: its run {crashed.run} never recorded an end"
         trouble = Trouble.PRUNE_FAILED if what is Verb.PRUNE else Trouble.CHECK_INCONCLUSIVE
-        yield Problem(trouble, text, utc(crashed["time"]), about="crash", verb=what, why="it crashed")
+        yield Problem(trouble, text, crashed.time, about="crash", verb=what, why="it crashed")
     if pruned is not None:
-        if pruned.get("result") == FAILED:
-            text = f"its last prune FAILED: {pruned.get('reason')}"
-            why, at, run = str(pruned.get("reason") or ""), utc(pruned["time"]), pruned["run"]
+        if pruned.result == FAILED:
+            text = f"its last prune FAILED: {pruned.reason}"
+            why, at, run = pruned.reason or "", pruned.time, pruned.run
             yield Problem(Trouble.PRUNE_FAILED, text, at, verb=Verb.PRUNE, run=run, why=why, cause=steady(why))
         yield from findings_of(pruned, Verb.PRUNE)
     if damaged := history.damaged_parts:  # until the same part is read again and found clean
         text = f"a check found part {', '.join(damaged)} of {history.parts} of the repository's data DAMAGED"
         if len(damaged) == history.parts:
             text = "a check that read all of the repository's data found some of it DAMAGED"
-        earliest = min(utc(history.read[part][0]) for part in damaged)
+        earliest = min(history.read[part].time for part in damaged)
         yield Problem(Trouble.REPOSITORY_DAMAGED, text, earliest, cause=" ".join(damaged))
-    if history.damaged_before:
-        part, parts, since = history.damaged_before
+    if (before := history.damaged_before) is not None:
         text = (
-            f"a check found part {part} of {parts} of the repository's data DAMAGED; since then it is read in "
-            f"{history.parts} parts, and not all of them were found clean yet"
+            f"a check found part {before.parts} of {before.of} of the repository's data DAMAGED; since then it is "
+            f"read in {history.parts} parts, and not all of them were found clean yet"
         )
-        yield Problem(Trouble.REPOSITORY_DAMAGED, text, utc(since), about="before")
-    if checked is not None and checked.get("result") == INCONCLUSIVE:
-        text = f"its last check is INCONCLUSIVE: {checked.get('reason')}"
-        why, at, run = str(checked.get("reason") or ""), utc(checked["time"]), checked["run"]
+        yield Problem(Trouble.REPOSITORY_DAMAGED, text, before.since, about="before")
+    if checked is not None and checked.result == INCONCLUSIVE:
+        text = f"its last check is INCONCLUSIVE: {checked.reason}"
+        why, at, run = checked.reason or "", checked.time, checked.run
         yield Problem(Trouble.CHECK_INCONCLUSIVE, text, at, verb=Verb.CHECK, run=run, why=why, cause=steady(why))
 
 
-def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: str | None, now: datetime) -> Iterator[Problem]:
+def _upkeep_late(loaded: LoadedPlan, history: AssetHistory, first: datetime | None, now: datetime) -> Iterator[Problem]:
     """What has come due twice since it was last tried, or since it became this host's to do; what was tried in vain is
     a problem of its own. `first` is the time of the plan's first record."""
     plan = loaded.plan
@@ -519,7 +515,7 @@ def late_since(
     duties: AssetHistory,
     verb: Verb,
     schedule: str,
-    first: str | None,
+    first: datetime | None,
     now: datetime,
 ) -> datetime | None:
     """Since when such work is overdue: it has come due twice since it was last tried, or since it became this host's
@@ -531,7 +527,7 @@ def late_since(
         at, asked = min(now, other.until), other.since or first
     # By a clock that was wrong: when it was, nobody knows, and nothing is put off by it until that has come.
     times = (history.upkeep_tried(verb), asked, first)
-    known = [when for one in times if one and (when := utc(one)) <= now + CLOCK_TOLERANCE]
+    known = [when for when in times if when and when <= now + CLOCK_TOLERANCE]
     let_be = duties.let_be(now) if duties.answers_for(verb) else NEVER
     return second_due(schedule, loaded.plan.timezone, max(*known, let_be) if known else at, at)
 
@@ -570,13 +566,13 @@ def _of_copy(
     *,
     at_work: bool,
 ) -> Iterator[Problem]:
-    last = history.newest.get(COPIED)
+    last = history.copied
     plan, own = loaded.plan.plan, histories.get((loaded.plan.plan, None), AssetHistory())
     yield from _copying(history)
     if not at_work:
         seen = replace(history, duties=own.duties, others=own.others, pauses=own.pauses)
         if late := late_since(loaded, seen, own, Verb.COPY, copy.schedule, _first(loaded, histories), now):
-            last_one = f"the last one was at {to_the_second(last['time'])}" if last else "nothing was ever copied there"
+            last_one = f"the last one was at {to_the_second(last.time)}" if last else "nothing was ever copied there"
             yield Problem(Trouble.COPY_LATE, f"copying is overdue: {last_one}", late, verb=Verb.COPY)
     view, there = seen_from(loaded, name), history_at(histories, plan, name)
     if history.last_copy is None:
@@ -588,61 +584,58 @@ def _of_copy(
         yield from _tests(loaded, name, copy, asset, histories)
 
 
-def _first(loaded: LoadedPlan, histories: Histories) -> str | None:
+def _first(loaded: LoadedPlan, histories: Histories) -> datetime | None:
     times = (h.first for (plan, _), h in histories.items() if plan == loaded.plan.plan and h.first)
     return min(times, default=None)
 
 
 def _copying(history: AssetHistory) -> Iterator[Problem]:
-    last, told = history.newest.get(COPIED), history.last_copy
-    if (begun := history.not_begun(Verb.COPY, last)) is not None:
-        why = str(begun.get("reason"))
-        yield Problem(
-            Trouble.COPY_FAILED, f"copying could not start: {why}", utc(begun["time"]), "begin", Verb.COPY, why=why
-        )
-    if (crashed := history.crashed(COPY_START)) and (last is None or crashed["seq"] > last["seq"]):
-        text = f"the copying of {to_the_second(crashed['time'])} crashed: its run never recorded an end"
-        yield Problem(Trouble.COPY_FAILED, text, utc(crashed["time"]), "crash", Verb.COPY, why="it crashed")
-    if last is not None and last.get("result") != DONE:
-        why = str(last.get("reason") or "some of it could not be copied")
+    last, told = history.copied, history.last_copy
+    if (begun := history.could_not_begin(Verb.COPY, last)) is not None:
+        why = str(begun.reason)
+        yield Problem(Trouble.COPY_FAILED, f"copying could not start: {why}", begun.time, "begin", Verb.COPY, why=why)
+    if (crashed := history.crashed(COPY_START)) and (last is None or crashed.order > last.order):
+        text = f"the copying of {to_the_second(crashed.time)} crashed: its run never recorded an end"
+        yield Problem(Trouble.COPY_FAILED, text, crashed.time, "crash", Verb.COPY, why="it crashed")
+    if last is not None and last.result != DONE:
+        why = last.reason or "some of it could not be copied"
         held = f"; what it holds is of {_newest(told)}" if told else "; nothing was ever copied there"
-        text = f"the last copying, {to_the_second(last['time'])}, failed: {why}{held}"
-        about = str(last.get("repository") or "")
-        yield Problem(
-            Trouble.COPY_FAILED, text, utc(last["time"]), about, Verb.COPY, run=last["run"], why=why, cause=steady(why)
-        )
-    gone = {one: asset for asset, ids in ((told or {}).get("vanished") or {}).items() for one in ids}
-    if told is not None and gone:
+        text = f"the last copying, {to_the_second(last.time)}, failed: {why}{held}"
+        about = last.repository or ""
+        yield Problem(Trouble.COPY_FAILED, text, last.time, about, Verb.COPY, run=last.run, why=why, cause=steady(why))
+    if told is None:
+        return
+    if gone := {one: asset for asset, ids in told.vanished.items() for one in ids}:
         which = ", ".join(f"{one[:8]} ({asset})" for one, asset in list(gone.items())[:_NAMED])
         text = f"{so_many(len(gone), 'snapshot')} had vanished when it was last asked: {which}"
-        yield Problem(Trouble.COPY_VANISHED, text, utc(told["time"]), verb=Verb.COPY, cause=" ".join(sorted(gone)))
-    yield from (as_problem(one, Verb.COPY, Trouble.COPY_FAILED) for one in findings_in(told))
+        yield Problem(Trouble.COPY_VANISHED, text, told.time, verb=Verb.COPY, cause=" ".join(sorted(gone)))
+    yield from (as_problem(one, Verb.COPY, Trouble.COPY_FAILED) for one in told.findings)
 
 
-def _newest(told: object) -> str:
-    newest = sorted(str(at) for at in (told.get("newest") or {}).values()) if isinstance(told, dict) else []
-    return f"{to_the_second(newest[0])}" if newest else "nothing that counts"
+def _newest(told: CopyEnd) -> str:
+    return to_the_second(min(told.newest.values())) if told.newest else "nothing that counts"
 
 
 def _tests(loaded: LoadedPlan, name: str, copy: Copy, asset: str, histories: Histories) -> Iterator[Problem]:
     plan = loaded.plan.plan
     here = histories.get((at_copy(plan, name), asset), AssetHistory())
-    held = (histories.get((at_copy(plan, name), None), AssetHistory()).last_copy or {}).get("there") or {}
+    filled = histories.get((at_copy(plan, name), None), AssetHistory()).last_copy
+    held = (filled.there if filled else None) or {}
     own = histories.get((plan, asset), AssetHistory())
     last = here.last_test
     step = f"ccdr test {plan} --asset {asset} --from {name}   tests it again"
     if (failed := here.failure) is not None:
-        text = f"the restore test of {asset} from there, {to_the_second(failed['time'])}, is FAIL: {failed['reason']}"
-        why = str(failed.get("reason") or "")
+        text = f"the restore test of {asset} from there, {to_the_second(failed.time)}, is FAIL: {failed.reason}"
+        why = failed.reason or ""
         yield Problem(
-            Trouble.COPY_TEST_FAILED, text, utc(failed["time"]), asset, Verb.TEST, step=step, run=failed["run"],
+            Trouble.COPY_TEST_FAILED, text, failed.time, asset, Verb.TEST, step=step, run=failed.run,
             why=why, cause=steady(why),
         )  # fmt: skip
-    elif last is not None and last["verdict"] == "INCONCLUSIVE":
-        why = str(last.get("reason") or "")
-        text = f"the restore test of {asset} from there, {to_the_second(last['time'])}, is INCONCLUSIVE: {why}"
+    elif last is not None and last.verdict == "INCONCLUSIVE":
+        why = last.reason or ""
+        text = f"the restore test of {asset} from there, {to_the_second(last.time)}, is INCONCLUSIVE: {why}"
         yield Problem(
-            Trouble.COPY_UNTESTED, text, utc(last["time"]), asset, Verb.TEST, step=step, run=last["run"], why=why,
+            Trouble.COPY_UNTESTED, text, last.time, asset, Verb.TEST, step=step, run=last.run, why=why,
             cause=steady(why),
         )  # fmt: skip
     elif loaded.plan.assets[asset].restore_test and _tested_here(histories.get((plan, None)), own):

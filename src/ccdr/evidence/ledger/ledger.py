@@ -30,23 +30,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import orjson
-
-from ccdr.evidence.records import (
-    Record,
-    Unread,
-    decode,
-    envelope,
-    strictly,
-    unknown,
-)
+from ccdr.evidence.records import KIND_OF, Record, Unread, decode, envelope, strictly
 from ccdr.evidence.records.lineage import LedgerBegin
 from ccdr.evidence.records.statements import ANSWER_LEDGER, kind_of
 from ccdr.evidence.records.upkeep import LedgerRecovered
 from ccdr.evidence.records.writing import plain
 from ccdr.host.files import sync_directory
 from ccdr.model.errors import CcdrError, LedgerBroken
-from ccdr.model.values import RecordRef
+from ccdr.model.values import RecordRef, stamped
 from ccdr.ports.place import Clock
 
 # What is wrong with a ledger: a sentence, with a stable code for programs.
@@ -265,46 +256,8 @@ def telling(done: str, directory: Path) -> Iterator[None]:
         raise CcdrError(f"the ledger {directory} could not be {done}: {why}", hint=hint) from error
 
 
-# What one line of a ledger says, and what readers fold of one that nothing can be taken from.
-
-# Readers fold mappings. Where nothing of one can be counted on, there is only where it stands and what it is about, and
-# under this key why: it is of a version or a kind that this ccdr does not read, or no ccdr wrote it.
-PASSED_OVER = "passed_over"
-UNKNOWN, WRONG = "unknown", "wrong"
-ENVELOPE = frozenset(Record.__struct_fields__)
-
 T = TypeVar("T")
-
-
-def passed_over(record: Mapping[str, Any], why: str) -> dict[str, Any]:
-    """What readers fold of a record that nothing can be taken from: where it stands, and what it is about."""
-    return {key: record[key] for key in ENVELOPE if key in record} | {PASSED_OVER: why}
-
-
-def folded(line: bytes) -> dict[str, Any]:
-    """A line that another process verifies, as readers fold it."""
-    record: dict[str, Any] = orjson.loads(line)
-    return passed_over(record, UNKNOWN) if unknown(record) else record
-
-
-def typed_lines(line: bytes) -> dict[str, Any]:
-    return as_read(line, decode(line))
-
-
-def as_read(line: bytes, record: Record) -> dict[str, Any]:
-    view = _view(line)
-    if isinstance(record, Unread):
-        return passed_over(view, UNKNOWN if record.unknown else WRONG)
-    return view
-
-
-def _view(line: bytes) -> dict[str, Any]:
-    """The same of a line that was found good."""
-    try:
-        record: dict[str, Any] = orjson.loads(line)
-        return record
-    except ValueError:  # lone surrogates
-        return line_as_record(line)
+R = TypeVar("R", bound=Record)
 
 
 def parsed(
@@ -450,9 +403,9 @@ class Ledger:
         """
         return self._each(line_as_record, reverse=reverse)
 
-    def as_read(self, *, reverse: bool = False) -> Iterator[Mapping[str, Any]]:
-        """The same as readers fold them: what nothing can be taken from says so (PASSED_OVER)."""
-        return self._each(typed_lines, reverse=reverse)
+    def as_read(self, *, reverse: bool = False) -> Iterator[Record]:
+        """The same as structs: what nothing can be taken from is `Unread`."""
+        return self._each(decode, reverse=reverse)
 
     def _each(self, read: Callable[[bytes], T], *, reverse: bool) -> Iterator[T]:
         with telling("read", self.directory):
@@ -472,17 +425,16 @@ class Ledger:
         """Is the line of this number lost, and nothing else: does a record tell in its place that it had been changed,
         are the bytes there that were set aside, and does it follow the record of the hash `prev`, as the line did?"""
         record = self.numbered(seq)
-        if record is None or record["kind"] != RECOVERED or record.get("spoilt") is not True:
+        if not isinstance(record, LedgerRecovered) or not record.spoilt:
             return False
         before = self.hash_of(seq - 1) if seq > 1 else NOTHING.hash
-        aside = str(record.get("file")), str(record.get("sha256"))
-        return record["prev"] == prev == before and lies_aside(self.directory, *aside)
+        return record.prev == prev == before and lies_aside(self.directory, record.file, record.sha256)
 
     def holds(self, mark: Mark) -> bool:
         """Is the line before this mark still where it was, byte for byte?"""
         return mark == BEGINNING or self.at(mark) is not None
 
-    def at(self, mark: Mark) -> Mapping[str, Any] | None:
+    def at(self, mark: Mark) -> Record | None:
         """The record before this mark; None where it does not stand there, byte for byte and as a line of its own."""
         try:
             if not SEGMENT.fullmatch(mark.segment):
@@ -491,26 +443,26 @@ class Ledger:
                 segment.seek(max(0, mark.start - 1))
                 before = segment.read(1) if mark.start else b"\n"
                 line = segment.readline()
-            record = line_as_record(line)
+            record = decode(line)
         except (OSError, ValueError, TypeError):
             return None
         right = before == b"\n" and len(line) == mark.end - mark.start
-        right = right and record["seq"] == mark.seq and sha256(line).hexdigest() == mark.hash
+        right = right and record.seq == mark.seq and sha256(line).hexdigest() == mark.hash
         return record if right else None
 
-    def numbered(self, seq: int) -> Mapping[str, Any] | None:
+    def numbered(self, seq: int) -> Record | None:
         """The record with this `seq`, found by halving its segment; None where it is not met. Raises as `records`."""
         return self.numbering()(seq)
 
-    def numbering(self) -> Callable[[int], Mapping[str, Any] | None]:
+    def numbering(self) -> Callable[[int], Record | None]:
         """The same for many, in the segments as they are now. What is returned raises as `records` does."""
         with telling("read", self.directory):
             lines = Numbered(segments_in(self.directory))
 
-        def record(seq: int) -> Mapping[str, Any] | None:
+        def record(seq: int) -> Record | None:
             with telling("read", self.directory), suppress(ValueError):
                 line = lines.find(seq)
-                return None if line is None else line_as_record(line)
+                return None if line is None else decode(line)
             return None
 
         return record
@@ -522,7 +474,7 @@ class Ledger:
             return None if line is None else sha256(line).hexdigest()
         return None
 
-    def of_itself(self, mark: Mark) -> Iterator[Mapping[str, Any]]:
+    def of_itself(self, mark: Mark) -> Iterator[Record]:
         """Every record behind a mark that is of the ledger itself (its kind begins with `ledger.`, or somebody answers
         for what it lost): the others are passed over unread, so that years of them cost little. Raises as `records`
         does."""
@@ -532,13 +484,14 @@ class Ledger:
                 if path.name < mark.segment:
                     continue
                 few = holding(path, _OF_ITSELF, mark.end if path.name == mark.segment else 0)
-                for _, _, record in parsed(path, few, last=path == segments[-1], read=line_as_record):
-                    if record["kind"].startswith("ledger.") or kind_of(record) == ANSWER_LEDGER.kind:
+                for _, _, record in parsed(path, few, last=path == segments[-1], read=decode):
+                    if record.kind.startswith("ledger.") or kind_of(record) == ANSWER_LEDGER.kind:
                         yield record
 
-    def newest(self, kind: str) -> Iterator[Mapping[str, Any]]:
+    def newest(self, of: type[R]) -> Iterator[R | Unread]:
         """Every record of this kind, the newest first: searched for from the end, the others passed over unread. Raises
         CcdrError where the directory cannot be read."""
+        kind = KIND_OF[of]
         words = b'"kind":"%b"' % kind.encode()
         with telling("read", self.directory):
             for path in reversed(segments_in(self.directory)):
@@ -547,8 +500,8 @@ class Ledger:
                 while at >= 0:
                     start, end = line_around(held, at)
                     with suppress(ValueError):
-                        record = line_as_record(held[start:end])
-                        if record["kind"] == kind:
+                        record = decode(held[start:end])
+                        if isinstance(record, of) or (isinstance(record, Unread) and record.kind == kind):
                             yield record
                     at = held.rfind(words, 0, start)
 
@@ -567,8 +520,8 @@ class Ledger:
                         return Mark(path.name, offset, offset + len(line), ref.seq, ref.hash)
         return None
 
-    def after(self, mark: Mark) -> Iterator[tuple[Mark, Mapping[str, Any]]]:
-        """Every record behind a mark that holds, each with its own, as `told`. Raises as `records` does."""
+    def after(self, mark: Mark) -> Iterator[tuple[Mark, Record]]:
+        """Every record behind a mark that holds, each with its own, as a struct. Raises as `records` does."""
         with telling("read", self.directory):
             segments = segments_in(self.directory)
             for path in segments:
@@ -576,8 +529,8 @@ class Ledger:
                     continue
                 start = mark.end if path.name == mark.segment else 0
                 lines = forwards(path, start)
-                for offset, line, record in parsed(path, lines, last=path == segments[-1], read=typed_lines):
-                    yield Mark(path.name, offset, offset + len(line), record["seq"], sha256(line).hexdigest()), record
+                for offset, line, record in parsed(path, lines, last=path == segments[-1], read=decode):
+                    yield Mark(path.name, offset, offset + len(line), record.seq, sha256(line).hexdigest()), record
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -592,7 +545,7 @@ class Ledger:
             os.close(lock)
 
     def _line(self, last: RecordRef, fields: dict[str, object]) -> bytes:
-        time = self.clock.now().astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        time = stamped(self.clock.now())
         chain = {"seq": last.seq + 1, "prev": last.hash, "time": time, "host": self.host, "actor": self.actor}
         text = json.dumps(chain | fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         # A file name that is not UTF-8 comes as lone surrogates: escaped they are JSON, and nothing is lost.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ccdr.evidence.ledger.ledger import (
     BEGINNING,
@@ -17,7 +17,6 @@ from ccdr.evidence.ledger.ledger import (
     Extent,
     LedgerProblem,
     Mark,
-    as_read,
     extent_of,
     files_in,
     lies_aside,
@@ -80,20 +79,19 @@ class Verification:
 
 def verify(
     directory: Path,
-    each: Callable[[Mapping[str, Any], datetime], None] | None = None,
+    each: Callable[[Record], None] | None = None,
     *,
     at: tuple[Mark, Callable[[], None]] | None = None,
     crashes: bool = True,
     extent: Extent | None = None,
     since: VerifiedPart | None = None,
     begun: Begun | None = None,
-    typed: Callable[[Record], None] | None = None,
 ) -> Verification:
     """Walk the whole chain, and go on after a problem, so that one edit is one problem or two.
 
-    `each` is given every line that is a record, as `Ledger.as_read` has it, with its time, whatever is wrong with its
-    place in the chain, `typed` the same as a struct: who reads the ledger and verifies it reads it once. Who follows
-    runs itself need not have it done twice: without `crashes` none are told. `at` is a mark and what to call once
+    `each` is given every line that is a record, as `Ledger.as_read` has it, whatever is wrong with its place in the
+    chain: who reads the ledger and verifies it reads it once. Who follows runs itself need not have it done twice:
+    without `crashes` none are told. `at` is a mark and what to call once
     exactly that line was given. `since` is a part that was verified before: the walk begins behind it; `begun` are the
     runs without an end in it.
 
@@ -101,7 +99,7 @@ def verify(
     (or after `extent` was taken) is not looked at. An absent or empty ledger holds, and is noted. Raises CcdrError
     where the directory cannot be read.
     """
-    walk = _Walk(directory, each, at, crashes, typed)
+    walk = _Walk(directory, each, at, crashes)
     if since is not None:
         walk.go_on(since)
         walk.begun.update(begun or {})
@@ -154,10 +152,9 @@ class _Walk:
     """Where a verification stands: what it has seen, and what the next line must follow."""
 
     directory: Path
-    each: Callable[[Mapping[str, Any], datetime], None] | None = None
+    each: Callable[[Record], None] | None = None
     at: tuple[Mark, Callable[[], None]] | None = None
     crashes: bool = True
-    typed: Callable[[Record], None] | None = None
     records: int = 0
     seq: int = 0
     unread: int = 0  # lines since then that were no records
@@ -255,10 +252,8 @@ class _Walk:
         if self.crashes and record.kind.endswith(_EDGES) and (sentence := follow(self.begun, record)):
             self.strays += 1
             self.found(f"{name}:{number}: {sentence}", "RUN_OF_ANOTHER", seq)
-        if self.typed is not None:
-            self.typed(record)
         if self.each is not None:
-            self.each(as_read(line, record), time)
+            self.each(record)
 
     def _unread(self, where: str, record: Unread) -> None:
         if record.unknown:

@@ -15,14 +15,11 @@ from typing import Any
 
 from msgspec import structs
 
-from ccdr.evidence.ledger.ledger import BEGIN, BEGINNING, Beginning, Ledger, Mark
+from ccdr.evidence.ledger.ledger import BEGINNING, Beginning, Ledger, Mark
 from ccdr.evidence.lineage.own_records import (
-    ACKNOWLEDGED,
-    ANCHORED,
-    ANCHORS,
     DIFFERS,
-    KEY,
     LEDGERS,
+    LastAnchored,
     LedgerBeside,
     LedgerStanding,
     Lineage,
@@ -34,7 +31,8 @@ from ccdr.evidence.lineage.own_records import (
     verified_of,
 )
 from ccdr.evidence.payloads import keep_payload
-from ccdr.evidence.records.lineage import LedgerBegin, PredecessorLedger
+from ccdr.evidence.records import LedgerAnchored, LedgerAnchors, LedgerBegin, LedgerLinked, LedgerVerified
+from ccdr.evidence.records.lineage import PredecessorLedger
 from ccdr.evidence.records.statements import LostRecords, SignedBy, Statement, StatementRecord, kind_of
 from ccdr.evidence.records.values import recorded_user
 from ccdr.evidence.statements import nonce
@@ -42,7 +40,7 @@ from ccdr.host.files import write_durably
 from ccdr.host.state import State
 from ccdr.host.state_files import StateFile, state_or_none, write_state
 from ccdr.model.errors import LedgerBroken, UsageProblem
-from ccdr.model.values import RecordRef, so_many
+from ccdr.model.values import RecordRef, rfc3339, so_many, stamped
 
 # What is kept of a ledger outside of it, so that one that was cut, or is gone, is noticed.
 
@@ -238,50 +236,54 @@ def _stands(kept: KeptLineage, ledger: Ledger) -> bool:
     """Does what is kept say what the records say, as far as the newest two segments go, and the records that it goes
     by? Whatever is older, the daily verification compares."""
     lineage, since = kept.lineage, ledger.recently()
-    there = fold(record for record in ledger.of_itself(since) if record["seq"] <= kept.mark.seq)
+    there = fold(record for record in ledger.of_itself(since) if record.seq <= kept.mark.seq)
     if since == BEGINNING:
         return there == lineage
 
     def begun() -> bool:
         record = ledger.numbered(lineage.since)
-        if record is None or (record["kind"], record.get("ledger"), record["time"]) != (
-            BEGIN,
-            lineage.ledger,
-            lineage.begun,
-        ):
+        if not isinstance(record, LedgerBegin):
             return False
-        before = record.get("predecessor")
-        return record.get("installation") == lineage.installation and (
-            before is None or before["ledger"] in lineage.known
-        )
+        says = record.ledger, stamped(record.time), record.installation
+        before = record.predecessor
+        same = says == (lineage.ledger, lineage.begun, lineage.installation)
+        return same and (before is None or before.ledger in lineage.known)
 
     def answered(one: Lost, at: str, kind: str) -> bool:
         record = ledger.numbered(lineage.answers.get(one.ledger, 0))
-        if record is None or (kind_of(record), record["time"]) != (kind, at):
+        if record is None or (kind_of(record), stamped(record.time)) != (kind, at):
             return False
-        of = record["about"] if kind == ACKNOWLEDGED else record
-        return one.ledger in of.get("ledgers", ())
+        of = record.about if isinstance(record, StatementRecord) else record
+        return isinstance(of, LostRecords | LedgerLinked) and one.ledger in of.ledgers
 
     def answered_spoilt(one: Spoilt) -> bool:
-        record = ledger.numbered(one.answer) or {"kind": None, "time": None}
-        same = (kind_of(record), record["time"]) == (ACKNOWLEDGED, one.answered)
-        return same and one.seq in record["about"].get("spoilt", ())
+        match ledger.numbered(one.answer):
+            case StatementRecord(about=LostRecords() as about, time=time):
+                return stamped(time) == one.answered and one.seq in about.spoilt
+        return False
 
     def verified() -> bool:
         record = ledger.numbered(lineage.verified.seq) if lineage.verified else None
-        return lineage.verified is None if record is None else verified_of(record) == lineage.verified
+        if record is None:
+            return lineage.verified is None
+        return isinstance(record, LedgerVerified) and verified_of(record) == lineage.verified
 
-    def anchored(seq: int, kind: str, **of: object) -> bool:
-        record = ledger.numbered(seq) or {}
-        return record.get("kind") == kind and all(record.get(name) == value for name, value in of.items())
+    def configured() -> bool:
+        record = ledger.numbered(ours.configured_by)
+        return isinstance(record, LedgerAnchors) and stamped(record.time) == ours.configured_since
+
+    def anchored(one: LastAnchored) -> bool:
+        record = ledger.numbered(one.seq)
+        says = (record.name, record.size, rfc3339(record.at)) if isinstance(record, LedgerAnchored) else None
+        return says == (one.name, one.size, one.at)
 
     ours, seen = lineage.anchoring, there.anchoring
     anchors = (
-        (ours.key is None or anchored(int(ours.key["seq"]), KEY, key=ours.key["key"]))
+        (ours.key is None or ledger.numbered(ours.key.seq) == ours.key)
         and (seen.key is None or seen.key == ours.key)
-        and (not ours.configured_by or anchored(ours.configured_by, ANCHORS, time=ours.configured_since))
+        and (not ours.configured_by or configured())
         and (not seen.configured_by or (seen.configured_by, seen.configured) == (ours.configured_by, ours.configured))
-        and all(anchored(one.seq, ANCHORED, name=one.name, size=one.size, at=one.at) for one in ours.last.values())
+        and all(map(anchored, ours.last.values()))
         and all(name in ours.last and ours.last[name].seq == one.seq for name, one in seen.last.items())
     )
     return (
@@ -302,7 +304,7 @@ def differs(state: State, ledger: Ledger) -> bool:
     kept = read_kept(state)
     if kept is None or not ledger.holds(kept.mark):
         return False
-    return fold(r for r in ledger.of_itself(BEGINNING) if r["seq"] <= kept.mark.seq) != kept.lineage
+    return fold(r for r in ledger.of_itself(BEGINNING) if r.seq <= kept.mark.seq) != kept.lineage
 
 
 def _against(kept: KeptLineage, lineage: Lineage, ledger: Ledger) -> Lineage:
@@ -347,8 +349,8 @@ def _keep(state: State, ledger: Ledger, *, anew: bool) -> Lineage:
     if kept.mark.seq > mark.seq:
         return lineage
     # Not what others have written since: it would be passed over by whoever goes on from the mark.
-    records = (record for record in ledger.of_itself(kept.mark) if record["seq"] <= mark.seq)
-    write_kept(state, mark, fold(records, kept.lineage), (ledger.at(mark) or {}).get("prev"))
+    records, last = (one for one in ledger.of_itself(kept.mark) if one.seq <= mark.seq), ledger.at(mark)
+    write_kept(state, mark, fold(records, kept.lineage), last.prev if last else None)
     return lineage
 
 
@@ -415,7 +417,8 @@ def _unanswered(state: State, ledger: Ledger) -> list[Spoilt]:
 
 def _shown(ledger: Ledger, seq: int) -> bool:
     """Is there anything to show for it that there was such a line?"""
-    return ledger.lacks(seq, str((ledger.numbered(seq) or {}).get("prev")))
+    record = ledger.numbered(seq)
+    return record is not None and ledger.lacks(seq, record.prev)
 
 
 def waiting(state: State, ledger: Ledger) -> list[Lost]:

@@ -4,19 +4,32 @@ and which anchors it has.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import reduce
 from hashlib import sha256
-from typing import Any
 
-from ccdr.evidence.ledger.ledger import BEGIN, RECOVERED, Ledger
-from ccdr.evidence.records import unknown
-from ccdr.evidence.records.statements import ANSWER_LEDGER, kind_of
+from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.records import (
+    LedgerAnchored,
+    LedgerAnchors,
+    LedgerBegin,
+    LedgerCollected,
+    LedgerCompared,
+    LedgerKey,
+    LedgerLinked,
+    LedgerLost,
+    LedgerRecovered,
+    LedgerVerified,
+    Record,
+    StatementRecord,
+)
+from ccdr.evidence.records.lineage import PredecessorLedger
+from ccdr.evidence.records.statements import ANSWER_LEDGER, LostRecords, kind_of
 from ccdr.host.state import State
-from ccdr.model.values import so_many, utc
+from ccdr.model.values import rfc3339, so_many, stamped, utc
 
 # What a ledger says of itself, as values: what was lost, compared, verified, put beside it, or spoilt.
 
@@ -135,7 +148,6 @@ KEY = "ledger.key"
 ANCHORS = "ledger.anchors"  # those that are configured, where that changed
 ANCHORED = "ledger.anchored"  # a checkpoint, by one of them
 OF_ANCHORING = (KEY, ANCHORS, ANCHORED)
-_OF_A_KEY = ("seq", "time", "ledger", "key", "replaces", "signature", "signature_before")
 
 
 @dataclass(frozen=True)
@@ -186,40 +198,33 @@ class Anchoring:
     """`key`: the newest record of a key, as it stands. `configured`: since when (null: never was one), by record
     `configured_by`. `loosened`: the changes that left less, oldest first."""
 
-    key: Mapping[str, Any] | None = None
+    key: LedgerKey | None = None
     configured: tuple[ConfiguredAnchor, ...] = ()
     configured_since: str | None = None
     configured_by: int = 0
     last: Mapping[str, LastAnchored] = field(default_factory=dict)  # by name
     loosened: tuple[AnchorChange, ...] = ()
 
-    def take(self, record: Mapping[str, Any]) -> Anchoring:
-        """With one record more. KeyError, TypeError or ValueError where it is none of ours."""
-        kind = record["kind"]
-        if kind == KEY:
-            return replace(self, key={name: record.get(name) for name in _OF_A_KEY})
-        if kind == ANCHORS:
+    def take(self, record: LedgerKey | LedgerAnchors | LedgerAnchored) -> Anchoring:
+        """With one record more."""
+        if isinstance(record, LedgerKey):
+            return replace(self, key=record)
+        if isinstance(record, LedgerAnchors):
             return self._configured(record)
-        name = str(record["name"])
+        name = record.name
         where = next((one.where_sha256 for one in self.configured if one.name == name), "")
-        seq, size = int(record["seq"]), int(record["size"])
-        return replace(
-            self,
-            last={**self.last, name: LastAnchored(name, str(record["anchor"]), size, str(record["at"]), seq, where)},
-        )
+        last = LastAnchored(name, record.anchor, record.size, rfc3339(record.at), record.seq, where)
+        return replace(self, last={**self.last, name: last})
 
-    def _configured(self, record: Mapping[str, Any]) -> Anchoring:
-        now = tuple(
-            ConfiguredAnchor(str(one["name"]), str(one["kind"]), str(one["where_sha256"]), float(one["every"]))
-            for one in record["anchors"]
-        )
-        seq, at = int(record["seq"]), str(record["time"])
-        change = compared(self.configured, now, seq, at)
+    def _configured(self, record: LedgerAnchors) -> Anchoring:
+        now = tuple(ConfiguredAnchor(one.name, one.kind, one.where_sha256, one.every) for one in record.anchors)
+        at = stamped(record.time)
+        change = compared(self.configured, now, record.seq, at)
         return replace(
             self,
             configured=now,
             configured_since=at,
-            configured_by=seq,
+            configured_by=record.seq,
             loosened=(*self.loosened, change) if change.sentences else self.loosened,
         )
 
@@ -237,9 +242,6 @@ def compared(
         tuple(old.name for old, new in stay if new.every > old.every),
         tuple(old.name for old, new in stay if (new.kind, new.where_sha256) != (old.kind, old.where_sha256)),
     )
-
-
-_KINDS = frozenset((BEGIN, LOST, ACKNOWLEDGED, LINKED, COLLECTED, COMPARED, VERIFIED, RECOVERED, *OF_ANCHORING))
 
 
 @dataclass(frozen=True)
@@ -286,76 +288,81 @@ class Lineage:
         own = {self.ledger} if self.ledger else set()
         return frozenset(own | {one.ledger for one in self.lost} | {one.ledger for one, _, _ in self.past})
 
-    def take(self, record: Mapping[str, Any]) -> Lineage:
-        """With one record more. KeyError, TypeError or ValueError where it is none of ours."""
-        kind, at = kind_of(record), str(record["time"])
-        if kind == BEGIN:
-            return self._begin(record, at)
-        if kind == LOST:
-            return replace(
-                self, lost=(*(one for one in self.lost if one.ledger != record["ledger"]), _lost(record, at))
-            )
-        if kind == RECOVERED:
-            line = Spoilt(int(record["seq"]), at, str(record["file"]))
-            return replace(self, spoilt=(*self.spoilt, line)) if record.get("spoilt") is True else self
-        if kind in (ACKNOWLEDGED, LINKED):
-            return self._answer(record, at)
-        if kind == VERIFIED:
-            return replace(self, verified=verified_of(record))
-        if kind in OF_ANCHORING:
-            return replace(self, anchoring=self.anchoring.take(record))
-        if kind == COLLECTED:
-            one = _beside(record["ledger"], record)
-            return replace(self, beside={**self.beside, one.ledger: one})
-        return self._compare(record, at) if kind == COMPARED else self
+    def take(self, record: Record) -> Lineage:
+        """With one record more."""
+        at = stamped(record.time)
+        match record:
+            case LedgerBegin():
+                return self._begin(record, at)
+            case LedgerLost():
+                others = (one for one in self.lost if one.ledger != record.ledger)
+                return replace(self, lost=(*others, _lost(record, at)))
+            case LedgerRecovered():
+                line = Spoilt(record.seq, at, record.file)
+                return replace(self, spoilt=(*self.spoilt, line)) if record.spoilt else self
+            case LedgerLinked():
+                linked = {key: _beside(key, record) for key in record.ledgers}
+                answered = self._answer(record, record.ledgers, linked)
+                return replace(answered, linked=(*self.linked, *record.ledgers))
+            case StatementRecord(about=LostRecords() as about):
+                return self._answer(record, about.ledgers, {}, about.spoilt)
+            case LedgerVerified():
+                return replace(self, verified=verified_of(record))
+            case LedgerKey() | LedgerAnchors() | LedgerAnchored():
+                return replace(self, anchoring=self.anchoring.take(record))
+            case LedgerCollected():
+                return replace(self, beside={**self.beside, record.ledger: _beside(record.ledger, record)})
+            case LedgerCompared():
+                return self._compare(record, at)
+        return self
 
-    def _begin(self, record: Mapping[str, Any], at: str) -> Lineage:
-        before = record["predecessor"]
-        gone = () if before is None else (_lost(before, at),)
+    def _begin(self, record: LedgerBegin, at: str) -> Lineage:
+        gone = () if record.predecessor is None else (_lost(record.predecessor, at),)
         return replace(
             self,
-            ledger=str(record["ledger"]),
+            ledger=record.ledger,
             begun=at,
-            since=int(record["seq"]),
-            installation=str(record["installation"]),
+            since=record.seq,
+            installation=record.installation,
             lost=(*self.lost, *gone),
         )
 
-    def _answer(self, record: Mapping[str, Any], at: str) -> Lineage:
+    def _answer(
+        self,
+        record: Record,
+        ledgers: Collection[str],
+        linked: Mapping[str, LedgerBeside],
+        seen: Collection[int] = (),
+    ) -> Lineage:
         """Somebody answers for ledgers that were lost, and for lines that were changed; or has brought them back."""
-        kind, seq, of = kind_of(record), int(record["seq"]), record.get("about", record)
-        ledgers, seen = of["ledgers"], frozenset(of.get("spoilt", ()))
+        at = stamped(record.time)
         spoilt = tuple(
-            replace(line, answer=seq, answered=at) if line.seq in seen and not line.answer else line
+            replace(line, answer=record.seq, answered=at) if line.seq in seen and not line.answer else line
             for line in self.spoilt
         )
         answered = [one for one in self.lost if one.ledger in ledgers]
-        beside = {key: one for key, one in self.beside.items() if key not in ledgers}
-        if kind == LINKED and "head" in record:
-            beside |= {key: _beside(key, record) for key in ledgers}
         return replace(
             self,
             lost=tuple(one for one in self.lost if one not in answered),
-            past=(*self.past, *((one, at, kind) for one in answered)),
-            linked=(*self.linked, *ledgers) if kind == LINKED else self.linked,
-            answers={**self.answers, **{one.ledger: seq for one in answered}},
-            beside=beside,
+            past=(*self.past, *((one, at, kind_of(record)) for one in answered)),
+            answers={**self.answers, **{one.ledger: record.seq for one in answered}},
+            beside={key: one for key, one in self.beside.items() if key not in ledgers} | {**linked},
             spoilt=spoilt,
         )
 
-    def _compare(self, record: Mapping[str, Any], at: str) -> Lineage:
+    def _compare(self, record: LedgerCompared, at: str) -> Lineage:
         """With what a plan's repository has said of it."""
-        plan, whole, vanished = str(record["plan"]), record["whole"], by_asset(record.get("vanished"))
+        plan, vanished = str(record.plan), by_asset(record.vanished)
         before = self.compared.get(plan)
         compared = Compared(
             at,
-            str(record["result"]),
-            int(record["snapshots"]),
-            int(record["newest"]),
-            tuple(map(str, record["problems"])),
+            record.result,
+            record.snapshots,
+            record.newest or 0,
+            tuple(record.problems),
             {**before.vanished, **vanished} if before else vanished,
-            whole,
-            at if whole else before.wholly if before else None,
+            record.whole,
+            at if record.whole else before.wholly if before else None,
         )
         return replace(self, compared={**self.compared, plan: compared})
 
@@ -407,24 +414,22 @@ class Lineage:
         return sentences
 
 
-def _lost(body: Mapping[str, Any], at: str) -> Lost:
-    return Lost(str(body["ledger"]), int(body["last_seq"]), str(body["last_head"]), at)
+def _lost(of: LedgerLost | PredecessorLedger, at: str) -> Lost:
+    return Lost(of.ledger, of.last_seq, of.last_head, at)
 
 
-def by_asset(vanished: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:
-    return {str(asset): tuple(map(str, ids)) for asset, ids in (vanished or {}).items()}
+def by_asset(vanished: Mapping[str, Sequence[str]] | None) -> dict[str, tuple[str, ...]]:
+    return {asset: tuple(ids) for asset, ids in (vanished or {}).items()}
 
 
-def verified_of(record: Mapping[str, Any]) -> RecordedVerification:
-    facts = (str(record["time"]), int(record["records"]), str(record["result"]), str(record["summary"]))
-    index = {str(name): str(digest) for name, digest in (record.get("index") or {}).items()}
-    return RecordedVerification(*facts, tuple(map(str, record["problems"])), int(record["seq"]), index)
+def verified_of(record: LedgerVerified) -> RecordedVerification:
+    facts = stamped(record.time), record.records, record.result, record.summary
+    return RecordedVerification(*facts, tuple(record.problems), record.seq, record.index)
 
 
-def _beside(ledger: str, record: Mapping[str, Any]) -> LedgerBeside:
-    apart = tuple(map(str, record.get("apart") or ()))
-    linked = record["kind"] == LINKED
-    return LedgerBeside(str(ledger), int(record["records"]), str(record["head"]), str(record["time"]), apart, linked)
+def _beside(ledger: str, record: LedgerLinked | LedgerCollected) -> LedgerBeside:
+    apart, linked = (tuple(record.apart), False) if isinstance(record, LedgerCollected) else ((), True)
+    return LedgerBeside(ledger, record.records, record.head, stamped(record.time), apart, linked)
 
 
 def named_in(one: LedgerBeside) -> str:
@@ -436,11 +441,6 @@ def installation(state: State, host: str) -> str:
     return sha256(f"{host}\0{state.id}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-def fold(records: Iterable[Mapping[str, Any]], known: Lineage | None = None) -> Lineage:
+def fold(records: Iterable[Record], known: Lineage | None = None) -> Lineage:
     """What they say of their ledger; what cannot be understood is left out, the verification tells of it."""
-    lineage = known or Lineage()
-    for record in records:
-        if kind_of(record) in _KINDS and not unknown(record):
-            with contextlib.suppress(KeyError, TypeError, ValueError):
-                lineage = lineage.take(record)
-    return lineage
+    return reduce(Lineage.take, records, known or Lineage())

@@ -14,19 +14,26 @@ from hashlib import sha256
 from pathlib import Path
 
 from ccdr.evidence.checkpoints.checkpoint import HASH, decoded_base64, leaf_hash, node_hash
-from ccdr.evidence.checkpoints.keys import KEY
 from ccdr.evidence.checkpoints.verification import Finding, Leaf, leaves
-from ccdr.evidence.ledger.ledger import BEGIN, BEGINNING, PASSED_OVER, WRONG, LedgerProblem, as_read, extent_of, lines
+from ccdr.evidence.ledger.ledger import BEGINNING, LedgerProblem, extent_of, lines
 from ccdr.evidence.ledger.verification import Begun, Verification, follow, reaches_back, verify
 from ccdr.evidence.lineage.comparison import id_in, misnamed, read_id, reader
-from ccdr.evidence.lineage.own_records import ANCHORED
+from ccdr.evidence.lineage.own_records import KEY
 from ccdr.evidence.package.statements import Tests, readable_files_of
-from ccdr.evidence.records import LedgerRecovered, Unread, decode
+from ccdr.evidence.records import (
+    LedgerAnchored,
+    LedgerBegin,
+    LedgerKey,
+    LedgerRecovered,
+    PlanVersion,
+    Record,
+    Unread,
+    decode,
+)
 from ccdr.evidence.records.statements import LostRecords, StatementRecord
 from ccdr.evidence.statements import SIGNATURE, signed_record
-from ccdr.evidence.verdicts import Record
 from ccdr.model.errors import LedgerBroken
-from ccdr.plans.versions import PLAN_VERSION, digest_of
+from ccdr.plans.versions import digest_of
 
 # The tree over a ledger of which some lines are left out: in `tree.jsonl`, stretch by stretch, either the numbers of
 # lines that lie in `000000000001.jsonl`, or hashes of perfect subtrees that stand for the lines that do not.
@@ -121,19 +128,19 @@ _LOOKED_AT = (b'"kind":"restore_test.', b'"kind":"plan.version"', SIGNATURE)
 
 @dataclass
 class Shown:
-    """One ledger as it lies in a package. `each` is given every record that is shown, with its time. After
+    """One ledger as it lies in a package. `each` is given every record that is shown. After
     `verify_chain` and once `leaves` was walked to its end, all else is known."""
 
     ledger: str
     directory: Path
-    each: Callable[[Record, datetime], None]
+    each: Callable[[Record], None]
     ours: bool
     statements: dict[str, bytes] = field(default_factory=dict)  # payloads, by their files' names
     sign_offs: dict[str, str] = field(default_factory=dict)  # texts, by their files' names
-    signed: list[Record] = field(default_factory=list)
-    versions: dict[tuple[str, str], Record] = field(default_factory=dict)  # of plans, by plan and digest
-    keys: list[Record] = field(default_factory=list)
-    anchored: list[Record] = field(default_factory=list)  # records of anchors
+    signed: list[StatementRecord] = field(default_factory=list)
+    versions: dict[tuple[str, str], PlanVersion] = field(default_factory=dict)  # of plans, by plan and digest
+    keys: list[LedgerKey | Unread] = field(default_factory=list)
+    anchored: list[LedgerAnchored] = field(default_factory=list)  # records of anchors
     findings: list[Finding] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     spoilt: list[int] = field(default_factory=list)  # of a part: whole lines that were changed; no answer is shown
@@ -179,11 +186,13 @@ class Shown:
             for line in shown:
                 if b'"kind":"ledger.' in line:
                     with suppress(ValueError):  # told of when it is walked
-                        self._of_itself(as_read(line, decode(line)))
+                        self._of_itself(decode(line))
 
     def _of_itself(self, record: Record) -> None:
-        self.keys += [record] if record["kind"] == KEY else []
-        self.anchored += [record] if record["kind"] == ANCHORED else []
+        if isinstance(record, LedgerKey) or (isinstance(record, Unread) and record.kind == KEY):
+            self.keys.append(record)
+        elif isinstance(record, LedgerAnchored):
+            self.anchored.append(record)
 
     @property
     def verification(self) -> Verification:
@@ -206,7 +215,7 @@ class Shown:
 
     def _looked_at(self, line: bytes) -> None:
         try:
-            record = as_read(line, decode(line))
+            record = decode(line)
         except ValueError:
             return  # the chain's verification tells of it
         self._take(line, record, sha256(line).hexdigest())
@@ -217,8 +226,8 @@ class Shown:
             self.sign_offs |= readable_files_of(signed)
         if made := self._tests.take(record, digest):
             self.statements[made[0]] = made[1]
-        if record["kind"] == PLAN_VERSION and PASSED_OVER not in record and _are_of_its_digest(record):
-            self.versions[str(record["plan"]), record["digest"]] = record
+        if isinstance(record, PlanVersion) and _are_of_its_digest(record):
+            self.versions[str(record.plan), record.digest] = record
 
     def _partly(self) -> Iterator[Leaf]:
         """Each line that is shown is a record, of its number, and follows the line before where that is shown too."""
@@ -249,41 +258,39 @@ class Shown:
         digest, where = sha256(line).hexdigest(), f"record {self.size}"
         self.shown += 1
         try:
-            typed = decode(line)
+            record = decode(line)
         except ValueError as why:
             self._wrong(f"{where}: {why}", "NO_RECORD")
             return digest
-        if typed.seq != self.size:
-            self._wrong(f"{where}: it says that it is record {typed.seq}", "SEQUENCE_BROKEN")
-        if before is not None and typed.prev != before:
+        if record.seq != self.size:
+            self._wrong(f"{where}: it says that it is record {record.seq}", "SEQUENCE_BROKEN")
+        if before is not None and record.prev != before:
             text = f"{where}: prev does not match the line before: it or the line before was changed"
             self._wrong(text, "CHAIN_BROKEN")
-        record = as_read(line, typed)
-        if record.get(PASSED_OVER) == WRONG:
+        if isinstance(record, Unread) and not record.unknown:
             self._wrong(f"{where}: no ccdr wrote it so: nothing is taken from it", "RECORD_WRONG")
-        if isinstance(typed, LedgerRecovered) and typed.spoilt:
+        if isinstance(record, LedgerRecovered) and record.spoilt:
             self.spoilt.append(self.size)
-        elif isinstance(typed, StatementRecord) and isinstance(typed.about, LostRecords):
-            self.spoilt = [one for one in self.spoilt if one not in typed.about.spoilt]
-        self._unknown += isinstance(typed, Unread) and typed.unknown
+        elif isinstance(record, StatementRecord) and isinstance(record.about, LostRecords):
+            self.spoilt = [one for one in self.spoilt if one not in record.about.spoilt]
+        self._unknown += isinstance(record, Unread) and record.unknown
         shown_before = self.last[1] if self.last and self.last[0] == self.size - 1 else None
-        if isinstance(typed, StatementRecord) and (sentence := reaches_back(typed, shown_before)):
+        if isinstance(record, StatementRecord) and (sentence := reaches_back(record, shown_before)):
             self._wrong(f"{where}: {sentence}", "PAUSE_REACHES_BACK")
-        self.last = self.size, typed.time
-        self._times = [min([*self._times, typed.time]), max([*self._times, typed.time])]
-        if sentence := follow(self._begun, typed):
+        self.last = self.size, record.time
+        self._times = [min([*self._times, record.time]), max([*self._times, record.time])]
+        if sentence := follow(self._begun, record):
             self._wrong(f"{where}: {sentence}", "RUN_OF_ANOTHER")
-        if record["kind"] == BEGIN:
-            self.named = str(record.get("ledger"))
+        if isinstance(record, LedgerBegin):
+            self.named = record.ledger
         self._take(line, record, digest)
-        self.each(record, typed.time)
+        self.each(record)
         return digest
 
 
-def _are_of_its_digest(version: Record) -> bool:
+def _are_of_its_digest(version: PlanVersion) -> bool:
     """Its files: else a later record of the same digest would tell of other texts."""
-    files = version.get("files")
     try:
-        return isinstance(files, dict) and version["digest"] == digest_of(files)
-    except (KeyError, ValueError):  # a name that is no text
+        return version.digest == digest_of(version.files)
+    except ValueError:  # a name that is no text
         return False

@@ -13,11 +13,12 @@ from hashlib import sha256
 from typing import Any
 
 from ccdr.evidence.checkpoints.checkpoint import SigningKey, VerifierKey, decoded_base64
-from ccdr.evidence.ledger.ledger import PASSED_OVER
+from ccdr.evidence.records import PlanVersion, Record, StatementRecord, TestEnd, TestStart
+from ccdr.evidence.records.values import RecordedCheckResult
 from ccdr.evidence.statements import signatures_of
-from ccdr.evidence.verdicts import Record
 from ccdr.host.signatures import key_of
 from ccdr.model.errors import CcdrError
+from ccdr.model.values import rfc3339, stamped
 
 # All of a statement is told by the ledger's lines: whoever has these makes the same statement again, byte for byte.
 # The predicate knows no INCONCLUSIVE: such a test, and one that was skipped, has no statement.
@@ -28,7 +29,6 @@ PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 RESULTS = {"PASS": "PASSED", "FAIL": "FAILED"}
 FOLDER, SUFFIX = "tests", ".dsse.json"
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-_KINDS = ("restore_test.start", "restore_test.end", "plan.version")
 
 
 @dataclass
@@ -40,31 +40,28 @@ class Tests:
 
     ledger: str
     ours: bool = True
-    _begun: dict[str, Record] = field(default_factory=dict)
-    _versions: dict[str, Record] = field(default_factory=dict)
+    _begun: dict[str, TestStart] = field(default_factory=dict)
+    _versions: dict[str, PlanVersion] = field(default_factory=dict)
     _named: set[str] = field(default_factory=set)
 
     def take(self, record: Record, line_sha256: str) -> tuple[str, bytes] | None:
-        kind = record["kind"]
-        if kind not in _KINDS or PASSED_OVER in record:
-            return None
-        plan, run = str(record["plan"]), str(record["run"])
-        if kind == "plan.version":
-            self._versions[plan] = record
-        elif kind == "restore_test.start":
-            self._begun[run] = record
-        else:
-            begun = self._begun.pop(run, None)
-            if record.get("verdict") in RESULTS:
-                statement = _statement(self.ledger, begun, record, self._versions.get(plan), line_sha256)
-                return self._name(run, record), canonical(statement)
+        match record:
+            case PlanVersion():
+                self._versions[str(record.plan)] = record
+            case TestStart():
+                self._begun[record.run] = record
+            case TestEnd():
+                begun = self._begun.pop(record.run, None)
+                if record.verdict in RESULTS:
+                    statement = _statement(self.ledger, begun, record, self._versions.get(record.plan), line_sha256)
+                    return self._name(record), canonical(statement)
         return None
 
-    def _name(self, run: str, record: Record) -> str:
+    def _name(self, record: TestEnd) -> str:
         """Of a second test of one run with its record's number: it must not take the place of the first."""
-        name = name_of(run, None if self.ours else self.ledger)
+        name = name_of(record.run, None if self.ours else self.ledger)
         if name in self._named:
-            name = f"{name.removesuffix(SUFFIX)}.{record['seq']}{SUFFIX}"
+            name = f"{name.removesuffix(SUFFIX)}.{record.seq}{SUFFIX}"
         self._named.add(name)
         return name
 
@@ -76,56 +73,47 @@ def name_of(run: str, ledger: str | None) -> str:
 
 
 def _statement(
-    ledger: str, begun: Record | None, ended: Record, version: Record | None, line_sha256: str
+    ledger: str, begun: TestStart | None, ended: TestEnd, version: PlanVersion | None, line_sha256: str
 ) -> dict[str, Any]:
     """Its subject is the snapshot, by its manifest; where there was none to test, the record itself."""
-    snapshot = ended.get("snapshot")
-    manifest = snapshot.get("manifest_sha256") if isinstance(snapshot, Mapping) else None
-    about = {
+    about: dict[str, object] = {
         "ledger": ledger,
-        "record": ended["seq"],
+        "record": ended.seq,
         "record_sha256": line_sha256,
-        "plan": ended["plan"],
-        "asset": ended["asset"],
-        "run": ended["run"],
-        "ended": ended["time"],
+        "plan": ended.plan,
+        "asset": ended.asset,
+        "run": ended.run,
+        "ended": stamped(ended.time),
     }
-    if isinstance(snapshot, Mapping):
-        about |= {"consistent_point": snapshot.get("consistent_point"), "selected": snapshot.get("selected")}
-    name = f"snapshot {snapshot.get('id')}" if isinstance(snapshot, Mapping) and manifest else f"record {ended['seq']}"
-    checks = [one for one in ended.get("checks") or () if isinstance(one, Mapping)]
-    by_status = {status: [_check(one) for one in checks if one.get("status") == status] for status in ("PASS", "FAIL")}
-    others = [_check(one) for one in checks if one.get("status") not in ("PASS", "FAIL")]
+    name, digest = f"record {ended.seq}", line_sha256
+    if (of := ended.snapshot) is not None:
+        about |= {"consistent_point": rfc3339(of.consistent_point), "selected": of.selected}
+        name, digest = f"snapshot {of.id}", of.manifest_sha256
     return {
         "_type": STATEMENT,
-        "subject": [{"name": name, "digest": {"sha256": manifest or line_sha256}, "annotations": about}],
+        "subject": [{"name": name, "digest": {"sha256": digest}, "annotations": about}],
         "predicateType": PREDICATE,
         "predicate": {
-            "result": RESULTS[ended["verdict"]],
+            "result": RESULTS[ended.verdict],
             "configuration": _configuration(begun, version),
-            "passedTests": by_status["PASS"],
-            "warnedTests": others,
-            "failedTests": by_status["FAIL"],
+            "passedTests": [_check(one) for one in ended.checks if one.status == "PASS"],
+            "warnedTests": [_check(one) for one in ended.checks if one.status not in ("PASS", "FAIL")],
+            "failedTests": [_check(one) for one in ended.checks if one.status == "FAIL"],
         },
     }
 
 
-def _check(check: Mapping[str, Any]) -> str:
-    return f"{check.get('kind')}: {check.get('name')}"
+def _check(check: RecordedCheckResult) -> str:
+    return f"{check.kind}: {check.name}"
 
 
-def _configuration(begun: Record | None, version: Record | None) -> list[dict[str, Any]]:
-    found = list[dict[str, Any]]()
+def _configuration(begun: TestStart | None, version: PlanVersion | None) -> list[dict[str, Any]]:
+    names = dict[str, str]()
     if begun is not None:
-        tests = begun.get("restore_tests")
-        names = {f"plans/{begun['plan']}.yaml": begun.get("plan_sha256")}
-        names |= (
-            {f"restore_tests/{one}.yaml": of for one, of in sorted(tests.items())} if isinstance(tests, dict) else {}
-        )
-        found += [{"name": name, "digest": {"sha256": digest}} for name, digest in names.items() if digest]
-    if version is not None:
-        found.append({"name": "plan version", "digest": {"sha256": version.get("digest")}})
-    return found
+        names = {f"plans/{begun.plan}.yaml": begun.plan_sha256}
+        names |= {f"restore_tests/{one}.yaml": of for one, of in sorted(begun.restore_tests.items())}
+    names |= {} if version is None else {"plan version": version.digest}
+    return [{"name": name, "digest": {"sha256": digest}} for name, digest in names.items()]
 
 
 def canonical(statement: Mapping[str, Any]) -> bytes:
@@ -196,7 +184,7 @@ def result_in(payload: bytes) -> str | None:
 SIGN_OFFS_FOLDER = "signed"
 
 
-def files_of(record: Record) -> dict[str, str]:
+def files_of(record: StatementRecord) -> dict[str, str]:
     """What an auditor verifies a recorded statement with, by the names of files: for each signature the text, the
     signature, and the line of allowed_signers that its record vouches for (compare it with the file itself):
 
@@ -204,16 +192,16 @@ def files_of(record: Record) -> dict[str, str]:
     """
     files = dict[str, str]()
     for one in signatures_of(record):
-        name = f"{one.namespace}-{record['seq']:06}-{record['nonce'][:8]}"
-        line = f'{one.by["name"]} namespaces="{one.namespace}" {key_of(str(one.by["signature"]))}\n'
-        files |= {f"{name}.txt": one.text, f"{name}.txt.sig": str(one.by["signature"])}
+        name = f"{one.namespace}-{record.seq:06}-{record.nonce[:8]}"
+        line = f'{one.by.name} namespaces="{one.namespace}" {key_of(one.by.signature)}\n'
+        files |= {f"{name}.txt": one.text, f"{name}.txt.sig": one.by.signature}
         files[f"{name}.allowed_signers"] = line
     return files
 
 
-def readable_files_of(record: Record) -> dict[str, str]:
+def readable_files_of(record: StatementRecord) -> dict[str, str]:
     """The same; nothing of one that no ccdr can have recorded."""
     try:
         return files_of(record)
-    except (CcdrError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
+    except (CcdrError, ValueError):
         return {}

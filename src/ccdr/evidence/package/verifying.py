@@ -36,20 +36,28 @@ from ccdr.evidence.checkpoints.verification import (
     check,
 )
 from ccdr.evidence.due_gaps import DueRuns, LedgerGap
-from ccdr.evidence.ledger.ledger import LEDGER, RECOVERED
+from ccdr.evidence.ledger.ledger import LEDGER
 from ccdr.evidence.ledger.verification import Verification
 from ccdr.evidence.lineage.comparison import is_id
 from ccdr.evidence.package import bag, statements
 from ccdr.evidence.package import statements as sign_offs
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, Bag
 from ccdr.evidence.package.lines import LINES, TREE, Shown
-from ccdr.evidence.records import LedgerExported, of_mapping
-from ccdr.evidence.records.values import about
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records import (
+    LedgerAnchored,
+    LedgerCollected,
+    LedgerExported,
+    LedgerLinked,
+    LedgerRecovered,
+    PlanVersion,
+    Record,
+    StatementRecord,
+)
 from ccdr.model.errors import CcdrError, UsageProblem
+from ccdr.model.kinds import about
 from ccdr.model.values import rfc3339, so_many, to_the_second, utc
 from ccdr.plans import load_plan
-from ccdr.plans.facts import PlanFacts, facts_from
+from ccdr.plans.facts import PlanFacts
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -59,7 +67,6 @@ VERSION, SCOPE, RECORDS, PLANS, TENANT = "Ccdr-Package", "Ccdr-Scope", "Ccdr-Rec
 AGENT, COMMAND, HOST, BY = "Bag-Software-Agent", "Ccdr-Command", "Ccdr-Host", "Ccdr-By"
 TEXTS = "Ccdr-Plan-Texts"  # of each version that is shown, or of none
 FOLDERS = ("ledgers", "checkpoints", "keys", statements.FOLDER, sign_offs.SIGN_OFFS_FOLDER, "plans")  # each held to
-_TAKEN_IN = ("ledger.collected", "ledger.linked")
 
 
 def info_of(told: LedgerExported, ledger: str, lines: Mapping[str, tuple[int, int]]) -> dict[str, str]:
@@ -146,7 +153,7 @@ class PackageChecked:
     findings: tuple[Finding, ...]
     unproven: tuple[str, ...]
     gaps: tuple[LedgerGap, ...] = ()  # of `ours`, within the period
-    signed: tuple[Record, ...] = ()  # records that somebody has signed, of `ours`
+    signed: tuple[StatementRecord, ...] = ()  # records that somebody has signed, of `ours`
     payload: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of each file, by its path
     told: Mapping[str, str] | None = None  # `info` by the record that it ends with; None: it ends with none
     version: str | None = None  # of the ccdr that wrote it, by that record
@@ -243,8 +250,7 @@ def verify_package(
 
 def _exported(at: _Open, shown: Shown) -> LedgerExported | None:
     """The record of this package, with which it ends."""
-    last = None if at.last is None or at.last["seq"] != shown.size else of_mapping(dict(at.last))
-    return last if isinstance(last, LedgerExported) else None
+    return at.last if isinstance(at.last, LedgerExported) and at.last.seq == shown.size else None
 
 
 def _ended(at: _Open, ours: OfLedger, exported: LedgerExported) -> None:
@@ -272,20 +278,21 @@ def _require_times(anchors: Sequence[Anchor], made: datetime) -> None:
 
 
 def _of_ledger(at: _Open, name: str, made: datetime | None, *, ours: bool) -> tuple[Shown, OfLedger]:
-    def each(record: Record, time: datetime) -> None:
-        if ours and record["kind"] in _TAKEN_IN:
-            _took_in(at, record)
-        if record["kind"] == RECOVERED:
-            at.set_aside.add(f"ledgers/{name}/{record.get('file')}")
-        if named is not None and record["plan"] not in named:
-            text = f"record {record['seq']} is shown, and its plan is none of those that {bag.INFO} names"
-            at.found.append(Finding("PACKAGE_INFO_WRONG", text, int(record["seq"])))
+    def each(record: Record) -> None:
+        if ours and isinstance(record, LedgerCollected | LedgerLinked):
+            for one in record.ledgers if isinstance(record, LedgerLinked) else (record.ledger,):
+                at.taken_in[one] = record.records, record.head, record.seq
+        if isinstance(record, LedgerRecovered):
+            at.set_aside.add(f"ledgers/{name}/{record.file}")
+        if named is not None and record.plan not in named:
+            text = f"record {record.seq} is shown, and its plan is none of those that {bag.INFO} names"
+            at.found.append(Finding("PACKAGE_INFO_WRONG", text, record.seq))
         if ours:
             at.last = record
-            at.due.take(record, time)
-            if made is not None and time > made:
-                text = f"record {record['seq']} says {rfc3339(time)}, and the package was made at {rfc3339(made)}"
-                at.found.append(Finding("RECORD_AFTER_PACKAGE", text, int(record["seq"])))
+            at.due.take(record)
+            if made is not None and record.time > made:
+                text = f"record {record.seq} says {rfc3339(record.time)}, and the package was made at {rfc3339(made)}"
+                at.found.append(Finding("RECORD_AFTER_PACKAGE", text, record.seq))
 
     plans = at.package.info.get(PLANS)
     named = None if plans is None else {None, *plans.split()}
@@ -336,15 +343,7 @@ def _is_there(at: _Open, name: str, *, whole: bool) -> None:
         at.found.append(Finding("PACKAGE_LEDGER_WRONG", f"{DATA}/ledgers/{name}/id is of another one"))
 
 
-def _took_in(at: _Open, record: Record) -> None:
-    ledgers, records = record.get("ledgers") or [record.get("ledger")], record.get("records")
-    if not isinstance(ledgers, list) or not isinstance(records, int):
-        return
-    for one in ledgers:
-        at.taken_in[str(one)] = records, str(record.get("head")), int(record["seq"])
-
-
-def _receipts(at: _Open, name: str, anchored: Sequence[Record], *, ours: bool) -> Receipts:
+def _receipts(at: _Open, name: str, anchored: Sequence[LedgerAnchored], *, ours: bool) -> Receipts:
     """What anchors have left with the checkpoints; those that records tell of, and that are not there."""
     directory = at.package.root / DATA / "checkpoints" / name
     receipts = anchors_in(directory, at.certificates)
@@ -450,33 +449,33 @@ def _plans(at: _Open, own: str, shown: Mapping[str, Shown]) -> None:
         plan, _, rest = name.partition("/")
         digest, _, file = rest.partition("/")
         record = known.get((plan, digest))
-        if record is None or record["files"].get(file) != at.package.payload[f"{DATA}/plans/{name}"]:
+        if record is None or record.files.get(file) != at.package.payload[f"{DATA}/plans/{name}"]:
             text = f"{DATA}/plans/{name} is not the text that a record of the plan's version has the digest of"
             at.found.append(Finding("PLAN_TEXT_WRONG", text))
         else:
             there[plan, digest].add(file)
     ours = shown[own].versions if own in shown else {}
     for (plan, digest), record in known.items() if at.package.info.get(TEXTS) != "none" else ():
-        if there[plan, digest] != set(record["files"]):
+        if there[plan, digest] != set(record.files):
             if (plan, digest) not in ours:
                 continue  # another host has it
-            text = f"the text of the plan {plan} that record {record['seq']} has the digests of is not there"
-            at.found.append(Finding("PLAN_TEXT_MISSING", text, int(record["seq"])))
-        elif record["files"]:
+            text = f"the text of the plan {plan} that record {record.seq} has the digests of is not there"
+            at.found.append(Finding("PLAN_TEXT_MISSING", text, record.seq))
+        elif record.files:
             _promises(at, plan, digest, record)
 
 
-def _promises(at: _Open, plan: str, digest: str, record: Record) -> None:
+def _promises(at: _Open, plan: str, digest: str, record: PlanVersion) -> None:
     directory = at.package.root / DATA / "plans" / plan / digest
     try:
         text = load_plan(directory / "plans" / f"{plan}.yaml", directory / "restore_tests").facts
-        wrong = _promised(text) != _promised(facts_from(record["facts"]))
+        wrong = _promised(text) != _promised(record.facts)
     except (CcdrError, ValueError):
-        at.unproven.append(f"the text of the plan {plan} of record {record['seq']}: this ccdr does not read it")
+        at.unproven.append(f"the text of the plan {plan} of record {record.seq}: this ccdr does not read it")
         return
     if wrong:
-        told = f"record {record['seq']} says that the plan {plan} promises something else than its text does"
-        at.found.append(Finding("PLAN_FACTS_WRONG", told, int(record["seq"])))
+        told = f"record {record.seq} says that the plan {plan} promises something else than its text does"
+        at.found.append(Finding("PLAN_FACTS_WRONG", told, record.seq))
 
 
 def _promised(facts: PlanFacts) -> object:

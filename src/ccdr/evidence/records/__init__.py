@@ -15,12 +15,15 @@ from ccdr.evidence.records.checkpoints import LedgerAnchored, LedgerAnchors, Led
 from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
 from ccdr.evidence.records.erasures import ErasureAdd, ErasureReplay
+from ccdr.evidence.records.examined import PlanExamined
 from ccdr.evidence.records.incidents import IncidentOpened, IncidentRecovery
-from ccdr.evidence.records.lineage import LedgerBegin, LedgerCompared, LedgerLinked, LedgerLost
+from ccdr.evidence.records.lineage import LedgerBegin, LedgerCollected, LedgerCompared, LedgerLinked, LedgerLost
+from ccdr.evidence.records.object_locks import LockExtended
 from ccdr.evidence.records.plans import PlanStored, PlanVersion
 from ccdr.evidence.records.reading import decode, envelope, of_mapping, unknown
 from ccdr.evidence.records.recovery import RecoverEnd, RecoverStart
-from ccdr.evidence.records.registry import ALL, FIRST, KINDS, VERSIONS
+from ccdr.evidence.records.registry import ALL, FIRST, KIND_OF, KINDS, VERSIONS
+from ccdr.evidence.records.repository_keys import KeyAdded, KeyRemoved, KeySwitched, PasswordMade
 from ccdr.evidence.records.restores import RestoreEnd, RestoreStart, TestEnd, TestStart
 from ccdr.evidence.records.runbook import RunbookEnd, RunbookStart, RunbookStep
 from ccdr.evidence.records.statements import StatementRecord
@@ -36,6 +39,7 @@ from ccdr.evidence.records.upkeep import (
     PruneEnd,
     PruneStart,
     SandboxReap,
+    SkippedRuns,
     StateMigrated,
 )
 from ccdr.evidence.records.values import Record, Unread
@@ -44,6 +48,7 @@ __all__ = [
     "ALL",
     "FIRST",
     "KINDS",
+    "KIND_OF",
     "VERSIONS",
     "AccessExported",
     "AccessTested",
@@ -61,9 +66,13 @@ __all__ = [
     "Group",
     "IncidentOpened",
     "IncidentRecovery",
+    "KeyAdded",
+    "KeyRemoved",
+    "KeySwitched",
     "LedgerAnchored",
     "LedgerAnchors",
     "LedgerBegin",
+    "LedgerCollected",
     "LedgerCompared",
     "LedgerExported",
     "LedgerKey",
@@ -71,11 +80,14 @@ __all__ = [
     "LedgerLost",
     "LedgerRecovered",
     "LedgerVerified",
+    "LockExtended",
     "LogShipped",
     "MissedRuns",
     "NegativeControlEnd",
     "NegativeControlStart",
     "NotBegun",
+    "PasswordMade",
+    "PlanExamined",
     "PlanStored",
     "PlanVersion",
     "PruneEnd",
@@ -89,6 +101,7 @@ __all__ = [
     "RunbookStart",
     "RunbookStep",
     "SandboxReap",
+    "SkippedRuns",
     "StateMigrated",
     "StatementRecord",
     "TestEnd",

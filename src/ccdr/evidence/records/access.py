@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from ccdr.evidence.records.values import (
-    Count,
-    Digest,
-    OfPlan,
-    Reason,
-    Record,
-    RecordedUser,
-    Tenant,
-    Value,
-    about,
-)
+from ccdr.evidence.records.values import OfPlan, Reason, Record, RecordedUser, Tenant
+from ccdr.model.kinds import Count, Digest, Value, about
 
 RoleFound = Annotated[
     Literal["works", "unknown", "refused", "not_here", "not_named"],

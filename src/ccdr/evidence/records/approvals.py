@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from ccdr.evidence.records.statements import AboutWord, Nonce, OfRepository, OfVersion, OperationCode
-from ccdr.evidence.records.values import Digest, OfPlan, Record, RecordedUser, Tenant, about
+from ccdr.evidence.records.values import OfPlan, Record, RecordedUser, Tenant
+from ccdr.model.kinds import Digest, about
 
 
 class ApprovalRefused(Record, frozen=True, kw_only=True, gc=False):

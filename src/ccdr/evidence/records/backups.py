@@ -7,9 +7,6 @@ from typing import Annotated, Literal
 from msgspec import UNSET, UnsetType
 
 from ccdr.evidence.records.values import (
-    Bytes,
-    Count,
-    Digest,
     End,
     GroupOf,
     OfAsset,
@@ -21,19 +18,15 @@ from ccdr.evidence.records.values import (
     RecordedTls,
     RecordedTrigger,
     Repository,
-    Seconds,
     Sentences,
     ServerNumber,
     Start,
     Tenant,
-    Time,
-    Value,
     Versions,
-    Word,
-    about,
     no_such_record,
 )
 from ccdr.model.finding import Finding
+from ccdr.model.kinds import Bytes, Count, Digest, Seconds, Time, Value, Word, about
 
 
 class BackupStart(Start, frozen=True, kw_only=True, gc=False):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from ccdr.evidence.records.lineage import LedgerId
-from ccdr.evidence.records.values import Count, Digest, Record, Seconds, Time, Value, about
+from ccdr.evidence.records.values import Record
+from ccdr.model.kinds import Count, Digest, Seconds, Time, Value, about
 
 VerifierKeyText = Annotated[str, about("a public key of Ed25519, as C2SP signed-note's verifier key: NAME+ID+BASE64")]
 SignatureText = Annotated[str, about("64 bytes in base64")]

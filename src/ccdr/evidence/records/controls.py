@@ -6,9 +6,6 @@ from typing import Annotated, Literal
 
 from ccdr.evidence.records.restores import Sandbox, SandboxDisposal
 from ccdr.evidence.records.values import (
-    Bytes,
-    Count,
-    Digest,
     End,
     OfAsset,
     OfPlan,
@@ -20,12 +17,10 @@ from ccdr.evidence.records.values import (
     RecordedTrigger,
     Repository,
     Start,
-    Time,
-    Value,
     Versions,
-    about,
     no_such_record,
 )
+from ccdr.model.kinds import Bytes, Count, Digest, Time, Value, about
 
 DamageKind = Literal[
     "file_truncated",

@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from ccdr.evidence.records.values import (
-    Count,
-    Digest,
-    End,
-    OfPlan,
-    OfRun,
-    Reason,
-    RecordedTrigger,
-    Repository,
-    Seconds,
-    Sentences,
-    Start,
-    Time,
-    about,
-)
+from ccdr.evidence.records.values import End, OfPlan, OfRun, Reason, RecordedTrigger, Repository, Sentences, Start
 from ccdr.model.finding import Finding
+from ccdr.model.kinds import Count, Digest, Seconds, Time, about
 
 
 class CopyStart(Start, frozen=True, kw_only=True, gc=False):

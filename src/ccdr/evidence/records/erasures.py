@@ -8,22 +8,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from ccdr.evidence.records.statements import EntryId
-from ccdr.evidence.records.values import (
-    Count,
-    Digest,
-    OfAsset,
-    OfPlan,
-    OfRun,
-    Reason,
-    Record,
-    RecordedUser,
-    Seconds,
-    Tenant,
-    Time,
-    Value,
-    about,
-    no_such_record,
-)
+from ccdr.evidence.records.values import OfAsset, OfPlan, OfRun, Reason, Record, RecordedUser, Tenant, no_such_record
+from ccdr.model.kinds import Count, Digest, Seconds, Time, Value, about
 
 
 class RecordedHead(Value, frozen=True, kw_only=True, gc=False):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from ccdr.evidence.records.values import Count, Digest, OfPlan, Record, RecordedTls, Time, Value, about
+from ccdr.evidence.records.values import OfPlan, Record, RecordedTls
+from ccdr.model.kinds import Count, Digest, Time, Value, about
 
 Way = Annotated[
     Literal["this_host", "loopback", "tls", "ssh", "by_itself", "plain"],

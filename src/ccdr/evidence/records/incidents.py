@@ -6,19 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from ccdr.evidence.records.values import (
-    Count,
-    Digest,
-    OfPlan,
-    Record,
-    RecordedUser,
-    Seconds,
-    Tenant,
-    Time,
-    Value,
-    Word,
-    about,
-)
+from ccdr.evidence.records.values import OfPlan, Record, RecordedUser, Tenant
+from ccdr.model.kinds import Count, Digest, Seconds, Time, Value, Word, about
 
 IncidentId = Annotated[Word, about("the incident's name: the day on which it was opened, and six digits of chance")]
 Words = Annotated[Digest | None, about("of a salt, a newline and the words, kept apart; null where nobody wrote any")]

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from ccdr.evidence.records.values import Count, Digest, Reason, Record, Time, Value, about
+from ccdr.evidence.records.values import Reason, Record
+from ccdr.model.kinds import Count, Digest, Time, Value, about
 
 LedgerId = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-f]{32}$", "description": "a ledger's random id"})]
 

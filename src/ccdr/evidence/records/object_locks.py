@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from ccdr.evidence.records.repository_keys import Where
-from ccdr.evidence.records.values import Count, OfPlan, Reason, Record, RecordedUser, Seconds, Tenant, Time, about
+from ccdr.evidence.records.values import OfPlan, Reason, Record, RecordedUser, Tenant
+from ccdr.model.kinds import Count, Seconds, Time, about
 
 
 class LockExtended(Record, frozen=True, kw_only=True, gc=False):

@@ -8,10 +8,12 @@ from functools import cache
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from ccdr.evidence.records.registry import KINDS, VERSIONS
+from ccdr.evidence.records.statements import StatementRecord
 from ccdr.evidence.records.strict import strictly
-from ccdr.evidence.records.values import Record, Unread
+from ccdr.evidence.records.values import BESIDE, Record, Unread
 from ccdr.host.built import built
 from ccdr.model.values import utc
 
@@ -45,6 +47,8 @@ def decode(line: bytes) -> Record:
         try:
             if version in line:
                 record: Record = decoder(line)
+                if says_of_itself(record):
+                    raise msgspec.ValidationError
                 encoded = _encode(record)
                 if len(encoded) + 1 == len(line) and line.startswith(encoded) and line.endswith(b"\n"):
                     return record
@@ -53,6 +57,12 @@ def decode(line: bytes) -> Record:
     if not line.endswith(b"\n"):
         raise ValueError("cut off: it does not end in a newline")
     return of_mapping(strictly(line))
+
+
+def says_of_itself(record: Record) -> bool:
+    """What only whoever reads it may say."""
+    verified = isinstance(record, StatementRecord) and record.verified is not UNSET
+    return verified or record.told_by is not UNSET
 
 
 def unknown(record: Mapping[str, Any]) -> bool:
@@ -79,7 +89,7 @@ def envelope(record: Any) -> datetime:
 def of_mapping(record: Any) -> Record:
     """The same of a line that was read already."""
     time, version = envelope(record), record.get("version")
-    if not unknown(record):
+    if not unknown(record) and BESIDE.keys().isdisjoint(record):
         try:
             return msgspec.convert(record, built(KINDS[record["kind"]]))
         except msgspec.ValidationError:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from ccdr.evidence.records.values import (
-    Count,
-    Digest,
     End,
     ObjectiveVerdict,
     OfPlan,
@@ -15,13 +13,10 @@ from ccdr.evidence.records.values import (
     Reason,
     RecordedCheckResult,
     RecordedTrigger,
-    Seconds,
     Sentences,
     Start,
-    Time,
-    Value,
-    about,
 )
+from ccdr.model.kinds import Count, Digest, Seconds, Time, Value, about
 
 Kind = Literal["directory", "server", "new_server"]
 PRIMARY = (

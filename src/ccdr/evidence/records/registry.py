@@ -92,5 +92,6 @@ def _stated(definition: type[Record], key: str) -> object:
 
 
 KINDS: dict[str, type[Record]] = {str(_stated(definition, "kind")): definition for definition in ALL}
+KIND_OF: dict[type[Record], str] = {definition: kind for kind, definition in KINDS.items()}
 FIRST = 4  # the version of the first release: what was before it was never published, and is not read
 VERSIONS: dict[str, int] = {kind: int(str(_stated(definition, "version"))) for kind, definition in KINDS.items()}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from ccdr.evidence.records.values import Count, Digest, OfPlan, Record, RecordedUser, Tenant, Value, about
+from ccdr.evidence.records.values import OfPlan, Record, RecordedUser, Tenant
+from ccdr.model.kinds import Count, Digest, Value, about
 
 Where = Annotated[str, about("`primary`, or the copy's name in the plan; `ledger_repository`")]
 OfLog = Annotated[bool, about("of the repository of the shipped log, below that one")]

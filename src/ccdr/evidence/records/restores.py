@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from ccdr.evidence.records.values import (
-    Bytes,
-    Count,
-    Digest,
     End,
     ObjectiveVerdict,
     OfAsset,
@@ -19,17 +16,14 @@ from ccdr.evidence.records.values import (
     RecordedCheckResult,
     RecordedTrigger,
     Repository,
-    Seconds,
     Sentences,
     ServerNumber,
     Start,
-    Time,
-    Value,
     Versions,
-    about,
     no_such_record,
 )
 from ccdr.model.finding import Finding
+from ccdr.model.kinds import Bytes, Count, Digest, Seconds, Time, Value, about
 
 Selected = Annotated[str, about("how the snapshot was chosen: latest, oldest, random, at (by the log), or by its id")]
 

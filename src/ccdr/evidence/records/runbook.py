@@ -7,8 +7,6 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ccdr.evidence.records.values import (
-    Count,
-    Digest,
     End,
     ObjectiveVerdict,
     OfPlan,
@@ -17,15 +15,11 @@ from ccdr.evidence.records.values import (
     Record,
     RecordedTrigger,
     RecordedUser,
-    Seconds,
     Sentences,
     Start,
     Tenant,
-    Time,
-    Value,
-    Word,
-    about,
 )
+from ccdr.model.kinds import Count, Digest, Seconds, Time, Value, Word, about
 
 Words = Annotated[
     Digest | None,

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ccdr.evidence.records.registry import KINDS, VERSIONS
-from ccdr.evidence.records.values import Record
+from ccdr.evidence.records.values import BESIDE, ENVELOPE, Record
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -19,6 +19,8 @@ def schema_of(kind: str) -> dict[str, Any]:
     schema: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(made))  # defaults that are tuples, too
     parts: dict[str, dict[str, Any]] = schema["$defs"]
     whole = parts.pop(definition.__name__)
+    for name in BESIDE.values():
+        parts.pop(name, None)
     for part in parts.values():
         if "description" in part:
             part["description"] = _one_line(part["description"])
@@ -36,8 +38,10 @@ def schema_of(kind: str) -> dict[str, Any]:
 
 def _required(whole: dict[str, Any]) -> list[str]:
     """A line has all of its envelope, which only what is yet to be written lacks."""
-    always = {*whole.get("required", ()), *Record.__struct_fields__}
-    for name in Record.__struct_fields__:
+    for name in BESIDE:
+        whole["properties"].pop(name, None)
+    always = {*whole.get("required", ()), *ENVELOPE}
+    for name in ENVELOPE:
         whole["properties"][name].pop("default", None)
     return [name for name in whole["properties"] if name in always]
 

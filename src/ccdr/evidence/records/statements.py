@@ -15,26 +15,14 @@ from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct, inspect
+from msgspec import UNSET, Meta, Struct, UnsetType, inspect
 
 from ccdr.evidence.records.incidents import Cause, ForTenant, IncidentId, Kinds, RecordedClock
 from ccdr.evidence.records.lineage import LedgerId
-from ccdr.evidence.records.values import (
-    Count,
-    Digest,
-    Record,
-    RecordedUser,
-    Seconds,
-    Tenant,
-    Time,
-    Value,
-    Word,
-    about,
-    misfits,
-    no_such_record,
-)
+from ccdr.evidence.records.values import Record, RecordedUser, Tenant, misfits, no_such_record
 from ccdr.host.built import built, fields_of
 from ccdr.model.errors import UsageProblem
+from ccdr.model.kinds import Count, Digest, Owner, Seconds, Time, Value, Word, about
 from ccdr.model.values import DeclaredItem, rfc3339
 
 HEAD = "ccdr, to be signed, format 4"
@@ -182,19 +170,6 @@ DeviationId = Annotated[
     ),
 ]
 OfCode = Annotated[OneWord, about("what the deviation is of: TEST_FAILED, or what a plan promises no more")]
-
-
-Owner = Annotated[
-    str,
-    Meta(
-        max_length=128,
-        extra_json_schema={
-            "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.+@-]{0,127}$",
-            "examples": ["dba@callcentre.example"],
-            "description": "who answers for it: a name or an address of work",
-        },
-    ),
-]
 
 
 class FindingRef(About, tag="finding", frozen=True, kw_only=True, gc=False):
@@ -464,10 +439,10 @@ class Row(Generic[A]):
             raise _misfit("a text that ccdr wrote to be signed")
         return made
 
-    def recorded(self, record: Mapping[str, Any]) -> Statement[A]:
-        """What the signature of a record is of. UsageProblem where it is no whole record of this kind."""
-        values = {name: record[name] for name in Statement.__struct_fields__ if name in record}
-        return self._made(values, "a record of what somebody signed", strict=True)
+    def recorded(self, record: StatementRecord) -> Statement[A]:
+        """What the signature of a record is of."""
+        assert isinstance(record.about, self.about)
+        return Statement(**{name: getattr(record, name) for name in Statement.__struct_fields__})
 
     @property
     def _statement(self) -> type[Statement[A]]:
@@ -540,6 +515,13 @@ _ROWS: tuple[Row[Any], ...] = (
 TABLE: Mapping[str, Row[Any]] = {row.kind: row for row in _ROWS}
 
 
+class SeenSignature(Value, frozen=True, gc=False):
+    """What became of a signature that somebody verified who reads its record; `why` where it does not hold."""
+
+    state: Literal["holds", "refused", "unreadable"]
+    why: str = ""
+
+
 class StatementRecord(Record, frozen=True, kw_only=True, gc=False):
     """Somebody states something: what they say of what, until when, and whose word it is. Which may be said of what,
     and has to be signed, stands in the table of statements."""
@@ -575,6 +557,11 @@ class StatementRecord(Record, frozen=True, kw_only=True, gc=False):
     signers_sha256: Annotated[Digest | None, about("of the file of who may sign, as it was then")] = None
     tenant: Tenant = "default"
     who: RecordedUser | None = None
+    verified: SeenSignature | UnsetType = UNSET
+
+    @property
+    def row(self) -> Row[Any]:
+        return TABLE[_kind(self)]
 
     def __post_init__(self) -> None:
         row = _require(self)
@@ -594,16 +581,10 @@ def _require(one: Statement[Any] | StatementRecord) -> Row[Any]:
     return row
 
 
-def kind_of(record: Mapping[str, Any]) -> str:
+def kind_of(record: Record) -> str:
     """What a record tells: its kind; of a statement what is said of what, as the table has it. Of one that cannot be
     read, `statement`."""
-    kind: str = record["kind"]
-    if kind == STATEMENT:
-        try:
-            return f"{record['says']}.{record['about']['of']}"
-        except (KeyError, TypeError):
-            pass
-    return kind
+    return _kind(record) if isinstance(record, StatementRecord) else record.kind
 
 
 # --- its text -----------------------------------------------------------------------------------------------------

@@ -8,9 +8,6 @@ from msgspec import Meta, field
 
 from ccdr.evidence.records.values import (
     Attempt,
-    Bytes,
-    Count,
-    Digest,
     End,
     OfCopy,
     OfPlan,
@@ -20,17 +17,14 @@ from ccdr.evidence.records.values import (
     RecordedTrigger,
     RecordedUser,
     Repository,
-    Seconds,
     Sentences,
     Start,
     Tenant,
-    Time,
-    Value,
     Verb,
-    about,
     no_such_record,
 )
 from ccdr.model.finding import Finding
+from ccdr.model.kinds import Bytes, Count, Digest, Seconds, Time, Value, about
 
 
 class PruneStart(Start, frozen=True, kw_only=True, gc=False):

@@ -1,8 +1,4 @@
-"""The closed kinds of values that a record takes, and the envelope that every record has.
-
-A description goes into the published schema, units with it. A `pattern` is checked by whoever writes: a reader looks at
-types and lengths only, since patterns would be half of its time, and the chain says that nobody has changed a line.
-"""
+"""The values that several kinds of records have, and the envelope that every record has."""
 
 from __future__ import annotations
 
@@ -13,34 +9,14 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct, inspect
+from msgspec import UNSET, Meta, UnsetType, inspect
 
 from ccdr.host.who import who
+from ccdr.model.kinds import Digest, Seconds, Time, Value, Word, about, like
 
-
-def about(text: str) -> Meta:
-    """What a value means, for the schema."""
-    return Meta(description=text)
-
-
-def _like(pattern: str, text: str) -> dict[str, Any]:
-    return {"pattern": pattern, "description": text}
-
-
-Digest = Annotated[
-    str,
-    Meta(min_length=64, max_length=64, extra_json_schema=_like("^[0-9a-f]{64}$", "a SHA-256, or a snapshot's full id")),
-]
-Word = Annotated[str, Meta(min_length=1, extra_json_schema=_like(r"^[A-Za-z0-9_.+-]+$", "one word, a name of ours"))]
-Time = Annotated[
-    datetime, Meta(tz=True, extra_json_schema=_like("Z$", "RFC 3339, UTC, microseconds only where there are any"))
-]
 ServerNumber = Annotated[
     Word | None, about("the server's own number (PostgreSQL's system identifier); null: not known")
 ]
-Count = Annotated[int, Meta(ge=0)]
-Bytes = Annotated[int, Meta(ge=0, description="bytes")]
-Seconds = Annotated[float, Meta(ge=0, description="seconds")]
 Sentences = Annotated[list[str], about("sentences of ours: names of objects, counts, codes; never a program's words")]
 Reason = Annotated[str | None, about("why it ended as it did, as a sentence of ours; null where all went well")]
 Phases = Annotated[dict[str, Seconds], about("seconds that each phase took, by its name")]
@@ -55,18 +31,26 @@ Repository = Annotated[
 ]
 
 
-class Value(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """Anything that is made of several values."""
+class RecordOrigin(Value, frozen=True, kw_only=True, gc=False):
+    """Which ledger a record is of that is read with ours: whose that is, up to when it tells anything, and when it was
+    taken in. `ours`: it was this host's, and lost. `order` is where the record stands between ours."""
+
+    ledger: str
+    host: str
+    until: datetime
+    ours: bool
+    taken: datetime
+    order: float
 
 
 class Record(Value, frozen=True, kw_only=True, gc=False):
     """What every record begins with. The ledger gives number, hash, time, host and account when it writes it: what is
-    yet to be written has none."""
+    yet to be written has none. `told_by` is in no line: whoever reads another ledger with ours adds it."""
 
     seq: Annotated[int, Meta(ge=1, description="its number, from 1, without a gap")] = 0
     prev: Annotated[Digest, about("SHA-256 of the line before, newline included; 64 zeros for the first")] = ""
     time: Annotated[
-        datetime, Meta(tz=True, extra_json_schema=_like("Z$", "when it was written, RFC 3339, UTC, with microseconds"))
+        datetime, Meta(tz=True, extra_json_schema=like("Z$", "when it was written, RFC 3339, UTC, with microseconds"))
     ] = datetime.min
     host: Annotated[str, about("the name of the machine that wrote it")] = ""
     actor: Annotated[str, about("the login name that ccdr ran as; `alice as root` under sudo, as a claim")] = ""
@@ -75,6 +59,27 @@ class Record(Value, frozen=True, kw_only=True, gc=False):
     asset: Annotated[str | None, about("the asset that it is about; null: the plan, or the host")] = None
     run: Annotated[str | None, about("what a run's records have in common")] = None
     version: Annotated[int, about("of its kind's definition")] = 0
+    told_by: RecordOrigin | UnsetType = UNSET
+
+    @property
+    def origin(self) -> RecordOrigin | None:
+        """None: the record is of our own ledger."""
+        return None if self.told_by is UNSET else self.told_by
+
+    @property
+    def order(self) -> float:
+        """Where it stands among all records that are read as one population."""
+        return self.seq if self.told_by is UNSET else self.told_by.order
+
+    @property
+    def foreign(self) -> bool:
+        """Is it of a ledger that was never this host's?"""
+        return self.told_by is not UNSET and not self.told_by.ours
+
+    @property
+    def of_ledger(self) -> str | None:
+        """The id of its ledger, where that is not ours."""
+        return None if self.told_by is UNSET else self.told_by.ledger
 
 
 class Unread(Record, frozen=True, kw_only=True, gc=False):
@@ -85,6 +90,15 @@ class Unread(Record, frozen=True, kw_only=True, gc=False):
     """
 
     unknown: bool
+
+    @property
+    def why(self) -> str:
+        return UNKNOWN if self.unknown else WRONG
+
+
+BESIDE = {"told_by": "RecordOrigin", "verified": "SeenSignature"}  # in no line: whoever reads adds them; their types
+UNKNOWN, WRONG = "unknown", "wrong"  # why nothing is taken from a record
+ENVELOPE = tuple(name for name in Record.__struct_fields__ if name not in BESIDE)
 
 
 class RecordedTrigger(Value, frozen=True, kw_only=True, gc=False):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Struct, field
 
-from ccdr.evidence.records.values import about
+from ccdr.model.kinds import about
 from ccdr.ports.accounts import Account
 from ccdr.storage.s3_access import Grant, PolicyStatement
 

@@ -22,7 +22,6 @@ from ccdr.engines.files.engine import Files
 from ccdr.engines.sqlite.engine import Sqlite
 from ccdr.evidence.access import HOLDS, Review
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import ACCESS_EXPORTED, ACCESS_REVIEWED, ACCESS_TESTED
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.access import AccessExported
 from ccdr.evidence.records.statements import MOST_NAMED, REVIEW_ACCESS, UNREAD, ExportOfAccess, Statement
@@ -48,7 +47,7 @@ from ccdr.jobs.services import Services, limits_of
 from ccdr.jobs.signatories import refuse
 from ccdr.jobs.statement_records import record_statement, signed_by, stated
 from ccdr.model.errors import CcdrError, RepositoryMissing, UsageProblem, require_format
-from ccdr.model.values import AHEAD, LEDGER_REPOSITORY, PRIMARY, rfc3339, so_many
+from ccdr.model.values import AHEAD, LEDGER_REPOSITORY, PRIMARY, rfc3339, so_many, stamped
 from ccdr.plans import LoadedPlan, Plan, Repository
 from ccdr.plans.access import here
 from ccdr.plans.job import Job
@@ -440,13 +439,20 @@ def _store(loaded: LoadedPlan, services: Services, made: AccessExport) -> None:
     plan = loaded.plan
     for name, repository in stated_in(loaded).items():
         made.store.extend(store_of(plan, name, repository, made.lacks))
-    last = services.histories().get((plan.plan, None), AssetHistory()).newest.get(ACCESS_TESTED)
+    last = services.histories().get((plan.plan, None), AssetHistory()).trial
     if last is None:
         made.lacks("what each role's credential may do at the store", "never tried: `ccdr access test` tries it")
         return
-    for one in last["promises"]:
-        tried = {"tried": str(last["time"]), "record": last["seq"]}
-        made.store.append(StoreTrial(repository=PRIMARY, promise=one["promise"], result=one["result"], **tried))
+    for one in last.promises:
+        made.store.append(
+            StoreTrial(
+                repository=PRIMARY,
+                promise=one.promise,
+                result=one.result,
+                tried=stamped(last.time),
+                record=last.seq,
+            )
+        )
 
 
 def _keys(loaded: LoadedPlan, services: Services, made: AccessExport) -> None:
@@ -547,10 +553,10 @@ def record_export(loaded: LoadedPlan, made: AccessExport, written: bytes, servic
 
 def _as_exported(plan: str, export: str, counts: tuple[int, int], services: Services) -> int:
     """The number of its record. UsageProblem where this host has exported no such file."""
-    for record in services.ledger.newest(ACCESS_EXPORTED):
-        if (record["plan"], record["export_sha256"]) == (plan, export):
-            if (record["entries"], record["unread"]) == counts:
-                return int(record["seq"])
+    for record in services.ledger.newest(AccessExported):
+        if isinstance(record, AccessExported) and (record.plan, record.export_sha256) == (plan, export):
+            if (record.entries, record.unread) == counts:
+                return record.seq
             break
     raise UsageProblem(
         "no record of this host tells of such an export: it was changed since it was written, or made elsewhere",
@@ -624,7 +630,8 @@ def record_review(
         by = signed_by(verify(text, signature, signers, space, services.host), signature)
         refuse(given, by, by.name, signers, [loaded], services)
     record_statement(given, services, by, {"tenant": loaded.plan.tenant_of(None)})
-    newest = services.histories()[plan, None].newest[ACCESS_REVIEWED]
+    newest = services.histories()[plan, None].review
+    assert newest is not None, "it was just recorded"
     return Reviewed(plan, Review.of(newest), of.export_sha256)
 
 

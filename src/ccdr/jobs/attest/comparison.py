@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import BACKUP_END, BACKUP_START
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparison import directory_of, itself, keep, keep_first, lies_at, read, reader
 from ccdr.evidence.lineage.own_records import AGREES, DIFFERS, Compared, LedgerStanding, Lineage, Lost, installation
+from ccdr.evidence.records import BackupEnd, BackupStart
+from ccdr.evidence.records.backups import StoredSnapshot
 from ccdr.evidence.records.lineage import LedgerCompared, LedgerLost
 from ccdr.evidence.records.values import code
 from ccdr.host.state_files import state_or_none, write_state
@@ -129,7 +129,7 @@ def attestation(services: Services, start: RecordRef) -> Attestation:
     if ledger is None or last is None:
         raise CcdrError("the ledger does not say which one it is", hint="`ccdr ledger verify` lists all damage")
     ours = installation(services.state, services.ledger.host)
-    return Attestation(ledger, head.seq, head.hash, start.seq, ours, str(last["prev"]))
+    return Attestation(ledger, head.seq, head.hash, start.seq, ours, last.prev)
 
 
 @dataclass(frozen=True)
@@ -275,10 +275,8 @@ def _against(ledger: Ledger, claims: Sequence[_Claim], plan: str, lineage: Linea
 def _knows(ledger: Ledger, claim: _Claim, plan: str) -> bool:
     """Has its run begun there, where it says? One without an end is a crash's."""
     record = ledger.numbered(claim.attested.start) if claim.attested.start <= claim.attested.seq else None
-    if record is None:
-        return False
-    begun = (record["kind"], record["plan"], record["asset"], record["run"])
-    return begun == (BACKUP_START, plan, claim.asset, claim.run)
+    begun = (record.plan, record.asset, record.run) if isinstance(record, BackupStart) else None
+    return begun == (plan, claim.asset, claim.run)
 
 
 def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str, how: str) -> Iterator[str]:
@@ -308,19 +306,18 @@ def _borrowed(services: Services, ledger: Ledger, claims: Sequence[_Claim], plan
         if sha256 is None or not _knows(ledger, claim, plan):
             continue
         captured = _captured(ledger, claim)
-        if captured and captured.get("manifest_sha256") not in (None, sha256):
-            yield f"{claim} claims to be of run {claim.run}, which stored another one, {str(captured.get('id'))[:8]}"
+        if captured and captured.manifest_sha256 != sha256:
+            yield f"{claim} claims to be of run {claim.run}, which stored another one, {captured.id[:8]}"
 
 
-def _captured(ledger: Ledger, claim: _Claim) -> Mapping[str, Any] | None:
+def _captured(ledger: Ledger, claim: _Claim) -> StoredSnapshot | None:
     """The snapshot that the claimed run has stored, by its end; None where that is not met, or it stored none."""
     numbered, first = ledger.numbering(), claim.attested.start + 1
     for seq in range(first, first + MOST_MEANWHILE):
         if (record := numbered(seq)) is None:
             return None
-        if record["kind"] == BACKUP_END and (record["run"], record["asset"]) == (claim.run, claim.asset):
-            stored: Mapping[str, Any] | None = record.get("snapshot")
-            return stored
+        if isinstance(record, BackupEnd) and (record.run, record.asset) == (claim.run, claim.asset):
+            return record.snapshot
     return None
 
 

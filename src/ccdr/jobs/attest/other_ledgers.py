@@ -20,7 +20,6 @@ from ccdr.evidence.checkpoints.checkpoint import ledger_of_origin, read_checkpoi
 from ccdr.evidence.checkpoints.names import ANCHORS, CHECKPOINTS, checkpoint_name
 from ccdr.evidence.checkpoints.published import Published, PublishedCheckpoint
 from ccdr.evidence.checkpoints.verification import Finding
-from ccdr.evidence.history.kinds import BACKUP_END, TEST_END
 from ccdr.evidence.ledger.ledger import NOTHING, SEGMENT_BYTES, Ledger, Numbered, files_in, line_as_record, segments_in
 from ccdr.evidence.ledger.verification import Verification, verify
 from ccdr.evidence.lineage.comparison import (
@@ -39,7 +38,9 @@ from ccdr.evidence.lineage.comparison import read as read_lineage
 from ccdr.evidence.lineage.own_records import LEDGERS, LedgerBeside, Lost
 from ccdr.evidence.package.bag import BY_LEDGER, DATA, examine, is_package
 from ccdr.evidence.package.lines import TREE
+from ccdr.evidence.records import BackupEnd, PlanVersion, TestEnd
 from ccdr.evidence.records.lineage import LedgerCollected
+from ccdr.evidence.records.plans import newest_of_each
 from ccdr.host.files import remove_tree, sync_directory, write_durably
 from ccdr.host.state import State
 from ccdr.host.state_files import write_state
@@ -49,8 +50,8 @@ from ccdr.jobs.checkpoints.store import published_at
 from ccdr.jobs.checkpoints.store import published_in as kept_of
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
-from ccdr.model.values import RecordRef, rfc3339, utc
-from ccdr.plans.versions import PLAN_VERSION, PlanRevision, newest_of_each
+from ccdr.model.values import RecordRef, rfc3339
+from ccdr.plans.versions import PlanRevision
 from ccdr.storage.evidence_bucket import (
     ASIDE,
     COMPLIANCE,
@@ -348,9 +349,8 @@ def _snapshots(ledger: Ledger) -> dict[str, set[str]]:
     """By plan: whatever it tells of as stored or tested."""
     by_plan: dict[str, set[str]] = {}
     for record in ledger.as_read():
-        snapshot = record.get("snapshot")
-        if record["kind"] in (BACKUP_END, TEST_END) and isinstance(snapshot, dict) and snapshot.get("id"):
-            by_plan.setdefault(str(record["plan"]), set()).add(str(snapshot["id"]))
+        if isinstance(record, BackupEnd | TestEnd) and record.snapshot is not None:
+            by_plan.setdefault(record.plan, set()).add(record.snapshot.id)
     return by_plan
 
 
@@ -377,13 +377,13 @@ def _recorded(taken: Taken, services: Services) -> Taken:
     known, apart = read(services.state, services.ledger).beside.get(taken.ledger), _apart(taken, services)
     if known is not None and (known.records, known.head, list(known.apart)) == (taken.records, taken.head, apart):
         return taken
-    last = next(reader(taken.directory).records(reverse=True))
+    last = next(reader(taken.directory).as_read(reverse=True))
     collected = LedgerCollected(
         ledger=taken.ledger,
-        of_host=str(last["host"]),
+        of_host=last.host,
         records=taken.records,
         head=taken.head,
-        until=utc(last["time"]),
+        until=last.time,
         apart=apart,
     )
     ref = services.ledger.write(collected)
@@ -593,7 +593,7 @@ def _plans(
     `plans` and `restore_tests`. A version is taken whole, each file as its record has the digest, or not at all. None
     where there are none."""
     directory, texts = services.state.root / COLLECTED_PLANS / taken.ledger, dict[str, bytes]()
-    newest = newest_of_each(reader(taken.directory).newest(PLAN_VERSION)) if there else {}
+    newest = newest_of_each(reader(taken.directory).newest(PlanVersion)) if there else {}
     for version in newest.values():
         of_it = {key.name: of for key, of in there.items() if version is not None and key.digest == version.digest}
         if version is not None and of_it:

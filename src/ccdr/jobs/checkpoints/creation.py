@@ -22,7 +22,7 @@ from ccdr.evidence.checkpoints.checkpoint import (
     origin_of,
 )
 from ccdr.evidence.checkpoints.checkpoint import Path as AuditPath
-from ccdr.evidence.checkpoints.keys import KEY, KeyRecord, keys_in, statement
+from ccdr.evidence.checkpoints.keys import KeyRecord, keys_in, statement
 from ccdr.evidence.checkpoints.names import ANCHORS, CHECKPOINTS, checkpoint_name
 from ccdr.evidence.checkpoints.proof import Proof
 from ccdr.evidence.ledger.ledger import BEGINNING, Ledger, Mark, extent_of, forwards, line_as_record, lines
@@ -69,9 +69,9 @@ def current(services: Services, lineage: Lineage | None = None) -> KeyRecord | N
     newest = lineage.anchoring.key
     if newest is None:
         return None
-    found, _ = keys_in([{**newest, "kind": KEY}], lineage.ledger)
+    found, _ = keys_in([newest], lineage.ledger)
     if not found:
-        raise CcdrError(f"record {newest['seq']} of the ledger names no key", hint="`ccdr ledger verify` lists damage")
+        raise CcdrError(f"record {newest.seq} of the ledger names no key", hint="`ccdr ledger verify` lists damage")
     return found[0]
 
 

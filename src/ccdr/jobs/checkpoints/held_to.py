@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ccdr.evidence.checkpoints.checkpoint import (
     GIVEN,
@@ -20,13 +20,13 @@ from ccdr.evidence.checkpoints.checkpoint import (
     origin_of,
     read_checkpoint,
 )
-from ccdr.evidence.checkpoints.keys import KEY, Pin
+from ccdr.evidence.checkpoints.keys import Pin
 from ccdr.evidence.checkpoints.receipts import Receipts, anchors_in, missing
 from ccdr.evidence.checkpoints.verification import END_OF_A_DAY, Asked, Checked, check, leaves
 from ccdr.evidence.ledger.ledger import BEGINNING, extent_of, lines
 from ccdr.evidence.lineage.comparison import directory_of as directory_of_ledger
 from ccdr.evidence.lineage.comparison import id_in, lies_at, reader
-from ccdr.evidence.lineage.own_records import ANCHORED
+from ccdr.evidence.records import KIND_OF, LedgerAnchored, LedgerKey, Unread
 from ccdr.jobs.checkpoints.store import all_published, checkpoints_in, directory_of
 from ccdr.model.errors import CcdrError, LedgerBroken, UsageProblem
 from ccdr.model.values import so_many, utc
@@ -200,12 +200,12 @@ def _checked(
             unreadable = [f"{one.name} {one.why}" for one in wrong]
     except OSError as error:
         raise CcdrError(f"{checkpoints} cannot be read: {error.strerror}", hint="run as its owner") from None
-    keys: list[Mapping[str, Any]] = []
-    anchored: list[Mapping[str, Any]] = []
+    keys: list[LedgerKey | Unread] = []
+    anchored: list[LedgerAnchored] = []
     with contextlib.suppress(LedgerBroken):  # the chain's own verification tells of a line that is no record
         for record in reader(directory).of_itself(BEGINNING):
-            keys += [record] if record["kind"] == KEY else []
-            anchored += [record] if record["kind"] == ANCHORED and record.get("anchor") in kinds else []
+            keys += [record] if isinstance(record, LedgerKey | Unread) and record.kind == KIND_OF[LedgerKey] else []
+            anchored += [record] if isinstance(record, LedgerAnchored) and record.anchor in kinds else []
     receipts = _receipts(checkpoints, anchored, brought, live=live)
     asked = Asked(
         ledger=ledger,
@@ -223,7 +223,7 @@ def _checked(
 
 
 def _receipts(
-    checkpoints: Path | None, anchored: Sequence[Mapping[str, Any]], brought: Brought, *, live: bool
+    checkpoints: Path | None, anchored: Sequence[LedgerAnchored], brought: Brought, *, live: bool
 ) -> Receipts:
     """What anchors have left with the checkpoints. Where none of them lie with a copy at all, nothing of it is missing:
     that is said."""

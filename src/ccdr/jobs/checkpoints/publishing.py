@@ -17,12 +17,12 @@ from ccdr.evidence.checkpoints.names import ANCHORS, checkpoint_name
 from ccdr.evidence.checkpoints.receipts import name_of as receipt_of
 from ccdr.evidence.ledger.ledger import forwards, holding, line_as_record, segments_in, telling
 from ccdr.evidence.lineage.own_records import ANCHORED
+from ccdr.evidence.records.plans import version_of
 from ccdr.host.state_files import StateFile, state_or_none, write_state
 from ccdr.jobs.checkpoints.store import directory_of
 from ccdr.jobs.in_force import kept_texts
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
-from ccdr.plans.versions import PLAN_VERSION, version_of
 from ccdr.storage.evidence_bucket import (
     EvidenceBucket,
     Stored,
@@ -149,7 +149,7 @@ class Publishing:
         """The files of each plan's newest version, as they were kept; those that there is no time for the next time."""
         done = self._noted(ledger).plans
         for (plan, asset), history in self.services.histories().items():
-            record = history.newest.get(PLAN_VERSION) if asset is None and plan is not None else None
+            record = history.version if asset is None and plan is not None else None
             version = version_of(record) if record is not None else None
             if version is None or version.digest in done or not go_on():
                 continue

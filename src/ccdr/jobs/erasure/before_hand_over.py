@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ccdr.evidence.history.kinds import ERASURE_REPLAY
+from ccdr.evidence.records import ErasureReplay
 from ccdr.host import interrupts
 from ccdr.host.clock import timed
 from ccdr.jobs.erasure.replay import GLASS, Outcome, Replaying, StillHeld
@@ -123,8 +123,9 @@ class BeforeHandOver:
 
 def erased_from(services: Services, job: Job, snapshot: str) -> bool:
     """Was anybody erased from what was last handed over of it? Then it is not what was captured any more."""
-    for record in services.ledger.newest(ERASURE_REPLAY):
-        if (record["plan"], record["asset"]) != (job.plan, job.asset) or record.get("purpose") == "test":
+    for record in services.ledger.newest(ErasureReplay):
+        if not isinstance(record, ErasureReplay) or record.purpose == "test":
             continue
-        return record.get("snapshot") == snapshot and any(not one.get("kept") for one in record.get("found") or ())
+        if (record.plan, record.asset) == (job.plan, job.asset):
+            return record.snapshot == snapshot and any(not one.kept for one in record.found)
     return False

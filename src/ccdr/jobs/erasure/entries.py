@@ -381,7 +381,7 @@ def to_review(
 def _waiting(loaded: LoadedPlan, services: Services) -> list[tuple[str, Handover]]:
     plan, histories = loaded.plan.plan, believed([loaded], services)
     there = ((name, histories.get((plan, name), AssetHistory()).handed_over) for name in loaded.plan.assets)
-    return [(name, Handover(replay=seq, at=utc(at))) for name, each in there for seq, at in each]
+    return [(name, Handover(replay=seq, at=at)) for name, each in there for seq, at in each]
 
 
 def review(

@@ -10,9 +10,9 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from ccdr.evidence.records.values import about
 from ccdr.jobs.copies import at
 from ccdr.jobs.services import Services, policy_of
+from ccdr.model.kinds import about
 from ccdr.model.retention import Policy, kept_by_rules
 from ccdr.model.schedule import occurrences
 from ccdr.model.values import Snapshot

@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import ERASURE_ADD
 from ccdr.evidence.ledger.ledger import Ledger
+from ccdr.evidence.records import ErasureAdd
 from ccdr.host.files import write_durably
 from ccdr.host.state_files import StateFile, decoded, made_of, plain, write_state
 from ccdr.jobs.services import Services
@@ -327,11 +327,10 @@ def _furthest(heads: Sequence[RegisterHead]) -> RegisterHead | None:
 
 def recorded_heads(ledger: Ledger, plan: str) -> Iterator[RegisterHead]:
     """The newest that this host's ledger tells of. Searched for from its end."""
-    for record in ledger.newest(ERASURE_ADD):
-        if record["plan"] == plan:
-            with contextlib.suppress(ValueError):
-                yield made_of(record.get("head"), RegisterHead)
-                return
+    for record in ledger.newest(ErasureAdd):
+        if isinstance(record, ErasureAdd) and record.plan == plan:
+            yield RegisterHead(record.head.register, record.head.entries, record.head.hash)
+            return
 
 
 def anchored(

@@ -6,24 +6,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
-from ccdr.evidence.history.kinds import (
-    RECOVER_END,
-    RECOVER_START,
-    RESTORE_END,
-    RESTORE_START,
-    RUNBOOK_END,
-    RUNBOOK_START,
-    TEST_END,
+from msgspec import structs
+
+from ccdr.evidence.incidents import KINDS, Entry, Incident, OfIncident, incident_of, name_in, take_incident
+from ccdr.evidence.records import (
+    IncidentOpened,
+    IncidentRecovery,
+    RecoverEnd,
+    RecoverStart,
+    RestoreEnd,
+    RestoreStart,
+    RunbookEnd,
+    RunbookStart,
+    StatementRecord,
+    TestEnd,
+    Unread,
 )
-from ccdr.evidence.incidents import KINDS, OPENED, RECOVERY, Entry, Incident, incident_of, take_incident
-from ccdr.evidence.records.statements import STATEMENT, kind_of
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.records.values import RecordedCheckResult
 from ccdr.jobs.services import Services
 from ccdr.model.errors import UsageProblem
-from ccdr.model.values import utc
 
 # Finds an incident by its name, and all that the ledger tells of any.
 
@@ -34,7 +37,7 @@ class Known:
 
     incident: Incident
     entry: Entry
-    records: Sequence[Record]
+    records: Sequence[OfIncident]
 
     @property
     def name(self) -> str:
@@ -47,7 +50,7 @@ class Known:
     @property
     def timezone(self) -> str:
         """Its plan's, as it was opened: months are counted there."""
-        return str(self.entry["timezone"] or "UTC")
+        return self.entry.opened.timezone
 
 
 def of_ledger(services: Services, plans: Iterable[str] | None = None) -> list[Known]:
@@ -55,12 +58,11 @@ def of_ledger(services: Services, plans: Iterable[str] | None = None) -> list[Kn
     named. What is nothing that a ccdr wrote tells nothing: the verification tells of it. CcdrError where the ledger
     cannot be read."""
     wanted, now = None if plans is None else set(plans), services.clock.now()
-    found = (r for kind in (OPENED, RECOVERY, STATEMENT) for r in services.ledger.newest(kind) if kind_of(r) in KINDS)
-    records = sorted((r for r in found if wanted is None or r["plan"] in wanted), key=lambda r: int(r["seq"]))
+    found = (record for record in _of_incidents(services) if wanted is None or record.plan in wanted)
     entries: dict[tuple[str, str], dict[str, Entry]] = {}
-    own: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for record in records:
-        key = (str(record["plan"]), str(record.get("about", record)["incident"]))
+    own: dict[tuple[str, str], list[OfIncident]] = {}
+    for record in sorted(found, key=lambda record: record.seq):
+        key = (str(record.plan), name_in(record))
         take_incident(entries.setdefault(key, {}), record)
         own.setdefault(key, []).append(record)
     there = (
@@ -69,6 +71,13 @@ def of_ledger(services: Services, plans: Iterable[str] | None = None) -> list[Kn
         if name in entries[plan, name]
     )
     return sorted(there, key=lambda one: one.incident.records[0])
+
+
+def _of_incidents(services: Services) -> Iterator[OfIncident]:
+    for kind in (IncidentOpened, IncidentRecovery, StatementRecord):
+        for record in services.ledger.newest(kind):
+            if isinstance(record, IncidentOpened | IncidentRecovery | StatementRecord) and kind_of(record) in KINDS:
+                yield record
 
 
 def find(services: Services, name: str) -> Known:
@@ -86,7 +95,8 @@ def find(services: Services, name: str) -> Known:
 # Of closed kinds alone: times, counts, names that the plan gives its assets. What people wrote is not among them, nor
 # is where anything lies.
 
-_OF_RUNS = (RECOVER_START, RECOVER_END, RUNBOOK_START, RUNBOOK_END, RESTORE_START, RESTORE_END)
+OfRun = RecoverStart | RecoverEnd | RunbookStart | RunbookEnd | RestoreStart | RestoreEnd
+_OF_RUNS: tuple[type[OfRun], ...] = (RecoverStart, RecoverEnd, RunbookStart, RunbookEnd, RestoreStart, RestoreEnd)
 
 
 @dataclass(frozen=True)
@@ -134,93 +144,89 @@ def facts_of(known: Known, services: Services, tenant: str | None = None) -> Fac
     )
 
 
-def _kinds(one: Incident, records: Iterable[Record]) -> Fact:
+def _kinds(one: Incident, records: Iterable[OfRun]) -> Fact:
     """What was breached, as a person stated it; where a recovery opened it, that is assumed from it alone."""
     if one.kinds_in is not None:
         return Fact("kinds", one.kinds_in, {"kinds": one.kinds})
     return Fact("kinds_assumed", one.records[0], {"kinds": one.kinds, "assets": _brought_back(records)})
 
 
-def _brought_back(records: Iterable[Record]) -> list[str]:
+def _brought_back(records: Iterable[OfRun]) -> list[str]:
     """The assets of its recoveries, as they began."""
     found: dict[str, None] = {}
     for record in records:
-        if record["kind"] == RECOVER_START:
-            found |= dict.fromkeys(str(one["asset"]) for one in record["assets"])
-        elif record["kind"] == RESTORE_START:
-            found[str(record["asset"])] = None
+        if isinstance(record, RecoverStart):
+            found |= dict.fromkeys(one.asset for one in record.assets)
+        elif isinstance(record, RestoreStart):
+            found[record.asset] = None
     return list(found)
 
 
-def _of_runs(known: Known, services: Services) -> list[Record]:
+def _of_runs(known: Known, services: Services) -> list[OfRun]:
     """The starts and ends of its recoveries, in order."""
     first, runs = known.incident.records[0], set(known.incident.runs)
-    found: list[Record] = []
+    found: list[OfRun] = []
     for kind in _OF_RUNS if runs else ():
         for record in services.ledger.newest(kind):
-            if record["run"] in runs:
+            if record.run in runs and not isinstance(record, Unread):
                 found.append(record)
-            elif int(record["seq"]) < first - _BEFORE:
+            elif record.seq < first - _BEFORE:
                 break
-    return sorted(found, key=lambda record: int(record["seq"]))
+    return sorted(found, key=lambda record: record.seq)
 
 
 _BEFORE = 100_000  # records: a person may open an incident for a recovery that was some time ago
 
 
-def _cut(record: Record, only: Collection[str] | None) -> Record | None:
+def _cut(record: OfRun, only: Collection[str] | None) -> OfRun | None:
     """A record as it tells of these assets; None where it tells nothing of them."""
-    if only is None or record["kind"] in (RUNBOOK_START, RUNBOOK_END):
+    if only is None or isinstance(record, RunbookStart | RunbookEnd):
         return record
-    if record["kind"] in (RESTORE_START, RESTORE_END):
-        return record if record["asset"] in only else None
-    assets = [one for one in record["assets"] if one["asset"] in only]
-    return {**record, "assets": assets} if assets else None
+    if isinstance(record, RestoreStart | RestoreEnd):
+        return record if record.asset in only else None
+    assets = [one for one in record.assets if one.asset in only]
+    return structs.replace(record, assets=assets) if assets else None
 
 
-def _done(record: Record) -> Iterator[Fact]:
-    seq, at, kind = int(record["seq"]), utc(record["time"]), record["kind"]
-    if kind == RECOVER_START:
-        yield Fact("recovery_began", seq, {"at": at, "assets": [str(one["asset"]) for one in record["assets"]]})
-    elif kind == RECOVER_END:
-        assets = record["assets"]
-        passed, checks = _checks(check for one in assets for check in one.get("checks") or ())
-        done = sum(one["state"] == "done" for one in assets)
-        took = (record["rto"] or {}).get("achieved_s")
-        yield Fact(f"recovery_{record['state']}", seq, {"at": at, "done": done, "of": len(assets), "took": took})
-        if checks:
-            yield Fact("checked", seq, {"passed": passed, "of": checks})
-    elif kind == RUNBOOK_START:
-        yield Fact("runbook_began", seq, {"at": at, "steps": len(record["steps"])})
-    elif kind == RUNBOOK_END:
-        yield Fact("runbook_ended", seq, {"at": at, "done": record["done"], "took": record["elapsed_s"]})
-    elif kind == RESTORE_START:
-        yield Fact("restore_began", seq, {"at": at, "asset": record["asset"]})
-    elif record["result"] == "RESTORED":
-        passed, checks = _checks(record.get("checks") or ())
-        yield Fact("restored", seq, {"at": at, "asset": record["asset"]})
-        if checks:
-            yield Fact("checked", seq, {"passed": passed, "of": checks})
+def _done(record: OfRun) -> Iterator[Fact]:
+    seq, at = record.seq, record.time
+    match record:
+        case RecoverStart():
+            yield Fact("recovery_began", seq, {"at": at, "assets": [one.asset for one in record.assets]})
+        case RecoverEnd():
+            done, took = sum(one.state == "done" for one in record.assets), record.rto.achieved_s
+            values = {"at": at, "done": done, "of": len(record.assets), "took": took}
+            yield Fact(f"recovery_{record.state}", seq, values)
+            yield from _checked(seq, [check for one in record.assets for check in one.checks])
+        case RunbookStart():
+            yield Fact("runbook_began", seq, {"at": at, "steps": len(record.steps)})
+        case RunbookEnd():
+            yield Fact("runbook_ended", seq, {"at": at, "done": record.done, "took": record.elapsed_s})
+        case RestoreStart():
+            yield Fact("restore_began", seq, {"at": at, "asset": record.asset})
+        case RestoreEnd(result="RESTORED"):
+            yield Fact("restored", seq, {"at": at, "asset": record.asset})
+            yield from _checked(seq, record.checks)
 
 
-def _checks(checks: object) -> tuple[int, int]:
-    statuses = [check["status"] for check in checks]  # type: ignore[attr-defined]
-    return statuses.count("PASS"), len([one for one in statuses if one != "SKIPPED"])
+def _checked(seq: int, checks: Sequence[RecordedCheckResult]) -> Iterator[Fact]:
+    carried_out = [check.status for check in checks if check.status != "SKIPPED"]
+    if carried_out:
+        yield Fact("checked", seq, {"passed": carried_out.count("PASS"), "of": len(carried_out)})
 
 
-def _lost(record: Record) -> Iterator[Fact]:
+def _lost(record: OfRun) -> Iterator[Fact]:
     """Up to when what was brought back goes: what was written later is not in it."""
-    seq, kind = int(record["seq"]), record["kind"]
-    if kind == RECOVER_END:
-        for one in record["assets"]:
-            if one["state"] == "done" and one.get("point"):
-                yield Fact("state_of", seq, {"asset": str(one["asset"]), "point": _time(one["point"])})
-    elif kind == RESTORE_END and record["result"] == "RESTORED" and (snapshot := record.get("snapshot")):
-        yield Fact("state_of", seq, {"asset": record["asset"], "point": _time(snapshot["consistent_point"])})
+    if isinstance(record, RecoverEnd):
+        for one in record.assets:
+            if one.state == "done" and one.point:
+                yield Fact("state_of", record.seq, {"asset": one.asset, "point": one.point})
+    elif isinstance(record, RestoreEnd) and record.result == "RESTORED" and record.snapshot:
+        yield Fact("state_of", record.seq, {"asset": record.asset, "point": record.snapshot.consistent_point})
 
 
 def _tested(
-    one: Incident, services: Services, only: Collection[str] | None, records: Iterable[Record]
+    one: Incident, services: Services, only: Collection[str] | None, records: Iterable[OfRun]
 ) -> Iterator[Fact]:
     """What was shown before anybody was aware of it, of a breach that backups are a measure against: each asset's
     newest restore test with a verdict; where it has recoveries, of the assets that they bring back alone. When it
@@ -231,19 +237,12 @@ def _tested(
     assets = known if only is None else known & set(only)
     if affected := _brought_back(records):
         assets &= set(affected)
-    for record in services.ledger.newest(TEST_END) if assets else ():
-        if int(record["seq"]) < one.records[0] - _BEFORE:
+    for record in services.ledger.newest(TestEnd) if assets else ():
+        if record.seq < one.records[0] - _BEFORE or not assets:
             break
-        asset, at = record["asset"], utc(record["time"])
-        if record["plan"] != one.plan or record["verdict"] not in ("PASS", "FAIL") or asset not in assets:
+        if isinstance(record, Unread) or record.plan != one.plan or record.asset not in assets:
             continue
-        if at >= min(one.aware_at, one.opened_at):
-            continue
-        yield Fact("tested", int(record["seq"]), {"asset": asset, "at": at, "passed": record["verdict"] == "PASS"})
-        assets.discard(asset)
-        if not assets:
-            break
-
-
-def _time(text: object) -> datetime:
-    return utc(str(text))
+        if record.verdict in ("PASS", "FAIL") and record.time < min(one.aware_at, one.opened_at):
+            values = {"asset": record.asset, "at": record.time, "passed": record.verdict == "PASS"}
+            yield Fact("tested", record.seq, values)
+            assets.discard(record.asset)

@@ -7,15 +7,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from msgspec import convert, structs
+from msgspec import structs
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.incidents import STATED, Entry, Incident, incidents_of, open_one
+from ccdr.evidence.incidents import Entry, Incident, incidents_of, open_one
 from ccdr.evidence.judgement.incidents import Clocks, IncidentNow
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.incidents import IncidentOpened, IncidentRecovery, OfTenant, RecordedClock
 from ccdr.evidence.records.values import code, recorded_user
-from ccdr.host.built import built
 from ccdr.host.clock import boot
 from ccdr.jobs import in_force
 from ccdr.jobs.services import Services, wake
@@ -166,11 +165,7 @@ def recorded_clocks(clocks: LoadedClocks, names: Iterable[str], aware: datetime,
 def clocks_in(entry: Entry) -> dict[str, RecordedClock]:
     """By name: those that the incident has, as they were recorded."""
 
-    def stated(name: str, own: Entry) -> RecordedClock:
-        told = {key: own[key] for key in STATED if own[key] is not None}
-        return convert({"clock": name, **told}, built(RecordedClock))
-
-    return {name: stated(name, own) for name, own in entry["clocks"].items()}
+    return {name: structs.replace(own.stated, due=own.due, after=own.after) for name, own in entry.clocks.items()}
 
 
 def as_it_counts(entry: Entry, stated: RecordedClock) -> RecordedClock:

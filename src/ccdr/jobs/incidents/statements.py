@@ -10,22 +10,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from msgspec import convert, to_builtins
-
 from ccdr.evidence.incidents import (
     NOTHING_TO_NOTIFY,
     asked_by,
     begun_by,
+    clock_entry,
     contradicted,
     due_of,
 )
 from ccdr.evidence.judgement.incidents import Clocks
 from ccdr.evidence.payloads import keep_payload
-from ccdr.evidence.records.incidents import IncidentOpened, OfTenant, RecordedClock
-from ccdr.evidence.records.reading import of_mapping
+from ccdr.evidence.records.incidents import IncidentOpened, RecordedClock
 from ccdr.evidence.records.statements import ClosedIncident, FiledNotification, NotDue, NotedIncident, StatementRecord
 from ccdr.evidence.records.values import code, recorded_user
-from ccdr.host.built import built
 from ccdr.host.clock import boot
 from ccdr.jobs.incidents.facts import Known, find
 from ccdr.jobs.incidents.opening import after_filing, as_it_counts, clocks_in, recorded_clocks, standing_of
@@ -33,7 +30,7 @@ from ccdr.jobs.incidents.recording import say
 from ccdr.jobs.services import Services, wake
 from ccdr.jobs.statement_records import digest_of_shown
 from ccdr.model.errors import UsageProblem
-from ccdr.model.values import AHEAD, rfc3339, to_the_second, utc
+from ccdr.model.values import AHEAD, rfc3339, to_the_second
 from ccdr.plans.incident_clocks import LoadedClocks, load_clocks
 
 # What may be said of an incident, and when: each raises UsageProblem with what to type instead.
@@ -86,7 +83,7 @@ def require_begun_in_time(
 ) -> None:
     """Nor is what the risk lets count that is said with the closing."""
     now = Clocks(services.clock.now(), services.clock.monotonic(), boot()).of(one.entry)
-    every = {**one.entry["clocks"], **{clock.clock: to_builtins(clock) for clock in also}}
+    every = {**one.entry.clocks, **{clock.clock: clock_entry(clock) for clock in also}}
     for name in (clock.clock for clock in also if clock.clock in settled):
         due = due_of(every, name, one.incident.aware_at, one.timezone)
         if now > due:
@@ -161,7 +158,7 @@ def begun(one: Known, risk: str | None, clocks: LoadedClocks) -> list[RecordedCl
 
 def assessed(one: Known) -> dict[str, Any]:
     """What was said last of each: `risk`, and digests by the record's keys."""
-    told = (record.about for record in map(of_mapping, one.records) if isinstance(record, StatementRecord))
+    told = (record.about for record in one.records if isinstance(record, StatementRecord))
     noted = [about for about in told if isinstance(about, NotedIncident)]
     return {key: value for about in noted for key in ("risk", *SAID) if (value := getattr(about, key)) is not None}
 
@@ -254,8 +251,8 @@ def _uprooted(one: Known, clocks: LoadedClocks, new: Sequence[RecordedClock]) ->
     settled = {duty.clock for duty in one.incident.duties if duty.settled}
     own = {
         name
-        for name, stated in one.entry["clocks"].items()
-        if name not in names | settled and stated["after"] is None and name in clocks.value.clocks
+        for name, own_clock in one.entry.clocks.items()
+        if name not in names | settled and own_clock.after is None and name in clocks.value.clocks
     }
     followers = [name for name in own if clocks.value.clocks[name].after in names]
     every = recorded_clocks(clocks, followers, one.incident.aware_at, one.timezone)
@@ -343,18 +340,18 @@ def reopen(one: Known, services: Services, why: str) -> Known:
     """It is open once more, by a record of its own: what was filed stays so, and its other clocks count as they did."""
     if one.incident.open:
         raise UsageProblem(f"{one.name} is open", hint=f"`ccdr incident note {one.name}` adds to it")
-    first, forgotten = one.records[0], standing_of(services, one.plan, one.name) is None
+    first, forgotten = one.entry.opened, standing_of(services, one.plan, one.name) is None
     opened = IncidentOpened(
         plan=one.plan,
         incident=one.name,
         tenant=one.incident.tenant,
         who=recorded_user(),
-        aware_at=utc(first["aware_at"]),
-        role=first["role"],
-        timezone=first["timezone"],
+        aware_at=first.aware_at,
+        role=first.role,
+        timezone=first.timezone,
         kinds=[code(kind) for kind in one.incident.kinds],
         by="person",
-        tenants=convert(first.get("tenants") or [], built(list[OfTenant])),
+        tenants=first.tenants,
         clocks=_due_again(one),
         reopens=one.incident.closed,
         why_sha256=keep_payload(services.state, why),

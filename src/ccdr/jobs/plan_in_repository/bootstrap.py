@@ -55,7 +55,7 @@ from ccdr.plans.one_server import instead_of
 from ccdr.plans.shape import is_name
 from ccdr.plans.trust import MARK, Command, Given, Mark, Origin, commands_of, refuse_newer
 from ccdr.plans.versions import PLAN_FORMAT as MADE_FORMAT
-from ccdr.plans.versions import PLAN_STORED, digest_of
+from ccdr.plans.versions import digest_of
 from ccdr.ports.place import Progress
 from ccdr.storage.listing import OF_BEFORE, OURS, RepoSnapshot
 from ccdr.storage.manifest import CAPTURED, MANIFEST, parse_manifest
@@ -621,6 +621,6 @@ def _known_here(services: Services, version: StoredVersion) -> bool:
     """Has this very host stored that version? Then it went by it, or somebody confirmed it here."""
     with contextlib.suppress(CcdrError):
         history = services.histories().get((version.plan, None))
-        record = history.newest.get(PLAN_STORED) if history else None
-        return record is not None and record.get("digest") == version.digest
+        record = history.files_stored if history else None
+        return record is not None and record.digest == version.digest
     return False

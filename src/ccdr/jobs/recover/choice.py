@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
-from ccdr.evidence.history.kinds import RESTORE_END, TEST_END
 from ccdr.evidence.log_standing import LogStanding, read_standing
-from ccdr.evidence.verdicts import Record, reached_for
+from ccdr.evidence.records import Record, RestoreEnd, TestEnd
+from ccdr.evidence.verdicts import reached_for
 from ccdr.jobs.fetch import Candidates, NewestFirst, candidates, none_counts, not_looked_at, unread_since
 from ccdr.jobs.recover.asking import Asked, ask, ask_further
 from ccdr.jobs.recover.prediction import Told, told_of
@@ -25,7 +25,7 @@ from ccdr.jobs.shipping.log_archive import LogArchive, log_of
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, CcdrError, TestBroken, TwoBranches, UsageProblem
 from ccdr.model.forks import Fork
-from ccdr.model.values import Snapshot, human_seconds, rfc3339, to_the_second, utc
+from ccdr.model.values import Snapshot, human_seconds, rfc3339, to_the_second
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.targets import Target
@@ -451,7 +451,7 @@ def newest_first(services: Services) -> Iterator[Record]:
     if not services.population().sound():
         yield from services.ledger.as_read(reverse=True)
         return
-    yield from reversed([r for r in services.records() if r["kind"] in (TEST_END, RESTORE_END)])
+    yield from reversed([r for r in services.records() if isinstance(r, TestEnd | RestoreEnd)])
 
 
 def _states(
@@ -523,15 +523,16 @@ def _with_log(
     if state is not None and failure is not None and history.log_disproved(state.snapshot):
         until = _went_through(failure)
         if state.point >= until:
-            failed = f"its log to {rfc3339(state.point)}: the recovery by it of {to_the_second(failure['time'])} failed"
+            failed = f"its log to {rfc3339(state.point)}: the recovery by it of {to_the_second(failure.time)} failed"
             why, state = (*why, f"{failed}; a moment before {rfc3339(until)} may still be good"), None
     return replace(states, by_log=state, beyond_log=why)
 
 
-def _went_through(failure: Record) -> datetime:
+def _went_through(failure: TestEnd) -> datetime:
     """Up to where a recovery that failed had surely gone through the log: what ends there is disproved, too."""
-    stored = (failure["recovery"].get("log") or {}).get("point")
-    return min(reached_for(failure), utc(stored)) if stored else reached_for(failure)
+    assert failure.recovery is not None
+    until, log = reached_for(failure.recovery), failure.recovery.log
+    return min(until, log.point) if log else until
 
 
 def unknown_plans(request: RecoverRequest) -> Iterator[str]:

@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from ccdr import __version__
-from ccdr.evidence.history.kinds import RECOVER_START
+from ccdr.evidence.records import RecoverStart
 from ccdr.host.clock import boot
 from ccdr.host.files import sync_directory
 from ccdr.host.state import State
@@ -378,12 +378,12 @@ def require_as_decided(told: Told, services: Services) -> None:
     that cannot be read is no reason to have no data."""
     try:
         records = services.ledger.as_read(reverse=True)
-        begun = next((r for r in records if r.get("kind") == RECOVER_START and r.get("run") == told.run), None)
+        begun = next((r for r in records if isinstance(r, RecoverStart) and r.run == told.run), None)
     except CcdrError:
         return
     if begun is None:
         why = f"the ledger knows of no recovery with its run, {told.run}"
-    elif begun.get("decided_sha256") == sum_of(told.decided):
+    elif begun.decided_sha256 == sum_of(told.decided):
         return
     else:
         why = "what it says was decided is not what the ledger has of it"

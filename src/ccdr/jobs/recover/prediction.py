@@ -8,12 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import combinations
 from statistics import NormalDist, median
-from typing import Any
 
-from ccdr.evidence.history.kinds import RESTORE_END, TEST_END
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records import Record, RestoreEnd, TestEnd
 from ccdr.jobs.recover.states import Predicted
-from ccdr.model.values import utc
 
 # What the records tell of an asset for a recovery: how its states were proven, and how long restores of it took.
 
@@ -56,12 +53,12 @@ def told_of(newest_first: Iterable[Record], plan: str, assets: Collection[str], 
     for record in newest_first:
         if _enough(found.values(), now, record):
             break
-        told = found.get(str(record.get("asset"))) if record.get("plan") == plan else None
+        told = found.get(str(record.asset)) if record.plan == plan else None
         if told is None:
             continue
-        if record["kind"] == TEST_END:
+        if isinstance(record, TestEnd):
             _of_test(told, record)
-        elif record["kind"] == RESTORE_END:
+        elif isinstance(record, RestoreEnd):
             _of_restore(told, record)
     for told in found.values():
         told.runs = told.runs[:NEWEST][::-1]
@@ -72,39 +69,35 @@ def _enough(told: Iterable[Told], now: datetime, record: Record) -> bool:
     fewest = min(len(one.runs) for one in told)
     if fewest >= NEWEST:
         return True
-    age = now - utc(record["time"])
+    age = now - record.time
     return age > (LONG_AGO if fewest else VERY_LONG_AGO)
 
 
-def _of_test(told: Told, record: Record) -> None:
-    snapshot: Mapping[str, Any] = record.get("snapshot") or {}
-    recovery: Mapping[str, Any] = record.get("recovery") or {}
-    key, when = snapshot.get("id"), utc(record["time"])
-    if key is None:
+def _of_test(told: Told, record: TestEnd) -> None:
+    snapshot, recovery = record.snapshot, record.recovery
+    if snapshot is None:
         return
-    if snapshot.get("verdict") in ("PASS", "FAIL"):
-        told.by_snapshot.setdefault(key, Proof(snapshot["verdict"], when))
-    if recovery.get("verdict") in ("PASS", "FAIL"):
-        told.by_log.setdefault(key, Proof(recovery["verdict"], when))
-    if snapshot.get("verdict") == "PASS":
-        size, fetched = int(snapshot["bytes"]), record.get("bytes_restored")
-        log = max(0, int(fetched) - size) if recovery and fetched and not record.get("others") else 0
-        basis = str((record.get("rto") or {}).get("basis") or THROWAWAY)
+    if snapshot.verdict in ("PASS", "FAIL"):
+        told.by_snapshot.setdefault(snapshot.id, Proof(snapshot.verdict, record.time))
+    if recovery is not None and recovery.verdict in ("PASS", "FAIL"):
+        told.by_log.setdefault(snapshot.id, Proof(recovery.verdict, record.time))
+    if snapshot.verdict == "PASS":
+        size, fetched = snapshot.bytes, record.bytes_restored
+        log = max(0, fetched - size) if recovery and fetched and not record.others else 0
+        basis = record.rto.basis if record.rto else THROWAWAY
         if not recovery or log:  # how much log it was is what its time is of
-            told.runs.append(MeasuredRun(_seconds(record), size, log, basis))
+            told.runs.append(MeasuredRun(_seconds(record.phases), size, log, basis))
 
 
-def _of_restore(told: Told, record: Record) -> None:
+def _of_restore(told: Told, record: RestoreEnd) -> None:
     """One for real, alone or in a recovery: its server is one for good."""
-    snapshot: Mapping[str, Any] = record.get("snapshot") or {}
-    if record.get("result") != "RESTORED" or not snapshot.get("bytes") or not record.get("phases"):
+    if record.result != "RESTORED" or not record.snapshot or not record.snapshot.bytes or not record.phases:
         return
-    log = int(record.get("log_bytes") or 0)
-    told.runs.append(MeasuredRun(_seconds(record), int(snapshot["bytes"]), log, DURABLE))
+    told.runs.append(MeasuredRun(_seconds(record.phases), record.snapshot.bytes, record.log_bytes or 0, DURABLE))
 
 
-def _seconds(record: Record) -> dict[str, float]:
-    phases = {str(name): float(seconds or 0.0) for name, seconds in record["phases"].items()}
+def _seconds(measured: Mapping[str, float]) -> dict[str, float]:
+    phases = dict(measured)
     if "fetch" in phases:  # side by side: the longer of them is what is waited for
         phases["fetch"] = max(phases["fetch"], phases.pop("provision", 0.0))
     return phases

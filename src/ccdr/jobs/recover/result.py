@@ -19,7 +19,7 @@ from ccdr.checks.reconcile import Reconcile
 from ccdr.engines.servers.connection import Peer
 from ccdr.evidence.judgement.asset import ALIKE
 from ccdr.evidence.records.recovery import RecoveredAsset, RecoverEnd, RecoveryRpo, RecoveryRto
-from ccdr.evidence.records.values import RecordedCheckResult, about, code
+from ccdr.evidence.records.values import RecordedCheckResult, code
 from ccdr.host.files import write_durably
 from ccdr.host.state_files import plain
 from ccdr.jobs.incidents.opening import Told
@@ -29,6 +29,7 @@ from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.restore.request import RestoreResult
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, worst
+from ccdr.model.kinds import about
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import CheckResult, Manifest, RecordRef, Verdict, human_seconds, so_many
 from ccdr.plans import LoadedPlan

@@ -14,10 +14,10 @@ from statistics import median
 from ccdr import __version__
 from ccdr.engines.files.parts import Chosen
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import TEST_END
+from ccdr.evidence.records import Record, TestEnd
 from ccdr.evidence.records.restores import RestoredParts, RestoreTarget
 from ccdr.evidence.records.values import code
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.verdicts import verdict_on_snapshot
 from ccdr.host.state import Run
 from ccdr.jobs.erasure.before_hand_over import BeforeHandOver
 from ccdr.jobs.fetch import (
@@ -44,7 +44,7 @@ from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.recovery import Recovery, the_base
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, CommandFailed, TestBroken, UsageProblem
-from ccdr.model.values import Manifest, Snapshot, human_bytes, human_seconds, rfc3339, so_many
+from ccdr.model.values import Manifest, Snapshot, human_bytes, human_seconds, rfc3339, so_many, stamped
 from ccdr.plans import LoadedPlan, Plan
 from ccdr.plans.copies import as_in_file
 from ccdr.plans.job import Job
@@ -138,22 +138,22 @@ class Estimate:
         return f", of no more than {human_bytes(self.measured)} where this is {human_bytes(self.size)}: a guess"
 
 
-def estimate(records: Iterable[Record], plan: str, asset: str, size: int, phases: Iterable[str]) -> Estimate | None:
+def estimate(records: Iterable[Record], plan: str, asset: str, size: int, wanted: Iterable[str]) -> Estimate | None:
     """The median over the newest tests that passed, scaled to `size` bytes; None where nothing was measured."""
     passed = [
         record
         for record in records
-        if record["kind"] == TEST_END
-        and (record["plan"], record["asset"]) == (plan, asset)
-        and (record.get("snapshot") or {}).get("verdict") == "PASS"
+        if isinstance(record, TestEnd) and (record.plan, record.asset) == (plan, asset)
+        if verdict_on_snapshot(record) == "PASS"
     ][-TESTS_LOOKED_AT:]
-    if not passed:
+    measured = [(test.phases, test.snapshot.bytes) for test in passed if test.snapshot is not None]
+    if not measured:
         return None
-    by_phase = {}
-    for phase in phases:
-        scaled = [float(r["phases"].get(phase) or 0.0) * _scale(size, int(r["snapshot"]["bytes"])) for r in passed]
-        by_phase[phase] = median(scaled)
-    return Estimate(by_phase, len(passed), size, max(int(r["snapshot"]["bytes"]) for r in passed))
+    by_phase = {
+        phase: median(phases.get(phase, 0.0) * _scale(size, restored) for phases, restored in measured)
+        for phase in wanted
+    }
+    return Estimate(by_phase, len(measured), size, max(restored for _, restored in measured))
 
 
 def _scale(size: int, measured: int) -> float:
@@ -263,7 +263,7 @@ class Selection:
         if self.request.snapshot != "latest":
             usable = the_base(self.snapshots.by_id(self.job, self.request.snapshot), usable)
         if self.history.log_failure is not None:
-            failure = f"{self.history.log_failure['time']} is FAIL: {self.history.log_failure.get('reason')}"
+            failure = f"{stamped(self.history.log_failure.time)} is FAIL: {self.history.log_failure.reason}"
             self.result.notes.append(f"its recovery by the log of {failure}; an earlier point may still be good")
         try:
             told = self.request.told
@@ -295,7 +295,7 @@ def doubts(job: Job, chosen: Snapshot, history: AssetHistory, upkeep: AssetHisto
         return []
     if history.proven.get(chosen.id) == "PASS":
         return [doubt]
-    own = "was stored after that" if history.stored.get(chosen.id, 0) > damage["seq"] else "has not passed a test"
+    own = "was stored after that" if history.stored.get(chosen.id, 0) > damage.order else "has not passed a test"
     test = f"`ccdr test {job.plan} --asset {job.asset} --snapshot {chosen.short}`"
     return [f"{doubt}; this snapshot {own}: {test} tells whether it is whole"]
 

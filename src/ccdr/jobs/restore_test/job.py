@@ -20,7 +20,6 @@ from ccdr.evidence.judgement.asset_status import answered_for
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.records.restores import FetchedTo, LogRecovery, Newer, SandboxDisposal, TestStart
 from ccdr.evidence.records.values import code
-from ccdr.evidence.records.writing import unsealed
 from ccdr.evidence.verdicts import of_the_source
 from ccdr.host.at_rest import at_rest
 from ccdr.jobs import attest
@@ -98,7 +97,7 @@ def look_closer(course: CourseOfTest, snapshot: Snapshot) -> str:
     job = course.job
     if course.test.verdict is not Verdict.FAIL:
         return f"`ccdr doctor {job.plan}` checks what a test needs; then test it again"
-    if foretold := step_after_coming_apart(job, unsealed(course.test.ended()), course.upkeep):
+    if foretold := step_after_coming_apart(job, course.test.ended(), course.upkeep):
         return foretold
     which = f"--snapshot {snapshot.short}" if course.at is None else f'--at "{recorded_target(course.at)}"'
     keep = f"`ccdr test {job.plan} --asset {job.asset} {which} --keep` keeps the sandbox for a closer look"

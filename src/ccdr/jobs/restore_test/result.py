@@ -41,7 +41,6 @@ from ccdr.model.values import (
     RecordRef,
     Snapshot,
     Verdict,
-    rfc3339,
     source_digest,
 )
 from ccdr.plans.job import Job
@@ -205,6 +204,6 @@ def longest_ago(rules: tuple[str, ...], history: AssetHistory, due: datetime | N
     tried = history.tried
     if due is not None:
         for rule in rules:
-            if tried.get(rule, [0, None])[1] == rfc3339(due):
+            if rule in tried and tried[rule].due == due:
                 return rule
-    return min(rules, key=lambda rule: float(tried.get(rule, [0, None])[0] or 0))
+    return min(rules, key=lambda rule: tried[rule].order if rule in tried else 0)

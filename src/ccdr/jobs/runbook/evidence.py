@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from ccdr.evidence.records.runbook import RunbookEnd, RunbookRto, RunbookStart, RunbookStep, RunbookStepOf
+from ccdr.evidence.records import RunbookEnd, RunbookStart, RunbookStep
+from ccdr.evidence.records.runbook import RunbookRto, RunbookStepOf
 from ccdr.evidence.records.values import Record, code, recorded_user
 from ccdr.jobs import in_force
 from ccdr.jobs.incidents.opening import Told, for_recovery
@@ -17,7 +18,7 @@ from ccdr.jobs.runbook.journal import Journal
 from ccdr.jobs.runbook.opening import START
 from ccdr.jobs.runbook.states import Achieved, Standing, StepState, achieved, elapsed, forecast
 from ccdr.jobs.services import BY_HAND, Services
-from ccdr.model.values import rfc3339, utc
+from ccdr.model.values import rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.plans.runbook_made import Runbook
 
@@ -79,11 +80,15 @@ class RunbookRecords:
         first = self.journal.events[self._begun_here() - 1].time - CLOCKS
         noted = Counter(self._key(e) for e in self.journal.events if self._noted(e))
         found = Counter[_Key]()
-        for record in self.services.ledger.records(reverse=True):
-            if utc(record["time"]) < first:
+        for record in self.services.ledger.as_read(reverse=True):
+            if record.time < first:
                 break
-            if record["run"] == self.journal.run and (kind := str(record["kind"])) in (START, STEP, END):
-                found[(kind, record["step"], record["at"]) if kind == STEP else (kind, None, None)] += 1
+            if record.run != self.journal.run:
+                continue
+            if isinstance(record, RunbookStep):
+                found[record.kind, record.step, rfc3339(record.at)] += 1
+            elif isinstance(record, RunbookStart | RunbookEnd):
+                found[record.kind, None, None] += 1
         return found - noted
 
     def _noted(self, event: Event) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
+from ccdr.evidence.records import RunbookStart
 from ccdr.host.files import write_durably
 from ccdr.jobs.runbook.events import Event, written
 from ccdr.jobs.runbook.journal import (
@@ -241,8 +242,8 @@ class Desk:
     def _began_unsealed(self, run: str) -> bool:
         if run not in self._unsealed:
             records = self.services.ledger.as_read(reverse=True)
-            begun = next((r for r in records if r.get("kind") == START and r.get("run") == run), None)
-            self._unsealed[run] = begun is not None and begun.get("sealed") is False
+            begun = next((r for r in records if isinstance(r, RunbookStart) and r.run == run), None)
+            self._unsealed[run] = begun is not None and begun.sealed is False
         return self._unsealed[run]
 
     def only_believed(self, run: str, before: Sequence[Event]) -> Journal | None:

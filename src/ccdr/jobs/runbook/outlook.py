@@ -54,8 +54,8 @@ def known_of(services: Services, loaded: LoadedPlan) -> tuple[dict[str, float], 
     manifests: dict[str, Manifest] = {}
     for asset in loaded.plan.assets:
         test = histories.get((plan, asset), AssetHistory()).last_conclusive_test
-        if (seconds := ((test or {}).get("rto") or {}).get("achieved_s")) is not None:
-            measured[asset] = float(seconds)
+        if test is not None and test.rto is not None and test.rto.achieved_s is not None:
+            measured[asset] = test.rto.achieved_s
         with contextlib.suppress(CcdrError, ValueError, KeyError):
             if snapshots := services.catalogue.snapshots(plan, asset):
                 newest = max(snapshots, key=lambda one: one.consistent_point)

@@ -4,13 +4,12 @@ behind its own log, or have a successor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import takewhile
-from typing import Any
 
-from ccdr.evidence.history.kinds import RESTORE_END
+from ccdr.evidence.records import Record, RecoverStart, RestoreEnd, RestoreStart
 from ccdr.jobs.services import Services
 from ccdr.jobs.shipping.batch import Held, WentBack
 from ccdr.jobs.shipping.log_archive import (
@@ -37,8 +36,6 @@ from ccdr.storage.synchronised import FUTURE
 
 # A server that stands in the place of the one that was backed up: its backups and its log go on from there.
 
-RECOVERIES = ("restore.start", "recover.start")  # their run is the mark of the server that they made
-
 
 def is_successor(
     job: Job, services: Services, identity: str | None, mark: str | None = None, log: ShippedLog | None = None
@@ -47,14 +44,15 @@ def is_successor(
     agreed; or a recovery of this asset made it new (it bears this `mark`, or what its `log` derives from one), or
     restored onto it."""
 
-    def told_by(record: Mapping[str, Any]) -> bool:
-        if record["plan"] != job.plan or record.get("asset") not in (None, job.asset):
+    def told_by(record: Record) -> bool:
+        if record.plan != job.plan or record.asset not in (None, job.asset):
             return False
-        if record["kind"] in RECOVERIES:
-            made = log and log.made_new(str(record["run"]))
-            return mark == record["run"] or (made is not None and made == identity)
-        restored = record["kind"] == RESTORE_END and record["result"] == "RESTORED"
-        return restored and identity is not None and record.get("server") == identity
+        if isinstance(record, RestoreStart | RecoverStart):  # whose run is the mark of the server that it made
+            made = log and log.made_new(record.run)
+            return mark == record.run or (made is not None and made == identity)
+        if not isinstance(record, RestoreEnd) or record.result != "RESTORED" or identity is None:
+            return False
+        return record.server == identity
 
     known = services.history(job).server
     return (known is not None and known == identity) or any(map(told_by, services.records()))

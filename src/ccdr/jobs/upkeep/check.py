@@ -6,17 +6,17 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from ccdr.evidence.history.asset_history import AssetHistory, Histories
+from msgspec import structs
+
+from ccdr.evidence.history.asset_history import NEVER, AssetHistory, Histories
 from ccdr.evidence.history.kinds import CLEAN, DAMAGED
 from ccdr.evidence.records.upkeep import CheckStart
-from ccdr.evidence.records.writing import unsealed
 from ccdr.host.state import Run
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of
 from ccdr.jobs.shipping import log_repository
 from ccdr.jobs.upkeep.outcome import PLANNED, Check, capacity_of, failed, record_end, tenths
 from ccdr.model.errors import RepositoryDamaged, RepositoryMissing
-from ccdr.model.values import rfc3339, utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
@@ -76,7 +76,7 @@ def _check(loaded: LoadedPlan, services: Services, repo: Restic, progress: Progr
         )
         result.findings = [f"the repository is damaged: {damage.text}"]
     history = services.histories().get((loaded.plan.plan, None), AssetHistory())
-    history.take({**unsealed(result.ended()), "time": rfc3339(services.clock.now())})
+    history.take(structs.replace(result.ended(), time=services.clock.now()))
     result.covered, result.full_since = _coverage(history, result.parts)
     result.capacity = capacity_of(loaded, services, repo)
 
@@ -112,7 +112,8 @@ def _next_check(loaded: LoadedPlan, histories: Histories, *, all_data: bool) -> 
     history = histories.get((loaded.plan.plan, None), AssetHistory())
     parts = min(loaded.plan.upkeep.parts, storage.MOST_PARTS)
     read = history.read if history.parts == parts else {}
-    part = min(range(1, parts + 1), key=lambda n: (read.get(str(n), [""])[0], n))
+    times = {int(part): one.time for part, one in read.items()}
+    part = min(range(1, parts + 1), key=lambda n: (times.get(n, NEVER), n))
     covered, full_since = _coverage(history, parts)
     return Check(
         loaded.plan.plan,
@@ -128,5 +129,5 @@ def _coverage(history: AssetHistory, parts: int) -> tuple[int, datetime | None]:
     """How many parts were read and found clean in the present cycle, and since when all were."""
     if history.parts != parts:
         return 0, None
-    clean = {part: utc(when) for part, (when, result) in history.read.items() if result == CLEAN}
+    clean = {part: one.time for part, one in history.read.items() if one.result == CLEAN}
     return sum(part in clean for part in history.cycle), min(clean.values()) if len(clean) == parts else None

@@ -34,7 +34,7 @@ from ccdr.model import parents as chain
 from ccdr.model.errors import CcdrError, Locked
 from ccdr.model.finding import Finding
 from ccdr.model.retention import AssetSnapshots, Decision, Policy, decide, expired, leapt
-from ccdr.model.values import Manifest, Snapshot, human_seconds, rfc3339, so_many, utc
+from ccdr.model.values import Manifest, Snapshot, human_seconds, rfc3339, so_many, stamped
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.ports.log import ShippedLog
@@ -328,7 +328,7 @@ class _Pruning:
         if history.suspect is not None:
             yield "a newer snapshot of it is suspect, and nobody has answered for that"
         upkeep = self._histories.get((self._plan, None), AssetHistory())
-        if any(result == DAMAGED for _, result in upkeep.read.values()):
+        if any(one.result == DAMAGED for one in upkeep.read.values()):
             yield "a part of the repository was found damaged, and not found clean since"
         yield from (str(one) for name, one in self._synchronised.findings if name == asset and one.about == FUTURE)
         if asset not in self._loaded.plan.assets and not (history.stored or history.proven):
@@ -341,17 +341,19 @@ class _Pruning:
             yield failed.text
         if elsewhere := [a for a in self._synchronised.failed if a.asset == asset and a.at > newest.usable_at]:
             yield f"a newer backup, run {elsewhere[-1].run} of {rfc3339(elsewhere[-1].at)}, failed"
-        yield from (one["text"] for one in (history.last_good_backup or {}).get("findings") or ())
+        if history.last_good_backup is not None:
+            yield from (one.text for one in history.last_good_backup.findings)
         last = history.last_conclusive_test
         if last is None or not any(history.proven.get(s.id) == "PASS" for s in good):
             yield "no restore test of what is there has passed"
-        elif last["verdict"] != "PASS":
-            yield f"its last restore test is {last['verdict']}: {last.get('reason')}"
+        elif last.verdict != "PASS":
+            yield f"its last restore test is {last.verdict}: {last.reason}"
         if (failure := history.older_failure) is not None:
-            yield f"its restore test of {failure['time']} is FAIL, and no newer snapshot has passed"
+            yield f"its restore test of {stamped(failure.time)} is FAIL, and no newer snapshot has passed"
         if (failure := history.older_log_failure) is not None and job.engine.shipping is not None:
-            yield f"its recovery by the log of {failure['time']} is FAIL, and none that goes as far has passed"
-        yield from (one["text"] for one in (last or {}).get("findings") or ())
+            yield f"its recovery by the log of {stamped(failure.time)} is FAIL, and none that goes as far has passed"
+        if last is not None:
+            yield from (one.text for one in last.findings)
         if damage := history.damage_since(upkeep):
             yield damage
         if self._services.there is None:  # a copy lags behind by its schedule
@@ -382,8 +384,8 @@ class _Pruning:
 
     def _held_since(self) -> dict[str, datetime]:
         """Since when snapshots are held, as the last prune has recorded it."""
-        last = self._histories.get((self._plan, None), AssetHistory()).last_done_prune or {}
-        return {str(h["id"]): utc(h["since"]) for h in last.get("held") or ()}
+        last = self._histories.get((self._plan, None), AssetHistory()).last_done_prune
+        return {one.id: one.since for one in last.end.held} if last is not None else {}
 
     # --- removing it --------------------------------------------------------------------------------------
 

@@ -15,12 +15,11 @@ from ccdr.engines import AnyEngine
 from ccdr.engines.discoveries import DISCOVERIES
 from ccdr.engines.discovery import Discovery, RunningServer, ServerAddress, has_audio, survey_tree
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import RESTORE_END
 from ccdr.evidence.judgement.asset_status import UNTESTED, coverage
+from ccdr.evidence.records import RestoreEnd
 from ccdr.host.state import RESTORE_MARK, State
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError, Exit, worst
-from ccdr.model.values import utc
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
@@ -218,13 +217,13 @@ def _our_own(path: Path, services: Services) -> bool:
         return True
     if re.search(rf"^\..+\.{RESTORE_MARK}-", path.name):
         return True
-    names = {str(path), os.path.realpath(path)}
+    names: set[str | None] = {str(path), os.path.realpath(path)}
     with contextlib.suppress(CcdrError):  # a ledger that cannot be read leaves it to be looked at
         # A path is of one host: of the ledgers beside ours only those that were this host's tell of it.
         lost = [one.reader for one in services.population().sound().chains if one.ours]
         for record in chain.from_iterable(one.as_read(reverse=True) for one in (services.ledger, *lost)):
-            if record["kind"] == RESTORE_END and (record.get("target") or {}).get("name") in names:
-                return record.get("result") == "RESTORED" and not _changed_since(path, utc(record["time"]))
+            if isinstance(record, RestoreEnd) and record.target.name in names:
+                return record.result == "RESTORED" and not _changed_since(path, record.time)
     return False
 
 

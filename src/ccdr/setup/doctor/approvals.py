@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.judgement.upkeep import unapproved
-from ccdr.evidence.statements import PLAN_APPROVED
 from ccdr.host.signatures import trusted_signers
 from ccdr.jobs.approvals import PAGE, block_of, holds
 from ccdr.jobs.services import Services
@@ -21,7 +20,7 @@ def approvals(loaded: LoadedPlan, services: Services, histories: Histories) -> I
     """Nothing where nobody is to approve it."""
     plan = loaded.plan.plan
     history = histories.get((plan, None), AssetHistory())
-    approved = history.newest.get(PLAN_APPROVED)
+    approved = history.approval
     try:
         block = block_of(loaded, services)
         if block is None:
@@ -31,7 +30,8 @@ def approvals(loaded: LoadedPlan, services: Services, histories: Histories) -> I
         if why := unapproved(loaded, history, services.clock.now()):
             yield Probe.warn(_WHAT, f"{found}; {why}", f"ccdr plan approve {plan}: {PAGE}")
             return
-        signer = holds(approved or {}, block, services)
+        assert approved is not None, "nothing is wrong with an approval that there is"
+        signer = holds(approved, block, services)
     except UsageProblem as error:
         yield Probe.fail(_WHAT, str(error), error.hint or f"read {PAGE}")
         return

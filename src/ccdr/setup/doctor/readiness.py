@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
-from ccdr.evidence.history.kinds import BACKUP_END, CHECKED, CLEAN, LOGS, PRUNED, STORED, TEST_END
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.history.kinds import CLEAN, DONE, STORED
+from ccdr.evidence.records import BackupEnd, LogShipped, PruneEnd, Record, TestEnd
 from ccdr.model.fetched import fetched
-from ccdr.model.values import Probe, human_bytes, human_seconds, utc
+from ccdr.model.values import Probe, human_bytes, human_seconds, stamped, to_the_second
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.lint import widest_gap
@@ -23,7 +23,7 @@ RECORDS = 20_000  # how far back is read: a month of 200 assets, in a quarter of
 BACKUPS, TESTS = 50, 10  # of an asset, that count
 NEAR = 0.8  # of an objective
 SKEW = 30.0  # seconds
-Key = tuple[str, str | None]
+Key = tuple[str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,21 @@ def _measured(records: Iterable[Record]) -> Past:
     fetched: dict[str | None, list[tuple[datetime, int]]] = defaultdict(list)
     shipped: dict[Key, float] = {}
     for record in records:
-        key = (record["plan"], record["asset"])
-        if record["kind"] == TEST_END and isinstance(size := record.get("bytes_restored"), int):
-            fetched[record["plan"]].append((utc(record["time"]), size))
-        if record["kind"] == BACKUP_END and record.get("result") == STORED and len(backups[key]) < BACKUPS:
-            backups[key].append(sum((record.get("phases") or {}).values()))
-        elif record["kind"] == TEST_END and record.get("verdict") == "PASS" and len(rtos[key]) < TESTS:
-            rto = record.get("rto") or {}
-            if rto.get("achieved_s") is not None:
-                rtos[key].append((rto["achieved_s"], str(rto.get("basis"))))
-        elif record["kind"] == LOGS and key not in shipped and record.get("points"):
-            point, usable = record["points"][-1]
-            shipped[key] = usable - point
+        key = (record.plan, record.asset)
+        match record:
+            case BackupEnd():
+                if record.result == STORED and len(backups[key]) < BACKUPS:
+                    backups[key].append(sum(record.phases.values()))
+            case TestEnd():
+                if record.bytes_restored is not None:
+                    fetched[record.plan].append((record.time, record.bytes_restored))
+                rto = record.rto if record.verdict == "PASS" and len(rtos[key]) < TESTS else None
+                if rto is not None and rto.achieved_s is not None:
+                    rtos[key].append((rto.achieved_s, rto.basis))
+            case LogShipped():
+                if key not in shipped and record.points:
+                    point, usable = record.points[-1]
+                    shipped[key] = usable - point
     return Past(backups, rtos, fetched, shipped)
 
 
@@ -129,7 +132,7 @@ def rto(job: Job, history: AssetHistory, past: Past) -> Iterator[Probe]:
     measured = [seconds for seconds, how in past.rtos.get((job.plan, job.asset), ()) if how == basis]
     if not measured:
         last = history.last_conclusive_test
-        tested = f"the last test says {last['verdict']}" if last else "it was never tested"
+        tested = f"the last test says {last.verdict}" if last else "it was never tested"
         yield Probe.warn(what, f"not measured with {basis} settings: {tested}", do)
         return
     newest, worst = measured[0], max(measured)
@@ -145,8 +148,8 @@ def rto(job: Job, history: AssetHistory, past: Past) -> Iterator[Probe]:
 
 def source_clock(history: AssetHistory) -> Iterator[Probe]:
     """By the last good backup: a consistent point is this host's time, `freshness` is judged by the source's."""
-    skew = (history.last_good_backup or {}).get("clock_skew_s")
-    if not isinstance(skew, int | float):
+    skew = history.last_good_backup.clock_skew_s if history.last_good_backup is not None else None
+    if skew is None:
         return
     what, do = "source's clock", "set both by NTP"
     sentence = f"{human_seconds(abs(skew))} {'ahead of' if skew > 0 else 'behind'} this host's at the last backup"
@@ -177,7 +180,7 @@ def upkeep(loaded: LoadedPlan, history: Histories, now: datetime) -> Iterator[Pr
         problem = "ccdr never removes a snapshot: the repository keeps growing, and so does the personal data in it"
         yield Probe.warn("retention", problem, "add `retention: {keep_within: 35d}` to the plan")
     else:
-        yield from _pruned(done.newest.get(PRUNED))
+        yield from _pruned(done.pruned)
     yield _checked(loaded, done, now)
     if plan.notify.urls_file is None and plan.notify.ping_file is None:
         problem = "nobody gets a message when something fails"
@@ -200,26 +203,26 @@ def _told(urls: Any, ping: Any) -> Iterator[str]:
         yield "a dead-man ping"
 
 
-def _pruned(record: Record | None) -> Iterator[Probe]:
+def _pruned(record: PruneEnd | None) -> Iterator[Probe]:
     what = "retention"
     if record is None:
         yield Probe.ok(what, "is stated; no prune was due yet")
-    elif record.get("result") != "DONE":
-        problem = f"the last prune, of {record['time']}, failed: {record.get('reason')}"
+    elif record.result != DONE:
+        problem = f"the last prune, of {stamped(record.time)}, failed: {record.reason}"
         yield Probe.warn(what, problem, "see `ccdr ledger show`, then run it again")
     else:
-        yield Probe.ok(what, f"last carried out {record['time'][:19]}Z")
+        yield Probe.ok(what, f"last carried out {to_the_second(record.time)}")
 
 
 def _checked(loaded: LoadedPlan, done: AssetHistory, now: datetime) -> Probe:
-    what, plan, record = "repository check", loaded.plan, done.newest.get(CHECKED)
+    what, plan, record = "repository check", loaded.plan, done.checked
     cycle = timedelta(seconds=widest_gap(plan.upkeep.check, plan.timezone) * plan.upkeep.parts)
     if record is None:
         sentence = "its stored data was never read and verified"
         return Probe.warn(
             what, sentence, f"`ccdr run` does it when it is due; to do it now: `ccdr upkeep {plan.plan} --check`"
         )
-    when = f"{record['time'][:19]}Z"
+    when = to_the_second(record.time)
     if damaged := done.damaged_parts:
         sentence = f"part {', '.join(damaged)} of {done.parts} was found damaged, and was not found clean since"
         do = (
@@ -227,21 +230,23 @@ def _checked(loaded: LoadedPlan, done: AssetHistory, now: datetime) -> Probe:
             f"up again"
         )
         return Probe.fail(what, sentence, do)
-    if done.damaged_before:
-        part, parts, since = done.damaged_before
-        sentence = f"part {part} of {parts} was found damaged at {since}, and not all of its data was found clean since"
+    if (before := done.damaged_before) is not None:
+        sentence = (
+            f"part {before.parts} of {before.of} was found damaged at {stamped(before.since)}, and not all of its data "
+            "was found clean since"
+        )
         return Probe.fail(what, sentence, f"`ccdr upkeep {plan.plan} --check --all-data` tells whether it still is")
-    if record.get("result") != CLEAN:
-        sentence = f"the check of {when} proved nothing: {record.get('reason')}"
+    if record.result != CLEAN:
+        sentence = f"the check of {when} proved nothing: {record.reason}"
         return Probe.warn(
             what, sentence, f"make sure that this host can reach the repository, then `ccdr upkeep {plan.plan} --check`"
         )
     gap = timedelta(seconds=2 * widest_gap(plan.upkeep.check, plan.timezone))
-    if now - utc(record["time"]) > gap + timedelta(hours=1):
+    if now - record.time > gap + timedelta(hours=1):
         return Probe.warn(what, f"overdue: the last was {when}", "check that cron or a timer calls `ccdr run`")
-    full = record.get("full_since")
-    covered = f"{record.get('covered')} of {record.get('parts')} parts in this cycle"
+    full = record.full_since
+    covered = f"{record.covered} of {record.parts} parts in this cycle"
     if full is None:
         sentence = f"clean at {when}; {covered}; not all of it was read yet"
         return Probe.ok(what, f"{sentence} (takes {human_seconds(cycle.total_seconds())})")
-    return Probe.ok(what, f"clean at {when}; {covered}; all of it was read since {str(full)[:19]}Z")
+    return Probe.ok(what, f"clean at {when}; {covered}; all of it was read since {to_the_second(full)}")

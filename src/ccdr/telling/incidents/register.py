@@ -13,9 +13,10 @@ from datetime import datetime
 from hashlib import sha256
 
 from ccdr import __version__
-from ccdr.evidence.incidents import FILED, Duty, Incident
+from ccdr.evidence.incidents import Duty, Incident
 from ccdr.evidence.payloads import GONE, payload
-from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.records import StatementRecord
+from ccdr.evidence.records.statements import ClosedIncident, FiledNotification
 from ccdr.jobs.incidents import Known, of_ledger
 from ccdr.jobs.incidents.facts import Facts, facts_of
 from ccdr.jobs.incidents.statements import SAID, assessed
@@ -154,11 +155,16 @@ def _within(one: Incident, period: Period) -> bool:
 
 
 def _row(known: Known, services: Services) -> Row:
-    closing: Mapping[str, str] = next((r["about"] for r in known.records if r["seq"] == known.incident.closed), {})
+    closing = next(
+        (r.about for r in known.records if r.seq == known.incident.closed and isinstance(r, StatementRecord)), None
+    )
 
-    def words(key: str) -> str:
-        digest = closing.get(key)
-        return "" if digest is None else payload(services.state, digest) or GONE
+    def words(digest: str) -> str:
+        return payload(services.state, digest) or GONE
+
+    effects, remedy = "", ""
+    if isinstance(closing, ClosedIncident):
+        effects, remedy = words(closing.effects_sha256), words(closing.remedy_sha256)
 
     notes = (
         f"{at} {what}: {text or GONE}" for at, what, text in said_of(known, services) if not what.startswith(_APART)
@@ -168,7 +174,7 @@ def _row(known: Known, services: Services) -> Row:
     said |= {"risk": str(found["risk"])} if "risk" in found else {}
     facts, delays = facts_of(known, services), _delays(known, services)
     now = clocks_of(services).of(known.entry)
-    return Row(known, facts, said, words("effects_sha256"), words("remedy_sha256"), tuple(notes), delays, now)
+    return Row(known, facts, said, effects, remedy, tuple(notes), delays, now)
 
 
 _APART = ("effects", "remedy", "risk (", "persons concerned", "records concerned")
@@ -180,10 +186,11 @@ def _delays(known: Known, services: Services) -> dict[int, str]:
     late = {(duty.clock, duty.tenant): duty.filed_in for duty in known.incident.duties if duty.late}
     said: dict[int, str] = {}
     for record in known.records:
-        if kind_of(record) != FILED:
+        of = record.about if isinstance(record, StatementRecord) else None
+        if not isinstance(record, StatementRecord) or not isinstance(of, FiledNotification):
             continue
-        filed_in = late.get((record["about"]["clock"], record["about"].get("for_tenant")))
-        if filed_in is not None and (digest := record.get("words_sha256")) is not None:
+        filed_in = late.get((of.clock, of.for_tenant))
+        if filed_in is not None and (digest := record.words_sha256) is not None:
             said.setdefault(filed_in, payload(services.state, digest) or GONE)
     return said
 

@@ -9,10 +9,11 @@ from datetime import datetime
 from ccdr.evidence.incidents import CLOSED, FILED, NOT_DUE, NOTED, OPENED, Incident
 from ccdr.evidence.judgement.incidents import IncidentNow
 from ccdr.evidence.payloads import payload
-from ccdr.evidence.records.statements import kind_of
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records import IncidentOpened, StatementRecord
+from ccdr.evidence.records.statements import NotDue, NotedIncident, kind_of
 from ccdr.jobs.incidents import Known, of_ledger
 from ccdr.jobs.services import Services
+from ccdr.model.values import stamped
 from ccdr.telling.status import clocks_of
 
 Said = tuple[str, str, str | None]  # when, what it is, the words (None: taken back)
@@ -67,10 +68,11 @@ def shown(known: Known, services: Services) -> IncidentShown:
 def said_of(known: Known, services: Services) -> Iterator[Said]:
     """What people wrote, in order."""
     for record in known.records:
-        told = {**record, **record.get("about", {})}
+        about = record.about if isinstance(record, StatementRecord) else record
         for what, key in _WORDS.get(kind_of(record), ()):
-            if (digest := told.get(key)) is not None:
-                yield str(record["time"]), _label(what, told), payload(services.state, digest)
+            digest = getattr(record if key == "words_sha256" else about, key)
+            if digest is not None:
+                yield stamped(record.time), _label(what, about), payload(services.state, digest)
 
 
 _WORDS = {
@@ -87,9 +89,12 @@ _WORDS = {
 }
 
 
-def _label(what: str, told: Record) -> str:
-    if what == "why" and told.get("reopens"):
-        return "opened once more"
-    if what == "not due":
-        return f"not due ({', '.join(told['clocks'])})"
-    return f"{what} ({told['risk']})" if what == "risk" else what
+def _label(what: str, of: object) -> str:
+    match of:
+        case IncidentOpened() if of.reopens:
+            return "opened once more"
+        case NotDue():
+            return f"not due ({', '.join(of.clocks)})"
+        case NotedIncident() if what == "risk":
+            return f"risk ({of.risk})"
+    return what

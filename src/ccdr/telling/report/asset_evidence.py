@@ -10,15 +10,18 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import TypeVar
 
+from msgspec import UNSET
+
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.mappings import listing, mapping, moment_of, text, whole
-from ccdr.evidence.verdicts import Record, whole_until
+from ccdr.evidence.records import BackupEnd, Record, TestEnd
+from ccdr.evidence.records.backups import StoredSnapshot
+from ccdr.evidence.verdicts import point_of, whole_until
 from ccdr.jobs.shipping.log_archive import rank
 from ccdr.model import parents as chain
 from ccdr.model.measure import Point
 from ccdr.model.values import AT, LATEST, Needed, Snapshot, source_digest
 from ccdr.storage.removals import CLOCK_TOLERANCE
-from ccdr.telling.report.runs import BACKUP, GOOD, TEST, RecordedRun, newer_run
+from ccdr.telling.report.runs import GOOD, RecordedRun, newer_run
 
 BY_LOG, BY_ID = "by log", "by id"
 RULES = ("latest", "random", "oldest", BY_LOG, BY_ID)  # how a test's snapshot was selected
@@ -31,6 +34,14 @@ class LogFailure:
 
     base: datetime | None
     until: datetime
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a test by the log has reached, of a source of this digest (None: not known)."""
+
+    point: Point
+    source: str | None
 
 
 @dataclass
@@ -63,7 +74,7 @@ class AssetEvidence:
 
     history: AssetHistory
     points: dict[str, Point] = field(default_factory=dict)
-    stored: dict[str, Record] = field(default_factory=dict)
+    stored: dict[str, StoredSnapshot] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
     removed_elsewhere: set[str] = field(default_factory=set)  # of those, what another host's ledger alone says
     removed_unseen: int = 0  # within the period, of which none had passed or failed a test
@@ -71,7 +82,7 @@ class AssetEvidence:
     log_recorded: datetime | None = None  # when the ledger was last told of it, whether or not within the period
     sources: dict[str, str] = field(default_factory=dict)  # digests of what snapshots are of, where records tell
     needed: dict[str, str | None] = field(default_factory=dict)  # segments that bases begin with; None: it is no base
-    recovered: list[tuple[Point, Record]] = field(default_factory=list)  # what tests by the log have reached
+    recovered: list[Reached] = field(default_factory=list)  # by tests by the log
     log_failures: list[LogFailure] = field(default_factory=list)  # whatever has passed since from a newer base
     parents: dict[str, list[str]] = field(default_factory=dict)  # what an increment builds upon, by id
     last: dict[str, RecordedRun] = field(default_factory=dict)  # by verb
@@ -99,54 +110,52 @@ class AssetEvidence:
         left empty. `others`: of other hosts, that these may build upon."""
         of_others = {s.id: s.manifest_sha256 for s in others}
 
-        def made(key: str, record: Record) -> Snapshot:
+        def made(key: str, stored: StoredSnapshot) -> Snapshot:
             point = self.points[key]
             parents = tuple(Needed(one, digest_of(one)) for one in self.parents.get(key, ()))
             return Snapshot(
-                key, plan, asset, "", "", "", point.consistent, point.usable, whole(record.get("bytes")) or 0, "",
+                key, plan, asset, "", "", "", point.consistent, point.usable, stored.bytes, "",
                 digest_of(key), source=source if self.of_source(key, source) else None, upon=parents,
             )  # fmt: skip
 
         def digest_of(key: str) -> str:
-            return text(self.stored.get(key, {}).get("manifest_sha256")) or of_others.get(key, "")
+            stored = self.stored.get(key)
+            return of_others.get(key, "") if stored is None else stored.manifest_sha256
 
-        there = [made(key, record) for key, record in self.stored.items() if self.points[key].usable <= end]
+        there = [made(key, stored) for key, stored in self.stored.items() if self.points[key].usable <= end]
         return sorted(there, key=lambda s: (s.consistent_point, s.usable_at, s.id))
 
     def take(self, run: RecordedRun, record: Record | None) -> None:
-        verb = run.verb
         newer_run(self.last, run)
         if run.outcome in GOOD:
             newer_run(self.last_good, run)
-        if record is None:
-            return
-        if verb == BACKUP:
-            stored = run.outcome in GOOD and run.snapshot and run.ended
-            if stored and moment_of(run.consistent):
-                point = _usable(whole_until(mapping(record["snapshot"])), run.ended or run.started)
-                self._stored(str(run.snapshot), point, record)
-        elif verb == TEST:
-            reached = moment_of(mapping(mapping(record.get("recovery")).get("reached")).get("at"))
-            if run.outcome == "PASS" and reached is not None:
-                self.recovered.append((_usable(reached, run.ended or run.started), record))
-            self._log_judged(record)
-            if run.outcome in ("PASS", "FAIL"):
-                self.last_conclusive = run
-                self.by_rule[_rule(run.selected)] = run
+        at = run.ended or run.started
+        match record:
+            case BackupEnd(result="STORED", snapshot=StoredSnapshot() as stored):
+                self._stored(_usable(whole_until(stored), at), stored)
+            case TestEnd():
+                reached = record.recovery.reached.at if record.recovery and record.recovery.reached else None
+                if record.verdict == "PASS" and reached is not None:
+                    source = record.snapshot.source_sha256 if record.snapshot else None
+                    self.recovered.append(Reached(_usable(reached, at), source))
+                self._log_judged(record)
+                if record.verdict in ("PASS", "FAIL"):
+                    self.last_conclusive = run
+                    self.by_rule[_rule(run.selected)] = run
 
-    def _stored(self, key: str, point: Point, record: Record) -> None:
-        stored = mapping(record.get("snapshot"))
+    def _stored(self, point: Point, stored: StoredSnapshot) -> None:
+        key = stored.id
         self.points[key], self.stored[key] = point, stored
-        if source := text(stored.get("source_sha256")):
-            self.sources[key] = source
-        if "needed_from" in stored:
-            self.needed[key] = text(stored["needed_from"])
+        if stored.source_sha256:
+            self.sources[key] = stored.source_sha256
+        if stored.needed_from is not UNSET:
+            self.needed[key] = stored.needed_from
         newest = self.log[-1]
         of_it = newest.anew is None or newest.anew <= point.consistent  # else nobody knows of which history it is
         if of_it and self._leads(key, newest.begins):
             newest.bases.append(key)
-        if parents := listing(stored.get("upon")):
-            self.parents[key] = [str(one) for one in parents]
+        if stored.upon:
+            self.parents[key] = stored.upon
 
     def forget(self, key: str, *, within: bool, ours: bool) -> None:
         """Retention removed it: what is counted of the period stays."""
@@ -173,8 +182,8 @@ class AssetEvidence:
             stretch.compress(self.points, boundary)
         self.log = [s for s in self.log[:-1] if s.points and s.bases] + self.log[-1:]
         newest = dict[str | None, dict[int, Point]]()
-        for number, (point, test) in enumerate(self.recovered):
-            newest.setdefault(text(mapping(test.get("snapshot")).get("source_sha256")), {})[number] = point
+        for number, one in enumerate(self.recovered):
+            newest.setdefault(one.source, {})[number] = one.point
         kept = {number for some in newest.values() for number in _standing(some, boundary)}
         self.recovered = [one for number, one in enumerate(self.recovered) if number in kept]
 
@@ -222,20 +231,22 @@ class AssetEvidence:
                     points.append(Point(point.consistent, max(point.usable, usable[at - 1])))
         return points
 
-    def _log_judged(self, test: Record) -> None:
+    def _log_judged(self, test: TestEnd) -> None:
         """A pass takes back what failed from its own base on, if it goes as far: of what lies before that it says
         nothing."""
-        recovery, base = mapping(test.get("recovery")), moment_of(mapping(test.get("snapshot")).get("consistent_point"))
-        until = moment_of(recovery.get("until"))
-        if recovery.get("verdict") == "FAIL" and until is not None:
+        recovery, base = test.recovery, point_of(test)
+        if recovery is None:
+            return
+        until = recovery.until
+        if recovery.verdict == "FAIL" and until is not None:
             before = [p.consistent for p in self.points.values() if p.consistent <= until]
             failed = LogFailure(base or max(before, default=None), until)
             if failed not in self.log_failures:
                 self.log_failures.append(failed)
-        elif recovery.get("verdict") == "PASS" and base is not None:
+        elif recovery.verdict == "PASS" and base is not None:
             still = []
             for failed in self.log_failures:
-                if recovery.get("target") != LATEST and (until is None or until < failed.until):
+                if recovery.target != LATEST and (until is None or until < failed.until):
                     still.append(failed)
                 elif failed.base is not None and failed.base < base:
                     still.append(replace(failed, until=min(failed.until, base - timedelta(microseconds=1))))

@@ -21,11 +21,12 @@ from ccdr.evidence.judgement.statements import judge_people, refused
 from ccdr.evidence.judgement.troubles import judge_host
 from ccdr.evidence.judgement.upkeep import judge_upkeep, of_copies
 from ccdr.evidence.ledger.verification import Verification
-from ccdr.evidence.lineage.own_records import VERIFIED, AnchorChange, Lineage, verified_of
+from ccdr.evidence.lineage.own_records import AnchorChange, Lineage, verified_of
 from ccdr.evidence.log_standing import read_standing
 from ccdr.evidence.pauses import by_elapsed
 from ccdr.evidence.payloads import payload
 from ccdr.evidence.population import Population, records_of
+from ccdr.evidence.records import LedgerVerified
 from ccdr.host.clock import boot
 from ccdr.host.state import default_state
 from ccdr.jobs.approvals import believed
@@ -284,8 +285,8 @@ def _verified_by(end: datetime, lineage: Lineage, services: Services) -> Lineage
     """With the newest verification of that time, where there was a later one."""
     if lineage.verified is None or utc(lineage.verified.at) <= end:
         return lineage
-    older = (record for record in services.ledger.newest(VERIFIED) if utc(record["time"]) <= end)
-    last = next(older, None)
+    every = (record for record in services.ledger.newest(LedgerVerified) if isinstance(record, LedgerVerified))
+    last = next((record for record in every if record.time <= end), None)
     return replace(lineage, verified=None if last is None else verified_of(last))
 
 
@@ -322,7 +323,7 @@ def _read(
             beside,
         )
         for record in records_of(services.ledger, beside):
-            evidence.take(record, utc(record["time"]))
+            evidence.take(record)
     known = {p.plan.plan: p for p in plans}
     if unknown := [name for name in named if name not in known and name not in evidence.plans_seen]:
         raise UsageProblem(
@@ -402,12 +403,12 @@ def _lost(lineage: Lineage, services: Services, period: Period) -> Iterator[str]
     """What became of ledgers that were lost before this one, and by whom; and of lines that were changed."""
     for ledger, sentence in lineage.past_losses(services.clock.now(), (period.start, period.end)):
         record = services.ledger.numbered(lineage.answers.get(ledger, 0)) if ledger else None
-        yield f"{sentence}, by {record['actor']} on {record['host']} (record {record['seq']})" if record else sentence
+        yield f"{sentence}, by {record.actor} on {record.host} (record {record.seq})" if record else sentence
 
 
 def _first(verification: Verification, evidence: Evidence) -> datetime | None:
     """When the first record is of, of this ledger or of one beside it."""
-    beside = (utc(history.first) for history in evidence.histories.values() if history.first)
+    beside = (history.first for history in evidence.histories.values())
     return min((at for at in (verification.first_time, *beside) if at), default=None)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ccdr.evidence.history.asset_history import Histories
-from ccdr.evidence.mappings import mapping, moment_of
+from ccdr.evidence.records import CopyEnd
 from ccdr.model.measure import Point, worst_exposure
 from ccdr.model.trouble import Problem
 from ccdr.model.values import rfc3339
@@ -26,19 +26,18 @@ class CopyReport:
     worst_s: Mapping[str, float | None]
 
     def as_json(self) -> dict[str, object]:
-        told = self.status.as_json()
         held = {
             asset: {
-                **mapping(of),
+                **self.status.told_of(asset),
                 "last_test_snapshot": (test := self.status.assets[asset].tested) and test.snapshot,
                 "worst_exposure_s": (worst := self.worst_s[asset]) and round(worst, 3),
                 "troubles": [p.as_json() for p in self.status.wrong_with(asset)],
             }
-            for asset, of in mapping(told["assets"]).items()
+            for asset in self.status.assets
         }
         filled = self.status.filled and rfc3339(self.status.filled)
         return {
-            **told,
+            **self.status.as_json(),
             "filled": filled,
             "assets": held,
             "troubles": [p.as_json() for p in self.status.wrong_with(None)],
@@ -59,10 +58,10 @@ def _worst(asset: str, runs: Sequence[RecordedRun], period: Period) -> float | N
     not from when it was stored elsewhere."""
     points = []
     for run in runs:
-        body, ended = mapping(run.body), moment_of(run.until)
-        held = [at for key in ("newest", "log_until") if (at := moment_of(mapping(body.get(key)).get(asset)))]
-        if held and ended is not None:
-            points.append(Point(max(held), ended))
+        if not isinstance(run.body, CopyEnd):
+            continue
+        if held := [of[asset] for of in (run.body.newest, run.body.log_until) if asset in of]:
+            points.append(Point(max(held), run.body.time))
     if not points:
         return None
     return worst_exposure(min(point.usable for point in points), period.end, points)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
 
+from msgspec import to_builtins
+
+from ccdr.evidence.records import Record
+from ccdr.evidence.records.values import BESIDE
 from ccdr.host.state_files import plain
-from ccdr.model.values import Achieved, as_written, rfc3339
+from ccdr.model.values import Achieved, rfc3339, stamped
 from ccdr.plans.loosened import PlanChange
 from ccdr.plans.words import sentence
 from ccdr.telling.answer import QUESTION
 from ccdr.telling.report.build import LedgerFacts, Report
 from ccdr.telling.report.judged import AssetReport, Exposure, Interruption, PlanReport
 from ccdr.telling.report.promises import PlanPromises
-from ccdr.telling.report.runs import CONTROL, COPY, RECOVER, RESTORE, RUNBOOK, TEST, RecordedRun
+from ccdr.telling.report.runs import CHECK, CONTROL, COPY, PRUNE, RECOVER, RESTORE, RUNBOOK, TEST, RecordedRun
 
 FORMAT = 2  # raised when a key changes its meaning
 
@@ -34,7 +37,9 @@ def json_lines(report: Report) -> Iterator[bytes]:
 
 
 def _keys(report: Report) -> dict[str, object]:
-    whole = [run for run in report.runs if run.body is not None]
+    def whole(*verbs: str) -> Iterator[dict[str, object]]:
+        return (_whole(run, run.body) for run in report.runs if run.body is not None and run.verb in verbs)
+
     return {
         "format": FORMAT,
         "question": QUESTION,
@@ -76,13 +81,13 @@ def _keys(report: Report) -> dict[str, object]:
         "plans": map(_plan, report.plans),
         "assets": map(_asset, report.assets),
         "interruptions": map(_interruption, report.interruptions),
-        "tests": (_whole(run) for run in whole if run.verb == TEST),
-        "negative_controls": (_whole(run) for run in whole if run.verb == CONTROL),
-        "restores": (_whole(run) for run in whole if run.verb == RESTORE),
-        "runbooks": (_whole(run) for run in whole if run.verb == RUNBOOK),
-        "recoveries": (_whole(run) for run in whole if run.verb == RECOVER),
-        "upkeep": (_whole(run) for run in whole if run.verb in ("prune", "check")),
-        "copying": (_whole(run) for run in whole if run.verb == COPY),
+        "tests": whole(TEST),
+        "negative_controls": whole(CONTROL),
+        "restores": whole(RESTORE),
+        "runbooks": whole(RUNBOOK),
+        "recoveries": whole(RECOVER),
+        "upkeep": whole(PRUNE, CHECK),
+        "copying": whole(COPY),
         "runs": map(_run, report.runs),
     }
 
@@ -149,7 +154,6 @@ def _exposure(value: Exposure) -> dict[str, object]:
 
 def _plan(plan: PlanReport) -> dict[str, object]:
     grown, check = plan.growth, plan.last_conclusive_check
-    body = (check.body if check else None) or {}
     return {
         "plan": plan.plan,
         "service": plan.service,
@@ -160,7 +164,13 @@ def _plan(plan: PlanReport) -> dict[str, object]:
         "copies": [one.as_json() for one in plan.copies],
         "last_prune": plan.last_prune and _run(plan.last_prune),
         "last_check": plan.last_check and _run(plan.last_check),
-        "checked": {key: body.get(key) for key in ("part", "parts", "covered", "full_since")} if check else None,
+        "checked": check
+        and {
+            "part": check.part,
+            "parts": check.parts,
+            "covered": check.covered,
+            "full_since": check.full_since and rfc3339(check.full_since),
+        },
         "snapshots_removed": plan.removed,
         "fetched_by_tests": {
             "bytes": plan.fetched.bytes,
@@ -298,15 +308,15 @@ def _run(run: RecordedRun) -> dict[str, object]:
         "host": run.host,
         "actor": run.actor,
         "trigger": run.by or None,
-        "due": run.due or None,
-        "started": run.since,
-        "ended": run.until,
+        "due": run.due and rfc3339(run.due),
+        "started": stamped(run.since),
+        "ended": run.until and stamped(run.until),
         "seconds": _seconds(run.seconds),
         "outcome": run.outcome,
         "count": run.count if run.count != 1 else None,
         "reason": run.reason,
         "snapshot": run.snapshot,
-        "consistent_point": run.consistent,
+        "consistent_point": run.consistent and rfc3339(run.consistent),
         "selected": run.selected,
         "bytes": run.bytes,
         "added_bytes": run.added,
@@ -316,14 +326,16 @@ def _run(run: RecordedRun) -> dict[str, object]:
         "copy": run.copy,
         "site": run.site,
         "attempt": run.attempt,
-        "who": run.who,
+        "who": to_builtins(run.who),
         "proof": run.proof,
         "bytes_restored": run.restored,
     }
     return {key: value for key, value in shown.items() if value is not None}
 
 
-def _whole(run: RecordedRun) -> dict[str, Any]:
+def _whole(run: RecordedRun, body: Record) -> dict[str, object]:
     """A run with everything that its end's record holds, and when it began."""
-    began = {"what": run.verb, "started": run.since, "started_seq": run.number, "who": run.who}
-    return {**began, **as_written(run.body or {})}
+    who = to_builtins(run.who)
+    began = {"what": run.verb, "started": stamped(run.since), "started_seq": run.number, "who": who}
+    told = {key: value for key, value in to_builtins(body).items() if key not in BESIDE}
+    return {**began, **told, "time": stamped(body.time), **({"ledger": body.of_ledger} if body.of_ledger else {})}

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from ccdr.evidence.deviations.values import forget_ended
 from ccdr.evidence.due_gaps import asked_for
 from ccdr.evidence.history import kinds
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
-from ccdr.evidence.history.fold import follow, may_have_ended
-from ccdr.evidence.history.kinds import DUTIES, LOGS, STOPPED
+from ccdr.evidence.history.fold import UNENDED, follow
+from ccdr.evidence.history.kinds import CLEAN, DAMAGED, STOPPED
 from ccdr.evidence.judgement.upkeep import ApprovalGiven
-from ccdr.evidence.ledger.ledger import PASSED_OVER, UNKNOWN
-from ccdr.evidence.mappings import listing, mapping, moment_of, plan_and_asset, text, whole
-from ccdr.evidence.pauses import ALL, PAUSE, PAUSE_END, PAUSED, Entry, take_pause
-from ccdr.evidence.records.statements import kind_of
-from ccdr.evidence.statements import PLAN_APPROVED, SIGNED_OFF
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.pauses import ALL, PAUSED, PausedSpan, take_pause
+from ccdr.evidence.records import (
+    CheckEnd,
+    Duties,
+    LogShipped,
+    MissedRuns,
+    NotBegun,
+    PlanVersion,
+    PruneEnd,
+    Record,
+    SkippedRuns,
+    StatementRecord,
+    Unread,
+)
+from ccdr.evidence.records.plans import version_of
+from ccdr.evidence.records.statements import PeriodPopulation, ScheduleRef, VersionOfPlan, kind_of
+from ccdr.evidence.records.values import Start
 from ccdr.jobs.shipping.log_archive import rank
 from ccdr.model.measure import Point
-from ccdr.model.values import RULES, TOLD_BY, of_another_host, utc
 from ccdr.plans.due import PATIENCE, RequestedRuns
-from ccdr.plans.versions import PLAN_VERSION, PlanRevision, version_of
+from ccdr.plans.versions import PlanRevision
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.period import LONG_AGO, NEVER, Period, month_of, next_month
 from ccdr.telling.report.runs import (
@@ -37,18 +46,18 @@ from ccdr.telling.report.runs import (
     NO_RUN,
     NOTED,
     PRUNE,
-    RECOVER,
     RUNBOOK,
     RUNNING,
     SKIPPED,
     TEST,
-    TEST_KIND,
     WHOLE,
+    Ended,
     RecordedRun,
     RunKey,
     begun_as,
+    key_of,
     newer_run,
-    sum_of,
+    take_end,
 )
 
 _MOMENT = timedelta.resolution
@@ -62,7 +71,7 @@ class OtherHost:
     asked: list[RequestedRuns] = field(default_factory=list)
     versions: list[PlanRevision] = field(default_factory=list)
     approvals: list[ApprovalGiven] = field(default_factory=list)
-    pauses: list[Entry] = field(default_factory=list)
+    pauses: list[PausedSpan] = field(default_factory=list)
 
 
 @dataclass
@@ -71,7 +80,7 @@ class PlanEvidence:
     bytes."""
 
     last: dict[str, RecordedRun] = field(default_factory=dict)
-    last_conclusive_check: RecordedRun | None = None
+    last_conclusive_check: CheckEnd | None = None
     sizes: list[tuple[datetime, int]] = field(default_factory=list)
     added: list[tuple[datetime, int]] = field(default_factory=list)
     fetched: list[tuple[datetime, int]] = field(default_factory=list)  # by restore tests
@@ -81,7 +90,7 @@ class PlanEvidence:
     versions: list[PlanRevision] = field(default_factory=list)  # of the plan, as they were recorded
     approvals: list[ApprovalGiven] = field(default_factory=list)
     others: dict[str, OtherHost] = field(default_factory=dict)  # by the ledgers that lie beside ours
-    pauses: list[Entry] = field(default_factory=list)  # of the plan, on this host
+    pauses: list[PausedSpan] = field(default_factory=list)  # of the plan, on this host
 
 
 @dataclass
@@ -106,20 +115,18 @@ class Evidence:
     plans: dict[str, PlanEvidence] = field(default_factory=lambda: defaultdict(PlanEvidence))
     histories: Histories = field(default_factory=dict)
     plans_seen: set[str | None] = field(default_factory=set)  # where only some are wanted
-    _kinds: dict[str, tuple[str, str]] = field(default_factory=dict)
-    _words: dict[Any, Any] = field(default_factory=dict)  # names and outcomes, each kept once
-    open: dict[RunKey, tuple[Record, datetime]] = field(default_factory=dict)  # runs that have no end yet
+    open: dict[RunKey, RecordedRun] = field(default_factory=dict)  # runs that have no end yet
     # Of periods, whenever they were written: that is after the period's end, so none is before an index's boundary.
-    sign_offs: list[Record] = field(default_factory=list)
+    sign_offs: list[StatementRecord] = field(default_factory=list)
     _made: datetime = field(init=False)
     _before: datetime = field(init=False)  # when the newest record counts as written
 
-    def take(self, record: Record, time: datetime) -> None:
-        time = self.placed(time)
+    def take(self, record: Record) -> None:
+        time = self.placed(record.time)
         if time >= self._next:
             self.reach(time)
-        plan = record["plan"]
-        if plan is None and kind_of(record) == SIGNED_OFF and PASSED_OVER not in record and not of_another_host(record):
+        plan = record.plan
+        if isinstance(record, StatementRecord) and self._signs_off(record):
             self.sign_offs.append(record)
         if self.wanted is not None:
             self.plans_seen.add(plan)
@@ -127,32 +134,36 @@ class Evidence:
                 if plan is None and time < self.period.end:  # of the host: what is attested holds for each plan
                     follow(self.histories, record)
                 return
-        if PASSED_OVER in record:
-            self._pass_over(record, time)
-            return
-        kind = kind_of(record)
-        verb, edge = self._kinds.get(kind) or self._kind(kind)
         counts = time < self.period.end
-        if edge == "start":
-            if counts:
-                key = (verb, plan, record["asset"], record["run"])
-                if key in self.open:
-                    self._crashed(key, CRASHED)
-                self.open[key] = record, time
-        elif edge == "end":
-            counts = self._end(verb, record, time)
-        elif counts or kind == LOGS:  # what it tells of came before it
-            self._single(record, time)
+        match record:
+            case Unread():
+                self._pass_over(record)
+            case Start():
+                if counts:
+                    self._begin(record, time)
+            case LogShipped():  # what it tells of came before it
+                self._single(record, time)
+            case _ if isinstance(record, Ended):
+                counts = self._end(record, time)
+            case _ if counts:
+                self._single(record, time)
         if counts:
             follow(self.histories, record)
 
-    def _pass_over(self, record: Record, time: datetime) -> None:
+    @staticmethod
+    def _signs_off(record: StatementRecord) -> bool:
+        return record.plan is None and isinstance(record.about, PeriodPopulation) and not record.foreign
+
+    def _pass_over(self, record: Unread) -> None:
         """Nothing can be taken from it: that it is there is told. A run that another version's ends did not crash."""
-        verb, edge = self._kind(record["kind"])
-        if record[PASSED_OVER] == UNKNOWN and edge == "end":
-            self.open.pop((verb, record["plan"], record["asset"], record["run"]), None)
-        if time < self.period.end:
-            follow(self.histories, record)
+        if record.unknown and record.kind.endswith(".end"):
+            self.open.pop(key_of(record), None)
+
+    def _begin(self, record: Start, time: datetime) -> None:
+        key = key_of(record)
+        if key in self.open:
+            self._crashed(key, CRASHED)
+        self.open[key] = begun_as(key[0], record, time)
 
     def placed(self, time: datetime) -> datetime:
         """When what bears this time counts as written."""
@@ -185,19 +196,15 @@ class Evidence:
         self._next = self._after(self.boundary)
         return True
 
-    def _kind(self, kind: str) -> tuple[str, str]:
-        """The verb, and which edge of it the record is: there are few kinds, and many records."""
-        verb, _, edge = kind.rpartition(".")
-        parts = self._kinds[kind] = (TEST if verb == TEST_KIND else verb, edge)
-        return parts
-
     def close(self, running: Callable[[str, datetime], bool]) -> None:
         """The runs that have no end: crashed, unless `running` knows them (by run, and when it began) to be at work."""
 
-        def goes_on(run: str, record: Record, begun: datetime) -> bool:
-            return may_have_ended(record) if TOLD_BY in record else running(run, begun)
+        def goes_on(run: RecordedRun) -> bool:
+            if run.origin is not None:  # just before that ledger ends: nobody here knows what became of it
+                return run.origin.until - run.since < UNENDED
+            return run.run is not None and running(run.run, run.started)
 
-        at_work = {run for (_, _, _, run), begun in self.open.items() if run is not None and goes_on(run, *begun)}
+        at_work = {run.run for run in self.open.values() if run.run is not None and goes_on(run)}
         for key in list(self.open):
             open_ = key[3] in at_work or key[0] == RUNBOOK  # that may stand, and be gone on with later
             self._crashed(key, RUNNING if open_ else CRASHED)
@@ -206,7 +213,7 @@ class Evidence:
         self.runs.sort(key=lambda run: run.seq)
 
     def _crashed(self, key: RunKey, outcome: str) -> None:
-        run = begun_as(key[0], *self.open.pop(key))
+        run = self.open.pop(key)
         run.outcome = outcome
         self._conclude(run, None)
 
@@ -229,126 +236,88 @@ class Evidence:
         """Of an asset, or (without one) of the plan's upkeep, as of the period's end."""
         return self.histories.setdefault((plan, asset), AssetHistory())
 
-    def _end(self, verb: str, record: Record, time: datetime) -> bool:
+    def _end(self, record: Ended, time: datetime) -> bool:
         """Is the end that of a run of before the period's end?"""
-        begun = self.open.pop((verb, record["plan"], record["asset"], record["run"]), None)
-        if begun is None:
+        key = key_of(record)
+        run = self.open.pop(key, None)
+        if run is None:
             if time >= self.period.end:  # it also started there, or was never begun
                 return False
-            begun = record, time
-        get = record.get
-        start, started = begun
-        snapshot, phases, findings = mapping(get("snapshot")), mapping(get("phases")), get("findings")
-        trigger = mapping(start.get("trigger"))
-        seconds = sum_of(phases.values()) if phases else None
-        if verb not in (BACKUP, TEST) and not phases:
-            seconds = sum_of([get("elapsed_s" if verb == RUNBOOK else "seconds", 0)]) or None
-        plan, asset, host, actor = start["plan"], start["asset"], start["host"], start["actor"]
-        by, outcome = text(trigger.get("by")) or "", text(get("verdict" if verb == TEST else "result")) or NOTED
-        if verb == RECOVER:  # what was stopped, or failed in a part of it, is one that failed
-            outcome = "DONE" if get("state") == "done" else "FAILED"
-            seconds = sum_of([mapping(get("rto")).get("machine_s", 0)]) or None
-        same: Callable[[Any, Any], Any] = self._words.setdefault
-        run = RecordedRun(
-            start["seq"], verb, same(plan, plan), same(asset, asset), start["run"], same(host, host),
-            same(actor, actor), started, start["time"], same(by, by), text(trigger.get("due")) or "",
-            time, record["time"], record["seq"], same(outcome, outcome),
-            text(get("reason")), 1, text(snapshot.get("id")), text(snapshot.get("consistent_point")),
-            _selected(start, snapshot), whole(snapshot.get("bytes")), whole(get("added_bytes")), seconds,
-            len(listing(findings)) if findings else 0,
-            record if findings or verb in WHOLE or get("repository") else None,
-            tuple(map(str, listing(get("left_out")))),
-            start.get(TOLD_BY), get(TOLD_BY), start.get("who"), text(get("tenant")), whole(get("attempt")),
-            text(get("copy")), text(get("site")), text(get("proof")), whole(get("bytes_restored")),
-        )  # fmt: skip
+            run = begun_as(key[0], record, time)
+        take_end(run, record, time)
         self._conclude(run, record)
         return True
 
     def _single(self, record: Record, time: datetime) -> None:
         """A record that stands for itself: `missed`, or something that is only worth noting."""
-        kind = kind_of(record)
-        run = begun_as(kind, record, time)
-        run.ended, run.until, run.outcome, run.reason = time, record["time"], NOTED, text(record.get("reason"))
-        if kind in ("missed", kinds.SKIPPED):
-            run.verb, run.outcome = str(record.get("verb")), MISSED if kind == "missed" else SKIPPED
-            run.by, run.due = "run", text(record.get("due")) or ""
-            run.count = whole(record.get("count")) or 1
-            run.body = record
-        elif kind == "not_begun":  # tried, and nothing came of it
-            run.verb = str(record.get("verb"))
-            run.outcome = kinds.outcome_of_not_begun(run.verb)
-            run.by, run.due = "run", text(record.get("due")) or ""
-            run.body = record
-        elif kind == LOGS:
-            if not self._shipped(record, time) or time >= self.period.end:
-                return
-            run.reason = text(record.get("trouble")) or "log is missing"
-            run.body = record
-        elif kind == DUTIES and run.plan is not None:
-            self._duties(self.plans[run.plan], record, time)
-        elif kind in (PAUSE, PAUSE_END) and run.plan is not None:
-            self._pause(self.plans[run.plan], record)
-        elif kind == PLAN_VERSION and run.plan is not None and (version := version_of(record)):
-            self._version(self.plans[run.plan], replace(version, at=time), record)
-        elif kind == PLAN_APPROVED and run.plan is not None:
-            plan = self.plans[run.plan]
-            (self._other(plan, record) or plan).approvals.append(ApprovalGiven.of(record, time))
+        run = begun_as(kind_of(record), record, time)
+        run.ended, run.until, run.outcome, run.reason = time, record.time, NOTED, getattr(record, "reason", None)
+        match record:
+            case MissedRuns() | SkippedRuns():
+                run.verb, run.outcome = record.verb, MISSED if isinstance(record, MissedRuns) else SKIPPED
+                run.by, run.due, run.count = "run", record.due, record.count
+            case NotBegun():  # tried, and nothing came of it
+                run.verb, run.outcome = record.verb, kinds.outcome_of_not_begun(record.verb)
+                run.by, run.due = "run", record.due
+            case LogShipped():
+                if not self._shipped(record, time) or time >= self.period.end:
+                    return
+                run.reason = record.trouble or "log is missing"
+            case Duties(plan=str(plan)):
+                self._duties(self.plans[plan], record, time)
+            case StatementRecord(plan=str(plan), about=ScheduleRef()):
+                of = self.plans[plan]
+                take_pause((self._other(of, record) or of).pauses, record, ALL)
+            case PlanVersion(plan=str(plan)):
+                of = self.plans[plan]
+                (self._other(of, record) or of).versions.append(replace(version_of(record), at=time))
+            case StatementRecord(plan=str(plan), about=VersionOfPlan()):
+                of = self.plans[plan]
+                (self._other(of, record) or of).approvals.append(ApprovalGiven.of(record, time))
         self._conclude(run, record)
 
-    def _duties(self, plan: PlanEvidence, record: Record, time: datetime) -> None:
-        origin = record.get(TOLD_BY)
+    def _duties(self, plan: PlanEvidence, record: Duties, time: datetime) -> None:
         if other := self._other(plan, record):
             other.asked.append(asked_for(record, time))
             return
-        if origin and (until := moment_of(origin["until"])):
-            plan.lost[origin["ledger"]] = until
+        if (origin := record.origin) is not None:
+            plan.lost[origin.ledger] = origin.until
         plan.asked.append(asked_for(record, time))
-
-    def _pause(self, plan: PlanEvidence, record: Record) -> None:
-        other = self._other(plan, record)
-        take_pause(plan.pauses if other is None else other.pauses, record, ALL)
-
-    def _version(self, plan: PlanEvidence, version: PlanRevision, record: Record) -> None:
-        other = self._other(plan, record)
-        (plan.versions if other is None else other.versions).append(version)
 
     @staticmethod
     def _other(plan: PlanEvidence, record: Record) -> OtherHost | None:
-        origin = record.get(TOLD_BY)
-        if origin is None or origin["ours"]:
+        origin = record.origin
+        if origin is None or origin.ours:
             return None
-        return plan.others.setdefault(origin["ledger"], OtherHost(utc(origin["until"])))
+        return plan.others.setdefault(origin.ledger, OtherHost(origin.until))
 
-    def _shipped(self, record: Record, time: datetime) -> bool:
+    def _shipped(self, record: LogShipped, time: datetime) -> bool:
         """Take an hour's snapshots of a shipped log; whether there is anything else to tell. What lies behind a gap
         counts from the first base on that lies there too."""
-        asset = self.assets.get((str(record["plan"]), str(record["asset"])))
-        gaps, since = listing(record.get("gaps")), moment_of(record.get("since"))
+        asset, anew = self.assets.get((str(record.plan), str(record.asset))), record.anew
         if asset is not None:
-            if TOLD_BY not in record or record[TOLD_BY]["ours"]:
+            if not record.foreign:
                 asset.log_recorded = time
-            points: list[Point] = []
-            if since is not None:
-                points += (
-                    Point(since + timedelta(seconds=point), since + timedelta(seconds=usable))
-                    for point, usable in filter(plan_and_asset, listing(record.get("points")))
-                )
+            points = [
+                Point(record.since + timedelta(seconds=point), record.since + timedelta(seconds=usable))
+                for point, usable in record.points
+            ]
             # Told at once: its gap is the last one, and all points lie before it.
-            anew = moment_of(record.get("anew"))
-            if anew and len(gaps) == 1:
+            if anew and len(record.gaps) == 1:
                 asset.shipped(points)
                 points = []
-            if gaps:
-                behind = [text(mapping(gap).get("before")) or "" for gap in gaps]
+            if record.gaps:
+                behind = [gap.before for gap in record.gaps]
                 begins = (behind[-1] if anew else max(behind, key=rank)) or None
-                asset.torn(begins, vanished=record.get("vanished") is True, anew=anew)
+                asset.torn(begins, vanished=record.vanished, anew=anew)
             asset.shipped(points)
-        return bool(gaps) or record.get("trouble") not in (None, STOPPED)
+        return bool(record.gaps) or record.trouble not in (None, STOPPED)
 
     def _conclude(self, run: RecordedRun, record: Record | None) -> None:
         plan, asset, verb = run.plan, run.asset, run.verb
         within = run.started >= self.period.start
         if within:
+            run.body = record if verb in WHOLE else None
             self.runs.append(run)
         elif run.started >= self.period.start - PATIENCE:
             self.before.append(run)
@@ -373,20 +342,13 @@ class Evidence:
     def _of_plan(self, plan: PlanEvidence, run: RecordedRun, record: Record | None, *, within: bool) -> None:
         if run.outcome != MISSED and not run.let_be:
             newer_run(plan.last, run)
-        if record is None or run.outcome == MISSED or run.let_be:
+        if not isinstance(record, PruneEnd | CheckEnd):
             return
-        if run.verb == CHECK and run.outcome in ("CLEAN", "DAMAGED"):
-            plan.last_conclusive_check = run
-        if within and (size := whole(record.get("repository_bytes"))) is not None:
-            plan.sizes.append((run.ended or run.started, size))
-        for gone in listing(record.get("removed")) if run.verb == PRUNE else ():
-            entry = mapping(gone)
-            if entry and (asset := self.assets.get((str(run.plan), str(entry.get("asset"))))):
-                asset.forget(str(entry.get("id")), within=within, ours=not of_another_host(record))
+        if record.result in (CLEAN, DAMAGED) and isinstance(record, CheckEnd):
+            plan.last_conclusive_check = record
+        if within and record.repository_bytes is not None:
+            plan.sizes.append((run.ended or run.started, record.repository_bytes))
+        for gone in record.removed if isinstance(record, PruneEnd) else ():
+            if asset := self.assets.get((str(run.plan), gone.asset)):
+                asset.forget(gone.id, within=within, ours=not record.foreign)
                 plan.removed += within
-
-
-def _selected(start: Record, snapshot: Mapping[str, Any]) -> str | None:
-    """How a snapshot was chosen; where there was none, by what rule one was to be."""
-    asked = text(start.get("selection"))
-    return text(snapshot.get("selected")) or (asked if asked in RULES and not snapshot else None)

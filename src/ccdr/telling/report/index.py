@@ -20,22 +20,22 @@ import msgspec
 
 from ccdr.evidence.history import fold as history
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.ledger.ledger import PASSED_OVER, UNKNOWN, Ledger, extent_of, folded, lines
+from ccdr.evidence.ledger.ledger import Ledger, extent_of, lines
 from ccdr.evidence.ledger.verification import VerifiedPart
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records import LedgerRecovered, Record, Unread, decode
 from ccdr.host.built import built
 from ccdr.host.files import write_durably
 from ccdr.host.state import State
 from ccdr.jobs.services import Services
 from ccdr.model.errors import CcdrError
-from ccdr.model.values import RecordRef, utc
+from ccdr.model.values import RecordRef
 from ccdr.plans.due import PATIENCE
 from ccdr.telling.report.asset_evidence import AssetEvidence
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
 from ccdr.telling.report.period import LONG_AGO, NEVER, Period, month_of
-from ccdr.telling.report.runs import RunKey
+from ccdr.telling.report.runs import RecordedRun, RunKey
 
-FORMAT = 12  # of the files; raised when the fold (evidence.py) comes to something else, or keeps it otherwise
+FORMAT = 13  # of the files; raised when the fold (evidence.py) comes to something else, or keeps it otherwise
 MONTHS = timedelta(days=100)  # so far back: a report on the last 90 days begins behind the oldest
 SUFFIX = ".state"
 
@@ -50,7 +50,7 @@ class KeptFold:
     assets: list[tuple[str, str, AssetEvidence]]
     plans: list[tuple[str, PlanEvidence]]
     upkeep: list[tuple[str | None, str | None, AssetHistory]]
-    open: list[tuple[RunKey, Record, datetime]]
+    open: list[tuple[RunKey, RecordedRun]]
     seen: list[str | None]
 
     def evidence(self, period: Period, wanted: Collection[str] | None, clock: Callable[[], datetime]) -> Evidence:
@@ -65,7 +65,7 @@ class KeptFold:
         fold.histories = {(plan, asset): one for plan, asset, one in self.upkeep if plan is None or asked(plan)}
         fold.histories.update((name, one.history) for name, one in fold.assets.items())
         fold.plans_seen = set(self.seen)
-        fold.open = {key: (start, time) for key, start, time in self.open if asked(key[1])}
+        fold.open = {key: run for key, run in self.open if asked(key[1])}
         return fold
 
 
@@ -82,15 +82,15 @@ class _Making:
     unknown: int = 0
     states: dict[str, bytes] = field(default_factory=dict)
 
-    def take(self, record: Record, time: datetime) -> None:
-        if self.fold.reach(self.fold.placed(time)) and record["seq"] > 1 and self.fold.boundary >= self.since:
-            self._keep(RecordRef(record["seq"] - 1, record["prev"]))
-        self.fold.take(record, time)
-        self.first = time if self.first == LONG_AGO else self.first
-        self.last = time
-        if record["kind"] == "ledger.recovered":
-            self.set_aside.add(str(record.get("file")))
-        self.unknown += record.get(PASSED_OVER) == UNKNOWN
+    def take(self, record: Record) -> None:
+        if self.fold.reach(self.fold.placed(record.time)) and record.seq > 1 and self.fold.boundary >= self.since:
+            self._keep(RecordRef(record.seq - 1, record.prev))
+        self.fold.take(record)
+        self.first = record.time if self.first == LONG_AGO else self.first
+        self.last = record.time
+        if isinstance(record, LedgerRecovered):
+            self.set_aside.add(record.file)
+        self.unknown += isinstance(record, Unread) and record.unknown
 
     def _keep(self, ref: RecordRef) -> None:
         mark = self.ledger.mark_of(ref)
@@ -104,7 +104,7 @@ class _Making:
             [(*name, one) for name, one in fold.assets.items()],
             list(fold.plans.items()),
             [(*name, one) for name, one in fold.histories.items() if name not in fold.assets],
-            [(key, *begun) for key, begun in fold.open.items()],
+            list(fold.open.items()),
             sorted(fold.plans_seen, key=str),
         )
         self.states[_name_of(fold.boundary)] = msgspec.msgpack.encode(kept)
@@ -118,8 +118,7 @@ def make(services: Services) -> dict[str, str]:
     with contextlib.suppress(CcdrError, OSError, ValueError, OverflowError, TypeError, KeyError):
         ledger = services.ledger.directory
         for line in lines(ledger, extent_of(ledger)):
-            record = folded(line)
-            making.take(record, utc(record["time"]))
+            making.take(decode(line))
         for name, contents in making.states.items():
             write_durably(services.state.index / name, contents)
         return {name: sha256(contents).hexdigest() for name, contents in making.states.items()}

@@ -15,7 +15,7 @@ from statistics import median
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.asset import judge
 from ccdr.evidence.judgement.asset_status import AssetStatus, Disproved, Seen
-from ccdr.evidence.mappings import mapping
+from ccdr.evidence.records import TestEnd
 from ccdr.jobs.shipping.log_archive import EARLIEST
 from ccdr.model import measure
 from ccdr.model.fetched import fetched
@@ -27,9 +27,8 @@ from ccdr.model.values import (
     Snapshot,
     Verb,
     human_seconds,
-    other_source,
     so_many,
-    utc,
+    source_digest,
 )
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
@@ -88,9 +87,8 @@ class _Stage:
 def missed_from(history: AssetHistory) -> Iterator[tuple[datetime, set[str]]]:
     """What was missed already, from each time on that something was first missed."""
     yield datetime.min.replace(tzinfo=UTC), set()
-    missed = {one: utc(at) for one, at in history.vanished.items()}
-    for since in sorted(set(missed.values())):
-        yield since, {one for one, at in missed.items() if at <= since}
+    for since in sorted(set(history.vanished.values())):
+        yield since, {one for one, at in history.vanished.items() if at <= since}
 
 
 def stages_of(
@@ -305,7 +303,7 @@ def _course(
     points = {**ev.points, **others}
     ours = {key: p for key, p in points.items() if source is None or key in others or ev.of_source(key, source)}
     ours_to_do = ev.history.backs_up(upkeep, known=bool(points))
-    recovered = [p for p, test in ev.recovered if source is None or not other_source(test, source)]
+    recovered = [one.point for one in ev.recovered if source is None or one.source in (None, source_digest(source))]
     stages = [
         stages_of(since, {key: p for key, p in ours.items() if key not in gone}, ev, upkeep, recovered, ours_to_do)
         for since, gone in missed_from(ev.history)
@@ -425,11 +423,10 @@ def _over_the_period(
 
 
 def _timing(run: RecordedRun) -> Timing | None:
-    rto = mapping((run.body or {}).get("rto"))
-    achieved = rto.get("achieved_s")
-    if not isinstance(achieved, (int, float)):
+    rto = run.body.rto if isinstance(run.body, TestEnd) else None
+    if rto is None or rto.achieved_s is None:
         return None
-    return Timing(run.started, float(achieved), str(rto.get("basis")), str(rto.get("verdict")))
+    return Timing(run.started, rto.achieved_s, rto.basis, rto.verdict)
 
 
 def _restores(timings: Sequence[Timing]) -> Iterable[Restores]:

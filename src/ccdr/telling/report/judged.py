@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ccdr.evidence.judgement.asset_status import AssetStatus
+from ccdr.evidence.records import CheckEnd
 from ccdr.model.errors import Exit
 from ccdr.model.fetched import Fetched
 from ccdr.model.trouble import Level, Problem, Trouble
@@ -159,7 +160,7 @@ class PlanReport:
     findings: tuple[ReportedFinding, ...]
     last_prune: RecordedRun | None
     last_check: RecordedRun | None
-    last_conclusive_check: RecordedRun | None
+    last_conclusive_check: CheckEnd | None
     removed: int
     growth: Growth
     fetched: Fetched = field(default_factory=Fetched)

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Annotated
 
-from msgspec import Struct, convert
+from msgspec import Struct
 
 from ccdr.evidence.acknowledged import Acknowledgements
 from ccdr.evidence.history.asset_history import Histories
-from ccdr.evidence.records.values import RecordedUser, about
+from ccdr.evidence.records.values import RecordedUser
+from ccdr.model.kinds import about
 
 Words = Callable[[str | None], str | None]  # by the digest that a record holds: what was written; None where taken back
 
@@ -47,6 +48,5 @@ def _noted(histories: Histories, end: datetime, words: Words | None) -> Iterator
     for (plan, asset), history in histories.items():
         for ack in Acknowledgements.in_force(history.acks, end).each:
             record = history.acks[ack.code]
-            why, who = words(ack.why) if words else None, convert(record.get("who"), RecordedUser | None)
-            actor, host = str(record["actor"]), str(record["host"])
-            yield Noted(plan, asset, ack.code, ack.begun, ack.until, actor, host, ack.seq, who, ack.why, why)
+            whose, why = (record.actor, record.host, ack.seq, record.who), words(ack.why) if words else None
+            yield Noted(plan, asset, ack.code, ack.begun, ack.until, *whose, ack.why, why)

@@ -16,8 +16,9 @@ from jinja2 import Template
 from markupsafe import Markup, escape
 from msgspec import to_builtins
 
-from ccdr.evidence.mappings import listing, mapping
 from ccdr.evidence.pauses import PAUSED
+from ccdr.evidence.records import RestoreEnd, RunbookEnd, TestEnd
+from ccdr.evidence.records.restores import RestoreTarget
 from ccdr.model.trouble import Level
 from ccdr.model.values import Achieved, Verb, human_bytes, human_seconds, rfc3339, so_many
 from ccdr.plans.words import differing, sentence
@@ -35,7 +36,7 @@ from ccdr.telling.report.choice import (
     gaps,
     worst_first,
 )
-from ccdr.telling.report.judged import AssetReport, PlanReport
+from ccdr.telling.report.judged import AssetReport
 from ccdr.telling.report.noted import Noted
 from ccdr.telling.report.period import MOST_PARTS
 from ccdr.telling.report.promises import DUE, NOT_KNOWN_HERE, STARTED, WAITING
@@ -142,7 +143,7 @@ def _cards(table: str) -> Markup:
 
 def _who(run: RecordedRun | Noted) -> str:
     """Who began it, and what each fact rests on; empty where the record does not say."""
-    uid, login, terminal, by, sudo = who_began(to_builtins(run.who))
+    uid, login, terminal, by, sudo = who_began(run.who)
     if uid is None:
         return ""
     facts = [f"user id {uid}", "nobody logged in" if login is None else f"login user id {login}"]
@@ -194,13 +195,13 @@ def _context(report: Report) -> dict[str, Any]:
         "tests_in_all": len(tests),
         "interruptions": interruptions,
         "interruptions_in_all": len(report.interruptions),
-        "restores": [run for run in report.runs if run.verb in (RESTORE, RECOVER)],
-        "runbooks": [run for run in report.runs if run.verb == RUNBOOK],
+        "restores": [(run, _target(run)) for run in report.runs if run.verb in (RESTORE, RECOVER)],
+        "runbooks": [
+            (run, run.body if isinstance(run.body, RunbookEnd) else None) for run in report.runs if run.verb == RUNBOOK
+        ],
         "population": _population(report),
         "copies": [(plan, one) for plan in report.plans for one in plan.copies],
-        "upkeep": [(plan, _checked(plan)) for plan in report.plans],
-        "mapping": mapping,
-        "listing": listing,
+        "upkeep": [(plan, plan.last_conclusive_check) for plan in report.plans],
     }
 
 
@@ -266,31 +267,22 @@ def _parts(report: Report) -> list[tuple[datetime, datetime]]:
 
 
 def _test(run: RecordedRun) -> dict[str, Any]:
-    """A test's record for the page: whatever it holds, nothing here may fail."""
-    body = run.body or {}
-    phases = [
-        (name, s) for name, s in mapping(body.get("phases")).items() if isinstance(s, (int, float)) and math.isfinite(s)
-    ]
-    longest = max((s for _, s in phases), default=0.0) or 1.0
-    rto, sandbox, disposal = (mapping(body.get(key)) for key in ("rto", "sandbox", "disposal"))
+    """A test's record for the page: what a bar is wide, and the facts of its sandbox; `of` is None without an end."""
+    test = run.body if isinstance(run.body, TestEnd) else None
+    if test is None:
+        return {"of": None, "rto": None, "phases": [], "facts": []}
+    longest = max(test.phases.values(), default=0.0) or 1.0
+    sandbox = to_builtins(test.sandbox)
     return {
-        "phases": [(name, s, round(100 * max(s, 0) / longest, 1)) for name, s in phases],
-        "checks": [mapping(check) for check in listing(body.get("checks"))],
-        "rpo": {key: mapping(body.get("rpo")).get(key) for key in ("verdict", "achieved_s")},
-        "rto": {key: rto.get(key) for key in ("verdict", "achieved_s", "answering_s", "basis")},
-        "findings": listing(body.get("findings")),
-        "left_out": listing(body.get("left_out")),
+        "of": test,
+        "rto": test.rto,
+        "phases": [(name, s, round(100 * s / longest, 1)) for name, s in test.phases.items()],
         "facts": [(key, value) for key, value in sandbox.items() if isinstance(value, (str, int, float, bool))],
-        "tools": mapping(body.get("tools")),
-        "seed": mapping(body.get("snapshot")).get("seed"),
-        "left_behind": listing(disposal.get("left_behind")),
-        "disposed": bool(disposal.get("sandbox_gone") and disposal.get("scratch_gone")),
     }
 
 
-def _checked(plan: PlanReport) -> Mapping[str, Any]:
-    run = plan.last_conclusive_check
-    return mapping(run.body) if run else {}
+def _target(run: RecordedRun) -> RestoreTarget | None:
+    return run.body.target if isinstance(run.body, RestoreEnd) else None
 
 
 def _population(report: Report) -> list[dict[str, Any]]:

@@ -14,10 +14,10 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from ccdr.evidence.mappings import listing, mapping
 from ccdr.evidence.reading import meanwhile, several_processors
-from ccdr.evidence.verdicts import Record
-from ccdr.model.values import rfc3339
+from ccdr.evidence.records import Record, TestEnd
+from ccdr.evidence.records.values import RecordedUser
+from ccdr.model.values import rfc3339, stamped
 from ccdr.telling.report.runs import TEST, RecordedRun, who_began
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ COLUMNS = (
     "terminal", "started_by", "sudo_user_claimed", "proof", "bytes_restored",
 )  # fmt: skip
 
-# Run ids, hashes and times as this program writes them: together, nothing in them is a formula or needs quotes.
-_TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z"
-_SAFE = re.compile(f"(?:[0-9]{{8}}T[0-9]{{6}}-[0-9a-f]{{6}})?(?:{_TIME})*(?:[0-9a-f]{{64}})?(?:{_TIME})?").fullmatch
+# Run ids and hashes as this program writes them: nothing in them is a formula or needs quotes.
+_SAFE = re.compile("(?:[0-9]{8}T[0-9]{6}-[0-9a-f]{6})?(?:[0-9a-f]{64})?").fullmatch
 _QUOTED = re.compile(r'[",\r\n]|^ | $')
 _ROWS = 2000  # that are written and hashed at a time
 WORTH_IT = 20_000  # runs; fewer are digested before a second process would have begun
@@ -97,10 +96,11 @@ def _encoded(lines: Iterable[str]) -> bytes:
 
 def _line(run: RecordedRun) -> str:
     """Written by hand: a period may have hundreds of thousands of them."""
-    once = (run.run or "", run.due, run.since, run.until or "", run.snapshot or "", run.consistent or "")
-    if not _SAFE("".join(once)):
-        once = tuple(map(_cell, once))  # type: ignore[assignment]
-    name, due, since, until, snapshot, consistent = once
+    name, snapshot = run.run or "", run.snapshot or ""
+    if not _SAFE(name + snapshot):
+        name, snapshot = _cell(name), _cell(snapshot)
+    due, consistent = ("" if at is None else rfc3339(at) for at in (run.due, run.consistent))
+    since, until = stamped(run.since), "" if run.until is None else stamped(run.until)
     end, size, added, reason, chosen = run.end_number, run.bytes, run.added, run.reason, run.selected
     of = f"@{run.ledger[:8]}" if run.ledger else ""
     return (
@@ -109,7 +109,7 @@ def _line(run: RecordedRun) -> str:
         f"{'' if run.seconds is None else round(run.seconds, 3)},{_cell(run.outcome)},{run.count},"
         f"{_cell(reason) if reason else ''},{snapshot},{consistent},{_cell(chosen) if chosen else ''},"
         f"{'' if size is None else size},{'' if added is None else added},"
-        f"{_measured(run) if run.body is not None and run.verb == TEST else _NOT_MEASURED},{run.findings},"
+        f"{_measured(run.body) if run.body is not None and run.verb == TEST else _NOT_MEASURED},{run.findings},"
         f"{_cell('; '.join(run.left_out)) if run.left_out else ''},"
         f"{_names(run.tenant, run.copy, run.site)},{'' if run.attempt is None else run.attempt},{_who(run.who)},"
         f"{run.proof or ''},{'' if run.restored is None else run.restored}\r\n"
@@ -121,11 +121,8 @@ def _names(*texts: str | None) -> str:
     return ",".join(map(_cell, texts))
 
 
-def _who(who: Record | None) -> str:
-    if not who:
-        return _NOBODY
-    uid, login, terminal, by, sudo = who_began(who)
-    return _by(uid, login, terminal, by, sudo)
+def _who(who: RecordedUser | None) -> str:
+    return _by(*who_began(who)) if who else _NOBODY
 
 
 @lru_cache(4096)
@@ -138,18 +135,18 @@ _NOBODY = "," * 4
 _NOT_MEASURED = "," * 8
 
 
-def _measured(run: RecordedRun) -> str:
-    """A test's objectives and checks."""
-    body = run.body or {}
-    rpo, rto = mapping(body.get("rpo")), mapping(body.get("rto"))
-    listed = [mapping(check) for check in listing(body.get("checks"))]
+def _measured(body: Record) -> str:
+    """A test's objectives and checks; of one that was not carried out, that there were none."""
+    if not isinstance(body, TestEnd):
+        return "," * 7 + "0,0"
+    rpo, rto, passed = body.rpo, body.rto, sum(check.status == "PASS" for check in body.checks)
     values = [
-        *(rpo.get(key) for key in ("objective_s", "achieved_s", "verdict")),
-        *(rto.get(key) for key in ("objective_s", "achieved_s", "verdict", "basis")),
-        len(listed),
-        sum(check.get("status") == "PASS" for check in listed),
+        *((rpo.objective_s, rpo.achieved_s, rpo.verdict) if rpo else (None,) * 3),
+        *((rto.objective_s, rto.achieved_s, rto.verdict, rto.basis) if rto else (None,) * 4),
+        len(body.checks),
+        passed,
     ]
-    return ",".join(_cell(v) if isinstance(v, str) else str(v) if type(v) in (int, float) else "" for v in values)
+    return ",".join("" if value is None else str(value) for value in values)
 
 
 def joined(texts: Iterable[str | None]) -> str:

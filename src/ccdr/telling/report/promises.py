@@ -7,21 +7,21 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from ccdr.evidence.judgement.upkeep import seconds_unapproved
-from ccdr.evidence.mappings import listing, mapping
 from ccdr.evidence.pauses import PAUSED, windows
-from ccdr.model.values import Verb, utc
+from ccdr.evidence.records import TestEnd
+from ccdr.evidence.verdicts import verdict_on_snapshot
+from ccdr.model.values import Verb
 from ccdr.plans.due import OF_A_COPY, DueTally, Other, RequestedRuns, RunStart, Schedule, tallies
 from ccdr.plans.facts import mended
 from ccdr.plans.loosened import PlanChange, changes
 from ccdr.plans.versions import PlanRevision, in_force
 from ccdr.telling.report.evidence import Evidence, PlanEvidence
-from ccdr.telling.report.runs import MISSED, NOTED, TEST, RecordedRun
+from ccdr.telling.report.runs import MISSED, NOTED, RecordedRun
 
 NOT_KNOWN_HERE, WAITING, DUE, STARTED = "NOT_KNOWN_HERE", "waiting", "due", "started"
 RECORDED = "due_recorded"  # as due, by the records, where what was due is not known
@@ -110,17 +110,15 @@ def mending(evidence: Evidence) -> Callable[[RecordedRun, RecordedRun], bool]:
     it is believed."""
 
     def mends(bad: RecordedRun, good: RecordedRun) -> bool:
-        if bad.verb != TEST or bad.outcome != "FAIL" or bad.plan is None or bad.asset is None:
+        test = bad.body
+        if not isinstance(test, TestEnd) or test.verdict != "FAIL" or bad.asset is None:
             return True
         then, later = (in_force(_versions(evidence, run), run.seq) for run in (bad, good))
         if then is None or later is None or bad.asset not in then.facts.assets:
             return True
         now = later.facts.assets.get(bad.asset)
-        body = mapping(bad.body)
-        own = mapping(body.get("snapshot")).get("verdict")
-        failed = [mapping(one) for one in listing(body.get("checks"))]
-        kinds = {str(one.get("kind")) for one in failed if one.get("status") == "FAIL"}
-        if not kinds and own == "PASS":  # for a newer backup that had failed, or for its log
+        kinds = {one.kind for one in test.checks if one.status == "FAIL"}
+        if not kinds and verdict_on_snapshot(test) == "PASS":  # for a newer backup that had failed, or for its log
             return True
         return now is not None and mended(then.facts.assets[bad.asset].checks, now.checks, kinds)
 
@@ -129,7 +127,7 @@ def mending(evidence: Evidence) -> Callable[[RecordedRun, RecordedRun], bool]:
 
 def _of_another(run: RecordedRun) -> str | None:
     """The ledger of the host that it is of, where that is another one."""
-    return None if run.origin is None or run.origin["ours"] else run.ledger
+    return None if run.origin is None or run.origin.ours else run.ledger
 
 
 def _versions(evidence: Evidence, run: RecordedRun) -> Sequence[PlanRevision]:
@@ -153,10 +151,7 @@ def _begun(runs: Iterable[RecordedRun]) -> dict[tuple[str | None, str], dict[Sch
         verb = _VERBS.get(run.verb)
         if verb is None or run.plan is None or run.outcome in (MISSED, NOTED) or run.let_be:
             continue
-        due = None
-        if run.by == "run" and run.due:
-            with suppress(ValueError, TypeError, OverflowError):
-                due = int(utc(run.due).timestamp())
+        due = int(run.due.timestamp()) if run.by == "run" and run.due else None
         asset = run.asset if verb in (Verb.BACKUP, Verb.TEST, Verb.CONTROL) else None
         if run.at_copy:
             if verb not in OF_A_COPY:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation
+from ccdr.evidence.records import StatementRecord
+from ccdr.evidence.records.statements import SIGN_PERIOD, PeriodPopulation, SignedBy
 from ccdr.evidence.statements import ROOT, UNREADABLE, names_somebody, not_known, person, told_of_not_known
-from ccdr.evidence.verdicts import Record
 from ccdr.evidence.whose import HOLDS, NOT_ASKED, REFUSED, whose
 from ccdr.host.signatures import names_of, trusted_signers
 from ccdr.host.who import TERMINAL
@@ -25,7 +25,7 @@ from ccdr.jobs.services import Services
 from ccdr.jobs.statements import verified_as
 from ccdr.model.errors import UsageProblem
 from ccdr.model.trouble import Level
-from ccdr.model.values import number_of, rfc3339, so_many, utc
+from ccdr.model.values import rfc3339, so_many
 from ccdr.telling.report.judged import ReportedFinding
 from ccdr.telling.report.period import Period
 from ccdr.telling.report.population_csv import PopulationDigest, digest_of
@@ -162,13 +162,13 @@ class SignOff:
 
 
 def sign_offs_in(
-    records: Iterable[Record],
+    records: Iterable[StatementRecord],
     runs: Sequence[RecordedRun],
     period: Period,
     wanted: Sequence[str],
     ledger: str | None,
     host: str,
-    verified: Callable[[Record], tuple[str, Sequence[str]]],
+    verified: Callable[[StatementRecord], tuple[str, Sequence[str]]],
     first: datetime | None = None,
 ) -> tuple[SignOff, ...]:
     """Those whose period has a part in this one, the oldest first. `ledger` is this host's. `wanted`: the plans that
@@ -183,7 +183,7 @@ def sign_offs_in(
             continue
         if wanted and given.plans and not {*wanted} & {*given.plans}:
             continue
-        by, now, accounts = record["by"], None, tuple[str, ...]()
+        by, now, accounts = _by(record), None, tuple[str, ...]()
         begins = given.begins if first is None else max(given.begins, first)
         whole = period.start <= begins and given.ends <= period.end
         if whole and (not wanted or (given.plans and {*given.plans} <= {*wanted})):
@@ -195,17 +195,17 @@ def sign_offs_in(
                 known[key] = digest_of(some), tuple(tests_by_command(some, host)[1])
             now, accounts = known[key]
         signature, names = verified(record)
-        persons = {person(name) for name in (str(by["name"]), *names)}
+        persons = {person(name) for name in (by.name, *names)}
         found.append(
             SignOff(
                 given=given,
                 nonce=signed.nonce,
-                record=number_of(record),
-                at=utc(record["time"]),
-                by=str(by["name"]),
-                key=str(by["key"]),
-                user_verified=by.get("user_verified"),
-                signers_sha256=str(record["signers_sha256"]),
+                record=record.seq,
+                at=record.time,
+                by=by.name,
+                key=by.key,
+                user_verified=by.user_verified,
+                signers_sha256=str(record.signers_sha256),
                 signature=signature,
                 now=now,
                 tested=next((name for name in accounts if person(name) in persons), None),
@@ -214,17 +214,24 @@ def sign_offs_in(
     return tuple(_with_later(found))
 
 
-def sign_off_again(record: Record, places: Collection[Path] | None, services: Services) -> tuple[str, tuple[str, ...]]:
+def _by(record: StatementRecord) -> SignedBy:
+    assert record.by is not None  # the table of statements says so of a period
+    return record.by
+
+
+def sign_off_again(
+    record: StatementRecord, places: Collection[Path] | None, services: Services
+) -> tuple[str, tuple[str, ...]]:
     """Of a period, by these files of who may sign (None: nobody brought one); HOST_KEY where it was signed by a key of
     this host's. And every name by which these files have the key."""
     if places is None:
         return NOT_ASKED, ()
     state = str(whose(verified_as(record, places, services.host)).state)
-    own = host_key(str(record["by"]["key"]), services)
+    own = host_key(_by(record).key, services)
     names = list[str]()
     for place in places:
         with suppress(UsageProblem):
-            names += names_of(str(record["by"]["signature"]), trusted_signers(place))
+            names += names_of(_by(record).signature, trusted_signers(place))
     return HOST_KEY if state == HOLDS and own is not None else state, tuple(names)
 
 
@@ -240,7 +247,7 @@ def _as_of(ledger: str, run: RecordedRun) -> RecordedRun:
     ledger's own."""
     if run.ledger != ledger:
         return run
-    return replace(run, seq=run.number, end_seq=run.end_number, origin=None, end_origin=None)
+    return replace(run, origin=None)
 
 
 def _with_later(found: Sequence[SignOff]) -> Iterator[SignOff]:

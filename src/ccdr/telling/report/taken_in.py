@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from ccdr.evidence.history.asset_history import TOGETHER
 from ccdr.evidence.population import Chain
+from ccdr.evidence.records import PlanVersion
+from ccdr.evidence.records.plans import newest_of_each
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import utc
-from ccdr.plans.versions import PLAN_VERSION, digest_of, files_of, newest_of_each
+from ccdr.plans.versions import digest_of, files_of
 
 if TYPE_CHECKING:
     from ccdr.jobs.services import Services
@@ -25,7 +27,7 @@ def only_taken_in(services: Services) -> Sequence[Chain]:
     if not chains or any(chain.ours for chain in chains):
         return ()
     with suppress(CcdrError):
-        if any(record["plan"] is not None for record in services.ledger.records()):
+        if any(record.plan is not None for record in services.ledger.as_read()):
             return ()
     return chains
 
@@ -41,7 +43,7 @@ def told_until(chains: Iterable[Chain]) -> datetime | None:
 def require_in_force(plans: Iterable[LoadedPlan], chains: Iterable[Chain]) -> None:
     """UsageProblem where the file of a plan is not what one of these ledgers has in force: whoever gave it may have
     made its promises smaller."""
-    in_force = [newest_of_each(chain.reader.newest(PLAN_VERSION)) for chain in chains]
+    in_force = [newest_of_each(chain.reader.newest(PlanVersion)) for chain in chains]
     for loaded in plans:
         versions = [version for newest in in_force if (version := newest.get(loaded.plan.plan)) is not None]
         if versions and digest_of(files_of(loaded)) not in {version.digest for version in versions}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ccdr.evidence.controls.parts.shared import (
     CONTRADICTED,
@@ -20,10 +20,11 @@ from ccdr.evidence.controls.parts.shared import (
 from ccdr.evidence.controls.values import Known, Observed, PlanKnown, RecordBehind, behind, by_problem
 from ccdr.evidence.history.accesses import HOST, KEY, LEARNED, USER
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import CHECKED, COMPARED, EXAMINED, MISSED, NOT_BEGUN, RECOVER_END, RECOVER_START
+from ccdr.evidence.history.folded import Recorded
+from ccdr.evidence.history.kinds import RECOVER_START
 from ccdr.evidence.judgement.asset_status import STALE, UNTESTED, AssetStatus
 from ccdr.evidence.lineage.own_records import AGREES, VERIFIED
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records import BackupEnd, CheckEnd, RecoverEnd, TestEnd
 from ccdr.model.trouble import Problem, Trouble
 from ccdr.model.values import (
     DUTIES,
@@ -31,7 +32,6 @@ from ccdr.model.values import (
     Achieved,
     ObjectiveVerdict,
     human_seconds,
-    rfc3339,
     so_many,
     to_the_second,
     utc,
@@ -100,11 +100,10 @@ def _restore_test(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed
     return Observed(SHOWN, _restored(conclusive, last), plan.name, name, behind(conclusive))
 
 
-def _restored(test: Record, last: Record | None) -> str:
-    point, checks = (test.get("snapshot") or {}).get("consistent_point"), len(test.get("checks") or ())
-    of = f" the state of {to_the_second(point)}" if point else ""
-    later = "; a later test was INCONCLUSIVE" if last is not None and last["verdict"] == "INCONCLUSIVE" else ""
-    return f"restored{of} on {to_the_second(test['time'])}: {so_many(checks, 'check')} passed{later}"
+def _restored(test: TestEnd, last: TestEnd | None) -> str:
+    of = f" the state of {to_the_second(test.snapshot.consistent_point)}" if test.snapshot else ""
+    later = "; a later test was INCONCLUSIVE" if last is not None and last.verdict == "INCONCLUSIVE" else ""
+    return f"restored{of} on {to_the_second(test.time)}: {so_many(len(test.checks), 'check')} passed{later}"
 
 
 def objectives(known: Known) -> Iterator[Observed]:
@@ -124,7 +123,7 @@ def _objective(
     which: str,
     achieved: Achieved,
     troubles: Collection[Trouble],
-    record: Record | None,
+    record: Recorded | None,
     *,
     stale: bool,
 ) -> Observed:
@@ -149,7 +148,7 @@ def checks(known: Known) -> Iterator[Observed]:
     """Each repository's newest check of the data that it holds."""
     for plan in known.plans:
         history = known.history(plan.name)
-        last, read = history.newest.get(CHECKED), history.read
+        last, read = history.checked, history.read
         if damaged := first_of(plan.care, (Trouble.REPOSITORY_DAMAGED,)):
             yield by_problem(CONTRADICTED, damaged, plan.name, None, history.last_damage, last)
         elif read and (late := first_of(plan.care, (Trouble.CHECK_LATE,))):
@@ -159,16 +158,17 @@ def checks(known: Known) -> Iterator[Observed]:
             yield Observed(NOTHING, text, plan.name, None, behind(last), f"ccdr upkeep {plan.name} --check")
         else:
             moved = history.moved.get(PRIMARY)
-            times = [at for at, _ in read.values() if moved is None or utc(at) > utc(moved[0])]
+            times = [one.time for one in read.values() if moved is None or one.time > moved.time]
             if times:
                 yield _read(plan, len(times), history.parts, max(times), last)
                 continue
-            text = f"its repository lies elsewhere since {to_the_second(moved[0] if moved else '')}: none of its data"
+            since = to_the_second(moved.time) if moved else ""
+            text = f"its repository lies elsewhere since {since}: none of its data"
             step = f"ccdr upkeep {plan.name} --check --all-data"
             yield Observed(NOTHING, f"{text} was checked there", plan.name, None, behind(last), step)
 
 
-def _read(plan: PlanKnown, read: int, parts: int, newest: str, last: Record | None) -> Observed:
+def _read(plan: PlanKnown, read: int, parts: int, newest: datetime, last: CheckEnd | None) -> Observed:
     """All of it: what nobody has read yet may be damaged."""
     text = f"{read} of {so_many(parts, 'part')} of its data were read and found clean, up to {to_the_second(newest)}"
     if read < parts:
@@ -185,47 +185,47 @@ def recoveries(known: Known) -> Iterator[Observed]:
 
 def _recovery(known: Known, plan: PlanKnown) -> Observed:
     history = known.history(plan.name)
-    end, crashed = history.newest.get(RECOVER_END), history.crashed(RECOVER_START)
+    end, crashed = history.recovered, history.crashed(RECOVER_START)
     if unfinished := first_of(plan.care, (Trouble.RECOVERY_UNFINISHED,)):
         return by_problem(CONTRADICTED, unfinished, plan.name, None, crashed, end)
-    if crashed is not None and (end is None or crashed["seq"] > end["seq"]):
-        text = f"the recovery of {to_the_second(crashed['time'])} crashed, and none was carried out since"
+    if crashed is not None and (end is None or crashed.order > end.order):
+        text = f"the recovery of {to_the_second(crashed.time)} crashed, and none was carried out since"
         return Observed(CONTRADICTED, text, plan.name, None, behind(crashed))
     if end is None:
         return Observed(NOTHING, "it was never recovered as a whole", plan.name, None, (), _all_of_it(plan))
-    at, assets = to_the_second(end["time"]), plan.loaded.plan.assets
+    at, assets = to_the_second(end.time), plan.loaded.plan.assets
     if lost := {asset: record for asset, record in history.not_recovered.items() if asset in assets}:
         text = f"{', '.join(lost)} did not come back in the newest recovery of {'it' if len(lost) == 1 else 'them'}"
         return Observed(CONTRADICTED, text, plan.name, None, behind(*lost.values()))
-    if end["state"] != "done":
+    if end.state != "done":
         return Observed(CONTRADICTED, f"the recovery of {at} came to no good end", plan.name, None, behind(end))
     if (slow := next((one for one in (end, history.whole_recovery) if one and _breached(one)), None)) is not None:
-        text = f"the recovery of {to_the_second(slow['time'])} took {_took(slow)}"
+        text = f"the recovery of {to_the_second(slow.time)} took {_took(slow)}"
         return Observed(CONTRADICTED, text, plan.name, None, behind(slow))
     return _whole(known, plan, history.whole_recovery, end)
 
 
-def _whole(known: Known, plan: PlanKnown, whole: Record | None, newest: Record) -> Observed:
+def _whole(known: Known, plan: PlanKnown, whole: RecoverEnd | None, newest: RecoverEnd) -> Observed:
     """What came back of some assets alone, with nothing to be said against it, shows nothing of all of them."""
-    done = {str(one["asset"]) for one in (whole or {}).get("assets") or ()}
+    done = {one.asset for one in whole.assets} if whole is not None else set()
     if missing := [asset for asset in plan.loaded.plan.assets if asset not in done]:
         text = "it was never recovered as a whole" if whole is None else "it has other assets now than were recovered"
         text += f"; never with the others: {', '.join(missing)}" if whole is not None else ""
         return Observed(NOTHING, text, plan.name, None, behind(whole or newest), _all_of_it(plan))
     assert whole is not None
-    at = to_the_second(whole["time"])
-    if known.now - utc(whole["time"]) > YEARLY:  # DORA 11(6): tests at least yearly
+    at = to_the_second(whole.time)
+    if known.now - whole.time > YEARLY:  # DORA 11(6): tests at least yearly
         return Observed(EXPIRED, f"the last recovery is more than a year old: {at}", plan.name, None, behind(whole))
-    text = f"{so_many(len(whole['assets']), 'asset')} recovered on {at}, in {_took(whole)}"
+    text = f"{so_many(len(whole.assets), 'asset')} recovered on {at}, in {_took(whole)}"
     return Observed(SHOWN, text, plan.name, None, behind(whole))
 
 
-def _breached(end: Record) -> bool:
-    return bool(end["rto"]["verdict"] == ObjectiveVerdict.BREACHED)
+def _breached(end: RecoverEnd) -> bool:
+    return end.rto.verdict == ObjectiveVerdict.BREACHED.value
 
 
-def _took(end: Record) -> str:
-    return f"{human_seconds(end['rto']['achieved_s'])} of {human_seconds(end['rto']['objective_s'])}"
+def _took(end: RecoverEnd) -> str:
+    return f"{human_seconds(end.rto.achieved_s)} of {human_seconds(end.rto.objective_s)}"
 
 
 def _all_of_it(plan: PlanKnown) -> str:
@@ -274,7 +274,7 @@ def comparisons(known: Known) -> Iterator[Observed]:
 
 
 def _comparison(known: Known, plan: PlanKnown) -> Observed:
-    last, name = known.history(plan.name).newest.get(COMPARED), plan.name
+    last, name = known.history(plan.name).compared, plan.name
     gone = [(s.asset, p) for s in plan.statuses for p in s.troubles if p.trouble is Trouble.SNAPSHOT_VANISHED]
     if gone:
         asset, wrong = min(gone, key=lambda one: one[1].acknowledged is not None)
@@ -284,19 +284,19 @@ def _comparison(known: Known, plan: PlanKnown) -> Observed:
     if last is None:
         step = f"ccdr ledger verify --repository {name}"
         return Observed(NOTHING, "its repository was never compared with the ledger", name, step=step)
-    at = to_the_second(last["time"])
-    if last.get("result") != AGREES:
+    at = to_the_second(last.time)
+    if last.result != AGREES:
         text = f"its repository contradicted the ledger on {at}"
         return Observed(CONTRADICTED, text, name, None, behind(last), "ccdr ledger verify --repository   lists it")
-    if known.now - utc(last["time"]) > LOOKED_AT:
+    if known.now - last.time > LOOKED_AT:
         text = f"its repository was last compared with the ledger on {at}"
         return Observed(EXPIRED, text, name, None, behind(last), "check that cron calls `ccdr run`")
     if (moved := elsewhere(known, name, PRIMARY, last, f"ccdr ledger verify --repository {name}")) is not None:
         return moved
-    if not last.get("snapshots"):
+    if not last.snapshots:
         text, step = f"its repository held no snapshot that attests the ledger on {at}", f"ccdr backup {name}"
         return Observed(NOTHING, text, name, None, behind(last), step)
-    count = so_many(int(last["snapshots"]), "snapshot attests", "snapshots attest")
+    count = so_many(last.snapshots, "snapshot attests", "snapshots attest")
     return Observed(SHOWN, f"{count} the ledger, none is missing, on {at}", name, None, behind(last))
 
 
@@ -304,19 +304,19 @@ def accesses(known: Known) -> Iterator[Observed]:
     """Who and what came near each plan's data, and whether somebody has looked at what was new of it."""
     for plan in known.plans:
         history = known.history(plan.name)
-        last = history.newest.get(EXAMINED)
+        last = history.examined
         if unusual := first_of(plan.care, (Trouble.ACCESS_UNUSUAL,)):
             yield by_problem(CONTRADICTED, unusual, plan.name, None, last)
         elif last is None:
             yield Observed(NOTHING, "nobody has looked yet which keys its repositories have", plan.name, step=_LOOK)
-        elif known.now - utc(last["time"]) > LOOKED_AT:
-            text = f"its repositories' keys were last looked at on {to_the_second(last['time'])}"
+        elif known.now - last.time > LOOKED_AT:
+            text = f"its repositories' keys were last looked at on {to_the_second(last.time)}"
             yield Observed(EXPIRED, text, plan.name, None, behind(last), _LOOK)
-        elif unseen := [name for name, of in last["repositories"].items() if not of.get("key_ids")]:
+        elif unseen := [name for name, of in last.repositories.items() if not of.key_ids]:
             text = f"nobody could look which keys {', '.join(unseen)} has: it did not open"
             yield Observed(NOTHING, text, plan.name, None, behind(last), _LOOK)
-        elif (since := history.access_since) is None or known.now - utc(since) < LEARNED:
-            until = "" if since is None else f", until {to_the_second(rfc3339(utc(since) + LEARNED))}"
+        elif (since := history.access_since) is None or known.now - since < LEARNED:
+            until = "" if since is None else f", until {to_the_second(since + LEARNED)}"
             text = f"nothing to compare with yet: in its first week everything is new{until} ({_seen(history)})"
             yield Observed(NOTHING, text, plan.name, None, behind(last))
         else:
@@ -341,35 +341,29 @@ def runs(known: Known) -> Iterator[Observed]:
 def _runs(known: Known, plan: PlanKnown) -> Observed:
     name, assets = plan.name, [known.history(plan.name, status.asset) for status in plan.statuses]
     histories = [*assets, known.history(name)]
-    missed = max(_of(histories, MISSED), key=lambda r: str(r["due"]), default=None)
+    passed = (one for history in histories if (one := history.last_missed) is not None)
+    missed = max(passed, key=lambda one: one.due, default=None)
     wrong = [*((s.asset, p) for s in plan.statuses for p in s.troubles), *((None, p) for p in plan.care)]
     if (refused := _worst(wrong, (Trouble.NOT_BEGUN,))) is not None:
-        newest = [r for verb in DUTIES for r in _of(histories, f"{NOT_BEGUN}.{verb}")]
-        return by_problem(
-            CONTRADICTED, refused[1], name, refused[0], max(newest, key=lambda r: float(r["seq"]), default=None)
-        )
+        begun = [history.not_begun[verb] for verb in DUTIES for history in histories if verb in history.not_begun]
+        newest = max(begun, key=lambda one: one.order, default=None)
+        return by_problem(CONTRADICTED, refused[1], name, refused[0], newest)
     if (late := _worst(wrong, _OVERDUE)) is not None:
         return by_problem(EXPIRED, late[1], name, late[0], *(_last(status) for status in plan.statuses))
-    if missed is not None and known.now - utc(missed["due"]) <= MISSED_LATELY:
-        when = to_the_second(missed["due"])
-        text = f"{so_many(int(missed['count']), 'due time')} passed without a run, the last one {when}"
-        return Observed(
-            CONTRADICTED, text, name, missed.get("asset"), behind(missed), "check that cron calls `ccdr run`"
-        )
+    if missed is not None and known.now - missed.due <= MISSED_LATELY:
+        when = to_the_second(missed.due)
+        text = f"{so_many(missed.count, 'due time')} passed without a run, the last one {when}"
+        return Observed(CONTRADICTED, text, name, missed.asset, behind(missed), "check that cron calls `ccdr run`")
     done = [_last(status) for status in plan.statuses]
     if not any(done):
         return Observed(NOTHING, "no run of it is recorded here", name, step="have cron call `ccdr run`")
     return Observed(SHOWN, "nothing is overdue, and nothing could not begin", name, None, behind(*done, missed))
 
 
-def _of(histories: list[AssetHistory], kind: str) -> list[Record]:
-    return [history.newest[kind] for history in histories if kind in history.newest]
-
-
-def _last(status: AssetStatus) -> Record | None:
+def _last(status: AssetStatus) -> BackupEnd | TestEnd | None:
     """The newest run of an asset."""
     there = [record for record in (status.last_backup, status.last_test) if record is not None]
-    return max(there, key=lambda record: str(record["time"]), default=None)
+    return max(there, key=lambda record: record.time, default=None)
 
 
 def _worst(wrong: list[tuple[str | None, Problem]], troubles: tuple[Trouble, ...]) -> tuple[str | None, Problem] | None:

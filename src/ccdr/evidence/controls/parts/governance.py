@@ -34,14 +34,15 @@ from ccdr.evidence.controls.values import (
     by_problem,
 )
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.kinds import COPIED, ERASURE_ADD, ERASURE_NOBODY, ERASURE_REPLAY, PRUNED
+from ccdr.evidence.history.folded import DonePrune
+from ccdr.evidence.history.kinds import PRUNED
 from ccdr.evidence.incidents import OPENED, Incident, incidents_of, same_receipts, unmet
 from ccdr.evidence.judgement.asset_status import STALE, AssetStatus
 from ccdr.evidence.judgement.statements import refusal
 from ccdr.evidence.judgement.upkeep import review_by, unapproved
-from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.records import ErasureAdd, ErasureReplay, GlassBroken, StatementRecord
+from ccdr.evidence.records.statements import MeasurePart, RequestedOperation, SignedBy, kind_of
 from ccdr.evidence.statements import (
-    APPROVAL_USED,
     ATTESTABLE,
     ATTESTATION,
     GLASS_BROKEN,
@@ -51,13 +52,11 @@ from ccdr.evidence.statements import (
     same_files,
     standing,
 )
-from ccdr.evidence.verdicts import Record
 from ccdr.evidence.whose import UNREADABLE, whose
 from ccdr.model.erasure import Looked
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import PRIMARY, at_copy, rfc3339, so_many, to_the_second, utc
+from ccdr.model.values import PRIMARY, at_copy, rfc3339, so_many, stamped, to_the_second
 from ccdr.plans.one_server import sharing
-from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
 # Who approved the plan in force, and by what they were known.
 
@@ -72,7 +71,7 @@ def approvals(known: Known) -> Iterator[Observed]:
 
 def _trouble(known: Known, plan: PlanKnown) -> Observed | None:
     """What is wrong with its approval, as the judgement has it."""
-    approved = known.history(plan.name).newest.get(PLAN_APPROVED)
+    approved = known.history(plan.name).approval
     if wrong := first_of(plan.care, (Trouble.PLAN_UNAPPROVED,)):
         return by_problem(CONTRADICTED, wrong, plan.name, None, approved)
     if due := first_of(plan.care, (Trouble.PLAN_REVIEW,)):
@@ -82,13 +81,13 @@ def _trouble(known: Known, plan: PlanKnown) -> Observed | None:
 
 def _approved(known: Known, plan: PlanKnown) -> Observed:
     history = known.history(plan.name)
-    approved = history.newest.get(PLAN_APPROVED)
+    approved = history.approval
     if approved is None or unapproved(plan.loaded, history, known.now) is not None:
         return Observed(NOTHING, "nobody has approved the version in force", plan.name, step=_BLOCK)
     until = review_by(plan.loaded, approved)
     if until <= known.now:
         return Observed(EXPIRED, f"its review was due on {until:%Y-%m-%d}", plan.name, None, behind(approved))
-    text = f"approved by {whose(approved)} on {to_the_second(approved['time'])}, to be reviewed by {until:%Y-%m-%d}"
+    text = f"approved by {whose(approved)} on {to_the_second(approved.time)}, to be reviewed by {until:%Y-%m-%d}"
     return Observed(SHOWN, text, plan.name, None, behind(approved))
 
 
@@ -106,17 +105,14 @@ def four_eyes(known: Known) -> Iterator[Observed]:
         elif (alone := _alone(known, plan)) is not None:
             yield alone
         else:
-            used, approved = history.newest.get(APPROVAL_USED), history.newest.get(PLAN_APPROVED)
-            what = (
-                f"used last for {used['about']['operation']} on {to_the_second(used['time'])}"
-                if used
-                else "none was needed yet"
-            )
+            used, what = history.approval_used, "none was needed yet"
+            if used is not None and isinstance(used.about, RequestedOperation):
+                what = f"used last for {used.about.operation} on {to_the_second(used.time)}"
             text = f"another person approves what removes backups out of turn: {what}"
-            yield Observed(SHOWN, text, plan.name, None, behind(approved, used))
+            yield Observed(SHOWN, text, plan.name, None, behind(history.approval, used))
 
 
-def _waiting(broken: Problem, plan: str, *glass: Record) -> Observed:
+def _waiting(broken: Problem, plan: str, *glass: GlassBroken) -> Observed:
     found = by_problem(CONTRADICTED, broken, plan, None, *glass)
     return replace(found, text=f"{found.text}; {len(glass)} wait for a review") if len(glass) > 1 else found
 
@@ -124,14 +120,14 @@ def _waiting(broken: Problem, plan: str, *glass: Record) -> Observed:
 def _alone(known: Known, plan: PlanKnown) -> Observed | None:
     """What was done without a second person, and was reviewed since: looked at afterwards, and by one person all the
     same."""
-    lately = [one for one in known.history(plan.name).broken if known.now - utc(one[2]) < TOLD_FOR]
+    lately = [one for one in known.history(plan.name).broken if known.now - one.time < TOLD_FOR]
     if not lately:
         return None
-    of = Counter(str(operation) for _, operation, *_ in lately)
+    of = Counter(one.operation for one in lately)
     what = ", ".join(f"{operation} {count}" for operation, count in sorted(of.items()))
-    reviewers = ", ".join(sorted({str(one[4]) for one in lately if one[4]})) or "nobody"
+    reviewers = ", ".join(sorted({one.reviewed_by for one in lately if one.reviewed_by})) or "nobody"
     text = f"{len(lately)} without a second person in the last {TOLD_FOR.days} days ({what}), reviewed by {reviewers}"
-    records = [RecordBehind(int(seq), str(time), GLASS_BROKEN) for _, _, time, seq, *_ in lately]
+    records = [RecordBehind(one.seq, stamped(one.time), GLASS_BROKEN) for one in lately]
     return Observed(NOTHING, text, plan.name, None, tuple(records))
 
 
@@ -140,7 +136,7 @@ def second_factors(known: Known) -> Iterator[Observed]:
     for plan in known.plans:
         history = known.history(plan.name)
         refused = next((one for one in history.refused if kind_of(one) == PLAN_APPROVED), None)
-        approved = history.newest.get(PLAN_APPROVED) or refused
+        approved = history.approval or refused
         if approved is None:
             yield Observed(NOTHING, "nobody has approved it", plan.name, step=_BLOCK)
         elif (wrong := _trouble(known, plan)) is not None:
@@ -148,13 +144,18 @@ def second_factors(known: Known) -> Iterator[Observed]:
         elif unapproved(plan.loaded, history, known.now) is not None:
             text = "nobody has approved the version in force"
             yield Observed(NOTHING, text, plan.name, None, behind(approved), step=_BLOCK)
-        elif approved["by"].get("user_verified") is True:
-            text = f"{approved['by']['name']} signed by a security key that knew its user"
+        elif (by := _signer(approved)).user_verified:
+            text = f"{by.name} signed by a security key that knew its user"
             yield Observed(SHOWN, text, plan.name, None, behind(approved))
         else:
-            text = f"{approved['by']['name']} signed, and no second factor is told of"
+            text = f"{by.name} signed, and no second factor is told of"
             step = "set `second_factor: true` in the plan's `approval:`, and sign by a security key"
             yield Observed(NOTHING, text, plan.name, None, behind(approved), step)
+
+
+def _signer(approved: StatementRecord) -> SignedBy:
+    assert approved.by is not None, "an approval that nobody signed is no record"
+    return approved.by
 
 
 # What only people can say: a declaration with its files, good until a day. It never counts as shown.
@@ -183,7 +184,8 @@ def attested(item: str) -> Query:
             else:
                 noted_until = noted.get(one.name)
                 yield Observed(EXPIRED, f"{said}, and no longer", None, None, records, step, noted_until, by)
-        strange = [one for one in known.history(None).refused if one["about"]["item"] == item]
+        refused = known.history(None).refused
+        strange = [one for one in refused if isinstance(one.about, MeasurePart) and one.about.item == item]
         for record in strange:
             text = f"{Attestation.of(record).name}: {refusal(record)}"
             yield Observed(CONTRADICTED, text, records=behind(record), step=f"{step} --key KEY")
@@ -200,7 +202,7 @@ def attested(item: str) -> Query:
 def _hosts(known: Known) -> set[str]:
     """On which an asset was tested last."""
     tests = (known.history(plan.name, asset.asset).last_conclusive_test for plan, asset in known.assets)
-    return {str(test["host"]) for test in tests if test is not None}
+    return {test.host for test in tests if test is not None}
 
 
 def _tenants(known: Known) -> set[str]:
@@ -252,8 +254,8 @@ def _to_be_approved(known: Known) -> bool:
 def versions(known: Known) -> Iterator[Observed]:
     """Each plan's version in force, by its digest, and the files that it stands for."""
     for plan in known.plans:
-        newest = known.history(plan.name).newest
-        version, stored = newest.get(PLAN_VERSION), newest.get(PLAN_STORED)
+        history = known.history(plan.name)
+        version, stored = history.version, history.files_stored
         if gone := first_of(plan.care, (Trouble.PLAN_FILES_GONE,)):
             yield by_problem(CONTRADICTED, gone, plan.name, None, version)
         elif version is None:
@@ -262,7 +264,7 @@ def versions(known: Known) -> Iterator[Observed]:
         elif old := first_of(plan.care, (Trouble.PLAN_NOT_STORED,)):
             yield by_problem(EXPIRED, old, plan.name, None, version, stored)
         else:
-            text = f"version {str(version['digest'])[:12]} is in force since {to_the_second(version['time'])}"
+            text = f"version {version.digest[:12]} is in force since {to_the_second(version.time)}"
             yield Observed(SHOWN, text, plan.name, None, behind(version, stored))
 
 
@@ -270,7 +272,7 @@ def retention(known: Known) -> Iterator[Observed]:
     """Each plan's retention, and that what it lets go was removed."""
     for plan in known.plans:
         history = known.history(plan.name)
-        last, done = history.newest.get(PRUNED), history.last_done_prune
+        last, done = history.pruned, history.last_done_prune
         if plan.loaded.plan.retention is None:
             step = "add retention: {keep_within: 35d}, or longer, to the plan"
             yield Observed(NOTHING, "its plan keeps everything for ever", plan.name, step=step)
@@ -280,48 +282,48 @@ def retention(known: Known) -> Iterator[Observed]:
             text, step = "what is past its retention was never removed here", f"ccdr upkeep {plan.name} --prune"
             yield Observed(NOTHING, text, plan.name, None, behind(last), step)
         elif late := first_of(plan.care, (Trouble.PRUNE_LATE,)):
-            yield by_problem(EXPIRED, late, plan.name, None, done)
+            yield by_problem(EXPIRED, late, plan.name, None, done.end)
         else:
             yield _by_one_alone(known, plan, done) or _before(known, plan, done) or _removed(plan, done)
 
 
-def _by_one_alone(known: Known, plan: PlanKnown, done: Record) -> Observed | None:
+def _by_one_alone(known: Known, plan: PlanKnown, done: DonePrune) -> Observed | None:
     """A break of the glass prunes by whatever the plan said that day."""
-    lately = [one for one in known.history(plan.name).pruned_by_glass if known.now - utc(one[1]) < TOLD_FOR]
+    lately = [one for one in known.history(plan.name).pruned_by_glass if known.now - one.time < TOLD_FOR]
     if not lately:
         return None
-    gone, last = so_many(sum(int(one[0]) for one in lately), "snapshot"), done["removed"]
+    gone = so_many(sum(one.removed for one in lately), "snapshot")
     text = (
-        f"{last} removed by the prune of {to_the_second(done['time'])}; in the last {TOLD_FOR.days} days {gone} by "
-        "break-glass: nothing shows that the approved retention let them go"
+        f"{done.removed} removed by the prune of {to_the_second(done.end.time)}; in the last {TOLD_FOR.days} days "
+        f"{gone} by break-glass: nothing shows that the approved retention let them go"
     )
-    records = [RecordBehind(int(seq), str(time), PRUNED) for _, time, seq in lately]
-    return Observed(NOTHING, text, plan.name, None, tuple(dict.fromkeys((*records, *behind(done)))))
+    records = [RecordBehind(one.seq, stamped(one.time), PRUNED) for one in lately]
+    return Observed(NOTHING, text, plan.name, None, tuple(dict.fromkeys((*records, *behind(done.end)))))
 
 
-def _before(known: Known, plan: PlanKnown, done: Record) -> Observed | None:
+def _before(known: Known, plan: PlanKnown, done: DonePrune) -> Observed | None:
     """A prune shows nothing of another repository, nor of a retention that came after it."""
     step, said = f"ccdr upkeep {plan.name} --prune", known.history(plan.name).retentions
-    if len(said) > 1 and utc(since := str(said[-1][0])) > utc(done["time"]):
-        at = to_the_second(done["time"])
+    if len(said) > 1 and (since := said[-1].since) > done.end.time:
+        at = to_the_second(done.end.time)
         text = f"its retention was changed on {to_the_second(since)}, and the last prune was on {at}"
-        return Observed(NOTHING, text, plan.name, None, behind(done), step)
-    return elsewhere(known, plan.name, PRIMARY, done, step)
+        return Observed(NOTHING, text, plan.name, None, behind(done.end), step)
+    return elsewhere(known, plan.name, PRIMARY, done.end, step)
 
 
-def _removed(plan: PlanKnown, done: Record) -> Observed:
+def _removed(plan: PlanKnown, done: DonePrune) -> Observed:
     """What a prune found: that nothing is past its time shows something where it looked at snapshots."""
-    at, held = to_the_second(done["time"]), len(done.get("held") or ())
-    kept = sum((done.get("kept") or {}).values())
-    if done["removed"]:
-        text = f"what was past its retention was removed on {at}: {so_many(done['removed'], 'snapshot')}"
+    end = done.end
+    at, held, kept = to_the_second(end.time), len(end.held), sum(end.kept.values())
+    if done.removed:
+        text = f"what was past its retention was removed on {at}: {so_many(done.removed, 'snapshot')}"
     elif kept > held:
         text = f"nothing was past its retention on {at}: {so_many(kept - held, 'snapshot')} within it"
     else:
         text = f"nothing to show: the prune of {at} found no snapshot within its retention, and removed none"
-        return Observed(NOTHING, text, plan.name, None, behind(done))
+        return Observed(NOTHING, text, plan.name, None, behind(end))
     text += f"; {so_many(held, 'snapshot')} past it held back" if held else ""
-    return Observed(SHOWN, text, plan.name, None, behind(done))
+    return Observed(SHOWN, text, plan.name, None, behind(end))
 
 
 # Physical security: where the copies lie.
@@ -342,7 +344,7 @@ def copies(known: Known) -> Iterator[Observed]:
 
 def _copy(known: Known, plan: PlanKnown, name: str) -> Observed:
     history = known.history(at_copy(plan.name, name))
-    last, told = history.newest.get(COPIED), history.last_copy
+    last, told = history.copied, history.last_copy
     own = [p for p in plan.care if p.about.partition(" ")[0] == name]
     if wrong := first_of(own, _BAD):
         return by_problem(CONTRADICTED, wrong, plan.name, None, last, told)
@@ -359,16 +361,16 @@ def _copy(known: Known, plan: PlanKnown, name: str) -> Observed:
         return moved
     site = plan.loaded.plan.copies[name].site
     where = f"{name} ({site})" if site else name
-    count = sum((told.get("there") or {}).values())
+    count = sum((told.there or {}).values())
     held = so_many(count, "snapshot")
     if not count:
-        text = f"{where} holds no snapshot that is known, as of {to_the_second(told['time'])}"
+        text = f"{where} holds no snapshot that is known, as of {to_the_second(told.time)}"
         return Observed(NOTHING, text, plan.name, None, behind(told), f"ccdr copy {plan.name}")
     tests = [known.history(at_copy(plan.name, name), asset).last_test for asset in plan.loaded.plan.assets]
     if all(one is None or elsewhere(known, plan.name, name, one) for one in tests):
         text = f"{where} holds {held}, and nothing was restored from there, as far as is known here"
         return Observed(NOTHING, text, plan.name, None, behind(told), f"ccdr test {plan.name} --from {name}")
-    return Observed(SHOWN, f"{where} holds {held}, filled {to_the_second(told['time'])}", plan.name, None, behind(told))
+    return Observed(SHOWN, f"{where} holds {held}, filled {to_the_second(told.time)}", plan.name, None, behind(told))
 
 
 # Incident reporting: has each recovery its incident, and is nothing overdue of any?
@@ -390,11 +392,12 @@ def incidents(known: Known) -> Iterator[Observed]:
         elif left := [(of, lack) for of in there for lack in unmet(of)]:
             for of, lack in left:
                 yield Observed(CONTRADICTED, lack.text, plan.name, None, (_record(of),), lack.step)
-        elif without := [one for one in history.without_incident if known.now - utc(one[2]) <= YEARLY]:
-            run, seq, time, kind = without[-1]
-            text = f"{so_many(len(without), 'recovery', 'recoveries')} without an incident, the last one of {time[:10]}"
-            step = f'ccdr incident open {plan.name} --kind availability --why "…" --recovery {run}'
-            yield Observed(CONTRADICTED, text, plan.name, None, (RecordBehind(seq, time, kind),), step)
+        elif without := [one for one in history.without_incident if known.now - one.time <= YEARLY]:
+            count, last = so_many(len(without), "recovery", "recoveries"), without[-1]
+            text = f"{count} without an incident, the last one of {last.time:%Y-%m-%d}"
+            step = f'ccdr incident open {plan.name} --kind availability --why "…" --recovery {last.run}'
+            record = RecordBehind(last.seq, stamped(last.time), last.kind)
+            yield Observed(CONTRADICTED, text, plan.name, None, (record,), step)
         elif not there:
             text = "no incident was ever opened: neither a recovery nor a rehearsal of one has shown that it is"
             step = f"ccdr recover {plan.name} --under DIR   rehearses it; docs/how-to/incidents.md"
@@ -471,14 +474,13 @@ def _in_another(plan: PlanKnown, of: Collection[str]) -> Iterator[Observed]:
 def _erasures_of(known: Known, plan: str, status: AssetStatus) -> Iterator[Observed]:
     asset = status.asset
     history, where = known.history(plan, asset), (plan, asset)
-    newest = history.newest
-    added, replayed = newest.get(ERASURE_ADD), newest.get(ERASURE_REPLAY)
+    added, replayed = history.erasure_added, history.replayed
     if returned := first_of(status.troubles, (Trouble.ERASED_RETURNED,)):
         yield by_problem(CONTRADICTED, returned, *where, added, replayed)
     elif _nobody(history, added, replayed):
         return  # nobody of it was erased, or only by mistake
     elif (failed := history.replay_failed) is not None:
-        text = f"the register was replayed on {to_the_second(failed['time'])}, and somebody may still be there"
+        text = f"the register was replayed on {to_the_second(failed.time)}, and somebody may still be there"
         yield Observed(CONTRADICTED, text, *where, behind(added, failed), f"ccdr erasure prove {plan} --asset {asset}")
     elif late := [one for one in history.looked_for if history.looked(one).still]:
         text = f"{_listed(late)} was in a snapshot taken after the person was erased: the source may hold them still"
@@ -489,12 +491,12 @@ def _erasures_of(known: Known, plan: str, status: AssetStatus) -> Iterator[Obser
         text = "nothing restored of it was cleared of erased people yet"
         yield Observed(NOTHING, text, *where, behind(added), f"ccdr test {plan} --asset {asset}")
     elif status.coverage == STALE or _far(replayed) < _far(added):
-        at = to_the_second(replayed["time"])
+        at = to_the_second(replayed.time)
         text = f"the register was last replayed on {at}: before its newest entry, or too long ago"
         yield Observed(EXPIRED, text, *where, behind(added, replayed), f"ccdr test {plan} --asset {asset}")
     elif unshown := _unshown(history, replayed):
         yield Observed(NOTHING, _nobody_found(unshown), *where, behind(added, replayed), _look(plan, unshown[0].id))
-    elif not replayed["canaries"]:
+    elif not replayed.canaries:
         text = "erased people were looked for and not found; no canary shows that the probe finds anybody"
         yield Observed(NOTHING, text, *where, behind(added, replayed))
     elif never := _never_there(history, replayed):
@@ -504,29 +506,29 @@ def _erasures_of(known: Known, plan: str, status: AssetStatus) -> Iterator[Obser
         )
         yield Observed(NOTHING, text, *where, behind(added, replayed), _ANSWER.format(plan=plan))
     else:
-        text, stated = _erased(history, replayed), newest.get(ERASURE_NOBODY)
-        by = StatedBy(str(stated["actor"]), None, SignatureState.UNSIGNED) if stated and _stated(history) else None
+        text, stated = _erased(history, replayed), history.stated_of_nobody
+        by = StatedBy(stated.actor, None, SignatureState.UNSIGNED) if stated and _stated(history) else None
         yield Observed(STATED if by else SHOWN, text, *where, behind(added, replayed, stated), stated=by)
 
 
-def _nobody(history: AssetHistory, added: Record | None, replayed: Record | None) -> bool:
+def _nobody(history: AssetHistory, added: ErasureAdd | None, replayed: ErasureReplay | None) -> bool:
     """Does no entry stand, as far as is known here? Once none does, nothing is replayed, and no replay is recorded; of
     what another host has added a replay tells."""
     if replayed is not None and _since(added, replayed):
-        return not replayed["entries"] and replayed["result"] != _FAILED
-    return added is None or (added.get("withdraws") is not None and not history.looked_for)
+        return not replayed.entries and replayed.result != _FAILED
+    return added is None or (added.withdraws is not None and not history.looked_for)
 
 
-def _since(added: Record | None, replayed: Record) -> bool:
+def _since(added: ErasureAdd | None, replayed: ErasureReplay) -> bool:
     """Is the replay of a register that has this entry? One that could not be trusted tells no head."""
-    if added is None or not replayed.get("head"):
-        return added is None or bool(replayed["seq"] > added["seq"])
+    if added is None or replayed.head is None:
+        return added is None or replayed.order > added.order
     return _far(replayed) >= _far(added)
 
 
-def _far(record: Record | None) -> int:
+def _far(record: ErasureAdd | ErasureReplay | None) -> int:
     """How many entries the register had then."""
-    return int(((record or {}).get("head") or {}).get("entries", 0))
+    return record.head.entries if record is not None and record.head is not None else 0
 
 
 @dataclass(frozen=True)
@@ -535,10 +537,10 @@ class _Unshown:
     looked: Looked
 
 
-def _unshown(history: AssetHistory, replayed: Record) -> list[_Unshown]:
+def _unshown(history: AssetHistory, replayed: ErasureReplay) -> list[_Unshown]:
     """Entries that nothing shows to find anybody: of the newest replay, without those that were found, answered for or
     withdrawn since."""
-    standing = [one for one in replayed.get("not_shown") or () if one in history.looked_for]
+    standing = [one for one in replayed.not_shown if one in history.looked_for]
     each = [_Unshown(one, history.looked(one)) for one in standing]
     return [one for one in each if not one.looked.found and not one.looked.stated]
 
@@ -563,18 +565,18 @@ def _stated(history: AssetHistory) -> list[str]:
     return [one for one, looked in each.items() if looked.stated and not looked.found]
 
 
-def _never_there(history: AssetHistory, replayed: Record) -> int:
+def _never_there(history: AssetHistory, replayed: ErasureReplay) -> int:
     """Entries of which no replay found anybody, and nobody answers for that."""
     found = sum(history.looked(one).found > 0 for one in history.looked_for)
-    return max(0, int(replayed["entries"]) - found - len(_stated(history)))
+    return max(0, replayed.entries - found - len(_stated(history)))
 
 
-def _erased(history: AssetHistory, replayed: Record) -> str:
+def _erased(history: AssetHistory, replayed: ErasureReplay) -> str:
     """What the newest replay, and those before it, show of all entries. A canary is nobody."""
-    entries, canaries = int(replayed["entries"]), int(replayed["canaries"])
+    entries, canaries = replayed.entries, replayed.canaries
     stated = _stated(history)
     found = max(0, entries - canaries - len(stated))
-    text = f"{so_many(entries, 'entry', 'entries')} of the register replayed on {to_the_second(replayed['time'])}: "
+    text = f"{so_many(entries, 'entry', 'entries')} of the register replayed on {to_the_second(replayed.time)}: "
     text += f"{so_many(canaries, 'canary was', 'canaries were')} found, and nobody after; "
     text += f"{so_many(found, 'person', 'people')} found in a snapshot before"
     return f"{text}, {_listed(stated)} with nobody to be found, as a person states" if stated else text

@@ -4,10 +4,9 @@ negative controls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from ccdr.evidence.access import Review
 from ccdr.evidence.controls.parts.governance import attests, stated_by
@@ -36,23 +35,25 @@ from ccdr.evidence.controls.values import (
     behind,
     by_problem,
 )
-from ccdr.evidence.history.kinds import ACCESS_REVIEWED, EXAMINED, LOCK_EXTENDED
+from ccdr.evidence.history.kinds import ACCESS_REVIEWED
 from ccdr.evidence.judgement.asset import kinds_of
 from ccdr.evidence.judgement.asset_status import STALE, AssetStatus
 from ccdr.evidence.judgement.upkeep import broken, too_old, tried
+from ccdr.evidence.records import AccessTested, BackupEnd, PlanExamined, StatementRecord, TestEnd
+from ccdr.evidence.records.examined import ExaminedRepository, ExaminedSecret
+from ccdr.evidence.records.restores import Sandbox
 from ccdr.evidence.records.statements import kind_of
+from ccdr.evidence.records.values import RecordedTls
 from ccdr.evidence.statements import ATTESTATION
-from ccdr.evidence.verdicts import Record
 from ccdr.evidence.whose import UNREADABLE, whose
 from ccdr.model.access import SAYS, Held, Promise
 from ccdr.model.leaps import LEARNING
 from ccdr.model.tls import Tls
 from ccdr.model.trouble import Trouble
-from ccdr.model.values import LEDGER_REPOSITORY, PRIMARY, of_another_host, rfc3339, so_many, to_the_second, utc
+from ccdr.model.values import LEDGER_REPOSITORY, PRIMARY, rfc3339, so_many, to_the_second
 from ccdr.plans.copies import kept_locked
 from ccdr.plans.floors import TLS, below_tls
 from ccdr.plans.job import Job
-from ccdr.plans.versions import PLAN_VERSION
 
 # Who may do what: the credential of each role as it was tried at the store, and the review of who has access.
 
@@ -73,37 +74,37 @@ def _roles(known: Known, plan: PlanKnown) -> Iterator[Observed]:
         behind_it = broken(plan.loaded, known.history(plan.name)).values()
         yield by_problem(CONTRADICTED, wrong, plan.name, None, last, *behind_it)
         return
-    at = to_the_second(str(last["time"]))
+    at = to_the_second(last.time)
     if too_old(last, known.now):
         yield Observed(EXPIRED, f"the roles' credentials were last tried on {at}", plan.name, None, behind(last), step)
         return
     if (other := _others(known, plan, last)) is not None:
         yield Observed(NOTHING, f"{other} the trial on {at}", plan.name, None, behind(last), step)
         return
-    open_ = [one for one in last["promises"] if one["result"] != Held.HELD.value]
+    open_ = [one for one in last.promises if one.result != Held.HELD.value]
     for one in open_:
-        what = SAYS[Promise(one["promise"])]
-        here = "cannot be separated here" if one["result"] == Held.CANNOT_SEPARATE.value else "was not shown"
-        yield Observed(NOTHING, f"that {what} {here}: {one['why']}", plan.name, None, behind(last), step)
+        what = SAYS[Promise(one.promise)]
+        here = "cannot be separated here" if one.result == Held.CANNOT_SEPARATE.value else "was not shown"
+        yield Observed(NOTHING, f"that {what} {here}: {one.why}", plan.name, None, behind(last), step)
     if not open_:
-        count = so_many(len(last["promises"]), "promise")
+        count = so_many(len(last.promises), "promise")
         yield Observed(
             SHOWN, f"{count} of the roles' credentials held when tried on {at}", plan.name, None, behind(last)
         )
 
 
-def _others(known: Known, plan: PlanKnown, trial: Record) -> str | None:
+def _others(known: Known, plan: PlanKnown, trial: AccessTested) -> str | None:
     """That other credentials were tried than the plan names, or than lie there now; the words that go before when. A
     file has another path on another host."""
-    if of_another_host(trial):
+    if trial.foreign:
         return None
-    if trial.get("named_sha256") not in (None, plan.loaded.plan.access.digest):
+    if trial.named_sha256 not in (None, plan.loaded.plan.access.digest):
         return "the plan names other credentials than at"
-    looked = known.history(plan.name).newest.get(EXAMINED) or {}
+    looked = known.history(plan.name).examined
     changed = [
-        str(one["place"])
-        for one in looked.get("secrets") or ()
-        if str(one["place"]).startswith("access.") and one.get("changed") and utc(one["changed"]) > utc(trial["time"])
+        one.place
+        for one in (looked.secrets if looked else ())
+        if one.place.startswith("access.") and one.changed is not None and one.changed > trial.time
     ]
     return f"{', '.join(changed)} was changed since" if changed else None
 
@@ -111,7 +112,7 @@ def _others(known: Known, plan: PlanKnown, trial: Record) -> str | None:
 def reviews(known: Known) -> Iterator[Observed]:
     """Each plan's newest review of who has access."""
     for plan in known.plans:
-        record = known.history(plan.name).newest.get(ACCESS_REVIEWED)
+        record = known.history(plan.name).review
         step = f"ccdr access review {plan.name} --out FILE   asks the systems; docs/how-to/access.md"
         if (wrong := first_of(plan.care, (Trouble.STATEMENT_REFUSED,))) is not None:
             said = next(one for one in known.history(plan.name).refused if kind_of(one) == ACCESS_REVIEWED)
@@ -126,7 +127,7 @@ def reviews(known: Known) -> Iterator[Observed]:
             yield _review(Review.of(record), record, plan)
 
 
-def _review(review: Review, record: Record, of: PlanKnown) -> Observed:
+def _review(review: Review, record: StatementRecord, of: PlanKnown) -> Observed:
     plan, lines, given = of.name, so_many(review.entries, "line"), whose(record)
     by = StatedBy(review.by, review.valid_until, SignatureState.of(given))
     text = f"that {lines} of who has access are in order is {by}"
@@ -167,7 +168,7 @@ _WAYS = {
 }
 # The third is the next step, where it is not to look again.
 Seen = tuple[ControlState, str] | tuple[ControlState, str, str]
-_Look = Callable[[Record, Known], Iterator[Seen]]
+_Look = Callable[[PlanExamined, Known], Iterator[Seen]]
 
 
 def _asked(look: _Look) -> Query:
@@ -181,16 +182,16 @@ def _asked(look: _Look) -> Query:
 
 
 def _of(known: Known, plan: PlanKnown, look: _Look) -> Iterator[Observed]:
-    last = known.history(plan.name).newest.get(EXAMINED)
+    last = known.history(plan.name).examined
     if last is None:
         yield Observed(NOTHING, "nobody has looked yet", plan.name, step=_LOOK)
         return
     found = list(look(last, known))
-    if all(one[0] is SHOWN for one in found) and known.now - utc(last["time"]) > LOOKED_AT:
-        text = f"it was last looked at on {to_the_second(last['time'])}"
+    if all(one[0] is SHOWN for one in found) and known.now - last.time > LOOKED_AT:
+        text = f"it was last looked at on {to_the_second(last.time)}"
         found = [(EXPIRED, text)]
-    changed = known.history(plan.name).newest.get(PLAN_VERSION)
-    if all(one[0] is SHOWN for one in found) and changed is not None and changed["seq"] > last["seq"]:
+    changed = known.history(plan.name).version
+    if all(one[0] is SHOWN for one in found) and changed is not None and changed.order > last.order:
         text = "the plan was changed since it was last looked at"
         yield Observed(NOTHING, text, plan.name, None, behind(last, changed), _LOOK)
         return
@@ -199,21 +200,21 @@ def _of(known: Known, plan: PlanKnown, look: _Look) -> Iterator[Observed]:
         yield Observed(one[0], one[1], plan.name, None, behind(last), None if one[0] is SHOWN else step)
 
 
-def _repositories(record: Record, known: Known) -> Iterator[Seen]:
+def _repositories(record: PlanExamined, known: Known) -> Iterator[Seen]:
     limit = timedelta(seconds=known.floors.ages.repository_key)
-    for name, of in record["repositories"].items():
-        where, key = f"repository {name}", of.get("oldest_key")
-        if of["way"] == "plain":
+    for name, of in record.repositories.items():
+        where, key = f"repository {name}", of.oldest_key
+        if of.way == "plain":
             yield CONTRADICTED, f"{where} is reached in plain text", _PLAIN
-        elif of.get("format") is None:
+        elif of.format is None:
             yield NOTHING, f"{where} could not be opened, so nobody knows its format"
-        elif key is not None and known.now - utc(key) > limit:
+        elif key is not None and known.now - key > limit:
             text = f"a password of {where} was set on {to_the_second(key)}: older than {limit.days} days"
             yield EXPIRED, text, _ROTATE
         else:
-            keys = so_many(int(of.get("keys") or 0), "password")
-            keys += f", {so_many(fast, 'fast key')}" if (fast := int(of["fast_keys"])) else ""
-            yield SHOWN, f"{where}: encrypted (restic's format {of['format']}), {keys}, {_WAYS[of['way']]}"
+            keys = so_many(of.keys or 0, "password")
+            keys += f", {so_many(fast, 'fast key')}" if (fast := of.fast_keys) else ""
+            yield SHOWN, f"{where}: encrypted (restic's format {of.format}), {keys}, {_WAYS[of.way]}"
 
 
 _LESS = "raise it there; `ccdr controls --print floors` prints what is in force"
@@ -237,39 +238,34 @@ def tls(known: Known) -> Iterator[Observed]:
             spoken = _spoken(seen, known, "the source", beyond=False)
             step = None if spoken[0] is SHOWN else _FLOOR.format(plan.name)
             yield Observed(spoken[0], spoken[1], plan.name, asset.asset, behind(last), step)
-        elif (looked := known.history(plan.name).newest.get(EXAMINED)) and _by_tls(looked, asset.asset):
+        elif (looked := known.history(plan.name).examined) and looked.sources.get(asset.asset) == "tls":
             text, step = "nobody saw which TLS the source speaks: its newest backup does not tell", "ccdr backup {}"
             yield Observed(NOTHING, text, plan.name, asset.asset, behind(looked, last), step.format(plan.name))
 
 
-def _by_tls(looked: Record, asset: str) -> bool:
-    return bool((looked.get("sources") or {}).get(asset) == "tls")
-
-
-def _tls_of_source(known: Known, plan: str, asset: str) -> tuple[Record | None, Mapping[str, Any] | None]:
+def _tls_of_source(known: Known, plan: str, asset: str) -> tuple[BackupEnd | None, RecordedTls | None]:
     """As its newest backup spoke with it; None where that was not by TLS."""
     last = known.history(plan, asset).last_good_backup
-    seen = None if last is None else last.get("tls")
-    return last, seen if isinstance(seen, dict) else None
+    return last, None if last is None else last.tls
 
 
-def _tls_of_repositories(record: Record, known: Known, *, sources: bool) -> Iterator[Seen]:
+def _tls_of_repositories(record: PlanExamined, known: Known, *, sources: bool) -> Iterator[Seen]:
     """`sources`: one of these speaks TLS, so that there is something to show where no repository does."""
-    there = {name: of for name, of in record["repositories"].items() if of["way"] == "tls"}
+    there = {name: of for name, of in record.repositories.items() if of.way == "tls"}
     for name, of in there.items():
-        if isinstance(of.get("tls"), dict):
-            yield _spoken(of["tls"], known, f"repository {name}", beyond=True)
+        if of.tls is not None:
+            yield _spoken(of.tls, known, f"repository {name}", beyond=True)
         else:
             yield NOTHING, f"nobody saw which TLS repository {name} speaks: it did not answer this host directly"
     if not there and not sources:
-        ways = ", ".join(f"{name} {_WAYS[of['way']]}" for name, of in record["repositories"].items())
+        ways = ", ".join(f"{name} {_WAYS[of.way]}" for name, of in record.repositories.items())
         yield NOTHING, f"nothing to show: no repository of it is reached by TLS ({ways})"
 
 
-def _spoken(seen: Mapping[str, Any], known: Known, what: str, *, beyond: bool) -> Seen:
+def _spoken(seen: RecordedTls, known: Known, what: str, *, beyond: bool) -> Seen:
     """`beyond`: it leaves this host."""
-    version, by = seen.get("version"), f", by the CAs {str(seen['ca_sha256'])[:8]}" if seen.get("ca_sha256") else ""
-    spoken = Tls(version, seen.get("cipher"), seen["verified"] is True)
+    version, by = seen.version, f", by the CAs {seen.ca_sha256[:8]}" if seen.ca_sha256 else ""
+    spoken = Tls(version, seen.cipher, seen.verified)
     if beyond and not spoken.verified:
         return (
             CONTRADICTED,
@@ -282,19 +278,19 @@ def _spoken(seen: Mapping[str, Any], known: Known, what: str, *, beyond: bool) -
     return SHOWN, f"{what} speaks {version or 'TLS'}, {verified}"
 
 
-def _sources(record: Record, _: Known) -> Iterator[Seen]:
-    for name, way in record["sources"].items():
+def _sources(record: PlanExamined, _: Known) -> Iterator[Seen]:
+    for name, way in record.sources.items():
         yield CONTRADICTED if way == "plain" else SHOWN, f"the source of {name} is reached {_WAYS[way]}", _PLAIN
-    if not record["sources"]:
+    if not record.sources:
         yield SHOWN, "its sources are files of this host"
 
 
-def _sites(record: Record, _: Known) -> Iterator[Seen]:
-    source, places = record.get("site"), {name: of.get("site") for name, of in record["repositories"].items()}
+def _sites(record: PlanExamined, _: Known) -> Iterator[Seen]:
+    source, places = record.site, {name: of.site for name, of in record.repositories.items()}
     table = ", ".join(f"{name}: {site or 'not said'}" for name, site in {"source": source, **places}.items())
     of_backups = {name: site for name, site in places.items() if name != LEDGER_REPOSITORY}
     known = {site for site in of_backups.values() if site is not None}
-    looked = {name: _contradicted(name, record["repositories"][name], source) for name in of_backups}
+    looked = {name: _contradicted(name, record.repositories[name], source) for name in of_backups}
     wrong = {name: seen for name, seen in looked.items() if seen}
     yield from wrong.values()
     believed = {site for name, site in of_backups.items() if site is not None and name not in wrong}
@@ -310,9 +306,9 @@ def _sites(record: Record, _: Known) -> Iterator[Seen]:
         yield CONTRADICTED, f"source and backups share one site, so one failure destroys both ({table})", _ELSEWHERE
 
 
-def _contradicted(name: str, of: Mapping[str, Any], source: str | None) -> Seen | None:
+def _contradicted(name: str, of: ExaminedRepository, source: str | None) -> Seen | None:
     """Is it said to lie elsewhere, though it is seen where a source stands?"""
-    site, seen = of.get("site"), of.get("beside_source")
+    site, seen = of.site, of.beside_source
     if source is None or site in (None, source) or seen is None:
         return None
     text = f"{name} is said to lie at {site}, the source at {source}, and "
@@ -326,30 +322,30 @@ def _contradicted(name: str, of: Mapping[str, Any], source: str | None) -> Seen 
     )
 
 
-def _secrets(record: Record, known: Known) -> Iterator[Seen]:
+def _secrets(record: PlanExamined, known: Known) -> Iterator[Seen]:
     limit = timedelta(seconds=known.floors.ages.secret_file)
-    wrong = [seen for secret in record["secrets"] if (seen := _wrong(secret, known, limit))]
+    wrong = [seen for secret in record.secrets if (seen := _wrong(secret, known, limit))]
     yield from wrong
-    if not record["secrets"]:
+    if not record.secrets:
         yield NOTHING, "its secrets come from commands, which ccdr does not look into"
     elif not wrong:
-        count = so_many(len(record["secrets"]), "file")
+        count = so_many(len(record.secrets), "file")
         yield SHOWN, f"{count}, readable by the owner alone, none is weak, old, or another plan's too"
 
 
-def _wrong(secret: Mapping[str, Any], known: Known, limit: timedelta) -> Seen | None:
-    place, changed = secret["place"], secret.get("changed")
+def _wrong(secret: ExaminedSecret, known: Known, limit: timedelta) -> Seen | None:
+    place, changed = secret.place, secret.changed
     named, another = f"stands at {place} of the plan", f"{_another(place)}; {_THEN}"
-    if not secret["there"]:
+    if not secret.there:
         return NOTHING, f"{place} is not on this host", f"put FILE, which {named}, where it is to be; {_THEN}"
-    if secret.get("open_to_others"):
+    if secret.open_to_others:
         return CONTRADICTED, f"{place} can be read by others than its owner", f"chmod 600 FILE, which {named}; {_THEN}"
-    if secret.get("weak"):
+    if secret.weak:
         return CONTRADICTED, f"{place} holds a password that may be guessed", another
-    if secret.get("also_in"):
-        text = f"{place} holds the password that {', '.join(secret['also_in'])} has for something else"
+    if secret.also_in:
+        text = f"{place} holds the password that {', '.join(secret.also_in)} has for something else"
         return CONTRADICTED, text, another
-    if changed is not None and known.now - utc(changed) > limit:
+    if changed is not None and known.now - changed > limit:
         return EXPIRED, f"{place} was last changed on {to_the_second(changed)}: older than {limit.days} days", another
     return None
 
@@ -378,29 +374,31 @@ _AGAIN = "ccdr test {} --asset {}   records it"
 _ENCRYPT = "put STATE/scratch on tmpfs or on an encrypted volume (LUKS), or `ccdr attest disk-encryption`"
 
 
-def _tested(known: Known) -> Iterator[tuple[PlanKnown, AssetStatus, Record | None, Mapping[str, Any]]]:
-    """Each asset's newest test that has a verdict, and its sandbox."""
+def _tested(known: Known) -> Iterator[tuple[PlanKnown, AssetStatus, TestEnd | None]]:
+    """Each asset's newest test that has a verdict."""
     for plan, asset in known.assets:
-        test = known.history(plan.name, asset.asset).last_conclusive_test
-        yield plan, asset, test, (test or {}).get("sandbox") or {}
+        yield plan, asset, known.history(plan.name, asset.asset).last_conclusive_test
 
 
-def sandboxes_of(test: Record | None) -> list[Mapping[str, Any]]:
+def _told_of(test: TestEnd) -> list[Sandbox]:
+    return [test.sandbox, *(one.sandbox for one in test.others if one.sandbox is not None)]
+
+
+def sandboxes_of(test: TestEnd | None) -> list[Sandbox]:
     """The sandbox of a test, and those of what was restored beside it, as far as there were any."""
-    told = [] if test is None else [test, *(test.get("others") or ())]
-    return [box for box in (one.get("sandbox") or {} for one in told) if box.get("image") is not None]
+    return [] if test is None else [box for box in _told_of(test) if box.image is not None]
 
 
-def _open(test: Record | None) -> list[Mapping[str, Any]]:
+def _open(test: TestEnd | None) -> list[Sandbox]:
     """Those of them that were not shut off as far as they tell."""
-    return [box for box in sandboxes_of(test) if box.get("differs") or box.get("network") not in (None, "none")]
+    return [box for box in sandboxes_of(test) if box.differs or box.network not in (None, "none")]
 
 
 def storage(known: Known) -> Iterator[Observed]:
     """Each asset's newest test: every place where restored data lay in plain is as safe as its disk."""
-    for plan, asset, test, box in _tested(known):
+    for plan, asset, test in _tested(known):
         where, last = (plan.name, asset.asset, behind(test)), asset.last_test
-        if left := [one for one in (last, test) if one and (one.get("disposal") or {}).get("left_behind")]:
+        if left := [one for one in (last, test) if one and one.disposal.left_behind]:
             text = "its last restore test left data behind"
             yield Observed(CONTRADICTED, text, plan.name, asset.asset, behind(left[0]), "ccdr sandbox reap")
         elif test is None:
@@ -408,24 +406,23 @@ def storage(known: Known) -> Iterator[Observed]:
         elif asset.coverage == STALE:
             yield Observed(EXPIRED, "its last restore test is too old to tell", *where)
         else:
-            yield _lay(known, plan, asset, test, box)
+            yield _lay(known, plan, asset, test)
 
 
-def _lay(known: Known, plan: PlanKnown, asset: AssetStatus, test: Record, box: Mapping[str, Any]) -> Observed:
+def _lay(known: Known, plan: PlanKnown, asset: AssetStatus, test: TestEnd) -> Observed:
     """What was fetched, and what ran in sandboxes, beside it among them."""
-    where, scratch = (plan.name, asset.asset), test.get("scratch")
-    if not scratch:
+    where, scratch = (plan.name, asset.asset), test.scratch
+    if scratch is None:
         text, step = "its last restore test does not tell where what it fetched lay", _AGAIN.format(*where)
         return Observed(NOTHING, text, *where, behind(test), step)
-    others = [one.get("sandbox") or {} for one in test.get("others") or ()]
-    boxes = {one["storage"] for one in (box, *others) if one.get("storage") is not None}
-    on, device = scratch.get("filesystem") or "a file system that this host does not tell of", scratch.get("device")
-    on += f", device {device}" if device else ""
-    fetched = f"{_FETCHED[scratch['kept']]} ({on})"
-    text = f"{fetched}; restored {_RESTORED[min(boxes, default='')]}; and removed, on {to_the_second(test['time'])}"
-    if scratch["kept"] in _SAFE and "disk" not in boxes:
+    boxes = {box.storage for box in _told_of(test) if box.storage is not None}
+    on = scratch.filesystem or "a file system that this host does not tell of"
+    on += f", device {scratch.device}" if scratch.device else ""
+    fetched = f"{_FETCHED[scratch.kept]} ({on})"
+    text = f"{fetched}; restored {_RESTORED[min(boxes, default='')]}; and removed, on {to_the_second(test.time)}"
+    if scratch.kept in _SAFE and "disk" not in boxes:
         return Observed(SHOWN, text, *where, behind(test))
-    if (said := attests("disk-encryption", known, str(test["host"]))) is not None:
+    if (said := attests("disk-encryption", known, test.host)) is not None:
         text += f"; that it is encrypted below, where this host cannot see it, is {(by := stated_by(said))}"
         record = RecordBehind(said.seq, rfc3339(said.made), ATTESTATION)
         return Observed(STATED, text, *where, (record, *behind(test)), stated=by)
@@ -435,24 +432,23 @@ def _lay(known: Known, plan: PlanKnown, asset: AssetStatus, test: Record, box: M
 def isolation(known: Known) -> Iterator[Observed]:
     """Each asset's newest test: was its sandbox as it was asked for, and each beside it? Where one was not, the test
     ends without a verdict."""
-    for plan, asset, test, box in _tested(known):
+    for plan, asset, test in _tested(known):
         where, boxes = (plan.name, asset.asset, behind(test)), sandboxes_of(test)
         if (last := next((one for one in (asset.last_test, test) if _open(one)), None)) is not None:
-            facts = dict.fromkeys(str(one.get("fact")) for of in _open(last) for one in of.get("differs") or ())
+            facts = dict.fromkeys(one.fact for of in _open(last) for one in of.differs)
             text = f"its sandbox was not shut off as it was asked for: {', '.join(facts) or 'network'}"
             yield Observed(CONTRADICTED, text, plan.name, asset.asset, behind(last))
-        elif test is None or any(one.get("network") is None for one in boxes):
+        elif test is None or any(one.network is None for one in boxes):
             yield Observed(NOTHING, "no restore test tells of its sandbox", *where)
         elif asset.coverage == STALE:
             yield Observed(EXPIRED, "its last restore test is too old to tell", *where)
-        elif not boxes and test["verdict"] != "PASS":
+        elif not boxes and test.verdict != "PASS":
             yield Observed(NOTHING, "its last restore test ended before there was a sandbox, if it needs one", *where)
-        elif box.get("image") is None:
+        elif (box := test.sandbox).image is None:
             yield Observed(SHOWN, "its restore test needed no sandbox: nothing of what was restored was run", *where)
         else:
-            limits = so_many(len(box.get("unlimited") or ()), "limit")
-            more = f"; this kernel lacks {limits}" if box.get("unlimited") else ""
-            text = f"no network, {box.get('root')} root, capabilities: {box.get('capabilities')}{more}"
+            more = f"; this kernel lacks {so_many(len(box.unlimited), 'limit')}" if box.unlimited else ""
+            text = f"no network, {box.root} root, capabilities: {box.capabilities}{more}"
             yield Observed(SHOWN, text, *where)
 
 
@@ -475,27 +471,28 @@ def object_locks(known: Known) -> Iterator[Observed]:
 
 
 def _locked(known: Known, plan: PlanKnown, name: str) -> Observed:
-    newest, done = (known.history(plan.name).newest.get(f"{LOCK_EXTENDED}.{name}{end}") for end in ("", ".done"))
+    history = known.history(plan.name)
+    newest, done = history.locks.get(name), history.locks_done.get(name)
     wrong = [p for p in plan.care if p.about == name]
     if short := first_of(wrong, (Trouble.OBJECTS_OVERWRITTEN, Trouble.LOCK_SHORT)):
         return by_problem(CONTRADICTED, short, plan.name, None, newest)
     if done is None:
         text = f"nobody has pushed the locks of {name} forward"
         return Observed(NOTHING, text, plan.name, None, behind(newest), _EXTEND.format(plan.name))
-    at = to_the_second(done["time"])
-    if known.now - utc(done["time"]) > LOOKED_AT:
+    at = to_the_second(done.time)
+    if known.now - done.time > LOOKED_AT:
         text = f"the locks of {name} were last pushed forward on {at}"
         return Observed(EXPIRED, text, plan.name, None, behind(done), _EXTEND.format(plan.name))
     if (moved := elsewhere(known, plan.name, name, done, _EXTEND.format(plan.name))) is not None:
         return moved
     what_is_there = f"ccdr snapshots {plan.name}   says what is there"
-    if not done["objects"]:
+    if not done.objects:
         text = f"nothing of {name} was in use on {at}: it is empty, or all of it is hidden by deletes"
         return Observed(NOTHING, text, plan.name, None, behind(done), what_is_there)
-    in_use = f"{name}: {so_many(done['objects'], 'object')} in use"
-    if done.get("holds_until") is None:
+    in_use = f"{name}: {so_many(done.objects, 'object')} in use"
+    if done.holds_until is None:
         return Observed(NOTHING, f"{in_use}, locked nobody knows until when", plan.name, None, behind(done))
-    text = f"{in_use}, locked until {to_the_second(done['holds_until'])} at least"
+    text = f"{in_use}, locked until {to_the_second(done.holds_until)} at least"
     return Observed(SHOWN, text, plan.name, None, behind(done))
 
 
@@ -512,9 +509,8 @@ def _leap(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed:
     good = history.last_good_backup
     if suspect := first_of(asset.troubles, (Trouble.SNAPSHOT_SUSPECT,)):
         return by_problem(CONTRADICTED, suspect, *where, history.suspect)
-    seen = (good or {}).get("canaries") or {}
-    there = [name for name, digest in seen.items() if digest]
-    compared = len(history.grown) > LEARNING and (good or {}).get("growth") is not None
+    there = [name for name, digest in good.canaries.items() if digest] if good is not None else []
+    compared = len(history.grown) > LEARNING and good is not None and good.growth is not None
     if good is None or not (compared or there):
         text = f"it has no canary, and fewer than {LEARNING} backups before the newest to compare that one with"
         if len(history.grown) > LEARNING:
@@ -528,7 +524,7 @@ def _leap(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed:
         return by_problem(EXPIRED, late, *where, good)
     canaries = so_many(len(there), "canary", "canaries")
     leaps_ = "does not leap" if compared else "has nothing to be compared with"
-    text = f"the backup of {to_the_second(good['time'])} {leaps_}; {canaries} as they are to be"
+    text = f"the backup of {to_the_second(good.time)} {leaps_}; {canaries} as they are to be"
     return Observed(SHOWN, text, *where, behind(good))
 
 
@@ -549,7 +545,7 @@ def versions(known: Known) -> Iterator[Observed]:
 
 def _versions(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed:
     history, engine = known.history(plan.name, asset.asset), plan.loaded.plan.assets[asset.asset].engine_name
-    records = [r for r in (history.last_good_backup, history.last_conclusive_test) if r is not None and r.get("tools")]
+    records = [r for r in (history.last_good_backup, history.last_conclusive_test) if r is not None and r.tools]
     told = {name: (version, record) for record in records for name, version in _named(record, engine)}
     where, floors = (plan.name, asset.asset), known.floors
     if not told:
@@ -559,9 +555,9 @@ def _versions(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed:
         if floor := floors.below(name, version):
             text = f"{name} {version} is below {floor}, which is asked for"
             return Observed(CONTRADICTED, text, *where, behind(record), _RAISE)
-    oldest = min(utc(record["time"]) for record in records)
+    oldest = min(record.time for record in records)
     if known.now - oldest > timedelta(seconds=floors.ages.versions):
-        text = f"what versions there are was last recorded on {to_the_second(str(min(r['time'] for r in records)))}"
+        text = f"what versions there are was last recorded on {to_the_second(oldest)}"
         return Observed(EXPIRED, text, *where, behind(*records))
     if unasked := [name for name in (*_PROGRAMS, engine) if name in told and not floors.versions.get(name)]:
         text = f"nothing is asked of {', '.join(unasked)} in floors.yaml: any version is well"
@@ -576,9 +572,9 @@ def _versions(known: Known, plan: PlanKnown, asset: AssetStatus) -> Observed:
     return Observed(SHOWN, shown, *where, behind(*records))
 
 
-def _named(record: Record, engine: str) -> Iterator[tuple[str, str]]:
+def _named(record: BackupEnd | TestEnd, engine: str) -> Iterator[tuple[str, str]]:
     """By program; the source by its engine."""
-    for name, version in record["tools"].items():
+    for name, version in record.tools.items():
         if name != SOURCE:
             yield str(name), str(version)
         elif engine not in _NO_PROGRAM:
@@ -591,18 +587,18 @@ def images(known: Known) -> Iterator[Observed]:
     for plan, asset in known.assets:
         test, where = known.history(plan.name, asset.asset).last_conclusive_test, (plan.name, asset.asset)
         boxes = sandboxes_of(test)
-        if test is not None and not boxes and test["verdict"] == "PASS":
+        if test is not None and not boxes and test.verdict == "PASS":
             yield Observed(SHOWN, "its restore test needed no sandbox, and no image", *where, behind(test))
             continue
-        if not boxes or any(box.get("image_created") is None for box in boxes):
+        made = {box.image_created: box.image for box in boxes if box.image_created is not None}
+        if not boxes or any(box.image_created is None for box in boxes):
             yield Observed(NOTHING, "no restore test tells how old its image was", *where, behind(test))
             continue
-        made = {str(box["image_created"]): str(box["image"]) for box in boxes}
-        oldest, newest = min(made, key=utc), max(made, key=utc)
-        if utc(newest) > known.now:
+        oldest, newest = min(made), max(made)
+        if newest > known.now:
             text = f"the image {made[newest]} says that it was made in the future"
             yield Observed(CONTRADICTED, text, *where, behind(test))
-        elif known.now - utc(oldest) > limit:
+        elif known.now - oldest > limit:
             text = f"the image {made[oldest]} was made on {to_the_second(oldest)}: older than {limit.days} days"
             yield Observed(
                 EXPIRED, text, *where, behind(test), "make or pull it anew: `make images FRESH=1`, `docker pull`"
@@ -620,11 +616,11 @@ def negative_controls(known: Known) -> Iterator[Observed]:
     for plan, asset in known.assets:
         history, where = known.history(plan.name, asset.asset), (plan.name, asset.asset)
         last = history.last_control
-        kind = str(((last or {}).get("damage") or {}).get("kind"))
+        kind = last.damage.kind if last is not None and last.damage is not None else ""
         word = kind.replace("_", " ")
         if passed := first_of(asset.troubles, (Trouble.CONTROL_PASSED,)):
             yield by_problem(CONTRADICTED, passed, *where, *history.not_caught.values())
-        elif last is None or last["result"] != "CAUGHT":
+        elif last is None or last.result != "CAUGHT":
             text, step = (
                 "no damaged copy was ever tested",
                 "docs/how-to/negative-controls.md   tells how to schedule them",
@@ -635,10 +631,10 @@ def negative_controls(known: Known) -> Iterator[Observed]:
             yield Observed(NOTHING, text, *where, behind(last), f"{step}{asset.asset} --negative-control")
         elif late := first_of(asset.troubles, (Trouble.CONTROL_LATE,)):
             yield by_problem(EXPIRED, late, *where, last)
-        elif known.now - utc(last["time"]) > YEARLY:
+        elif known.now - last.time > YEARLY:
             yield Observed(EXPIRED, "the last damaged copy was tested more than a year ago", *where, behind(last))
         else:
-            text = f"a copy damaged on purpose ({word}) was found bad on {to_the_second(last['time'])}"
+            text = f"a copy damaged on purpose ({word}) was found bad on {to_the_second(last.time)}"
             yield Observed(SHOWN, text, *where, behind(last))
     for name, out, history in taken_out(known):
         missed = next(iter(history.not_caught.values()), None)

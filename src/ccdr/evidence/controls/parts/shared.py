@@ -7,12 +7,11 @@ from datetime import timedelta
 
 from ccdr.evidence.controls.values import ControlState, Known, Observed, PlanKnown, behind
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.folded import Recorded
 from ccdr.evidence.judgement.upkeep import unapproved
-from ccdr.evidence.statements import PLAN_APPROVED
-from ccdr.evidence.verdicts import Record
+from ccdr.evidence.records import Record
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import PRIMARY, of_another_host, to_the_second, utc
-from ccdr.plans.versions import PLAN_VERSION
+from ccdr.model.values import PRIMARY, to_the_second
 
 CONTRADICTED, EXPIRED, SHOWN, STATED, NOTHING = ControlState
 LOOKED_AT = timedelta(days=2)  # how long it shows something that it was looked at; `ccdr run` looks each day
@@ -27,13 +26,13 @@ def first_of(problems: Iterable[Problem], troubles: Collection[Trouble]) -> Prob
     return min(there, key=lambda p: p.acknowledged is not None, default=None)
 
 
-def elsewhere(known: Known, plan: str, name: str, done: Record | None, step: str | None = None) -> Observed | None:
+def elsewhere(known: Known, plan: str, name: str, done: Recorded | None, step: str | None = None) -> Observed | None:
     """The repository that records call `name` lies elsewhere since: what was done before shows nothing of that one."""
-    time, seq = known.history(plan).moved.get(name) or (None, None)
-    if done is None or seq is None or done["seq"] > seq:
+    moved = known.history(plan).moved.get(name)
+    if done is None or moved is None or done.order > moved.order:
         return None
     where = "its repository lies" if name == PRIMARY else f"{name} lies"
-    text = f"{where} elsewhere since {to_the_second(str(time))}, and nothing of this was done there since"
+    text = f"{where} elsewhere since {to_the_second(moved.time)}, and nothing of this was done there since"
     return Observed(NOTHING, text, plan, None, behind(done), step)
 
 
@@ -53,18 +52,18 @@ def taken_out(known: Known) -> Iterator[tuple[str, str, AssetHistory]]:
 
 def _gone(known: Known, plan: str) -> bool:
     """Was it recorded that it has no file any more?"""
-    version = known.history(plan).newest.get(PLAN_VERSION)
-    return version is not None and version.get("files") == {}
+    version = known.history(plan).version
+    return version is not None and not version.files
 
 
 def _approved(known: Known, plan: PlanKnown) -> bool:
     history = known.history(plan.name)
-    return PLAN_APPROVED in history.newest and unapproved(plan.loaded, history, known.now) is None
+    return history.approval is not None and unapproved(plan.loaded, history, known.now) is None
 
 
 def failed_before(known: Known, plan: str, asset: str, failed: Record | None, what: str) -> Iterator[Observed]:
     """That it was taken out of its plan with this against it: `what`, in words that begin a sentence."""
-    if failed is not None and not of_another_host(failed) and known.now - utc(failed["time"]) < TAKEN_OUT:
-        text = f"{what} on {to_the_second(failed['time'])}, and no plan names it any more"
+    if failed is not None and not failed.foreign and known.now - failed.time < TAKEN_OUT:
+        text = f"{what} on {to_the_second(failed.time)}, and no plan names it any more"
         step = f"put it back into the plan; else it is told for {TAKEN_OUT.days} days"
         yield Observed(ControlState.CONTRADICTED, text, plan, asset, behind(failed), step)
