@@ -29,6 +29,7 @@ from tests.support.mariadb_source import MAJOR, MariaSource, image_of, mariadb_s
 from tools import Ccdr, RunsBorgmatic, Side, container, wait
 
 from ccdr.engines.mariadb import server
+from ccdr.engines.servers.methods import MEMORY
 
 TOOLS = "ccdr-bench/peers-mariadb:11.8"
 CALLS_PER_GB = 2_400_000  # measured: what information_schema says of fill_mariadb.sql
@@ -67,7 +68,7 @@ INSTALL = (
 # As ccdr's own sandbox: nothing of it is meant to last.
 SETTINGS = {
     **server.THROWAWAY,
-    "innodb_buffer_pool_size": str(server.MEMORY // 2),
+    "innodb_buffer_pool_size": str(MEMORY // 2),
     "skip_networking": "1",
     "skip_log_bin": "1",
     "performance_schema": "OFF",

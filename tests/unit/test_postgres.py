@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from ccdr.engines.mariadb.engine import METHODS as MARIADB_METHODS
+from ccdr.engines.mariadb.engine import MariaDB
 from ccdr.engines.postgres import grants
 from ccdr.engines.postgres.dump import archive, locks, references
 from ccdr.engines.postgres.dump import capture as described
 from ccdr.engines.postgres.dump import database as roles
-from ccdr.engines.postgres.engine import METHODS, Postgres
+from ccdr.engines.postgres.engine import Postgres
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.model.errors import BackupBad, CommandFailed
 
@@ -302,7 +302,7 @@ def test_templates_are_no_database_to_dump() -> None:
             made(database, method)
 
 
-@pytest.mark.parametrize("named", [*METHODS.values(), *MARIADB_METHODS.values()])
+@pytest.mark.parametrize("named", [*Postgres.methods.values(), *MariaDB.methods.values()])
 def test_every_method_of_capture_is_where_its_engine_says(named: str) -> None:
     """They are loaded by name, and only once they are wanted: nothing else notices that one was moved or renamed."""
     assert isinstance(resolve_name(named), type)

@@ -30,6 +30,11 @@ def object_or_digest(text: str) -> str:
     return text if _OBJECT.fullmatch(text) else f"query {known_by(text)}"
 
 
+def bounds(least: int | None, most: int | None, at_least: str, at_most: str) -> list[str]:
+    """Those that a check states, each after its word."""
+    return [f"{word} {bound}" for word, bound in ((at_least, least), (at_most, most)) if bound is not None]
+
+
 class CheckConfig(Strict):
     """A check is one frozen class: its fields are its YAML, `run` says what was expected and what was found.
 

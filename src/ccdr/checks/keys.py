@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Protocol, Self, cast
 
 from pydantic import Field, model_validator
 
-from ccdr.checks.base import CheckConfig, known_by
+from ccdr.checks.base import CheckConfig, bounds, known_by
 from ccdr.checks.freshness import aged
 from ccdr.model.schema import Duration, Text, format_duration
 from ccdr.model.values import CheckResult, Verdict
@@ -56,8 +56,7 @@ class Keys(CheckConfig):
         match = f"of pattern {known_by(self.match)}" if self.match != "*" else self.match
         what = " ".join(filter(None, (self.type, match)))
         where = "" if self.database is None else f" in database {self.database}"
-        limits = [f"at least {self.at_least}"] if self.at_least is not None else []
-        limits += [f"at most {self.at_most}"] if self.at_most is not None else []
+        limits = bounds(self.at_least, self.at_most, "at least", "at most")
         if self.newest_within is not None:
             limits.append(f"newest entry within {format_duration(self.newest_within)}")
         return f"keys {what}{where}: {', '.join(limits)}"
@@ -71,9 +70,7 @@ class Keys(CheckConfig):
             yield CheckResult(self.kind_name, self.label, Verdict.SKIPPED, "a look", why)
             return
         count, newest = found
-        expected = [f"≥ {self.at_least}"] if self.at_least is not None else []
-        expected += [f"≤ {self.at_most}"] if self.at_most is not None else []
-        if expected:
+        if expected := bounds(self.at_least, self.at_most, "≥", "≤"):
             enough = self.at_least is None or count >= self.at_least
             yield self.result(
                 enough and (self.at_most is None or count <= self.at_most), " and ".join(expected), str(count)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ccdr.checks.base import CheckConfig, object_or_digest
+from ccdr.checks.base import CheckConfig, bounds, object_or_digest
 from ccdr.model.schema import Text
 from ccdr.model.values import CheckResult, so_many
 from ccdr.ports.check import CheckContext
@@ -31,18 +31,15 @@ class Rows(CheckConfig):
         return self
 
     def default_name(self) -> str:
-        bounds = [f"at least {self.at_least}"] if self.at_least is not None else []
-        bounds += [f"at most {self.at_most}"] if self.at_most is not None else []
-        return f"{object_or_digest(self.table)} has {' and '.join(bounds)} rows"
+        stated = bounds(self.at_least, self.at_most, "at least", "at most")
+        return f"{object_or_digest(self.table)} has {' and '.join(stated)} rows"
 
     def run(self, engine: Restored, context: CheckContext) -> Iterator[CheckResult]:
         rows = engine.query(context.sandbox, context.manifest, f"select count(*) from {self.table}")
-        expected = [f"≥ {self.at_least}"] if self.at_least is not None else []
-        expected += [f"≤ {self.at_most}"] if self.at_most is not None else []
+        expected = " and ".join(bounds(self.at_least, self.at_most, "≥", "≤"))
         if [len(row) for row in rows] != [1] or not str(rows[0][0]).isdigit():  # more than a table stands there
-            actual = f"{so_many(len(rows), 'row')}, expected one count"
-            yield self.result(False, " and ".join(expected), actual)
+            yield self.result(False, expected, f"{so_many(len(rows), 'row')}, expected one count")
             return
         count = int(str(rows[0][0]))
         enough = (self.at_least is None or count >= self.at_least) and (self.at_most is None or count <= self.at_most)
-        yield self.result(enough, " and ".join(expected), str(count))
+        yield self.result(enough, expected, str(count))

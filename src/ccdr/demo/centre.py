@@ -21,6 +21,7 @@ from typing import Protocol
 
 from ccdr.demo.images import Images
 from ccdr.engines.mariadb.client import Login
+from ccdr.engines.servers.new_server import LONGEST_SOCKET
 from ccdr.host.interrupts import side_by_side
 from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import rfc3339
@@ -30,7 +31,6 @@ from ccdr.sandbox.docker import BoxSpec, Disposal, Docker, Image
 # The sample contact centre's servers: each in a container of its own, reached by a Unix socket alone.
 
 SOCKETS = "/ccdr/sockets"  # in the container
-LONGEST_SOCKET = 107  # bytes of a Unix socket's path
 
 
 @dataclass(frozen=True)

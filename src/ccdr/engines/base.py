@@ -14,11 +14,11 @@ from ccdr.engines.servers.connection import is_loopback
 from ccdr.model.answers import FreeText
 from ccdr.model.damage import Damage, NothingToDamage
 from ccdr.model.erasure import Replayed, Wanted
-from ccdr.model.errors import TestBroken, TwoBranches, UsageProblem
-from ccdr.model.schema import AbsolutePath, Cron, Duration, Name, Size, Strict, Text
+from ccdr.model.errors import CommandFailed, TestBroken, TwoBranches, UsageProblem
+from ccdr.model.schema import AbsolutePath, Cron, Duration, Name, Size, Strict, Text, WithPassword
 from ccdr.model.values import FileDigest, Manifest, rfc3339
 from ccdr.ports.accounts import Accounts
-from ccdr.ports.capture import Capture, StoredNode, Tools
+from ccdr.ports.capture import Capture, ClientNeed, StoredNode, Tools
 from ccdr.ports.check import CheckContext
 from ccdr.ports.log import Reached, RecoversFiles, RecoveryTarget, ShippedLog
 from ccdr.ports.new_server import ServerMaker, Site
@@ -164,6 +164,10 @@ def left_behind(target: RecoveryTarget) -> TwoBranches:
     )
 
 
+def no_increments(engine: str) -> TestBroken:
+    return TestBroken(f"{engine} has no increments", hint="restore it with the ccdr that took it, or a newer one")
+
+
 class EngineConfig(Strict):
     """Fields that every engine shares; an engine adds `engine`, `method` and how to reach its source."""
 
@@ -234,10 +238,6 @@ class EngineConfig(Strict):
         """Seconds for which what has changed is left out of its backups; None where nothing is."""
         return None
 
-    def image_candidates(self, major: str | None) -> tuple[str, ...]:
-        """Images that serve when the plan names none, best first."""
-        raise NotImplementedError
-
     @property
     def base_file(self) -> str | None:
         """Most engines capture all there is each time: restic stores what is new."""
@@ -247,9 +247,7 @@ class EngineConfig(Strict):
         return capture  # a copy of its own is what it was
 
     def assemble(self, box: Place, restored: Path, manifest: Manifest, into: Path) -> None:
-        raise TestBroken(
-            f"{self.engine_name} has no increments", hint="restore it with the ccdr that took it, or a newer one"
-        )
+        raise no_increments(self.engine_name)
 
     @property
     def source_paths(self) -> tuple[Path, ...]:
@@ -261,6 +259,21 @@ class EngineConfig(Strict):
         """Is the source on the machine that ccdr runs on, as far as the plan tells?"""
         host = getattr(getattr(self, "connection", None), "host", None)
         return bool(self.source_paths) if host is None else host.startswith("/") or is_loopback(host)
+
+    def client(self, major: str | None) -> ClientNeed | None:
+        return None
+
+    def client_major(self, place: Place) -> str | None:
+        return None
+
+    def secret(self) -> WithPassword | None:
+        return getattr(self, "connection", None)
+
+    def credentials(self, password: str) -> Mapping[str, str]:
+        return {}
+
+    def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
+        return ()
 
     def refused(self, stderr: FreeText) -> bool:
         """Whatever can refuse says so in words of its own."""
@@ -309,6 +322,14 @@ class EngineConfig(Strict):
         where the source does not answer."""
         raise UsageProblem(f"{self.engine_name} answers no SQL", hint="ask it by a `command` or an `http` step")
 
+    def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
+        """Of engines that say `speaks_sql`; a plan that asks it of another is wrong, and was told so."""
+        raise CommandFailed(["query"], 2, f"{self.engine_name} answers no SQL")
+
+    def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
+        """As `query`."""
+        raise CommandFailed(["query"], 2, f"{self.engine_name} answers no SQL")
+
     def accounts(self, source: Source) -> Accounts:
         """Whoever may read files may read these."""
         return Accounts()
@@ -321,9 +342,6 @@ class EngineConfig(Strict):
 
     def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
         raise TestBroken(f"nobody can be erased from what {self.engine_name} restores")
-
-    def holds(self, manifest: Manifest) -> Mapping[str, int]:
-        raise NotImplementedError
 
     def complete(self, fetched: Path, restored: Path, manifest: Manifest) -> None:
         """Nothing is read in place but by `files`; what was captured is in `manifest.files`."""

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from ccdr.host.interrupts import each_to_its_end
 from ccdr.host.shares import WORKERS, dealt
 from ccdr.model.values import CheckResult, FileDigest, Verdict
+from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place
 
 # How what an engine has compared becomes the result of a check: PASS where nothing is wrong, FAIL that names some.
@@ -49,6 +51,24 @@ def equal(name: str, before: Mapping[str, object], after: Mapping[str, object], 
 def named(items: Sequence[str], joint: str = "; ") -> str:
     more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
     return joint.join(items[:NAMED]) + more
+
+
+def as_captured(context: CheckContext, name: str, small: Sequence[str]) -> CheckResult:
+    """Are these files the captured ones? They say what belongs where; what is large is compared after its way through a
+    server, so that it is not hashed twice."""
+    present = [file for file in small if (context.restored / file).is_file()]
+    there = {file: digest.sha256 for file, digest in context.digest(context.restored, present).items()}
+    return equal(name, {file: context.manifest.files[file].sha256 for file in small}, there, len(small))
+
+
+def alike_sorted(context: CheckContext, script: str, one: Path, other: Path, *more: str) -> bool:
+    """Are two files of rows equal as multisets? `script` prints one number for $1, its rows sorted by the system's
+    `sort`, which spills to $2; `more` comes behind."""
+    hashes = [
+        context.host.run(["bash", "-c", script, "sort", str(path), str(context.out), *more], what="sort").stdout
+        for path in (one, other)
+    ]
+    return hashes[0] == hashes[1]
 
 
 def compare(box: Place, root: str, wanted: Mapping[str, FileDigest], *beside: Callable[[], object]) -> None:

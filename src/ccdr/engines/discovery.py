@@ -11,13 +11,13 @@ import time
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import yaml
 
@@ -134,32 +134,14 @@ class RunningServer:
     others: Mapping[str, int | None]
 
 
-class ServerAddress(Protocol):
-    """How a server is reached."""
+@dataclass(frozen=True)
+class LocalServer:
+    """A server of this machine that no plan needs to name. `title` is what it is called where it does not let us in;
+    `standing` asks it."""
 
-    @property
-    def host(self) -> str: ...
-
-    @property
-    def port(self) -> int: ...
-
-    @property
-    def shown(self) -> str: ...
-
-    def __hash__(self) -> int: ...
-
-
-class LocalServer(Protocol):
-    """A server of this machine that no plan needs to name."""
-
-    @property
-    def reached(self) -> ServerAddress: ...
-
-    @property
-    def title(self) -> str:
-        """What it is called where it does not let us in."""
-
-    def standing(self, looking: Looking) -> RunningServer: ...
+    reached: NamedServer
+    title: str
+    standing: Callable[[Looking], RunningServer]
 
 
 class Discovery:
@@ -179,7 +161,7 @@ class Discovery:
         no backup."""
         return None
 
-    def reached(self, engine: Any) -> ServerAddress | None:
+    def reached(self, engine: Any) -> NamedServer | None:
         """How the server of a plan's asset is reached, if it is of this engine and has databases."""
         return None
 
@@ -365,9 +347,9 @@ def remark(text: str, comment: str, *, column: int = 37) -> str:
     return f"{text.ljust(column - 2)}  # {comment}"
 
 
-def so_many(count: int, one: str) -> str:
+def so_many(count: int, one: str, many: str | None = None) -> str:
     """As `model.so_many`, its thousands told apart."""
-    return model.so_many(count, one, form=",")
+    return model.so_many(count, one, many, form=",")
 
 
 # What discovering servers has in common, whichever they are.
@@ -376,9 +358,7 @@ def so_many(count: int, one: str) -> str:
 class NamedServer(Address):
     """An address as `Named` has it."""
 
-    @property
-    def kind(self) -> SourceKind:
-        return SourceKind.SERVER
+    kind: ClassVar[SourceKind] = SourceKind.SERVER
 
     @property
     def where(self) -> object:
@@ -390,14 +370,12 @@ class NamedServer(Address):
         return hostname if self.local else self.host, "server"
 
 
-class Listed(Protocol):
+@dataclass(frozen=True)
+class ListedDatabase:
     """A database of a server. `bytes` is None where it may not be looked into."""
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def bytes(self) -> int | None: ...
+    name: str
+    bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -432,7 +410,7 @@ class FoundItem(Item, Protocol):
     def described(self) -> str: ...
 
 
-L = TypeVar("L", bound=Listed)
+L = TypeVar("L", bound=ListedDatabase)
 I = TypeVar("I", bound=FoundItem)  # noqa: E741 - an item
 
 
@@ -553,6 +531,13 @@ class TableFound:
     name: str
     rows: int
     exact: bool
+
+
+def table_found(name: str, believed: int, count: int | None) -> TableFound:
+    """`count` is as of a look that ends right past SMALL; None where nobody could look."""
+    if count is not None and count <= SMALL:
+        return TableFound(name, count, True)
+    return TableFound(name, max(believed, count or 0), False)
 
 
 @dataclass(frozen=True)

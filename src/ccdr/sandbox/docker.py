@@ -112,7 +112,7 @@ class Docker:
     """The Docker daemon that runs our sandboxes. `state` marks which ccdr installation made a container."""
 
     def __init__(self, clock: Clock, state: str) -> None:
-        self._clock, self._state = clock, state
+        self._clock, self.state = clock, state
 
     @cached_property
     def _client(self) -> docker.DockerClient:
@@ -167,10 +167,7 @@ class Docker:
         wanted = (named,) if named else tuple(candidates)
         if not wanted:
             raise TestBroken("no image is named and the engine knows none", hint="name one with `image:`")
-        for name in wanted:
-            if (local := self._local(name)) is not None:
-                return local
-        return self._pulled(wanted[0], wanted)
+        return self.find(named, candidates) or self._pulled(wanted[0], wanted)
 
     def _local(self, name: str) -> Image | None:
         import docker
@@ -275,7 +272,7 @@ class Docker:
         )
 
     def _labels(self, run: str) -> dict[str, str]:
-        return {RUN: run, EXPIRES: rfc3339(self._clock.now() + LIFETIME), STATE: self._state}
+        return {RUN: run, EXPIRES: rfc3339(self._clock.now() + LIFETIME), STATE: self.state}
 
     def _config(self, spec: BoxSpec, volume: str | None) -> dict[str, Any]:
         from docker.types import LogConfig, Mount, Ulimit
@@ -341,14 +338,19 @@ class Docker:
                     problems.append(f"container {name} is still there: {reason_of(error)}")
                     break
             time.sleep(0.02)
-        if volume:
-            try:
-                self._client.volumes.get(volume).remove(force=True)
-            except docker.errors.NotFound:
-                pass
-            except (docker.errors.DockerException, OSError) as error:
-                problems.append(f"volume {volume} is still there: {reason_of(error)}")
-        return problems
+        return [*problems, *self._remove_volume(volume)] if volume else problems
+
+    def _remove_volume(self, name: str) -> list[str]:
+        """As `_remove`."""
+        import docker
+
+        try:
+            self._client.volumes.get(name).remove(force=True)
+        except docker.errors.NotFound:
+            return []
+        except (docker.errors.DockerException, OSError) as error:
+            return [f"volume {name} is still there: {reason_of(error)}"]
+        return []
 
     def leftovers(self) -> list[Leftover]:
         """Containers and volumes that carry our run label, ours and other installations'."""
@@ -374,21 +376,7 @@ class Docker:
 
     def remove(self, leftover: Leftover) -> list[str]:
         """Remove one leftover; returns what could not be removed."""
-        if leftover.kind == "volume":
-            import docker
-
-            try:
-                self._client.volumes.get(leftover.name).remove(force=True)
-            except docker.errors.NotFound:
-                return []
-            except (docker.errors.DockerException, OSError) as error:
-                return [f"volume {leftover.name} is still there: {reason_of(error)}"]
-            return []
-        return self._remove(leftover.name, None)
-
-    @property
-    def state(self) -> str:
-        return self._state
+        return self._remove_volume(leftover.name) if leftover.kind == "volume" else self._remove(leftover.name, None)
 
 
 def _made(said: object) -> datetime | None:

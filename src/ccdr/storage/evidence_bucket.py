@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccdr.model.errors import UsageProblem
-from ccdr.storage.s3 import Bucket, Refused, refusal
+from ccdr.storage.s3 import Bucket, Refused
 from ccdr.storage.s3_rights import NO_VERSION, Rights
 
 if TYPE_CHECKING:
@@ -290,8 +290,8 @@ def tried(store: EvidenceBucket, auditor: EvidenceBucket | None) -> EvidenceTria
         return EvidenceTrial()
     rights, there = Rights(store.bucket), store.prefix + key
     second = store.put(key, SECOND).version or NO_VERSION
-    removed = _removed(rights, there, first)
-    marker = _marked(rights, there)
+    removed = rights.delete(there, first) or rights.delete(there, first, bypass=True)
+    marker = rights.hide(there)
     unhides = bool(marker) and rights.delete(there, marker)
     reads = rights.get(there, first) is not None or rights.get(there) is not None
     lists = rights.lists(store.prefix + CANARIES) or rights.versions(there) is not None
@@ -315,32 +315,6 @@ def tried(store: EvidenceBucket, auditor: EvidenceBucket | None) -> EvidenceTria
         oldest=None if removed else oldest,
         auditor_writes=writes,
     )
-
-
-def _removed(rights: Rights, key: str, version: str) -> bool:
-    """By a plain deletion, or by one that bypasses a lock of mode GOVERNANCE."""
-    if rights.delete(key, version):
-        return True
-    with rights.bucket.asked("to delete a canary") as client:
-        try:
-            client.delete_object(Bucket=rights.bucket.name, Key=key, VersionId=version, BypassGovernanceRetention=True)
-        except Exception as error:
-            if not refusal(error):
-                raise
-            return False
-    return True
-
-
-def _marked(rights: Rights, key: str) -> str | None:
-    """The version of a delete marker; None where none may be set."""
-    with rights.bucket.asked("to hide a canary") as client:
-        try:
-            done: Any = client.delete_object(Bucket=rights.bucket.name, Key=key)
-        except Exception as error:
-            if not refusal(error):
-                raise
-            return None
-    return done.get("VersionId") or NO_VERSION
 
 
 def _read(reader: EvidenceBucket, key: str, first: str) -> tuple[bool, Lock | None, bool | None]:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ccdr.model.errors import CcdrError
-from ccdr.storage.s3 import Bucket, Refused
+from ccdr.storage.s3 import Bucket, Refused, code_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -120,9 +120,9 @@ class Locks:
         try:
             of = self._client.get_object_retention(**self._named(version)).get("Retention") or {}
         except Exception as error:
-            if _code(error) in _GONE:
+            if code_of(error) in _GONE:
                 raise KeyError(version.key) from None
-            if _code(error) in _UNLOCKED:
+            if code_of(error) in _UNLOCKED:
                 return None
             raise
         end = of.get("RetainUntilDate")
@@ -135,7 +135,7 @@ class Locks:
             retention: Any = {"Mode": COMPLIANCE, "RetainUntilDate": until}
             self._client.put_object_retention(**self._named(version), Retention=retention)
         except Exception as error:
-            if _code(error) in _GONE:
+            if code_of(error) in _GONE:
                 raise KeyError(version.key) from None
             raise
 
@@ -182,7 +182,3 @@ def may_read(bucket: Bucket, key: str) -> bool:
     with contextlib.suppress(Refused):
         return bucket.contents(key) is not None
     return False
-
-
-def _code(error: Exception) -> str:
-    return str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))

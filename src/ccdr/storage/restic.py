@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from ccdr.host.processes import Host
 from ccdr.model.answers import FreeText
@@ -49,6 +49,7 @@ STALE_LOCK = timedelta(minutes=30)  # restic's: it renews its own every five
 # backup of a 1.4 GB dump, for 190 MB of memory instead of 110; 400 gains nothing more. `--pack-size 64` and
 # `--read-concurrency` 1 and 4 made no difference that could be measured, `--compression off` stores 4.6 times as much.
 GOGC = "200"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -137,12 +138,16 @@ class Restic:
         if linked:
             argv.append("--ignore-ctime")
         argv += ["--", *map(str, paths)]
+        return self.unlocking(lambda: self._backup(argv, on_bytes))
+
+    def unlocking(self, call: Callable[[], T]) -> T:
+        """Where a lock keeps it from its work, one more try: `unlock` removes only locks whose owner is dead or that
+        are old."""
         try:
-            return self._backup(argv, on_bytes)
+            return call()
         except RepositoryLocked:
-            # `unlock` removes only locks whose owner is dead or that are old; then one more try.
             self._run(["unlock"], what="removing stale locks")
-            return self._backup(argv, on_bytes)
+            return call()
 
     def backup_output(
         self,
@@ -347,11 +352,7 @@ class Restic:
     def change(self, args: Sequence[str], *, what: str, within: float = 2 * PROBE_WAIT) -> None:
         """A short call that takes restic's lock; a stale one is removed once. Raises as `probe`, or as locked."""
         argv = [*args, "--retry-lock", f"{self.lock_wait:.0f}s"]
-        try:
-            self._run(argv, what=what, within=within + self.lock_wait)
-        except RepositoryLocked:
-            self._run(["unlock"], what="removing stale locks")
-            self._run(argv, what=what, within=within + self.lock_wait)
+        self.unlocking(lambda: self._run(argv, what=what, within=within + self.lock_wait))
 
     def _argv(self, args: Sequence[str]) -> list[str]:
         return ["restic", "-r", self.location, "--cache-dir", str(self.cache), *args]

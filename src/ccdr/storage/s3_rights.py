@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ccdr.storage.s3 import UNKNOWN_CALL, Bucket, Refused, code_of, refusal
 
@@ -51,11 +51,19 @@ class Rights:
             return self._tried(lambda c: c.get_object(Bucket=self._name, Key=key)["Body"].read())
         return self._tried(lambda c: c.get_object(Bucket=self._name, Key=key, VersionId=version)["Body"].read())
 
-    def delete(self, key: str, version: str | None = None) -> bool:
-        """Without a version's id a store that keeps versions only leaves a marker."""
+    def delete(self, key: str, version: str | None = None, *, bypass: bool = False) -> bool:
+        """Without a version's id a store that keeps versions only leaves a marker. `bypass` asks to pass over a lock of
+        mode GOVERNANCE."""
         if version is None:
-            return self._tried(lambda c: c.delete_object(Bucket=self._name, Key=key)) is not None
-        return self._tried(lambda c: c.delete_object(Bucket=self._name, Key=key, VersionId=version)) is not None
+            return self.hide(key) is not None
+        more: Any = {"BypassGovernanceRetention": True} if bypass else {}
+        call = lambda c: c.delete_object(Bucket=self._name, Key=key, VersionId=version, **more)  # noqa: E731
+        return self._tried(call) is not None
+
+    def hide(self, key: str) -> str | None:
+        """The version of the marker that hides it; None where none may be set."""
+        done = self._tried(lambda c: c.delete_object(Bucket=self._name, Key=key))
+        return None if done is None else done.get("VersionId") or NO_VERSION
 
     def keep_versions(self) -> bool:
         """Switch versions on, in a bucket in which they are: it changes nothing, and shows who may change it."""

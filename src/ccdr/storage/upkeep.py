@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ccdr.host.processes import tree_bytes
 from ccdr.model.answers import NO_WORDS, FreeText
-from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, RepositoryLocked, TestBroken
+from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken
 from ccdr.model.values import so_many
 from ccdr.storage.restic import GOGC, Restic
 from ccdr.storage.restic_failures import LOCKED, NO_REPOSITORY, WRONG_PASSWORD, as_repository_error, judged
@@ -75,7 +75,7 @@ def prune(repo: Restic, on_count: OnCount | None = None) -> None:
 
 
 def _do(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | None) -> None:
-    code, stderr = _exclusively(repo, args, what, on_count)
+    code, stderr = repo.unlocking(lambda: counted(repo, args, what, on_count))
     if code != 0:
         with as_repository_error(repo):
             raise CommandFailed(["restic", args[0]], code, stderr, what=f"{what} (restic {args[0]})")
@@ -148,17 +148,6 @@ def room(repo: Restic) -> int | None:
         return shutil.disk_usage(local).free
     except OSError:
         return None
-
-
-def _exclusively(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | None) -> tuple[int, FreeText]:
-    """Run it under restic's exclusive lock; a lock whose owner is dead is removed, once. The exit code and what
-    it said on standard error."""
-    try:
-        return counted(repo, args, what, on_count)
-    except RepositoryLocked:
-        # `unlock` removes only locks whose owner is dead or that are old; then one more try.
-        repo._run(["unlock"], what="removing stale locks")
-        return counted(repo, args, what, on_count)
 
 
 def counted(repo: Restic, args: Sequence[str], what: str, on_count: OnCount | None) -> tuple[int, FreeText]:

@@ -84,7 +84,8 @@ class Amended:
 
 def amend(into: Path, roots: list[str], nodes: Iterator[StoredNode], tools: Tools) -> Amended:
     """Write the listing in `into` anew. Holds every node in memory: this is done only where a tree has changed."""
-    there = _There(node for node in nodes if node.kind != "socket" and _below(node.path, roots))
+    below = [as_restic_says(root) for root in roots]
+    there = _There(node for node in nodes if node.kind != "socket" and _within(node.path, *below))
     done, lost = Amended(), dict[tuple[int, int, int], TreeEntry]()
     now, before_it = tools.clock.now().timestamp(), _captured_before(tools)
     old, new = into / LISTING, into / f"{LISTING}.new"
@@ -166,10 +167,6 @@ def _times(node: StoredNode) -> tuple[int, int, int, int]:
     return node.size, node.mtime, node.ctime, node.inode
 
 
-def _below(path: str, roots: list[str]) -> bool:
-    return any(path == root or path.startswith(f"{root}/") for root in map(as_restic_says, roots))
-
-
 # The trees are in use: a file that changed within the settle time is left for the next backup, and what changed while
 # it was read is seen afterwards, so that the listing is true of what was stored. Digests of unchanged files carry
 # over: only what is new or changed is read.
@@ -200,9 +197,20 @@ class _ListingTally:
     unsettled: list[Path] = field(default_factory=list)
     sockets: int = 0
 
-    def left_out(self, consistent: float) -> dict[str, float]:
-        """How many files wait for the next backup, and for how long before this point no snapshot holds one of them."""
-        return {"unsettled": len(self.unsettled), "missing_s": max(0.0, consistent - self.oldest / 1e9)}
+    def as_contents(self, consistent: float) -> dict[str, object]:
+        """For a manifest: how much there is; how many files wait for the next backup, and for how long before this
+        point no snapshot holds one of them."""
+        return {
+            "files": self.count["f"],
+            "directories": self.count["d"],
+            "links": self.count["l"],
+            "special": sum(self.count[kind] for kind in "pcb"),
+            "bytes": self.size,
+            "unsettled": len(self.unsettled),
+            "missing_s": max(0.0, consistent - self.oldest / 1e9),
+            "attributes": self.attributes,
+            "linked": self.linked,
+        }
 
     def add(self, entry: TreeEntry) -> None:
         self.count[entry.type] += 1
@@ -241,16 +249,9 @@ def capture(paths: Sequence[Path], settle: float, source_name: str, into: Path, 
             "starved": starved,
             "settle": settle,
             "roots": [str(p) for p in paths],
-            "files": tally.count["f"],
-            "directories": tally.count["d"],
-            "links": tally.count["l"],
-            "special": sum(tally.count[kind] for kind in "pcb"),
-            "bytes": tally.size,
-            **tally.left_out(now),
             "sockets": tally.sockets,
             "owners": os.geteuid() == 0,
-            "attributes": tally.attributes,
-            "linked": tally.linked,
+            **tally.as_contents(now),
             "listing_sha256": files[LISTING].sha256,
         },
         files=files,
@@ -332,14 +333,7 @@ def as_stored(capture: Capture, into: Path, nodes: Iterator[StoredNode], tools: 
     files = tools.digest(into, [LISTING])
     contents = {
         **capture.contents,
-        "files": tally.count["f"],
-        "directories": tally.count["d"],
-        "links": tally.count["l"],
-        "special": sum(tally.count[kind] for kind in "pcb"),
-        "bytes": tally.size,
-        **tally.left_out(capture.consistent_point.timestamp()),
-        "attributes": tally.attributes,
-        "linked": tally.linked,
+        **tally.as_contents(capture.consistent_point.timestamp()),
         "listing_sha256": files[LISTING].sha256,
     }
     counts = {

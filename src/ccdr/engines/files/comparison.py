@@ -136,11 +136,8 @@ class _Comparison:
         self.named: list[str] = []
 
     def run(self, listed: Iterator[TreeEntry]) -> None:
-        roots = self._contents["roots"]
-        assert isinstance(roots, list)
-        restored = itertools.chain.from_iterable(
-            walk(f"{self._bench.fetched}{root}", str(root)) for root in sorted(set(map(Path, map(str, roots))))
-        )
+        roots = sorted({Path(root) for root in self._contents["roots"]})
+        restored = itertools.chain.from_iterable(walk(f"{self._bench.fetched}{root}", str(root)) for root in roots)
         for batch, hashed in hashed_ahead(paired(listed, restored), _to_hash, self._digest):
             for was, now in batch:
                 self._pair(was, now, hashed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from ccdr.engines.discovery import (
     Discovery,
@@ -35,11 +36,9 @@ _IF_EMPTIED = "Nothing here is older than a week: if it is emptied regularly, lo
 class Tree:
     """What `ccdr init` was given, looked through."""
 
-    facts: TreeFound
+    kind: ClassVar[SourceKind] = SourceKind.TREE
 
-    @property
-    def kind(self) -> SourceKind:
-        return SourceKind.TREE
+    facts: TreeFound
 
     @property
     def where(self) -> Path:

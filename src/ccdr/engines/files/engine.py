@@ -16,10 +16,10 @@ from ccdr.engines.files.capture import as_stored, capture, changed_since
 from ccdr.engines.files.scan import LISTING
 from ccdr.model.answers import FreeText
 from ccdr.model.erasure import Replayed, Wanted
-from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, SourceAway, UsageProblem
-from ccdr.model.schema import AbsolutePath, Wait, WithPassword
+from ccdr.model.errors import BackupBad, BackupFailed, SourceAway, UsageProblem
+from ccdr.model.schema import AbsolutePath, Wait
 from ccdr.model.values import CheckResult, Manifest, Probe
-from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, StoredNode, Tools
+from ccdr.ports.capture import Capture, SourceFacts, StoredNode, Tools
 from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
 from ccdr.ports.place import Place, Source
@@ -61,18 +61,6 @@ class Files(EngineConfig):
     def stated_by(cls, source: str, contents: Mapping[str, object]) -> dict[str, object]:
         roots = contents["roots"]
         return {"paths": [str(root) for root in roots] if isinstance(roots, list) else [source]}
-
-    def secret(self) -> WithPassword | None:
-        return None
-
-    def credentials(self, password: str) -> Mapping[str, str]:
-        return {}
-
-    def client(self, major: str | None) -> ClientNeed | None:
-        return None
-
-    def client_major(self, place: Place) -> str | None:
-        return None
 
     def probe(self, source: Source) -> SourceFacts:
         for number, path in enumerate(self.paths, 1):
@@ -154,14 +142,8 @@ class Files(EngineConfig):
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         return None
 
-    def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
-        raise CommandFailed(["query"], 2, "files answer no queries")
-
     def shell(self, box: Place, manifest: Manifest) -> Sequence[str]:
         return ["sh"]
-
-    def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
-        raise CommandFailed(["query"], 2, "files answer no queries")
 
     def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
         return iter(())
@@ -170,8 +152,7 @@ class Files(EngineConfig):
         raise UsageProblem("files are restored into a directory, not onto a server", hint="name one with --to")
 
     def erase(self, context: CheckContext, wanted: Sequence[Wanted], *, in_part: bool = False) -> Replayed:
-        roots = context.manifest.contents["roots"]
-        return erasing.erase(context.fetched, list(map(str, roots)) if isinstance(roots, list) else [], wanted)
+        return erasing.erase(context.fetched, [str(root) for root in context.manifest.contents["roots"]], wanted)
 
     def identical(self, context: CheckContext) -> Iterator[CheckResult]:
         return comparison.identical(context)

@@ -38,9 +38,8 @@ class Chosen:
 def choose(capture: Path, manifest: Manifest, parts: Sequence[str]) -> Chosen:
     """In `capture`, whose listing is as it was captured, that is put in place by one of the parts alone. UsageProblem
     where a pattern chooses no file: a slip must not look like an empty tree."""
-    roots = manifest.contents["roots"]
-    assert isinstance(roots, list)
-    asked = {part: _expression(_whole(part, list(map(str, roots)))) for part in parts}
+    roots = [str(root) for root in manifest.contents["roots"]]
+    asked = {part: _expression(_whole(part, roots)) for part in parts}
     listing, narrow = capture / LISTING, capture / f"{LISTING}.part"
     above, chosen, met = list[TreeEntry](), _Counts(), set[str]()
     with listing.open(encoding="ascii") as lines, narrow.open("w", encoding="ascii") as out:
@@ -66,7 +65,7 @@ def choose(capture: Path, manifest: Manifest, parts: Sequence[str]) -> Chosen:
     narrow.replace(listing)
     of = int(manifest.contents["files"])
     contents = {**manifest.contents, **chosen.as_contents, "listing_sha256": sha256(listing.read_bytes()).hexdigest()}
-    whole = [p.translate(_OF_RESTIC) for part in parts for p in _whole(part, list(map(str, roots)))]
+    whole = [p.translate(_OF_RESTIC) for part in parts for p in _whole(part, roots)]
     return Chosen(replace(manifest, contents=contents), tuple(whole), chosen.files, chosen.bytes, of, capture)
 
 

@@ -57,9 +57,9 @@ def foreign_characters(place: Place, login: Login) -> str:
     return ", ".join(sorted({*told} - {"utf8mb4"}))
 
 
-def answers(place: Place, login: Login, sql: str, what: str, *, watch: Path | None = None) -> list[Any]:
+def answers(place: Place, login: Login, sql: str, what: str) -> list[Any]:
     """Each row's one column, which must be JSON."""
-    output = place.run(login.asking(), stdin=f"{OURS}{sql}", what=what, watch=watch).stdout
+    output = place.run(login.asking(), stdin=f"{OURS}{sql}", what=what).stdout
     return read_answers(output)
 
 
@@ -113,6 +113,11 @@ def quote_text(text: str) -> str:
 
 def quote_name(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
+
+
+def unquoted(name: str) -> str:
+    """What `quote_name` made; one that bears no backticks (PUBLIC) as it is."""
+    return name[1:-1].replace("``", "`") if name.startswith("`") else name
 
 
 def in_list(names: Sequence[str]) -> str:

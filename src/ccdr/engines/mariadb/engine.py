@@ -21,7 +21,7 @@ from ccdr.engines.mariadb.inventory import Inventory
 from ccdr.engines.mariadb.method import Method
 from ccdr.engines.servers.methods import MethodsConfig
 from ccdr.model.answers import FreeText
-from ccdr.model.damage import OF_TABLES, Damage, NothingToDamage
+from ccdr.model.damage import Damage
 from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import BackupFailed
 from ccdr.model.schema import Name, Text
@@ -47,6 +47,10 @@ class MariaDB(MethodsConfig[Method]):
     has_server: ClassVar[bool] = True
     speaks_sql: ClassVar[bool] = True
     exports: ClassVar[bool] = True
+    methods: ClassVar[Mapping[str, str]] = {
+        "dump": "ccdr.engines.mariadb.dump:Dump",
+        "physical": "ccdr.engines.mariadb.physical:Physical",
+    }
 
     engine: Literal["mariadb"]
     method: Literal["dump", "physical"] = Field(
@@ -80,9 +84,6 @@ class MariaDB(MethodsConfig[Method]):
                 "has leave_out, and a copy of the whole server leaves nothing out: a view may be broken there"
             )
         return self
-
-    def _methods(self) -> Mapping[str, str]:
-        return METHODS
 
     # --- the source -----------------------------------------------------------------------------------
 
@@ -152,18 +153,9 @@ class MariaDB(MethodsConfig[Method]):
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         return questions.newest(box, self._captured(manifest).restored(manifest), _database(manifest), query)
 
-    @property
-    def damages(self) -> tuple[Damage, ...]:
-        return () if self.method == "physical" else OF_TABLES
-
-    def damage(self, context: CheckContext, kind: Damage, chance: Random) -> str:
-        from ccdr.engines.mariadb.questions import damage
-
-        manifest = context.manifest
-        method = self._captured(manifest)
-        if "physical" in type(method).__module__:
-            raise NothingToDamage("of a physical backup the fetched files are what is compared")
-        return damage(context.sandbox, method.restored(manifest), _database(manifest), kind, chance)
+    def _damaged(self, context: CheckContext, kind: Damage, chance: Random) -> str:
+        login = self._captured(context.manifest).restored(context.manifest)
+        return questions.damage(context.sandbox, login, _database(context.manifest), kind, chance)
 
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         questions.export(box, self._captured(manifest).restored(manifest), _database(manifest), sql, to)
@@ -213,7 +205,3 @@ def _of_session(name: str) -> str:
 
 def _database(manifest: Manifest) -> str:
     return Inventory(manifest.contents).database
-
-
-# One line for each way to capture a server, by the name that plans and manifests have for it.
-METHODS = {"dump": "ccdr.engines.mariadb.dump:Dump", "physical": "ccdr.engines.mariadb.physical:Physical"}

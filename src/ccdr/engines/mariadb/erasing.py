@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ccdr.engines.mariadb.client import OURS, Login, answers, quote_name, quote_text, rows_of
-from ccdr.engines.servers.erasing import ENTRY, Reference, Schema, Table, script
+from ccdr.engines.servers.erasing import ENTRY, Reference, Schema, Table, not_replayed, script
 from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.ports.place import Place, Pulse
@@ -89,12 +89,7 @@ def erase(
         text = f"{OURS}{_BEGIN}" + "\n".join(statements)
         output = place.run(argv, stdin=text, what="erasing", pulse=pulse).stdout
     except CommandFailed as error:
-        raise TestBroken(
-            f"the register of erasures could not be replayed: {error}",
-            hint="an entry may name a value that its column cannot hold, or rows that others must go on to refer to: "
-            "docs/how-to/erase.md",
-            words=error.stderr,
-        ) from None
+        raise not_replayed(error) from None
     replayed = made.answers([line.split("\t") for line in output.split("\n") if line], wanted)
     if replayed.before:
         _without_samples(place, login, database, {node.name for node in made.nodes.values()})

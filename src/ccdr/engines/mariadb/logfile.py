@@ -174,29 +174,22 @@ def size_of(file: Path) -> int:
 def started_at(manifest: Manifest) -> tuple[str, int]:
     """The file, and the position in it, from which on what is logged is not in the snapshot."""
     binlog = manifest.contents["binlog"]
-    assert isinstance(binlog, dict)
     return str(binlog["file"]), int(binlog["position"])
 
 
 def began(manifest: Manifest) -> str | None:
     """The head of that file; None in a base of the days before the log was shipped, or where it could not be read."""
-    binlog = manifest.contents["binlog"]
-    assert isinstance(binlog, dict)
-    return binlog["head"]  # type: ignore[no-any-return]
+    return manifest.contents["binlog"]["head"]  # type: ignore[no-any-return]
 
 
 def gtids_of(manifest: Manifest) -> tuple[str, ...]:
     """The newest transaction of each domain that is in the snapshot."""
-    binlog = manifest.contents["binlog"]
-    assert isinstance(binlog, dict)
-    return tuple(filter(None, str(binlog["gtid"]).split(",")))
+    return tuple(filter(None, str(manifest.contents["binlog"]["gtid"]).split(",")))
 
 
 def until(manifest: Manifest) -> datetime:
     """From when on nothing more is in the snapshot; it agrees with a position that came after its consistent point."""
-    binlog = manifest.contents["binlog"]
-    assert isinstance(binlog, dict)
-    return utc(str(binlog["until"]))
+    return utc(str(manifest.contents["binlog"]["until"]))
 
 
 def base_of(name: str) -> str | None:

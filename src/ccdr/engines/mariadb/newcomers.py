@@ -11,8 +11,9 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from ccdr.engines.mariadb.client import quote_name
+from ccdr.engines.mariadb.client import quote_name, unquoted
 from ccdr.engines.mariadb.inventory import Inventory
+from ccdr.engines.mariadb.rights import as_pattern, is_like
 
 # What can be granted in one database alone.
 _OF_ROWS = ("SELECT", "INSERT", "UPDATE", "DELETE", "DELETE HISTORY", "LOCK TABLES", "CREATE TEMPORARY TABLES")
@@ -53,7 +54,7 @@ def newcomers(
     in_order = list(statements)
     rights = [s for s in in_order if (right := _RIGHT.match(s)) and _is(right, database)]
     wanted = {_of(right) for s in rights if (right := _RIGHT.match(s))} | set(definers)
-    members = [(_raw(m["role"]) + "@", _of(m)) for s in in_order if (m := _MEMBER.match(s))]
+    members = [(unquoted(m["role"]) + "@", _of(m)) for s in in_order if (m := _MEMBER.match(s))]
     while more := {name for pair in members if wanted & set(pair) for name in pair} - wanted:
         wanted |= more
     made = {_of(m): s for s in in_order if (m := _MADE.match(s))}
@@ -65,8 +66,8 @@ def newcomers(
             if held := [r for r in m["rights"].split(", ") if r in OF_A_DATABASE]:
                 account = f"{m['user']}@{m['host']}" if m["host"] else m["user"]
                 rights.append(f"GRANT {', '.join(held)} ON {quote_name(database)}.* TO {account}")
-        elif (m := _MEMBER.match(s)) and {_raw(m["role"]) + "@", _of(m)} & set(missing):
-            making += [s] if {_raw(m["role"]) + "@", _of(m)} <= wanted else []
+        elif (m := _MEMBER.match(s)) and {unquoted(m["role"]) + "@", _of(m)} & set(missing):
+            making += [s] if {unquoted(m["role"]) + "@", _of(m)} <= wanted else []
         elif (m := _DEFAULT.match(s)) and _of(m) in missing:
             making.append(s)
     return Newcomers(tuple(needed), tuple(missing), tuple(making), tuple(rights))
@@ -75,7 +76,7 @@ def newcomers(
 def rights_in(rights: Iterable[str], name: str) -> tuple[list[str], list[str]]:
     """The rights for a database of this name: on all of it, and on what is in it."""
     on: tuple[list[str], list[str]] = ([], [])
-    pattern = quote_name(re.sub(r"([\\_%])", r"\\\1", name))
+    pattern = as_pattern(name)
     for s in rights:
         right = _RIGHT.match(s)
         assert right is not None
@@ -110,20 +111,12 @@ def orphans_of(inventory: Inventory) -> list[str]:
 def _is(right: re.Match[str], database: str) -> bool:
     """Is it of this database? The name of a whole one is a pattern, as LIKE has them."""
     name = right[3].replace("``", "`")
-    if right["what"] != "*":
-        return name == database
-    parts = re.findall(r"\\.|.", name, re.DOTALL)
-    regex = "".join(".*" if p == "%" else "." if p == "_" else re.escape(p[-1]) for p in parts)
-    return re.fullmatch(regex, database, re.DOTALL) is not None
+    return name == database if right["what"] != "*" else is_like(name, database)
 
 
 def _of(match: re.Match[str]) -> str:
     host = match["host"]
-    return f"{_raw(match['user'])}@{_raw(host) if host else ''}"
-
-
-def _raw(quoted: str) -> str:
-    return quoted[1:-1].replace("``", "`") if quoted.startswith("`") else quoted
+    return f"{unquoted(match['user'])}@{unquoted(host) if host else ''}"
 
 
 def _as_sql(account: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from ccdr.engines import comparison
 from ccdr.engines.comparison import judged, named
@@ -22,6 +22,7 @@ from ccdr.engines.mariadb.binlog import head_at, origin_of, prepared_notes
 from ccdr.engines.mariadb.client import Login, answers, ask, quote_name
 from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.inventory import SETTINGS, Inventory, Objects, as_recorded, facts_of, objects_of
+from ccdr.engines.mariadb.method import Method
 from ccdr.engines.mariadb.server import CLIENT, OWN_CONF, PREPARED, SOCKET, for_good, silenced
 from ccdr.engines.servers.new_server import told
 from ccdr.engines.servers.sandbox import image_that_has_it, in_place
@@ -34,9 +35,6 @@ from ccdr.ports.check import CheckContext
 from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place, Session, Source
 from ccdr.ports.restored import SandboxNeeds
-
-if TYPE_CHECKING:
-    from ccdr.engines.mariadb.engine import MariaDB
 
 # Takes a copy of a whole server's files with mariadb-backup, which makes them agree by the server's own log.
 #
@@ -332,16 +330,12 @@ WHERE status = 'ENABLED' AND execute_at < UTC_TIMESTAMP() ORDER BY 1;"""
 
 
 @dataclass(frozen=True)
-class Physical:
+class Physical(Method):
     """`Method` for a whole server."""
 
-    asset: MariaDB
+    programs: ClassVar[tuple[str, ...]] = ("mariadb", "mariadb-backup")
 
     # --- the source -----------------------------------------------------------------------------------
-
-    @property
-    def programs(self) -> tuple[str, ...]:
-        return ("mariadb", "mariadb-backup")
 
     @property
     def source_name(self) -> str:
@@ -381,16 +375,12 @@ class Physical:
         held = sum(d.bytes for d in manifest.files.values())
         return SandboxNeeds(
             bytes=int(held * 1.2) + server.REDO + 2**30,
-            memory=self._memory,
+            memory=self.asset.memory_beside,
             user="mysql",
             major=major_of(Inventory(manifest.contents).version),
             data_dir=server.DATA,
             in_place=(COPY,),
         )
-
-    @property
-    def _memory(self) -> int:
-        return self.asset.memory or server.MEMORY
 
     def start(self, box: Place, manifest: Manifest) -> str:
         """The server is the restored one: there is none before the load."""
@@ -409,7 +399,7 @@ class Physical:
 
     def _start(self, box: Place, manifest: Manifest, kept: Mapping[str, str]) -> None:
         inventory = Inventory(manifest.contents)
-        options = server.settings(inventory, self._memory, throwaway=self.asset.settings == "throwaway")
+        options = server.settings(inventory, self.asset.memory_beside, throwaway=self.asset.settings == "throwaway")
         options |= {**kept, "datadir": DATA, "tmpdir": "/tmp/ccdr-sorting", "init_file": INIT}  # noqa: S108
         options |= {"default_time_zone": inventory.zone, **self.asset.server_settings}
         # A session of the source may have said so, and its log does not tell. Where it had not, nothing was altered.
@@ -436,16 +426,11 @@ class Physical:
         with blaming_the_log():
             return recovery.recover(box, server.LOGIN, HOME, log, manifest, target)
 
-    @staticmethod
-    def outside(box: Place, log: Path, manifest: Manifest, target: RecoveryTarget) -> Mapping[str, str]:
+    def outside(self, box: Place, log: Path, manifest: Manifest, target: RecoveryTarget) -> Mapping[str, str]:
         return {}
 
-    def restored(self, manifest: Manifest) -> Login:
-        return server.LOGIN
-
-    @staticmethod
     def hand_over_log(
-        host: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget
+        self, host: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget
     ) -> Collection[str]:
         return recovery.directories(log, manifest)
 

@@ -95,9 +95,9 @@ def read_rights(grants: Iterable[str], database: str) -> Rights:
             server |= rights
             continue
         pattern = grant["on"][1:-1].replace("``", "`")
-        own |= rights if _like(pattern, database) else set()
-        mysql |= rights if _like(pattern, "mysql") else set()
-        canary |= rights if _like(pattern, "ccdr") else set()
+        own |= rights if is_like(pattern, database) else set()
+        mysql |= rights if is_like(pattern, "mysql") else set()
+        canary |= rights if is_like(pattern, "ccdr") else set()
     return Rights(frozenset(server), frozenset(own), frozenset(mysql), frozenset(canary))
 
 
@@ -152,11 +152,13 @@ def _grants(lacking: list[tuple[str, str]], database: str) -> str:
     return "as an administrator: " + " ".join(f"GRANT {r} ON {o.format(database=on)} TO …;" for r, o in lacking)
 
 
-def _like(pattern: str, name: str) -> bool:
+def as_pattern(database: str) -> str:
+    """This database alone, where a grant has a pattern."""
+    return quote_name(re.sub(r"([\\_%])", r"\\\1", database))
+
+
+def is_like(pattern: str, name: str) -> bool:
     """A database's name in a grant is a pattern, as LIKE has them."""
     parts = re.findall(r"\\.|.", pattern, re.DOTALL)
-    regex = "".join(
-        ".*" if p == "%" else "." if p == "_" else re.escape(p[1] if p.startswith("\\") and len(p) > 1 else p)
-        for p in parts
-    )
+    regex = "".join(".*" if p == "%" else "." if p == "_" else re.escape(p[-1]) for p in parts)
     return re.fullmatch(regex, name, re.DOTALL) is not None

@@ -89,7 +89,6 @@ def silenced(
 DATA = "/var/lib/mysql"  # in the sandbox, as all below
 TEMPORARY = f"{DATA}/sorting"
 SERVER_SOCKET, LOG = "/ccdr/run/mariadbd.sock", "/tmp/ccdr-server.log"  # noqa: S108
-MEMORY = 2 * 2**30  # bytes that it gets beside its data
 REDO = 256 * 2**20  # bytes of its log, which are taken at once
 BORN = Login(
     ("--no-defaults", "--protocol=socket", f"--socket={SERVER_SOCKET}", "--user=root")

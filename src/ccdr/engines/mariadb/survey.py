@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ccdr.engines import discovery
 from ccdr.engines.discovery import (
     CLOCKS,
     PLANNED,
@@ -22,14 +22,14 @@ from ccdr.engines.discovery import (
     DatabaseFound,
     Lack,
     NewestFound,
-    TableFound,
     best_of_each_table,
     gap,
+    table_found,
 )
 from ccdr.engines.mariadb import rights
 from ccdr.engines.mariadb.address import SYSTEM
 from ccdr.engines.mariadb.client import OURS, Login, answers, in_list, quote_name, quote_text, read_answers
-from ccdr.engines.mariadb.inventory import LOCKABLE, TRANSACTIONAL
+from ccdr.engines.mariadb.inventory import LOCKABLE, TRANSACTIONAL, WITHOUT_ROWS
 from ccdr.model.errors import CommandFailed
 from ccdr.ports.place import Place
 
@@ -53,11 +53,7 @@ SELECT DISTINCT JSON_QUOTE(database_name) FROM mysql.innodb_table_stats WHERE da
 
 
 @dataclass(frozen=True)
-class ListedDatabase:
-    """A database of the server. `bytes` is None where the user may not look into it."""
-
-    name: str
-    bytes: int | None
+class ListedDatabase(discovery.ListedDatabase):
     tables: int
 
 
@@ -104,7 +100,8 @@ def database(place: Place, login: Login, account: str, name: str) -> DatabaseFac
     # What lives in memory may be empty at any time.
     lasting = [t for t in tables if t[1] != "MEMORY" and str(t[0]).isprintable()][:CANDIDATES]
     counted = dict(_counts(place, login, name, [t[0] for t in lasting]))
-    measured = [_table(table, int(rows or 0), counted.get(table)) for table, _, rows in lasting]
+    # Quoted always, since nobody knows all of MariaDB's keywords.
+    measured = [table_found(quote_name(table), int(rows or 0), counted.get(table)) for table, _, rows in lasting]
     large = sorted((t for t in measured if t.rows > 0), key=lambda t: (-t.rows, t.name))
     held = rights.rights_of(place, login, name)
     lacks = tuple(_lacks(held, account, name))
@@ -113,14 +110,11 @@ def database(place: Place, login: Login, account: str, name: str) -> DatabaseFac
         DatabaseFound(len(tables), tuple(large), tuple(newest), {}, lacks),
         locked={e: n for e, n in engines.items() if e in LOCKABLE},
         elsewhere=tuple(
-            f"{t} ({engine})" for t, engine, _ in tables if engine not in (*TRANSACTIONAL, *LOCKABLE, *_VIEWS_OF_OTHERS)
+            f"{t} ({engine})" for t, engine, _ in tables if engine not in (*TRANSACTIONAL, *LOCKABLE, *WITHOUT_ROWS)
         ),
         code={kind: int(n) for mark, kind, n in (r for r in rows if r[0] == "code") if mark and int(n)},
         everything=held.everything,
     )
-
-
-_VIEWS_OF_OTHERS = ("MRG_MyISAM", "MRG_MYISAM")
 
 
 def _listed(name: str) -> str:
@@ -138,17 +132,6 @@ SELECT JSON_ARRAY('code', 'trigger', COUNT(*)) FROM information_schema.triggers 
 SELECT JSON_ARRAY('code', 'routine', COUNT(*)) FROM information_schema.routines WHERE routine_schema = {db};
 SELECT JSON_ARRAY('code', 'event', COUNT(*)) FROM information_schema.events WHERE event_schema = {db};
 """
-
-
-def _table(table: str, rows: int, count: int | None) -> TableFound:
-    if count is not None and count <= SMALL:
-        return TableFound(as_sql(table), count, True)
-    return TableFound(as_sql(table), max(rows, count or 0), False)
-
-
-def as_sql(name: str) -> str:
-    """A name as a check's query has it: quoted always, since nobody knows all of MariaDB's keywords."""
-    return quote_name(name)
 
 
 def _counts(place: Place, login: Login, database: str, tables: Sequence[str]) -> Iterator[tuple[str, int]]:
@@ -201,15 +184,10 @@ def _answered(place: Place, login: Login, questions: Sequence[str]) -> Iterator[
 def _lacks(held: rights.Rights, account: str, database: str) -> Iterator[Lack]:
     for names, on in held.lacking:
         where = on.format(database=quote_name(database))
-        sql = f"GRANT {names} ON {on.format(database=_pattern(database))} TO {account};"
+        sql = f"GRANT {names} ON {on.format(database=rights.as_pattern(database))} TO {account};"
         yield Lack(f"{account} lacks {names} on {where}", sql)
 
 
 def grant(account: str, database: str) -> str:
     """What lets a user capture a database."""
-    return f"GRANT {', '.join(rights.OF_DATABASE)} ON {_pattern(database)}.* TO {account};"
-
-
-def _pattern(database: str) -> str:
-    """A database's name in a grant is a pattern."""
-    return quote_name(re.sub(r"([\\_%])", r"\\\1", database))
+    return f"GRANT {', '.join(rights.OF_DATABASE)} ON {rights.as_pattern(database)}.* TO {account};"

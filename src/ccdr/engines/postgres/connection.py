@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field
 
 from ccdr.engines.servers.connection import SYSTEM_CAS, ServerConnection
 from ccdr.model.schema import Text
+from ccdr.ports.place import Place, Session
 
-# Its standard options: no start-up file, no question, no heading.
+# Its standard options: no start-up file, no question, no heading. With the next ones an error ends a script.
 PSQL = ("psql", "-X", "-w", "-q", "-A", "-t")
+STRICT = (*PSQL, "-v", "ON_ERROR_STOP=1")
 # What a role or database may have set does not hold for our own commands. Where array_nulls is off, a NULL in a dumped
 # array would be loaded as a word; where standard_conforming_strings is, a backslash in our SQL would be an escape.
 OWN_OPTIONS = (
@@ -22,6 +25,16 @@ OWN_OPTIONS = (
 CONNECTABLE = "(datallowconn and datconnlimit <> -2)"
 # What a role or a database may set, and what would then tell two equal databases apart.
 DUMP_OPTIONS = "-c TimeZone=UTC -c bytea_output=hex -c quote_all_identifiers=off"
+
+
+def answer(place: Place, env: Mapping[str, str], sql: str, what: str | None = None) -> str:
+    """What psql prints of one statement; CommandFailed for an error."""
+    return place.run([*STRICT, "-c", sql], env=env, what=what).stdout
+
+
+def told(session: Session, sql: str, *, patience: float) -> str:
+    """What an open psql prints of this SQL; `patience` is in seconds."""
+    return session.ask(f"{sql}\n\\echo answered\n", "answered", timeout=patience)
 
 
 def newer_options(version: str) -> str:

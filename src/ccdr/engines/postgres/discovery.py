@@ -7,6 +7,7 @@ import getpass
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ccdr.engines.discovery import (
@@ -15,6 +16,7 @@ from ccdr.engines.discovery import (
     Databases,
     Discovery,
     DiscoveryReport,
+    LocalServer,
     Looking,
     NamedServer,
     RunningServer,
@@ -206,19 +208,10 @@ class _Databases(Databases[survey.ListedDatabase, PostgresItem]):
             )
 
 
-@dataclass(frozen=True)
-class _LocalServer:
+def _standing(server: PostgresServer, looking: Looking) -> RunningServer:
     """As whoever runs ccdr reaches it, by its socket."""
-
-    reached: PostgresServer
-
-    @property
-    def title(self) -> str:
-        return f"PostgreSQL, port {self.reached.port}"
-
-    def standing(self, looking: Looking) -> RunningServer:
-        with ask(self.reached.engine(None), ALWAYS_THERE[1:], looking) as asked:
-            return RunningServer(asked.server.identity, (), dict(_with_tables(asked, ())))
+    with ask(server.engine(None), ALWAYS_THERE[1:], looking) as asked:
+        return RunningServer(asked.server.identity, (), dict(_with_tables(asked, ())))
 
 
 class PostgresDiscovery(Discovery):
@@ -252,10 +245,11 @@ class PostgresDiscovery(Discovery):
             with_tables = dict(_with_tables(asked, databases)) if others else {}
             return RunningServer(asked.server.identity, databases, with_tables)
 
-    def local_servers(self, sockets: Path) -> Iterator[_LocalServer]:
+    def local_servers(self, sockets: Path) -> Iterator[LocalServer]:
         for socket in sorted(sockets.glob(".s.PGSQL.*")):
-            if (suffix := socket.suffix.removeprefix(".")).isdigit() and socket.is_socket():
-                yield _LocalServer(PostgresServer(str(sockets), int(suffix), getpass.getuser()))
+            if (port := socket.suffix.removeprefix(".")).isdigit() and socket.is_socket():
+                server = PostgresServer(str(sockets), int(port), getpass.getuser())
+                yield LocalServer(server, f"PostgreSQL, port {server.port}", partial(_standing, server))
 
 
 def _with_tables(asked: Asked, named: Collection[str]) -> Iterator[tuple[str, int | None]]:

@@ -13,13 +13,13 @@ from pydantic import Field, model_validator
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres import questions
-from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of
+from ccdr.engines.postgres.connection import OWN_OPTIONS, Connection, answer, major_of
 from ccdr.engines.postgres.inventory import Inventory
 from ccdr.engines.postgres.method import Method
 from ccdr.engines.postgres.rights import accounts_of
 from ccdr.engines.servers.methods import MethodsConfig
 from ccdr.model.answers import FreeText
-from ccdr.model.damage import OF_TABLES, Damage, NothingToDamage
+from ccdr.model.damage import Damage
 from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import CommandFailed
 from ccdr.model.schema import Duration, Size, Strict, Text
@@ -55,6 +55,11 @@ class Postgres(MethodsConfig[Method]):
     has_server: ClassVar[bool] = True
     speaks_sql: ClassVar[bool] = True
     exports: ClassVar[bool] = True
+    methods: ClassVar[Mapping[str, str]] = {
+        "dump": "ccdr.engines.postgres.dump:Dump",
+        "stream": "ccdr.engines.postgres.stream:StreamedDump",
+        "physical": "ccdr.engines.postgres.physical:Physical",
+    }
 
     engine: Literal["postgres"]
     method: Literal["dump", "stream", "physical"] = Field(
@@ -107,9 +112,6 @@ class Postgres(MethodsConfig[Method]):
             raise ValueError("has log_shipping with a dump, which is no base that a log goes on from")
         return self
 
-    def _methods(self) -> Mapping[str, str]:
-        return METHODS
-
     # --- the source -----------------------------------------------------------------------------------
 
     def credentials(self, password: str) -> Mapping[str, str]:
@@ -130,8 +132,7 @@ class Postgres(MethodsConfig[Method]):
         tls = f"{own.format('version')}, {own.format('cipher')}"
         sql = f"select current_setting('server_version'), {tls}, {self._captures().size_sql}"
         env = {**self.connection.environment(source.credentials), "PGOPTIONS": OWN_OPTIONS}
-        output = source.place.run([*PSQL, "-c", sql], env=env, what="asking the source")
-        version, spoken, cipher, size = output.stdout.strip().split("|")
+        version, spoken, cipher, size = answer(source.place, env, sql, "asking the source").strip().split("|")
         encrypted = self.connection.as_encrypted(spoken, cipher)
         return SourceFacts(version.split()[0], major_of(version), int(size), encrypted)
 
@@ -193,17 +194,9 @@ class Postgres(MethodsConfig[Method]):
     def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
         return questions.newest(box, self._captured(manifest).restored_env(manifest), query)
 
-    @property
-    def damages(self) -> tuple[Damage, ...]:
-        return () if self.method == "physical" else OF_TABLES
-
-    def damage(self, context: CheckContext, kind: Damage, chance: Random) -> str:
-        from ccdr.engines.postgres.questions import damage
-
-        method = self._captured(context.manifest)
-        if "physical" in type(method).__module__:
-            raise NothingToDamage("of a physical backup the fetched files are what is compared")
-        return damage(context.sandbox, method.restored_env(context.manifest), kind, chance)
+    def _damaged(self, context: CheckContext, kind: Damage, chance: Random) -> str:
+        env = self._captured(context.manifest).restored_env(context.manifest)
+        return questions.damage(context.sandbox, env, kind, chance)
 
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:
         encoding = Inventory(manifest.contents).encoding
@@ -231,11 +224,3 @@ class Postgres(MethodsConfig[Method]):
         from ccdr.engines.postgres.dump import PostgresTarget
 
         return PostgresTarget.of(url, self, password_file, ca_file)
-
-
-# One line for each way to capture a server, by the name that plans and manifests have for it.
-METHODS = {
-    "dump": "ccdr.engines.postgres.dump:Dump",
-    "stream": "ccdr.engines.postgres.stream:StreamedDump",
-    "physical": "ccdr.engines.postgres.physical:Physical",
-}

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
 from ccdr.engines.postgres import questions
-from ccdr.engines.postgres.connection import PSQL
-from ccdr.engines.postgres.inventory import quote_name
-from ccdr.engines.servers.erasing import ENTRY, Reference, Schema, Table, script
+from ccdr.engines.postgres.connection import STRICT
+from ccdr.engines.postgres.inventory import quote_name, texts
+from ccdr.engines.servers.erasing import ENTRY, Reference, Schema, Table, not_replayed, script
 from ccdr.model.erasure import Replayed, Wanted
-from ccdr.model.errors import CommandFailed, TestBroken
+from ccdr.model.errors import CommandFailed
 from ccdr.ports.place import Place, Pulse
 
 # Every table that holds rows, with what it is a partition or an heir of; and foreign keys, those that partitions have
@@ -113,7 +113,7 @@ def erase(
     schema = _schema(place, env, pulse)
     made = script(schema, wanted, _Postgres(), in_part=in_part)
     tables = made.tables(schema)
-    fired = questions.rows(place, env, _FIRED.replace("TABLES", _texts(tables)), pulse) if tables else []
+    fired = questions.rows(place, env, _FIRED.replace("TABLES", texts(tables)), pulse) if tables else []
     held = [f"alter table only {table} disable {what} {name};" for what, table, name, _ in fired]
     back = [f"alter table only {table} {_AGAIN[str(how)]} {what} {name};" for what, table, name, how in fired]
     erasing = [*held, *made.erase, "set constraints all immediate;", *back]
@@ -126,26 +126,13 @@ def erase(
     return replayed
 
 
-def _texts(names: Iterable[str]) -> str:
-    return ", ".join("'" + name.replace("'", "''") + "'" for name in names)
-
-
 def _lines(place: Place, env: Mapping[str, str], text: str, pulse: Pulse | None) -> list[list[str]]:
-    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-f", "-"]
+    argv = [*STRICT, "-v", "VERBOSITY=verbose", "-f", "-"]
     try:
         out = place.run(argv, stdin=text, env={**env, "PGCLIENTENCODING": "UTF8"}, what="erasing", pulse=pulse)
     except CommandFailed as error:
-        raise _cannot(error) from None
+        raise not_replayed(error) from None
     return [line.split("|") for line in out.stdout.split("\n") if line]
-
-
-def _cannot(error: CommandFailed) -> TestBroken:
-    return TestBroken(
-        f"the register of erasures could not be replayed: {error}",
-        hint="an entry may name a value that its column cannot hold, or rows that others must go on to refer to: "
-        "docs/how-to/erase.md",
-        words=error.stderr,
-    )
 
 
 def _made_anew(place: Place, env: Mapping[str, str], tables: Sequence[str], pulse: Pulse | None) -> None:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import re
+from ccdr.engines.postgres.inventory import quote_ident
 
-PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 MEMBERSHIPS = 16  # since this major version each membership says for itself whether it is inherited
 
 
 def connect(database: str, user: str) -> str:
     """Both are names as they are."""
-    return f"GRANT CONNECT ON DATABASE {_quoted(database)} TO {_quoted(user)};"
-
-
-def _quoted(name: str) -> str:
-    if not PLAIN.fullmatch(name):
-        return '"' + name.replace('"', '""') + '"'
-    return name
+    return f"GRANT CONNECT ON DATABASE {quote_ident(database)} TO {quote_ident(user)};"
 
 
 def member(groups: str, role: str, *, inherits: bool, major: int) -> str:

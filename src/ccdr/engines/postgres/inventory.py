@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ccdr.engines.servers.erasing import told_columns
@@ -259,12 +261,7 @@ def read_inventory(answer: str) -> Inventory:
 
 def quote_ident(name: str) -> str:
     """As pg_dumpall writes an identifier: quoted only where it must be."""
-    plain = (
-        name
-        and name[0] in "abcdefghijklmnopqrstuvwxyz_"
-        and all(c in "abcdefghijklmnopqrstuvwxyz_0123456789" for c in name)
-    )
-    return name if plain else quote_name(name)
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else quote_name(name)
 
 
 def quote_name(name: str) -> str:
@@ -274,6 +271,11 @@ def quote_name(name: str) -> str:
 
 def quote_text(value: object) -> str:
     return "'" + str(value).replace("'", "''") + "'"
+
+
+def texts(names: Iterable[str]) -> str:
+    """As SQL has a list of them."""
+    return ", ".join(map(quote_text, names))
 
 
 def conninfo(database: str) -> str:

@@ -11,10 +11,11 @@ import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ccdr.engines.postgres.segments import LONG, SHORT
+
 FIELD = 64  # bytes that a name has, with the zero at its end
 DATA = bytes([255, 8 + FIELD])  # "short data", and its length
 BEFORE = len(DATA) + 8  # bytes of that and the time, before the name
-LONG, SHORT = 40, 24  # bytes of the header of a segment's first page, and of any other
 _PAGE_BYTES = struct.Struct("=36xI")  # stands in the long one
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
-from ccdr.engines.postgres.connection import CONNECTABLE, PSQL
+from ccdr.engines.postgres.connection import CONNECTABLE, PSQL, STRICT, answer
 from ccdr.engines.postgres.inventory import ALL_TABLES, Inventory, conninfo
 from ccdr.model.answers import lacking
 from ccdr.model.damage import Damage, NothingToDamage
@@ -70,7 +70,7 @@ def export(box: Place, env: Mapping[str, str], encoding: str, sql: str, to: Path
     }
     # A line of its own for what ends it: the query's last line may be a comment.
     copy = f"copy (\n{sql.rstrip().rstrip(';')}\n) to stdout"
-    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-o", box.path(to)]
+    argv = [*STRICT, "-v", "VERBOSITY=verbose", "-o", box.path(to)]
     box.run(argv, env=env, stdin=_asked(copy, READABLE), what="the query", watch=to.parent)
 
 
@@ -93,7 +93,7 @@ printf '%s\\n' "$names" | while IFS= read -r name; do PGDATABASE=$name "$@" -c "
 
 def of_each(box: Place, env: Mapping[str, str], sql: str) -> list[str]:
     """The lines that all of the restored server's databases answer."""
-    argv = ["sh", "-c", _OF_EACH, "ask", sql, *PSQL, "-v", "ON_ERROR_STOP=1"]
+    argv = ["sh", "-c", _OF_EACH, "ask", sql, *STRICT]
     return box.run(argv, env=env, what="asking the restored server").stdout.split("\n")[:-1]
 
 
@@ -118,7 +118,7 @@ def integrity(
     had = "amcheck" in Inventory(context.manifest.contents).extensions
     findings = amcheck(context, env, [f"-j{jobs}", conninfo(env["PGDATABASE"])], pulse)
     if not had:
-        context.sandbox.run([*PSQL, "-c", "drop extension if exists amcheck"], env=env)
+        answer(context.sandbox, env, "drop extension if exists amcheck")
     yield amcheck_result("pg_amcheck --heapallindexed", findings)
 
 
@@ -220,5 +220,4 @@ def _changes(box: Place, env: Mapping[str, str], statement: str) -> bool:
 
 
 def _write(box: Place, env: Mapping[str, str], statement: str) -> str:
-    argv = [*PSQL, "-v", "ON_ERROR_STOP=1"]
-    return box.run(argv, env=env, stdin=f"{_FREELY}{statement};\n", what="damaging the copy").stdout
+    return box.run(STRICT, env=env, stdin=f"{_FREELY}{statement};\n", what="damaging the copy").stdout

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ccdr.engines.base import left_behind, not_reached
-from ccdr.engines.postgres.connection import PSQL
+from ccdr.engines.postgres.connection import answer
 from ccdr.engines.postgres.segments import lsn, number
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
@@ -141,11 +141,11 @@ def _end_of(box: Place, log: str, segments: list[str]) -> tuple[str, str]:
 
 
 def _reached(box: Place, env: Mapping[str, str], target: RecoveryTarget, skew: float) -> Reached:
-    output = box.run([*PSQL, "-c", SAID], env=env, what="asking how far recovery went").stdout.strip()
+    output = answer(box, env, SAID, "asking how far recovery went").strip()
     position, committed, recovering, beats = output.split("|")
     if recovering != "f":
         raise CommandFailed(["postgres"], 1, "it is still in recovery", what="recovery")
-    beat = box.run([*PSQL, "-c", HEARTBEAT], env=env).stdout.strip() if beats == "t" else ""
+    beat = answer(box, env, HEARTBEAT).strip() if beats == "t" else ""
     newest = max((float(text) for text in (committed, beat) if text), default=None)
     if target.time is not None:
         at: datetime | None = target.time

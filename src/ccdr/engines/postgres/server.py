@@ -13,7 +13,6 @@ from ccdr.ports.place import Place
 
 SOCKETS, DATA = "/ccdr/run", "/var/lib/postgresql"  # in the sandbox
 CLUSTER, LOG = f"{DATA}/ccdr", "/tmp/ccdr-server.log"  # noqa: S108 - inside the sandbox
-MEMORY = 2 * 2**30  # bytes that it gets beside its data
 # A server for one afternoon: it need not survive a crash, so it need not write everything twice.
 THROWAWAY = {
     "fsync": "off",

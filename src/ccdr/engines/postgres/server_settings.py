@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ccdr.engines.postgres.connection import PSQL
+from ccdr.engines.postgres.connection import STRICT
+from ccdr.engines.postgres.inventory import texts
 from ccdr.engines.servers.new_server import Silenced
 from ccdr.ports.place import Place
 
@@ -111,10 +112,6 @@ NOT_SET = SILENCED | frozenset(
 )
 
 
-def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
-
-
 _UNTIMED = """\
 \\set ON_ERROR_STOP off
 set statement_timeout = 0;
@@ -147,15 +144,15 @@ with own as (
   from pg_settings s),
 there as (
   select name, setting, source ~ '^(global|user|database)' as hidden,
-    vartype = 'string' and name not in ({_quoted(HARMLESS)}) as words
+    vartype = 'string' and name not in ({texts(HARMLESS)}) as words
   from own
-  where name in ({_quoted(ALWAYS)})
+  where name in ({texts(ALWAYS)})
     or context <> 'internal' and source not in ('default', 'override', 'client', 'session', 'interactive')),
 written as (
   select coalesce(s.name, f.name) as name, f.setting from (:files) f(name, setting)
   left join own s on lower(s.name) = lower(f.name)
   where case when s.name is null then f.name ~ '[.]'
-    when context = 'internal' or s.name in ({_quoted(AT_LEAST)}) then false
+    when context = 'internal' or s.name in ({texts(AT_LEAST)}) then false
     when source ~ '^(global|user|database)' then true
     when source not in ('default', 'configuration file') then false
     when vartype = 'bool' then f.setting ~* '^(on|t|tr|tru|true|y|ye|yes|1)$' <> (s.setting = 'on')
@@ -170,7 +167,7 @@ written as (
 select jsonb_build_object(
   'settings', (select jsonb_object_agg(name, setting) from there where not hidden and not words)
       || coalesce((select jsonb_object_agg(name, null) from there where hidden or words), '{{}}')
-      || coalesce((select jsonb_object_agg(name, case when name in ({_quoted(HARMLESS)}) then setting end)
+      || coalesce((select jsonb_object_agg(name, case when name in ({texts(HARMLESS)}) then setting end)
                    from written), '{{}}'),
   'words', coalesce((select jsonb_object_agg(name, setting) from there where words and not hidden), '{{}}')
       || coalesce((select jsonb_object_agg(name, setting) from written), '{{}}'))
@@ -197,7 +194,7 @@ def all_of(place: Place, env: Mapping[str, str]) -> dict[str, str]:
 def _answer(place: Place, env: Mapping[str, str], sql: str) -> str:
     """Asked by a session that sets nothing itself, but that it is its own role: that would hide the server's own."""
     plain = {**env, "PGOPTIONS": "-c role=none", "PGCLIENTENCODING": "UTF8"}
-    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"]
+    argv = [*STRICT, "-f", "-"]
     return place.run(argv, stdin=f"{_UNTIMED}{sql}", env=plain, what="asking for the settings").stdout
 
 

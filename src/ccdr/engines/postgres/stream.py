@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from ccdr.engines.postgres.dump import Dump, archive
 from ccdr.engines.postgres.dump.capture import Dumper, Read
@@ -99,9 +100,7 @@ def _text(path: Path) -> str:
 class StreamedDump(Dump):
     """`Method` for one database that may be larger than scratch; it comes back as a dump in one file."""
 
-    @property
-    def programs(self) -> tuple[str, ...]:
-        return (*super().programs, "bash", "awk")
+    programs: ClassVar[tuple[str, ...]] = (*Dump.programs, "bash", "awk")
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         asset, connection = self.asset, self.asset.connection

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ccdr.engines import discovery
 from ccdr.engines.discovery import (
     CLOCKS,
     PLANNED,
@@ -19,14 +20,14 @@ from ccdr.engines.discovery import (
     DatabaseFound,
     Lack,
     NewestFound,
-    TableFound,
     best_of_each_table,
     gap,
+    so_many,
+    table_found,
 )
 from ccdr.engines.postgres import grants
-from ccdr.engines.postgres.connection import CONNECTABLE, PSQL
+from ccdr.engines.postgres.connection import CONNECTABLE, PSQL, answer
 from ccdr.model.errors import CommandFailed
-from ccdr.model.values import so_many
 from ccdr.ports.place import Place
 
 GENTLE = (
@@ -126,11 +127,9 @@ select json_build_object(
 
 
 @dataclass(frozen=True)
-class ListedDatabase:
-    """A database of the server. `bytes` is None where the role may not connect to it."""
+class ListedDatabase(discovery.ListedDatabase):
+    """`connect`: may the role?"""
 
-    name: str
-    bytes: int | None
     connect: bool
 
 
@@ -169,7 +168,7 @@ def database(place: Place, env: Mapping[str, str]) -> DatabaseFound:
     best = [table for table in facts["best"] if table["name"].isprintable()]
     counted = dict(_counts(place, env, best))
     settled = [t for t in best if t["deleted"] <= 3 * max(t["rows"], counted.get(t["name"], 0))]  # no queue, no session
-    tables = [_table(t, counted) for t in settled]
+    tables = [table_found(t["name"], int(t["rows"]), counted.get(t["name"])) for t in settled]
     large = sorted((t for t in tables if t.rows > 0), key=lambda t: (-t.rows, t.name))
     return DatabaseFound(
         tables=int(facts["tables"]),
@@ -180,18 +179,11 @@ def database(place: Place, env: Mapping[str, str]) -> DatabaseFound:
     )
 
 
-def _table(table: Mapping[str, Any], counted: Mapping[str, int]) -> TableFound:
-    count = counted.get(table["name"])
-    if count is not None and count <= SMALL:
-        return TableFound(table["name"], count, True)
-    return TableFound(table["name"], max(int(table["rows"]), count or 0), False)
-
-
 def _counts(place: Place, env: Mapping[str, str], tables: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, int]]:
     names = [str(table["name"]) for table in tables]
     questions = [f"'count', (select count(*) from (select from {name} limit {SMALL + 1}) x)" for name in names]
-    for n, answer in _answers(place, env, questions):
-        yield names[n], int(answer["count"])
+    for n, told in _answers(place, env, questions):
+        yield names[n], int(told["count"])
 
 
 def _newest(
@@ -215,9 +207,9 @@ def _newest(
         for table, column in wanted
     ]
     newest = []
-    for n, answer in _answers(place, env, questions):
+    for n, told in _answers(place, env, questions):
         table, column = wanted[n]
-        age, days = answer["age"], answer["days"] or []
+        age, days = told["age"], told["days"] or []
         if isinstance(age, int | float) and age >= -CLOCKS and days and days[0] < WINDOW // 4:
             newest.append(NewestFound(table, column, max(float(age), 0.0), gap(days)))
     yield from best_of_each_table(newest, rows)
@@ -227,21 +219,17 @@ def _lacks(facts: Mapping[str, Any]) -> Iterator[Lack]:
     role = facts["role"]
     if n := facts["tables"]:
         yield Lack(
-            f"{role} may not read {_so_many(n, 'table or sequence', 'tables and sequences')}",
+            f"{role} may not read {so_many(n, 'table or sequence', 'tables and sequences')}",
             grants.member("pg_read_all_data", role, inherits=facts["inherits"], major=facts["major"]),
         )
     if n := facts["hidden"]:
-        what = f"row-level security would hide rows of {_so_many(n, 'table', 'tables')} from {role}"
+        what = f"row-level security would hide rows of {so_many(n, 'table')} from {role}"
         yield Lack(what, grants.past_policies(role))
     if n := facts["large"]:
         yield Lack(
-            f"{role} may not read {_so_many(n, 'large object', 'large objects')}",
+            f"{role} may not read {so_many(n, 'large object')}",
             grants.large_objects(role),
         )
-
-
-def _so_many(count: int, one: str, many: str) -> str:
-    return so_many(count, one, many, form=",")
 
 
 def gently(env: Mapping[str, str], database: str) -> dict[str, str]:
@@ -250,8 +238,7 @@ def gently(env: Mapping[str, str], database: str) -> dict[str, str]:
 
 
 def _ask(place: Place, env: Mapping[str, str], sql: str) -> Any:
-    out = place.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], env=env, what="asking the source").stdout
-    return _parsed(out)
+    return _parsed(answer(place, env, sql, "asking the source"))
 
 
 def _answers(place: Place, env: Mapping[str, str], questions: list[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -261,8 +248,8 @@ def _answers(place: Place, env: Mapping[str, str], questions: list[str]) -> Iter
     script = BRIEFLY + "".join(f"select json_build_object('n', {n}, {q});\n" for n, q in enumerate(questions))
     out = place.run([*PSQL, "-f", "-"], env=env, stdin=script, what="asking the source").stdout
     for line in filter(None, out.split("\n")):
-        answer = _parsed(line)
-        yield int(answer["n"]), answer
+        told = _parsed(line)
+        yield int(told["n"]), told
 
 
 def _parsed(answer: str) -> Any:

@@ -19,7 +19,7 @@ from secrets import token_hex
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres import points
 from ccdr.engines.postgres import segments as timelines
-from ccdr.engines.postgres.connection import PSQL, Connection
+from ccdr.engines.postgres.connection import STRICT, Connection, answer
 from ccdr.engines.postgres.segments import (
     SEGMENT,
     SEGMENT_BYTES,
@@ -51,7 +51,7 @@ NEARLY = 0.5  # of what the source may keep for the slot
 # SQLSTATE: it exists, or does not, since we looked. A backup and whatever ships the log see to it that there is a slot,
 # and may do so at the same time.
 MEANWHILE = re.compile(r"\b(42710|42704)\b")
-_SQL = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c"]
+_SQL = [*STRICT, "-v", "VERBOSITY=verbose", "-c"]
 STATE = """\
 select pg_is_in_recovery(), current_setting('wal_level'),
   pg_size_bytes(current_setting('wal_segment_size')),
@@ -233,7 +233,7 @@ class Wal:
         if self.shipping.canary is None:
             yield lambda: None
             return
-        with source.place.session([*PSQL, "-v", "ON_ERROR_STOP=1"], env=self._env(source)) as session:
+        with source.place.session(STRICT, env=self._env(source)) as session:
 
             def beat() -> None:
                 session.ask(f"{BEAT}\n\\echo beat\n", "beat", timeout=ANSWER)
@@ -315,7 +315,7 @@ class Wal:
         timeline = int(self._ask(source, "select pg_walfile_name(pg_current_wal_insert_lsn());")[:8], 16)
         if timeline == 1:
             return timeline, ()
-        argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-d", "replication=true", "-c", f"TIMELINE_HISTORY {timeline}"]
+        argv = [*STRICT, "-d", "replication=true", "-c", f"TIMELINE_HISTORY {timeline}"]
         env = {key: value for key, value in self._env(source).items() if key != "PGOPTIONS"}
         output = source.place.run(argv, env=env, what="asking the source for its timeline's history").stdout
         try:
@@ -375,9 +375,8 @@ class Wal:
         return any(position >= begins for position in points.named(numbered, name, SEGMENT_BYTES))
 
     def needed_from(self, manifest: Manifest) -> str:
-        timeline = manifest.contents["timeline"]
-        assert isinstance(timeline, int)
-        return segment_name(timeline, self.place_of(str(manifest.contents["stop_lsn"])))
+        contents = manifest.contents
+        return segment_name(int(contents["timeline"]), self.place_of(str(contents["stop_lsn"])))
 
     def needed_head(self, manifest: Manifest) -> str | None:
         return str(manifest.contents["system_identifier"])
@@ -391,8 +390,7 @@ class Wal:
         return {**self.connection.environment(source.credentials), "PGOPTIONS": options, "PGAPPNAME": "ccdr log"}
 
     def _ask(self, source: Source, sql: str) -> str:
-        argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql]
-        return source.place.run(argv, env=self._env(source), what="asking the source for its log").stdout.strip()
+        return answer(source.place, self._env(source), sql, "asking the source for its log").strip()
 
     def _run(self, source: Source, argv: list[str], what: str) -> None:
         try:

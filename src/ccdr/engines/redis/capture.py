@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ccdr.engines.redis.client import KINDS, OLDEST, Client, Product, Release
+from ccdr.engines.redis.client import KINDS, OLDEST, Client, Product, Release, as_map, databases_in
 from ccdr.engines.redis.server import DATABASES, PrivateServer, admin, configuration, standing
 from ccdr.model.answers import FreeText
 from ccdr.model.errors import BackupBad, BackupFailed, CcdrError, CommandFailed, TestBroken
@@ -92,7 +92,6 @@ def check(place: Place, kind: Product, rdb: Path) -> Checked:
 
 TYPES = ("string", "list", "set", "zset", "hash", "stream")
 NEVER = -1
-_KEYS = re.compile(r"keys=(\d+)")
 _WALK = Path(__file__).with_name("walk.lua")
 # All in one call, since each costs a tenth of a second. The script is called for one slice after the other, so that the
 # server is never busy for long. $1 is the script, $2 the databases, $3 `since`; the rest is the client.
@@ -183,8 +182,8 @@ def describe(server: PrivateServer, since: int) -> Description:
     """All of what a server holds. `since` (milliseconds since the epoch) is where spans of time are counted from, and
     must be the same for two descriptions that are to be compared."""
     info = server.info()
-    databases = {int(name.removeprefix("db")): facts for name, facts in info.items() if re.fullmatch(r"db\d+", name)}
-    names = " ".join(map(str, sorted(databases)))
+    databases = databases_in(info)
+    names = " ".join(map(str, databases))
     argv = ["sh", "-c", _LOOK, "sh", _WALK.read_text("utf-8"), names, str(since), *server.cli]
     parts: dict[str, list[str]] = {}
     for line in server.place.run(argv, what="describing the contents").stdout.split("\n"):
@@ -194,7 +193,7 @@ def describe(server: PrivateServer, since: int) -> Description:
     return Description(
         server=info.get("valkey_version") or info["redis_version"],
         at=int(seconds) * 1000 + int(micros) // 1000,
-        keys={database: int(_KEYS.findall(facts)[0]) for database, facts in sorted(databases.items())},
+        keys={database: counts["keys"] for database, counts in databases.items()},
         contents=parts["contents"][0],
         groups=tuple(_merged(parts.get("group", []))),
         functions=_functions(json.loads(parts["functions"][0])),
@@ -216,8 +215,7 @@ def _merged(lines: Iterable[str]) -> Iterator[KeyGroup]:
 def _functions(listed: Iterable[Any]) -> dict[str, str]:
     """Each library's name, engine and code."""
     digests = {}
-    for library in listed:
-        fields = library if isinstance(library, dict) else dict(zip(library[::2], library[1::2], strict=True))
+    for fields in map(as_map, listed):
         code = json.dumps([fields["engine"], fields["library_code"]])
         digests[str(fields["library_name"])] = hashlib.sha256(code.encode()).hexdigest()
     return dict(sorted(digests.items()))
@@ -432,8 +430,7 @@ def memory_free(place: Place) -> int | None:
 
 def _modules(listed: list[Any]) -> dict[str, int]:
     """Name and version of those that were loaded from a file; what is built in comes with every server."""
-    modules = [m if isinstance(m, dict) else dict(zip(m[::2], m[1::2], strict=True)) for m in listed]
-    return {str(m["name"]): int(m["ver"]) for m in modules if m.get("path")}
+    return {str(m["name"]): int(m["ver"]) for m in map(as_map, listed) if m.get("path")}
 
 
 def _notes(contents: Mapping[str, object]) -> list[str]:

@@ -8,7 +8,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -160,18 +160,35 @@ _FROM_FILE = 'secret=$1; shift; exec "$@" <"$secret"'
 _BEFORE = 'secret=$1; shift; cat -- "$secret" - | "$@"'  # what follows the password are commands
 # The client says so, goes on as `default`, leaves out what else it was to do first (`-n`), and ends with 0.
 _NOT_LET_IN = re.compile(r"^AUTH failed: WRONGPASS", re.MULTILINE)
+_COUNT = re.compile(r"(\w+)=(\d+)")
 _NOT_FOR_US = re.compile(r"NOPERM|unknown (sub)?command", re.IGNORECASE)
 # Either program can ask either server.
 _FIRST = 'for cli in redis-cli valkey-cli; do command -v "$cli" >/dev/null && break; done; exec "$cli" "$@"'
 
 
-def _fields(output: str) -> dict[str, str]:
-    return dict(_as_told(line) for line in output.splitlines() if ":" in line)
+def fields(output: str) -> dict[str, str]:
+    """Of what INFO prints."""
+    lines = (line.partition(":") for line in output.splitlines())
+    return {name: value for name, colon, value in lines if colon}
 
 
-def _as_told(line: str) -> tuple[str, str]:
-    name, _, value = line.partition(":")
-    return name, value
+def read_answer(output: str, command: str, what: str | None) -> Any:
+    """What `--json` prints; CommandFailed where it is no JSON."""
+    try:
+        return json.loads(output)
+    except ValueError:
+        raise CommandFailed([command], 0, "its answer cannot be read", what=what) from None
+
+
+def as_map(told: Any) -> dict[str, Any]:
+    """A map, which older servers tell as a list of names and values."""
+    return told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=False))
+
+
+def databases_in(info: Mapping[str, str]) -> dict[int, Mapping[str, int]]:
+    """Of INFO, by the number of each database that holds anything: its `keys`, and how many of them `expires`."""
+    lines = {int(name[2:]): facts for name, facts in info.items() if re.fullmatch(r"db\d+", name)}
+    return {n: {word: int(count) for word, count in _COUNT.findall(facts)} for n, facts in sorted(lines.items())}
 
 
 def _as_typed(word: str) -> str:
@@ -217,15 +234,11 @@ class Client:
 
     def ask(self, *command: str, what: str) -> Any:
         """The server's answer to one command, as JSON has it."""
-        output = self.run("--json", *command, what=what)
-        try:
-            return json.loads(output)
-        except ValueError:
-            raise CommandFailed([command[0]], 0, "its answer cannot be read", what=what) from None
+        return read_answer(self.run("--json", *command, what=what), command[0], what)
 
     def info(self, *sections: str) -> dict[str, str]:
         """INFO, by field."""
-        return _fields(self.run("INFO", *sections, what=ASKING))
+        return fields(self.run("INFO", *sections, what=ASKING))
 
     def first_info(self, *sections: str) -> dict[str, str]:
         """The same, before anything else: one that takes connections and never answers is not waited for as long as
@@ -238,7 +251,7 @@ class Client:
                 raise CommandFailed(["INFO"], -1, problem, stalled=True, what=ASKING)
             return time.monotonic()
 
-        return _fields(self.run("INFO", *sections, what=ASKING, pulse=answers))
+        return fields(self.run("INFO", *sections, what=ASKING, pulse=answers))
 
     def allowed(self, *command: str, what: str) -> Any:
         """As `ask`; None where the user may not, or the server does not know the command."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from ccdr.engines.discovery import (
     remark,
     so_many,
 )
-from ccdr.engines.redis.client import Client, Release
+from ccdr.engines.redis.client import Client, Release, databases_in
 from ccdr.engines.redis.engine import Redis
 from ccdr.engines.redis.rights import setuser
 from ccdr.engines.servers.connection import ca_file_of, read_url
@@ -32,7 +31,6 @@ SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 EXAMPLE = (
     "give one like redis://user@host:6379, rediss://user@host?ca_file=FILE or redis:///run/redis/redis-server.sock"
 )
-_KEYS = re.compile(r"keys=(\d+),expires=(\d+)")
 
 
 class RedisServer(NamedServer):
@@ -78,9 +76,9 @@ class RedisServer(NamedServer):
 
 
 def _item(server: RedisServer, info: dict[str, str], *, writes: bool) -> RedisItem:
-    counted = {int(name[2:]): _KEYS.match(line) for name, line in info.items() if re.fullmatch(r"db\d+", name)}
-    keys = {database: int(counts[1]) for database, counts in counted.items() if counts}
-    lasting = sum(int(counts[1]) - int(counts[2]) for counts in counted.values() if counts)
+    counted = databases_in(info)
+    keys = {database: counts["keys"] for database, counts in counted.items()}
+    lasting = sum(counts["keys"] - counts["expires"] for counts in counted.values())
     return RedisItem(server, Release.of(info), int(info.get("used_memory", 0)), keys, lasting, writes)
 
 

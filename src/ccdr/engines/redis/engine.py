@@ -35,7 +35,18 @@ from ccdr.engines.redis.capture import (
     release_of,
     restored_server,
 )
-from ccdr.engines.redis.client import KINDS, REDIS, SECRET, Client, Connection, Product, Release, images, release_in
+from ccdr.engines.redis.client import (
+    KINDS,
+    REDIS,
+    SECRET,
+    Client,
+    Connection,
+    Product,
+    Release,
+    databases_in,
+    images,
+    release_in,
+)
 from ccdr.engines.redis.questions import damage, matching
 from ccdr.engines.redis.rights import accounts_of
 from ccdr.engines.redis.server import standing
@@ -44,7 +55,7 @@ from ccdr.model.answers import FreeText
 from ccdr.model.damage import OF_KEYS, Damage
 from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
-from ccdr.model.schema import Size, Text, WithPassword
+from ccdr.model.schema import Size, Text
 from ccdr.model.values import CheckResult, Manifest, Probe, Verdict, so_many
 from ccdr.ports.accounts import Accounts
 from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, Tools
@@ -87,9 +98,6 @@ class Redis(EngineConfig):
         reached: dict[str, object] = {"host": host, "port": int(port)}
         return {"connection": reached if is_loopback(host) else {**reached, "ca_file": f"{UNKNOWN}-ca.pem"}}
 
-    def secret(self) -> WithPassword | None:
-        return self.connection
-
     def credentials(self, password: str) -> Mapping[str, str]:
         return {SECRET: f"{password}\n"}
 
@@ -128,7 +136,7 @@ class Redis(EngineConfig):
         info = client.first_info()
         refuse(info, self._terms)
         refuse_own_file(client.allowed("CONFIG", "GET", "save", "repl-diskless-sync", what="asking for the settings"))
-        keys = sum(int(v.split(",")[0].removeprefix("keys=")) for n, v in info.items() if re.fullmatch(r"db\d+", n))
+        keys = sum(counts["keys"] for counts in databases_in(info).values())
         yield from rights.looked_at(client, self.connection.user, keys, may_be_empty=self.may_be_empty)
         if (crowded := crowded_by_backlog(info)) is not None:
             give = "raise `maxmemory` by so much, back up a replica, or lower `repl-backlog-size` (16kb will do)"
@@ -153,9 +161,6 @@ class Redis(EngineConfig):
     @property
     def source_name(self) -> str:
         return self.connection.named
-
-    def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
-        return ()
 
     # --- the sandbox ----------------------------------------------------------------------------------
 
@@ -209,14 +214,8 @@ class Redis(EngineConfig):
     def damage(self, context: CheckContext, kind: Damage, chance: Random) -> None:
         damage(restored_server(context.sandbox, context.manifest), kind, chance)
 
-    def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
-        raise CommandFailed(["query"], 2, "redis answers no SQL")
-
     def shell(self, box: Place, manifest: Manifest) -> Sequence[str]:
         return restored_server(box, manifest).cli
-
-    def newest(self, box: Place, manifest: Manifest, query: str) -> float | None:
-        raise CommandFailed(["query"], 2, "redis answers no SQL")
 
     def matching(
         self, context: CheckContext, pattern: str, kind: str | None, database: int | None

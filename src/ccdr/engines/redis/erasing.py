@@ -4,10 +4,10 @@ Redis has no transaction for that: what counts is that all are gone before anyth
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 
 from ccdr.engines.redis.capture import written
+from ccdr.engines.redis.client import databases_in
 from ccdr.engines.redis.server import PrivateServer
 from ccdr.model.erasure import Erased, Replayed, Wanted
 from ccdr.model.errors import CommandFailed, TestBroken
@@ -49,7 +49,7 @@ def erase(server: PrivateServer, wanted: Sequence[Wanted]) -> Replayed:
     patterns = json.dumps([list(one.selector.keys) for one in wanted])
     to_go = json.dumps([list(one.selector.keys) for one in wanted if not one.stays])
     try:
-        databases = [int(name[2:]) for name in server.info("keyspace") if re.fullmatch(r"db\d+", name)]
+        databases = databases_in(server.info("keyspace"))
         server.raw("CONFIG", "SET", "replica-read-only", "no", what="erasing")
         for database in databases:
             for one, count in zip(found, _asked(server, database, "count", patterns), strict=True):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ccdr.engines.redis.capture import RDB, RUN, USERS, kind_of, load_file, made_durable, restored_server
-from ccdr.engines.redis.client import Client
+from ccdr.engines.redis.client import Client, databases_in
 from ccdr.engines.redis.erasing import written_again
 from ccdr.engines.redis.server import PrivateServer, admin, configuration, quoted
 from ccdr.engines.servers.connection import by_network
@@ -75,7 +75,7 @@ class Opened:
         """As `questions.matching`; None where the plan's user may not."""
         total, newest = 0, 0
         try:
-            for one in self._databases() if database is None else (database,):
+            for one in databases_in(self.client.info("keyspace")) if database is None else (database,):
                 cursor = "0"
                 while True:
                     cursor, count, last = self._page(cursor, pattern, kind, one)
@@ -94,11 +94,6 @@ class Opened:
         if (told := re.fullmatch(r"(\d+) (\d+) (\d+)\s*", said)) is None:
             raise CommandFailed(["EVAL"], 1, said, what=COUNTING)
         return told[1], int(told[2]), int(told[3])
-
-    def _databases(self) -> Iterator[int]:
-        for name in self.client.info("keyspace"):
-            if match := re.fullmatch(r"db(\d+)", name):
-                yield int(match[1])
 
     def query(self, box: Place, manifest: Manifest, sql: str) -> list[list[str | None]]:
         raise CommandFailed(["query"], 2, "redis answers no SQL")
@@ -186,6 +181,8 @@ def silenced(*, replica: bool, client: str) -> Iterator[Silenced]:
 class Maker(NewServerMaker["Redis"]):
     """`ServerMaker` for Redis and Valkey."""
 
+    user: ClassVar[str] = "redis"
+
     def __post_init__(self) -> None:
         asked_for(self.site)
         require_short(self.socket)
@@ -197,10 +194,6 @@ class Maker(NewServerMaker["Redis"]):
         """Called as the source's is."""
         was = self.asset.connection.socket
         return self.site.socket_directory / (was.name if was is not None else "redis.sock")
-
-    @property
-    def user(self) -> str:
-        return "redis"
 
     def by_socket_alone(self, manifest: Manifest) -> bool:
         return not (_has_users(manifest) and self._had_port(manifest))
@@ -304,8 +297,7 @@ class Maker(NewServerMaker["Redis"]):
             raise TestBroken(
                 f"the new server does not start: {error}", hint="begin again, into a directory that is not there yet"
             ) from None
-        keyspace = server.info("keyspace")
-        keys = sum(int(v.split(",")[0].removeprefix("keys=")) for n, v in keyspace.items() if re.fullmatch(r"db\d+", n))
+        keys = sum(counts["keys"] for counts in databases_in(server.info("keyspace")).values())
         if keys != manifest.contents["keys"]:
             raise TestBroken(
                 f"the new server has read {so_many(keys, 'key')} from its disk, and was given "

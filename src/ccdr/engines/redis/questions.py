@@ -4,11 +4,10 @@ negative control.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from random import Random
 
 from ccdr.engines.redis.capture import restored_server
+from ccdr.engines.redis.client import databases_in
 from ccdr.engines.redis.server import PrivateServer
 from ccdr.model.damage import Damage, NothingToDamage
 from ccdr.ports.check import CheckContext
@@ -35,18 +34,12 @@ def matching(context: CheckContext, pattern: str, kind: str | None, database: in
     (seconds since the epoch, as ids tell), where `kind` is stream and there is one."""
     server = restored_server(context.sandbox, context.manifest)
     total, newest = 0, 0
-    for one in databases(server) if database is None else (database,):
+    for one in databases_in(server.info("keyspace")) if database is None else (database,):
         # On its standard input: a pattern may quote somebody, and arguments are everybody's to read.
         words = ("-x", "EVAL", _MATCHING, "0", kind or "")
         count, last = server.raw(*words, database=one, what="counting keys", stdin=pattern).split()
         total, newest = total + int(count), max(newest, int(last))
     return total, newest / 1000 if newest else None
-
-
-def databases(server: PrivateServer) -> Iterator[int]:
-    for name in server.info("keyspace"):
-        if match := re.fullmatch(r"db(\d+)", name):
-            yield int(match[1])
 
 
 # Damages what a sandbox's server holds, for a negative control: one key.
@@ -86,7 +79,7 @@ return 'done'
 
 def damage(server: PrivateServer, kind: Damage, chance: Random) -> None:
     server.raw("CONFIG", "SET", "replica-read-only", "no", what="damaging the copy")
-    held = sorted(databases(server))
+    held = list(databases_in(server.info("keyspace")))
     chance.shuffle(held)
     for database in held:
         number = str(chance.randrange(2**31))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ccdr.engines.redis.client import ASKING, Client
+from ccdr.engines.redis.client import ASKING, Client, as_map
 from ccdr.model.errors import CommandFailed
 from ccdr.model.values import Probe
 from ccdr.ports.accounts import Account, Accounts, Reach
@@ -88,13 +88,8 @@ def accounts_of(client: Client) -> Accounts:
         if told is None:
             unread.append(HIDDEN)
             break
-        found.append(_account(name, _pairs(told)))
+        found.append(_account(name, as_map(told)))
     return _by_list(client) if unread else Accounts(tuple(found))
-
-
-def _pairs(told: Any) -> dict[str, Any]:
-    """A map, which older servers tell as a list of names and values."""
-    return told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=False))
 
 
 def _account(name: str, told: dict[str, Any]) -> Account:

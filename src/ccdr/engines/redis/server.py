@@ -7,12 +7,11 @@ after; a replica leaves that to its master, so it holds exactly what the file ho
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ccdr.engines.redis.client import Product
+from ccdr.engines.redis.client import Product, fields, read_answer
 from ccdr.model.errors import CommandFailed, TestBroken
 from ccdr.ports.place import Place
 
@@ -68,15 +67,10 @@ class PrivateServer:
         return self.place.run(argv, what=what or command[0], stdin=stdin).stdout
 
     def ask(self, *command: str, database: int = 0, what: str | None = None) -> Any:
-        output = self.raw("--json", *command, database=database, what=what)
-        try:
-            return json.loads(output)
-        except ValueError:
-            raise CommandFailed([command[0]], 0, "its answer cannot be read", what=what) from None
+        return read_answer(self.raw("--json", *command, database=database, what=what), command[0], what)
 
     def info(self, *sections: str) -> dict[str, str]:
-        lines = (line.partition(":") for line in self.raw("INFO", *sections).splitlines())
-        return {name: value for name, colon, value in lines if colon}
+        return fields(self.raw("INFO", *sections))
 
     def configure(self, conf: str, users: str | None = None) -> None:
         self.place.run(["sh", "-c", _CONF, "sh", self.run], stdin=conf, what="configuring a server")

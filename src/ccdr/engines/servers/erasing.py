@@ -13,7 +13,7 @@ from itertools import count, product
 from typing import Protocol
 
 from ccdr.model.erasure import Erased, Replayed, Rows, Wanted
-from ccdr.model.errors import TestBroken
+from ccdr.model.errors import CommandFailed, TestBroken
 
 ENTRY, VALUE = "ccdr_entry", "ccdr_value"  # columns of the temporary tables
 DEEPEST = 12  # references in a row that are followed
@@ -129,6 +129,16 @@ def _without_schema(table: str, first: str) -> set[str]:
 
 def _alike(name: str) -> str:
     return name.replace('"', "").replace("`", "").lower()
+
+
+def not_replayed(error: CommandFailed) -> TestBroken:
+    """What a server's refusal means."""
+    return TestBroken(
+        f"the register of erasures could not be replayed: {error}",
+        hint="an entry may name a value that its column cannot hold, or rows that others must go on to refer to: "
+        "docs/how-to/erase.md",
+        words=error.stderr,
+    )
 
 
 class Dialect(Protocol):

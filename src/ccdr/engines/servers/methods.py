@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar, cast, runtime_checkable
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
-from ccdr.engines.base import EngineConfig
+from ccdr.engines.base import EngineConfig, no_increments
 from ccdr.engines.servers.connection import NOWHERE, UNKNOWN, ServerConnection
 from ccdr.engines.servers.sandbox import image_that_has_it
 from ccdr.model.answers import at, lacking, names_in
+from ccdr.model.damage import OF_TABLES, Damage, NothingToDamage
 from ccdr.model.errors import BackupBad, CcdrError, CommandFailed, TestBroken, UsageProblem
-from ccdr.model.schema import WithPassword
 from ccdr.model.values import CheckResult, Manifest, Probe
 from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.check import CheckContext
@@ -26,51 +28,63 @@ from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
 
 
-class Method(Protocol):
-    """One way to capture a server, and to bring back what it has captured. Its methods are those of `Engine`."""
+@dataclass(frozen=True)
+class Method:
+    """One way to capture a server, and to bring back what it has captured. Its methods are those of `Engine`. What it
+    has captured is no base that a shipped log goes on from, and no increment, unless it says how."""
+
+    programs: ClassVar[tuple[str, ...]]  # of the client, as `ClientNeed` wants them
+
+    asset: MethodsConfig[Any]
 
     @property
-    def programs(self) -> tuple[str, ...]:
-        """Of the client, as `ClientNeed` wants them."""
+    def source_name(self) -> str:
+        return self.asset.connection.database
 
-    @property
-    def source_name(self) -> str: ...
+    def rights(self, source: Source) -> Iterator[Probe]:
+        raise NotImplementedError
 
-    def rights(self, source: Source) -> Iterator[Probe]: ...
+    def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
+        raise NotImplementedError
 
-    def capture(self, source: Source, into: Path, tools: Tools) -> Capture: ...
+    def sandbox(self, manifest: Manifest) -> SandboxNeeds:
+        raise NotImplementedError
 
-    def sandbox(self, manifest: Manifest) -> SandboxNeeds: ...
+    def start(self, box: Place, manifest: Manifest) -> str:
+        raise NotImplementedError
 
-    def start(self, box: Place, manifest: Manifest) -> str: ...
+    def holds(self, manifest: Manifest) -> Mapping[str, int]:
+        raise NotImplementedError
 
-    def holds(self, manifest: Manifest) -> Mapping[str, int]: ...
+    def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
+        raise NotImplementedError
 
-    def load(self, box: Place, restored: Path, manifest: Manifest) -> None: ...
+    def identical(self, context: CheckContext) -> Iterator[CheckResult]:
+        raise NotImplementedError
 
-    def identical(self, context: CheckContext) -> Iterator[CheckResult]: ...
+    def integrity(self, context: CheckContext) -> Iterator[CheckResult]:
+        raise NotImplementedError
 
-    def integrity(self, context: CheckContext) -> Iterator[CheckResult]: ...
+    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
+        raise _no_base(manifest)
 
-
-@runtime_checkable
-class LogBase(Protocol):
-    """A method whose snapshots are bases that a shipped log goes on from."""
-
-    def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached: ...
-
-    def outside(self, box: Place, log: Path, manifest: Manifest, target: RecoveryTarget) -> Mapping[str, str]: ...
+    def outside(self, box: Place, log: Path, manifest: Manifest, target: RecoveryTarget) -> Mapping[str, str]:
+        raise _no_base(manifest)
 
     def hand_over_log(
         self, host: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget
-    ) -> Collection[str]: ...
+    ) -> Collection[str]:
+        raise _no_base(manifest)
+
+    def assemble(self, box: Place, restored: Path, manifest: Manifest, into: Path) -> None:
+        raise no_increments(self.asset.engine_name)
 
 
-@runtime_checkable
-class Increments(Protocol):
-    """A method whose snapshots may be increments: see `Engine.assemble`."""
+def _no_base(manifest: Manifest) -> UsageProblem:
+    return UsageProblem(f"a {manifest.method} is no base that a log goes on from")
 
-    def assemble(self, box: Place, restored: Path, manifest: Manifest, into: Path) -> None: ...
+
+MEMORY = 2 * 2**30  # bytes that a sandbox's server gets beside its data
 
 
 def images(engine: str, major: str) -> tuple[str, ...]:
@@ -86,34 +100,33 @@ class MethodsConfig(EngineConfig, Generic[M]):
     by a protocol of its own."""
 
     supported: ClassVar[tuple[str, ...]]  # majors; any of their clients can ask a server its version
+    # One line for each way to capture a server, by the name that plans and manifests have for it: where the class lies,
+    # `module:Class`. It is read where it is used: methods are most of what there is to an engine, and most commands ask
+    # for a plan's facts alone.
+    methods: ClassVar[Mapping[str, str]]
 
-    if TYPE_CHECKING:  # a field of the engine's
+    if TYPE_CHECKING:  # fields of the engine's
         connection: ServerConnection
-
-    def _methods(self) -> Mapping[str, str]:
-        """By the name that plans and manifests have for it: where the class lies, `module:Class`. It is read where it
-        is used: methods are most of what there is to an engine, and most commands ask for a plan's facts alone."""
-        raise NotImplementedError
+        method: str
 
     def _method(self, name: str) -> M:
-        return cast(M, resolve_name(self._methods()[name])(self))
+        return cast(M, resolve_name(self.methods[name])(self))
 
     def _captures(self) -> M:
-        return self._method(str(getattr(self, "method", "?")))
+        return self._method(self.method)
 
     def _captured(self, manifest: Manifest) -> M:
-        if manifest.method not in self._methods():
+        if manifest.method not in self.methods:
             raise TestBroken(
                 f"the snapshot was taken by the method {manifest.method}, which this ccdr does not know",
                 hint="restore it with the ccdr that took it, or a newer one",
             )
         return self._method(manifest.method)
 
-    def _base(self, manifest: Manifest) -> LogBase:
-        method = self._captured(manifest)
-        if not isinstance(method, LogBase):
-            raise UsageProblem(f"a {manifest.method} is no base that a log goes on from")
-        return method
+    @property
+    def memory_beside(self) -> int:
+        """Of a sandbox's server, beside its data: bytes."""
+        return self.memory or MEMORY
 
     def image_candidates(self, major: str | None) -> tuple[str, ...]:
         majors = (major,) if major else self.supported
@@ -127,9 +140,6 @@ class MethodsConfig(EngineConfig, Generic[M]):
             source = source.removeprefix(whole)
         return {"connection": {"host": NOWHERE, "user": UNKNOWN, "database": source}}
 
-    def secret(self) -> WithPassword | None:
-        return self.connection
-
     def rights(self, source: Source) -> Iterator[Probe]:
         yield Probe.ok("connection", self.connection.described)
         yield from self._captures().rights(source)
@@ -140,9 +150,6 @@ class MethodsConfig(EngineConfig, Generic[M]):
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         return self._captures().capture(source, into, tools)
-
-    def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
-        return ()
 
     # --- the sandbox ----------------------------------------------------------------------------------
 
@@ -159,21 +166,30 @@ class MethodsConfig(EngineConfig, Generic[M]):
         self._captured(manifest).load(box, restored, manifest)
 
     def assemble(self, box: Place, restored: Path, manifest: Manifest, into: Path) -> None:
-        method = self._captured(manifest)
-        if not isinstance(method, Increments):
-            return super().assemble(box, restored, manifest, into)
-        return method.assemble(box, restored, manifest, into)
+        self._captured(manifest).assemble(box, restored, manifest, into)
 
     def recover(self, box: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget) -> Reached:
-        return self._base(manifest).recover(box, restored, log, manifest, target)
+        return self._captured(manifest).recover(box, restored, log, manifest, target)
 
     def outside(self, box: Place, log: Path, manifest: Manifest, target: RecoveryTarget) -> Mapping[str, str]:
-        return self._base(manifest).outside(box, log, manifest, target)
+        return self._captured(manifest).outside(box, log, manifest, target)
 
     def hand_over_log(
         self, host: Place, restored: Path, log: Path, manifest: Manifest, target: RecoveryTarget
     ) -> Collection[str]:
-        return self._base(manifest).hand_over_log(host, restored, log, manifest, target)
+        return self._captured(manifest).hand_over_log(host, restored, log, manifest, target)
+
+    @property
+    def damages(self) -> tuple[Damage, ...]:
+        return () if self.method == "physical" else OF_TABLES
+
+    def damage(self, context: CheckContext, kind: Damage, chance: Random) -> str:
+        if context.manifest.method == "physical":
+            raise NothingToDamage("of a physical backup the fetched files are what is compared")
+        return self._damaged(context, kind, chance)
+
+    def _damaged(self, context: CheckContext, kind: Damage, chance: Random) -> str:
+        raise NotImplementedError
 
     def identical(self, context: CheckContext) -> Iterator[CheckResult]:
         return self._captured(context.manifest).identical(context)

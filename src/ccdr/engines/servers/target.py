@@ -219,14 +219,6 @@ def or_left(left: list[str], what: str, then: str) -> Iterator[None]:
         left.append(f"{what} ({error}): {then}")
 
 
-class Silent:
-    """`Progress` for nobody."""
-
-    def step(self, text: str) -> None: ...
-
-    def amount(self, done: int, total: int | None) -> None: ...
-
-
 @dataclass
 class HowFar:
     """How far the server has come, asked of it every other second: for the person who waits, and for the watchdog.

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from pathlib import Path
+from typing import ClassVar
 
 from ccdr.engines.discovery import (
     CLOCKS,
@@ -109,11 +110,9 @@ EXAMPLE = "name the file itself, as in sqlite:/path/cdr.db"
 class DatabaseFile:
     """What `ccdr init` was given: a database, which its application may have open."""
 
-    path: Path
+    kind: ClassVar[SourceKind] = SourceKind.FILE
 
-    @property
-    def kind(self) -> SourceKind:
-        return SourceKind.FILE
+    path: Path
 
     @property
     def where(self) -> object:

@@ -7,7 +7,6 @@ right after the capture and in the sandbox after the restore. What both say of a
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,9 +27,9 @@ from ccdr.model.answers import FreeText
 from ccdr.model.damage import OF_TABLES, Damage, NothingToDamage
 from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import BackupBad, BackupFailed, CommandFailed, SourceAway, TestBroken, UsageProblem
-from ccdr.model.schema import AbsolutePath, WithPassword, Zone, zone_of
+from ccdr.model.schema import AbsolutePath, Zone, zone_of
 from ccdr.model.values import CheckResult, Manifest, Probe, so_many
-from ccdr.ports.capture import Capture, ClientNeed, SourceFacts, Tools
+from ccdr.ports.capture import Capture, SourceFacts, Tools
 from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import ServerTarget
 from ccdr.ports.place import Place, Source
@@ -68,15 +67,6 @@ class Sqlite(EngineConfig):
     @classmethod
     def stated_by(cls, source: str, contents: Mapping[str, object]) -> dict[str, object]:
         return {"path": source}
-
-    def secret(self) -> WithPassword | None:
-        return None
-
-    def credentials(self, password: str) -> Mapping[str, str]:
-        return {}
-
-    def client(self, major: str | None) -> ClientNeed | None:
-        return None
 
     def client_major(self, place: Place) -> str | None:
         return MAJOR if _version(place, SANDBOX_PYTHON) else None
@@ -210,9 +200,6 @@ class Sqlite(EngineConfig):
         beside = {"references": answers["references"], "sequences": answers["sequences"]}
         return {**answers["contents"], **beside, **told_columns(columns)}
 
-    def settled(self, capture: Capture, into: Path) -> tuple[str, ...]:
-        return ()
-
     # --- the sandbox ----------------------------------------------------------------------------------
 
     def sandbox(self, manifest: Manifest) -> SandboxNeeds:
@@ -276,12 +263,7 @@ class Sqlite(EngineConfig):
         table = programs.damage(box, SANDBOX_PYTHON, box.path(copy), kind.value, chance.randrange(2**32))
         if table is None:
             raise NothingToDamage("no table of the database has a row that could be damaged so")
-        file = context.restored / str(context.manifest.contents["file"])
-        mode = stat.S_IMODE(file.stat().st_mode)
-        file.chmod(mode | stat.S_IWUSR)
-        with copy.open("rb") as new, file.open("wb") as old:  # the same file still, for whoever has it open
-            shutil.copyfileobj(new, old)
-        file.chmod(mode)
+        erasing.put_back(copy, context.restored / str(context.manifest.contents["file"]))
         return table
 
     def export(self, box: Place, manifest: Manifest, sql: str, to: Path) -> None:

@@ -107,7 +107,7 @@ def erase(context: CheckContext, loaded: str, wanted: Sequence[Wanted]) -> Repla
         rows = _answered(box, box.path(copy), {"erase": [json.dumps(statements)]})["erase"]["rows"]
         replayed = made.answers([[str(value) for value in row] for row in rows], wanted)
         if replayed.before:
-            _put_back(copy, context.restored / str(context.manifest.contents["file"]))
+            put_back(copy, context.restored / str(context.manifest.contents["file"]))
     finally:
         copy.unlink(missing_ok=True)
     return replayed
@@ -120,8 +120,8 @@ def _samples(tables: Sequence[str], held: Sequence[Sequence[str | None]]) -> lis
     return [f"delete from {name} where cast(lower(tbl) as blob) in ({names});" for (name,) in held]
 
 
-def _put_back(copy: Path, target: Path) -> None:
-    """Into the file that is there: its owner and mode are the source's."""
+def put_back(copy: Path, target: Path) -> None:
+    """Into the file that is there, for whoever has it open: its owner and mode are the source's."""
     mode = target.stat().st_mode & 0o7777
     target.chmod(mode | 0o200)
     with copy.open("rb") as source, target.open("r+b") as file:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ccdr.engines import AnyEngine
 from ccdr.engines.discoveries import DISCOVERIES
-from ccdr.engines.discovery import Discovery, RunningServer, ServerAddress, has_audio, survey_tree
+from ccdr.engines.discovery import Discovery, NamedServer, RunningServer, has_audio, survey_tree
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.judgement.asset_status import UNTESTED, coverage
 from ccdr.evidence.records import RestoreEnd
@@ -117,9 +117,9 @@ class _Server:
             self.others[name] = self.others.get(name) or size
 
 
-def _by_server(discovery: Discovery, plans: Iterable[LoadedPlan]) -> dict[ServerAddress, list[AnyEngine]]:
+def _by_server(discovery: Discovery, plans: Iterable[LoadedPlan]) -> dict[NamedServer, list[AnyEngine]]:
     """The assets of these plans that are the engine's, by how their server is reached."""
-    engines_by_server: dict[ServerAddress, list[AnyEngine]] = {}
+    engines_by_server: dict[NamedServer, list[AnyEngine]] = {}
     for loaded in plans:
         for engine in loaded.plan.assets.values():
             if (server := discovery.reached(engine)) is not None:
@@ -129,8 +129,8 @@ def _by_server(discovery: Discovery, plans: Iterable[LoadedPlan]) -> dict[Server
 
 def _servers(
     discovery: Discovery,
-    reached: Mapping[ServerAddress, Sequence[AnyEngine]],
-    wanted: Collection[ServerAddress],
+    reached: Mapping[NamedServer, Sequence[AnyEngine]],
+    wanted: Collection[NamedServer],
     looking: Looker,
     discovered: Discovered,
 ) -> dict[str, _Server]:

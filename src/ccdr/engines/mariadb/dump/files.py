@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ccdr.engines.mariadb.client import Login, quote_name, quote_text
+from ccdr.engines.mariadb.client import Login, quote_name, quote_text, unquoted
 from ccdr.engines.mariadb.inventory import Table
 from ccdr.host.shares import dealt
 from ccdr.model.answers import FreeText
@@ -218,7 +218,7 @@ _DROP = re.compile(
 
 def missing_code(script: str, named: Iterable[str]) -> list[str]:
     """Which of `named` (`trigger stamp`, `function f`; views are elsewhere) the script does not make."""
-    made = {f"{m['kind'].lower()} {m['name'][1:-1].replace('``', '`')}" for m in _DROP.finditer(script)}
+    made = {f"{m['kind'].lower()} {unquoted(m['name'])}" for m in _DROP.finditer(script)}
     return [name for name in named if not name.startswith("view ") and name not in made]
 
 

@@ -13,7 +13,6 @@ from ccdr.engines.mariadb.connection import Connection, major_of
 from ccdr.engines.mariadb.inventory import SETTINGS, ZONES, Inventory
 from ccdr.engines.servers.target import of_other_restores, refuse_in_use, room_needed, set_otherwise
 from ccdr.model.errors import UsageProblem
-from ccdr.model.values import Manifest
 from ccdr.ports.place import Place
 
 UNFINISHED = "ccdr restore, not finished: "  # the comment of one that is being moved to its own name
@@ -152,12 +151,6 @@ def _is_replica(place: Place, login: Login) -> bool:
 
 def _administrates(grants: Sequence[str]) -> bool:
     return any(g.startswith("GRANT ALL PRIVILEGES ON *.* TO ") and "WITH GRANT OPTION" in g for g in grants)
-
-
-def captured_from(manifest: Manifest) -> tuple[str, ...] | None:
-    """Which server it was captured from; None where that did not say when it was installed."""
-    installed, settings = manifest.contents["installed"], manifest.contents["settings"]
-    return installed and tuple(str(x) for x in (*(settings[k] for k in ("hostname", "port", "server_id")), installed))
 
 
 def _series(version: str) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ccdr.engines.comparison import NAMED, equal, judged
+from ccdr.engines.comparison import NAMED, alike_sorted, as_captured, equal, judged
 from ccdr.engines.mariadb import accounts
 from ccdr.engines.mariadb.client import OURS, Login, answers, quote_name, quote_text, read_answers, text_of
 from ccdr.engines.mariadb.dump import files
@@ -178,7 +178,8 @@ def compare(context: CheckContext, login: Login, jobs: int, *, working: str | No
     if in_part(context.manifest):  # its scripts were made ones of these tables alone
         yield _rows(context, _dump_rows(context, login, database, objects, again, jobs), again, login, database)
         return
-    yield _captured_files(context)
+    small = [n for n in context.manifest.files if not n.startswith(f"{files.ROWS}/")]
+    yield as_captured(context, "definitions and users, as captured", small)
     yield _rows(context, _dump_rows(context, login, database, objects, again, jobs), again, login, database)
     calls = [(files.TABLES, files.dump_tables), (files.CODE, files.dump_code)]
     for name, make in calls:
@@ -272,7 +273,7 @@ def _rows(
         if (
             fetched == old["sha256"]
             and int(old["rows"]) == rows
-            and _same_rows(context, context.restored / str(old["file"]), again / name)
+            and alike_sorted(context, _SORTED, context.restored / str(old["file"]), again / name, _BARE_ROWS)
         ):
             reordered += 1
         else:
@@ -294,28 +295,7 @@ def _rows(
     return judged("tables", wrong, f"{so_many(len(claimed), 'table')}, {so_many(expected, 'row')}", as_before)
 
 
-def _same_rows(context: CheckContext, one: Path, other: Path) -> bool:
-    """Equal as multisets of rows; sorted by the system's `sort`, which spills to disk."""
-    hashes = [
-        context.host.run(["bash", "-c", _SORTED, "sort", str(p), str(context.out), _BARE_ROWS], what="sort").stdout
-        for p in (one, other)
-    ]
-    return hashes[0] == hashes[1]
-
-
 # --- definitions --------------------------------------------------------------------------------------
-
-
-def _captured_files(context: CheckContext) -> CheckResult:
-    """The small files say what belongs where: they must be the captured ones. The rows are compared after their way
-    through a server, so they are not hashed twice."""
-    small = [n for n in context.manifest.files if not n.startswith(f"{files.ROWS}/")]
-    present = [n for n in small if (context.restored / n).is_file()]
-    digests = context.digest(context.restored, present)
-    captured = {n: context.manifest.files[n].sha256 for n in small}
-    return equal(
-        "definitions and users, as captured", captured, {n: d.sha256 for n, d in digests.items()}, len(captured)
-    )
 
 
 def _definitions(restored: Path, again: Path, working: str | None, database: str) -> CheckResult:

@@ -6,14 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from ccdr.engines.base import tables_and_rows
 from ccdr.engines.mariadb import accounts, questions, rights, server
 from ccdr.engines.mariadb.client import Login, text_of
 from ccdr.engines.mariadb.connection import major_of
 from ccdr.engines.mariadb.dump import files, identity
-from ccdr.engines.mariadb.dump import identity as beyond
 from ccdr.engines.mariadb.dump.capture import (
     Dumper,
     require_capturable,
@@ -23,6 +22,7 @@ from ccdr.engines.mariadb.dump.capture import (
 )
 from ccdr.engines.mariadb.dump.load import AS_THEY_ARE, load_rows, require_whole, tables_of
 from ccdr.engines.mariadb.inventory import Inventory, objects_of
+from ccdr.engines.mariadb.method import Method
 from ccdr.engines.servers.methods import unloadable
 from ccdr.model.errors import BackupFailed, CcdrError, CommandFailed, TestBroken
 from ccdr.model.values import CheckResult, Manifest, Probe, so_many
@@ -31,28 +31,17 @@ from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
 
-if TYPE_CHECKING:
-    from ccdr.engines.mariadb.engine import MariaDB
-
 # A server drops an event whose time is up, or disables it, as soon as it is made: here none is, as none was captured.
 _LONG_AGO = "SET SESSION timestamp=86400;\n"
 
 
 @dataclass(frozen=True)
-class Dump:
+class Dump(Method):
     """`Method` for one database, loaded into a new server."""
 
-    asset: MariaDB
+    programs: ClassVar[tuple[str, ...]] = ("mariadb", "mariadb-dump")
 
     # --- the source -----------------------------------------------------------------------------------
-
-    @property
-    def programs(self) -> tuple[str, ...]:
-        return ("mariadb", "mariadb-dump")
-
-    @property
-    def source_name(self) -> str:
-        return self.asset.connection.database
 
     def rights(self, source: Source) -> Iterator[Probe]:
         c = self.asset.connection
@@ -92,20 +81,16 @@ class Dump:
         return SandboxNeeds(
             # Sorting for an index takes room beside the data.
             bytes=int(inventory.database_bytes * 1.5) + server.REDO + 2**30,
-            memory=self._memory + 2 * inventory.memory_bytes,
+            memory=self.asset.memory_beside + 2 * inventory.memory_bytes,
             user="mysql",
             major=major_of(inventory.version),
             data_dir=server.DATA,
         )
 
-    @property
-    def _memory(self) -> int:
-        return self.asset.memory or server.MEMORY
-
     def start(self, box: Place, manifest: Manifest) -> str:
         inventory = Inventory(manifest.contents)
         version = server.fitting_version(box, inventory.version)
-        options = server.settings(inventory, self._memory, throwaway=self.asset.settings == "throwaway")
+        options = server.settings(inventory, self.asset.memory_beside, throwaway=self.asset.settings == "throwaway")
         server.start(box, options | self.asset.server_settings, inventory.libraries, manifest)
         return version
 
@@ -137,7 +122,7 @@ class Dump:
         box.run(anywhere, stdin=users, what="making users", alone=True)
         tables = tables_of(restored, inventory)
         box.run(here, stdin=tables, what="making the tables", alone=True)
-        if other := beyond.referred_lacking(box, login, tables, inventory.database):
+        if other := identity.referred_lacking(box, login, tables, inventory.database):
             raise _unprovable(restored, other)
         loading = login.client(f"--init-command=SET SESSION {AS_THEY_ARE}", database=inventory.database)
         load_rows(box, loading, restored, inventory, self.asset.jobs)
@@ -148,9 +133,6 @@ class Dump:
         names, mark, final = views.partition("\n--\n-- Final view structure")
         box.run(here, stdin=f"{names}\n{grants}{mark}{final}", what="making views and grants", alone=True)
 
-    def restored(self, manifest: Manifest) -> Login:
-        return server.LOGIN
-
     def identical(self, context: CheckContext) -> Iterator[CheckResult]:
         return identity.compare(context, self.restored(context.manifest), self.asset.jobs)
 
@@ -159,7 +141,7 @@ class Dump:
 
 
 def _unprovable(restored: Path, other: str) -> TestBroken:
-    named = ", ".join(beyond.readers(restored, other)[:5]) or "something in it"
+    named = ", ".join(identity.readers(restored, other)[:5]) or "something in it"
     return TestBroken(
         f"{named} reads the database {other}, which is not in this backup: `method: physical` would prove it, or a "
         f"stand-in for {other} that `prepare_sql:` makes",
@@ -171,8 +153,8 @@ def _unprovable(restored: Path, other: str) -> TestBroken:
 def _judged(error: CommandFailed, restored: Path, manifest: Manifest) -> CcdrError:
     """A sandbox has this database alone: what reads another one cannot be made there, and that proves nothing."""
     inventory = Inventory(manifest.contents)
-    if not error.stalled and (other := beyond.database_lacking(error, restored, inventory.database)):
+    if not error.stalled and (other := identity.database_lacking(error, restored, inventory.database)):
         return _unprovable(restored, other)
-    if not error.stalled and (held := beyond.held_so(error, inventory)):
+    if not error.stalled and (held := identity.held_so(error, inventory)):
         return held
     return unloadable(error, server.LACKS, manifest)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ccdr.engines.mariadb.client import text_of
+from ccdr.engines.mariadb.client import text_of, unquoted
 from ccdr.engines.mariadb.dump import files
 from ccdr.engines.mariadb.dump.load import AS_DEFINED
 from ccdr.engines.servers.parts import ChosenTables
@@ -90,12 +90,12 @@ def _narrowed(script: str, chosen: set[str]) -> tuple[str, list[str], set[str]]:
     if not parts or not (tail := _TAIL.search(parts[-1])):
         raise BackupBad("the script that makes the tables is not as mariadb-dump writes it")
     parts[-1], end = parts[-1][: tail.start()], parts[-1][tail.start() :]
-    made = {_raw(match["name"]): part for part in parts if (match := _MADE.search(part))}
+    made = {unquoted(match["name"]): part for part in parts if (match := _MADE.search(part))}
     left_out = list[str]()
     kept = {name: _without_keys(name, part, chosen, left_out) for name, part in made.items() if name in chosen}
     if lost := sorted(chosen - kept.keys()):
         raise BackupBad(f"the script that makes the tables lacks {', '.join(lost[:5])}")
-    sequences = {_raw(match[1]) for part in kept.values() for match in _NUMBERS.finditer(part)} & made.keys()
+    sequences = {unquoted(match[1]) for part in kept.values() for match in _NUMBERS.finditer(part)} & made.keys()
     body = "".join(kept.get(name, part) for name, part in made.items() if name in kept or name in sequences)
     return f"{head}{body}{end}", left_out, sequences
 
@@ -103,13 +103,9 @@ def _narrowed(script: str, chosen: set[str]) -> tuple[str, list[str], set[str]]:
 def _without_keys(table: str, part: str, chosen: set[str], left_out: list[str]) -> str:
     def kept(key: re.Match[str]) -> str:
         to = key["to"]
-        if to.count("`.`") == 0 and _raw(to) in chosen:
+        if to.count("`.`") == 0 and unquoted(to) in chosen:
             return key[0]
-        left_out.append(f"{_raw(key['key'])} of {table}")
+        left_out.append(f"{unquoted(key['key'])} of {table}")
         return ""
 
     return _LAST_COMMA.sub("\n", _KEY.sub(kept, part))
-
-
-def _raw(quoted: str) -> str:
-    return quoted[1:-1].replace("``", "`")

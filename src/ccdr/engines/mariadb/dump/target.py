@@ -27,7 +27,6 @@ from ccdr.engines.servers.target import (
     DatabaseTarget,
     HowFar,
     SharedAccounts,
-    Silent,
     could_not_take,
     does_not_load,
     lacking_there,
@@ -38,7 +37,7 @@ from ccdr.model.erasure import Replayed, Wanted
 from ccdr.model.errors import CcdrError, CommandFailed, TestBroken, UsageProblem
 from ccdr.model.values import CheckResult, Manifest
 from ccdr.ports.check import CheckContext
-from ccdr.ports.place import Place, Progress, Source
+from ccdr.ports.place import Place, Progress, Source, Unwatched
 from ccdr.ports.restored import Restored
 from ccdr.ports.target import KnownSource, TargetOutlook
 
@@ -303,7 +302,10 @@ class MariaDBTarget(DatabaseTarget["MariaDB", Connection]):
         return address.shown(self.connection)
 
     def captured_from(self, manifest: Manifest) -> object:
-        return fitness.captured_from(manifest)
+        """As `fitness.Facts.identity`; None where it did not say when it was installed."""
+        installed, settings = manifest.contents["installed"], manifest.contents["settings"]
+        named = (settings[key] for key in ("hostname", "port", "server_id"))
+        return installed and tuple(map(str, (*named, installed)))
 
     def folded(self, database: str) -> str:
         return database.lower()
@@ -421,7 +423,7 @@ class MariaDBTarget(DatabaseTarget["MariaDB", Connection]):
 
     def as_named(self, source: Source, manifest: Manifest) -> Restored:
         login = self._login(source)
-        pulse = HowFar(partial(how_far, source.place, login, self.name), Silent())
+        pulse = HowFar(partial(how_far, source.place, login, self.name), Unwatched())
         found = Loaded(login, self.jobs, Inventory(manifest.contents), self.name, pulse)
         found.query(source.place, manifest, "SELECT 1")
         return found

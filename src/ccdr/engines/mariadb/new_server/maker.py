@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ccdr.engines.mariadb import recovery, server, variables
 from ccdr.engines.mariadb.accounts import SANDBOX_USER
@@ -34,13 +34,13 @@ from ccdr.engines.servers.new_server import (
     told,
     write,
 )
-from ccdr.engines.servers.target import HowFar, Silent
+from ccdr.engines.servers.target import HowFar
 from ccdr.host.accounts import without_account
 from ccdr.model.errors import CommandFailed, blaming_the_log
 from ccdr.model.values import Manifest, human_bytes
 from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.new_server import HOME, Owner, StartLines
-from ccdr.ports.place import Place, Source
+from ccdr.ports.place import Place, Source, Unwatched
 from ccdr.ports.restored import Restored, SandboxNeeds
 
 if TYPE_CHECKING:
@@ -124,6 +124,8 @@ class CopiedFiles:
 class Maker(NewServerMaker["MariaDB"]):
     """`ServerMaker` for MariaDB."""
 
+    user: ClassVar[str] = "mysql"
+
     def __post_init__(self) -> None:
         own.asked_for(self.site)
         require_short(self.socket)
@@ -134,10 +136,6 @@ class Maker(NewServerMaker["MariaDB"]):
     def socket(self) -> Path:
         """Called as the source's is: a plan that names it need not be changed."""
         return self.site.socket_directory / self.asset.connection.socket_name
-
-    @property
-    def user(self) -> str:
-        return "mysql"
 
     def needs(self, manifest: Manifest) -> SandboxNeeds:
         return replace(self.asset.sandbox(manifest), data_dir=HOME)
@@ -327,7 +325,7 @@ class Maker(NewServerMaker["MariaDB"]):
 
     def asked(self, source: Source, manifest: Manifest) -> Restored:
         inventory, login = Inventory(manifest.contents), self._opened.connection.login(source.credentials)
-        pulse = HowFar(partial(how_far, source.place, login, inventory.database), Silent())
+        pulse = HowFar(partial(how_far, source.place, login, inventory.database), Unwatched())
         return Loaded(login, self.asset.jobs, inventory, inventory.database, pulse)
 
     def is_it(self, source: Source) -> bool:

@@ -116,7 +116,7 @@ def start(box: Place, asset: MariaDB, manifest: Manifest, kept: Mapping[str, str
     """With durable settings, and shut off from everybody: no network, no events, no log of its own. `kept` is how a
     copy's files are laid out; `empty`: there is none yet, and one is made. CommandFailed where it does not start."""
     inventory = Inventory(manifest.contents)
-    options = server.settings(inventory, asset.memory or server.MEMORY, throwaway=False)
+    options = server.settings(inventory, asset.memory_beside, throwaway=False)
     options |= {**kept, "datadir": DATA, "tmpdir": SORTING}
     # A commit is handed to the system, which keeps it whatever ends the server; it does not wait for the disk.
     options["innodb_flush_log_at_trx_commit"] = "2"

@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from ccdr.engines.postgres import server_settings
-from ccdr.engines.postgres.connection import DUMP_OPTIONS, OWN_OPTIONS, PSQL, newer_options
+from ccdr.engines.postgres.connection import DUMP_OPTIONS, OWN_OPTIONS, PSQL, STRICT, answer, newer_options, told
 from ccdr.engines.postgres.dump import locks, references, server_objects, unfilled
 from ccdr.engines.postgres.dump.definitions import Schema, schema
 from ccdr.engines.postgres.dump.identity import as_recorded
@@ -169,7 +169,7 @@ def write_roles(
         if not inventory.superuser:
             argv.append("--no-role-passwords")  # only a superuser may read them
         place.run(argv, env=env, what=f"pg_dumpall {flag}")
-    there = json.loads(place.run([*PSQL, "-c", ROLES], env=env, what="asking for the roles again").stdout)
+    there = json.loads(answer(place, env, ROLES, "asking for the roles again"))
     gone = {oid: role for oid, role in dumped.roles.items() if oid not in there}
     dropped = [role for role in gone.values() if role not in there.values()]
     dropped += [oid for oid in gone if f'"{oid}"' in schema.text]
@@ -318,8 +318,8 @@ class Dumper:
         env, other = ({**self._env(pinned), **UTF8} for pinned in (PINNED, references.OPTIONS))
         with (
             place.session(PSQL, env=other) as beside,
-            place.session([*PSQL, "-v", "ON_ERROR_STOP=1"], env=env) as session,
-            place.session([*PSQL, "-v", "ON_ERROR_STOP=1"], env=env) as present,
+            place.session(STRICT, env=env) as session,
+            place.session(STRICT, env=env) as present,
         ):
             for one in (
                 beside,
@@ -440,7 +440,7 @@ class Dumper:
 
 
 def _ask(session: Session, sql: str) -> str:
-    return session.ask(f"{sql}\n\\echo answered\n", "answered", timeout=SESSION_PATIENCE)
+    return told(session, sql, patience=SESSION_PATIENCE)
 
 
 def _replayed(now: datetime, replayed: str, skew: float) -> datetime:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from ccdr.engines.postgres.address import shown
-from ccdr.engines.postgres.connection import PSQL, Connection, major_number
+from ccdr.engines.postgres.connection import STRICT, Connection, answer, major_number
 from ccdr.engines.postgres.inventory import Inventory, quote_text
 from ccdr.engines.servers.target import of_other_restores, refuse_in_use, room_needed
 from ccdr.model.errors import CommandFailed, UsageProblem
@@ -64,7 +64,7 @@ class Facts:
 
     @classmethod
     def ask(cls, place: Place, env: Mapping[str, str]) -> Facts:
-        output = place.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], stdin=LOOK, env=env, what="asking the target")
+        output = place.run([*STRICT, "-f", "-"], stdin=LOOK, env=env, what="asking the target")
         return cls(**json.loads(output.stdout))
 
 
@@ -91,7 +91,7 @@ def refuse_unfit(to: Connection, facts: Facts, inventory: Inventory) -> None:
 
 def refuse_unless_empty(place: Place, env: Mapping[str, str], to: Connection) -> None:
     """`env` leads into the database that `to` names."""
-    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"]
+    argv = [*STRICT, "-f", "-"]
     what = "looking whether the target is empty"
     objects, sessions = map(int, place.run(argv, stdin=CONTENTS, env=env, what=what).stdout.strip().split("|"))
     refuse_in_use(to.database, shown(to), objects, sessions)
@@ -109,7 +109,7 @@ def refuse_locale(place: Place, env: Mapping[str, str], to: Connection, inventor
     for kind, options in tried.items():
         sql = f"begin; create collation pg_temp.ccdr_look ({options}); rollback"
         try:
-            place.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql], env=env, what="trying the locale")
+            answer(place, env, sql, "trying the locale")
         except CommandFailed as error:
             if "locale" not in error.stderr and "collation" not in error.stderr:
                 raise

@@ -12,8 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
-from ccdr.engines.comparison import equal, judged, named
-from ccdr.engines.postgres.connection import DUMP_OPTIONS, PSQL, major_of
+from ccdr.engines.comparison import alike_sorted, as_captured, equal, judged, named
+from ccdr.engines.postgres.connection import DUMP_OPTIONS, STRICT, major_of
 from ccdr.engines.postgres.dump import database
 from ccdr.engines.postgres.dump.database import create_options, named_alike
 from ccdr.engines.postgres.dump.definitions import SUBSCRIBES, of_database, schema, statements, title, type_of
@@ -185,7 +185,7 @@ def asked_of_restored(context: CheckContext, env: Mapping[str, str]) -> list[str
     """What there is in the restored database: a line for each of INVENTORY and `every_sql`."""
     utf8 = {**env, "PGOPTIONS": f"{env['PGOPTIONS']} -c search_path=pg_catalog", "PGCLIENTENCODING": "UTF8"}
     told = context.manifest.contents["server_objects"]
-    argv, sql = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"], f"{INVENTORY}{every_sql(told.get('', ()))}"
+    argv, sql = [*STRICT, "-f", "-"], f"{INVENTORY}{every_sql(told.get('', ()))}"
     return context.sandbox.run(argv, stdin=sql, env=utf8, what="taking the inventory").stdout.split("\n")[:2]
 
 
@@ -203,15 +203,16 @@ def same_settings(contents: Mapping[str, Any], there: Mapping[str, Any], *, whol
     return replace(compared, actual=compared.actual + _versions(contents["extensions"], there["extensions"]))
 
 
-def _versions(captured: object, restored: object) -> str:
+def _versions(captured: Mapping[str, str], restored: Mapping[str, str]) -> str:
     """A dump names extensions without their version: the image's own is what comes back. Worth knowing, and what
     a real restore would give too."""
-    assert isinstance(captured, dict) and isinstance(restored, dict)
     other = [f"{n} {v} is now {restored[n]}" for n, v in sorted(captured.items()) if restored.get(n, v) != v]
     return f"; extension {', '.join(other)}" if other else ""
 
 
 # Are the rows of every table those that were captured?
+
+_SORTED = 'set -o pipefail; LC_ALL=C sort -S 25% -T "$2" -- "$1" | sha256sum'
 
 
 def same_tables(
@@ -227,7 +228,8 @@ def same_tables(
             # The fetched file is what the rows are compared with: it must be the captured one.
             rows = dump.rows(toc, key)
             fetched = context.digest(rows.parent, [rows.name])[rows.name].sha256
-            if fetched == claimed[key][1] and old.rows == new.rows and _same_rows(context, rows, again / new.file):
+            same = fetched == claimed[key][1] and old.rows == new.rows
+            if same and alike_sorted(context, _SORTED, rows, again / new.file):
                 reordered += 1
             else:
                 wrong.append(f"{key}: {so_many(old.rows, 'row')} captured, {new.rows} restored, contents differ")
@@ -239,14 +241,6 @@ def same_tables(
         f"{so_many(len(claimed), 'table')}, {so_many(sum(r for r, _ in claimed.values()), 'row')}",
         f"{so_many(len(after), 'table')}, {so_many(count, 'row')}, equal by SHA-256{note}",
     )
-
-
-def _same_rows(context: CheckContext, one: Path, other: Path) -> bool:
-    """Equal as multisets of lines; sorted by the system's `sort`, which spills to disk."""
-    script = 'set -o pipefail; LC_ALL=C sort -S 25% -T "$2" -- "$1" | sha256sum'
-    argv = ["bash", "-c", script, "sort"]
-    hashes = [context.host.run([*argv, str(p), str(context.out)], what="sort").stdout for p in (one, other)]
-    return hashes[0] == hashes[1]
 
 
 # Tables are compared through the table of contents (file numbers differ between two dumps, and a plain multiset of
@@ -270,7 +264,8 @@ def compare(
     toc, toc_again = read_toc(box, dump), read_toc(box, again)
     names = sorted(p.name for p in again.iterdir())
     files_again = context.digest(again, [n for n in names if n.endswith(".dat")], lines=True)
-    yield _captured_files(context)
+    small = [n for n in context.manifest.files if not _DATA.fullmatch(n)]
+    yield as_captured(context, "table of contents and roles", small)
     if in_part(context.manifest):
         chosen, found = claimed_of(context.manifest), tables(toc_again, files_again)
         yield same_tables(
@@ -307,13 +302,3 @@ def _dump_again(context: CheckContext, env: Mapping[str, str], jobs: int, again:
     again.mkdir()
     again.chmod(0o777)  # the sandbox's user is not ours; pg_dump takes an empty directory, and lets all read its files
     box.run(argv, env=env, watch=again, what="dumping the restored database")
-
-
-def _captured_files(context: CheckContext) -> CheckResult:
-    """The small files say what belongs where: they must be the captured ones. The data itself is compared
-    after its way through a server, so it is not hashed twice."""
-    small = [n for n in context.manifest.files if not _DATA.fullmatch(n)]
-    present = [n for n in small if (context.restored / n).is_file()]
-    digests = context.digest(context.restored, present)
-    captured = {n: context.manifest.files[n].sha256 for n in small}
-    return equal("table of contents and roles", captured, {n: d.sha256 for n, d in digests.items()}, len(small))

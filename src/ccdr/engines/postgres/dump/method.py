@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from ccdr.engines.base import tables_and_rows
 from ccdr.engines.postgres import questions, rights, server
-from ccdr.engines.postgres.connection import PSQL, major_of
+from ccdr.engines.postgres.connection import PSQL, STRICT, answer, major_of
 from ccdr.engines.postgres.dump import database, identity, references
 from ccdr.engines.postgres.dump.capture import Dumper
 from ccdr.engines.postgres.dump.database import drop_what_was_dropped
@@ -22,19 +22,17 @@ from ccdr.engines.postgres.dump.definitions import statements
 from ccdr.engines.postgres.dump.toc import read_toc
 from ccdr.engines.postgres.dump.unfilled import FILLED, perhaps, unfilled
 from ccdr.engines.postgres.inventory import Inventory, conf_line, conninfo
+from ccdr.engines.postgres.method import Method
 from ccdr.engines.postgres.server_settings import without_jobs
 from ccdr.engines.servers.methods import unloadable
 from ccdr.engines.servers.sandbox import image_that_has_it
 from ccdr.model.answers import lacking
 from ccdr.model.errors import CommandFailed, TestBroken
-from ccdr.model.values import CheckResult, FileDigest, Manifest, Probe
+from ccdr.model.values import CheckResult, Manifest, Probe
 from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
-
-if TYPE_CHECKING:
-    from ccdr.engines.postgres.engine import Postgres
 
 # One process that dies (for want of memory, of a bug) takes the others with it; a server that came up again by itself
 # would answer as if nothing had been, and lack the rows of unlogged tables, and what no commit has waited for.
@@ -42,29 +40,19 @@ LOADED_ONCE = {"restart_after_crash": "off"}
 
 
 @dataclass(frozen=True)
-class Dump:
+class Dump(Method):
     """`Method` for one database, loaded into a new server."""
 
-    asset: Postgres
+    programs: ClassVar[tuple[str, ...]] = ("psql", "pg_dump", "pg_dumpall", "pg_restore")
+    size_sql: ClassVar[str] = "pg_database_size(current_database())"
+    as_files: ClassVar[str] = "the captured dump; it is loaded nowhere"
 
     # --- the source -----------------------------------------------------------------------------------
 
-    @property
-    def programs(self) -> tuple[str, ...]:
-        return ("psql", "pg_dump", "pg_dumpall", "pg_restore")
-
-    @property
-    def source_name(self) -> str:
-        return self.asset.connection.database
-
-    @property
-    def size_sql(self) -> str:
-        return "pg_database_size(current_database())"
-
     def rights(self, source: Source) -> Iterator[Probe]:
         env = {**self.asset.connection.environment(source.credentials), "PGOPTIONS": "-c statement_timeout=20s"}
-        out = source.place.run([*PSQL, "-c", rights.SQL], env=env, what="asking for the role's rights")
-        yield from rights.judged(rights.read_rights(out.stdout), self.asset.connection.user)
+        told = answer(source.place, env, rights.SQL, "asking for the role's rights")
+        yield from rights.judged(rights.read_rights(told), self.asset.connection.user)
 
     def capture(self, source: Source, into: Path, tools: Tools) -> Capture:
         asset, connection = self.asset, self.asset.connection
@@ -78,7 +66,7 @@ class Dump:
         inventory = Inventory(manifest.contents)
         return SandboxNeeds(
             bytes=int(inventory.database_bytes * 1.25) + 2**30,
-            memory=self._memory,
+            memory=self.asset.memory_beside,
             user="postgres",
             major=major_of(inventory.version),
             data_dir=server.DATA,
@@ -107,23 +95,12 @@ class Dump:
         """The sandbox's postgresql.conf."""
         inventory, asset = Inventory(manifest.contents), self.asset
         common = server.settings(
-            self._memory,
+            self.asset.memory_beside,
             throwaway=asset.settings == "throwaway",
             timezone=inventory.timezone,
             lc_monetary=inventory.lc_monetary,
         )
         return without_jobs(common | LOADED_ONCE | inventory.abbreviations, asset.server_settings)
-
-    @property
-    def _memory(self) -> int:
-        return self.asset.memory or server.MEMORY
-
-    def listed(self, restored: Path, manifest: Manifest) -> Mapping[str, FileDigest]:
-        return manifest.files
-
-    @property
-    def as_files(self) -> str:
-        return "the captured dump; it is loaded nowhere"
 
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
         return tables_and_rows(manifest)
@@ -134,12 +111,11 @@ class Dump:
         admin = server.environment(inventory.bootstrap, "template1", inventory.version)
         for sql in self.asset.prepare_sql:
             try:
-                argv = [*PSQL, "-v", "ON_ERROR_STOP=1"]
-                box.run(argv, env=admin, stdin=f"{sql}\n;\n", what="prepare_sql", alone=True)
+                box.run(STRICT, env=admin, stdin=f"{sql}\n;\n", what="prepare_sql", alone=True)
             except CommandFailed as error:
                 raise TestBroken(str(error), hint="mend the asset's `prepare_sql:`") from None
         if inventory.database == "postgres":
-            box.run([*PSQL, "-c", "drop database postgres"], env=admin)
+            answer(box, admin, "drop database postgres")
         script = (restored / "roles.sql").read_text("utf-8", "surrogateescape")
         # The sandbox's own first superuser bears the source's name; it is there already.
         wanted = "\n".join(database.without(script, inventory.bootstrap))
@@ -150,8 +126,7 @@ class Dump:
         sections = ["--section=pre-data", "--section=data"]
         try:
             utf8 = {**admin, "PGCLIENTENCODING": "UTF8"}
-            load = [*PSQL, "-v", "ON_ERROR_STOP=1", "-f", "-"]
-            box.run(load, stdin=wanted, env=utf8, what="loading roles", alone=True)
+            box.run([*STRICT, "-f", "-"], stdin=wanted, env=utf8, what="loading roles", alone=True)
             if owners := database.owners(manifest.contents):
                 toc, listed = read_toc(box, dump, whole=True), ["-L", "/dev/stdin"]
                 box.run(
@@ -188,8 +163,8 @@ class Dump:
     def _image_has_extensions(box: Place, manifest: Manifest) -> None:
         inventory = Inventory(manifest.contents)
         admin = server.environment(inventory.bootstrap, "template1", inventory.version)
-        output = box.run([*PSQL, "-c", "select name from pg_available_extensions"], env=admin).stdout
-        if missing := sorted(set(inventory.extensions) - set(output.split("\n"))):
+        there = answer(box, admin, "select name from pg_available_extensions").split("\n")
+        if missing := sorted(set(inventory.extensions) - set(there)):
             raise TestBroken(
                 f"the image lacks the extension {', '.join(missing)}",
                 hint=image_that_has_it(manifest),

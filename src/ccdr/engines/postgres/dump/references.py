@@ -17,6 +17,7 @@ from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
 from typing import Any
 
+from ccdr.engines.postgres.connection import told
 from ccdr.host.interrupts import threads
 from ccdr.model.answers import at, names_in
 from ccdr.model.errors import BackupBad, CommandFailed
@@ -120,7 +121,7 @@ def _end(doing: Future[None], cancel: Callable[[], object]) -> None:
 
 
 def _ask(session: Session, sql: str) -> str:
-    return session.ask(f"{sql};\n\\echo answered\n", "answered", timeout=PATIENCE)
+    return told(session, f"{sql};", patience=PATIENCE)
 
 
 # What was being built as a function of the schema's own raised an exception, as pg_restore tells it.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from ccdr.engines.postgres import address, questions, server_settings
-from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, newer_options, untriggered
+from ccdr.engines.postgres.connection import OWN_OPTIONS, STRICT, Connection, answer, newer_options, untriggered
 from ccdr.engines.postgres.dump import database, fitness, parts, references
 from ccdr.engines.postgres.dump.identity import BESIDE
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
@@ -29,7 +29,6 @@ from ccdr.engines.servers.target import (
     DatabaseTarget,
     HowFar,
     SharedAccounts,
-    Silent,
     could_not_take,
     does_not_load,
     lacking_there,
@@ -39,7 +38,7 @@ from ccdr.engines.servers.target import (
 )
 from ccdr.model.errors import CcdrError, CommandFailed
 from ccdr.model.values import Manifest
-from ccdr.ports.place import Place, Progress, Source
+from ccdr.ports.place import Place, Progress, Source, Unwatched
 from ccdr.ports.restored import Restored
 from ccdr.ports.target import KnownSource, TargetOutlook
 
@@ -119,8 +118,8 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
             raise refuse_whole_server("a base backup")
         self.run, inventory = run, Inventory(manifest.contents)
         self.lc_monetary = inventory.lc_monetary
-        place, env = source.place, {**self._looking(source, MAINTENANCE), "PGCLIENTENCODING": "UTF8"}
-        facts = fitness.Facts.ask(place, env)
+        place, env = source.place, self._asking(source)
+        facts = self._facts(source)
         self.refuse_sources(facts.identifier, sources, onto_source_server=onto_source_server)
         fitness.refuse_unfit(self.connection, facts, inventory)
         outlook = TargetOutlook(facts.version, facts.identifier)
@@ -188,7 +187,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
             what = "setting the database's properties"
             # From within, byte for byte: a comment on a database is kept in the encoding of whoever writes it.
             self._script(place, loaded.env, properties, what, inventory.encoding)
-            analyze = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "analyze"]
+            analyze = [*STRICT, "-c", "analyze"]
             place.run(analyze, env=loaded.env, what="analyze", pulse=loaded.pulse)
         except CommandFailed as error:
             raise (
@@ -207,8 +206,7 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         if public := database.to_public(self.roles_sql):
             self.notes.append(f"grants to PUBLIC are the whole server's, and not carried over: `{' '.join(public)}`")
         with self.shared.alone:
-            looking = {**self._looking(source, MAINTENANCE), "PGCLIENTENCODING": "UTF8"}
-            missing = self.captured.difference(fitness.Facts.ask(source.place, looking).roles)
+            missing = self.captured.difference(self._facts(source).roles)
             if wanted := database.needed(self.roles_sql, missing, self.bootstrap):
                 self._script(source.place, self._env(source, MAINTENANCE), "\n".join(wanted), "creating roles")
             self.shared.relied_on(self.run, self.captured, missing)
@@ -232,20 +230,18 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
         return f"{self.working}_was"
 
     def refuse_source(self, source: Source, sources: Sequence[KnownSource]) -> None:
-        looking = {**self._looking(source, MAINTENANCE), "PGCLIENTENCODING": "UTF8"}
-        self.refuse_sources(fitness.Facts.ask(source.place, looking).identifier, sources, onto_source_server=True)
+        self.refuse_sources(self._facts(source).identifier, sources, onto_source_server=True)
 
     def as_named(self, source: Source, manifest: Manifest) -> Restored:
-        looking = {**self._looking(source, MAINTENANCE), "PGCLIENTENCODING": "UTF8"}
-        self.version = fitness.Facts.ask(source.place, looking).version
+        self.version = self._facts(source).version
         env = self._env(source, self.name)
-        pulse = HowFar(partial(how_far, source.place, self._env(source, MAINTENANCE), self.name), Silent())
+        pulse = HowFar(partial(how_far, source.place, self._env(source, MAINTENANCE), self.name), Unwatched())
         found = Loaded(env, self.jobs, Inventory(manifest.contents), pulse)
         found.query(source.place, manifest, "select 1")
         return found
 
     def named(self, source: Source) -> bool:
-        argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", f"working={self.working}", "-f", "-"]
+        argv = [*STRICT, "-v", f"working={self.working}", "-f", "-"]
         env = {**self._env(source, MAINTENANCE), "PGCLIENTENCODING": "UTF8"}
         there = source.place.run(argv, stdin=NAMED, env=env, what="asking the target").stdout.split("\n")
         return self.working not in there and self.name in there
@@ -286,6 +282,12 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
 
     # --------------------------------------------------------------------------------------------------
 
+    def _facts(self, source: Source) -> fitness.Facts:
+        return fitness.Facts.ask(source.place, self._asking(source))
+
+    def _asking(self, source: Source) -> dict[str, str]:
+        return {**self._looking(source, MAINTENANCE), "PGCLIENTENCODING": "UTF8"}
+
     def _looking(self, source: Source, database: str) -> dict[str, str]:
         """libpq's variables for whoever may be no superuser, at a server whose version is not known."""
         env = self.connection.environment(source.credentials)
@@ -298,11 +300,10 @@ class PostgresTarget(DatabaseTarget["Postgres", Connection]):
 
     @staticmethod
     def _sql(place: Place, env: Mapping[str, str], sql: str) -> None:
-        argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql]
-        place.run(argv, env={**env, "PGCLIENTENCODING": "UTF8"}, what=" ".join(sql.split()[:2]))
+        answer(place, {**env, "PGCLIENTENCODING": "UTF8"}, sql, " ".join(sql.split()[:2]))
 
     @staticmethod
     def _script(place: Place, env: Mapping[str, str], script: str, what: str, encoding: str = "UTF8") -> None:
         """All of it or nothing, in one transaction."""
         env = {**env, "PGCLIENTENCODING": encoding}
-        place.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-1", "-f", "-"], stdin=script, env=env, what=what, alone=True)
+        place.run([*STRICT, "-1", "-f", "-"], stdin=script, env=env, what=what, alone=True)

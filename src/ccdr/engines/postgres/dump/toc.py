@@ -8,7 +8,6 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from ccdr.engines.postgres.dump import archive
 from ccdr.model.values import FileDigest, Manifest
@@ -130,21 +129,6 @@ def blobs(files: Mapping[str, FileDigest]) -> dict[str, str]:
 _BLOBS = re.compile(r"BLOBS - ")
 
 
-class FetchedDump(Protocol):
-    """The fetched dump, in one of its two forms; `again` is always a directory."""
-
-    def tables(self, toc: Toc) -> dict[str, TableFact]: ...
-
-    def rows(self, toc: Toc, key: str) -> Path:
-        """The rows of one table, as a file."""
-
-    def blobs(self) -> dict[str, str]:
-        """A digest of each large object, by its OID."""
-
-    def blobs_again(self, again: Path, toc: Toc, files: Mapping[str, FileDigest]) -> dict[str, str]:
-        """The same of the second dump."""
-
-
 @dataclass(frozen=True)
 class DumpDirectory:
     context: CheckContext
@@ -158,12 +142,15 @@ class DumpDirectory:
         return tables(toc, self._files)
 
     def rows(self, toc: Toc, key: str) -> Path:
+        """The rows of one table, as a file."""
         return self.context.restored / "dump" / self.tables(toc)[key].file
 
     def blobs(self) -> dict[str, str]:
+        """A digest of each large object, by its OID."""
         return blobs(self._files)
 
     def blobs_again(self, again: Path, toc: Toc, files: Mapping[str, FileDigest]) -> dict[str, str]:
+        """The same of the second dump, which is always a directory."""
         return blobs(files)
 
 
@@ -192,8 +179,9 @@ class OneFile:
         return archive.contents(self.context.sandbox, again, lines).blobs if lines else {}
 
 
+FetchedDump = DumpDirectory | OneFile
+
+
 def claimed_of(manifest: Manifest) -> dict[str, tuple[int, str]]:
     """Rows and SHA-256 of each table, as the manifest has them."""
-    claimed = manifest.contents["tables"]
-    assert isinstance(claimed, dict)
-    return {key: (int(t["rows"]), str(t["sha256"])) for key, t in claimed.items()}
+    return {key: (int(t["rows"]), str(t["sha256"])) for key, t in manifest.contents["tables"].items()}

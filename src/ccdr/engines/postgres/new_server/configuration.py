@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.engines.postgres import server, server_settings
-from ccdr.engines.postgres.inventory import conf_line
+from ccdr.engines.postgres.inventory import conf_line, quote_name
 from ccdr.engines.postgres.new_server.homes import DATA, PATIENCE
 from ccdr.engines.postgres.physical.capture import CLUSTER
 from ccdr.engines.postgres.server_settings import NOT_SET, libraries_of, without_jobs
@@ -82,12 +82,8 @@ def whence(site: Site) -> str:
 def pg_ident_conf(owner: str, roles: Sequence[str]) -> str:
     """These roles are for whoever the server runs as, and for root; all others have the name of their account."""
     accounts = (owner, "root")
-    lines = [f"{MAP} {account} {quoted(role)}\n" for account in accounts for role in roles]
+    lines = [f"{MAP} {account} {quote_name(role)}\n" for account in accounts for role in roles]
     return f"# Written by ccdr: map, account, role.\n{''.join(lines)}{MAP} /^(.*)$ \\1\n"
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def fitted(captured: Mapping[str, str], memory: int) -> tuple[dict[str, str], list[str]]:

@@ -72,11 +72,7 @@ class PhysicalHome(Physical):
         """It was verified, and its log applied."""
         link(box)
         cluster.whole(box)
-        try:
-            cluster.start(box, self.settings(manifest))
-            cluster.answers(box, self.restored_env(manifest))
-        except CommandFailed as error:
-            raise cluster.judged(error, manifest) from None
+        self.run(box, manifest)
 
 
 @dataclass(frozen=True)

@@ -10,25 +10,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ccdr.engines.postgres import questions, server_settings
-from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, Connection, major_of, newer_options, untriggered
+from ccdr.engines.postgres.connection import OWN_OPTIONS, Connection, answer, major_of, newer_options, untriggered
 from ccdr.engines.postgres.dump import unfilled
 from ccdr.engines.postgres.dump.loaded import Loaded, how_far
 from ccdr.engines.postgres.dump.target import MAINTENANCE
-from ccdr.engines.postgres.inventory import Inventory
+from ccdr.engines.postgres.inventory import Inventory, quote_name
 from ccdr.engines.postgres.new_server import configuration, here, statistics
 from ccdr.engines.postgres.new_server.homes import STOP, DumpHome, PhysicalHome, lead_to
 from ccdr.engines.postgres.physical.capture import CLUSTER, emptied, slots_lost
 from ccdr.engines.servers.connection import by_network, lacks_secret, without_secret
 from ccdr.engines.servers.new_server import LONGEST_SOCKET, NewServerMaker, inside, refuse_settings, told
-from ccdr.engines.servers.target import HowFar, Silent
+from ccdr.engines.servers.target import HowFar
 from ccdr.host.accounts import known, without_account
 from ccdr.model.errors import CommandFailed, TestBroken, UsageProblem
 from ccdr.model.values import Manifest
 from ccdr.ports.new_server import HOME, Owner, Site, StartLines
-from ccdr.ports.place import Place, Source
+from ccdr.ports.place import Place, Source, Unwatched
 from ccdr.ports.restored import Restored, SandboxNeeds
 
 if TYPE_CHECKING:
@@ -173,6 +173,8 @@ _WITH_AMCHECK = "select current_database() from pg_extension where extname = 'am
 class PostgresMaker(NewServerMaker["Postgres"]):
     """`ServerMaker`. `asset` is the plan's, with durable settings."""
 
+    user: ClassVar[str] = "postgres"
+
     had_amcheck: set[str] = field(default_factory=set)
     reached: Connection | None = None  # once it is opened
     analyzing: bool = False
@@ -196,10 +198,6 @@ class PostgresMaker(NewServerMaker["Postgres"]):
     @property
     def socket(self) -> Path:
         return configuration.socket_path(self.site.socket_directory, self.port)
-
-    @property
-    def user(self) -> str:
-        return "postgres"
 
     def _method(self, manifest: Manifest) -> PhysicalHome | DumpHome:
         if manifest.method == "physical":
@@ -272,7 +270,7 @@ class PostgresMaker(NewServerMaker["Postgres"]):
         if isinstance(method, DumpHome):
             statistics.begin(box, env)
             self.analyzing = True
-        box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "checkpoint"], env=env, what="checkpoint")
+        answer(box, env, "checkpoint", "checkpoint")
         self.had_amcheck = self._with_amcheck(box, env)
         return reached
 
@@ -293,7 +291,7 @@ class PostgresMaker(NewServerMaker["Postgres"]):
     def erased(self, box: Place, manifest: Manifest) -> None:
         """Nothing lies beside its data; what a checkpoint has written is not in its log any more."""
         env = dict(self._method(manifest).restored_env(manifest))
-        box.run([*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "checkpoint"], env=env, what="checkpoint")
+        answer(box, env, "checkpoint", "checkpoint")
 
     # --- the end --------------------------------------------------------------------------------------
 
@@ -340,7 +338,7 @@ class PostgresMaker(NewServerMaker["Postgres"]):
         """A line that does so, once it is started."""
         ident = shlex.quote(str(self.site.home / CLUSTER / configuration.IDENT))
         asking = shlex.join(["psql", "-h", str(self.site.socket_directory), "-p", str(self.port), "-d", "postgres"])
-        line = shlex.quote(f"{configuration.MAP} {account} {configuration.quoted(role)}")
+        line = shlex.quote(f"{configuration.MAP} {account} {quote_name(role)}")
         return f"`echo {line} >> {ident} && {asking} -U {self.user} -c 'select pg_reload_conf()'`"
 
     def see_analyzed(self, box: Place, env: dict[str, str]) -> None:
@@ -422,19 +420,18 @@ class PostgresMaker(NewServerMaker["Postgres"]):
         inventory, place = Inventory(manifest.contents), source.place
         options = f"{OWN_OPTIONS} -c lc_messages=C{newer_options(inventory.version)}{untriggered(inventory.version)}"
         env = {**self.reached.environment(source.credentials), "PGOPTIONS": options}
-        pulse = HowFar(partial(how_far, place, {**env, "PGDATABASE": MAINTENANCE}, inventory.database), Silent())
+        pulse = HowFar(partial(how_far, place, {**env, "PGDATABASE": MAINTENANCE}, inventory.database), Unwatched())
         return Loaded(env, self.asset.jobs, inventory, pulse)
 
     def is_it(self, source: Source) -> bool:
         assert self.reached is not None
         env = self.reached.environment(source.credentials)
-        argv = [*PSQL, "-c", f"select current_setting('{configuration.MARK}', true)"]
-        return source.place.run(argv, env=env, what="asking the new server").stdout.strip() == self.site.mark
+        sql = f"select current_setting('{configuration.MARK}', true)"
+        return answer(source.place, env, sql, "asking the new server").strip() == self.site.mark
 
 
 def _one(box: Place, env: dict[str, str], database: str, sql: str) -> str:
-    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", sql]
-    return box.run(argv, env={**env, "PGDATABASE": database}, what="asking the new server").stdout.strip()
+    return answer(box, {**env, "PGDATABASE": database}, sql, "asking the new server").strip()
 
 
 def _memory() -> int:

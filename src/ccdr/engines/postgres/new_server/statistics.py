@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ccdr.engines.postgres.connection import PSQL
+from ccdr.engines.postgres.connection import STRICT
 from ccdr.ports.place import Place
 
 _BEGIN = """rm -f /tmp/ccdr-analyzed
@@ -19,7 +19,7 @@ LACKING = """\
 select exists (select from pg_class c where relkind in ('r', 'p', 'm') and oid >= 16384 and reltuples <> 0
   and not exists (select from pg_statistic where starelid = c.oid));
 """
-_ANALYZE = (*PSQL, "-v", "ON_ERROR_STOP=1", "-c", "analyze")
+_ANALYZE = (*STRICT, "-c", "analyze")
 
 
 def begin(box: Place, env: Mapping[str, str]) -> None:

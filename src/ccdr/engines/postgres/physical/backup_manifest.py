@@ -75,9 +75,3 @@ def _digest(entry: Mapping[str, str]) -> FileDigest:
     if entry["Checksum-Algorithm"] != "SHA256":
         raise ValueError(f"{_name(entry)} has a checksum by {entry['Checksum-Algorithm']}, expected SHA256")
     return FileDigest(int(entry["Size"]), str(entry["Checksum"]))
-
-
-def lsn(text: str) -> int:
-    """A place in the log, `2/1A0000F8`, as a number of bytes."""
-    high, _, low = text.partition("/")
-    return int(high, 16) << 32 | int(low, 16)

@@ -11,20 +11,24 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ccdr.engines.postgres import questions, server_settings
-from ccdr.engines.postgres.connection import OWN_OPTIONS, PSQL, newer_options
+from ccdr.engines.postgres.connection import OWN_OPTIONS, STRICT, newer_options, told
 from ccdr.engines.postgres.inventory import NO_TIMEOUTS
 from ccdr.engines.postgres.physical import facts, parents
-from ccdr.engines.postgres.physical.backup_manifest import NAME, BackupManifest, lsn, read_backup_manifest
-from ccdr.engines.postgres.physical.parents import Cycle, ParentChoice
+from ccdr.engines.postgres.physical.backup_manifest import NAME, BackupManifest, read_backup_manifest
+from ccdr.engines.postgres.physical.parents import ParentChoice
+from ccdr.engines.postgres.segments import number
 from ccdr.host.interrupts import each_to_its_end
 from ccdr.model.errors import BackupFailed, CommandFailed
 from ccdr.model.measure import skew
 from ccdr.model.values import human_bytes, so_many
 from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.place import Place, Session
+
+if TYPE_CHECKING:
+    from ccdr.engines.postgres.engine import Incremental
 
 # What a base backup leaves out: the rows of unlogged tables, which no log brings, and replication slots.
 
@@ -78,10 +82,10 @@ class BaseBackup:
     source: str
     options: Sequence[str]
     tools: Tools
-    cycle: Cycle | None = None
+    cycle: Incremental | None = None
 
     def capture(self, into: Path) -> Capture:
-        with self.place.session([*PSQL, "-v", "ON_ERROR_STOP=1"], env=self._asking()) as session:
+        with self.place.session(STRICT, env=self._asking()) as session:
             _ask(session, NO_TIMEOUTS)
             cluster = facts.read_cluster(_ask(session, facts.CLUSTER))
             _refuse(cluster, into)
@@ -151,7 +155,7 @@ class BaseBackup:
         for oid, tablespace in (cluster["tablespaces"] or {}).items():
             if tablespace["location"].startswith("/"):
                 target = place.path(into / TABLESPACES / oid)
-                argv.append(f"--tablespace-mapping={_escaped(tablespace['location'])}={_escaped(target)}")
+                argv.append(mapping(tablespace["location"], target))
         try:
             place.run(argv, env=self.env, what="pg_basebackup", pulse=course.ask_position)
         except CommandFailed as error:
@@ -188,7 +192,7 @@ class BaseBackup:
             **choice.sizes(backup.bytes, cluster),
         }
         return Capture(
-            consistent_point=course.certain(lsn(backup.end)),
+            consistent_point=course.certain(number(backup.end)),
             clock_skew_s=round(course.skew, 6),
             contents=contents,
             files=files,
@@ -222,7 +226,7 @@ class Course:
         if replayed:  # a standby's data is true for its newest replayed commit's time
             asked += timedelta(seconds=min(0.0, float(replayed) - self.skew - asked.timestamp()))
         if replayed or not self.standby:
-            self._seen.append((asked, lsn(at)))
+            self._seen.append((asked, number(at)))
         if streamed:
             self.tools.progress.amount(int(streamed), None)
         return phases
@@ -238,7 +242,7 @@ class Course:
 
 
 def _ask(session: Session, sql: str) -> str:
-    return session.ask(f"{sql}\n\\echo answered\n", "answered", timeout=PATIENCE)
+    return told(session, sql, patience=PATIENCE)
 
 
 def _refuse(cluster: Mapping[str, Any], into: Path) -> None:
@@ -287,8 +291,10 @@ def _files(directory: Path) -> Iterator[Path]:
     return (path for path in sorted(directory.rglob("*")) if path.is_file())
 
 
-def _escaped(path: str) -> str:
-    return path.replace("=", "\\=")
+def mapping(path: str, to: str) -> str:
+    """For PostgreSQL's programs: a tablespace that lies at this path goes to that one."""
+    was, goes = (one.replace("=", "\\=") for one in (path, to))
+    return f"--tablespace-mapping={was}={goes}"
 
 
 def _notes(cluster: Mapping[str, Any], held: Mapping[str, Mapping[str, str]]) -> Iterator[str]:

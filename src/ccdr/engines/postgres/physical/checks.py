@@ -13,7 +13,7 @@ from typing import Any
 
 from ccdr.engines.comparison import judged, named
 from ccdr.engines.postgres import questions
-from ccdr.engines.postgres.connection import PSQL
+from ccdr.engines.postgres.connection import answer
 from ccdr.engines.postgres.physical import cluster, facts
 from ccdr.engines.postgres.physical.capture import emptied
 from ccdr.engines.servers.sandbox import image_that_has_it
@@ -69,10 +69,7 @@ def _image_to_blame(manifest: Manifest) -> Iterator[None]:
 
 def _server(context: CheckContext, env: Mapping[str, str]) -> CheckResult:
     contents: Mapping[str, Any] = context.manifest.contents
-    output = context.sandbox.run(
-        [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", SERVER], env=env, what="asking the server"
-    ).stdout
-    identifier, timeline = output.strip().split("|")
+    identifier, timeline = answer(context.sandbox, env, SERVER, "asking the server").strip().split("|")
     wrong = questions.of_each(context.sandbox, env, _FILELESS)
     if identifier != contents["system_identifier"]:
         wrong.append(f"its identifier is {identifier}")
@@ -88,7 +85,7 @@ def _let_go(context: CheckContext, env: Mapping[str, str]) -> int:
     sql = (
         "select case when bool_or(subenabled or subslotname is not null) then -1 else count(*) end from pg_subscription"
     )
-    return int(context.sandbox.run([*PSQL, "-c", sql], env=env, what="asking for subscriptions").stdout)
+    return int(answer(context.sandbox, env, sql, "asking for subscriptions"))
 
 
 def _definitions(context: CheckContext, env: Mapping[str, str], name: str, captured: Mapping[str, str]) -> CheckResult:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from ccdr.engines import comparison
 from ccdr.engines.postgres import server, server_settings
-from ccdr.engines.postgres.connection import PSQL
+from ccdr.engines.postgres.connection import answer
 from ccdr.engines.postgres.inventory import conf_line
 from ccdr.engines.postgres.physical.backup_manifest import NAME, listed, parse
-from ccdr.engines.postgres.physical.capture import CLUSTER, LINKS, TABLESPACES
+from ccdr.engines.postgres.physical.capture import CLUSTER, LINKS, TABLESPACES, mapping
 from ccdr.engines.postgres.questions import LACKS
 from ccdr.engines.servers.sandbox import image_that_has_it, in_place
 from ccdr.model.answers import lacking, names_in
@@ -164,8 +164,7 @@ def answers(box: Place, env: Mapping[str, str]) -> None:
 
 def collations(box: Place, env: Mapping[str, str]) -> str:
     """Which of the database's collations the image has in another version; empty where it has none."""
-    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", COLLATIONS]
-    return ", ".join(box.run(argv, env=env, what="asking the restored server").stdout.split("\n")[:-1][:3])
+    return ", ".join(answer(box, env, COLLATIONS, "asking the restored server").split("\n")[:-1][:3])
 
 
 def checksums(box: Place, settings: Mapping[str, str]) -> list[str]:
@@ -253,8 +252,7 @@ def assemble(box: Place, restored: Path, manifest: Manifest, to: str) -> None:
 def _listed(restored: Path, manifest: Manifest) -> dict[str, FileDigest]:
     """Every file of it and of what it builds upon. Each backup_manifest is the one that was captured: by our own
     manifest, which has the last word."""
-    chain = manifest.contents["chain"]
-    assert isinstance(chain, list)
+    chain: list[str] = manifest.contents["chain"]
     if len(chain) != len(manifest.upon):
         raise BackupBad(f"it depends on {len(manifest.upon)} snapshots, and names {len(chain)} of their manifests")
     digests: dict[str, FileDigest] = {}
@@ -273,8 +271,4 @@ def _mapped(box: Place, restored: Path, to: str) -> Iterator[str]:
             there = box.path(restored / TABLESPACES / link.name)
             link.unlink()
             link.symlink_to(there)
-            yield f"--tablespace-mapping={_escaped(there)}={_escaped(f'{to}/{TABLESPACES}/{link.name}')}"
-
-
-def _escaped(path: str) -> str:
-    return path.replace("=", "\\=")
+            yield mapping(there, f"{to}/{TABLESPACES}/{link.name}")

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ccdr.engines.postgres.connection import CONNECTABLE, PSQL
+from ccdr.engines.postgres.connection import CONNECTABLE, STRICT
+from ccdr.engines.postgres.inventory import texts
 from ccdr.model.errors import CommandFailed
 from ccdr.ports.place import Place
 
@@ -107,10 +108,6 @@ _IN_PLACE = (
 _OF_TABLE = ("attrelid", "indrelid", "adrelid", "conrelid", "ev_class", "tgrelid", "inhrelid", "typrelid", "seqrelid")
 
 
-def _quoted(names: tuple[str, ...]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
-
-
 # One digest for each catalogue, over the rows that are older than :horizon, each with the transaction that wrote it.
 # Two equal digests, one before and one after: then none of these rows was changed, or removed, in between, and the
 # same digest must be found in whatever was copied in between. Rights and references are taken by OID: how they are
@@ -119,17 +116,17 @@ CATALOGUES = f"""\
 with catalogue as (
   select c.oid, c.relname from pg_class c
   where c.relnamespace = 'pg_catalog'::regnamespace and c.relkind = 'r' and has_table_privilege(c.oid, 'select')
-    and (:shared or not c.relisshared) and c.relname not in ({_quoted(_LEFT_OUT)})),
+    and (:shared or not c.relisshared) and c.relname not in ({texts(_LEFT_OUT)})),
 named as (
   select c.relname,
     string_agg(case
-      when a.attname in ({_quoted(_IN_PLACE)}) then null
+      when a.attname in ({texts(_IN_PLACE)}) then null
       when a.atttypid = 'aclitem[]'::regtype then format(
         $q$(select string_agg(concat_ws('/', grantor, grantee, privilege_type, is_grantable), ',')
             from aclexplode(t.%I))$q$, a.attname)
       when a.atttypid::regtype::text like 'reg%' then format('t.%I::oid', a.attname)
       else format('t.%I', a.attname) end, ', ' order by a.attnum) as columns,
-    max(a.attname) filter (where a.attname in ({_quoted(_OF_TABLE)})) as of_table,
+    max(a.attname) filter (where a.attname in ({texts(_OF_TABLE)})) as of_table,
     bool_or(a.attname = 'relpersistence') as has_persistence,
     bool_or(a.attname = 'typnamespace') as has_types
   from catalogue c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -179,5 +176,5 @@ def unchanged(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, 
 
 def catalogues(place: Place, env: Mapping[str, str], horizon: str, *, shared: bool) -> dict[str, str]:
     """CATALOGUES, asked of the database that `env` names."""
-    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-v", f"horizon={horizon}", "-v", f"shared={shared}", "-f", "-"]
+    argv = [*STRICT, "-v", f"horizon={horizon}", "-v", f"shared={shared}", "-f", "-"]
     return read_catalogues(place.run(argv, env=env, stdin=CATALOGUES, what="reading the catalogues").stdout)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from ccdr.engines.postgres import recovery, server
 from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.inventory import Inventory
+from ccdr.engines.postgres.method import Method
 from ccdr.engines.postgres.physical import backup_manifest, checks, cluster, rights, tablespaces
 from ccdr.engines.postgres.physical.capture import CLUSTER, TABLESPACES, BaseBackup, unlogged
 from ccdr.engines.postgres.segments import segments_in, timeline_of
@@ -27,33 +28,24 @@ from ccdr.ports.log import Reached, RecoveryTarget
 from ccdr.ports.place import Place, Source
 from ccdr.ports.restored import SandboxNeeds
 
-if TYPE_CHECKING:
-    from ccdr.engines.postgres.engine import Postgres
-
 IN_PLACE = "allow_in_place_tablespaces"
 
 
 @dataclass(frozen=True)
-class Physical:
+class Physical(Method):
     """`Method` for a whole server."""
 
-    asset: Postgres
+    programs: ClassVar[tuple[str, ...]] = ("psql", "pg_basebackup")
+    size_sql: ClassVar[str] = """(select coalesce(sum(pg_database_size(oid)), 0) from pg_database
+            where has_database_privilege(oid, 'connect') or pg_has_role('pg_read_all_stats', 'usage'))"""
+    as_files: ClassVar[str] = f"the server's data directory ({CLUSTER}/) and its tablespaces, ready to be started"
 
     # --- the source -----------------------------------------------------------------------------------
-
-    @property
-    def programs(self) -> tuple[str, ...]:
-        return ("psql", "pg_basebackup")
 
     @property
     def source_name(self) -> str:
         """A cluster is not its database of the same name."""
         return f"cluster of {self.asset.connection.database}"
-
-    @property
-    def size_sql(self) -> str:
-        return """(select coalesce(sum(pg_database_size(oid)), 0) from pg_database
-            where has_database_privilege(oid, 'connect') or pg_has_role('pg_read_all_stats', 'usage'))"""
 
     def rights(self, source: Source) -> Iterator[Probe]:
         asset = self.asset
@@ -75,7 +67,7 @@ class Physical:
         held = int(contents.get("whole_bytes", contents["bytes"])) + sum(d.bytes for d in manifest.files.values())
         return SandboxNeeds(
             bytes=int(held * 1.1) + 2**30,
-            memory=self._memory,
+            memory=self.asset.memory_beside,
             user="postgres",
             major=major_of(Inventory(contents).version),
             data_dir=server.DATA,
@@ -90,23 +82,22 @@ class Physical:
         files = backup_manifest.listed(restored / CLUSTER)
         return {**{f"{CLUSTER}/{name}": digest for name, digest in files.items()}, **manifest.files}
 
-    @property
-    def as_files(self) -> str:
-        return f"the server's data directory ({CLUSTER}/) and its tablespaces, ready to be started"
-
     def holds(self, manifest: Manifest) -> Mapping[str, int]:
         return {"files": int(manifest.contents["files"])}
 
     def load(self, box: Place, restored: Path, manifest: Manifest) -> None:
         self.prepare(box, restored, manifest)
+        self.run(box, manifest)
+
+    def run(self, box: Place, manifest: Manifest) -> None:
+        """Have a server answer on it."""
         try:
             cluster.start(box, self.settings(manifest))
             cluster.answers(box, self.restored_env(manifest))
         except CommandFailed as error:
             raise cluster.judged(error, manifest) from None
 
-    @staticmethod
-    def outside(box: Place, log: Path, manifest: Manifest, target: RecoveryTarget) -> Mapping[str, str]:
+    def outside(self, box: Place, log: Path, manifest: Manifest, target: RecoveryTarget) -> Mapping[str, str]:
         assert target.branch is not None
         with blaming_the_log():
             return tablespaces.created(box, log, target.branch, str(manifest.contents["start_lsn"]))
@@ -154,8 +145,7 @@ class Physical:
             cluster.put_in_place(box, restored)
             cluster.verify(box, self.listed(restored, manifest))
 
-    @staticmethod
-    def assemble(box: Place, restored: Path, manifest: Manifest, into: Path) -> None:
+    def assemble(self, box: Place, restored: Path, manifest: Manifest, into: Path) -> None:
         cluster.assemble(box, restored, manifest, box.path(into))
 
     def settings(self, manifest: Manifest) -> dict[str, str]:
@@ -163,7 +153,7 @@ class Physical:
         asset, inventory = self.asset, Inventory(manifest.contents)
         captured = inventory.settings
         options = server.settings(
-            self._memory,
+            self.asset.memory_beside,
             throwaway=asset.settings == "throwaway",
             timezone=inventory.timezone,
             lc_monetary=inventory.lc_monetary,
@@ -177,10 +167,6 @@ class Physical:
             options[IN_PLACE] = "on"  # or no server starts on one that lies in the data directory
         options[SUBSCRIBERS] = "0"  # its subscriptions are the source's business
         return without_jobs(options | inventory.abbreviations, asset.server_settings)
-
-    @property
-    def _memory(self) -> int:
-        return self.asset.memory or server.MEMORY
 
     def restored_env(self, manifest: Manifest) -> Mapping[str, str]:
         inventory = Inventory(manifest.contents)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ccdr.engines.postgres.connection import major_of
 from ccdr.engines.postgres.segments import lsn, number
@@ -15,6 +15,9 @@ from ccdr.model.errors import CommandFailed
 from ccdr.model.finding import Finding
 from ccdr.model.values import Needed
 from ccdr.ports.capture import Base
+
+if TYPE_CHECKING:
+    from ccdr.engines.postgres.engine import Incremental
 
 FIRST_MAJOR = 17
 NEARLY = 0.98  # of its age: so that a weekly full one stays on its day, though no two backups begin on the same second
@@ -45,16 +48,6 @@ _IMPOSSIBLE = re.compile(
     r"(?:WAL summar|incremental backup|system identifier in|found in manifest|manifest (?:requires|contains)|"
     r"could not upload manifest|parse backup manifest)[^\n]*"
 )
-
-
-class Cycle(Protocol):
-    """As the plan has it: how old the full base may be (seconds), and how many increments may follow it."""
-
-    @property
-    def full_every(self) -> float: ...
-
-    @property
-    def longest(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -88,7 +81,7 @@ class ParentChoice:
         }
 
 
-def choose(base: Base, cluster: Mapping[str, Any], cycle: Cycle | None, now: datetime) -> ParentChoice:
+def choose(base: Base, cluster: Mapping[str, Any], cycle: Incremental | None, now: datetime) -> ParentChoice:
     if cycle is None:
         return ParentChoice()
     if int(major_of(cluster["version"]).split(".")[0]) < FIRST_MAJOR:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres import grants
-from ccdr.engines.postgres.connection import CONNECTABLE, PSQL, Connection
+from ccdr.engines.postgres.connection import CONNECTABLE, PSQL, Connection, answer
 from ccdr.engines.postgres.inventory import conninfo
 from ccdr.engines.postgres.physical.facts import OBJECTS
 from ccdr.engines.postgres.physical.parents import FIRST_MAJOR
@@ -48,8 +48,7 @@ def probes(
     source: Source, connection: Connection, *, increments: bool = False, shipping: LogShipping | None = None
 ) -> Iterator[Probe]:
     env = {**connection.environment(source.credentials), "PGOPTIONS": "-c statement_timeout=20s"}
-    argv = [*PSQL, "-v", "ON_ERROR_STOP=1", "-c", RIGHTS]
-    facts = json.loads(source.place.run(argv, env=env, what="asking for the role's rights").stdout)
+    facts = json.loads(answer(source.place, env, RIGHTS, "asking for the role's rights"))
     refusal = None
     if facts["replication"]:
         replication = [*PSQL, "-d", f"{conninfo(connection.database)} replication=true", "-c", "IDENTIFY_SYSTEM"]
