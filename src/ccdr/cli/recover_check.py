@@ -60,7 +60,7 @@ def check(plan: str, targets_file: Path | None, of: str | None, *, opened: bool)
         )
     require_as_decided(told, services)
     decision = Decision.read(told)
-    places = load_targets(targets_file).targets if targets_file is not None else {}
+    places = load_targets(targets_file)
     known_assets(loaded, [*places, *(one.asset for one in decision.assets)], str(targets_file or told.directory))
     loaded, services = from_site(loaded, services, decision.site)
     with (
