@@ -12,8 +12,9 @@ from ccdr.jobs.incidents.opening import recorded_clocks, unknown_clocks
 from ccdr.model.errors import PlanInvalid
 from ccdr.model.values import rfc3339, utc
 from ccdr.plans.facts import PlanFacts
-from ccdr.plans.incident_clocks import PlanIncidents, clocks_beside, clocks_schema, load_clocks, packaged
+from ccdr.plans.incident_clocks import PlanIncidents, clocks_beside, clocks_schema, load_clocks
 from ccdr.plans.loosened import Code, loosened
+from ccdr.plans.own_file import packaged
 from ccdr.plans.words import sentence
 
 GOOD = """\
@@ -84,7 +85,7 @@ def test_each_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str,
 
 def test_its_schema_is_for_editors() -> None:
     assert {"roles", "clocks"} == set(clocks_schema()["properties"])
-    assert b"GDPR 33(1)" in packaged()
+    assert b"GDPR 33(1)" in packaged("incidents.yaml")
 
 
 def test_a_clock_that_the_plan_names_and_there_is_not_is_named_with_its_line(

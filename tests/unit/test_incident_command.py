@@ -19,7 +19,7 @@ from ccdr.jobs.incidents import find, reopen
 from ccdr.jobs.incidents.opening import for_recovery
 from ccdr.model.deadlines import Length, deadline
 from ccdr.model.values import rfc3339, utc
-from ccdr.plans.incident_clocks import packaged
+from ccdr.plans.own_file import packaged
 
 
 @pytest.fixture
@@ -74,8 +74,10 @@ def test_a_clock_that_is_named_again_is_due_when_it_was_whatever_the_file_says_n
     """Who edits the file has no more time by it; nor has who first says that it is not due."""
     name = opened(site)
     (before,) = site.run("incident", "show", name).json["duties"]
-    longer = packaged().decode().replace('within: 24h # "without undue', 'within: 9000h # "without undue')
-    assert longer != packaged().decode()
+    longer = (
+        packaged("incidents.yaml").decode().replace('within: 24h # "without undue', 'within: 9000h # "without undue')
+    )
+    assert longer != packaged("incidents.yaml").decode()
     site.write("incidents.yaml", longer)
     (again,) = site.run("incident", "note", name, "--clock", "gdpr-33-2").json["duties"]
     assert again == before

@@ -37,7 +37,7 @@ def test_a_failed_one_stops_what_depends_on_it_and_nothing_else() -> None:
     do(of, Work.BRING, "cdr")
     do(of, Work.COMPARE, "cdr")
     do(of, Work.FINISH, "cdr")
-    assert of.over and of.finished == {"cdr"}
+    assert not of.running and not shown(of) and of.finished == {"cdr"}
 
 
 def test_nobody_gets_its_final_name_before_all_that_look_at_it_have() -> None:

@@ -29,15 +29,15 @@ checks:
 
 def load(directory: Path, text: str) -> list[object]:
     (directory / "crm.yaml").write_text(text)
-    return list(load_restore_test(directory / "crm.yaml").file.checks)
+    return list(load_restore_test(directory / "crm.yaml").value.checks)
 
 
 def test_the_contracts_example_is_read_in_order(tmp_path: Path) -> None:
     (tmp_path / "crm.yaml").write_text(CRM)
     loaded = load_restore_test(tmp_path / "crm.yaml")
-    assert [check.kind for check in loaded.file.checks] == ["identical", "integrity", "rows", "freshness", "sql"]
+    assert [check.kind for check in loaded.value.checks] == ["identical", "integrity", "rows", "freshness", "sql"]
     assert loaded.sha256 == sha256(CRM.encode()).hexdigest()
-    rows = loaded.file.checks[2]
+    rows = loaded.value.checks[2]
     assert isinstance(rows, Rows) and (rows.table, rows.at_least, rows.at_most) == ("call", 1000, None)
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.approving import FILE, Signing, one_way, sign, signed_text, signing_options, write_to_sign
-from ccdr.cli.output import print_json, table, word
+from ccdr.cli.output import print_json, table, tell_record, word, write_out
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import EXIT_STATUS, as_one, complete_plans, dry_run_option, plan_argument, verb
 from ccdr.host.state_files import encoded, plain
-from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.model.errors import Exit, UsageProblem
 from ccdr.model.values import rfc3339, so_many
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _export(plan: str, loaded: list[LoadedPlan], out: Path | None, services: Ser
     document = plain(made[0] if plan != ALL else AccessExports(plans=made))
     if out is not None:
         text = encoded(document)
-        _write(out, text)
+        write_out(out, text)
         for of, one in zip(loaded, made, strict=True):
             record_export(of, one, text, services)
     if settings().json:
@@ -165,17 +165,6 @@ def _export(plan: str, loaded: list[LoadedPlan], out: Path | None, services: Ser
             f"ccdr: {out} has it: look at it, then  ccdr access review {plan} --looked-at {out} --found …", err=True
         )
     return Exit.OK
-
-
-def _write(out: Path, text: bytes) -> None:
-    from ccdr.host.files import write_durably
-
-    if not out.absolute().parent.is_dir():
-        raise UsageProblem(f"{out.parent} does not exist", hint="name a file in a directory that is there")
-    try:
-        write_durably(out.resolve(), text)
-    except CcdrError as error:
-        raise CcdrError(str(error), hint="free space, or name another place with --out") from None
 
 
 def _record(plan: str, loaded: list[LoadedPlan], look: _Look, signing: Signing, services: Services) -> Exit:
@@ -361,8 +350,7 @@ def _tell_trials(done: AccessTest) -> None:
     table(("", "promise", ""), rows)
     if done.left:
         click.echo(f"left behind: {so_many(done.left, 'version')} of canaries that the store does not let go yet")
-    if done.record is not None:
-        click.echo(f"record: {done.record.seq} {done.record.hash[:16]}…")
+    tell_record(done.record)
 
 
 @click.group(epilog=EXIT_STATUS, short_help="A credential for each role: policies, trials, reviews.")

@@ -96,9 +96,7 @@ def ack(asked: _Asked, listing: bool, ending: bool, dry_run: bool) -> Exit:
 
 
 def _plans(trouble: Trouble, asked: _Asked) -> list[LoadedPlan]:
-    loaded, wrong = settings().load_all([asked.plan] if asked.plan else [])
-    for error in wrong:
-        click.echo(f"ccdr: {error}", err=True)
+    loaded, _ = settings().load_told([asked.plan] if asked.plan else [])
     if (asset := asked.asset) is not None and not any(asset in p.plan.assets for p in loaded):
         raise UsageProblem(f"no asset is called {asset!a} there", hint=f"`ccdr ack {trouble.name}` is of all assets")
     return loaded

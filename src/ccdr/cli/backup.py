@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ccdr.cli.one_by_one import Outcomes
-from ccdr.cli.output import print_json, word
+from ccdr.cli.output import print_json, tell_why, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.signing import signed_at_once
@@ -143,9 +143,7 @@ def tell(result: BackupResult) -> None:
             f"{human_bytes(snapshot.bytes)} captured, {human_bytes(result.added)} added, {took}"
         )
     else:
-        click.echo(f"  {result.reason}")
-        if result.hint:
-            click.echo(f"  → {result.hint}")
+        tell_why(result.reason, result.hint)
     for note in [*result.notes, *result.left_behind]:
         click.echo(f"  {note}")
     for finding in result.findings:

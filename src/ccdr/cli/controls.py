@@ -88,9 +88,7 @@ def controls(
         if names or look:
             raise UsageProblem("--package tells of what is in it: plans, and what is to be seen now, are this host's")
         return _told(_in_package(package, used), wanted)
-    loaded, wrong_plans = options.load_all(names)
-    for error in wrong_plans:
-        click.echo(f"ccdr: {error}", err=True)
+    loaded, wrong_plans = options.load_told(names)
     services = options.services()
     if look:
         from ccdr.jobs.examining import examine

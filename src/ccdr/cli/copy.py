@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.output import print_json, word
+from ccdr.cli.output import print_json, tell_why, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.trouble import show_words
@@ -74,10 +74,7 @@ def _tell(done: Copying, *, dry_run: bool) -> None:
     log = f", {so_many(done.log_copied, 'snapshot')} of shipped log" if done.log_copied else ""
     made = ", into a new repository" if done.made else ""
     click.echo(f"{word(done.result)}  {where}  {count} copied{log}{made} in {human_seconds(done.seconds)}")
-    if done.reason:
-        click.echo(f"  {done.reason}")
-    if done.hint:
-        click.echo(f"  → {done.hint}")
+    tell_why(done.reason, done.hint)
     for asset, there in (done.there or {}).items():
         newest = done.newest.get(asset)
         until = f", by the log up to {rfc3339(done.log_until[asset])}" if asset in done.log_until else ""

@@ -44,9 +44,7 @@ def plans_there() -> list[LoadedPlan]:
     """Those that are right: what was recorded of the others is told without their files."""
     loaded: list[LoadedPlan] = []
     with suppress(UsageProblem, CcdrError):
-        loaded, wrong = settings().load_all(())
-        for one in wrong:
-            click.echo(f"ccdr: {one}", err=True)
+        loaded, _ = settings().load_told(())
     return loaded
 
 

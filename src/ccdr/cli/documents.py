@@ -92,13 +92,6 @@ class PassedOver(Doc):
     hint: Text = None
 
 
-class CapacityDocument(Doc):
-    repository_bytes: int | None
-    free_bytes: int | None
-    growth_bytes_per_day: int | None
-    full_in_s: int | None
-
-
 _Record = RecordRefDocument | None
 Backup = document_of("Backup", "backup.end", record=_Record)
 Group = document_of("Group", "group", record=_Record)
@@ -120,10 +113,6 @@ Recovery = document_of(
     hint=Text,
     record=_Record,
 )
-Prune = document_of(
-    "Prune", "prune.end", run=Text, hint=Text, record=_Record, decisions=list[Map], capacity=CapacityDocument
-)
-Check = document_of("Check", "check.end", run=Text, hint=Text, record=_Record, capacity=CapacityDocument)
 
 
 class Backups(Doc):

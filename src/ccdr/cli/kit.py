@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from ccdr.cli.output import print_json
+from ccdr.cli.output import print_json, write_out
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import EXIT_STATUS, verb
-from ccdr.model.errors import CcdrError, Exit, UsageProblem
+from ccdr.model.errors import Exit
 from ccdr.model.values import so_many
 
 
@@ -42,7 +42,7 @@ def page(names: tuple[str, ...], out: Path | None) -> Exit:
     made = sheets(loaded)
     text = html(made, services.ledger.host, services.clock.now())
     if out is not None:
-        _write(out, text)
+        write_out(out, text)
     if options.json:
         print_json({"plans": [sheet.as_json() for sheet in made], "out": str(out) if out else None})
     elif out is None:
@@ -52,17 +52,6 @@ def page(names: tuple[str, ...], out: Path | None) -> Exit:
     for error in wrong:
         click.echo(f"ccdr: {error}", err=True)
     return Exit.USAGE if wrong else Exit.OK
-
-
-def _write(out: Path, text: str) -> None:
-    from ccdr.host.files import write_durably
-
-    if not out.absolute().parent.is_dir():
-        raise UsageProblem(f"{out.parent} does not exist", hint="name a file in a directory that is there")
-    try:
-        write_durably(out.resolve(), text)
-    except CcdrError as error:
-        raise CcdrError(str(error), hint="free space, or name another place with --out") from None
 
 
 kit.add_command(page, "page")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.output import print_json, word
+from ccdr.cli.output import print_json, tell_why, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import EXIT_STATUS, dry_run_option, from_option, plan_argument, verb
@@ -85,10 +85,7 @@ def _tell(done: LockExtension) -> None:
         click.echo(f"  {so_many(done.hidden, 'object')} hidden by a delete marker: left as they are, locked as before")
     if done.overwritten:
         click.echo(f"  finding: somebody wrote {so_many(done.overwritten, 'object')} again, with other contents")
-    if done.reason:
-        click.echo(f"  {done.reason}")
-    if done.hint:
-        click.echo(f"  → {done.hint}")
+    tell_why(done.reason, done.hint)
 
 
 lock.add_command(extend, "extend")

@@ -7,11 +7,13 @@ import shutil
 import sys
 from collections.abc import Container, Iterable, Sequence
 from itertools import zip_longest
+from pathlib import Path
 
 import click
 import orjson
 
 from ccdr.model.answers import visible
+from ccdr.model.errors import CcdrError, UsageProblem
 from ccdr.model.values import CheckResult, RecordRef, Verdict
 
 
@@ -93,10 +95,33 @@ def tell_checks(checks: Sequence[CheckResult], *, detailed: Container[Verdict]) 
                 click.echo(f"    {line}", err=True)
 
 
+def tell_why(reason: str | None, hint: str | None, indent: str = "  ") -> None:
+    """Why it ended as it did, and the next step, where there are any."""
+    for text in filter(None, (reason, hint and f"→ {hint}")):
+        click.echo(f"{indent}{text}")
+
+
+def tell_record(record: RecordRef | None) -> None:
+    """Where it stands in the ledger."""
+    if record is not None:
+        click.echo(f"record: {record.seq} {record.hash[:16]}…")
+
+
 def tell_end(left_behind: Iterable[str], record: RecordRef | None) -> None:
     """Last of a test: what of it could not be removed, and its record."""
     for problem in left_behind:
         click.echo(f"left behind: {problem}")
-    if record is not None:
-        click.echo(f"record: {record.seq} {record.hash[:16]}…")
+    tell_record(record)
     click.echo()
+
+
+def write_out(out: Path, text: str | bytes) -> None:
+    """Whole or not at all. UsageProblem where its directory is not there, CcdrError where the disk refuses."""
+    from ccdr.host.files import write_durably
+
+    if not out.absolute().parent.is_dir():
+        raise UsageProblem(f"{out.parent} does not exist", hint="name a file in a directory that is there")
+    try:
+        write_durably(out.resolve(), text)
+    except CcdrError as error:
+        raise CcdrError(str(error), hint="free space, or name another place with --out") from None

@@ -81,7 +81,7 @@ class _Asked:
 
         if self.assets and self.excluded:
             raise UsageProblem("--assets and --except say the same thing twice", hint="give one of them")
-        targets = load_targets(self.targets_file).targets if self.targets_file is not None else {}
+        targets = load_targets(self.targets_file)
         known_assets(loaded, targets, f"{self.targets_file}")
         now = options.services().clock.now()
         return RecoverRequest(

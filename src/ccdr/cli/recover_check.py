@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.output import print_json, tell_checks
+from ccdr.cli.output import print_json, tell_checks, tell_why
 from ccdr.cli.recover_view import watched
 from ccdr.cli.settings import settings
 from ccdr.cli.verbs import plan_argument, verb
@@ -60,7 +60,7 @@ def check(plan: str, targets_file: Path | None, of: str | None, *, opened: bool)
         )
     require_as_decided(told, services)
     decision = Decision.read(told)
-    places = load_targets(targets_file).targets if targets_file is not None else {}
+    places = load_targets(targets_file)
     known_assets(loaded, [*places, *(one.asset for one in decision.assets)], str(targets_file or told.directory))
     loaded, services = from_site(loaded, services, decision.site)
     with (
@@ -82,10 +82,7 @@ def _tell(found: Sequence[CheckedAgain]) -> None:
 
     for one in found:
         click.echo(f"{one.planned.asset}  at {one.at}{_instead(one)}")
-        if one.reason:
-            click.echo(f"  {one.reason}")
-        if one.hint:
-            click.echo(f"  → {one.hint}")
+        tell_why(one.reason, one.hint)
         if any(NOTHING in (check.actual or "") for check in one.checks):
             click.echo(f"  {NOTHING}")
         if one.checks:

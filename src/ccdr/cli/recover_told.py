@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.output import tell_checks, word
+from ccdr.cli.output import tell_checks, tell_record, tell_why, word
 from ccdr.cli.trouble import show_words
 from ccdr.model.values import Verdict, human_seconds, so_many
 
@@ -63,8 +63,7 @@ def tell_result(result: RecoveryResult) -> None:
         click.echo(line)
     if result.hint:
         click.echo(f"→ {result.hint}")
-    if result.record is not None:
-        click.echo(f"record: {result.record.seq} {result.record.hash[:16]}…")
+    tell_record(result.record)
     if result.exit_code:
         click.echo(f"exit {int(result.exit_code)}: {'; '.join(result.why)}")
 
@@ -82,10 +81,7 @@ def _tell_step(step: StepResult, notes: Iterable[str]) -> None:
     before = ", brought back before" if step.before else ""
     state = click.style(step.state, fg=COLOURS.get(step.state), bold=True)
     click.echo(f"  {state}  {step.planned.asset}{where}{before}")
-    if step.reason:
-        click.echo(f"      {step.reason}")
-    if step.hint:
-        click.echo(f"      → {step.hint}")
+    tell_why(step.reason, step.hint, indent="      ")
     if step.start is not None:
         _tell_start(step.start, step.planned.spare_of)
     for note in notes:

@@ -14,7 +14,7 @@ import click
 from msgspec import to_builtins
 
 from ccdr.cli.approving import GoingOn, going_on_options, may_recover
-from ccdr.cli.output import print_json, tell_checks
+from ccdr.cli.output import print_json, tell_checks, tell_record, tell_why
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import Settings, settings
 from ccdr.cli.trouble import show_words
@@ -106,10 +106,7 @@ def tell_result(result: RestoreResult, notes: Sequence[str]) -> None:
     click.echo(
         f"{click.style(result.result, fg=colour, bold=True)}  {result.plan}/{result.asset}  to {result.target.name}"
     )
-    if result.reason:
-        click.echo(f"  {result.reason}")
-    if result.hint:
-        click.echo(f"  → {result.hint}")
+    tell_why(result.reason, result.hint)
     for text in result.left_behind:
         click.echo(f"  left behind: {text}")
     for text in notes:
@@ -123,8 +120,7 @@ def tell_result(result: RestoreResult, notes: Sequence[str]) -> None:
     click.echo(f"took {human_seconds(sum(result.phases.values()))} ({phases}){estimated}")
     for line in result.incident.lines:
         click.echo(line)
-    if result.record is not None:
-        click.echo(f"record: {result.record.seq} {result.record.hash[:16]}…")
+    tell_record(result.record)
 
 
 def tell_start(lines: StartLines | None) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccdr.cli.output import table, tell_checks, tell_end, word
+from ccdr.cli.output import table, tell_checks, tell_end, tell_why, word
 from ccdr.cli.settings import settings
 from ccdr.model.values import ObjectiveVerdict, Verdict, human_bytes, human_seconds, rfc3339
 
@@ -32,10 +32,7 @@ def tell(done: RestoreTest, turn: str = "") -> None:
         click.echo(f"  {why}; {what}, is good" if good else f"  {what}")
     else:
         click.echo()
-    if done.reason:
-        click.echo(f"  {done.reason}")
-    if done.hint:
-        click.echo(f"  → {done.hint}")
+    tell_why(done.reason, done.hint)
     if done.left_out:
         click.echo(f"  left out, as the plan says: {', '.join(done.left_out)}")
     for finding in done.findings:

@@ -87,6 +87,13 @@ class Settings:
             raise UsageProblem(f"there is no plan in {self.plans}", hint=NO_PLAN)
         return loaded, wrong
 
+    def load_told(self, names: Sequence[str]) -> tuple[list[LoadedPlan], list[PlanInvalid]]:
+        """As `load_all`; what is wrong with the others is told at once."""
+        loaded, wrong = self.load_all(names)
+        for error in wrong:
+            click.echo(f"ccdr: {error}", err=True)
+        return loaded, wrong
+
     def every(self) -> list[LoadedPlan]:
         """All plans there are. PlanInvalid where one of them is wrong."""
         loaded, wrong = self.load_all(())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from ccdr.cli.one_by_one import each_asset
-from ccdr.cli.output import print_json, tell_checks, tell_end, word
+from ccdr.cli.output import print_json, tell_checks, tell_end, tell_why, word
 from ccdr.cli.restore_test_told import tell as tell_tests
 from ccdr.cli.restore_test_told import tell_all
 from ccdr.cli.settings import settings
@@ -82,10 +83,7 @@ def _dry_run(jobs: list[Job], kinds: list[Damage | None]) -> Exit:
 def tell(done: NegativeControl) -> None:
     """For people: did the checks find the damage, and which of them?"""
     click.echo(f"{word(done.result)}  {done.plan}/{done.asset}: {done.what}")
-    if done.reason:
-        click.echo(f"  {done.reason}")
-    if done.hint:
-        click.echo(f"  → {done.hint}")
+    tell_why(done.reason, done.hint)
     if done.snapshot is not None:
         click.echo(f"  snapshot {done.snapshot.short}, consistent at {rfc3339(done.snapshot.consistent_point)}")
     for name, one in (("undamaged", done.healthy), ("damaged", done.damaged), ("undamaged again", done.afterwards)):
@@ -205,11 +203,16 @@ def _by_rules(jobs: list[Job], snapshot: str | None, services: Services, *, keep
         turns[job.asset] = "" if snapshot is not None else _turn(job, selection)
         return restore_test(job, selection, services, watched, at=target, keep=keep)
 
+    return _each_tested(jobs, do, turns)
+
+
+def _each_tested(jobs: list[Job], do: Callable[[Job, Progress], RestoreTest], turns: Mapping[str, str] = {}) -> Exit:
+    """Each is told once it is done, and all of them at the end. `turns`: by asset, which of the plan's rules it was."""
     done: list[RestoreTest] = []
 
     def tell_one(one: RestoreTest) -> None:
         done.append(one)
-        tell_tests(one, turns[one.asset])
+        tell_tests(one, turns.get(one.asset, ""))
 
     code = each_asset(jobs, do, tell_one, many="tests", locked={"verdict": "SKIPPED"})
     tell_all(done, jobs)
@@ -243,15 +246,7 @@ def _recoveries(jobs: list[Job], snapshot: str | None, at: At, services: Service
     def do(job: Job, watched: Progress) -> RestoreTest:
         return restore_test(job, AT, services, watched, at=targets[job.plan, job.asset], base=snapshot, keep=keep)
 
-    done: list[RestoreTest] = []
-
-    def tell_one(one: RestoreTest) -> None:
-        done.append(one)
-        tell_tests(one)
-
-    code = each_asset(jobs, do, tell_one, many="tests", locked={"verdict": "SKIPPED"})
-    tell_all(done, jobs)
-    return code
+    return _each_tested(jobs, do)
 
 
 def _holding(jobs: list[Job], snapshot: str | None, services: Services) -> list[Job]:

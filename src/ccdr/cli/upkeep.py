@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from ccdr.cli.approving import GoingOn, going_on_options
-from ccdr.cli.output import print_json, table, word
+from ccdr.cli.output import print_json, table, tell_why, word
 from ccdr.cli.progress import progress
 from ccdr.cli.settings import settings
 from ccdr.cli.trouble import show_words, tell_error
@@ -71,9 +71,7 @@ def upkeep(
             "--approval and --break-glass are for the prune of one plan",
             hint="ccdr upkeep PLAN --prune --approval FILE",
         )
-    loaded, wrong = options.load_all(names)
-    for error in wrong:
-        click.echo(f"ccdr: {error}", err=True)
+    loaded, wrong = options.load_told(names)
     own, outcomes = options.services(), _Outcomes(dry_run, codes=[error.exit_code for error in wrong])
     for stated in loaded:
         plan, services = from_site(stated, own, site)
@@ -136,10 +134,7 @@ def _tell_prune(done: Prune, dry_run: bool) -> None:
         kept = sum(d.keep for _, d in done.each())
         click.echo(f"{so_many(len(done.removed), 'snapshot')} removed, {kept} kept{freed}")
         _tell_capacity(done.capacity)
-    if done.reason:
-        click.echo(f"  {done.reason}")
-    if done.hint:
-        click.echo(f"  → {done.hint}")
+    tell_why(done.reason, done.hint)
     held = [d for _, d in done.each() if d.held_since is not None]
     if held and not dry_run:
         count = so_many(len(held), "snapshot whose time is up is", "snapshots whose time is up are")

@@ -38,12 +38,12 @@ from ccdr.host.tls import handshake
 from ccdr.jobs.attest import attestation, compared
 from ccdr.jobs.erasure.register import vouched_for
 from ccdr.jobs.parents import base_for
-from ccdr.jobs.recorded import RecordedRun, document
+from ccdr.jobs.recorded import JobResult, RecordedRun
 from ccdr.jobs.services import BY_HAND, JobRun, Services, Trigger
 from ccdr.jobs.shipping import log_of
 from ccdr.jobs.shipping.continuity import is_successor
 from ccdr.jobs.streaming import store
-from ccdr.model.answers import NO_WORDS, FreeText, at
+from ccdr.model.answers import at
 from ccdr.model.erasure import RegisterHead
 from ccdr.model.errors import (
     ROOM,
@@ -125,16 +125,13 @@ class Member:
 
 
 @dataclass
-class BackupResult:
+class BackupResult(JobResult):
     """What one backup did. `phases` are seconds, `added` is what the repository grew by, bytes."""
 
     plan: str
     asset: str
     run: str
     result: Literal["STORED", "FAILED"] = FAILED
-    reason: str | None = None
-    hint: str | None = None
-    words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
     repository: Repository = None  # missing, closed, unavailable or damaged, where that is why it failed
     source: Literal["away"] | None = None  # `away`, where that is why it failed: nobody answers there
     snapshot: Snapshot | None = None
@@ -159,7 +156,6 @@ class BackupResult:
     left_out: list[str] = field(default_factory=list)  # of the capture, as the plan says
     findings: list[Finding] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
-    record: RecordRef | None = None
 
     @property
     def exit_code(self) -> Exit:
@@ -178,7 +174,6 @@ class BackupResult:
         return GroupOf(name=self.group.name, run=self.group.run) if self.group else None
 
     def ended(self) -> BackupEnd:
-        """For the ledger, and (with where it stands there) for `--json`."""
         return BackupEnd(
             plan=self.plan,
             asset=self.asset,
@@ -223,9 +218,6 @@ class BackupResult:
             in_use=s.in_use,
             missing_s=s.missing_s,
         )
-
-    def as_json(self) -> dict[str, object]:
-        return document(self.ended(), self.record)
 
 
 # Why a backup ended early, and what to do next.

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from typing import Literal
 
 from ccdr.evidence.history.asset_history import AssetHistory
@@ -28,10 +27,9 @@ from ccdr.jobs.restore_test import AT, RestoreTest, restore_test
 from ccdr.jobs.services import BY_HAND, SeenFrom, Services, Trigger, limits_of, policy_of
 from ccdr.jobs.shipping import archive_of, log_repository
 from ccdr.jobs.shipping.log_archive import LogArchive, let_go, log_of, stored
-from ccdr.jobs.upkeep.outcome import PLANNED, tenths
+from ccdr.jobs.upkeep.outcome import PLANNED, RepositoryWork, tenths
 from ccdr.jobs.upkeep.prune import needed_log
 from ccdr.model import parents as chain
-from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import (
     BackupBad,
     CcdrError,
@@ -40,12 +38,11 @@ from ccdr.model.errors import (
     Locked,
     RepositoryLocked,
     RepositoryMissing,
-    failure_of,
     worst,
 )
 from ccdr.model.finding import Finding
 from ccdr.model.retention import kept_by_rules
-from ccdr.model.values import LATEST, Manifest, RecordRef, Snapshot, at_copy, so_many
+from ccdr.model.values import LATEST, Manifest, Snapshot, at_copy, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.copies import copy_named, seen_from
 from ccdr.plans.copies import seen_from as plan_at
@@ -64,20 +61,15 @@ from ccdr.storage.synchronised import ENDED, Synchronised
 
 
 @dataclass
-class Copying:
+class Copying(RepositoryWork):
     """What was copied to one of a plan's copies, and what is there now, by asset: `there` is None where that is not
     known. `lacking` are the ids of snapshots that should be there and could not be copied, `vanished` of those that
     were there, and that nobody here has removed. `source` and `repository` say how the plan's own repository and the
     copy's were found, where that is why it ended."""
 
-    plan: str
     copy: str
     site: str | None
-    run: str = ""
     result: Literal["DONE", "FAILED", "PLANNED"] = FAILED
-    reason: str | None = None
-    words: FreeText = NO_WORDS  # what restic said: for a person's eyes, never recorded
-    hint: str | None = None
     made: bool = False  # the repository, just now
     copied: dict[str, int] = field(default_factory=dict)
     log_copied: int = 0
@@ -92,9 +84,6 @@ class Copying:
     repository: Repository = None
     findings: list[Finding] = field(default_factory=list)
     seconds: float = 0.0
-    left_behind: list[str] = field(default_factory=list)
-    failure: Exit = Exit.NOT_CARRIED_OUT
-    record: RecordRef | None = None
 
     @property
     def exit_code(self) -> Exit:
@@ -108,7 +97,6 @@ class Copying:
         return self.result == DONE
 
     def ended(self) -> CopyEnd:
-        """For the ledger, and (with where it stands there) for `--json`."""
         return CopyEnd(
             plan=self.plan,
             run=self.run,
@@ -305,24 +293,11 @@ def copy(
         recorded = RecordedRun(services, view, None, run.id, trigger)
         recorded.begin(CopyStart)
         began = services.clock.monotonic()
-        with recorded.attempt(partial(_failed, result)):
+        with recorded.attempt(result.failed):  # what was copied stays, and the next one goes on from there
             work.carry_out()
         result.seconds = services.clock.monotonic() - began
-        with recorded.conclusion():
-            services.state.keep_words(run.id, result.words)
-            result.record = recorded.end(result.ended())
+        result.conclude(recorded)
     return result
-
-
-def _failed(result: Copying, error: KeyboardInterrupt | Exception) -> None:
-    """Why it ended early, and what to do next. What was copied stays, and the next one goes on from there."""
-    if isinstance(error, KeyboardInterrupt):
-        result.reason = "interrupted"
-        return
-    why = failure_of(error)
-    result.reason, result.hint = why.reason, why.hint
-    result.words += why.words
-    result.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
 
 
 class _Copying:

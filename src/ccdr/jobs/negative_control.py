@@ -30,15 +30,14 @@ from ccdr.evidence.records.controls import (
 from ccdr.evidence.records.restores import Sandbox, SandboxDisposal
 from ccdr.evidence.records.values import RecordedCheckResult, Repository, code
 from ccdr.host.files import remove_tree
-from ccdr.jobs.recorded import RecordedRun, document
+from ccdr.jobs.recorded import JobResult, RecordedRun
 from ccdr.jobs.restore_test.course import CourseOfTest, Prepared, check_alone, prepared, restored_in_sandbox
 from ccdr.jobs.restore_test.job import chosen
 from ccdr.jobs.restore_test.result import RestoreTest
 from ccdr.jobs.services import BY_HAND, JobRun, Services, Trigger
-from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.damage import OF_FILES, Damage, NothingToDamage, in_turn
 from ccdr.model.errors import BackupBad, CommandFailed, Exit, TestBroken, failure_of, worst
-from ccdr.model.values import LATEST, PHASES, CheckResult, RecordRef, Snapshot, Verdict, verdict_of
+from ccdr.model.values import LATEST, PHASES, CheckResult, Snapshot, Verdict, verdict_of
 from ccdr.plans.job import Job
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Progress
@@ -123,7 +122,7 @@ class CopyResult:
 
 
 @dataclass
-class NegativeControl:
+class NegativeControl(JobResult):
     """One negative control. `damage` is None until something was damaged."""
 
     plan: str
@@ -131,9 +130,6 @@ class NegativeControl:
     run: str
     seed: int
     result: Literal["INCONCLUSIVE", "CAUGHT", "PASSED"] = INCONCLUSIVE
-    reason: str | None = None
-    hint: str | None = None
-    words: FreeText = NO_WORDS
     repository: Repository = None
     snapshot: Snapshot | None = None
     damage: Damage | None = None
@@ -146,7 +142,6 @@ class NegativeControl:
     sandbox: Sandbox = field(default_factory=Sandbox)
     disposal: SandboxDisposal = field(default_factory=SandboxDisposal)
     tools: dict[str, str] = field(default_factory=dict)
-    record: RecordRef | None = None
 
     def broke(self, reason: str, hint: str | None = None) -> None:
         self.result, self.reason, self.hint = INCONCLUSIVE, reason, hint
@@ -214,9 +209,6 @@ class NegativeControl:
         return ControlledSnapshot(
             id=s.id, consistent_point=s.consistent_point, bytes=s.bytes, manifest_sha256=s.manifest_sha256
         )
-
-    def as_json(self) -> dict[str, object]:
-        return document(self.ended(), self.record, hint=self.hint)
 
     @property
     def exit_code(self) -> Exit:

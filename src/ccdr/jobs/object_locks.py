@@ -15,12 +15,12 @@ from ccdr.evidence.records.values import recorded_user
 from ccdr.host.secrets import env_file
 from ccdr.host.state_files import state_or_none, write_state
 from ccdr.jobs import in_force
-from ccdr.jobs.recorded import document
+from ccdr.jobs.recorded import JobResult
 from ccdr.jobs.services import Services
 from ccdr.model.errors import Exit, Locked, UsageProblem, failure_of
 from ccdr.model.object_lock import slack
 from ccdr.model.schedule import SET_BACK
-from ccdr.model.values import PRIMARY, RecordRef
+from ccdr.model.values import PRIMARY
 from ccdr.plans import LoadedPlan, Repository
 from ccdr.plans.copies import kept_locked
 from ccdr.ports.place import Progress, Unwatched
@@ -43,7 +43,7 @@ FAILED: Final = "FAILED"
 
 
 @dataclass
-class LockExtension:
+class LockExtension(JobResult):
     """What was done for one repository."""
 
     plan: str
@@ -51,8 +51,6 @@ class LockExtension:
     repository: str
     keep: float
     result: Literal["DONE", "PARTIAL", "FAILED"] = DONE
-    reason: str | None = None
-    hint: str | None = None
     objects: int = 0
     extended: int = 0
     held: int = 0
@@ -61,7 +59,6 @@ class LockExtension:
     holds_until: datetime | None = None
     seconds: float = 0.0
     requests: int = 0
-    record: RecordRef | None = None
 
     @property
     def exit_code(self) -> Exit:
@@ -86,9 +83,6 @@ class LockExtension:
             tenant=self.tenant,
             who=recorded_user(),
         )
-
-    def as_json(self) -> dict[str, object]:
-        return document(self.ended(), self.record, hint=self.hint)
 
 
 def may_extend(settings: Repository) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from ccdr.evidence.records.writing import unsealed
 from ccdr.host import interrupts
 from ccdr.jobs import in_force
 from ccdr.jobs.services import Services, Trigger, wake
+from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.values import RecordRef
 from ccdr.plans import LoadedPlan
 
@@ -30,6 +32,24 @@ def document(of: Record, written: RecordRef | None, **beside: object) -> dict[st
     told `beside` it, and where it stands in the ledger."""
     line = written.line if isinstance(written, Written) else of
     return {**unsealed(line), **beside, "record": written and written.as_json()}
+
+
+@dataclass(kw_only=True)
+class JobResult(ABC):
+    """What a job came to, for people, for programs and for the ledger: why it ended as it did, and the next step.
+    `words` are what programs said: for a person's eyes, never recorded."""
+
+    reason: str | None = None
+    hint: str | None = None
+    words: FreeText = NO_WORDS
+    record: RecordRef | None = None
+
+    @abstractmethod
+    def ended(self) -> Record:
+        """For the ledger, and (with where it stands there) for `--json`: no check's detail, which may quote a row."""
+
+    def as_json(self) -> dict[str, object]:
+        return document(self.ended(), self.record, hint=self.hint)
 
 
 @dataclass

@@ -22,7 +22,6 @@ from ccdr.host.secrets import SHORTEST, password
 from ccdr.host.strength import weak
 from ccdr.jobs import in_force
 from ccdr.jobs.approvals import NOTHING, Given, Wanted, allowed, block_of
-from ccdr.jobs.approvals import block_of as approval_block
 from ccdr.jobs.services import Services, limits_of
 from ccdr.jobs.shipping.log_archive import LOG
 from ccdr.model.errors import CcdrError, RepositoryMissing, UsageProblem
@@ -45,7 +44,6 @@ from ccdr.storage.restic import Restic
 
 # Which repositories a password opens: a plan's own, its copies', that of its ledger, and the log below each.
 
-LEDGER = LEDGER_REPOSITORY
 Stated = tuple[LoadedPlan, str, Repository]  # by its plan, and by what records call it
 
 
@@ -443,12 +441,12 @@ class _Rotating:
         if keep_old and given != NOTHING:
             raise UsageProblem("--keep-old removes nothing: it needs no approval", hint="give it when all is removed")
         for plan in (one.loaded for one in self._places if one.plan != self._loaded.plan.plan):
-            if not keep_old and approval_block(plan, services) is not None:
+            if not keep_old and block_of(plan, services) is not None:
                 raise UsageProblem(
                     f"the plan {plan.plan.plan} takes its password from the same file, and wants its own approval",
                     hint="give each of the two plans a password file of its own",
                 )
-        wants = approval_block(self._loaded, services) is not None and not keep_old
+        wants = block_of(self._loaded, services) is not None and not keep_old
         if wants != (given != NOTHING):
             by = files.previous if files.previous.exists() and not files.next.exists() else files.password
             if (about := self._first_key(by)) is not None:

@@ -37,6 +37,11 @@ _SIZE = re.compile(r"([1-9][0-9]{0,11})(B|KiB|MiB|GiB|TiB)", re.ASCII)
 _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
+def one_or_several(stated: object) -> object:
+    """One, or a list of them, as a tuple."""
+    return (stated,) if isinstance(stated, str) else tuple(stated) if isinstance(stated, list) else stated
+
+
 def parse_duration(value: object) -> float:
     """`90s`, `15m`, `4h`, `35d` as seconds; ValueError for anything else."""
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None

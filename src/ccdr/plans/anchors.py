@@ -17,13 +17,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from ccdr.model.errors import PlanInvalid
 from ccdr.model.schema import Duration, Name, PlanPath, Strict, Text
 from ccdr.plans.own_file import OwnFile, packaged
-from ccdr.plans.problems import as_problems, checked
 from ccdr.plans.repository_url import place_in_bucket, repository_url
 from ccdr.plans.shape import editor_schema
-from ccdr.plans.yamlfile import Document, YamlProblem, parse, read_bytes
+from ccdr.plans.yamlfile import Document, YamlProblem
 
 BESIDE = "anchors.yaml"  # beside the directory of plans
 SLACK = timedelta(hours=1)  # a run may come late
@@ -157,16 +155,8 @@ class LoadedAnchors(OwnFile[Anchors]):
 
 def load_anchors(path: Path) -> LoadedAnchors:
     """PlanInvalid with every mistake; UsageProblem where it cannot be read."""
-    raw = read_bytes(path)
-    document, findings = parse(raw)
-    value = None
-    if document is not None:
-        value, more = checked(Anchors, document, path.parent.absolute(), AnyAnchor)
-        findings += [*more, *_twice(document)]
-    if findings or value is None:
-        hint = "`ccdr ledger checkpoint --print-anchors` prints one to be copied and edited"
-        raise PlanInvalid(as_problems(path, findings), hint=hint)
-    return LoadedAnchors(value, path, raw)
+    hint = "`ccdr ledger checkpoint --print-anchors` prints one to be copied and edited"
+    return LoadedAnchors.load(Anchors, BESIDE, path, hint, _twice, AnyAnchor)
 
 
 def anchors_beside(plans: Path) -> LoadedAnchors:

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ccdr.model.schema import Name, Strict, Text
-from ccdr.plans.own_file import OwnFile, load
-from ccdr.plans.problems import did_you_mean
-from ccdr.plans.shape import editor_schema, listed
-from ccdr.plans.yamlfile import Document, Where, YamlProblem
+from ccdr.plans.own_file import OwnFile
+from ccdr.plans.problems import meant
+from ccdr.plans.shape import editor_schema
+from ccdr.plans.yamlfile import Document, Where, YamlProblem, mapping_at
 
 BESIDE = "controls.yaml"  # beside the directory of plans
 
@@ -54,7 +54,7 @@ def load_map(path: Path | None, known: Mapping[str, Collection[str]]) -> LoadedM
     """`known` are the measures, with their parts. PlanInvalid with every mistake; UsageProblem where it cannot be
     read."""
     hint = "`ccdr controls --print map` prints one that is right"
-    return load(ControlMap, BESIDE, path, hint, lambda document: _across(document, known))
+    return LoadedMap.load(ControlMap, BESIDE, path, hint, lambda document: _across(document, known))
 
 
 def map_schema() -> dict[str, Any]:
@@ -64,10 +64,9 @@ def map_schema() -> dict[str, Any]:
 
 def _across(document: Document, known: Mapping[str, Collection[str]]) -> Iterator[YamlProblem]:
     """What no single field shows; from the data, so that it is told with the fields' own problems."""
-    frameworks = _mapping(_mapping(document.data).get("frameworks"))
-    for name, framework in frameworks.items():
+    for name, framework in mapping_at(document.data, "frameworks").items():
         kind = _mapping(framework).get("kind")
-        for number, stated in _mapping(_mapping(framework).get("requirements")).items():
+        for number, stated in mapping_at(framework, "requirements").items():
             requirement, where = _mapping(stated), ("frameworks", name, "requirements", number)
             for below, message in (*_wording(kind, requirement), *_unknown(requirement, known)):
                 at: Where = (*where, *below)
@@ -92,11 +91,6 @@ def _unknown(requirement: Mapping[str, Any], known: Mapping[str, Collection[str]
             continue  # told as what it is
         measure, _, part = named.partition("/")
         if measure not in known:
-            yield ("measures", index), f"is no measure, {_meant(measure, known)}"
+            yield ("measures", index), f"is no measure, {meant(measure, known)}"
         elif "/" in named and part not in known[measure]:
-            yield ("measures", index), f"is no part of the measure {measure}, {_meant(part, known[measure])}"
-
-
-def _meant(word: str, known: Collection[str]) -> str:
-    meant = did_you_mean(word, known)
-    return f"did you mean {meant}?" if meant else f"expected one of {listed(sorted(known))}"
+            yield ("measures", index), f"is no part of the measure {measure}, {meant(part, known[measure])}"

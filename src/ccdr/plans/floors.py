@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from ccdr.model.schema import Duration, Strict, Text
+from ccdr.model.schema import Duration, Strict, Text, one_or_several
 from ccdr.model.tls import Tls, number_of
-from ccdr.plans.own_file import OwnFile, load
+from ccdr.plans.own_file import OwnFile
 from ccdr.plans.shape import editor_schema
 
 BESIDE = "floors.yaml"  # beside the directory of plans
@@ -31,15 +31,11 @@ def _version(text: str) -> str:
     return text
 
 
-def _as_list(stated: object) -> object:
-    return (stated,) if isinstance(stated, str) else tuple(stated) if isinstance(stated, list) else stated
-
-
 Version = Annotated[Text, AfterValidator(_version)]
 Versions = Annotated[
     tuple[Version, ...],
     Field(min_length=1),
-    BeforeValidator(_as_list),
+    BeforeValidator(one_or_several),
     WithJsonSchema(
         {
             "anyOf": [
@@ -119,7 +115,7 @@ LoadedFloors = OwnFile[Floors]
 
 def load_floors(path: Path | None) -> LoadedFloors:
     """PlanInvalid with every mistake; UsageProblem where it cannot be read."""
-    return load(Floors, BESIDE, path, "`ccdr controls --print floors` prints one that is right")
+    return LoadedFloors.load(Floors, BESIDE, path, "`ccdr controls --print floors` prints one that is right")
 
 
 def floors_schema() -> dict[str, Any]:

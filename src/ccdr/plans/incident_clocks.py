@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -15,9 +12,10 @@ from pydantic import AfterValidator, Field, model_validator
 from ccdr.model.deadlines import Length
 from ccdr.model.errors import PlanInvalid, UsageProblem
 from ccdr.model.schema import Duration, Name, Strict, Text, parse_duration
-from ccdr.plans.problems import as_problems, checked, did_you_mean
-from ccdr.plans.shape import editor_schema, listed
-from ccdr.plans.yamlfile import Document, Where, YamlProblem, parse, read_bytes
+from ccdr.plans.own_file import OwnFile
+from ccdr.plans.problems import meant
+from ccdr.plans.shape import editor_schema
+from ccdr.plans.yamlfile import Document, Where, YamlProblem, mapping_at
 
 BESIDE = "incidents.yaml"  # beside the directory of plans
 LONGEST_LAW = 60  # characters that records hold
@@ -127,40 +125,18 @@ class IncidentClocks(Strict):
         return list(found)
 
 
-@dataclass(frozen=True)
-class LoadedClocks:
-    """A file of clocks that is right; `path` None: the one that comes with ccdr. `raw` are its bytes."""
-
-    value: IncidentClocks
-    path: Path | None
-    raw: bytes
-
-    @property
-    def sha256(self) -> str:
-        return sha256(self.raw).hexdigest()
+class LoadedClocks(OwnFile[IncidentClocks]):
+    """A file of clocks that is right."""
 
     @property
     def shown(self) -> str:
         return str(self.path or f"ccdr's own {BESIDE}")
 
 
-def packaged() -> bytes:
-    """The file that comes with ccdr, to be copied and edited."""
-    return files("ccdr.plans").joinpath(BESIDE).read_bytes()
-
-
 def load_clocks(path: Path | None) -> LoadedClocks:
     """PlanInvalid with every mistake; UsageProblem where it cannot be read."""
-    raw = packaged() if path is None else read_bytes(path)
-    shown = path or Path(BESIDE)
-    document, findings = parse(raw)
-    value = None
-    if document is not None:
-        value, more = checked(IncidentClocks, document, shown.parent.absolute(), Any)
-        findings += [*more, *_across(document)]
-    if findings or value is None:
-        raise PlanInvalid(as_problems(shown, findings), hint="`ccdr incident clocks --print` prints one that is right")
-    return LoadedClocks(value, path, raw)
+    hint = "`ccdr incident clocks --print` prints one that is right"
+    return LoadedClocks.load(IncidentClocks, BESIDE, path, hint, _across)
 
 
 def clocks_beside(plans: Path) -> LoadedClocks:
@@ -194,9 +170,7 @@ def unknown_of(names: Sequence[str], known: Mapping[str, object]) -> Iterator[tu
     """Of a list of clocks those that there are not, by their places, and what may be meant."""
     for index, name in enumerate(names):
         if name not in known:
-            meant = did_you_mean(name, known)
-            there = f"did you mean {meant}?" if meant else f"expected one of {listed(sorted(known))}"
-            yield index, f"is no clock, {there}"
+            yield index, f"is no clock, {meant(name, known)}"
 
 
 def stated_of(names: Sequence[str], known: Mapping[str, Clock]) -> Iterator[tuple[int, str]]:
@@ -211,7 +185,7 @@ def stated_of(names: Sequence[str], known: Mapping[str, Clock]) -> Iterator[tupl
 
 def _across(document: Document) -> Iterator[YamlProblem]:
     """What no single field shows; from the data, so that it is told with the fields' own problems."""
-    clocks, roles = _mapping(document.data, "clocks"), _mapping(document.data, "roles")
+    clocks, roles = mapping_at(document.data, "clocks"), mapping_at(document.data, "roles")
     for role, named in roles.items():
         if isinstance(named, list) and all(isinstance(one, str) for one in named):
             for index, message in unknown_of(named, clocks):
@@ -241,8 +215,3 @@ def _before(name: str, clocks: Mapping[str, Any]) -> list[str]:
 
 def _problem(document: Document, at: Where, message: str) -> YamlProblem:
     return YamlProblem(document.line(at), at, message)
-
-
-def _mapping(data: Any, key: str) -> dict[str, Any]:
-    found = data.get(key) if isinstance(data, dict) else None
-    return found if isinstance(found, dict) else {}

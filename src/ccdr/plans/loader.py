@@ -29,7 +29,7 @@ from ccdr.plans.restore_tests import LoadedRestoreTest, load_restore_tests, wron
 from ccdr.plans.runbook_links import runbook_problems
 from ccdr.plans.shape import editor_schema, is_name, listed
 from ccdr.plans.trust import as_taken, read_mark, refuse_newer
-from ccdr.plans.yamlfile import Document, Where, YamlProblem, parse, read_bytes
+from ccdr.plans.yamlfile import Document, Where, YamlProblem, mapping_at, parse, read_bytes, value_at
 
 NO_PLAN = "name the directory that holds your plans with --plans DIR; `ccdr init URL|PATH` writes a first plan"
 USUAL = Path("/etc/ccdr/plans")  # where packages and docs/how-to/install.md put them
@@ -102,7 +102,7 @@ def _for_recovery(data: Any) -> str | None:
 
 def _checks_of(asset: EngineConfig, tests: Mapping[str, LoadedRestoreTest]) -> tuple[AnyCheck, ...]:
     names = asset.restore_test.checks if asset.restore_test else ()
-    return tuple(check for name in names if name in tests for check in tests[name].file.checks)
+    return tuple(check for name in names if name in tests for check in tests[name].value.checks)
 
 
 def _across(document: Document, path: Path) -> Iterator[YamlProblem]:
@@ -111,16 +111,16 @@ def _across(document: Document, path: Path) -> Iterator[YamlProblem]:
     yield from wrong_stem(data, "plan", path, document.line(("plan",)))
     if not isinstance(data, dict):
         return
-    yield from _groups(document, _mapping(data, "assets"))
-    yield from _depended_on(document, _mapping(data, "assets"))
-    yield from _targets(document, _mapping(data, "assets"))
+    yield from _groups(document, mapping_at(data, "assets"))
+    yield from _depended_on(document, mapping_at(data, "assets"))
+    yield from _targets(document, mapping_at(data, "assets"))
     yield from runbook_problems(document)
     repository = data.get("repository")
     if isinstance(repository, dict) and not repository.keys() & {"password_file", "password_command"}:
         yield YamlProblem(document.line(("repository",)), ("repository",), NO_PASSWORD)
     mtd = _duration(data, "objectives", "mtd")
     rtos: list[Where] = [("objectives", "rto")]
-    rtos += [("assets", name, "objectives", "rto") for name in _mapping(data, "assets")]
+    rtos += [("assets", name, "objectives", "rto") for name in mapping_at(data, "assets")]
     for where in rtos:
         if mtd is not None and (rto := _duration(data, *where)) is not None and rto > mtd:
             message = f"is longer than the mtd of {format_duration(mtd)}, expected at most that"
@@ -131,7 +131,7 @@ def _groups(document: Document, assets: Mapping[str, Any]) -> Iterator[YamlProbl
     """What is captured together is due together."""
     first: dict[str, tuple[str, str | None]] = {}
     for name in assets:
-        group, cron = _get(assets, name, "group"), _get(assets, name, "backup", "schedule")
+        group, cron = value_at(assets, name, "group"), value_at(assets, name, "backup", "schedule")
         schedule = " ".join(cron.split()) if isinstance(cron, str) else None
         if not isinstance(group, str) or (cron is not None and schedule is None):
             continue  # told as what it is
@@ -150,7 +150,7 @@ def _depended_on(document: Document, assets: Mapping[str, Any]) -> Iterator[Yaml
     """Assets that wait for each other would never be brought back."""
     needs: dict[str, list[str]] = {}
     for name in assets:
-        stated = _get(assets, name, "depends_on")
+        stated = value_at(assets, name, "depends_on")
         needs[name] = [other for other in (stated if isinstance(stated, list) else []) if isinstance(other, str)]
         for index, other in enumerate(stated if isinstance(stated, list) else []):
             where: Where = ("assets", name, "depends_on", index)
@@ -167,7 +167,7 @@ def _depended_on(document: Document, assets: Mapping[str, Any]) -> Iterator[Yaml
 
 
 def _targets(document: Document, assets: Mapping[str, Any]) -> Iterator[YamlProblem]:
-    for name in _mapping(document.data, "targets"):
+    for name in mapping_at(document.data, "targets"):
         if is_name(name) and name not in assets:
             where: Where = ("targets", name)
             meant = did_you_mean(name, list(assets))
@@ -175,20 +175,9 @@ def _targets(document: Document, assets: Mapping[str, Any]) -> Iterator[YamlProb
             yield YamlProblem(document.line(where), where, f"is no asset of this plan, {expected}")
 
 
-def _get(data: Any, *where: str | int) -> Any:
-    for part in where:
-        data = data.get(part) if isinstance(data, dict) else None
-    return data
-
-
-def _mapping(data: Any, *where: str | int) -> dict[str, Any]:
-    value = _get(data, *where)
-    return value if isinstance(value, dict) else {}
-
-
 def _duration(data: Any, *where: str | int) -> float | None:
     try:
-        return parse_duration(_get(data, *where))
+        return parse_duration(value_at(data, *where))
     except ValueError:
         return None
 
@@ -197,7 +186,7 @@ def _sound_assets(document: Document, base: Path) -> dict[str, EngineConfig]:
     """Of a plan that is wrong, the assets that are right."""
     adapter: TypeAdapter[EngineConfig] = TypeAdapter(AnyEngine)
     sound: dict[str, EngineConfig] = {}
-    for name, value in _mapping(document.data, "assets").items():
+    for name, value in mapping_at(document.data, "assets").items():
         with suppress(ValidationError):
             sound[name] = adapter.validate_json(json.dumps(value), strict=True, context={"base": base})
     return sound
@@ -205,8 +194,8 @@ def _sound_assets(document: Document, base: Path) -> dict[str, EngineConfig]:
 
 def _named_checks(document: Document) -> Iterator[tuple[Where, str]]:
     """Where the plan refers to which restore-test file; what is no name at all is a problem of its own."""
-    for asset, value in _mapping(document.data, "assets").items():
-        names = _get(value, "restore_test", "checks")
+    for asset, value in mapping_at(document.data, "assets").items():
+        names = value_at(value, "restore_test", "checks")
         for index, name in enumerate(names if isinstance(names, list) else ()):
             if isinstance(name, str) and is_name(name):
                 yield ("assets", asset, "restore_test", "checks", index), name
@@ -219,12 +208,12 @@ def _wrong_references(
     assets: Mapping[str, EngineConfig],
     document: Document,
 ) -> Iterator[YamlProblem]:
-    names = list(_mapping(document.data, "assets"))
+    names = list(mapping_at(document.data, "assets"))
     for where, name in named.items():
         if name in unreadable:
             yield YamlProblem(document.line(where), where, unreadable[name])
         engine = assets.get(str(where[1]))
-        for check in tests[name].file.checks if engine and name in tests else ():
+        for check in tests[name].value.checks if engine and name in tests else ():
             if engine and not check.applies_to(engine):
                 needs = "asks by SQL" if check.needs_sql else f"is for {listed(check.engines)}"
                 needs = "compares every row" if check.needs_export and engine.speaks_sql else needs

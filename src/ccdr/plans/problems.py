@@ -17,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from ccdr.model.errors import FileProblem
-from ccdr.plans.shape import Shape
+from ccdr.plans.shape import Shape, listed
 from ccdr.plans.yamlfile import Document, Where, YamlProblem, dotted
 
 M = TypeVar("M", bound=BaseModel)
@@ -75,6 +75,12 @@ def did_you_mean(word: object, known: Iterable[str]) -> str | None:
         return None
     near = difflib.get_close_matches(word.lower()[:80], list(known), 1, 0.6)
     return near[0] if near else None
+
+
+def meant(word: object, known: Iterable[str]) -> str:
+    """For the end of a sentence: the word that was probably meant, else all that there are."""
+    near = did_you_mean(word, known)
+    return f"did you mean {near}?" if near else f"expected one of {listed(sorted(known))}"
 
 
 def _validate(read: Callable[..., V], data: Any, base: Path) -> tuple[V | None, list[ErrorDetails]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,10 @@ from pydantic import Field
 from ccdr.checks import AnyCheck
 from ccdr.model.errors import FileProblem, PlanInvalid, UsageProblem
 from ccdr.model.schema import Name, Strict
-from ccdr.plans.problems import as_problems, checked, did_you_mean
+from ccdr.plans.own_file import OwnFile
+from ccdr.plans.problems import did_you_mean
 from ccdr.plans.shape import editor_schema
-from ccdr.plans.yamlfile import YamlProblem, parse, read_bytes
+from ccdr.plans.yamlfile import Document, YamlProblem
 
 
 class RestoreTestFile(Strict):
@@ -25,27 +24,16 @@ class RestoreTestFile(Strict):
     checks: tuple[AnyCheck, ...] = Field(description="what is checked, in this order; without checks nothing passes")
 
 
-@dataclass(frozen=True)
-class LoadedRestoreTest:
-    """A restore-test file, its bytes and their SHA-256."""
-
-    file: RestoreTestFile
-    path: Path
-    sha256: str
-    raw: bytes = field(repr=False)
+LoadedRestoreTest = OwnFile[RestoreTestFile]
 
 
 def load_restore_test(path: Path) -> LoadedRestoreTest:
     """PlanInvalid with every problem of the file; UsageProblem where it cannot be read."""
-    raw = read_bytes(path)
-    document, findings = parse(raw)
-    file = None
-    if document is not None:
-        file, more = checked(RestoreTestFile, document, path.parent.absolute(), AnyCheck)
-        findings += [*more, *wrong_stem(document.data, "restore_test", path, document.line(("restore_test",)))]
-    if findings or file is None:
-        raise PlanInvalid(as_problems(path, findings))
-    return LoadedRestoreTest(file, path, hashlib.sha256(raw).hexdigest(), raw)
+
+    def stem(document: Document) -> list[YamlProblem]:
+        return wrong_stem(document.data, "restore_test", path, document.line(("restore_test",)))
+
+    return LoadedRestoreTest.load(RestoreTestFile, path.name, path, None, stem, AnyCheck)
 
 
 def wrong_stem(data: Any, key: str, path: Path, line: int) -> list[YamlProblem]:

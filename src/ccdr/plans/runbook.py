@@ -16,26 +16,21 @@ from pydantic import (
     model_validator,
 )
 
-from ccdr.model.schema import Duration, Name, PlanPath, Strict, Text
+from ccdr.model.schema import Duration, Name, PlanPath, Strict, Text, one_or_several
 from ccdr.plans.repository_url import repository_url
 from ccdr.plans.targets import Target
 
 Phase = Literal["triage", "still", "recover", "check", "switch", "protect", "all-clear"]
-PHASES: tuple[Phase, ...] = ("triage", "still", "recover", "check", "switch", "protect", "all-clear")
 YES, NO = "yes", "no"
 DONE, FAILED = "done", "failed"
 _NOT_ONE = "names no server to ask, or several, expected one of asset, target and server"
-
-
-def _as_lines(stated: object) -> object:
-    return (stated,) if isinstance(stated, str) else tuple(stated) if isinstance(stated, list) else stated
 
 
 # One text, or a list of them: one line each.
 Lines = Annotated[
     tuple[Text, ...],
     Field(min_length=1),
-    BeforeValidator(_as_lines),
+    BeforeValidator(one_or_several),
     PlainSerializer(list, when_used="json"),
     WithJsonSchema(
         {

@@ -8,7 +8,7 @@ from typing import Any
 from ccdr.model.order import circle_of
 from ccdr.plans.problems import did_you_mean
 from ccdr.plans.shape import is_name
-from ccdr.plans.yamlfile import Document, Where, YamlProblem
+from ccdr.plans.yamlfile import Document, Where, YamlProblem, mapping_at
 
 ASKED = ("postgres", "mariadb")  # engines whose servers a `sql` step can ask
 
@@ -16,8 +16,8 @@ ASKED = ("postgres", "mariadb")  # engines whose servers a `sql` step can ask
 def runbook_problems(document: Document) -> Iterator[YamlProblem]:
     """Steps, assets and targets that the plan does not have; steps that wait for each other."""
     data = document.data
-    steps = _mapping(data, "runbook")
-    names, assets, targets = (list(_mapping(data, key)) for key in ("runbook", "assets", "targets"))
+    steps = mapping_at(data, "runbook")
+    names, assets, targets = (list(mapping_at(data, key)) for key in ("runbook", "assets", "targets"))
     for name, step in steps.items():
         if not isinstance(step, dict):
             continue
@@ -42,7 +42,7 @@ def runbook_problems(document: Document) -> Iterator[YamlProblem]:
 
 
 def _engine_of(data: Any, asset: Any) -> str | None:
-    of = _mapping(data, "assets").get(asset) if isinstance(asset, str) else None
+    of = mapping_at(data, "assets").get(asset) if isinstance(asset, str) else None
     engine = of.get("engine") if isinstance(of, dict) else None
     return engine if isinstance(engine, str) else None
 
@@ -90,8 +90,3 @@ def _unless_known(
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _mapping(data: Any, key: str) -> Mapping[str, Any]:
-    value = data.get(key) if isinstance(data, dict) else None
-    return value if isinstance(value, dict) else {}

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from ccdr.model.errors import PlanInvalid
 from ccdr.model.schema import Name, PlanPath, Strict, Text
-from ccdr.plans.problems import as_problems, checked
-from ccdr.plans.yamlfile import parse, read_bytes
+from ccdr.plans.own_file import OwnFile
 
 ONE_OF = "names no place, or several, expected one of server, directory and new_server"
 
@@ -77,23 +72,9 @@ class TargetsFile(Strict):
     targets: Annotated[Targets, Field(min_length=1)] = Field(description="where each asset is brought, by its name")
 
 
-@dataclass(frozen=True)
-class LoadedTargets:
-    """The file's places, and its SHA-256."""
-
-    targets: Mapping[str, Target]
-    path: Path
-    sha256: str
-
-
-def load_targets(path: Path) -> LoadedTargets:
-    """PlanInvalid with every problem of the file; UsageProblem where it cannot be read."""
-    raw = read_bytes(path)
-    document, findings = parse(raw)
-    file = None
-    if document is not None:
-        file, more = checked(TargetsFile, document, path.parent.absolute(), Target)
-        findings += more
-    if findings or file is None:
-        raise PlanInvalid(as_problems(path, findings))
-    return LoadedTargets(file.targets, path, hashlib.sha256(raw).hexdigest())
+def load_targets(path: Path | None) -> Targets:
+    """The places of a file; none of no file. PlanInvalid with every problem of it; UsageProblem where it cannot be
+    read."""
+    if path is None:
+        return {}
+    return OwnFile.load(TargetsFile, path.name, path, None, kinds=Target).value.targets

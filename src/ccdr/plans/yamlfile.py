@@ -104,6 +104,19 @@ def _plain(node: Node) -> Any:
     return value
 
 
+def value_at(data: Any, *where: str | int) -> Any:
+    """What a file has there; None where the way to it leads through what is no mapping."""
+    for part in where:
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
+
+
+def mapping_at(data: Any, *where: str | int) -> dict[str, Any]:
+    """The same of a mapping; an empty one where there is none."""
+    value = value_at(data, *where)
+    return value if isinstance(value, dict) else {}
+
+
 def dotted(where: Where) -> str:
     """`assets.crm.paths[0]`, as people read a path; odd keys are quoted and cut short."""
     text = ""

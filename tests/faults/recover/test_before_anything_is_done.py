@@ -199,7 +199,7 @@ def test_an_asset_without_a_target_is_told_the_least_to_write(site: Site) -> Non
     assert "`--under DIR`" in said
     # What it tells to write is a file for --to.
     lines = [line for line in said.splitlines() if line.startswith(("targets:", "  "))]
-    targets = load_targets(site.write("to.yaml", "\n".join(lines) + "\n")).targets
+    targets = load_targets(site.write("to.yaml", "\n".join(lines) + "\n"))
     assert set(targets) == {"a", "b", "cdr"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
@@ -14,7 +15,7 @@ from tests.support.wording import lines_with
 
 from ccdr.jobs.runbook.runners import asked_of
 from ccdr.model.errors import UsageProblem
-from ccdr.plans.runbook import PHASES, Command, Manual, Sql
+from ccdr.plans.runbook import Command, Manual, Phase, Sql
 from ccdr.plans.runbook_made import runbook_of
 
 ASSETS = """
@@ -35,7 +36,7 @@ targets:
 def test_it_goes_from_triage_to_all_clear_and_names_old_and_new(site: Site, wording: SnapshotAssertion) -> None:
     site.plan(ASSETS, extra=TARGETS)
     made = runbook_of(site.loaded().plan)
-    assert made.made and list(dict.fromkeys(step.phase for step in made.steps.values())) == list(PHASES)
+    assert made.made and list(dict.fromkeys(step.phase for step in made.steps.values())) == list(get_args(Phase))
     run = ByHand(made)
     order = run.standing.order
     assert order.index("store-spool") < order.index("pause") < order.index("recover") < order.index("check")

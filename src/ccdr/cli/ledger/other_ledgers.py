@@ -146,9 +146,7 @@ def recover(names: tuple[str, ...], said: str | None) -> Exit:
     from ccdr.jobs.attest.recovering import recover as bring_back
 
     options = settings()
-    plans, wrong = options.load_all(names)
-    for error in wrong:
-        click.echo(f"ccdr: {error}", err=True)
+    plans, _ = options.load_told(names)
     services = options.services()
     recovered, failed = bring_back(plans, services, said)
     code = worst([error.exit_code for error in failed])

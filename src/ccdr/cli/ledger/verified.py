@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import to_builtins
 
-from ccdr.cli.output import word
+from ccdr.cli.output import print_json, word
+from ccdr.cli.settings import settings
 from ccdr.model.errors import Exit
 from ccdr.model.values import rfc3339, so_many
 
@@ -100,6 +101,14 @@ class Verified:
                 "verified_by": self.before.record,
             },
         }
+
+    def answer(self, ledger: str | None) -> Exit:
+        """Tell a program, or people, of it."""
+        if settings().json:
+            print_json({**self.as_json(), "ledger": ledger})
+        else:
+            self.tell()
+        return self.exit_code
 
     def tell(self) -> None:
         verification = self.verification

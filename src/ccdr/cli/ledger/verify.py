@@ -59,11 +59,7 @@ def verify_beside(said: str, brought: Brought, signers: str | None) -> Exit:
     checked = of_beside(services, name, brought)
     statements, held = verified_by(signed_in(path), signers), checked.signed or brought.anything
     verified = Verified(verification, problems, checked=checked, held=held, statements=statements)
-    if settings().json:
-        print_json({**verified.as_json(), "ledger": name})
-    else:
-        verified.tell()
-    return verified.exit_code
+    return verified.answer(name)
 
 
 # `ccdr ledger verify` of this host's ledger, with all that lies beside it; and of what is new of it.
@@ -87,11 +83,7 @@ def verify_since() -> Exit | None:
         stands = f"the newest checkpoint, of {so_many(signed, 'record')}, is of what was read then and stands here"
         verification = replace(verification, notes=(*verification.notes, stands))
     verified = Verified(verification, tuple(problems), at_work, before=before)
-    if settings().json:
-        print_json({**verified.as_json(), "ledger": lineage.ledger})
-    else:
-        verified.tell()
-    return verified.exit_code
+    return verified.answer(lineage.ledger)
 
 
 @dataclass(frozen=True)
@@ -139,9 +131,7 @@ def verify_live(names: Sequence[str], brought: Brought, signers: str | None, *, 
     services = options.services() if repository else options.recorded()  # on a new host the repository knows
     plans = [options.load(name) for name in names] if names else []
     if repository and not names:
-        plans, wrong = options.load_all(())
-        for why in wrong:
-            click.echo(f"ccdr: {why}", err=True)
+        plans, _ = options.load_told(())
     live = _live(services, plans if repository else None, brought, signers)
     if options.json:
         print_json(live.as_json())
@@ -443,11 +433,7 @@ def _verify_directory(directory: Path, brought: Brought, signers: str | None) ->
     held = checked.signed or brought.anything
     statements = verified_by(signed_in(directory), signers)
     verified = Verified(verification, problems, checked=checked, held=held, gaps=due.gaps(), statements=statements)
-    if settings().json:
-        print_json({**verified.as_json(), "ledger": id_in(directory) if verification.ok else None})
-    else:
-        verified.tell()
-    return verified.exit_code
+    return verified.answer(id_in(directory) if verification.ok else None)
 
 
 def _verify_package(directory: Path, brought: Brought, signers: str | None) -> Exit:

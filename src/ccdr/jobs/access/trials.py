@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from hashlib import sha256
 
 from ccdr.evidence.records.access import AccessTested, TriedPromise
 from ccdr.evidence.records.values import code, recorded_user
@@ -22,6 +21,7 @@ from ccdr.model.values import RecordRef
 from ccdr.plans import LoadedPlan
 from ccdr.plans.access import Role
 from ccdr.storage.access_policies import Folder, Places
+from ccdr.storage.manifest import text_digest
 from ccdr.storage.s3 import UNKNOWN_CALL, Bucket, Refused
 from ccdr.storage.s3_rights import NO_VERSION, Rights
 
@@ -316,7 +316,7 @@ class AccessTest:
         plan = self.loaded.plan
         return AccessTested(
             plan=plan.plan,
-            repository=_digest(plan.repository.location),
+            repository=text_digest(plan.repository.location),
             versioning=code(self.versioning),
             roles={role.value: code(state) for role, state in self.states.items()},
             promises=[
@@ -445,7 +445,3 @@ def _separable(one: Kept, unable: Mapping[Promise, str]) -> Kept:
     if one.result is Held.BROKEN and one.promise in unable:
         return Kept(one.promise, Held.CANNOT_SEPARATE, one.tried, unable[one.promise])
     return one
-
-
-def _digest(text: str) -> str:
-    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

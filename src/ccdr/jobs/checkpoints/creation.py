@@ -8,7 +8,6 @@ import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -257,13 +256,6 @@ def _mark(last: tuple[str, int, bytes], size: int) -> Mark:
     if seq != size:
         raise LedgerBroken(f"{name}: record {seq} is the {size}th line", hint="`ccdr ledger verify` lists all damage")
     return Mark(name, offset, offset + len(line), seq, sha256(line).hexdigest())
-
-
-def made_at(services: Services) -> datetime | None:
-    """When the newest one was made; None where there is none."""
-    ledger = services.lineage().ledger
-    grown = None if ledger is None else read_grown(directory_of(services.state, ledger))
-    return None if grown is None else grown.made
 
 
 # One record's proof, made: its line, its place in the tree, and a checkpoint that it leads to.

@@ -15,12 +15,11 @@ from ccdr.jobs.services import Services, policy_of
 from ccdr.model.kinds import about
 from ccdr.model.retention import Policy, kept_by_rules
 from ccdr.model.schedule import occurrences
-from ccdr.model.values import Snapshot
+from ccdr.model.values import PRIMARY, Snapshot
 from ccdr.plans import LoadedPlan
 from ccdr.plans.copies import seen_from
 
 MOST_DAYS = 12 * 366  # looked ahead
-PRIMARY = "primary"
 
 
 class Horizon(Struct, frozen=True):

@@ -47,7 +47,7 @@ class CheckedAgain:
     def as_json(self) -> dict[str, object]:
         return {
             "asset": self.planned.asset,
-            "target": {"kind": self.planned.kind, "name": self.at},
+            "target": {"kind": self.planned.where.kind, "name": self.at},
             "snapshot": self.planned.snapshot,
             "checks": [check.as_json() for check in self.checks],
             "reason": self.reason,

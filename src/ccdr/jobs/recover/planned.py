@@ -70,13 +70,6 @@ class Planned:
         return newer_than_the_copy(self.primary, (self.primary - self.point).total_seconds())
 
     @property
-    def kind(self) -> str:
-        """Of its place, as records have it."""
-        if self.where.new_server is not None:
-            return "new_server"
-        return "directory" if self.where.directory is not None else "server"
-
-    @property
     def starts(self) -> tuple[str, ...]:
         """The command that starts the new server; none where a person does. `look` sees that it was confirmed."""
         new = self.where.new_server
@@ -90,7 +83,7 @@ class Planned:
 
     @property
     def onto(self) -> RecordedTarget:
-        return RecordedTarget(kind=code(self.kind), name=self.where.shown)
+        return RecordedTarget(kind=code(self.where.kind), name=self.where.shown)
 
     def recorded(self) -> PlannedAsset:
         return PlannedAsset(

@@ -138,10 +138,6 @@ class Turns:
             for other, others in self.beside.items()
         )
 
-    @property
-    def over(self) -> bool:
-        return not self.running and not any(True for _ in self.next())
-
 
 # Checks that compare two assets of one recovery, as both stand before they have their final names.
 

@@ -24,7 +24,6 @@ from ccdr.jobs.recover.planned import Decision, Planned
 from ccdr.jobs.recover.result import PAUSED, RecoveryResult, repoint
 from ccdr.jobs.recover.session import NONE_BESIDE, Known, Session, View
 from ccdr.jobs.recover.turn import Doing, Turn, Turns, Work
-from ccdr.jobs.restore import Restoring
 from ccdr.jobs.restore.directory import make_above
 from ccdr.jobs.restore.request import RESTORED
 from ccdr.jobs.sealing import key_of
@@ -120,9 +119,6 @@ class Recovering:
     def left(self) -> list[Planned]:
         """What is still to be done."""
         return self._session.left
-
-    def restoring(self, asset: str) -> Restoring:
-        return self._session.open[asset]
 
     def carry_out(self, view: View) -> None:
         """Do it. What happens is in `result`; an interrupt is raised again once all is cleaned up and recorded."""

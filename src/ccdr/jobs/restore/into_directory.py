@@ -32,8 +32,8 @@ from ccdr.ports.log import RecoversFiles, RecoveryTarget
 from ccdr.ports.place import Place, Progress
 from ccdr.sandbox import isolation
 from ccdr.sandbox.box import Box
-from ccdr.sandbox.docker import NOT_AS_ASKED, Disposal
-from ccdr.sandbox.lab import SandboxOrder, given_inside, made_below, readable_inside
+from ccdr.sandbox.docker import NOT_AS_ASKED
+from ccdr.sandbox.lab import given_inside, made_below, readable_inside
 from ccdr.storage.manifest import MANIFEST
 
 
@@ -157,30 +157,13 @@ class IntoDirectory:
     def _assemble(self, restored: Path, progress: Progress) -> None:
         """Of an increment and what it builds upon make one whole, in a sandbox, by whoever runs ccdr: there every file
         is proven to be as captured, and what came of it to be whole."""
-        order, staging, disposal = self.order, self.staging, Disposal()
-        needs = replace(order.engine.sandbox(order.manifest), user=None, data_dir=None, in_place=())
+        order, staging = self.order, self.staging
         made = staging.out / WHOLE
         made.mkdir(mode=0o700)
         with order.phase("load", f"putting {len(order.bases) + 1} snapshots together", progress):
-            image = order.services.lab.image(order.engine, needs)
-            box_of = order.services.lab.sandbox(
-                needs,
-                image,
-                SandboxOrder(
-                    run=order.run.id,
-                    fetched=staging.tree,
-                    out=staging.out,
-                    storage="disk",
-                    no_progress=order.job.limits.no_progress,
-                ),
-                disposal,
-            )
-            try:
-                with box_of as box:
-                    order.engine.start(box, order.manifest)
-                    order.engine.assemble(box, restored, order.manifest, made)
-            finally:
-                order.result.left_behind += disposal.problems
+            with order.sandbox(order.by_this_user, order.in_sandbox(staging.tree, staging.out)) as box:
+                order.engine.start(box, order.manifest)
+                order.engine.assemble(box, restored, order.manifest, made)
             for name in (*(p.name for p in made.iterdir()), UPON, WHOLE):
                 order.result.left_behind += remove_tree(restored / name)
             for path in made.iterdir():
@@ -208,38 +191,28 @@ class IntoDirectory:
 
     def _apply(self, recovery: Recovery, recovers: RecoversFiles, restored: Path, fetched: Path) -> None:
         """In a sandbox that sees nothing of this host but these files. As root they are its user's meanwhile."""
-        order, staging, disposal, lab = self.order, self.staging, Disposal(), self.order.services.lab
+        order, staging = self.order, self.staging
         needs, owner, host = recovers.needs(order.manifest), restored.stat(), order.services.host
         if os.geteuid() != 0:
             needs = replace(needs, user=None)
-        room = SandboxOrder(
-            run=order.run.id,
-            fetched=fetched,
-            out=staging.out,
-            home=restored,
-            storage="disk",
-            no_progress=order.job.limits.no_progress,
-        )
+        room = replace(order.in_sandbox(fetched, staging.out), home=restored)
         readable_inside(host, fetched)
         boxes: list[Box] = []
-        try:
-            with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack:
 
-                def opened(outside: Mapping[str, str]) -> Box:
-                    stack.close()
-                    asked = replace(room, outside=made_below(restored, outside))
-                    box = stack.enter_context(lab.sandbox(needs, lab.image(order.engine, needs), asked, disposal))
-                    if box.differs:
-                        raise TestBroken(isolation.not_shut_off(box.differs), hint=NOT_AS_ASKED)
-                    given_inside(host, box, staging.out, [restored])
-                    boxes.append(box)
-                    return box
+            def opened(outside: Mapping[str, str]) -> Box:
+                stack.close()
+                asked = replace(room, outside=made_below(restored, outside))
+                box = stack.enter_context(order.sandbox(needs, asked))
+                if box.differs:
+                    raise TestBroken(isolation.not_shut_off(box.differs), hint=NOT_AS_ASKED)
+                given_inside(host, box, staging.out, [restored])
+                boxes.append(box)
+                return box
 
-                order.engine.start(opened({}), order.manifest)
-                self.logged.append(recovery.carry_out(recovers, boxes[-1], restored, fetched, order.manifest, opened))
-                then = recovers.leave(boxes[-1], restored, staging.target)
-        finally:
-            order.result.left_behind += disposal.problems
+            order.engine.start(opened({}), order.manifest)
+            self.logged.append(recovery.carry_out(recovers, boxes[-1], restored, fetched, order.manifest, opened))
+            then = recovers.leave(boxes[-1], restored, staging.target)
         argv = ["chown", "-R", "-h", f"{owner.st_uid}:{owner.st_gid}", "--", str(restored)]
         host.run(argv, what="taking the files back")
         applied = f"the log is applied: give {staging.target} to the server's user, and {then}"
@@ -317,32 +290,14 @@ class IntoDirectory:
     def _sandbox(self, part: str = "") -> Iterator[CheckContext]:
         """Programs look at the tree from there, as in a restore test; it is mounted read-only. TestBroken where there
         is none."""
-        order, staging, disposal = self.order, self.staging, Disposal(done=True)
-        needs = order.engine.sandbox(order.manifest)
-        image = order.services.lab.image(order.engine, needs)
-        disposal.done = False
-        made = order.services.lab.sandbox(
-            needs,
-            image,
-            SandboxOrder(
-                run=order.run.id,
-                part=part,
-                fetched=staging.tree,
-                out=staging.out,
-                storage=order.job.engine.storage,
-                no_progress=order.job.limits.no_progress,
-            ),
-            disposal,
-        )
-        try:
-            with opened(staging.tree), made as box:
-                context = self._bench(box)
-                if order.engine.in_sandbox:
-                    order.engine.start(box, order.manifest)
-                    order.engine.load(box, context.restored, order.manifest)
-                yield context
-        finally:
-            order.result.left_behind += disposal.problems
+        order, staging = self.order, self.staging
+        asked = order.in_sandbox(staging.tree, staging.out, storage=order.job.engine.storage, part=part)
+        with opened(staging.tree), order.sandbox(order.engine.sandbox(order.manifest), asked) as box:
+            context = self._bench(box)
+            if order.engine.in_sandbox:
+                order.engine.start(box, order.manifest)
+                order.engine.load(box, context.restored, order.manifest)
+            yield context
 
     def finish(self, progress: Progress) -> list[str]:
         with self.order.phase("finish", f"naming it {self.staging.target}", progress):

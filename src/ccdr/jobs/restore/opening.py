@@ -28,7 +28,7 @@ from ccdr.model.values import Manifest, human_seconds
 from ccdr.plans.job import Job
 from ccdr.plans.targets import NewServer
 from ccdr.ports.new_server import Owner, ServerMaker, Site
-from ccdr.ports.place import Progress, Source
+from ccdr.ports.place import Progress, Source, Unwatched
 from ccdr.sandbox.lab import room_for
 
 LOOK_WITHIN = 2.0  # seconds that a look at an address may take
@@ -158,7 +158,7 @@ class Opening:
                     self.run.scratch,
                     credentials,
                     self.job.limits.no_progress,
-                    _Silent(),
+                    Unwatched(),  # it is asked again and again
                     any_client=True,
                     gentle=False,
                     part=self.job.asset,  # others are opened beside it
@@ -198,14 +198,6 @@ def listening(maker: ServerMaker, address: str, manifest: Manifest) -> Iterator[
         yield f"{address}:{maker.port}"
     if _listens(maker.socket):
         yield str(maker.socket)
-
-
-class _Silent:
-    """Nobody watches: it is asked again and again."""
-
-    def step(self, text: str) -> None: ...
-
-    def amount(self, done: int, total: int | None) -> None: ...
 
 
 def _tail(log: Path) -> FreeText:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, cast
@@ -19,8 +19,6 @@ from ccdr.model.values import Manifest
 from ccdr.plans.job import Job
 from ccdr.plans.problems import did_you_mean
 from ccdr.ports.place import Place, Progress
-from ccdr.sandbox.docker import Disposal
-from ccdr.sandbox.lab import SandboxOrder
 from ccdr.storage.catalogue import stream_of
 
 PARTS_LIST = "parts.list"
@@ -143,19 +141,9 @@ def _with_partitions(
     return tuple(dict.fromkeys(all_of)), notes
 
 
-@contextmanager
-def _box(order: Order, tree: Path, scratch: Path) -> Iterator[Place]:
+def _box(order: Order, tree: Path, scratch: Path) -> AbstractContextManager[Place]:
     """A sandbox that has the fetched `tree`, and runs the client of the asset's engine."""
-    needs = replace(order.engine.sandbox(order.manifest), user=None, data_dir=None, in_place=())
-    lab, disposal = order.services.lab, Disposal()
-    room = SandboxOrder(
-        run=order.run.id, fetched=tree, out=scratch, storage="disk", no_progress=order.job.limits.no_progress
-    )
-    try:
-        with lab.sandbox(needs, lab.image(order.engine, needs), room, disposal) as box:
-            yield box
-    finally:
-        order.result.left_behind += disposal.problems
+    return order.sandbox(order.by_this_user, order.in_sandbox(tree, scratch))
 
 
 def _known(asked: Sequence[str], names: Mapping[str, str]) -> Iterator[str]:

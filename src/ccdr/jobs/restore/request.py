@@ -11,11 +11,10 @@ from ccdr.evidence.records.restores import LogRecovery, RestoredParts, RestoredS
 from ccdr.evidence.records.values import RecordedCheckResult, code
 from ccdr.host.state_files import plain
 from ccdr.jobs.incidents.opening import Told as IncidentTold
-from ccdr.jobs.recorded import document
+from ccdr.jobs.recorded import JobResult, document
 from ccdr.jobs.shipping.log_archive import LogArchive
-from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import Exit, for_plan, worst
-from ccdr.model.values import CheckResult, RecordRef, Snapshot, Verdict
+from ccdr.model.values import CheckResult, Snapshot, Verdict
 from ccdr.plans import LoadedPlan
 from ccdr.plans.targets import NewServer
 from ccdr.ports.log import RecoveryTarget
@@ -94,7 +93,7 @@ REFUSED: Final = "REFUSED"
 
 
 @dataclass
-class RestoreResult:
+class RestoreResult(JobResult):
     """One restore. `phases` and `estimate_s` are seconds; `exit` is what a failure amounts to."""
 
     plan: str
@@ -103,8 +102,6 @@ class RestoreResult:
     target: RestoreTarget = field(default_factory=lambda: RestoreTarget(kind="unknown", name=None))
     server: str | None = None  # the number of the server that is restored onto, where that has one
     result: Literal["RESTORED", "FAILED", "REFUSED"] = FAILED
-    reason: str | None = None
-    hint: str | None = None
     exit: Exit = Exit.NOT_CARRIED_OUT
     snapshot: Snapshot | None = None
     selected: str = "latest"
@@ -117,8 +114,6 @@ class RestoreResult:
     notes: list[str] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     tools: dict[str, str] = field(default_factory=dict)
-    words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
-    record: RecordRef | None = None
     incident: IncidentTold = field(
         default_factory=IncidentTold
     )  # which it belongs to; of a part of a recovery that one tells it
@@ -164,7 +159,6 @@ class RestoreResult:
         )
 
     def ended(self) -> RestoreEnd:
-        """For the ledger, and (with where it stands there) for `--json`: no check's detail, which may quote a row."""
         return RestoreEnd(
             plan=self.plan,
             asset=self.asset,

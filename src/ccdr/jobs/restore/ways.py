@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +23,10 @@ from ccdr.plans.job import Job
 from ccdr.ports.check import CheckContext
 from ccdr.ports.engine import Engine
 from ccdr.ports.place import Progress
-from ccdr.ports.restored import Restored
+from ccdr.ports.restored import Restored, SandboxNeeds
+from ccdr.sandbox.box import Box
+from ccdr.sandbox.docker import Disposal
+from ccdr.sandbox.lab import SandboxOrder
 from ccdr.storage.restic import Restic
 
 
@@ -61,6 +64,26 @@ class Order:
     @property
     def engine(self) -> Engine:
         return self.job.engine
+
+    @contextlib.contextmanager
+    def sandbox(self, needs: SandboxNeeds, asked: SandboxOrder) -> Iterator[Box]:
+        """What of it could not be removed is told as left behind. TestBroken where there is none."""
+        disposal, lab = Disposal(), self.services.lab
+        try:
+            with lab.sandbox(needs, lab.image(self.engine, needs), asked, disposal) as box:
+                yield box
+        finally:
+            self.result.left_behind += disposal.problems
+
+    def in_sandbox(self, fetched: Path, out: Path, *, storage: str = "disk", part: str = "") -> SandboxOrder:
+        """A sandbox that has what was `fetched`, and may write into `out`."""
+        limit = self.job.limits.no_progress
+        return SandboxOrder(run=self.run.id, part=part, fetched=fetched, out=out, storage=storage, no_progress=limit)
+
+    @property
+    def by_this_user(self) -> SandboxNeeds:
+        """A sandbox of whoever runs ccdr, in which no server keeps its data."""
+        return replace(self.engine.sandbox(self.manifest), user=None, data_dir=None, in_place=())
 
     @property
     def wanted(self) -> list[str]:

@@ -26,9 +26,8 @@ from ccdr.evidence.records.restores import (
 )
 from ccdr.evidence.records.values import RecordedCheckResult, Repository, code
 from ccdr.jobs.erasure.replay import Outcome
-from ccdr.jobs.recorded import document
+from ccdr.jobs.recorded import JobResult
 from ccdr.jobs.services import Services
-from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import Exit, for_plan, worst
 from ccdr.model.finding import Finding
 from ccdr.model.values import (
@@ -38,7 +37,6 @@ from ccdr.model.values import (
     Achieved,
     CheckResult,
     ObjectiveVerdict,
-    RecordRef,
     Snapshot,
     Verdict,
     source_digest,
@@ -57,7 +55,7 @@ EQUAL: Final = "equal"
 
 
 @dataclass
-class RestoreTest:
+class RestoreTest(JobResult):
     """One restore test, as it goes into the ledger. `own_verdict` is on the snapshot alone, `log_verdict` on the
     shipped log where that was applied to it; `verdict` may be worse, where a newer backup failed. Seconds throughout.
     """
@@ -73,9 +71,6 @@ class RestoreTest:
     newer_failed: bool = False  # FAIL for nothing but a newer backup that failed: the next good one makes up for it
     newer: Newer | None = None
     damaged: bool = False  # FAIL for what the repository could not give back
-    reason: str | None = None
-    words: FreeText = NO_WORDS  # what programs said: for a person's eyes, never recorded
-    hint: str | None = None
     repository: Repository = None  # missing, closed, unavailable or damaged, where that is why it ended
     snapshot: Snapshot | None = None
     proof: Literal["stored", "readable", "restored", "checked", "equal"] | None = None
@@ -99,7 +94,6 @@ class RestoreTest:
     findings: list[Finding] = field(default_factory=list)
     noted: frozenset[Finding] = frozenset()  # of these: what somebody has acknowledged
     tools: dict[str, str] = field(default_factory=dict)
-    record: RecordRef | None = None
     erasure: Outcome | None = None  # what came of replaying the register of erasures; it has a record of its own
 
     def broke(self, reason: str, hint: str | None = None) -> None:
@@ -114,7 +108,6 @@ class RestoreTest:
         self.verdict = Verdict.FAIL
 
     def ended(self) -> TestEnd:
-        """For the ledger, and (with where it stands there) for `--json`: no check's detail, which may quote a row."""
         return TestEnd(
             plan=self.plan,
             asset=self.asset,
@@ -163,7 +156,7 @@ class RestoreTest:
         return AchievedRto(**rto.as_json(), answering_s=answering, basis=self.basis)
 
     def as_json(self) -> dict[str, object]:
-        told = document(self.ended(), self.record, hint=self.hint)
+        told = super().as_json()
         if self.kept_words is None:
             return told
         file, until = self.kept_words

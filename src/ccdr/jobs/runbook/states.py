@@ -4,7 +4,7 @@ how long it took, and will take. Pure; seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -228,9 +228,6 @@ class Standing:
         codes += [Exit.LEFT_BEHIND for one in self.steps.values() if one.left_behind]
         return worst(codes or [Exit.OK])
 
-    def sessions(self) -> Iterator[Event]:
-        return (event for event in self.events if event.what in ("session", "taken_over"))
-
     @property
     def who(self) -> Event | None:
         """Who goes on with it, or was the last to."""
@@ -269,10 +266,6 @@ def _after(one: StepStanding, event: Event) -> StepStanding:
         case "told":
             return replace(one, told=True)
     return one
-
-
-def unsettled(standing: Standing, names: Iterable[str]) -> list[str]:
-    return [name for name in names if not standing.settled(name)]
 
 
 # How long a run took, and will take. Pure; seconds.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 
 from msgspec import structs
 
@@ -15,7 +14,7 @@ from ccdr.host.state import Run
 from ccdr.jobs.recorded import RecordedRun
 from ccdr.jobs.services import BY_HAND, Services, Trigger, limits_of
 from ccdr.jobs.shipping import log_repository
-from ccdr.jobs.upkeep.outcome import PLANNED, Check, capacity_of, failed, record_end, tenths
+from ccdr.jobs.upkeep.outcome import PLANNED, Check, capacity_of, tenths
 from ccdr.model.errors import RepositoryDamaged, RepositoryMissing
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
@@ -47,9 +46,9 @@ def check(
         result.run = run.id
         recorded = RecordedRun(services, loaded, None, run.id, trigger)
         recorded.begin(CheckStart, part=result.part, parts=result.parts, all_data=all_data)
-        with recorded.attempt(partial(failed, result)):
+        with recorded.attempt(result.failed):
             _check(loaded, services, repo, progress, result, run)
-        record_end(recorded, result)
+        result.conclude(recorded)
     return result
 
 

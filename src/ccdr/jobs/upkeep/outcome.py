@@ -5,6 +5,7 @@ repository takes.
 from __future__ import annotations
 
 import contextlib
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,15 +14,14 @@ from typing import Final, Literal
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.history.kinds import DAMAGED, FAILED, INCONCLUSIVE
 from ccdr.evidence.records.upkeep import CheckEnd, HeldBack, PruneEnd, Removed
-from ccdr.evidence.records.values import Repository, code
-from ccdr.jobs.recorded import RecordedRun, document
+from ccdr.evidence.records.values import End, Repository, code
+from ccdr.jobs.recorded import JobResult, RecordedRun, document
 from ccdr.jobs.services import Services
 from ccdr.model import measure
-from ccdr.model.answers import NO_WORDS, FreeText
 from ccdr.model.errors import CcdrError, Exit, failure_of, worst
 from ccdr.model.finding import Finding
 from ccdr.model.retention import Decision
-from ccdr.model.values import RecordRef, Snapshot, rfc3339
+from ccdr.model.values import Snapshot, rfc3339
 from ccdr.plans import LoadedPlan
 from ccdr.ports.place import Progress
 from ccdr.storage import upkeep as storage
@@ -57,15 +57,40 @@ class Capacity:
 
 
 @dataclass
-class Prune:
-    """What one prune did. `decisions` are all of them, by asset; `removed` what is gone now, with why."""
+class RepositoryWork(JobResult):
+    """What looking after one of a plan's repositories came to; a dry run is no run. `failure` is the exit of one that
+    failed."""
 
     plan: str
-    run: str = ""
+    run: str = field(default="", kw_only=True)
+    left_behind: list[str] = field(default_factory=list, kw_only=True)
+    failure: Exit = field(default=Exit.NOT_CARRIED_OUT, kw_only=True)
+
+    def failed(self, error: KeyboardInterrupt | Exception) -> None:
+        """Why it ended early, and what to do next."""
+        if isinstance(error, KeyboardInterrupt):
+            self.reason = "interrupted"
+            return
+        why = failure_of(error)
+        self.reason, self.hint = why.reason, why.hint
+        self.words += why.words
+        self.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
+
+    def conclude(self, recorded: RecordedRun) -> None:
+        with recorded.conclusion():
+            recorded.services.state.keep_words(recorded.run, self.words)
+            self.record = recorded.end(self.ended())
+
+    @abstractmethod
+    def ended(self) -> End:
+        """As of `JobResult`: what it did, on which copy."""
+
+
+@dataclass
+class Prune(RepositoryWork):
+    """What one prune did. `decisions` are all of them, by asset; `removed` what is gone now, with why."""
+
     result: Literal["DONE", "FAILED", "PLANNED"] = FAILED
-    reason: str | None = None
-    words: FreeText = NO_WORDS  # what restic said: for a person's eyes, never recorded
-    hint: str | None = None
     decisions: dict[str, list[Decision]] = field(default_factory=dict)
     removed: list[tuple[Snapshot, str]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -73,9 +98,6 @@ class Prune:
     capacity: Capacity = field(default_factory=Capacity)
     freed: int | None = None  # bytes
     log_removed: int = 0  # snapshots of shipped log that no kept base leads on to
-    left_behind: list[str] = field(default_factory=list)
-    failure: Exit = Exit.NOT_CARRIED_OUT
-    record: RecordRef | None = None
 
     @property
     def exit_code(self) -> Exit:
@@ -90,7 +112,6 @@ class Prune:
                 yield asset, decision
 
     def ended(self) -> PruneEnd:
-        """For the ledger, and (with where it stands there) for `--json`."""
         gone = {s.id for s, _ in self.removed}
         return PruneEnd(
             plan=self.plan,
@@ -130,16 +151,11 @@ class Prune:
 
 
 @dataclass
-class Check:
+class Check(RepositoryWork):
     """What one check of a part of the repository's data, or of all of it, has shown. `covered` parts were read and
     found clean in the present cycle; `full_since`: every part was since then, None where one was not."""
 
-    plan: str
-    run: str = ""
     result: Literal["CLEAN", "DAMAGED", "INCONCLUSIVE", "PLANNED"] = INCONCLUSIVE
-    reason: str | None = None
-    words: FreeText = NO_WORDS  # what restic said: for a person's eyes, never recorded
-    hint: str | None = None
     part: int = 1
     parts: int = 1
     all_data: bool = False  # `part` is 0 then
@@ -148,10 +164,7 @@ class Check:
     findings: list[str] = field(default_factory=list)
     seconds: float = 0.0
     capacity: Capacity = field(default_factory=Capacity)
-    left_behind: list[str] = field(default_factory=list)
-    failure: Exit = Exit.NOT_CARRIED_OUT
     repository: Repository = None  # damaged, where it does not open for that
-    record: RecordRef | None = None
 
     @property
     def exit_code(self) -> Exit:
@@ -161,7 +174,6 @@ class Check:
         return worst(codes)
 
     def ended(self) -> CheckEnd:
-        """For the ledger, and (with where it stands there) for `--json`."""
         return CheckEnd(
             plan=self.plan,
             run=self.run,
@@ -185,28 +197,11 @@ class Check:
 
 
 def _beside(done: Prune | Check) -> dict[str, object]:
-    """What is told and not recorded; a dry run is no run."""
+    """What is told and not recorded."""
     return {"run": done.run or None, "hint": done.hint, "capacity": done.capacity.as_json()}
 
 
-# What prune and check have in common: how they are recorded, and what the repository takes.
-
-
-def failed(result: Prune | Check, error: KeyboardInterrupt | Exception) -> None:
-    """Why it ended early, and what to do next."""
-    if isinstance(error, KeyboardInterrupt):
-        result.reason = "interrupted"
-        return
-    why = failure_of(error)
-    result.reason, result.hint = why.reason, why.hint
-    result.words += why.words
-    result.failure = getattr(error, "exit_code", Exit.NOT_CARRIED_OUT)
-
-
-def record_end(recorded: RecordedRun, result: Prune | Check) -> None:
-    with recorded.conclusion():
-        recorded.services.state.keep_words(recorded.run, result.words)
-        result.record = recorded.end(result.ended())
+# What the repository takes.
 
 
 def size(repo: Restic) -> int | None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.kinds import DAMAGED, DONE
@@ -28,7 +27,7 @@ from ccdr.jobs.shipping.log_archive import (
     stored,
     void_of,
 )
-from ccdr.jobs.upkeep.outcome import NO_RETENTION, PLANNED, Prune, capacity_of, failed, record_end, size, tenths
+from ccdr.jobs.upkeep.outcome import NO_RETENTION, PLANNED, Prune, capacity_of, size, tenths
 from ccdr.model import measure
 from ccdr.model import parents as chain
 from ccdr.model.errors import CcdrError, Locked
@@ -121,13 +120,13 @@ def prune(
             may = scheduled(loaded, services)
         else:
             may = allowed(Wanted(Operation.PRUNE, loaded), services, given)
-        result = Prune(plan, run.id)
+        result = Prune(plan, run=run.id)
         work = _Pruning(loaded, services, repo, progress, result, may)
         recorded = RecordedRun(services, loaded, None, run.id, trigger)
         recorded.begin(PruneStart)
-        with recorded.attempt(partial(failed, result)):
+        with recorded.attempt(result.failed):
             work.carry_out(run)
-        record_end(recorded, result)
+        result.conclude(recorded)
     return result
 
 
