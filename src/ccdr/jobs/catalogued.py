@@ -76,9 +76,9 @@ def _lacking(
     digests |= {one.id: str(one.fields.get("manifest_sha256") or "") for one in stored}
 
     def made(one: _Stored) -> Snapshot:
-        return Snapshot(
-            one.id, job.plan, job.asset, "", "", "", one.consistent, one.usable, int(one.fields.get("bytes") or 0), "",
-            digests[one.id], source=source if one.of in (None, source_digest(source)) else None,
+        return Snapshot.outline(
+            one.id, job.plan, job.asset, one.consistent, one.usable, bytes=int(one.fields.get("bytes") or 0),
+            manifest_sha256=digests[one.id], source=source if one.of in (None, source_digest(source)) else None,
             upon=tuple(Needed(base, digests.get(base, "")) for base in one.parents),
         )  # fmt: skip
 

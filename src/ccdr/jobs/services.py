@@ -328,7 +328,7 @@ class Services:
                         point = utc((self.ledger.numbered(seq) or {})["snapshot"]["consistent_point"])
                     else:
                         point = utc(history.recorded_beside[one]["consistent"])
-                    snapshots.append(Snapshot(one, plan, asset, "", "", "", point, point, 0, "/", ""))
+                    snapshots.append(Snapshot.outline(one, plan, asset, point, point))
             return snapshots
 
         return besides

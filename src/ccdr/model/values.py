@@ -226,6 +226,27 @@ class Snapshot:
     in_use: int = 0  # files that were left for the next backup
     missing_s: float = 0.0  # for so long before its consistent point it lacks what was written to these
 
+    @classmethod
+    def outline(
+        cls,
+        id: str,
+        plan: str,
+        asset: str,
+        consistent_point: datetime,
+        usable_at: datetime,
+        *,
+        run: str = "",
+        bytes: int = 0,
+        manifest_sha256: str = "",
+        source: str | None = None,
+        upon: tuple[Needed, ...] = (),
+    ) -> Snapshot:
+        """One that is not in the catalogue, as far as its tags or records tell: nothing is known of its manifest."""
+        return cls(
+            id, plan, asset, run, "", "", consistent_point, usable_at, bytes, "/", manifest_sha256, None, source, None,
+            upon, None, None, 0, 0.0,
+        )  # fmt: skip
+
     @property
     def whole_until(self) -> datetime:
         """Up to which nothing is missing: what was written later would be lost, if it were restored."""

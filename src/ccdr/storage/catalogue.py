@@ -395,19 +395,8 @@ class _OfAsset:
 
 def of_listed(listed: RepoSnapshot, plan: str) -> Snapshot:
     """A snapshot that never came into the catalogue, as far as its tags tell."""
-    return Snapshot(
-        id=listed.id,
-        plan=plan,
-        asset=listed.tag("asset") or "",
-        run=listed.tag("run") or "",
-        engine="",
-        method="",
-        consistent_point=listed.time,
-        usable_at=listed.finished,
-        bytes=0,
-        root="/",
-        manifest_sha256="",
-    )
+    asset, run = listed.tag("asset") or "", listed.tag("run") or ""
+    return Snapshot.outline(listed.id, plan, asset, listed.time, listed.finished, run=run)
 
 
 def stream_of(manifest: Manifest) -> str | None:

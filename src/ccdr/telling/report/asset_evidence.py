@@ -102,9 +102,9 @@ class AssetEvidence:
         def made(key: str, record: Record) -> Snapshot:
             point = self.points[key]
             parents = tuple(Needed(one, digest_of(one)) for one in self.parents.get(key, ()))
-            return Snapshot(
-                key, plan, asset, "", "", "", point.consistent, point.usable, whole(record.get("bytes")) or 0, "",
-                digest_of(key), source=source if self.of_source(key, source) else None, upon=parents,
+            return Snapshot.outline(
+                key, plan, asset, point.consistent, point.usable, bytes=whole(record.get("bytes")) or 0,
+                manifest_sha256=digest_of(key), source=source if self.of_source(key, source) else None, upon=parents,
             )  # fmt: skip
 
         def digest_of(key: str) -> str:
