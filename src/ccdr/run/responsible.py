@@ -14,11 +14,10 @@ STATE/asked.json holds when each was asked for last; where it is lost, that coun
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -116,15 +115,14 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
     for loaded in plans:
         name = loaded.plan.plan
         of_it = histories.get((name, None), AssetHistory())
-        known = of_it.duties
-        settled = known is None or any(now - utc(since) > AT_LEAST for since in known.values())
-        slots = {} if known is not None else _slots(services.state, name)
+        known = of_it.duties or {}
+        settled = any(now - utc(since) > AT_LEAST for since in known.values())
         of_plan = stamps.setdefault(name, {})
-        had = frozenset(map(Verb, known if known is not None else slots))
+        had = frozenset(map(Verb, known))
         backups = _Backups(loaded.plan, of_it, histories, services)
         by_hand = frozenset({Verb.BACKUP} - had - frozenset(verbs)) if backups.by_hand else frozenset[Verb]()
         for verb in had:
-            of_plan[verb] = min(of_plan.get(verb) or slots.get(verb) or now, now)
+            of_plan[verb] = min(of_plan.get(verb) or now, now)
         for verb in verbs:
             if of_plan.get(verb) is None or not now - STALE < of_plan[verb] <= now:
                 of_plan[verb] = now
@@ -132,7 +130,7 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
         if Verb.BACKUP in lost and backups.ours:
             del lost[Verb.BACKUP]
         own = (had - lost.keys()) | frozenset(verbs) | by_hand
-        if known is None or own != had or ledger_of(of_it.newest.get(DUTIES) or {}):  # each ledger has its own
+        if of_it.duties is None or own != had or ledger_of(of_it.newest.get(DUTIES) or {}):  # each ledger has its own
             gained = own - had if had else frozenset()
             changes.append((Change(name, now, own, gained, lost, loaded.plan.tenant, by_hand), settled))
     for change, news in changes:
@@ -220,18 +218,6 @@ def _lapsed(plan: Plan, verb: Verb, last: datetime, now: datetime) -> bool:
     planned = [a.backup if verb is Verb.BACKUP else a.restore_test for a in plan.assets.values()]
     schedules = [one.schedule for one in planned if one is not None]
     return not schedules or any(map(twice, schedules))
-
-
-def _slots(state: State, plan: str) -> dict[Verb, datetime]:
-    """Duties before they were recorded: the schedules that runs have stamped, and when."""
-    by_verb: dict[Verb, datetime] = {}
-    for path in (state.root / "schedule").glob(f"{plan}.*.json"):
-        name, _, verb = path.name.removesuffix(".json").split(".") if path.name.count(".") == 3 else ("", "", "")
-        if name == plan and verb in OF_A_HOST:
-            with contextlib.suppress(OSError):
-                stamped = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-                by_verb[Verb(verb)] = max(stamped, by_verb.get(Verb(verb), stamped))
-    return by_verb
 
 
 def _path(state: State) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -173,19 +172,12 @@ def test_a_plan_that_is_not_named_is_not_asked_for(host: Host) -> None:
     assert host.duties("q") == TESTS and host.duties("p") == BACKUPS
 
 
-def test_the_slots_of_an_older_ccdr_are_its_duties_and_stale_ones_are_not(host: Host) -> None:
-    """State from before duties were recorded: a run without `--only` long ago, runs for tests since."""
+def test_where_the_ledger_was_lost_duties_begin_with_the_next_run(host: Host) -> None:
+    """Whatever its schedules were stamped for: no record says that this host answers for it."""
     host.run(None)
-    host.site.state.joinpath("asked.json").unlink()
     for segment in (host.site.state / "ledger").glob("*.jsonl"):
         segment.unlink()
-    host.clock.at = datetime.now(UTC)
-    old = (host.clock.at - timedelta(days=40)).timestamp()
-    for path in (host.site.state / "schedule").glob("*.json"):
-        if ".test." not in path.name:
-            os.utime(path, (old, old))
-    (change,) = host.run("tests").changes
-    assert set(change.lost) == BACKUPS | CARE and host.duties() == TESTS
+    assert not host.run("tests").changes and host.duties() == TESTS
 
 
 def test_it_is_not_blamed_for_what_another_host_does_now(host: Host) -> None:
