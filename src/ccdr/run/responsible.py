@@ -29,7 +29,6 @@ from ccdr.evidence.records.values import code
 from ccdr.host.state import State
 from ccdr.host.state_files import encoded, state_or_none, write_state
 from ccdr.jobs.services import Services
-from ccdr.model.errors import CcdrError
 from ccdr.model.instant import Instant
 from ccdr.model.schedule import second_due
 from ccdr.model.values import DUTIES as OF_A_HOST
@@ -190,14 +189,9 @@ class _Backups:
             yield from (s for s in of_it if not dated_in_future(s, self.services.clock.now()))
 
     def _is_ours(self, snapshot: Snapshot) -> bool:
-        """By what it attests; one from before that, by whose host it bears. What cannot be told is ours."""
-        if (attested := snapshot.attested) is not None:
-            here = installation(self.services.state, self.services.ledger.host)
-            return attested.installation == here or attested.ledger in self.services.lineage().known
-        try:
-            return self.services.catalogue.manifest(snapshot).host == self.services.ledger.host
-        except CcdrError:
-            return True
+        """By what it attests."""
+        here = installation(self.services.state, self.services.ledger.host)
+        return snapshot.attested.installation == here or snapshot.attested.ledger in self.services.lineage().known
 
 
 def _values(verbs: Collection[Verb]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -14,11 +15,13 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.drawn import examples
 from tests.support.harness import Site
 from tests.support.listeners import mail_server
+from tests.support.manifests import SAID
 from tests.support.runs import World
 from tests.support.sparse import append_sparse
 from tests.support.wording import lines_with
 
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.lineage.own_records import installation
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import DUTIES, FileDigest, Manifest, ObjectiveVerdict, Verb
 from ccdr.run.ending import end_run, our_own
@@ -77,7 +80,9 @@ class Host(World):
     def snapshot(self, of: str) -> str:
         """A host's backup of now, known here; its id."""
         now, named = self.clock.at, {"source": str(self.plans[0].plan.assets["a"].source_name)}
-        manifest = Manifest("p", "a", "r", "files", "scan", of, now, 0.0, {}, named, {"f": FileDigest(1, "a" * 64)})
+        said = replace(SAID, installation=installation(self.services.state, of))
+        files = {"f": FileDigest(1, "a" * 64)}
+        manifest = Manifest("p", "a", "r", "files", "scan", of, now, 0.0, {}, named, files, attested=said)
         text, key = manifest_text(manifest), sha256(f"{of} {now}".encode()).hexdigest()
         self.services.catalogue.add(snapshot_of(manifest, text, key, "/r", now), text)
         return key
