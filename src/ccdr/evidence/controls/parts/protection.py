@@ -97,7 +97,7 @@ def _others(known: Known, plan: PlanKnown, trial: Record) -> str | None:
     file has another path on another host."""
     if of_another_host(trial):
         return None
-    if trial.get("named_sha256") not in (None, plan.loaded.plan.access.digest):
+    if trial["named_sha256"] != plan.loaded.plan.access.digest:
         return "the plan names other credentials than at"
     looked = known.history(plan.name).newest.get(EXAMINED) or {}
     changed = [
