@@ -47,6 +47,7 @@ from ccdr.telling.signing_off import to_sign_off
 from ccdr.telling.status import status
 from tests.support.clocks import Clock
 from tests.support.harness import Site
+from tests.support.manifests import SAID
 from tests.support.records import body_of, record_in, record_kind
 from tests.support.signed import SecurityKey
 
@@ -126,7 +127,7 @@ class Lived:
         self.add("backup.start", f"b{number}")
         at, run, files = self.clock.at, f"b{number}", {"files.jsonl": FileDigest(1, "a" * 64)}
         known = {"source": str(TREE)}
-        manifest = Manifest("p", "recordings", run, "files", "scan", "db1", at, 0.0, {}, known, files)
+        manifest = Manifest("p", "recordings", run, "files", "scan", "db1", at, 0.0, {}, known, files, attested=SAID)
         text = manifest_text(manifest)
         stored = snapshot_of(manifest, text, f"{number:064x}", "/r", at)
         self.services.catalogue.add(stored, text)

@@ -17,6 +17,7 @@ from tests.e2e.test_cron import ASSET, HOURLY, LOOK, NEVER, an_hour_passes
 from tests.support.harness import Site
 from tests.support.listeners import Mailbox, Web, free_port, mail_server, web_server
 from tests.support.logs import ships
+from tests.support.manifests import SAID
 from tests.support.sparse import append_sparse
 from tests.support.stored import LIMITS, assert_clean, settled_file, with_repository
 from tests.support.wording import lines_with
@@ -253,7 +254,7 @@ def test_a_log_that_is_shipped_lets_a_run_sleep_for_longer_than_its_rpo(site: Si
     services, loaded = site.services(clock := Standstill()), site.loaded()
     contents = {"timeline": 1, "stop_lsn": "0/2000060", "source": loaded.plan.assets["crm"].source_name}
     taken = clock.at - timedelta(minutes=2)
-    manifest = Manifest("p", "crm", "b1", "postgres", "physical", "h", taken, 0.0, {}, contents)
+    manifest = Manifest("p", "crm", "b1", "postgres", "physical", "h", taken, 0.0, {}, contents, attested=SAID)
     text, told = manifest_text(manifest), {"id": "1" * 64, "verdict": "PASS", "selected": "latest"}
     services.catalogue.add(snapshot_of(manifest, text, "1" * 64, "/r", taken), text)
     body = {"verdict": "PASS", "reason": None, "findings": [], "recovery": None, "rto": None, "snapshot": told}

@@ -15,6 +15,7 @@ from ccdr.telling.notify.concerns import Concern, concerns_of
 from ccdr.telling.status import status, upkeep_problems
 from tests.support.clocks import Clock
 from tests.support.harness import Site
+from tests.support.manifests import SAID
 from tests.support.sparse import append_sparse
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)  # a Tuesday
@@ -61,7 +62,9 @@ class Centre:
     ) -> None:
         usable = more.pop("usable", when)
         source = {"source": self.site.loaded().plan.assets[asset].source_name}
-        manifest = Manifest("p", asset, f"b{number}", "files", "scan", "h", when, 0.0, {}, source, **more)
+        manifest = Manifest(
+            "p", asset, f"b{number}", "files", "scan", "h", when, 0.0, {}, source, attested=SAID, **more
+        )
         text = manifest_text(manifest)
         self.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", usable, note), text)
 

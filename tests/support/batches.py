@@ -19,6 +19,7 @@ from ccdr.model.values import FileDigest, Manifest, Snapshot
 from ccdr.ports.log import LogMark, RecoveryTarget
 from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.restic import Stored
+from tests.support.manifests import SAID, counted
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WAL = Wal(Connection(host="/run", user="x", database="y"), LogShipping(), "p/crm")
@@ -55,8 +56,8 @@ def base(at: int, stop: int, method: str = "physical") -> tuple[Snapshot, Manife
         "timeline": 1,
         "stop_lsn": lsn((stop << 24) + 4096),
     }
-    manifest = Manifest("p", "crm", f"r{at}", "postgres", method, "h", when, 0.0, {}, contents)
-    snapshot = Snapshot(f"base{at}", "p", "crm", f"r{at}", "postgres", method, when, when, 1, "/x", "0" * 64)
+    manifest = Manifest("p", "crm", f"r{at}", "postgres", method, "h", when, 0.0, {}, contents, attested=SAID)
+    snapshot = counted(f"base{at}", "p", "crm", f"r{at}", "postgres", method, when, when, 1, "/x", "0" * 64)
     return snapshot, manifest
 
 

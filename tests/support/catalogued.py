@@ -8,6 +8,7 @@ from ccdr.jobs.services import Services
 from ccdr.model.values import FileDigest, Manifest, source_digest
 from ccdr.plans import LoadedPlan
 from ccdr.storage.manifest import manifest_text, snapshot_of
+from tests.support.manifests import SAID
 
 
 def catalogued(services: Services, loaded: LoadedPlan) -> None:
@@ -29,6 +30,8 @@ def catalogued(services: Services, loaded: LoadedPlan) -> None:
         point = datetime.fromisoformat(said["consistent_point"])
         files = {"f": FileDigest(5, "a" * 64)}
         of = {"source": own.source_name if ours else "another", "bytes": 5}
-        manifest = Manifest(r["plan"], r["asset"], r["run"], "files", "scan", "h", point, 0.0, {}, of, files)
+        manifest = Manifest(
+            r["plan"], r["asset"], r["run"], "files", "scan", "h", point, 0.0, {}, of, files, attested=SAID
+        )
         text = manifest_text(manifest)
         catalogue.add(snapshot_of(manifest, text, said["id"], "/r", datetime.fromisoformat(r["time"])), text)

@@ -19,6 +19,7 @@ from ccdr.storage.catalogue import Catalogue
 from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.report.evidence import Evidence
 from ccdr.telling.report.period import Period
+from tests.support.manifests import SAID
 from tests.support.records import acknowledgement, record_kind, written
 from tests.support.sparse import history_of, sparse_record
 
@@ -44,6 +45,7 @@ class Chronicle:
     plan: str = "p"
     asset: str = "crm"
     repository: str = NOUGHT  # a digest of where it lies
+    credentials: str = NOUGHT  # a digest of what the plan names for its roles
     records: list[dict[str, Any]] = field(default_factory=list)
     manifests: dict[str, Manifest] = field(default_factory=dict)
     there: list[Snapshot] = field(default_factory=list)
@@ -83,7 +85,7 @@ class Chronicle:
         needed = tuple(Needed(s.id, s.manifest_sha256) for s in self.there if s.id in map(digest, upon))
         manifest = Manifest(
             self.plan, asset or self.asset, run or f"of-{name}", "files", "scan", "h", self.at(hours), 0.0, {},
-            {"source": source or self.source, "bytes": 5}, {"f": FileDigest(1, "a" * 64)}, group=group, upon=needed,
+            {"source": source or self.source, "bytes": 5}, {"f": FileDigest(1, "a" * 64)}, group=group, upon=needed, attested=SAID,
         )  # fmt: skip
         text, moment = manifest_text(manifest), self.at(hours if usable is None else usable)
         made = snapshot_of(manifest, text, digest(name), "/r", moment, note)

@@ -246,7 +246,7 @@ def roles_tried(
     result: str = "HELD",
     repository: str | None = None,
     state: str = "works",
-    **more: Any,
+    named: str | None = None,
 ) -> None:
     promises = [
         {"promise": "credentials_differ", "result": "HELD", "tried": 5},
@@ -258,7 +258,7 @@ def roles_tried(
         },
     ]
     past.wrote(hours, "access.tested", asset=None, repository=repository or past.repository, versioning="Enabled",
-               roles={"verify": state}, promises=promises, **more)  # fmt: skip
+               roles={"verify": state}, promises=promises, named_sha256=named or past.credentials)  # fmt: skip
 
 
 def access_reviewed(

@@ -26,7 +26,9 @@ NOON = "2026-11-24T"
 def about(job: Job) -> Chronicle:
     there = job.loaded.facts.repository
     assert there is not None
-    return Chronicle(END, str(job.engine.source_name), job.plan, job.asset, there.location)
+    return Chronicle(
+        END, str(job.engine.source_name), job.plan, job.asset, there.location, job.loaded.plan.access.digest
+    )
 
 
 def well(past: Chronicle, **more: Any) -> Chronicle:

@@ -16,6 +16,7 @@ from ccdr.storage.listing import RepoSnapshot
 from ccdr.storage.manifest import CAPTURED, MANIFEST, manifest_text
 from ccdr.storage.restic import Restic
 from ccdr.storage.synchronised import Synchronised
+from tests.support.manifests import SAID
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -57,7 +58,9 @@ class Repository:
         return stored
 
     def backup(self, number: int, at: datetime = NOW, of: str = "crm", *tags: str, **changed: Any) -> RepoSnapshot:
-        made = Manifest("p", of, f"r{number}", "postgres", "dump", "h", at, 0.0, {}, {"source": "db"}, {})
+        made = Manifest(
+            "p", of, f"r{number}", "postgres", "dump", "h", at, 0.0, {}, {"source": "db"}, {}, attested=SAID
+        )
         stored = self.put(number, "kind=backup", f"asset={of}", f"run=r{number}", *tags, at=at)
         self.files[stored.id, PurePosixPath(ROOT) / MANIFEST] = manifest_text(replace(made, **changed))
         return stored

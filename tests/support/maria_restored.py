@@ -21,6 +21,7 @@ from ccdr.model.answers import NO_WORDS
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Output
+from tests.support.manifests import SAID
 from tests.support.second_dump import Call, Sorting
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -167,7 +168,9 @@ class Restored:
         return self.server.top
 
     def results(self, working: str | None = None, jobs: int = 2) -> dict[str, CheckResult]:
-        manifest = Manifest("p", "crm", "r", "mariadb", "dump", "h", NOW, 0.0, {}, self.contents, self.files)
+        manifest = Manifest(
+            "p", "crm", "r", "mariadb", "dump", "h", NOW, 0.0, {}, self.contents, self.files, attested=SAID
+        )
         restored, out = self.top / "restored", self.top / "out"
         host = Sorting()
         context = CheckContext(

@@ -20,6 +20,7 @@ from ccdr.model.answers import NO_WORDS
 from ccdr.model.values import CheckResult, FileDigest, Manifest, Verdict
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Output
+from tests.support.manifests import SAID
 from tests.support.second_dump import Call, Sorting
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -197,7 +198,9 @@ class Restored:
         return self.server.again
 
     def results(self, working: str | None = None) -> dict[str, CheckResult]:
-        manifest = Manifest("p", "crm", "r", "postgres", "dump", "h", NOW, 0.0, {}, self.contents, self.files)
+        manifest = Manifest(
+            "p", "crm", "r", "postgres", "dump", "h", NOW, 0.0, {}, self.contents, self.files, attested=SAID
+        )
         restored, out = self.top / "restored", self.top / f"out{len(self.server.calls)}/out"
         out.mkdir(parents=True)
         context = CheckContext(

@@ -28,6 +28,7 @@ from ccdr.ports.capture import Capture, Tools
 from ccdr.ports.check import CheckContext
 from ccdr.ports.place import Output, Source
 from tests.support.harness import Quiet, ask_sqlite
+from tests.support.manifests import SAID
 
 LIVE = Path(live.__file__)
 
@@ -120,7 +121,7 @@ class Near(Host):
 def manifest_of(done: Capture, path: Path) -> Manifest:
     return Manifest(
         plan="p", asset="cdr", run="r", engine="sqlite", method="copy", host="h", consistent_point=done.consistent_point,
-        clock_skew_s=0.0, tools={}, contents=json.loads(json.dumps(done.contents)), files=done.files,
+        clock_skew_s=0.0, tools={}, contents=json.loads(json.dumps(done.contents)), files=done.files, attested=SAID,
     )  # fmt: skip
 
 

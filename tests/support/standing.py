@@ -13,6 +13,7 @@ from ccdr.storage.manifest import manifest_text, snapshot_of
 from ccdr.telling.status import status
 from tests.support.clocks import Clock
 from tests.support.harness import Site
+from tests.support.manifests import SAID
 from tests.support.sparse import append_sparse
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -44,6 +45,7 @@ class World:
             {"source": str(self.site.root / "spool")},
             {"files.jsonl": FileDigest(1, "a" * 64)},
             upon=tuple(upon),
+            attested=SAID,
         )
         text = manifest_text(manifest)
         self.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", when, note), text)
@@ -97,7 +99,7 @@ crm:
 def based(site: Site, services: Services, number: int, when: datetime) -> None:
     """A base of the asset of `LOGGED`, which segment 2 leads on from."""
     contents = {"timeline": 1, "stop_lsn": "0/2000060", "source": site.loaded().plan.assets["crm"].source_name}
-    manifest = Manifest("p", "crm", f"b{number}", "postgres", "physical", "h", when, 0.0, {}, contents)
+    manifest = Manifest("p", "crm", f"b{number}", "postgres", "physical", "h", when, 0.0, {}, contents, attested=SAID)
     text = manifest_text(manifest)
     services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", when), text)
 

@@ -14,6 +14,7 @@ from ccdr.telling.notify import Telling, after_run
 from ccdr.telling.status import status, upkeep_problems
 from tests.support.clocks import Clock
 from tests.support.harness import Site
+from tests.support.manifests import SAID
 from tests.support.sparse import append_sparse
 
 NOW = datetime(2026, 11, 24, 12, 20, tzinfo=UTC)
@@ -48,7 +49,7 @@ class World:
         when, run = self.clock.at - 5 * MINUTE, f"b{self.number}"
         contents = {"source": str(self.site.root / "spool")}
         files = {"files.jsonl": FileDigest(1, "a" * 64)}
-        manifest = Manifest("p", "recordings", run, "files", "scan", "h", when, 0.0, {}, contents, files)
+        manifest = Manifest("p", "recordings", run, "files", "scan", "h", when, 0.0, {}, contents, files, attested=SAID)
         text = manifest_text(manifest)
         self.services.catalogue.add(snapshot_of(manifest, text, f"{self.number:064x}", "/r", when), text)
         self._wrote(

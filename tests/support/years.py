@@ -21,6 +21,7 @@ from ccdr.evidence.ledger.ledger import SEGMENT_BYTES
 from ccdr.model.values import FileDigest, Manifest, utc
 from ccdr.storage.catalogue import entry_text
 from ccdr.storage.manifest import manifest_text, snapshot_of, text_digest
+from tests.support.manifests import SAID
 
 Event = tuple[
     datetime, int, str, str, str | None, str | None, dict[str, Any]
@@ -155,7 +156,9 @@ def _manifest(plan: str, asset: str, run: str, point: datetime, size: int) -> Ma
     dirs = {f"{_source(plan, asset)}/{n:02}": {"files": 1000 + n, "bytes": size // 40} for n in range(40)}
     contents = {"source": _source(plan, asset), "files": 40_000, "bytes": size - size % 1000, "directories": dirs}
     files = {"listing.jsonl": FileDigest(size % 1000, "ab" * 32, 40_000)}
-    return Manifest(plan, asset, run, "files", "scan", "dr1", point, 0.0, {"ccdr": "0.1.0"}, contents, files)
+    return Manifest(
+        plan, asset, run, "files", "scan", "dr1", point, 0.0, {"ccdr": "0.1.0"}, contents, files, attested=SAID
+    )
 
 
 def _run_id(when: datetime, dice: random.Random) -> str:

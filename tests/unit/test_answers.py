@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
+from tests.support.manifests import SAID
 
 import ccdr
 from ccdr.engines.postgres.questions import LACKS, lacks
@@ -167,7 +168,17 @@ def test_no_row_is_taken_for_an_error(said: str) -> None:
 
 
 LOADED = Manifest(
-    "p", "crm", "r", "postgres", "dump", "h", datetime.now(UTC), 0.0, {}, {"version": "17.6", "tables": {}}
+    "p",
+    "crm",
+    "r",
+    "postgres",
+    "dump",
+    "h",
+    datetime.now(UTC),
+    0.0,
+    {},
+    {"version": "17.6", "tables": {}},
+    attested=SAID,
 )
 
 

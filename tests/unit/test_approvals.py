@@ -22,10 +22,19 @@ from tests.support.records import body_of, record_in
 from tests.support.signed import PRESENT, SecurityKey, key, signed, signers
 from tests.support.sparse import sparse_record
 
+from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.lineage.comparison import read
 from ccdr.evidence.payloads import payload
 from ccdr.evidence.records import StatementRecord
-from ccdr.evidence.records.statements import APPROVE_OPERATION, APPROVE_PLAN, RequestedOperation, ScheduleRef, Statement
+from ccdr.evidence.records.statements import (
+    APPROVE_OPERATION,
+    APPROVE_PLAN,
+    REVIEW_HANDOVER,
+    STATEMENT,
+    RequestedOperation,
+    ScheduleRef,
+    Statement,
+)
 from ccdr.evidence.records.values import Claims, RecordedUser
 from ccdr.evidence.statements import Operation, signatures_of
 from ccdr.evidence.whose import HOLDS, whose
@@ -608,6 +617,15 @@ def test_whose_it_is_says_the_first_file_that_has_the_key(room: Room) -> None:
         signed_by_any(given, room.dan.signed(given.text()), [others, others], room.services)
 
 
+def test_of_several_files_the_first_tells_why_it_is_nobodys(room: Room) -> None:
+    given = to_approve(room.loaded, room.services)
+    nowhere, others = room.site.root / "nowhere", signers(room.site.root / "others", {"eve@x": room.eve.public})
+    for places in ([nowhere, others], [others, nowhere]):
+        with pytest.raises(UsageProblem) as why:
+            signed_by_any(given, room.dan.signed(given.text()), places, room.services)
+        assert isinstance(why.value, SignatureRefused) is (places[0] == others)
+
+
 def test_what_may_be_signed_is_signed_by_the_key_that_is_at_hand_and_what_is_not_is_none(room: Room) -> None:
     of, words = ScheduleRef(boot=None, elapsed_s=0.0), "x"
     services = replace(room.services, hand=Hand(room.ana, (room.signers,)))
@@ -618,6 +636,33 @@ def test_what_may_be_signed_is_signed_by_the_key_that_is_at_hand_and_what_is_not
     there = [record for record in room.site.records() if record["kind"] == "statement"]
     told = [(record["says"], record["by"] and record["by"]["name"]) for record in there]
     assert told == [("end", "ana@x"), ("pause", None), ("end", None)] and there[0]["seq"] == ended
+
+
+def test_who_may_approve_is_not_said_anew_because_who_approved_has_left(room: Room, tmp_path: Path) -> None:
+    """No approval holds any more, and none came before: the rules of the refused one stand."""
+    room.approved()
+    room.may({"ana@x": room.ana})
+    own, room.signers = room.signers, signers(tmp_path / "theirs", {"eve@x": room.eve.public})
+    room.plan()
+    block = block_of(room.loaded, room.services)
+    assert block is not None and block.signers == own
+    room.clock.at += SECOND
+    with pytest.raises(UsageProblem):
+        room.approved(by=room.eve)
+
+
+def test_a_review_that_nobody_signed_counts_where_the_plan_asks_for_no_signature(room: Room) -> None:
+    body = body_of(REVIEW_HANDOVER.kind, full=False)
+    record_in(room.services.ledger, STATEMENT, plan="p", asset="crm", run=None, body=body)
+    (review,) = (record for record in room.services.ledger.as_read() if record["kind"] == STATEMENT)
+    of = {("p", None): AssetHistory(), ("p", "crm"): AssetHistory(handover_reviews={"h": dict(review)})}
+
+    def counts() -> bool:
+        return bool(believed([room.loaded], room.services, of)["p", "crm"].handover_reviews)
+
+    assert review.get("by") is None and not counts()
+    room.plan(block=False)
+    assert counts()
 
 
 def test_a_version_that_was_approved_without_a_block_asks_for_none(room: Room) -> None:

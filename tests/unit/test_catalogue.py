@@ -30,6 +30,7 @@ plain = st.recursive(
     max_leaves=8,
 )
 sizes = st.integers(0, 2**63)
+attestations = st.builds(Attestation, texts, sizes, texts, sizes, texts, texts)
 manifests = st.builds(
     Manifest,
     plan=texts,
@@ -43,6 +44,7 @@ manifests = st.builds(
     tools=st.dictionaries(texts, texts, max_size=3),
     contents=st.dictionaries(texts, plain, max_size=4),
     files=st.dictionaries(texts, st.builds(FileDigest, sizes, texts, st.none() | sizes), max_size=4),
+    attested=attestations,
 )
 
 times = st.datetimes(timezones=st.just(UTC))
@@ -51,7 +53,7 @@ snapshots = st.builds(
     consistent_point=times, usable_at=times, bytes=sizes, root=texts, manifest_sha256=texts, note=st.none() | texts,
     source=st.none() | texts | st.just(f"/{'recordings' * 900}"), upon=st.tuples() | st.tuples(st.builds(Needed, texts, texts)),
     group=st.none() | st.builds(GroupRun, texts, texts, st.tuples(texts, texts)),
-    attested=st.none() | st.builds(Attestation, texts, sizes, texts, sizes, texts, texts),
+    attested=attestations, arrived=st.none() | times, in_use=sizes, missing_s=st.floats(0, 1e10),
 )  # fmt: skip
 
 
@@ -90,6 +92,7 @@ def test_a_manifest_survives_its_file(tmp_path_factory: pytest.TempPathFactory, 
         manifest_text(a_manifest()).replace('"format":3', '"format":2'),  # of before the first release
         json.dumps({**json.loads(manifest_text(a_manifest())), "colour": "red"}),
         json.dumps({**json.loads(manifest_text(a_manifest())), "attested": {}}),
+        json.dumps({**json.loads(manifest_text(a_manifest())), "attested": None}),
         manifest_text(a_manifest()).replace("Z", ""),  # a time without a zone
         manifest_text(a_manifest()).replace('"plan"', '"plane"'),
         manifest_text(a_manifest()).replace('"sha256"', '"md5"'),
@@ -173,6 +176,13 @@ def test_whoever_edits_an_entry_is_taken_at_their_word_or_not_at_all(known: Cata
     assert edited("13:00:00Z", "13:00:00") == edited('"bytes": 100', '"bytes": "100"') == []
     assert edited('"snapshot": {', ' "snapshot": {') == edited("}\n", "") == []
     assert edited('"bytes": 100', '"bytes": 100, "of a later ccdr": {}') == [snapshot]
+    held = json.loads(whole)["snapshot"]
+    for key in held:  # each is written, whatever it holds
+        path.write_text(
+            json.dumps(json.loads(whole) | {"snapshot": {k: v for k, v in held.items() if k != key}}) + "\n"
+        )
+        assert known.snapshots("p", "crm") == [], key
+    assert edited("}", "}") == [snapshot], "the twin"
 
 
 @given(st.integers(0, 700), st.binary(max_size=3))

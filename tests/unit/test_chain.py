@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.manifests import a_snapshot
+from tests.support.manifests import SAID, a_snapshot
 
 from ccdr.engines.postgres.engine import Incremental
 from ccdr.engines.postgres.physical import parents
@@ -132,7 +132,7 @@ def test_what_an_increment_needs_says_so_beside_its_own_reasons() -> None:
 
 def test_a_manifest_says_what_it_builds_upon() -> None:
     needed = (Needed("a" * 64, "b" * 64), Needed("c" * 64, "d" * 64))
-    made = Manifest("p", "crm", "r", "postgres", "physical", "h", NOW, 0.0, {}, {}, upon=needed)
+    made = Manifest("p", "crm", "r", "postgres", "physical", "h", NOW, 0.0, {}, {}, upon=needed, attested=SAID)
     assert parse_manifest(manifest_text(made)) == made
     alone = replace(made, upon=())
     assert parse_manifest(manifest_text(alone)) == alone
@@ -155,7 +155,7 @@ WEEKLY = Incremental.model_validate({"full_every": "7d", "longest": 3})
 def based_on(length: int, age: timedelta = DAY, **changed: object) -> Base:
     snapshots = a_chain(length, newest=NOW - age)
     contents = {**CLUSTER, "bytes": 500, "backup_manifest_sha256": "e" * 64, **changed}
-    manifest = Manifest("p", "crm", "r", "postgres", "physical", "h", NOW, 0.0, {}, contents)
+    manifest = Manifest("p", "crm", "r", "postgres", "physical", "h", NOW, 0.0, {}, contents, attested=SAID)
     return Base(tuple((s, manifest) for s in snapshots), Path("/held"))
 
 

@@ -41,20 +41,23 @@ class Host:
         self.clock, self.asked = SetClock(START), 0
         self.answers = True
         monkeypatch.setattr(comparison, "listed_and_vanished", self.listed_and_vanished)
-        self.tags = self.begun()
-        manifest = Manifest(
-            "p", "a", "r", "files", "scan", "h", START, 0.0, {}, {"source": "a"}, {"f": FileDigest(1, "a" * 64)}
-        )
-        text = manifest_text(manifest)
-        self.services.catalogue.add(snapshot_of(manifest, text, sha256(b"1").hexdigest(), "/r", START), text)
+        self.attests(self.begun(), "o")
 
-    def begun(self) -> list[str]:
-        """A backup has begun; how its snapshot will attest that."""
+    def begun(self) -> Attestation:
+        """A backup has begun; what its snapshot will attest of that."""
         services = self.services
         append_sparse(services.ledger, "backup.start", plan="p", asset="a", run="o", body={})
-        head, own = services.ledger.head(), str(read(services.state, services.ledger).ledger)
-        mine, prev = installation(services.state, services.ledger.host), services.ledger.hash_of(head.seq - 1)
-        return [*Attestation(own, head.seq, head.hash, head.seq, mine, prev).as_tags(), "run=o"]
+        return claims.attestation(services, services.ledger.head())
+
+    def attests(self, said: Attestation, run: str) -> None:
+        """The snapshot does, by its tags and its manifest."""
+        manifest = Manifest(
+            "p", "a", run, "files", "scan", "h", START, 0.0, {}, {"source": "a"}, {"f": FileDigest(1, "a" * 64)},
+            attested=said,
+        )  # fmt: skip
+        text = manifest_text(manifest)
+        self.services.catalogue.add(snapshot_of(manifest, text, sha256(b"1").hexdigest(), "/r", START), text)
+        self.tags = [*said.as_tags(), f"run={run}"]
 
     @property
     def services(self) -> Services:
@@ -168,7 +171,7 @@ def test_a_line_that_somebody_answers_for_contradicts_no_snapshot_and_any_other_
     own, mine = read(services.state, services.ledger).ledger, installation(services.state, services.ledger.host)
     prev = services.ledger.hash_of(start)
     said = Attestation(str(own), head.seq, head.hash, start, mine, prev)
-    host.tags = [*said.as_tags(), "run=r"]
+    host.attests(said, "r")
     listed, _ = host.listed_and_vanished(host.site.loaded(), services)
     assert claims.compare(services, "p", listed).problems == ()
     (segment,) = services.ledger.directory.glob("*.jsonl")
@@ -179,7 +182,7 @@ def test_a_line_that_somebody_answers_for_contradicts_no_snapshot_and_any_other_
     assert "it was rewritten" in told
     assert answer_for_spoilt(services.state, services.ledger, "the disk is bad") == [head.seq]
     assert claims.compare(services, "p", listed).problems == ()
-    host.tags = [*Attestation(str(own), head.seq, head.hash, start - 1, mine, prev).as_tags(), "run=r"]
+    host.attests(replace(said, start=start - 1), "r")
     planted, _ = host.listed_and_vanished(host.site.loaded(), services)
     (told,) = claims.compare(services, "p", planted).problems
     assert "no record knows its run" in told
@@ -192,7 +195,7 @@ def crashed(host: Host) -> Attestation:
     append_sparse(ledger, "backup.start", plan="p", asset="a", run="r", body={})
     said = claims.attestation(host.services, ledger.head())
     assert said is not None and said.start == said.seq
-    host.tags = [*said.as_tags(), "run=r"]
+    host.attests(said, "r")
     return said
 
 
@@ -221,10 +224,10 @@ def test_a_start_that_somebody_answers_for_is_known_to_its_one_run(host: Host) -
         assert "no record knows its run" in told, "one line was one run's start"
 
 
-@pytest.mark.parametrize("how", ["a record before it is changed", "the snapshot does not tell what was before it"])
+@pytest.mark.parametrize("how", ["a record before it is changed", "the snapshot tells another one before it"])
 def test_what_a_snapshot_attests_of_a_lost_line_binds_all_before_it(host: Host, how: str) -> None:
     said = crashed(host)
-    if "not tell" in how:
-        host.tags = [*replace(said, prev=None).as_tags(), "run=r"]
+    if "tells another" in how:
+        host.attests(replace(said, prev="0" * 64), "r")
     garbled(host, b'"run":"y"' if "changed" in how else b"")
     assert any("it was rewritten" in one for one in problems_of(host))

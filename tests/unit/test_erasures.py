@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.support.harness import Site
+from tests.support.manifests import counted
 
 from ccdr.engines.mariadb.erasing import _MariaDB
 from ccdr.engines.postgres.erasing import _Postgres
@@ -334,7 +335,7 @@ def test_a_name_may_be_written_as_the_source_has_it() -> None:
 
 def snapshot(days: float) -> Snapshot:
     at = NOW + timedelta(days=days)
-    return Snapshot(f"{int(days * 10):+064x}", "p", "rec", "r", "files", "scan", at, at, 1, "/", "")
+    return counted(f"{int(days * 10):+064x}", "p", "rec", "r", "files", "scan", at, at, 1, "/", "")
 
 
 def horizon(tmp_path: Path, retention: str, *taken: float, erased: float) -> list[Horizon]:

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
+from tests.support.manifests import SAID
 
 from ccdr.engines.files import comparison, scan
 from ccdr.engines.files.comparison import identical, whole
@@ -73,7 +74,7 @@ class Tree:
     def context(self) -> CheckContext:
         self.listing.write_text("".join(entry.line() for entry in self.listed.values()))
         contents = {"listing_sha256": sha256(self.listing.read_bytes()).hexdigest(), **self.contents}
-        manifest = Manifest("p", "spool", "r", "files", "copy", "h", NOW, 0.0, {}, contents, {})
+        manifest = Manifest("p", "spool", "r", "files", "copy", "h", NOW, 0.0, {}, contents, {}, attested=SAID)
 
         def digest(root: Path, names: Sequence[str]) -> dict[str, FileDigest]:
             self.hashed += names

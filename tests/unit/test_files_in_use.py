@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support.harness import Site
+from tests.support.manifests import SAID
 from tests.support.stored import settled_file
 
 from ccdr.engines.files import capture
@@ -80,6 +81,8 @@ def test_of_a_file_that_no_snapshot_has_held_all_of_its_years_are_missing(
 @pytest.mark.parametrize("wrong", ["x", None, True, [], -1.0, 1e30, math.nan])
 def test_a_manifest_that_tells_no_length_of_time_is_bad(wrong: object) -> None:
     at = datetime(2026, 11, 24, tzinfo=UTC)
-    told = Manifest("p", "a", "r", "files", "scan", "h", at, 0.0, {}, {"source": "/s", "missing_s": wrong})
+    told = Manifest(
+        "p", "a", "r", "files", "scan", "h", at, 0.0, {}, {"source": "/s", "missing_s": wrong}, attested=SAID
+    )
     with pytest.raises(BackupBad):
         snapshot_of(told, "", "1" * 64, "/r", at)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.harness import Site
+from tests.support.manifests import SAID, counted
 
 from ccdr.host import interrupts
 from ccdr.jobs.group_backup import Rendezvous
@@ -24,7 +25,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 def a_snapshot(asset: str, at: datetime, group: GroupRun | None) -> Snapshot:
-    return Snapshot(
+    return counted(
         f"{asset}{at}", "p", asset, "r", "files", "scan", at, at, 1, "/x", "0" * 64, source="/srv", group=group
     )
 
@@ -142,7 +143,7 @@ def test_else_the_nearest_and_of_two_as_near_the_newer(point: int, others: list[
 
 @given(st.none() | st.builds(GroupRun, st.text(), st.text(), st.lists(st.text(), max_size=3).map(tuple)))
 def test_a_manifest_keeps_its_group(group: GroupRun | None) -> None:
-    manifest = Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {}, {})
+    manifest = Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {}, {}, attested=SAID)
     assert parse_manifest(manifest_text(replace(manifest, group=group))) == replace(manifest, group=group)
 
 

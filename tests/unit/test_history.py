@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
+from tests.support.manifests import counted
 from tests.support.recorded import DUE, NIGHT, backup, check, test
 from tests.support.sparse import append_sparse, history_of, sparse_record
 
@@ -235,7 +236,7 @@ def test_log_that_leads_on_from_a_newer_base_is_not_what_failed() -> None:
     found = history_of([recovery(2, "FAIL")])["p", "a"]
 
     def base(at: datetime) -> Snapshot:
-        return Snapshot("b", "p", "a", "r", "postgres", "physical", at, at, 1, "/x", "0" * 64)
+        return counted("b", "p", "a", "r", "postgres", "physical", at, at, 1, "/x", "0" * 64)
 
     assert found.log_disproved(base(NOON - HOUR)) and found.log_disproved(base(NOON))
     assert not found.log_disproved(base(NOON + HOUR))
@@ -245,7 +246,7 @@ def test_log_that_leads_on_from_a_newer_base_is_not_what_failed() -> None:
 def test_log_in_which_a_recovery_found_what_cannot_be_applied_does_not_count() -> None:
     """Though that is no failure: not until one that goes as far has passed, and for no newer base."""
     bases = [
-        Snapshot("b", "p", "a", "r", "postgres", "physical", at, at, 1, "/x", "0" * 64) for at in (NOON, NOON + HOUR)
+        counted("b", "p", "a", "r", "postgres", "physical", at, at, 1, "/x", "0" * 64) for at in (NOON, NOON + HOUR)
     ]
     stopped = recovery(2, "INCONCLUSIVE")
     stopped["recovery"] = {**stopped["recovery"], "verdict": None, "stops": True}
@@ -302,7 +303,7 @@ def test_an_increment_is_disproved_by_a_later_failure_of_what_it_builds_upon_tho
     """It is the newest verdict of each that counts, and when that was given."""
     base, increment = "b" * 64, "c" * 64
     now = datetime.now(UTC)
-    upon = Snapshot(increment, "p", "a", "r", "postgres", "physical", now, now, 1, "/", "0" * 64,
+    upon = counted(increment, "p", "a", "r", "postgres", "physical", now, now, 1, "/", "0" * 64,
                     upon=(Needed(base, "0" * 64),))  # fmt: skip
 
     def after(*verdicts: tuple[str, str]) -> AssetHistory:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
+from tests.support.manifests import SAID
 
 from ccdr.engines.base import LogShipping
 from ccdr.engines.mariadb import logfile as span
@@ -58,7 +59,7 @@ def manifest(settings: dict[str, str] | None = None, **binlog: object) -> Manife
     told = {"file": "binlog.000001", "position": 4, "gtid": "", "head": None, "until": rfc3339(NOW), **binlog}
     held = {"system_time_zone": "UTC", "binlog_row_image": "FULL", **(settings or {})}
     contents = {"binlog": told, "settings": held, "log_lacks": "", "memory_rows": None}
-    return Manifest("p", "a", "r", "mariadb", "physical", "h", NOW, 0.0, {}, contents)
+    return Manifest("p", "a", "r", "mariadb", "physical", "h", NOW, 0.0, {}, contents, attested=SAID)
 
 
 def log_of(server: Server) -> tuple[Binlog, Source]:

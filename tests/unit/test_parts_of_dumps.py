@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from tests.support.manifests import SAID
 
 from ccdr.engines.mariadb.dump import parts as of_mariadb
 from ccdr.engines.postgres.dump import parts as of_postgres
@@ -189,7 +190,7 @@ CREATE TABLE `call` (
 def manifest(engine: str = "postgres", method: str = "dump", **contents: object) -> Manifest:
     files = {name: FileDigest(10, "0" * 64) for name in ("toc.list", "dump/1.dat", "tables.sql", "rows/call.sql")}
     point = datetime(2026, 1, 1, tzinfo=UTC)
-    return Manifest("p", "a", "run", engine, method, "host", point, 0.0, {}, contents, files)
+    return Manifest("p", "a", "run", engine, method, "host", point, 0.0, {}, contents, files, attested=SAID)
 
 
 def place(listed: str) -> Place:

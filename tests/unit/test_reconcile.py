@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.harness import Site
+from tests.support.manifests import counted
 
 from ccdr.checks.reconcile.check import Reconcile
 from ccdr.checks.reconcile.instants import Instants, instant_of
@@ -261,7 +262,7 @@ POINT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 def other(minutes: float, run: str | None = None) -> Snapshot:
     at, group = POINT + timedelta(minutes=minutes), GroupRun("calls", run, ("crm", "rec")) if run else None
-    return Snapshot(f"{minutes}", "p", "rec", "r", "files", "scan", at, at, 1, "/x", "0", source="/s", group=group)
+    return counted(f"{minutes}", "p", "rec", "r", "files", "scan", at, at, 1, "/x", "0", source="/s", group=group)
 
 
 @pytest.mark.parametrize(

@@ -166,13 +166,16 @@ def test_across_a_start_of_the_machine_a_clock_that_was_set_back_leaves_it_unkno
     assert told is not None and told.away_until(now_(clock, wall)) == away
 
 
-def test_a_journal_of_an_earlier_ccdr_has_the_walls_clock_alone(state: State) -> None:
+def test_where_the_machine_tells_no_start_the_walls_clock_alone_counts(state: State) -> None:
     a_process(state, Clock(), 0, resumed=False)
     told = newest(state, "p")
     assert told is not None
     path = told.directory / "journal.jsonl"
-    path.write_text(re.sub(r',"mono":[0-9.]+|,"boot":"[0-9a-f]*"', "", path.read_text()))
+    path.write_text(re.sub(r',"boot":"[0-9a-f]*"', "", path.read_text()))
     assert read(told.directory).away_until(Moment(NOW + timedelta(seconds=70), 5.0, "x")) == Away(60.0)
+    path.write_text(re.sub(r',"mono":[0-9.]+', "", path.read_text(), count=1))
+    with pytest.raises(CcdrError, match="not one that ccdr wrote"):  # which counts it in each line
+        read(told.directory)
 
 
 @pytest.mark.parametrize("untimed", [False, True], ids=["known", "unknown"])

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
+from tests.support.manifests import SAID
 
 from ccdr.engines.redis import identity
 from ccdr.engines.redis.capture import RDB, USERS, Description, KeyGroup
@@ -74,7 +75,7 @@ def restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Restored:
     (tmp_path / USERS).write_text(f"{USER}\n")
     files = {n: FileDigest(9, sha256((tmp_path / n).read_bytes()).hexdigest()) for n in (RDB, USERS)}
     contents = {"since": 77, "described": HELD.as_json(), "keys": 13, "users": 1}
-    manifest = Manifest("p", "queue", "r", "redis", "rdb", "h", NOW, 0.0, {}, contents, files)
+    manifest = Manifest("p", "queue", "r", "redis", "rdb", "h", NOW, 0.0, {}, contents, files, attested=SAID)
 
     def digest(root: Path, names: Sequence[str]) -> dict[str, FileDigest]:
         return {n: FileDigest(0, sha256((root / n).read_bytes()).hexdigest()) for n in names}

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
+from tests.support.manifests import SAID
 from tests.support.sparse import sparse_record
 
 from ccdr.engines import Files, Postgres
@@ -141,7 +142,7 @@ def test_addresses_that_may_be_one_server(one: Connection, other: Connection, sa
 def manifest(identifier: str | None) -> Manifest:
     contents = {"database": "crm", "system_identifier": identifier}
     when = datetime(2026, 1, 1, tzinfo=UTC)
-    return Manifest("p", "crm", "r", "postgres", "dump", "h", when, 0.0, {}, contents)
+    return Manifest("p", "crm", "r", "postgres", "dump", "h", when, 0.0, {}, contents, attested=SAID)
 
 
 def engine(host: str) -> Postgres:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
+from tests.support.manifests import SAID
 
 from ccdr.engines.sqlite.comparison import faults_of_the_source, identical, integrity, older
 from ccdr.engines.sqlite.programs import ReaderAnswer
@@ -71,7 +72,7 @@ def restored(tmp_path: Path) -> Restored:
     (tmp_path / "calls.sqlite").write_bytes(WHOLE)
     (tmp_path / "calls.sqlite").chmod(0o640)
     files = {"calls.sqlite": FileDigest(15, sha256(WHOLE).hexdigest())}
-    manifest = Manifest("p", "calls", "r", "sqlite", "copy", "h", NOW, 0.0, {}, captured, files)
+    manifest = Manifest("p", "calls", "r", "sqlite", "copy", "h", NOW, 0.0, {}, captured, files, attested=SAID)
 
     def digest(root: Path, names: Sequence[str]) -> dict[str, FileDigest]:
         return {n: FileDigest(0, sha256((root / n).read_bytes()).hexdigest()) for n in names}

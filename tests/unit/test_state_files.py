@@ -181,6 +181,8 @@ SNAPSHOT = Snapshot(
     upon=(Needed("s0", "cd"),),
     attested=Attestation("a1", 7, "ab", 6, "i1", "cd"),
     arrived=AT,
+    in_use=2,
+    missing_s=1.5,
 )
 
 

@@ -325,7 +325,7 @@ class Storing:
     def store(self, capture: Capture, manifest: Manifest) -> Stored:
         """Under the tags that make it count, what was captured with it, and what it attests of the ledger."""
         tags = [*self._tags("backup"), *(f"{STREAM}={s}" for s in [stream_of(manifest)] if s)]
-        tags += manifest.attested.as_tags() if manifest.attested else []
+        tags += manifest.attested.as_tags()
         tags += [f"erasures={manifest.erasures}"] if manifest.erasures else []
         stored, before = self._upload(capture, [*capture.paths, self._into], tags), self._tree
         if capture.parents or (stream_of(manifest) and before is None):

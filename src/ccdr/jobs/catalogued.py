@@ -77,9 +77,9 @@ def _lacking(
     digests |= {one.id: one.manifest_sha256 for one in stored}
 
     def made(one: _Stored) -> Snapshot:
-        return Snapshot(
-            one.id, job.plan, job.asset, "", "", "", one.consistent, one.usable, one.bytes, "",
-            digests[one.id], source=source if one.of in (None, source_digest(source)) else None,
+        return Snapshot.outline(
+            one.id, job.plan, job.asset, one.consistent, one.usable, bytes=one.bytes,
+            manifest_sha256=digests[one.id], source=source if one.of in (None, source_digest(source)) else None,
             upon=tuple(Needed(base, digests.get(base, "")) for base in one.parents),
         )  # fmt: skip
 

@@ -332,7 +332,7 @@ class Services:
                 stored = self._snapshot_of(ours[one])
                 point = stored.consistent_point if stored else lost[one].consistent if one in lost else None
                 if point is not None:
-                    snapshots.append(Snapshot(one, plan, asset, "", "", "", point, point, 0, "/", ""))
+                    snapshots.append(Snapshot.outline(one, plan, asset, point, point))
             return snapshots
 
         return besides

@@ -217,14 +217,35 @@ class Snapshot:
     bytes: int
     root: str
     manifest_sha256: str
-    note: str | None = None  # why it must not pass, where restic stored it with a warning
-    source: str | None = None  # what was captured, as the engine names it
-    group: GroupRun | None = None  # whom it was captured together with
-    upon: tuple[Needed, ...] = ()  # what an increment builds upon: the full one first, the one before it last
-    attested: Attestation | None = None  # what its manifest says of its ledger
-    arrived: datetime | None = None  # at a copy: when it was there, as far as this host filled it
-    in_use: int = 0  # files that were left for the next backup
-    missing_s: float = 0.0  # for so long before its consistent point it lacks what was written to these
+    note: str | None  # why it must not pass, where restic stored it with a warning
+    source: str | None  # what was captured, as the engine names it
+    group: GroupRun | None  # whom it was captured together with
+    upon: tuple[Needed, ...]  # what an increment builds upon: the full one first, the one before it last
+    attested: Attestation  # what its manifest says of its ledger
+    arrived: datetime | None  # at a copy: when it was there, as far as this host filled it
+    in_use: int  # files that were left for the next backup
+    missing_s: float  # for so long before its consistent point it lacks what was written to these
+
+    @classmethod
+    def outline(
+        cls,
+        id: str,
+        plan: str,
+        asset: str,
+        consistent_point: datetime,
+        usable_at: datetime,
+        *,
+        run: str = "",
+        bytes: int = 0,
+        manifest_sha256: str = "",
+        source: str | None = None,
+        upon: tuple[Needed, ...] = (),
+    ) -> Snapshot:
+        """One that is not in the catalogue, as far as its tags or records tell: nothing is known of its manifest."""
+        return cls(
+            id, plan, asset, run, "", "", consistent_point, usable_at, bytes, "/", manifest_sha256, None, source, None,
+            upon, NOTHING_ATTESTED, None, 0, 0.0,
+        )  # fmt: skip
 
     @property
     def whole_until(self) -> datetime:
@@ -299,6 +320,8 @@ class Attestation:
         return cls(ledger, int(seq or 0), head, int(start or 0), installation, prev)
 
 
+NOTHING_ATTESTED = Attestation("", 0, "", 0, "", "")
+
 MANIFEST_FORMAT = 3
 
 
@@ -335,7 +358,7 @@ class Manifest:
     format: int = MANIFEST_FORMAT
     group: GroupRun | None = None
     upon: tuple[Needed, ...] = ()
-    attested: Attestation | None = None  # None: nothing, which no backup leaves
+    attested: Attestation = field(kw_only=True)
     erasures: RegisterHead | None = None  # how far the register of erasures went; None: there was none
 
     def __post_init__(self) -> None:

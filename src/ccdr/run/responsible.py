@@ -14,11 +14,10 @@ STATE/asked.json holds when each was asked for last; where it is lost, that coun
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ from ccdr.evidence.records.values import code
 from ccdr.host.state import State
 from ccdr.host.state_files import encoded, state_or_none, write_state
 from ccdr.jobs.services import Services
-from ccdr.model.errors import CcdrError
 from ccdr.model.instant import Instant
 from ccdr.model.schedule import second_due
 from ccdr.model.values import DUTIES as OF_A_HOST
@@ -115,15 +113,14 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
     for loaded in plans:
         name = loaded.plan.plan
         of_it = histories.get((name, None), AssetHistory())
-        known = of_it.duties
-        settled = known is None or any(now - since > AT_LEAST for since in known.values())
-        slots = {} if known is not None else _slots(services.state, name)
+        known = of_it.duties or {}
+        settled = any(now - since > AT_LEAST for since in known.values())
         of_plan = stamps.setdefault(name, {})
-        had = frozenset(map(Verb, known if known is not None else slots))
+        had = frozenset(map(Verb, known))
         backups = _Backups(loaded.plan, of_it, histories, services)
         by_hand = frozenset({Verb.BACKUP} - had - frozenset(verbs)) if backups.by_hand else frozenset[Verb]()
         for verb in had:
-            of_plan[verb] = min(of_plan.get(verb) or slots.get(verb) or now, now)
+            of_plan[verb] = min(of_plan.get(verb) or now, now)
         for verb in verbs:
             if of_plan.get(verb) is None or not now - STALE < of_plan[verb] <= now:
                 of_plan[verb] = now
@@ -131,9 +128,8 @@ def _asked(plans: Sequence[LoadedPlan], services: Services, verbs: Collection[Ve
         if Verb.BACKUP in lost and backups.ours:
             del lost[Verb.BACKUP]
         own = (had - lost.keys()) | frozenset(verbs) | by_hand
-        if (
-            known is None or own != had or (of_it.asked is not None and of_it.asked.of_ledger)
-        ):  # each ledger has its own
+        # each ledger has its own
+        if of_it.duties is None or own != had or (of_it.asked is not None and of_it.asked.of_ledger):
             gained = own - had if had else frozenset()
             changes.append((Change(name, now, own, gained, lost, loaded.plan.tenant, by_hand), settled))
     for change, news in changes:
@@ -193,14 +189,9 @@ class _Backups:
             yield from (s for s in of_it if not dated_in_future(s, self.services.clock.now()))
 
     def _is_ours(self, snapshot: Snapshot) -> bool:
-        """By what it attests; one from before that, by whose host it bears. What cannot be told is ours."""
-        if (attested := snapshot.attested) is not None:
-            here = installation(self.services.state, self.services.ledger.host)
-            return attested.installation == here or attested.ledger in self.services.lineage().known
-        try:
-            return self.services.catalogue.manifest(snapshot).host == self.services.ledger.host
-        except CcdrError:
-            return True
+        """By what it attests."""
+        here = installation(self.services.state, self.services.ledger.host)
+        return snapshot.attested.installation == here or snapshot.attested.ledger in self.services.lineage().known
 
 
 def _values(verbs: Collection[Verb]) -> list[Any]:
@@ -221,18 +212,6 @@ def _lapsed(plan: Plan, verb: Verb, last: datetime, now: datetime) -> bool:
     planned = [a.backup if verb is Verb.BACKUP else a.restore_test for a in plan.assets.values()]
     schedules = [one.schedule for one in planned if one is not None]
     return not schedules or any(map(twice, schedules))
-
-
-def _slots(state: State, plan: str) -> dict[Verb, datetime]:
-    """Duties before they were recorded: the schedules that runs have stamped, and when."""
-    by_verb: dict[Verb, datetime] = {}
-    for path in (state.root / "schedule").glob(f"{plan}.*.json"):
-        name, _, verb = path.name.removesuffix(".json").split(".") if path.name.count(".") == 3 else ("", "", "")
-        if name == plan and verb in OF_A_HOST:
-            with contextlib.suppress(OSError):
-                stamped = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-                by_verb[Verb(verb)] = max(stamped, by_verb.get(Verb(verb), stamped))
-    return by_verb
 
 
 def _path(state: State) -> Path:

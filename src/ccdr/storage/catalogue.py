@@ -15,7 +15,7 @@ import msgspec
 
 from ccdr.host.files import write_durably
 from ccdr.host.interrupts import threads
-from ccdr.host.state_files import StateDamaged, StateFile, plain, read_state
+from ccdr.host.state_files import StateDamaged, StateFile, decoded, plain, read_state
 from ccdr.model import parents as chain
 from ccdr.model.errors import BackupBad, RepositoryDamaged, WrittenByNewer
 from ccdr.model.finding import Finding
@@ -37,7 +37,7 @@ SUFFIX = ".json"  # of an entry
 FORMAT = 3  # of an entry
 _BEGIN, _THEN = b'{"format": %d, "snapshot": ' % FORMAT, b', "manifest": "'
 HEAD = 8192  # bytes; an entry's snapshot is nearly always shorter
-NO_ENTRY = (OSError, ValueError, KeyError, TypeError, RecursionError)  # what reading one that is none may raise
+NO_ENTRY = (OSError, ValueError, RecursionError)  # what reading one that is none may raise
 
 
 class Entry(StateFile, frozen=True, tag_field="format", tag=FORMAT):
@@ -74,7 +74,7 @@ def read_head(path: str | Path) -> Snapshot:
     try:
         snapshot = _DECODE(start[len(_BEGIN) : start.find(_THEN)])
     except ValueError:  # a source with many long paths, or with one that is not UTF-8
-        snapshot = msgspec.convert(json.loads(Path(path).read_text("utf-8"))["snapshot"], Snapshot)
+        snapshot = decoded(Path(path).read_bytes(), Entry).snapshot
     point, usable = snapshot.consistent_point, snapshot.usable_at
     there = snapshot.arrived or usable
     if point.tzinfo is UTC and usable.tzinfo is UTC and there.tzinfo is UTC:  # as we write them
@@ -395,19 +395,8 @@ class _OfAsset:
 
 def of_listed(listed: RepoSnapshot, plan: str) -> Snapshot:
     """A snapshot that never came into the catalogue, as far as its tags tell."""
-    return Snapshot(
-        id=listed.id,
-        plan=plan,
-        asset=listed.tag("asset") or "",
-        run=listed.tag("run") or "",
-        engine="",
-        method="",
-        consistent_point=listed.time,
-        usable_at=listed.finished,
-        bytes=0,
-        root="/",
-        manifest_sha256="",
-    )
+    asset, run = listed.tag("asset") or "", listed.tag("run") or ""
+    return Snapshot.outline(listed.id, plan, asset, listed.time, listed.finished, run=run)
 
 
 def stream_of(manifest: Manifest) -> str | None:

@@ -70,6 +70,7 @@ def snapshot_of(
         group=manifest.group,
         upon=manifest.upon,
         attested=manifest.attested,
+        arrived=None,
         in_use=in_use if isinstance(in_use, int) else 0,
         missing_s=_seconds(manifest.contents.get("missing_s", 0.0)),
     )

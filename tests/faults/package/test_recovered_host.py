@@ -1,4 +1,4 @@
-"""Honest twins of a forged ledger: a host that came back without its state, and one whose ledger an older ccdr began."""
+"""Honest twins of a forged ledger: a host that came back without its state, and one that was collected."""
 
 from __future__ import annotations
 

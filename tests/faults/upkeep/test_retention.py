@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.harness import Site, texts
+from tests.support.manifests import counted
 from tests.support.stored import assert_clean, restic_of, settled_file, with_repository
 from tests.support.upkeep import known, pruned, retention, there
 
@@ -251,4 +252,4 @@ def test_counted_rules_are_restics(tmp_path: Path) -> None:
 
 
 def a_snapshot(snapshot_id: str, when: datetime) -> Snapshot:
-    return Snapshot(snapshot_id, "p", "a", "r", "files", "copy", when, when, 1, "/", "0" * 64)
+    return counted(snapshot_id, "p", "a", "r", "files", "copy", when, when, 1, "/", "0" * 64)

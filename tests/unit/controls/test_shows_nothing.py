@@ -23,6 +23,7 @@ from tests.support.controls import known_of, part_of
 from tests.support.judged import about, judged
 
 from ccdr.evidence.controls.values import ControlState, PartState
+from ccdr.evidence.records import AccessTested, Unread, of_mapping
 from ccdr.model.values import rfc3339
 from ccdr.plans.job import Job
 
@@ -129,7 +130,7 @@ def test_what_was_never_restored_from_a_copy_is_not_shown_by_who_cannot_know(bar
 
 
 def test_a_source_that_is_reached_by_tls_of_which_no_backup_tells_is_not_covered(job: Job) -> None:
-    """By an older ccdr, or since another way was written into the plan."""
+    """Since another way was written into the plan."""
     past = about(job)
     past.stored(-4, "s", tls=SPOKEN)
     examined(past, sources={"crm": "tls"}, repository=OPENED | {"tls": SPOKEN})
@@ -157,18 +158,24 @@ def test_a_trial_of_other_credentials_shows_nothing_of_these(roles: Job) -> None
     place = {"place": "access.verify.env_file", "there": True, "changed": rfc3339(past.at(-5))}
     roles_tried(past, -4)
     examined(past, secrets=[place])
-    assert shown(roles, past, ROLES).state is SHOWN, "an older record does not tell by which"
-    named = roles.loaded.plan.access.digest
-    roles_tried(past, -3, named_sha256=named)
     assert shown(roles, past, ROLES).state is SHOWN, "the twin"
     examined(past, secrets=[place | {"changed": rfc3339(past.at(-2))}])
     (seen,) = shown(roles, past, ROLES).observed
     assert seen.state is NOTHING and "access.verify.env_file was changed" in seen.text, seen
-    roles_tried(past, -1, named_sha256=named)
+    roles_tried(past, -1)
     assert shown(roles, past, ROLES).state is SHOWN
-    roles_tried(past, -0.5, named_sha256="1" * 64)
+    roles_tried(past, -0.5, named="1" * 64)
     (seen,) = shown(roles, past, ROLES).observed
     assert seen.state is NOTHING and "names other credentials" in seen.text, seen
+
+
+def test_a_trial_that_does_not_say_of_which_credentials_is_none(roles: Job) -> None:
+    past = about(roles)
+    roles_tried(past, -1)
+    (told,) = past.records
+    assert isinstance(of_mapping(told), AccessTested), "the twin"
+    for lacks in (told | {"named_sha256": None}, {key: told[key] for key in told if key != "named_sha256"}):
+        assert isinstance(of_mapping(lacks), Unread)
 
 
 def test_an_asset_of_the_same_server_of_which_nobody_is_registered_is_not_covered(twice: Job) -> None:

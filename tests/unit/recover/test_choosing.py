@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
+from tests.support.manifests import counted
 from tests.support.wording import lines_with
 
 from ccdr.jobs.recover.choice import OF_ANOTHER_SOURCE, AssetStates, Candidate, chosen, furthest_apart, none_by
@@ -26,7 +27,7 @@ def at(minute: float) -> datetime:
 def snapshot(asset: str, minute: float, run: str | None = None) -> Snapshot:
     group = GroupRun("calls", run, ASSETS) if run else None
     name = f"{asset}-{minute}"
-    return Snapshot(name, "p", asset, "r", "files", "files", at(minute), at(minute), 1, "/x", "0" * 64, group=group)
+    return counted(name, "p", asset, "r", "files", "files", at(minute), at(minute), 1, "/x", "0" * 64, group=group)
 
 
 def states(asset: str, *minutes: float, bad: dict[float, str] | None = None, log: float | None = None) -> AssetStates:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site
-from tests.support.manifests import a_manifest
+from tests.support.manifests import a_manifest, counted
 from tests.support.recovering import Watching
 from tests.support.wording import lines_with
 
@@ -24,7 +24,6 @@ from ccdr.jobs.recover.places import places_of
 from ccdr.jobs.recover.request import RecoverRequest
 from ccdr.jobs.recover.states import ChosenState, Instead
 from ccdr.model.errors import CcdrError
-from ccdr.model.values import Snapshot
 from ccdr.plans.job import Job
 from ccdr.plans.one_server import instead_of
 from ccdr.plans.runbook_made import RECOVERED
@@ -42,7 +41,7 @@ ELSEWHERE = "far: {engine: postgres, connection: {host: /two, user: u, database:
 
 def state(asset: str, lost: float, proven: float | None = None) -> ChosenState:
     point = NOW - timedelta(seconds=lost)
-    snapshot = Snapshot("1f3e9a2b", "p", asset, "r", "x", "x", point, point, 1, "/x", "0" * 64)
+    snapshot = counted("1f3e9a2b", "p", asset, "r", "x", "x", point, point, 1, "/x", "0" * 64)
     at = None if proven is None else NOW - timedelta(seconds=proven)
     return ChosenState(snapshot, point, None, None if at is None else "PASS", at, lost)
 

@@ -17,6 +17,7 @@ from tests.support.batches import base, batch
 from tests.support.harness import Quiet, Site
 from tests.support.in_memory import room
 from tests.support.listed import ROOT, Repository, an_id
+from tests.support.manifests import SAID
 
 from ccdr.jobs import fetch as newest_first
 from ccdr.jobs.recover import asking
@@ -102,7 +103,7 @@ class Asked:
             group = GroupRun("calls", f"g{n % 10_000}", ("a", "b")) if self.group and b.both else None
             made = Manifest(
                 "p", name, run, "files", "files", "h", begun + (stored - begun) * b.into, 0.0, {},
-                {"source": source if b.usable else "/elsewhere"}, {}, group=group, upon=upon,
+                {"source": source if b.usable else "/elsewhere"}, {}, group=group, upon=upon, attested=SAID,
             )  # fmt: skip
             listed = RepoSnapshot(an_id(n), stored, stored, (ROOT,), _tags(name, run))
             self.repo.there.append(listed)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.support.harness import Site
+from tests.support.manifests import counted
 from tests.support.wording import lines_with
 
 from ccdr.cli.recover_table import tell_outlook
@@ -27,7 +28,7 @@ def before(seconds: float) -> datetime:
 
 
 def snapshot(asset: str, lost: float) -> Snapshot:
-    return Snapshot("1f3e9a2b" + "0" * 56, "p", asset, "r", "x", "x", before(lost), before(lost), 2**30, "/x", "0" * 64)
+    return counted("1f3e9a2b" + "0" * 56, "p", asset, "r", "x", "x", before(lost), before(lost), 2**30, "/x", "0" * 64)
 
 
 @pytest.fixture

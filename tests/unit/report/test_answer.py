@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
+from tests.support.manifests import SAID
 from tests.support.past import DAY, HOUR, MINUTE, NOW, Past, rows_of, written
 from tests.support.wording import lines_with
 
@@ -129,7 +130,7 @@ def other_hosts(past: Past, when: datetime) -> str:
     """A snapshot that another host took; the repository told of it."""
     key = sha256(when.isoformat().encode()).hexdigest()
     manifest = Manifest("p", "recordings", key[:6], "files", "scan", "other", when, 0.0, {},
-                        {"source": str(past.site.root / "spool")}, {"files.jsonl": FileDigest(1, "a" * 64)})  # fmt: skip
+                        {"source": str(past.site.root / "spool")}, {"files.jsonl": FileDigest(1, "a" * 64)}, attested=SAID)  # fmt: skip
     catalogue, text = past.site.services(past.clock).catalogue, manifest_text(manifest)
     catalogue.add(snapshot_of(manifest, text, key, "/r", when), text)
     return key

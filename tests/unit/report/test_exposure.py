@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.manifests import SAID
 from tests.support.past import DAY, HOUR, MINUTE, NOW, Past, written
 from tests.support.schema import report_document
 
@@ -82,7 +83,18 @@ def test_a_snapshot_that_another_host_took_counts(past: Past) -> None:
     """The ledger of the host that tests has no backups; its catalogue learned of them from the repository."""
     when = NOW - 30 * MINUTE
     manifest = Manifest(
-        "p", "recordings", "b1", "files", "scan", "other", when, 0.0, {}, {}, {"f": FileDigest(1, "a" * 64)}
+        "p",
+        "recordings",
+        "b1",
+        "files",
+        "scan",
+        "other",
+        when,
+        0.0,
+        {},
+        {},
+        {"f": FileDigest(1, "a" * 64)},
+        attested=SAID,
     )
     mine = past.site.loaded().plan.assets["recordings"].source_name
     manifest = replace(manifest, contents={"source": mine})

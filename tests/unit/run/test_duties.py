@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -15,11 +15,13 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.drawn import examples
 from tests.support.harness import Site
 from tests.support.listeners import mail_server
+from tests.support.manifests import SAID
 from tests.support.runs import World
 from tests.support.sparse import append_sparse
 from tests.support.wording import lines_with
 
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.lineage.own_records import installation
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import DUTIES, FileDigest, Manifest, ObjectiveVerdict, Verb
 from ccdr.run.ending import end_run, our_own
@@ -78,7 +80,9 @@ class Host(World):
     def snapshot(self, of: str) -> str:
         """A host's backup of now, known here; its id."""
         now, named = self.clock.at, {"source": str(self.plans[0].plan.assets["a"].source_name)}
-        manifest = Manifest("p", "a", "r", "files", "scan", of, now, 0.0, {}, named, {"f": FileDigest(1, "a" * 64)})
+        said = replace(SAID, installation=installation(self.services.state, of))
+        files = {"f": FileDigest(1, "a" * 64)}
+        manifest = Manifest("p", "a", "r", "files", "scan", of, now, 0.0, {}, named, files, attested=said)
         text, key = manifest_text(manifest), sha256(f"{of} {now}".encode()).hexdigest()
         self.services.catalogue.add(snapshot_of(manifest, text, key, "/r", now), text)
         return key
@@ -173,19 +177,12 @@ def test_a_plan_that_is_not_named_is_not_asked_for(host: Host) -> None:
     assert host.duties("q") == TESTS and host.duties("p") == BACKUPS
 
 
-def test_the_slots_of_an_older_ccdr_are_its_duties_and_stale_ones_are_not(host: Host) -> None:
-    """State from before duties were recorded: a run without `--only` long ago, runs for tests since."""
+def test_where_the_ledger_was_lost_duties_begin_with_the_next_run(host: Host) -> None:
+    """Whatever its schedules were stamped for: no record says that this host answers for it."""
     host.run(None)
-    host.site.state.joinpath("asked.json").unlink()
     for segment in (host.site.state / "ledger").glob("*.jsonl"):
         segment.unlink()
-    host.clock.at = datetime.now(UTC)
-    old = (host.clock.at - timedelta(days=40)).timestamp()
-    for path in (host.site.state / "schedule").glob("*.json"):
-        if ".test." not in path.name:
-            os.utime(path, (old, old))
-    (change,) = host.run("tests").changes
-    assert set(change.lost) == BACKUPS | CARE and host.duties() == TESTS
+    assert not host.run("tests").changes and host.duties() == TESTS
 
 
 def test_it_is_not_blamed_for_what_another_host_does_now(host: Host) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.support.clocks import NOON
 from tests.support.harness import Site
-from tests.support.manifests import a_manifest
+from tests.support.manifests import a_manifest, counted
 
 from ccdr.evidence.history.kinds import RESTORE_END
 from ccdr.jobs.recover import outlook as foretelling
@@ -32,7 +32,7 @@ def services(monkeypatch: pytest.MonkeyPatch, *records: dict[str, Any], size: in
     monkeypatch.setattr(foretelling.os, "cpu_count", lambda: 2)
 
     def snapshots(plan: str, asset: str) -> list[Snapshot]:
-        return [Snapshot("1", plan, asset, "r", "x", "x", NOON, NOON, size, "/x", "0" * 64)]
+        return [counted("1", plan, asset, "r", "x", "x", NOON, NOON, size, "/x", "0" * 64)]
 
     catalogue = SimpleNamespace(snapshots=snapshots, manifest=lambda _: a_manifest())
     return SimpleNamespace(catalogue=catalogue, clock=SimpleNamespace(now=lambda: NOON))

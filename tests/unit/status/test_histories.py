@@ -8,11 +8,12 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.manifests import counted
 from tests.support.sparse import history_of
 from tests.support.standing import IDS, NOW, ago
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.model.values import Snapshot, rfc3339
+from ccdr.model.values import rfc3339
 
 _SEQ = itertools.count(1)
 
@@ -30,7 +31,7 @@ def folded(*records: dict[str, Any]) -> AssetHistory:
     return history_of(records).get(("p", "a"), AssetHistory())
 
 
-ONE = Snapshot(IDS[1], "p", "a", "r", "files", "scan", NOW, NOW, 1, "/", "0" * 64)
+ONE = counted(IDS[1], "p", "a", "r", "files", "scan", NOW, NOW, 1, "/", "0" * 64)
 
 
 def test_nothing_is_no_history() -> None:

@@ -13,6 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.clocks import Clock
 from tests.support.harness import Site
 from tests.support.logs import ships
+from tests.support.manifests import SAID
 from tests.support.sparse import append_sparse
 from tests.support.standing import IDS, LOGGED, NOW, ago, based
 
@@ -206,7 +207,7 @@ def test_where_the_source_was_recovered_the_log_leads_on_from_an_older_base(
     assert [text.partition(";")[0] for _, text in said(shipping.wrong(lost))] == wording
     older: datetime = ago(hours=5)
     contents = {"timeline": 1, "stop_lsn": "0/2000048", "source": shipping.site.loaded().plan.assets["crm"].source_name}
-    manifest = Manifest("p", "crm", "b3", "postgres", "physical", "h", older, 0.0, {}, contents)
+    manifest = Manifest("p", "crm", "b3", "postgres", "physical", "h", older, 0.0, {}, contents, attested=SAID)
     text = manifest_text(manifest)
     shipping.services.catalogue.add(snapshot_of(manifest, text, IDS[3], "/r", older), text)
     assert said(shipping.wrong(lost)) == [(Trouble.LOG_GAP, wording)]
@@ -269,7 +270,9 @@ def stored(shipping: Shipping, number: int, when: datetime, note: str | None = N
     source = changed.pop("source", shipping.site.loaded().plan.assets["crm"].source_name)
     contents = {"timeline": 1, "stop_lsn": "0/2000060", "source": source}
     usable, method = changed.pop("usable", when), changed.pop("method", "physical")
-    manifest = Manifest("p", "crm", f"b{number}", "postgres", method, "h", when, 0.0, {}, contents, **changed)
+    manifest = Manifest(
+        "p", "crm", f"b{number}", "postgres", method, "h", when, 0.0, {}, contents, attested=SAID, **changed
+    )
     text = manifest_text(manifest)
     shipping.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", usable, note), text)
 

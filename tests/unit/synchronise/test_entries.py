@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from tests.support.listed import HOUR, NOW, ROOT, Repository, an_id, known, synchronised
+from tests.support.manifests import SAID
 
 from ccdr.model.errors import BackupBad, Exit, WrittenByNewer
 from ccdr.model.values import Attestation, Manifest, Snapshot
@@ -46,7 +47,7 @@ def test_one_that_is_removed_counts_no_longer(catalogue: Catalogue, five: list[S
 
 
 def test_an_entry_with_a_long_source_is_read_and_one_cut_short_is_not(catalogue: Catalogue) -> None:
-    made = Manifest("p", "crm", "r1", "files", "scan", "h", NOW, 0.0, {}, {"source": "/srv " * 5000}, {})
+    made = Manifest("p", "crm", "r1", "files", "scan", "h", NOW, 0.0, {}, {"source": "/srv " * 5000}, {}, attested=SAID)
     text = manifest_text(made)
     snapshot = snapshot_of(made, text, an_id(1), ROOT, NOW, "restic said something")
     short = snapshot_of(replace(made, contents={"source": "db"}), text, an_id(2), ROOT, NOW)
@@ -65,7 +66,7 @@ def test_an_entry_with_a_long_source_is_read_and_one_cut_short_is_not(catalogue:
 
 
 def test_a_manifest_is_the_same_text_in_whatever_order_it_was_made() -> None:
-    made = Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {"a": "1", "b": "2"}, {}, {})
+    made = Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {"a": "1", "b": "2"}, {}, {}, attested=SAID)
     assert manifest_text(made) == manifest_text(replace(made, tools={"b": "2", "a": "1"}))
 
 
@@ -77,7 +78,7 @@ def test_one_of_a_later_format_is_refused_by_its_number() -> None:
 
 
 def test_a_key_that_is_not_known_and_a_format_of_before_are_damage() -> None:
-    text = manifest_text(Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {}, {}, {}))
+    text = manifest_text(Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {}, {}, {}, attested=SAID))
     for other, said in ((text.replace("{", '{"tenant":"acme",', 1), "tenant"), (text.replace(":3", ":2"), "before")):
         assert other != text
         with pytest.raises(BackupBad, match=said):
@@ -96,7 +97,7 @@ def test_what_a_manifest_attests_is_read_back_and_half_of_it_is_damage() -> None
 
 
 def test_a_snapshot_is_of_the_source_that_the_plan_names() -> None:
-    made = Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {}, {"source": "db"}, {})
+    made = Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {}, {"source": "db"}, {}, attested=SAID)
     snapshot = snapshot_of(made, "", an_id(1), ROOT, NOW)
     assert of_source(snapshot, "db") and not of_source(snapshot, "db2")
     assert stream_of(made) is None

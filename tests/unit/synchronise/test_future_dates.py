@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from tests.support.listed import HOUR, NOW, ROOT, Repository, an_id, sentences, synchronised
+from tests.support.manifests import SAID
 
 from ccdr.model.values import Manifest
 from ccdr.storage.catalogue import Catalogue
@@ -29,7 +30,7 @@ def test_what_bears_a_future_date_is_told_by_its_later_one(catalogue: Catalogue,
 
 
 def test_either_date_may_lie_in_the_future() -> None:
-    made = Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {}, {"source": "db"}, {})
+    made = Manifest("p", "crm", "r", "files", "scan", "h", NOW, 0.0, {}, {"source": "db"}, {}, attested=SAID)
     snapshot = snapshot_of(made, "", an_id(1), ROOT, NOW)
     for changed in ({"usable_at": NOW + 3 * HOUR}, {"consistent_point": NOW + 3 * HOUR}):
         one = replace(snapshot, **changed)

@@ -53,9 +53,8 @@ class AccessTested(Record, frozen=True, kw_only=True, gc=False):
     roles: Annotated[dict[str, RoleFound], about("backup, verify, prune, restore, auditor")]
     promises: list[TriedPromise]
     named_sha256: Annotated[
-        Digest | None,
-        about("of the names of the files and the place of evidence that the plan gave them"),
-    ] = None
+        Digest, about("of the names of the files and the place of evidence that the plan gave them")
+    ]
     left: Annotated[Count, about("versions of these objects that could not be removed")] = 0
     tenant: Tenant = "default"
     who: RecordedUser | None = None

@@ -209,7 +209,7 @@ def here(services: Services, lineage: Lineage, snapshots: Iterable[Snapshot]) ->
     ledger is not so. Of this ledger only the newest record that is attested is looked at, of others that they are this
     installation's. CcdrError where the ledger cannot be read."""
     ours = installation(services.state, services.ledger.host)
-    claims = [_Claim(s.id, s.asset, s.run, s.usable_at, s.attested) for s in snapshots if s.attested is not None]
+    claims = [_Claim(s.id, s.asset, s.run, s.usable_at, s.attested) for s in snapshots]
     own = [claim for claim in claims if claim.attested.ledger == lineage.ledger]
     if own:
         newest = max(own, key=lambda claim: claim.attested.seq)

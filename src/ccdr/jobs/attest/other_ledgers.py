@@ -361,7 +361,7 @@ def _as_known(directory: Path, ledger: str, services: Services) -> None:
     for plan in (path.name for path in catalogue.directory.glob("*") if path.is_dir()):
         for s in (s for asset in catalogue.assets(plan) for s in catalogue.snapshots(plan, asset)):
             attested = s.attested
-            if attested is None or attested.ledger != ledger:
+            if attested.ledger != ledger:
                 continue
             line = there.hash_of(attested.seq)
             if line is not None and line != attested.head and not says.excuses(there, attested.seq, attested.prev):

@@ -40,11 +40,11 @@ BACK = 2.0  # seconds by which a wall clock may go back between two looks withou
 @dataclass(frozen=True)
 class Moment:
     """One instant, as the wall's clock has it, and `mono` by the other one, which counts from the machine's start
-    `boot`; None where whoever wrote it did not say."""
+    `boot`; None where the machine does not tell that."""
 
     at: datetime
-    mono: float | None = None
-    boot: str | None = None
+    mono: float
+    boot: str | None
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def away(sessions: Sequence[Session], now: Moment) -> Away:
 
 
 def _gap(earlier: Moment, later: Moment) -> float:
-    if earlier.boot and earlier.boot == later.boot and earlier.mono is not None and later.mono is not None:
+    if earlier.boot and earlier.boot == later.boot:
         return later.mono - earlier.mono
     return (later.at - earlier.at).total_seconds()
 
@@ -120,7 +120,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     asset: str | None = None
     stage: Stage | None = None
     at: Instant
-    mono: float | None = None
+    mono: float
     boot: str | None = None
     elapsed_s: float = 0.0
     facts: dict[str, Any] = {}

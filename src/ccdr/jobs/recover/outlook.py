@@ -620,7 +620,7 @@ def foretold(loaded: LoadedPlan, assets: Sequence[str], services: Services) -> f
                 return None
             memory = job.engine.sandbox(catalogue.manifest(newest)).memory if job.engine.has_server else 0
             tasks.append(Task(asset, took.seconds, memory, tuple(a for a in job.engine.depends_on if a in assets)))
-    except (CcdrError, ValueError, KeyError):  # a ledger or a manifest that cannot be read: nobody knows
+    except CcdrError:  # a ledger or a manifest that cannot be read: nobody knows
         return None
     processors = os.cpu_count() or 1
     return schedule(tasks, Means(at_once(processors), memory_available(), processors)).seconds

@@ -56,7 +56,7 @@ def known_of(services: Services, loaded: LoadedPlan) -> tuple[dict[str, float], 
         test = histories.get((plan, asset), AssetHistory()).last_conclusive_test
         if test is not None and test.rto is not None and test.rto.achieved_s is not None:
             measured[asset] = test.rto.achieved_s
-        with contextlib.suppress(CcdrError, ValueError, KeyError):
+        with contextlib.suppress(CcdrError):
             if snapshots := services.catalogue.snapshots(plan, asset):
                 newest = max(snapshots, key=lambda one: one.consistent_point)
                 manifests[asset] = services.catalogue.manifest(newest)

@@ -460,7 +460,7 @@ class _HowFar:
         if time.monotonic() - self.looked < LOOK_EVERY:
             return
         self.looked = time.monotonic()
-        with contextlib.suppress(CcdrError, OSError, ValueError, KeyError):
+        with contextlib.suppress(CcdrError, OSError):
             of = recovery.newest(self.work.services.state, self.work.loaded.plan.plan)
             for asset, at in (of.assets if of is not None and of.unfinished else {}).items():
                 if at.stage != self.told.get(asset):

@@ -113,9 +113,9 @@ class AssetEvidence:
         def made(key: str, stored: StoredSnapshot) -> Snapshot:
             point = self.points[key]
             parents = tuple(Needed(one, digest_of(one)) for one in self.parents.get(key, ()))
-            return Snapshot(
-                key, plan, asset, "", "", "", point.consistent, point.usable, stored.bytes, "",
-                digest_of(key), source=source if self.of_source(key, source) else None, upon=parents,
+            return Snapshot.outline(
+                key, plan, asset, point.consistent, point.usable, bytes=stored.bytes,
+                manifest_sha256=digest_of(key), source=source if self.of_source(key, source) else None, upon=parents,
             )  # fmt: skip
 
         def digest_of(key: str) -> str:

@@ -48,8 +48,7 @@ def _claims(catalogue: Catalogue) -> dict[str, dict[str, list[Attestation]]]:
     for plan in sorted(path.name for path in catalogue.directory.glob("*") if path.is_dir()):
         for asset in catalogue.assets(plan):
             for attested in (s.attested for s in catalogue.snapshots(plan, asset)):
-                if attested is not None:
-                    claims.setdefault(attested.ledger, {}).setdefault(plan, []).append(attested)
+                claims.setdefault(attested.ledger, {}).setdefault(plan, []).append(attested)
     return claims
 
 

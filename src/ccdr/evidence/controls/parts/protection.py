@@ -98,7 +98,7 @@ def _others(known: Known, plan: PlanKnown, trial: AccessTested) -> str | None:
     file has another path on another host."""
     if trial.foreign:
         return None
-    if trial.named_sha256 not in (None, plan.loaded.plan.access.digest):
+    if trial.named_sha256 != plan.loaded.plan.access.digest:
         return "the plan names other credentials than at"
     looked = known.history(plan.name).examined
     changed = [
