@@ -24,7 +24,7 @@ OF_A_PLAN = {"PlanObjectives": "objectives", "Repository": "repository", "LockKe
              "Retention": "retention", "Upkeep": "upkeep", "Notify": "notify", "PlanLimits": "limits",
              "Target": "a target", "NewServer": "new_server", "RunbookState": "runbook_state",
              "Approval": "approval", "Access": "access", "PlanIncidents": "incidents",
-             "Deviations": "deviations", "DueWithin": "due of deviations",
+             "GroupPackage": "package", "Deviations": "deviations", "DueWithin": "due of deviations",
              "RoleCredential": "credential of a role", "AuditorCredential": "credential of the auditor"}  # fmt: skip
 OF_AN_ASSET = {
     "AssetObjectives": "objectives of an asset",

@@ -654,13 +654,14 @@ def test_who_may_approve_is_not_said_anew_because_who_approved_has_left(room: Ro
 def test_a_review_that_nobody_signed_counts_where_the_plan_asks_for_no_signature(room: Room) -> None:
     body = body_of(REVIEW_HANDOVER.kind, full=False)
     record_in(room.services.ledger, STATEMENT, plan="p", asset="crm", run=None, body=body)
-    (review,) = (record for record in room.services.ledger.as_read() if record["kind"] == STATEMENT)
-    of = {("p", None): AssetHistory(), ("p", "crm"): AssetHistory(handover_reviews={"h": dict(review)})}
+    review = next(room.services.ledger.newest(StatementRecord))
+    assert isinstance(review, StatementRecord)
+    of = {("p", None): AssetHistory(), ("p", "crm"): AssetHistory(handover_reviews={"h": review})}
 
     def counts() -> bool:
         return bool(believed([room.loaded], room.services, of)["p", "crm"].handover_reviews)
 
-    assert review.get("by") is None and not counts()
+    assert review.by is None and not counts()
     room.plan(block=False)
     assert counts()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ccdr.host import nearby
-from ccdr.host.nearby import DISK, MACHINE, Mount, near
+from ccdr.host.nearby import DISK, MACHINE, Mount, mounts_in, near, overlap, places
 
 elsewhere = pytest.mark.skipif(
     not Path("/dev/shm").is_dir() or os.stat("/dev/shm").st_dev == os.stat("/var/tmp").st_dev,
@@ -62,3 +62,30 @@ def test_partitions_and_mapped_devices_lie_on_their_disks(tmp_path: Path) -> Non
         "dm-0": {"sda", "sdb"},
         "no": frozenset(),
     }
+
+
+_TABLE = [
+    "1 0 8:1 / / rw - ext4 /dev/sda1 rw",
+    "2 1 8:2 / /srv rw - ext4 /dev/sda2 rw",
+    "3 1 8:2 /rec/2026 /twin rw - ext4 /dev/sda2 rw",
+    "4 1 8:3 / /srv/rec/old rw - ext4 /dev/sda3 rw",
+]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("/srv/rec", "/srv/rec", True),
+        ("/srv/rec", "/srv/rec/2026", True),
+        ("/srv/rec", "/srv/records", False),
+        ("/srv/rec", "/twin/01", True),
+        ("/srv/rec/2026/01", "/twin", True),
+        ("/srv/rec/2025", "/twin", False),
+        ("/srv/rec", "/srv/rec/old/x", True),
+        ("/rec/2026", "/twin", False),
+    ],
+)
+def test_paths_that_lie_in_each_other_wherever_they_are_mounted(one: str, other: str, expected: bool) -> None:
+    mounts = tuple(mounts_in(_TABLE))
+    first, second = places(Path(one), mounts), places(Path(other), mounts)
+    assert overlap(first, second) is overlap(second, first) is expected

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.sparse import sparse_record
 
 from ccdr.evidence.checkpoints.checkpoint import SigningKey, Tree, checkpoint_of, origin_of
 from ccdr.evidence.checkpoints.published import Published, PublishedCheckpoint
@@ -86,7 +87,7 @@ LINEAGE = Lineage(
     answers={"b2": 9},
     spoilt=(Spoilt(3, "then", "aside", 4, "later"),),
     anchoring=Anchoring(
-        {"key": "k"},
+        sparse_record({"kind": "ledger.key"}),  # type: ignore[arg-type]
         (ConfiguredAnchor("tsa", "rfc3161", "ab", 3600.0),),
         "then",
         5,

@@ -37,11 +37,14 @@ def check(names: tuple[str, ...]) -> Exit:
       ccdr plan check
       ccdr plan check outbound --json
     """
+    from ccdr.host.state import default_state
     from ccdr.plans import plan_names
     from ccdr.plans.beside import at_odds
     from ccdr.plans.loader import NO_PLAN
+    from ccdr.plans.package_place import misplaced
 
     options = settings()
+    state = options.state or default_state()
     problems: list[str] = []
     lint: list[str] = []
     checked = list(names or plan_names(options.plans))
@@ -54,7 +57,8 @@ def check(names: tuple[str, ...]) -> Exit:
         except PlanInvalid as error:
             problems += [str(p) for p in error.problems]
         else:
-            lint += [str(p) for p in (*loaded.lint, *at_odds(loaded, every), *_clocks(loaded))]
+            more = (*at_odds(loaded, every), *_clocks(loaded), *misplaced(loaded, state))
+            lint += [str(p) for p in (*loaded.lint, *more)]
     if options.json:
         print_json({"checked": checked, "problems": problems, "lint": lint})
     else:

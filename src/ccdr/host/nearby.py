@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -21,36 +21,68 @@ _ELSEWHERE = re.compile(r"nfs4?|cifs|smb3|9p|ceph|afs|glusterfs|lustre|fuse\..+"
 
 @dataclass(frozen=True)
 class Mount:
-    """The file system that a path lies on. `device` is `major:minor`."""
+    """The file system that a path lies on. `device` is `major:minor`, `root` what of it is mounted there."""
 
     point: Path
     kind: str
     source: str
     device: str
+    root: Path = Path("/")
 
 
-def mount_of(path: Path, table: Iterable[str]) -> Mount | None:
+def mounts_in(table: Iterable[str]) -> Iterator[Mount]:
     """From the lines of /proc/self/mountinfo: `id parent device root point options … - kind source …`."""
-    nearest = None
     for line in table:
         left, dash, right = line.partition(" - ")
         fields, kinds = left.split(), right.split()
         if not dash or len(fields) < 5 or len(kinds) < 2:
             continue
-        point = Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4]))
-        # A later line is mounted over an earlier one of the same point.
-        if path.is_relative_to(point) and (nearest is None or len(point.parts) >= len(nearest.point.parts)):
-            nearest = Mount(point, kinds[0], kinds[1], fields[2])
+        root, point = (Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), field)) for field in fields[3:5])
+        yield Mount(point, kinds[0], kinds[1], fields[2], root)
+
+
+def mounts_here() -> tuple[Mount, ...]:
+    """None where this host does not tell."""
+    try:
+        with Path("/proc/self/mountinfo").open(encoding="utf-8", errors="surrogateescape") as table:
+            return tuple(mounts_in(table))
+    except OSError:
+        return ()
+
+
+def mount_of(path: Path, mounts: Iterable[Mount]) -> Mount | None:
+    """On which of them it lies."""
+    nearest = None
+    for mount in mounts:
+        # A later one is mounted over an earlier one of the same point.
+        if path.is_relative_to(mount.point) and (nearest is None or len(mount.point.parts) >= len(nearest.point.parts)):
+            nearest = mount
     return nearest
 
 
 def mount_here(path: Path) -> Mount | None:
     """That of a path, or of what is there of it; None where this host does not tell."""
-    try:
-        with Path("/proc/self/mountinfo").open(encoding="utf-8", errors="surrogateescape") as table:
-            return mount_of(path.resolve(), table)
-    except OSError:
-        return None
+    return mount_of(path.resolve(), mounts_here())
+
+
+Places = Sequence[tuple[str, Path]]
+
+
+def places(path: Path, mounts: Sequence[Mount]) -> Places:
+    """Where it really lies: its path without links, and what of a file system that is. What is mounted at two places
+    (`mount --bind`) is one."""
+    real = Path(os.path.realpath(path))
+    mount = mount_of(real, mounts)
+    return [("", real), *([(mount.device, mount.root / real.relative_to(mount.point))] if mount is not None else [])]
+
+
+def overlap(one: Places, other: Places) -> bool:
+    """Does one lie in the other, or are they the same?"""
+    return any(
+        device == device_of_other and (path.is_relative_to(path_of_other) or path_of_other.is_relative_to(path))
+        for device, path in one
+        for device_of_other, path_of_other in other
+    )
 
 
 def on_this_machine(path: Path) -> bool:

@@ -21,6 +21,7 @@ asked.json   when `ccdr run` was last asked for what; when lost, that counts fro
 runbook/     each run of a runbook: a line for each happening, never changed
 shipping/    each log that is shipped: its spool, and how far it is stored
 told.json    who was told what; when lost, all that is wrong is told again
+packages/    where a package for a group is being written, and in what, to be cleared if that is killed
 recover/     each recovery's journal, by which `ccdr recover --resume` goes on
 object_locks/ until when what is in use is locked; when lost, the store is asked
 private/     what restore tests found, by name, and what programs said: for people's eyes, and for a week

@@ -410,13 +410,20 @@ def write(
 ) -> PackageContents:
     """UsageProblem where there is something already; CcdrError where the disk refuses: then nothing is there."""
     require_room(target)
-    writing = _Writing(services, order, documents, target.with_name(f".{target.name}.{os.getpid()}.tmp"), progress)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with _whole_or_not(writing.root, target):
-            return writing.all_of(list(found))
+        with _whole_or_not(temporary, target):
+            return fill(services, order, documents, found, temporary, progress)
     except OSError as error:
         hint = "make room there, or name another directory; nothing was left there"
         raise CcdrError(f"{target} cannot be written: {error.strerror}", hint=hint) from None
+
+
+def fill(
+    services: Services, order: Order, documents: Documents, found: Iterable[Source], root: Path, progress: Progress
+) -> PackageContents:
+    """In an empty directory that nobody else reads. OSError where the disk refuses."""
+    return _Writing(services, order, documents, root, progress).all_of(list(found))
 
 
 def require_room(target: Path) -> None:

@@ -726,6 +726,16 @@ class Trouble(StrEnum):
         replaced_by=("CHECK_INCONCLUSIVE", "REPOSITORY_DAMAGED"),
         at_copy="COPY_UPKEEP",
     )
+    PACKAGE_LATE = Row(
+        "package_late",
+        "the package for a group is LATE",
+        means=(
+            "the newest try at the package that the plan has written for a Unix group (`package:`) failed, or two "
+            "nights passed without one; until one is written ([Verify a package](../how-to/verify-a-package.md))"
+        ),
+        step="ccdr plan check {plan}   says whether its directory and its group will do; a later run tries again",
+        run_fails=False,
+    )
     LOCK_SHORT = Row(
         "lock_short",
         "locks of backups end TOO SOON",

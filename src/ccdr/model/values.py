@@ -57,6 +57,7 @@ class Verb(StrEnum):
     PRUNE = "prune"
     CHECK = "check"
     COPY = "copy"
+    PACKAGE = "package"
 
 
 PRIMARY = "primary"  # what records call the copy in the plan's `repository`
@@ -72,9 +73,9 @@ DUTIES = (Verb.BACKUP, Verb.TEST, Verb.PRUNE, Verb.CHECK)  # what a host may be 
 
 
 def duty_of(verb: Verb) -> Verb:
-    """Of which of these it is a part: whoever looks after a plan's repository fills its copies, and whoever tests
-    restores tests whether the tests notice anything."""
-    return {Verb.COPY: Verb.PRUNE, Verb.CONTROL: Verb.TEST}.get(verb, verb)
+    """Of which of these it is a part: whoever looks after a plan's repository fills its copies, and writes its package;
+    whoever tests restores tests whether the tests notice anything."""
+    return {Verb.COPY: Verb.PRUNE, Verb.PACKAGE: Verb.PRUNE, Verb.CONTROL: Verb.TEST}.get(verb, verb)
 
 
 class Verdict(StrEnum):

@@ -41,7 +41,8 @@ class LoadedPlan:
 
     `sha256` is of the file's bytes and `restore_tests` maps the files it refers to to theirs: together they say
     which version of the plan something was done by. `checks` has every asset, with none where it names none. `texts`
-    are the bytes of all these files, by `plans/NAME.yaml` and `restore_tests/NAME.yaml`.
+    are the bytes of all these files, by `plans/NAME.yaml` and `restore_tests/NAME.yaml`; `tests_from` is the directory
+    of restore tests, where they were asked for.
     """
 
     plan: Plan
@@ -51,6 +52,7 @@ class LoadedPlan:
     restore_tests: Mapping[str, str]
     _document: Document = field(repr=False, compare=False)
     texts: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+    tests_from: Path | None = field(default=None, repr=False, compare=False)
 
     def line(self, where: Where) -> int:
         """The line of its file where that stands, or what it would stand in."""
@@ -90,7 +92,7 @@ def load_plan(path: Path, restore_tests: Path | None, base: Path | None = None) 
     checks = {name: _checks_of(asset, tests) for name, asset in plan.assets.items()}
     hashes = {name: test.sha256 for name, test in tests.items()}
     texts = {f"plans/{plan.plan}.yaml": raw, **{f"restore_tests/{name}.yaml": test.raw for name, test in tests.items()}}
-    return LoadedPlan(plan, path, hashlib.sha256(raw).hexdigest(), checks, hashes, document, texts)
+    return LoadedPlan(plan, path, hashlib.sha256(raw).hexdigest(), checks, hashes, document, texts, restore_tests)
 
 
 def _for_recovery(data: Any) -> str | None:

@@ -15,6 +15,7 @@ from ccdr.engines import AnyEngine
 from ccdr.engines.base import ControlSettings, PlanLimits
 from ccdr.model import values as model
 from ccdr.model.schema import (
+    AbsolutePath,
     Cron,
     Duration,
     Name,
@@ -38,6 +39,7 @@ NO_PROGRESS = 600.0
 LOCK_WAIT = 30.0
 SIGNERS = Path("/etc/ccdr/allowed_signers")  # who may approve, unless a plan names another file
 NOBODY = "unknown"  # as an owner: a plan that nobody has put a name to yet
+NIGHTLY = "30 6 * * *"  # when the package for a group is due: behind what a night does
 LONGEST_SITE = 100  # characters of a site's name that records hold
 Principal = Annotated[str, Field(pattern=f"^{OWNER.pattern}$")]  # a name of the file of signers
 NO_PASSWORD = "has no password, expected password_file or password_command"  # noqa: S105
@@ -228,6 +230,16 @@ def for_recovery(data: Any) -> Any:
     return data
 
 
+class GroupPackage(Strict):
+    """A package of this plan's evidence, written by `ccdr run` once a night, for people who need nothing of root's."""
+
+    directory: AbsolutePath = Field(
+        description="where it lies: apart from all that plans name, below directories of root's; what is there and was "
+        "not written by ccdr stays, and is a trouble"
+    )
+    group: str = Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$", description="the Unix group that may read it")
+
+
 class Plan(Strict):
     """One service's backups, restore tests and objectives."""
 
@@ -280,6 +292,9 @@ class Plan(Strict):
     )
     deviations: Deviations = Field(
         Deviations(), description="how bad what went wrong is, and by when it is to be over; reports tell of it"
+    )
+    package: GroupPackage | None = Field(
+        None, description="a package of its evidence that `ccdr run` writes once a night, for a Unix group"
     )
     targets: Targets = Field({}, description="where `ccdr recover` brings each asset, by its name")
     runbook: Steps = Field(

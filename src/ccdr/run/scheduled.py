@@ -74,6 +74,11 @@ def perform_task(task: Task, trigger: Trigger, services: Services, progress: Pro
     if task.verb is Verb.CONTROL:
         controlled = negative_control(_job(task), services, progress, trigger=trigger)
         return Performed(controlled, controlled.result in (CAUGHT, PASSED))
+    if task.verb is Verb.PACKAGE:
+        from ccdr.run.nightly import write_nightly  # no other run need read what writes reports
+
+        written = write_nightly(task.loaded, services)
+        return Performed(written, written.ended.result == DONE)
     loaded, services = from_site(as_role(task.loaded, _ROLES[task.verb]), services, task.copy)
     if task.verb is Verb.PRUNE:
         pruned = prune(loaded, services, progress, trigger=trigger)

@@ -17,6 +17,7 @@ from ccdr.model.errors import CcdrError, Exit, own_error, worst
 from ccdr.model.schedule import Missed
 from ccdr.model.values import Verb, rfc3339
 from ccdr.plans import LoadedPlan
+from ccdr.plans.model import NIGHTLY
 from ccdr.ports.place import Outcome, Progress
 from ccdr.run.responsible import Change
 
@@ -24,9 +25,10 @@ from ccdr.run.responsible import Change
 KINDS = {
     "backups": frozenset({Verb.BACKUP}),
     "tests": frozenset({Verb.TEST, Verb.CONTROL}),
-    "upkeep": frozenset({Verb.PRUNE, Verb.CHECK, Verb.COPY}),
+    "upkeep": frozenset({Verb.PRUNE, Verb.CHECK, Verb.COPY, Verb.PACKAGE}),
 }
 ALL = frozenset(Verb)
+UNCOUNTED = frozenset({Verb.PACKAGE})  # no population has it: its own records, and PACKAGE_LATE, tell of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +169,7 @@ class RunResult:
 def tasks(plans: Sequence[LoadedPlan], only: Collection[Verb] = ALL) -> list[list[Task]]:
     """Every schedule of these plans, as chains: what is in one is done one after the other, but for the backups of a
     group, which are done together. An asset's backup comes before its test; a plan's last chains are its repository's
-    upkeep, and that of each copy, which is filled first."""
+    upkeep, that of each copy, which is filled first, and the package for a group."""
     chains = []
     for loaded in plans:
         for names in captured_together(loaded.plan.assets):
@@ -184,6 +186,8 @@ def tasks(plans: Sequence[LoadedPlan], only: Collection[Verb] = ALL) -> list[lis
             care = copy.upkeep or loaded.plan.upkeep
             of_copy = [(Verb.COPY, copy.schedule), (Verb.PRUNE, care.prune), (Verb.CHECK, care.check)]
             chains.append([Task(loaded, verb, None, cron, name) for verb, cron in of_copy if verb in only])
+        if loaded.plan.package is not None and Verb.PACKAGE in only:
+            chains.append([Task(loaded, Verb.PACKAGE, None, NIGHTLY)])
     return [chain for chain in chains if chain]
 
 

@@ -26,7 +26,7 @@ from ccdr.model.schedule import Missed, Slot, advance, newest, occurrences
 from ccdr.model.values import Verb
 from ccdr.plans.job import Job
 from ccdr.ports.place import Progress
-from ccdr.run.tasks import Did, Passed, Perform, Performed, RunResult, Task, Together, as_done
+from ccdr.run.tasks import UNCOUNTED, Did, Passed, Perform, Performed, RunResult, Task, Together, as_done
 
 # When each schedule was last tried: the slots on disk.
 
@@ -143,7 +143,7 @@ class Turns:
             slot = slot.at_once(now)
         if slot != before:
             self._slots.write(task, slot)  # first: on a full disk the same times would be missed again and again
-        if before is not None and missed is not None:
+        if before is not None and missed is not None and task.verb not in UNCOUNTED:
             self._record_missed(task, missed, self._begun_since(task, before, missed.first))
         return slot
 
@@ -177,7 +177,7 @@ class Turns:
         for (task, slot), came in zip(begun.items(), self._attempt(slots), strict=True):
             assert slot.pending is not None
             did = as_done(task, slot.pending, came)
-            if did.outcome is None:  # no use-case has left a record of it
+            if did.outcome is None and task.verb not in UNCOUNTED:  # no use-case has left a record of it
                 not_begun = NotBegun(
                     plan=task.plan,
                     asset=task.asset,

@@ -11,7 +11,7 @@ from tests.support.harness import Site
 
 from ccdr.host.at_rest import Kept, at_rest, encrypted
 from ccdr.host.clock import SystemClock
-from ccdr.host.nearby import mount_of
+from ccdr.host.nearby import mount_of, mounts_in
 from ccdr.host.processes import Host
 from ccdr.jobs.restore_test.job import recorded_place
 from ccdr.model.values import Health
@@ -68,7 +68,7 @@ garbage
     ],
 )
 def test_mount_of_a_path(path: str, kind: str, device: str) -> None:
-    found = mount_of(Path(path), MOUNTS)
+    found = mount_of(Path(path), mounts_in(MOUNTS))
     assert found and (found.kind, found.device) == (kind, device)
 
 

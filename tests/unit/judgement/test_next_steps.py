@@ -89,6 +89,7 @@ FAILED: dict[Trouble, tuple[str, ...]] = {
     Trouble.COPY_TEST_FAILED: ("ccdr test p --from COPY",),
     Trouble.COPY_UNTESTED: ("ccdr test p --from COPY",),
     Trouble.COPY_UPKEEP: ("ccdr upkeep p --from COPY", "ccdr run"),
+    Trouble.PACKAGE_LATE: ("ccdr run",),
     Trouble.PAUSED: (),
     Trouble.STATEMENT_REFUSED: ("ccdr status p",),
     Trouble.ATTESTATION_STALE: ("ccdr status p",),

@@ -396,6 +396,7 @@ class AssetHistory(FoldedRecords):
             Verb.PRUNE: self.pruned,
             Verb.CHECK: self.checked,
             Verb.COPY: self.copied,
+            Verb.PACKAGE: self.packaged,
         }
         return ends[verb]
 

@@ -32,6 +32,7 @@ from ccdr.evidence.history.kinds import (
     MADE_BY_CCDR,
     MISSED,
     NOT_BEGUN,
+    PACKAGED,
     PRUNED,
     RECOVER_END,
     RECOVER_START,
@@ -67,13 +68,13 @@ from ccdr.evidence.verdicts import does_not_open
 from ccdr.plans.facts import CheckFacts
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 68  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 69  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
 _WANTED = STARTS | {
     BACKUP_END, TEST_END, CONTROLLED, RESTORE_END, MISSED, NOT_BEGUN, PRUNED, CHECKED, DUTIES, GROUP, PLAN_VERSION,
-    RECOVER_END, RECOVERED, COMPARED, LOGS, PLAN_STORED, COPIED,
+    RECOVER_END, RECOVERED, COMPARED, LOGS, PLAN_STORED, COPIED, PACKAGED,
     *STATED, GLASS_BROKEN, EXAMINED, ACCESS_TESTED, KEY_ADDED, KEY_REMOVED, KEY_SWITCHED, MADE_BY_CCDR, LOCK_EXTENDED,
     *ERASURES, *RUNBOOKS, *INCIDENTS,
 }  # fmt: skip
@@ -81,7 +82,7 @@ _OF_THE_LEDGER = frozenset((RECOVERED, ANSWERED, COMPARED))
 _FOR_REAL = frozenset((RECOVER_START, RUNBOOK_START, RESTORE_START, RESTORE_END))
 # Of which only this host's own count here.
 _OWN = frozenset((
-    DUTIES, EXAMINED, PLAN_VERSION, PLAN_STORED, *STATED - {ACCESS_REVIEWED}, GLASS_BROKEN,
+    DUTIES, EXAMINED, PLAN_VERSION, PLAN_STORED, PACKAGED, *STATED - {ACCESS_REVIEWED}, GLASS_BROKEN,
     LOGS, MADE_BY_CCDR, *ERASURES, *RUNBOOKS, *INCIDENTS,
 ))  # fmt: skip
 

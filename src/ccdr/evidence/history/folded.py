@@ -48,6 +48,7 @@ from ccdr.evidence.records import (
     MissedRuns,
     NegativeControlEnd,
     NotBegun,
+    PackageEnd,
     PasswordMade,
     PlanExamined,
     PlanStored,
@@ -422,6 +423,7 @@ class FoldedRecords:
     pruned: PruneEnd | None = None
     checked: CheckEnd | None = None
     copied: CopyEnd | None = None
+    packaged: PackageEnd | None = None
     recovered: RecoverEnd | None = None
     compared: LedgerCompared | None = None
     trial: AccessTested | None = None
@@ -541,6 +543,8 @@ class FoldedRecords:
                 self.copied = record
                 if record.there is not None:
                     self.last_copy = record
+            case PackageEnd():
+                self.packaged = record
             case StatementRecord():
                 self._take_statement(record)
             case _:

@@ -39,6 +39,7 @@ ACCESS_EXPORTED = "access.exported"  # what may be reviewed
 KEY_ADDED, KEY_REMOVED, KEY_SWITCHED = "repository.key.added", "repository.key.removed", "repository.key.switched"
 MADE_BY_CCDR = "repository.password.made"  # by ccdr, of random bits
 LOCK_EXTENDED = "lock.extended"  # of one of a plan's repositories
+PACKAGED = "package.end"  # for a Unix group
 ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW = "erasure.add", "erasure.replay", REVIEW_HANDOVER.kind
 ERASURE_NOBODY = ANSWER_ENTRY.kind  # of an entry: somebody states that nobody is to be found by it
 ERASURES = frozenset((ERASURE_ADD, ERASURE_REPLAY, ERASURE_REVIEW, ERASURE_NOBODY))

@@ -48,7 +48,7 @@ from ccdr.model.values import (
 )
 from ccdr.plans import LoadedPlan
 from ccdr.plans.copies import kept_locked, seen_from
-from ccdr.plans.model import Copy
+from ccdr.plans.model import NIGHTLY, Copy
 from ccdr.plans.trust import origin_of
 from ccdr.plans.versions import PlanRevision, digest_of, files_of
 from ccdr.storage.removals import CLOCK_TOLERANCE
@@ -274,6 +274,23 @@ def _short(name: str, keep: float, newest: LockExtended, done: LockExtended | No
         yield Problem(Trouble.LOCK_SHORT, text, at, about=name, why=end)
 
 
+def package_of(loaded: LoadedPlan, history: AssetHistory, now: datetime) -> Iterator[Problem]:
+    """Of what the plan has written each night for a Unix group, where that is this host's to do: the newest try failed,
+    or it came due twice since. One that is new counts from the version that is in force."""
+    if loaded.plan.package is None or not history.answers_for(Verb.PACKAGE):
+        return
+    last, version, what = history.packaged, history.version, "the package for a group"
+    if last is not None and last.result == FAILED:
+        why = last.reason or ""
+        text = f"{what} was not written at {to_the_second(last.time)}: {why}"
+        yield Problem(Trouble.PACKAGE_LATE, text, last.time, verb=Verb.PACKAGE, why=why, cause=steady(why))
+    elif last is not None or version is not None:
+        since = version.time if last is None and version is not None else None
+        if late := late_since(loaded, history, history, Verb.PACKAGE, NIGHTLY, since, now):
+            then = f"is of {to_the_second(last.time)}" if last is not None else "was never written"
+            yield Problem(Trouble.PACKAGE_LATE, f"{what} {then}", late, verb=Verb.PACKAGE)
+
+
 # Access to a plan's data that is not usual, until somebody has looked at it. By records alone.
 
 _SAID = {
@@ -323,6 +340,7 @@ def judge_upkeep(
         *access_of(loaded, history, now),
         *refused(history),
         *locks_of(loaded, history, now),
+        *package_of(loaded, history, now),
         *unusual_of(history),
         *_paused(history, now),
         *_recovery(history, now),

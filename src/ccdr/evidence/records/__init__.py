@@ -11,7 +11,7 @@ kind: define it, and add a line to `registry.py`.
 from ccdr.evidence.records.access import AccessExported, AccessTested
 from ccdr.evidence.records.approvals import ApprovalRefused, GlassBroken
 from ccdr.evidence.records.backups import BackupEnd, BackupStart, Group, LogShipped
-from ccdr.evidence.records.checkpoints import LedgerAnchored, LedgerAnchors, LedgerExported, LedgerKey
+from ccdr.evidence.records.checkpoints import LedgerAnchored, LedgerAnchors, LedgerExported, LedgerKey, PackageEnd
 from ccdr.evidence.records.controls import NegativeControlEnd, NegativeControlStart
 from ccdr.evidence.records.copies import CopyEnd, CopyStart
 from ccdr.evidence.records.erasures import ErasureAdd, ErasureReplay
@@ -86,6 +86,7 @@ __all__ = [
     "NegativeControlEnd",
     "NegativeControlStart",
     "NotBegun",
+    "PackageEnd",
     "PasswordMade",
     "PlanExamined",
     "PlanStored",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from ccdr.evidence.records.lineage import LedgerId
-from ccdr.evidence.records.values import Record
+from ccdr.evidence.records.values import OfPlan, OfRun, Reason, Record, Tenant
 from ccdr.model.kinds import Count, Digest, Seconds, Time, Value, about
 
 VerifierKeyText = Annotated[str, about("a public key of Ed25519, as C2SP signed-note's verifier key: NAME+ID+BASE64")]
@@ -76,3 +76,19 @@ class LedgerExported(Record, frozen=True, kw_only=True, gc=False):
     texts: Annotated[bool, about("with the texts of plans")]
     checkpoints: Annotated[Count, about("of this ledger, that there were before")]
     ccdr: Annotated[str, about("the version that wrote it")]
+
+
+class PackageEnd(Record, frozen=True, kw_only=True, gc=False):
+    """The package that a plan has written each night for a Unix group is whole, and now takes the place of the one
+    before; or it could not be written, or not put there."""
+
+    kind: Literal["package.end"] = "package.end"
+    plan: OfPlan
+    run: OfRun
+    version: Literal[4] = 4
+    result: Literal["DONE", "FAILED"]
+    reason: Reason = None
+    exported: Annotated[Count | None, about("the number of the record that it ends with")] = None
+    manifest: Annotated[Digest | None, about("SHA-256 of its tagmanifest-sha256.txt: which package it is")] = None
+    seconds: Seconds
+    tenant: Tenant = "default"

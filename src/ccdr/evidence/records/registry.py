@@ -81,6 +81,7 @@ ALL: tuple[type[Record], ...] = (
     checkpoints.LedgerAnchors,
     checkpoints.LedgerAnchored,
     checkpoints.LedgerExported,
+    checkpoints.PackageEnd,
     upkeep.StateMigrated,
 )
 

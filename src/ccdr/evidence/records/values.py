@@ -22,7 +22,7 @@ Reason = Annotated[str | None, about("why it ended as it did, as a sentence of o
 Phases = Annotated[dict[str, Seconds], about("seconds that each phase took, by its name")]
 Versions = Annotated[dict[str, str], about("versions of what took part, by program")]
 
-Verb = Literal["backup", "test", "negative_control", "prune", "check", "copy"]
+Verb = Literal["backup", "test", "negative_control", "prune", "check", "copy", "package"]
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 ObjectiveVerdict = Literal["MET", "BREACHED", "NOT_MEASURED", "ESTIMATED", "MET_PARTIAL", "NOT_KNOWN_HERE"]
 Repository = Annotated[

@@ -180,6 +180,7 @@ class _Scene:
             "clock": lambda: repository.clock(loaded, services),
             "ccdr run": lambda: machine.called(plan, services.state, begun=self._begun(loaded)),
             "upkeep": lambda: readiness.upkeep(loaded, self.known.histories, services.clock.now()),
+            "package": lambda: machine.package(loaded, services, self.known.histories),
             "fetched by tests": lambda: readiness.fetching(loaded, self.known.past, services.clock.now()),
         }
         for what, of_plan in own.items():

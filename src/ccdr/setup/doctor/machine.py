@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdr import __version__
+from ccdr.evidence.history.asset_history import AssetHistory, Histories
+from ccdr.evidence.judgement.upkeep import package_of
 from ccdr.host.at_rest import Kept, at_rest
 from ccdr.host.processes import Host
 from ccdr.host.secrets import SHORTEST, password
@@ -24,10 +26,12 @@ from ccdr.jobs.by_itself import NOT_YET, has_come
 from ccdr.jobs.leftovers import DAYS, clear_leftovers, kept
 from ccdr.jobs.services import Services
 from ccdr.model.errors import BackupBad, BackupFailed, CcdrError, CommandFailed, TestBroken, UsageProblem
+from ccdr.model.trouble import next_step
 from ccdr.model.values import Probe, human_bytes, so_many
 from ccdr.plans import LoadedPlan
 from ccdr.plans.job import Job
 from ccdr.plans.lint import open_secret, secret_files
+from ccdr.plans.package_place import misplaced
 from ccdr.ports.place import Unwatched
 from ccdr.ports.restored import SandboxNeeds
 from ccdr.sandbox.docker import Docker, DockerFacts, Image
@@ -359,6 +363,22 @@ def scratch(path: Path) -> Probe:
         return Probe.warn(what, problem, do)
     problem = f"during a test, restored data is unencrypted on {mount.source} ({mount.kind})"
     return Probe.warn(what, problem, do)
+
+
+def package(loaded: LoadedPlan, services: Services, histories: Histories) -> Iterator[Probe]:
+    """Nothing of a plan that has none written for a group."""
+    if (wanted := loaded.plan.package) is None:
+        return
+    what, plan, good = "package", loaded.plan.plan, True
+    for problem in misplaced(loaded, services.state.root):
+        sentence, _, do = problem.message.partition(": ")
+        good = False
+        yield Probe.fail(what, f"{problem.path} {sentence}", do)
+    for late in package_of(loaded, histories.get((plan, None), AssetHistory()), services.clock.now()):
+        good = False
+        yield Probe.fail(what, late.text, next_step(late.trouble, plan, None) or "")
+    if good:
+        yield Probe.ok(what, f"{wanted.directory}, for the group {wanted.group}")
 
 
 def called(plan: str, state: State, *, begun: bool) -> Iterator[Probe]:
