@@ -408,8 +408,8 @@ class Trouble(StrEnum):
         "source_away",
         "source GONE",
         means=(
-            "nobody answers, or no file is, where the source is to be, says the newest backup, or what ships its log; "
-            "until one is stored, or its log is again"
+            "no server answers where the source is to be, or has the database, or no file is there that can be read, "
+            "says the newest backup, or what ships its log; until one is stored, or its log is again"
         ),
         step=(
             "ccdr runbook run {plan}   begins with whether it is really dead; if it is down for work, ccdr pause "
