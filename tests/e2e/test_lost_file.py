@@ -75,6 +75,23 @@ def test_the_same_line_goes_on_where_its_restore_was_done_already(cdr: Site) -> 
     assert pasted(way_back(cdr), cdr).returncode == 0 and (cdr.root / "cdr.db").exists(), "and a second loss"
 
 
+def test_a_second_loss_is_not_acknowledged_by_a_word_on_the_first(cdr: Site) -> None:
+    def standing() -> dict[str, bool]:
+        (asset,) = cdr.run("status").json["plans"][0]["assets"]
+        return {p["code"]: p["acknowledged"] for p in asset["troubles"] if p["code"] != "NEVER_TESTED"}
+
+    lost = {"SOURCE_AWAY", "BACKUP_FAILED"}
+    (cdr.root / "cdr.db").rename(cdr.root / "away")
+    assert cdr.run("backup", "p").code == 1
+    for code in lost:
+        assert cdr.run("ack", code, "p", "--until", "9d", "--why", "it moves").code == 0
+    assert cdr.run("backup", "p").code == 1 and standing() == dict.fromkeys(lost, True), "the same one"
+    (cdr.root / "away").rename(cdr.root / "cdr.db")
+    assert cdr.run("backup", "p").code == 0 and standing() == {}
+    (cdr.root / "cdr.db").unlink()
+    assert cdr.run("backup", "p").code == 1 and standing() == dict.fromkeys(lost, False)
+
+
 def test_a_place_that_is_called_like_the_file_is_no_directory_to_restore_into(cdr: Site) -> None:
     """It would be a directory of that name, which no program opens as the database."""
     to = cdr.root / "other.db"

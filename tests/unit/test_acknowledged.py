@@ -314,6 +314,36 @@ def test_what_cannot_be_acknowledged_is_exit_2_and_nothing_is_recorded(
     assert site.records(ACK) == [] and not (site.state / "payloads").exists()
 
 
+@pytest.mark.parametrize(
+    ("code", "between"),
+    [
+        ("BACKUP_FAILED", ("backup.end", {"result": "STORED"})),
+        ("SOURCE_AWAY", ("backup.end", {"result": "STORED"})),
+        ("TEST_FAILED", ("restore_test.end", {"verdict": "PASS", "snapshot": {"id": "0" * 64, "selected": "latest"}})),
+        ("CHECK_LATE", ("check.end", {"result": "CLEAN", "part": 1, "parts": 1})),
+        ("PRUNE_FAILED", ("prune.end", {"result": "DONE", "removed": 0})),
+    ],
+)
+def test_what_was_acknowledged_and_has_ended_covers_no_later_one(
+    code: str, between: tuple[str, dict[str, Any]]
+) -> None:
+    """Of its kind. What did not go well ends nothing."""
+
+    def record(seq: int, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+        asset = None if Trouble[code].row.ended_by in (Verb.CHECK, Verb.PRUNE) else "a"
+        return {"seq": seq, "plan": "p", "asset": asset, "run": f"r{seq}", "time": rfc3339(NOW), "kind": kind, **body}
+
+    def covered(*between: tuple[str, dict[str, Any]]) -> list[str]:
+        one = acks(Problem(Trouble[code], ""))[code]
+        records = [record(7, one["kind"], {"says": one["says"], "about": one["about"], "until": one["until"]})]
+        records += [record(8 + n, kind, body) for n, (kind, body) in enumerate(between)]
+        history = next(iter(read_history(records).values()))
+        return [one.code for one in Acknowledgements.in_force(history.acks, NOW).each]
+
+    badly = {"result": "FAILED", "verdict": "INCONCLUSIVE", "removed": 0}
+    assert covered() == covered((between[0], badly)) == [code] and covered(between) == []
+
+
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(site: Site) -> None:
     done = site.run("ack", "NEVER_TESTED", *WHY, "--dry-run")
     assert done.code == 0 and site.records(ACK) == [] and not (site.state / "payloads").exists()

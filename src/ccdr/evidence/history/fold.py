@@ -102,7 +102,7 @@ def understood(record: Record) -> bool:
     return True
 
 
-FORMAT = 67  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 68  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them

@@ -91,6 +91,7 @@ from ccdr.model.values import (
     PRIMARY,
     RULES,
     TOLD_BY,
+    Verb,
     of_another_host,
     rfc3339,
     utc,
@@ -110,6 +111,9 @@ _OF_NO_END = frozenset((
     NOT_BEGUN, GROUP, *STATED, GLASS_BROKEN, *ERASURES, KEY_ADDED,
     KEY_REMOVED, MADE_BY_CCDR, LOCK_EXTENDED, *INCIDENTS, LOGS, *RUNBOOKS,
 ))  # fmt: skip
+# Troubles that are over with what went well since: whoever took note of one has not seen the next.
+_ENDED_BY = {verb: [t.name for t in Trouble if t.row.ended_by is verb] for verb in Verb}
+_WELL = {(BACKUP_END, STORED): Verb.BACKUP, (PRUNED, DONE): Verb.PRUNE, (CHECKED, CLEAN): Verb.CHECK}
 BY_HAND = "by_hand"  # the purpose of a replay on what stands somewhere
 MOST_SIZES = 400  # days of a repository's size that are kept
 MOST_MONTHS = 24  # of what tests fetched: one asks for this month, and a clock may have been ahead
@@ -327,6 +331,8 @@ class FoldedRecords:
         if kind == PRUNED:
             record = _counted(record)
         self.newest[kind] = record
+        if (verb := _WELL.get((kind, str(record.get("result"))))) is not None:
+            self._end_acks(verb)
         start = self.open_runs.pop(run, None) or {}
         if kind == BACKUP_END:
             self._take_backup(record)
@@ -363,6 +369,10 @@ class FoldedRecords:
             self._take_addresses(record, facts)
         if kind in (CHECKED, PRUNED) and isinstance(record.get("repository_bytes"), int):
             self._take_size(record["time"], record["repository_bytes"])
+
+    def _end_acks(self, verb: Verb) -> None:
+        for code in _ENDED_BY[verb]:
+            self.acks.pop(code, None)
 
     def _take_addresses(self, record: Record, facts: Mapping[str, Any]) -> None:
         there = {PRIMARY: facts["repository"]} | {name: of["repository"] for name, of in facts["copies"].items()}
@@ -597,6 +607,7 @@ class FoldedRecords:
                 if not as_strict(failed, then, checks) or (not newest and still_stands(failed, record))
             ]
             self.failure = None
+            self._end_acks(Verb.TEST)
 
     def _take_fetched(self, record: Record) -> None:
         size, month = record.get("bytes_restored"), month_of(utc(record["time"]))
