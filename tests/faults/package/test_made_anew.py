@@ -422,6 +422,8 @@ def test_deviations_and_incidents_of_a_package_are_told_from_its_records(exporte
     assert listed["incident"] == name
     shown = run("incident", "show", name, *of)
     assert shown.json["words"][0]["what"] == "why" and shown.json["words"][0]["text"] is None, "it is not in a package"
+    said = exporting.world.site.plainly("incident", "show", name, *of).stdout
+    assert "why: (a package holds no words)" in said and "not kept here any more" not in said
     elsewhere = ("--state", str(tmp_path / "none"), "--plans", str(tmp_path / "none"))
     assert run("incident", "list", *of, *elsewhere).json["incidents"] == [listed]
     assert run("deviation", "list", "--all", *of, *elsewhere).json["deviations"] == told
