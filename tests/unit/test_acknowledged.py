@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.support.harness import Ran, Site
 from tests.support.judged import acked
 from tests.support.sparse import history_of, sparse_record
@@ -33,9 +34,10 @@ from ccdr.evidence.acknowledged import (
     until_of,
     why_of,
 )
+from ccdr.evidence.history.fold import read_history
 from ccdr.evidence.judgement.troubles import as_problem, findings_of
 from ccdr.evidence.payloads import CHANGED, keep_payload, payload
-from ccdr.evidence.records import BackupEnd
+from ccdr.evidence.records import BackupEnd, Record
 from ccdr.evidence.records.statements import ACKNOWLEDGE_TROUBLE, StatementRecord
 from ccdr.host.who import who
 from ccdr.model.errors import UsageProblem
@@ -320,6 +322,38 @@ def test_what_cannot_be_acknowledged_is_exit_2_and_nothing_is_recorded(
     done = site.run("ack", *args)
     assert done.code == 2 and said in done.stderr and done.json["hint"]
     assert site.records(ACK) == [] and not (site.state / "payloads").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "between"),
+    [
+        ("BACKUP_FAILED", ("backup.end", {"result": "STORED"})),
+        ("SOURCE_AWAY", ("backup.end", {"result": "STORED"})),
+        ("TEST_FAILED", ("restore_test.end", {"verdict": "PASS", "snapshot": {"id": "0" * 64, "selected": "latest"}})),
+        ("CHECK_LATE", ("check.end", {"result": "CLEAN", "part": 1, "parts": 1})),
+        ("PRUNE_FAILED", ("prune.end", {"result": "DONE", "removed": []})),
+    ],
+)
+def test_what_was_acknowledged_and_has_ended_covers_no_later_one(
+    code: str, between: tuple[str, dict[str, Any]]
+) -> None:
+    """Of its kind. What did not go well ends nothing."""
+
+    asset = None if Trouble[code].row.ended_by in (Verb.CHECK, Verb.PRUNE) else "a"
+
+    def record(seq: int, kind: str, body: dict[str, Any]) -> Record:
+        of = {"seq": seq, "plan": "p", "asset": asset, "run": f"r{seq}", "time": rfc3339(NOW)}
+        return sparse_record({**of, "kind": kind, **body})
+
+    def covered(*between: tuple[str, dict[str, Any]]) -> list[str]:
+        one = acks(Problem(Trouble[code], ""))[code]
+        records: list[Record] = [structs.replace(one, seq=7, plan="p", asset=asset)]
+        records += [record(8 + n, kind, body) for n, (kind, body) in enumerate(between)]
+        history = next(iter(read_history(records).values()))
+        return [one.code for one in Acknowledgements.in_force(history.acks, NOW).each]
+
+    badly = {"result": "FAILED", "verdict": "INCONCLUSIVE", "removed": 0}
+    assert covered() == covered((between[0], badly)) == [code] and covered(between) == []
 
 
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(site: Site) -> None:

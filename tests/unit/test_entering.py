@@ -23,10 +23,10 @@ LOGINS = "t|App Two\nt|app\nf|batch\nf|ccdr_backup\nf|nobody\nt|postgres\n"
 
 
 def said(
-    logins: str = LOGINS, ident: str = IDENT, *, copied: bool = True, captures: tuple[str, ...] = ("ccdr_backup",)
+    logins: str = LOGINS, ident: str = IDENT, *, whole: bool = True, captures: tuple[str, ...] = ("ccdr_backup",)
 ) -> list[str]:
-    one = Entering.of(logins, ident, captures, ["postgres", *captures], copied=copied)
-    return list(one.notes(lambda account, role: f"<{account} {role}>"))
+    one = Entering.of(logins, ident, captures, ["postgres", *captures], whole=whole)
+    return list(one.notes(lambda account, role: f"<{account} {role}>", "psql -U postgres"))
 
 
 def test_maps_are_read_by_their_plain_names() -> None:
@@ -51,8 +51,12 @@ def test_the_role_of_the_backup_that_is_not_there_is_told(wording: SnapshotAsser
     assert told == wording
 
 
-def test_roles_of_a_dump_that_brought_no_passwords_are_told_of_elsewhere() -> None:
-    assert said("f|app\nf|batch\nf|ccdr_backup\n", "", copied=False) == []
+def test_roles_of_a_dump_that_brought_no_passwords_are_told_with_the_line_that_gives_one() -> None:
+    """Whoever has an account of that name here, and who captures, among them: their passwords are gone, too."""
+    (told,) = said("f|app\nf|ccdr_backup\nf|nobody\n", "", whole=False)
+    assert told.startswith("app, ccdr_backup, nobody came back without passwords")
+    assert "`psql -U postgres -c '\\password \"app\"'`" in told
+    assert said("t|app\nt|ccdr_backup\n", "", whole=False) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +15,7 @@ from ccdr.cli.settings import settings
 from ccdr.cli.signing import signed_at_once
 from ccdr.cli.verbs import assets_option, dry_run_option, plan_argument, tell_paused, verb
 from ccdr.model.errors import CcdrError, Exit, Locked
+from ccdr.model.trouble import Trouble, next_step
 from ccdr.model.values import Verb, human_bytes, human_seconds, rfc3339
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def _carry_out(jobs: list[Job], services: Services, outcomes: Outcomes) -> list[
                 outcomes.could_not_begin(job, error)
             continue
         for result in results:
-            outcomes.did(result, tell)
+            outcomes.did(result, partial(tell, way_back=_way_back(result, jobs, services)))
         if group is not None:
             for job in unit:
                 if job.asset in group.errors:
@@ -97,6 +99,16 @@ def _carry_out(jobs: list[Job], services: Services, outcomes: Outcomes) -> list[
             if not settings().json:
                 tell_group(group)
     return groups
+
+
+def _way_back(result: BackupResult, jobs: list[Job], services: Services) -> str | None:
+    """Where its source is gone, as `ccdr status` says it: that names what is lost, as no record may."""
+    if result.source is None:
+        return None
+    from ccdr.telling.status import status
+
+    troubles = (p for s in status([jobs[0].loaded], services) if s.asset == result.asset for p in s.troubles)
+    return next((p.step for p in troubles if p.trouble is Trouble.SOURCE_AWAY), None)
 
 
 def _units(jobs: list[Job]) -> list[list[Job]]:
@@ -130,10 +142,8 @@ def _dry_run(jobs: list[Job]) -> Exit:
     return Exit.OK
 
 
-def tell(result: BackupResult) -> None:
+def tell(result: BackupResult, way_back: str | None = None) -> None:
     """The backup for people."""
-    from ccdr.model.trouble import Trouble, next_step
-
     snapshot = result.snapshot
     click.echo(f"{word(result.result)}  {result.plan}/{result.asset}", nl=False)
     if snapshot is not None:
@@ -143,7 +153,7 @@ def tell(result: BackupResult) -> None:
             f"{human_bytes(snapshot.bytes)} captured, {human_bytes(result.added)} added, {took}"
         )
     else:
-        tell_why(result.reason, result.hint)
+        tell_why(result.reason, way_back or result.hint)
     for note in [*result.notes, *result.left_behind]:
         click.echo(f"  {note}")
     for finding in result.findings:

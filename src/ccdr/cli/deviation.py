@@ -69,7 +69,7 @@ def tenant_of(one: Deviation, plans: Sequence[LoadedPlan]) -> str:
 
 def tell(one: Deviation, services: Services) -> Exit:
     """All of it, for people or a program; one that is overdue is a finding."""
-    from ccdr.evidence.payloads import GONE
+    from ccdr.cli.report_package import gone_words
     from ccdr.telling.deviations import told
 
     (shown,) = told([one], services.state, services.clock.now())
@@ -88,7 +88,7 @@ def tell(one: Deviation, services: Services) -> Exit:
     for record in one.refused:
         click.echo(f"  record {record}, which accepts its risk, does not count: nobody who may approve has signed it")
     for said, what in shown.said():
-        text = "" if said.words is None else f": {shown.words.get(said.words) or GONE}"
+        text = "" if said.words is None else f": {shown.words.get(said.words) or gone_words(services)}"
         click.echo(f"  {to_the_second(said.at)}  {what}, by {said.actor} (record {said.record}){text}")
     return Exit.FINDING if shown.overdue else Exit.OK
 

@@ -39,8 +39,10 @@ def word(text: str) -> str:
 def table(
     headings: Sequence[str], rows: Iterable[Sequence[str]], *, room: int | None = None, err: bool = False
 ) -> None:
-    """Aligned columns. Where they do not fit into `room` (by default a terminal's width; a pipe has no end), the
-    widest are broken, between words."""
+    """Aligned columns; nothing where there is no row. Where they do not fit into `room` (by default a terminal's width;
+    a pipe has no end), the widest are broken, between words."""
+    if not (rows := list(rows)):
+        return
     if room is None and sys.stdout.isatty():
         room = shutil.get_terminal_size().columns
     lines = [[" ".join(click.style(w, dim=True) for w in h.split()) for h in headings], *[list(r) for r in rows]]

@@ -12,6 +12,7 @@ import click
 
 from ccdr.cli.output import print_json, table
 from ccdr.cli.settings import settings
+from ccdr.evidence.payloads import GONE
 from ccdr.evidence.records.statements import FindingRef, MeasurePart, StatementRecord, kind_of
 from ccdr.evidence.whose import HOLDS, NOT_ASKED, Whose, whose
 from ccdr.model.errors import CcdrError, Exit, UsageProblem
@@ -70,6 +71,11 @@ def held_to_itself(directory: Path) -> tuple[PackageChecked, MadeAnew, Sequence[
     anew = made_anew_of(directory, checked)
     of_ledger = checked.ours.checked.findings if checked.ours else ()
     return checked, anew, (*checked.findings, *of_ledger, *anew.findings)
+
+
+def gone_words(services: Services) -> str:
+    """In place of what a person wrote, where it is not there."""
+    return "(a package holds no words)" if services.in_package else GONE
 
 
 def in_package(directory: Path) -> tuple[Mapping[str, str], Services, Report]:

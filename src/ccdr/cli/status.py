@@ -272,7 +272,15 @@ def _verdict(seen: Seen) -> str:
         unread=len(seen.wrong) + len(seen.gone),
     )
     found = so_many(seen.found, "finding") if seen.found else "no finding"
-    return f"{word(given.word)}, {found}: {given.sentence}"
+    return f"{word(given.word)}, {found}: {given.sentence}{_as_of(seen)}"
+
+
+def _as_of(seen: Seen) -> str:
+    """When the records that it rests on were last verified: what was changed since shows the next time."""
+    if seen.verified is None:
+        return " (records not verified yet)"
+    ago = max(0.0, (seen.services.clock.now() - seen.verified.at).total_seconds())
+    return f" (records verified {human_seconds(ago)} ago)" if seen.verified.ok else ""
 
 
 def _tell_assets(seen: Seen, *, more: bool) -> None:

@@ -254,6 +254,11 @@ class EngineConfig(Strict):
         """What is captured, where that is files of this host: a restore must never touch them."""
         return ()
 
+    def beside_source(self) -> tuple[Sequence[str], str] | None:
+        """Where a server runs and the database is gone from it: as what a restore loads it there (the rest of `--to`),
+        and the line that then gives it its name. None where a whole server is captured, or it cannot be renamed."""
+        return None
+
     @property
     def on_this_host(self) -> bool:
         """Is the source on the machine that ccdr runs on, as far as the plan tells?"""

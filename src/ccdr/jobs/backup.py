@@ -233,7 +233,8 @@ def failed(of: JobRun, result: BackupResult, error: KeyboardInterrupt | Exceptio
     why = failure_of(_without_room(of, error))
     result.reason, result.hint = why.reason, for_plan(why.hint, job.plan)
     result.words += why.words
-    if result.repository is None and (isinstance(error, SourceAway) or why.words.nobody_answers):
+    gone = isinstance(error, SourceAway) or why.words.nobody_answers or why.words.no_database
+    if result.repository is None and gone:
         result.source = "away"
     database = getattr(getattr(job.engine, "connection", None), "database", "")  # the plan's word, and no program's
     result.reason += at(why.words, [database])

@@ -126,6 +126,10 @@ _NOBODY = re.compile(
     r"Could not connect to Redis at ",
     re.MULTILINE,
 )
+# And where its server answers, and has none of the name that it was asked for.
+_NO_DATABASE = re.compile(
+    r'FATAL:\s+(?:3D000: )?database "[^"\n]*" does not exist|^ERROR 1049 \(|(?:Got error|Error): ?1049:', re.MULTILINE
+)
 # Words of programs written in Go (restic, Docker), of shells, of TLS, and of those below that name no number.
 _OTHERS = (
     ("is not available", "an extension is not there"),
@@ -282,6 +286,11 @@ class FreeText:
     def nobody_answers(self) -> bool:
         """Does a database's client say that there is no server where it was to be?"""
         return _NOBODY.search(self._text) is not None
+
+    @property
+    def no_database(self) -> bool:
+        """Does its server say that the database is not there?"""
+        return _NO_DATABASE.search(self._text) is not None
 
     @property
     def answer(self) -> str | None:

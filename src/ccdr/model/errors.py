@@ -96,7 +96,7 @@ class BackupFailed(CcdrError):
 
 
 class SourceAway(BackupFailed):
-    """What is to be captured is not where the plan says."""
+    """What is to be captured is not where the plan says, or is damaged there."""
 
 
 class BackupBad(CcdrError):

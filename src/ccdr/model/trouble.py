@@ -61,6 +61,7 @@ class Row:
     exit: Exit = Exit.FINDING
     severity: Severity | None = None  # where it is a deviation, and unless its plan says otherwise
     acceptable: bool = True  # may somebody accept it as a risk?
+    ended_by: Verb | None = None  # what ends it where it goes well: who took note of it has not seen the next one
     run_fails: bool = True  # while it is open, has a run not gone well, whatever was due in it?
     at_copy: str | None = None  # what it is called where a plan's own repository has it, and a copy
 
@@ -371,6 +372,7 @@ class Trouble(StrEnum):
         ),
         level=Level.LOST,
         severity="critical",
+        ended_by=Verb.TEST,
     )
     LOG_FAILED = Row(
         "log_failed",
@@ -395,6 +397,7 @@ class Trouble(StrEnum):
         causes=(*_NO_BACKUP, "SNAPSHOT_VANISHED"),
         replaced_by=("TEST_FAILED",),
         severity="major",
+        ended_by=Verb.TEST,
     )
     BACKUP_FAILED = Row(
         "backup_failed",
@@ -403,18 +406,20 @@ class Trouble(StrEnum):
         step="`ccdr doctor {plan}` looks for the cause; then `ccdr backup {plan} --asset {asset}`",
         causes=("REPOSITORY_AWAY",),
         severity="major",
+        ended_by=Verb.BACKUP,
     )
     SOURCE_AWAY = Row(
         "source_away",
         "source GONE",
         means=(
-            "nobody answers, or no file is, where the source is to be, says the newest backup, or what ships its log; "
-            "until one is stored, or its log is again"
+            "no server answers where the source is to be, or has the database, or no file is there that can be read, "
+            "says the newest backup, or what ships its log; until one is stored, or its log is again"
         ),
         step=(
             "ccdr runbook run {plan}   begins with whether it is really dead; if it is down for work, ccdr pause "
             '{plan} --for 4h --why "…"'
         ),
+        ended_by=Verb.BACKUP,
     )
     REPOSITORY_AWAY = Row(
         "repository_away",
@@ -551,6 +556,7 @@ class Trouble(StrEnum):
         step="ccdr run --dry-run   on its host shows what is due; check that cron calls `ccdr run` often enough",
         causes=_NO_BACKUP,
         replaced_by=("BACKUP_FAILED",),
+        ended_by=Verb.BACKUP,
     )
     TEST_LATE = Row(
         "test_late",
@@ -560,6 +566,7 @@ class Trouble(StrEnum):
         level=Level.UNPROVEN,
         causes=_NO_TEST,
         replaced_by=(*_FAILED_TESTS, "TEST_INCONCLUSIVE"),
+        ended_by=Verb.TEST,
     )
     LOG_LATE = Row(
         "log_late",
@@ -608,6 +615,7 @@ class Trouble(StrEnum):
         replaced_by=(*_FAILED_TESTS, "TEST_INCONCLUSIVE"),
         severity="major",
         run_fails=False,
+        ended_by=Verb.TEST,
     )
     NEVER_TESTED = Row(
         "never_tested",
@@ -696,6 +704,7 @@ class Trouble(StrEnum):
         replaced_by=("PRUNE_FAILED",),
         severity="minor",
         at_copy="COPY_UPKEEP",
+        ended_by=Verb.PRUNE,
     )
     PRUNE_LATE = Row(
         "prune_late",
@@ -707,6 +716,7 @@ class Trouble(StrEnum):
         step="ccdr upkeep {plan} --prune   does it now; check that cron calls `ccdr run` here",
         replaced_by=("PRUNE_FAILED",),
         at_copy="COPY_UPKEEP",
+        ended_by=Verb.PRUNE,
     )
     CHECK_INCONCLUSIVE = Row(
         "check_inconclusive",
@@ -717,6 +727,7 @@ class Trouble(StrEnum):
         severity="minor",
         run_fails=False,
         at_copy="COPY_UPKEEP",
+        ended_by=Verb.CHECK,
     )
     CHECK_LATE = Row(
         "check_late",
@@ -725,6 +736,7 @@ class Trouble(StrEnum):
         step="ccdr upkeep {plan} --check   does it now; check that cron calls `ccdr run` here",
         replaced_by=("CHECK_INCONCLUSIVE", "REPOSITORY_DAMAGED"),
         at_copy="COPY_UPKEEP",
+        ended_by=Verb.CHECK,
     )
     PACKAGE_LATE = Row(
         "package_late",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ccdr.checks import AnyCheck
@@ -11,6 +12,7 @@ from ccdr.engines import AnyEngine
 from ccdr.engines.base import ControlSettings
 from ccdr.host.nearby import Near, near
 from ccdr.model.errors import UsageProblem
+from ccdr.model.trouble import Trouble, next_step
 from ccdr.model.values import AT, LATEST, Objectives
 from ccdr.plans.loader import LoadedPlan
 from ccdr.plans.model import LimitsInForce
@@ -97,20 +99,42 @@ class Job:
         paths = self.engine.source_paths
         return [(path, below(directory, path) if self.is_tree else directory / path.name) for path in paths]
 
-    def put_back_from(self, directory: Path) -> str:
-        """A shell's line that moves each from there to where it was."""
+    def put_back_from(self, directory: Path, *, in_its_place: bool = False) -> str:
+        """A shell's line that moves each from there to where it was. What stands there, and the log of a database that
+        was lost, which would be replayed into another, is kept as NAME.lost where it goes `in_its_place`; else it is in
+        the way, and named."""
         pairs = self.moved_to(directory)
-        return " && ".join(f"mkdir -p {shlex.quote(str(was.parent))} && {self._moved(now, was)}" for was, now in pairs)
+        lines = (f"mkdir -p {shlex.quote(str(was.parent))} && {self._moved(n, was, in_its_place)}" for was, n in pairs)
+        return " && ".join(lines)
 
-    def _moved(self, one: Path, to: Path) -> str:
-        """Never into a tree that is there: that it must replace, and does so only where it is empty. A database goes
-        where none is, nor the log of one that was lost, which would be replayed into it: what is in its way is named.
-        """
+    def _moved(self, one: Path, to: Path, in_its_place: bool) -> str:
         moved = shlex.join(["mv", "-T", str(one), str(to)])
-        if self.is_tree:
+        there = shlex.join(f"{to}{end}" for end in ("", *(() if self.is_tree else BESIDE_SQLITE)))
+        if in_its_place:
+            aside = f'for f in {there}; do [ ! -e "$f" ] || mv -T --backup=numbered "$f" "$f.lost" || exit; done'
+            return f"ls -d {shlex.quote(str(one))} && ({aside}) && {moved}"
+        if self.is_tree:  # mv replaces an empty one alone, and says so
             return moved
-        there = shlex.join(["find", *(f"{to}{end}" for end in ("", *BESIDE_SQLITE)), "-maxdepth", "0"])
-        return f'[ -z "$({there} 2>/dev/null | tee /dev/stderr)" ] && {moved}'
+        return f'[ -z "$(find {there} -maxdepth 0 2>/dev/null | tee /dev/stderr)" ] && {moved}'
+
+    def way_back(self, lost: datetime, *, there: bool) -> str | None:
+        """What leads on from SOURCE_AWAY, its source being lost since then; `there`: does a snapshot count?"""
+        again, paths = f"ccdr backup {self.plan} --asset {self.asset}", self.engine.source_paths
+        restore = ["ccdr", "restore", self.plan, "--asset", self.asset, "--to"]
+        if not paths:
+            step = next_step(Trouble.SOURCE_AWAY if there else Trouble.BACKUP_FAILED, self.plan, self.asset)
+            if not there or (beside := self.engine.beside_source()) is None:
+                return step
+            argv, renamed = beside
+            return f"{step}; if its database alone is gone: {shlex.join([*restore, *argv])} && {renamed} && {again}"
+        mounted = f"is the file system of {shlex.join(map(str, paths))} mounted?"
+        if not there:
+            return f"{mounted} else change where the plan says that it is, then {again}"
+        to = paths[0].parent / f"{self.asset}-restored-{lost:%Y%m%dT%H%M%S}"
+        how = "lost" if self.is_tree else "lost or damaged, end what uses it, then"
+        back = self.put_back_from(to, in_its_place=not self.is_tree)
+        brought = f"[ -e {shlex.quote(str(to))} ] || {shlex.join([*restore, str(to)])}"  # what is there is whole
+        return f"{mounted} if it is {how}: {brought} && {back} && {again}"
 
     @property
     def beside(self) -> Near | None:

@@ -14,7 +14,7 @@ from tests.support.harness import Quiet, Site, Source
 
 from ccdr.jobs.recover import outlook as asking
 from ccdr.jobs.recover.outlook import still_there
-from ccdr.jobs.recover.states import ANSWERS, DEAF, SILENT, UNASKED
+from ccdr.jobs.recover.states import ABSENT, ANSWERS, DEAF, REFUSED, SILENT, UNASKED
 from ccdr.plans.job import Job
 from ccdr.ports.engine import Engine
 from ccdr.sandbox.lab import Lab
@@ -76,6 +76,8 @@ def test_one_that_takes_calls_and_says_nothing_is_not_waited_for(
             f"well: {{engine: postgres, connection: {{host: {source.sockets}, user: postgres, database: postgres}}}}\n"
             f"gone: {{engine: files, paths: [{tmp_path}/gone]}}\n"
             "nowhere: {engine: postgres, connection: {host: no-such-host.invalid, user: x, database: x}}\n"
+            f"lost: {{engine: postgres, connection: {{host: {source.sockets}, user: postgres, database: lost}}}}\n"
+            f"stranger: {{engine: postgres, connection: {{host: {source.sockets}, user: x, database: postgres}}}}\n"
         )
         services, loaded = site.services(), site.loaded()
         jobs = [Job(loaded, name) for name in loaded.plan.assets]
@@ -83,6 +85,7 @@ def test_one_that_takes_calls_and_says_nothing_is_not_waited_for(
         with services.state.run(services.clock) as run:
             found = still_there(jobs, services, run, Quiet())
         took = time.monotonic() - began
-    assert found == {"deaf": DEAF, "well": ANSWERS, "gone": SILENT, "nowhere": SILENT}
+    others = {"lost": ABSENT, "stranger": REFUSED}
+    assert found == {"deaf": DEAF, "well": ANSWERS, "gone": SILENT, "nowhere": SILENT, **others}
     assert took < asking.WAIT + 2
     assert site.records() == [], "it is no run of anything"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from tests.support.chronicle import Chronicle
+from tests.support.harness import Site
 from tests.support.judged import about, judged, well
 from tests.support.sparse import sparse_record
 
@@ -15,10 +18,11 @@ from ccdr.evidence.judgement.asset_status import Seen
 from ccdr.evidence.log_standing import LogStanding
 from ccdr.evidence.records import RecoverEnd
 from ccdr.model.answers import FreeText
-from ccdr.model.trouble import Problem, Trouble
+from ccdr.model.trouble import Problem, Trouble, next_step
 from ccdr.plans.job import Job
 
-WAY, FILES = "ccdr runbook run p ", "is its file system mounted? if it is lost: ccdr restore p "
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+WAY, FILES = "ccdr runbook run p ", "is the file system of /spool mounted? if it is lost: [ -e /hourly-restored-"
 
 
 def found(job: Job, past: Chronicle, at: float = 0, **seen: object) -> dict[str, Problem]:
@@ -86,6 +90,21 @@ def test_only_what_says_that_nobody_is_there_counts(words: str, nobody: bool) ->
 
 
 @pytest.mark.parametrize(
+    ("words", "absent"),
+    [
+        ('psql: error: connection to server at "db" (::1), port 5432 failed: FATAL:  database "crm" does not exist', True),
+        ('pg_dump: error: connection to server on socket "/run/x" failed: FATAL:  3D000: database "crm" does not exist', True),
+        ("ERROR 1049 (42000): Unknown database 'crm'", True),
+        ("mariadb-dump: Got error: 1049: \"Unknown database 'crm'\" when selecting the database", True),
+        ('psql: error: connection to server at "db" failed: FATAL:  role "x" does not exist', False),
+        ('ERROR:  database "crm" does not exist', False),  # a statement's, of another one
+    ],
+)  # fmt: skip
+def test_a_server_that_has_no_such_database_is_known_by_its_words(words: str, absent: bool) -> None:
+    assert FreeText(words).no_database is absent
+
+
+@pytest.mark.parametrize(
     ("state", "hours", "asset", "leads"),
     [
         ("done", -1, "hourly", "start the new servers (`ccdr recover check p --opened` says which do not answer)"),
@@ -117,8 +136,30 @@ def test_a_file_that_is_gone_is_brought_back_by_one_line(jobs: dict[str, Job]) -
     past.failed(-0.2, "entry 1 of `paths:` is not there", source="away")
     line = str(found(job, past)["SOURCE_AWAY"].step).partition("if it is lost: ")[2]
     restore, _, back = line.partition(" && ")
-    assert restore == "ccdr restore p --asset hourly --to /hourly-restored"
-    assert back == "mkdir -p / && mv -T /hourly-restored/spool /spool && ccdr backup p --asset hourly"
+    to = f"/hourly-restored-{past.at(-0.2):%Y%m%dT%H%M%S}"
+    assert restore == f"[ -e {to} ] || ccdr restore p --asset hourly --to {to}", "what is there is whole"
+    assert back == f"mkdir -p / && mv -T {to}/spool /spool && ccdr backup p --asset hourly"
+
+
+def test_a_database_that_its_server_has_lost_is_loaded_beside_and_gets_its_name(tmp_path: Path) -> None:
+    site = Site(tmp_path, bare=True)
+    site.plan(
+        "crm: {engine: postgres, connection: {host: db1, user: ccdr_backup, database: crm}}\n"
+        'own: {engine: postgres, connection: {host: /run/pg, user: postgres, database: "a b"}}\n'
+        "all: {engine: postgres, method: physical, connection: {host: db1, user: u, database: crm}}\n"
+    )
+    crm, own, whole = (Job(site.loaded(), name) for name in ("crm", "own", "all"))
+    ours = str(crm.way_back(NOW, there=True)).partition("if its database alone is gone: ")[2]
+    assert ours == (
+        "ccdr restore p --asset crm --to postgresql://postgres@db1:5432/crm_restored --onto-source-server "
+        "--password-file postgres.pw && psql postgresql://postgres@db1:5432/postgres -c "
+        '\'alter database "crm_restored" rename to "crm"\' && ccdr backup p --asset crm'
+    )
+    assert "'postgresql://postgres@/a%20b_restored?host=/run/pg' --onto-source-server && psql" in str(
+        own.way_back(NOW, there=True)
+    )
+    assert crm.way_back(NOW, there=False) == next_step(Trouble.BACKUP_FAILED, "p", "crm"), "it was never there"
+    assert whole.way_back(NOW, there=True) == next_step(Trouble.SOURCE_AWAY, "p", "all")
 
 
 def test_what_was_never_backed_up_has_nothing_to_be_brought_back_from(jobs: dict[str, Job]) -> None:

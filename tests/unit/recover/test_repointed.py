@@ -3,6 +3,8 @@ before."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,39 @@ def test_files_are_put_back_and_a_check_of_their_rows_is_told_too(site: Site) ->
     assert (root.file, root.now) == ("restore_tests/calls.yaml", "/srv/n/rec/var/spool/rec/a")
     said = list(lines_of(list(found.values()), site.loaded()))
     assert f"    {cdr.back}" in said and cdr.back.endswith("mv -T /srv/n/cdr/cdr.db /var/lib/cdr.db")
+
+
+def test_what_still_stands_where_files_are_put_back_is_kept_aside_by_the_same_line(site: Site, tmp_path: Path) -> None:
+    was, to = tmp_path / "spool", tmp_path / "new"
+    for path, words in ((was, "old"), (to / str(was).lstrip("/"), "new")):
+        path.mkdir(parents=True)
+        (path / "a").write_text(words)
+    places = {"rec": {"directory": str(to)}}
+    found = asked(site, f"rec: {{engine: files, paths: [{was}]}}\n", places, stands=os.path.lexists)
+    line = str(found["rec", "paths"].back)
+    heading, told = list(lines_of(list(found.values()), site.loaded()))
+    assert "what stands there is kept as NAME.lost" in heading and told == f"    {line}"
+    subprocess.run(["sh", "-c", line], check=True)
+    assert ((was / "a").read_text(), (tmp_path / "spool.lost" / "a").read_text()) == ("new", "old")
+    again = subprocess.run(["sh", "-c", line], check=False)
+    assert again.returncode != 0 and (was / "a").read_text() == "new", "nothing is there to take its place"
+
+
+def test_the_log_of_a_database_that_was_gone_is_named_where_another_is_put_back(site: Site, tmp_path: Path) -> None:
+    """It would be replayed into that."""
+    was, to = tmp_path / "cdr.db", tmp_path / "new"
+    to.mkdir()
+    (to / "cdr.db").write_text("new")
+    found = asked(
+        site, f"cdr: {{engine: sqlite, path: {was}}}\n", {"cdr": {"directory": str(to)}}, stands=os.path.lexists
+    )
+    line, lost = str(found["cdr", "path"].back), tmp_path / "cdr.db-wal"
+    lost.write_text("old")
+    refused = subprocess.run(["sh", "-c", line], check=False, capture_output=True, text=True)
+    assert refused.returncode != 0 and refused.stderr == f"{lost}\n" and not was.exists()
+    lost.unlink()
+    subprocess.run(["sh", "-c", line], check=True)
+    assert was.read_text() == "new"
 
 
 def test_the_plan_that_was_edited_is_right_and_names_what_lives(site: Site, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -111,7 +112,12 @@ def test_a_ledger_that_is_broken_is_a_finding_though_its_verification_names_no_p
     world.snapshot(1, now)
     world.wrote("backup.end", result="STORED", reason=None, snapshot={"id": IDS[1]})
     world.tested("PASS")
-    assert told(world, more=False)[0].startswith("Yes, no finding: ")
-    body = {"records": 1, "head": "0" * 64, "summary": "EQUAL", "result": "BROKEN"}
+    first = told(world, more=False)[0]
+    assert first.startswith("Yes, no finding: ") and first.endswith(" (records not verified yet)")
+    body = {"records": 1, "head": "0" * 64, "summary": "EQUAL", "result": "HOLDS"}
     append_sparse(world.services.ledger, "ledger.verified", plan=None, asset=None, run=None, body=body)
+    assert re.search(r" \(records verified \d+\.\d s ago\)$", told(world, more=False)[0])
+    append_sparse(
+        world.services.ledger, "ledger.verified", plan=None, asset=None, run=None, body=body | {"result": "BROKEN"}
+    )
     assert told(world, more=False)[0].startswith("Not proven, 1 finding: ")

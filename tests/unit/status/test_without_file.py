@@ -77,6 +77,7 @@ def test_the_only_plan_that_was_removed_is_told_as_that(two: Site) -> None:
         (two.root / "plans" / f"{name}.yaml").unlink()
     done = two.run("status")
     assert (done.code, done.json["plans_gone"]) == (1, ["p", "q"])
+    assert "coverage" not in two.plainly("status").stdout, "no table without a row"
 
 
 @pytest.mark.parametrize(

@@ -59,18 +59,18 @@ def zone_of_incident(known: Known) -> Any:
 
 def tell_incident(known: Known, services: Services) -> Exit:
     """All of it, for people or a program; a deadline that has passed is a finding."""
+    from ccdr.cli.report_package import gone_words
     from ccdr.telling.incidents import shown
 
     document = shown(known, services)
     if settings().json:
         print_json(document.as_json())
     else:
-        _tell(known, document.now, document.words)
+        _tell(known, document.now, document.words, gone_words(services))
     return Exit.FINDING if document.overdue else Exit.OK
 
 
-def _tell(known: Known, now: datetime, words: list[tuple[str, str, str | None]]) -> None:
-    from ccdr.evidence.payloads import GONE
+def _tell(known: Known, now: datetime, words: list[tuple[str, str, str | None]], gone: str) -> None:
     from ccdr.telling.incidents.draft import whose
 
     one = known.incident
@@ -94,7 +94,7 @@ def _tell(known: Known, now: datetime, words: list[tuple[str, str, str | None]])
     else:
         click.echo("  it has no clocks")
     for when, what, text in words:
-        click.echo(f"  {to_the_second(when)}  {what}: {text or GONE}")
+        click.echo(f"  {to_the_second(when)}  {what}: {text or gone}")
 
 
 def _by(by: str, actor: str) -> str:

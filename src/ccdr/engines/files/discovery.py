@@ -97,9 +97,6 @@ class TreeItem:
             )
         if tree.oldest is not None and abs(now - tree.oldest) < SETTLE:
             report.settled = max(report.settled, min(tree.oldest, now) + SETTLE + 1)
-            report.notes.append(
-                f"{tree.path}: all files are younger than a minute: a backup takes those that have settled"
-            )
         if tree.silent:
             report.notes.append(f"{tree.path}: {tree.silent:,} audio files are empty, so decoding is not checked yet")
         if tree.audio and not tree.decodable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import Field, model_validator
 from ccdr.engines.base import LogShipping
 from ccdr.engines.postgres import questions
 from ccdr.engines.postgres.connection import OWN_OPTIONS, Connection, answer, major_of
-from ccdr.engines.postgres.inventory import Inventory
+from ccdr.engines.postgres.inventory import Inventory, quote_name
 from ccdr.engines.postgres.method import Method
 from ccdr.engines.postgres.rights import accounts_of
 from ccdr.engines.servers.methods import MethodsConfig
@@ -34,6 +35,7 @@ from ccdr.ports.place import Place, Source
 
 # As PostgreSQL has them: an extension's begin with its name, as in `pg_stat_statements.max`.
 Setting = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*$", max_length=126)]
+SUPERUSER = "postgres"  # as almost every server calls it
 # The server answered, and does not let this role in.
 _REFUSED = re.compile(
     r"authentication failed|no pg_hba\.conf entry|no password supplied|(role|database) \"[^\"]*\" does not exist|"
@@ -142,6 +144,19 @@ class Postgres(MethodsConfig[Method]):
 
     def accounts(self, source: Source) -> Accounts:
         return accounts_of(partial(self.ask, source), self.connection.database)
+
+    def beside_source(self) -> tuple[Sequence[str], str] | None:
+        """As the superuser, of whom the plan most often knows no password."""
+        from ccdr.engines.postgres.address import shown
+
+        if self.method == "physical":
+            return None
+        c, beside = self.connection, f"{self.connection.database}_restored"
+        of, own = (shown(c.model_copy(update={"user": SUPERUSER, "database": name})) for name in (beside, "postgres"))
+        secret = c.password_file if c.user == SUPERUSER else f"{SUPERUSER}.pw"
+        login = ["--password-file", str(secret)] if secret else []
+        rename = f"alter database {quote_name(beside)} rename to {quote_name(c.database)}"
+        return [of, "--onto-source-server", *login], shlex.join(["psql", own, "-c", rename])
 
     def refused(self, stderr: FreeText) -> bool:
         return stderr.search(_REFUSED) is not None

@@ -137,7 +137,7 @@ class Sqlite(EngineConfig):
             raise BackupFailed(f"{NAMED} is empty: it holds no table", hint=hint, words=self._words)
         if not header.startswith(MAGIC):
             sentence, hint = programs.SENTENCES["not a database"]
-            raise BackupFailed(f"{NAMED} {sentence}", hint=hint, words=self._words)
+            raise SourceAway(f"{NAMED} {sentence}", hint=hint, words=self._words)
         number = struct.unpack(">L", header[96:100])[0] if len(header) == 100 else 0
         return f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}" if number else MAJOR
 
@@ -190,7 +190,7 @@ class Sqlite(EngineConfig):
         questions: dict[str, list[str]] = {"contents": [], "references": [], "sequences": []}
         answer = programs.ask(place, HOST_PYTHON, str(copy), questions, "reading the copy")
         if answer.refused is not None:
-            raise BackupFailed(
+            raise SourceAway(
                 f"{NAMED} was copied, and cannot be read to its end: {answer.why}",
                 hint=programs.SENTENCES["damaged"][1],
                 words=self._words,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.model.answers import FreeText
-from ccdr.model.errors import BackupFailed, CommandFailed
+from ccdr.model.errors import BackupFailed, CommandFailed, SourceAway
 from ccdr.ports.place import Place
 
 HOST_PYTHON = sys.executable  # the one that runs ccdr: nothing else need be installed
@@ -27,10 +27,7 @@ SENTENCES = {
         "is no SQLite database, or an encrypted one",
         "is it the right file? ccdr has no key of SQLCipher or SEE: have the application write a copy that can be read",
     ),
-    "damaged": (
-        "is damaged",
-        "see `sqlite3 PATH 'pragma integrity_check'`; the last good snapshot stands: `ccdr restore --help`",
-    ),
+    "damaged": ("is damaged", "`ccdr status PLAN` says how its last good snapshot takes its place"),
     "cannot open": (
         "cannot be opened by the user who runs ccdr",
         "run ccdr as root or as the file's owner, who may also write beside it: a log (-wal) is read through a -shm",
@@ -59,6 +56,8 @@ SENTENCES = {
     ),
     "full": ("cannot be copied: there is no room in scratch", "free space there, or name another place with --state"),
 }
+
+NO_SOURCE = ("not a database", "damaged")  # of these words: nothing there can be backed up again
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,8 @@ def source(
         words = FreeText(answer["said"] or "")
         why = f": {words.answer}" if words.answer else ""
         words += FreeText(str(path))
-        raise BackupFailed(f"{named} {sentence.format(wait=wait)}{why}", hint=hint, words=words)
+        failed = SourceAway if word in NO_SOURCE else BackupFailed
+        raise failed(f"{named} {sentence.format(wait=wait)}{why}", hint=hint, words=words)
     return Looked(answer["sqlite"], answer["tables"], answer["began"], answer["notes"], answer["survey"])
 
 

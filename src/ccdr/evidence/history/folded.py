@@ -100,7 +100,7 @@ from ccdr.model.access import Held
 from ccdr.model.fetched import month_of
 from ccdr.model.leaps import KNOWN, Growth
 from ccdr.model.trouble import Problem, Trouble
-from ccdr.model.values import LATEST, PRIMARY, RULES
+from ccdr.model.values import LATEST, PRIMARY, RULES, Verb
 from ccdr.plans.facts import CheckFacts, PlanFacts
 
 SUSPECT = Trouble.SNAPSHOT_SUSPECT.name
@@ -111,6 +111,8 @@ MOST_BESIDE = 100  # backups by ledgers beside ours that are kept: the newest th
 MOST_RETURNED = 50  # hand-overs that are kept: those that wait for a review before all others
 MOST_BROKEN = 50  # breaks of the glass, and prunes by one, of a plan: the newest
 MOST_KEYS = 100  # passwords of a plan's repositories of which it is known that they came or went: the newest
+# Troubles that are over with what went well since: whoever took note of one has not seen the next.
+_ENDED_BY = {verb: [t.name for t in Trouble if t.row.ended_by is verb] for verb in Verb}
 BY_HAND = "by_hand"  # the purpose of a replay on what stands somewhere
 MOST_SIZES = 400  # days of a repository's size that are kept
 MOST_MONTHS = 24  # of what tests fetched: one asks for this month, and a clock may have been ahead
@@ -550,6 +552,10 @@ class FoldedRecords:
             case _:
                 self._take_single(record)
 
+    def _end_acks(self, verb: Verb) -> None:
+        for code in _ENDED_BY[verb]:
+            self.acks.pop(code, None)
+
     def _take_single(self, record: Record) -> None:
         """A record that stands for itself."""
         match record:
@@ -673,6 +679,7 @@ class FoldedRecords:
         self.pruned = structs.replace(record, removed=[])
         if done:
             self.last_done_prune = DonePrune(self.pruned, removed)
+            self._end_acks(Verb.PRUNE)
         if self.glass_to_prune and not record.foreign:
             if removed:
                 one = GlassPrune(removed, record.time, record.seq)
@@ -779,6 +786,7 @@ class FoldedRecords:
         self.source_away = (self.source_away or record.time) if record.source == "away" else None
         if record.result == STORED and (snapshot := record.snapshot) is not None:
             self.last_good_backup = record
+            self._end_acks(Verb.BACKUP)
             self._take_growth(record, snapshot)
             self._take_server(record)
             self._backed_up_anew(snapshot)
@@ -880,6 +888,7 @@ class FoldedRecords:
                     if not as_strict(one.test, one.checks, checks) or (not newest and still_stands(one.test, record))
                 ]
                 self.failure = None
+                self._end_acks(Verb.TEST)
 
     def _take_fetched(self, record: TestEnd | NegativeControlEnd) -> None:
         if (size := record.bytes_restored) is not None:
@@ -895,6 +904,8 @@ class FoldedRecords:
             return
         if record.result == DAMAGED:
             self.last_damage = damage(record)
+        else:
+            self._end_acks(Verb.CHECK)
         if record.parts != self.parts:
             if damaged := self.damaged_parts:
                 since = min(self.read[part].time for part in damaged)

@@ -4,7 +4,6 @@ whatever tells of it.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -258,16 +257,6 @@ def _failed(test: TestEnd) -> Trouble:
     return Trouble.NEWER_FAILED if good else Trouble.TEST_FAILED
 
 
-def after_losing(job: Job, *, there: bool) -> str:
-    """What leads on from SOURCE_AWAY, where that is files of this host; `there`: is there a snapshot that counts?"""
-    again, first = f"ccdr backup {job.plan} --asset {job.asset}", job.engine.source_paths[0].parent
-    if not there:
-        return f"is its file system mounted? else change where the plan says that it is, then {again}"
-    to = first / f"{job.asset}-restored"
-    restore = shlex.join(["ccdr", "restore", job.plan, "--asset", job.asset, "--to", str(to)])
-    return f"is its file system mounted? if it is lost: {restore} && {job.put_back_from(to)} && {again}"
-
-
 # What is wrong with the log that this host is to ship.
 
 LATE_INTERVALS, LATE_GRACE = 3, 60.0  # a log's point may be this many intervals, and seconds, old
@@ -466,10 +455,14 @@ def _source_away(case: _AssetCase) -> Iterator[Problem]:
     there = max((at for at in (stored, usable) if at is not None), default=None)
     if gone := min((at for at in since if there is None or at > there), default=None):
         job = case.job
-        who = "nothing is" if job.engine.source_paths else "nobody answers"
-        text = f"its source is gone: {who} there since {to_the_second(gone)}"
-        step = after_losing(job, there=newest is not None) if job.engine.source_paths else None
-        step = after_a_recovery(job.plan) if case.upkeep.recovered_lately(job.asset, case.now) else step
+        who = (
+            "nothing that can be read is there"
+            if job.engine.source_paths
+            else "no server answers there, or it lacks the database,"
+        )
+        text = f"its source is gone: {who} since {to_the_second(gone)}"
+        again = case.upkeep.recovered_lately(job.asset, case.now)
+        step = after_a_recovery(job.plan) if again else job.way_back(gone, there=newest is not None)
         yield Problem(Trouble.SOURCE_AWAY, text, gone, verb=Verb.BACKUP, step=step)
 
 

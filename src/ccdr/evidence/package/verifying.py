@@ -273,7 +273,7 @@ def _require_times(anchors: Sequence[Anchor], made: datetime) -> None:
         if one.at is not None and one.at.time() == END_OF_A_DAY and one.at.date() == made.date():
             raise UsageProblem(
                 f"{one} was had on the day that the package was made ({to_the_second(rfc3339(made))}): before that?",
-                hint=f"say the time, as --anchor FILE@{made:%Y-%m-%dT%H:%M:%SZ}",
+                hint=f"if you had it by then: --anchor {one.where}@{made:%Y-%m-%dT%H:%M:%SZ}; else say the later time",
             )
 
 

@@ -92,7 +92,7 @@ class BackupEnd(End, frozen=True, kw_only=True, gc=False):
     hint: Annotated[str | None, about("the next step, as a sentence of ours")] = None
     repository: Repository = None
     source: Annotated[
-        Literal["away"] | None, about("nobody answers where the source is to be, and that is why it failed; else null")
+        Literal["away"] | None, about("the source is gone, or damaged, and that is why it failed; else null")
     ] = None
     snapshot: StoredSnapshot | None = None
     group: GroupOf | None = None

@@ -38,6 +38,7 @@ from ccdr.jobs.recover.prediction import Told as PredictionTold
 from ccdr.jobs.recover.prediction import Work, predicted, told_of
 from ccdr.jobs.recover.request import RecoverRequest, Undecided
 from ccdr.jobs.recover.states import (
+    ABSENT,
     ANSWERS,
     DEAF,
     REFUSED,
@@ -144,7 +145,7 @@ WAIT = 2 * PATIENCE  # for all of them: a name that nobody resolves, a mount tha
 
 
 def still_there(jobs: Sequence[Job], services: Services, run: Run, progress: Progress) -> dict[str, str]:
-    """By asset: ANSWERS, REFUSED, UNASKED, DEAF or SILENT."""
+    """By asset: ANSWERS, REFUSED, ABSENT, UNASKED, DEAF or SILENT."""
     progress.step("asking which sources still answer")
     found: dict[str, str] = {}
 
@@ -222,6 +223,8 @@ def _ask(job: Job, services: Services, run: Run) -> str:
         ):
             return ANSWERS
     except CommandFailed as error:
+        if error.stderr.no_database:
+            return ABSENT
         return REFUSED if engine.refused(error.stderr) else nothing
     except (CcdrError, OSError):  # a tree that is not there, a socket that is gone, no client to ask with
         return nothing

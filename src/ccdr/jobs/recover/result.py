@@ -5,8 +5,9 @@ otherwise now, and which comparisons stay red.
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -353,7 +354,8 @@ def _rounded(seconds: float | None) -> float | None:
 @dataclass(frozen=True)
 class Repointed:
     """One key of one asset (or of a check of its, in the file of a restore test). `now` is None where it is to be left
-    out. `back` is the line that puts what was brought back where it was: then the key stays as it is."""
+    out. `back` is the line that puts what was brought back where it was: then the key stays as it is. `aside`: what
+    stands there is moved away first."""
 
     asset: str
     file: str
@@ -361,6 +363,7 @@ class Repointed:
     was: str | None
     now: str | None
     back: str | None = None
+    aside: bool = False
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -378,9 +381,10 @@ def repointed(
     places: Mapping[str, Target],
     manifests: Mapping[str, Manifest] = {},
     spares: Mapping[str, str] = {},
+    stands: Callable[[Path], bool] = lambda _: False,
 ) -> list[Repointed]:
     """Of the assets that were brought there. One of `spares` goes on at the server of the asset that it is a spare of.
-    `manifests` is what was captured, as far as that is known."""
+    `manifests` is what was captured, as far as that is known; `stands`: is there something where a file was?"""
     found: list[Repointed] = []
     for asset, target in places.items():
         job, other = Job(loaded, asset), spares.get(asset)
@@ -389,7 +393,9 @@ def repointed(
         elif job.engine.has_server:
             found += _of_a_server(job, job, target, manifests.get(asset))
         elif target.directory is not None:
-            files = _of_files(job, target.directory)
+            files = _of_files(
+                job, target.directory, aside=any(stands(was) for was, _ in job.moved_to(target.directory))
+            )
             found += [files, *_of_checks(loaded, asset, target.directory, files.back)]
     return found
 
@@ -405,7 +411,7 @@ def repoint(loaded: LoadedPlan, result: RecoveryResult, services: Services, jour
         if snapshot.id == one.snapshot
     }
     spares = {one.asset: one.spare_of for one in done if one.spare_of is not None}
-    result.repointed = repointed(loaded, {one.asset: one.where for one in done}, manifests, spares)
+    result.repointed = repointed(loaded, {one.asset: one.where for one in done}, manifests, spares, os.path.lexists)
     result.by_hand = by_hand(loaded, result.repointed)
     if journal is not None:
         result.edited = keep_edited(loaded, result.repointed, journal.directory)
@@ -448,10 +454,12 @@ def _stated(job: Job, key: str) -> str | None:
     return None if value is None else str(value)
 
 
-def _of_files(job: Job, directory: Path) -> Repointed:
+def _of_files(job: Job, directory: Path, *, aside: bool) -> Repointed:
     key, pairs = "paths" if job.is_tree else "path", job.moved_to(directory)
     was, now = (_listed([pair[n] for pair in pairs]) for n in (0, 1))
-    return Repointed(job.asset, f"plans/{job.plan}.yaml", key, was, now, job.put_back_from(directory))
+    return Repointed(
+        job.asset, f"plans/{job.plan}.yaml", key, was, now, job.put_back_from(directory, in_its_place=aside), aside
+    )
 
 
 def _listed(paths: list[Path]) -> str:
@@ -527,7 +535,8 @@ def lines_of(found: Sequence[Repointed], loaded: LoadedPlan, kept: Path | None =
     for back in dict.fromkeys(one.back for one in found if one.back is not None):
         those = [one for one in found if one.back == back]
         instead = "; ".join(f"{one.key}: {one.now}" for one in those)
-        yield f"{those[0].asset}: put it back where it was, and leave the plan as it is (else {instead}):"
+        aside = "; what stands there is kept as NAME.lost, end what uses it first" if those[0].aside else ""
+        yield f"{those[0].asset}: put it back where it was, and leave the plan as it is (else {instead}){aside}:"
         yield f"    {back}"
 
 

@@ -18,7 +18,8 @@ from ccdr.plans.targets import Target
 from ccdr.ports.log import RecoveryTarget
 
 ANSWERS, SILENT = "answers", "does not answer"
-REFUSED = "answers, and lets nobody in"  # what a source says that is there, and wants another user or password
+REFUSED = "answers, and does not let ccdr in"  # what a source says that is there, and wants another user or password
+ABSENT = "its server answers, and has no such database"
 UNASKED = "something listens there, and this host lacks the password to ask it"
 DEAF = "something listens there, and gave no answer"
 

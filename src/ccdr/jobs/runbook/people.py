@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def _changes(loaded: LoadedPlan, state: State, events: Sequence[Event]) -> Itera
         spares = {one.asset: one.spare_of for one in decision.assets if one.spare_of is not None}
         places = {one.asset: one.where for one in decision.assets if one.asset in loaded.plan.assets}
         kept = kept_edited(loaded, told.directory)
-        yield from lines_of(repointed(loaded, places, spares=spares), loaded, kept)
+        yield from lines_of(repointed(loaded, places, spares=spares, stands=os.path.lexists), loaded, kept)
 
 
 def _missing(loaded: LoadedPlan) -> Iterator[str]:

@@ -89,25 +89,25 @@ LOGINS = "select rolpassword is not null, rolname from pg_authid where rolcanlog
 @dataclass(frozen=True)
 class Entering:
     """`by_password` has every role that may log in; `mapped` the accounts of the old host and the roles that they came
-    in as; `captures` are the roles by which the plan captures, `ours` whom root is let in as. `copied`: roles came with
-    all that they had."""
+    in as; `captures` are the roles by which the plan captures, `ours` whom root is let in as. `whole`: roles came with
+    their passwords."""
 
     by_password: Mapping[str, bool]
     mapped: Sequence[tuple[str, str]]
     captures: Sequence[str]
     ours: Sequence[str]
-    copied: bool
+    whole: bool
 
     @classmethod
-    def of(cls, logins: str, ident: str, captures: Sequence[str], ours: Sequence[str], *, copied: bool) -> Entering:
+    def of(cls, logins: str, ident: str, captures: Sequence[str], ours: Sequence[str], *, whole: bool) -> Entering:
         """`logins` is what `LOGINS` gave, `ident` the captured pg_ident.conf."""
         rows = (line.partition("|") for line in logins.split("\n") if line)
         by_password = {role: stored == "t" for stored, _, role in rows}
         mapped = [(account, role) for account, role in mapped_in(ident) if role in by_password and account != role]
-        return cls(by_password, mapped, captures, ours, copied)
+        return cls(by_password, mapped, captures, ours, whole)
 
-    def notes(self, letting_in: Callable[[str, str], str]) -> Iterator[str]:
-        """Sentences, each with the line that mends it (`letting_in` an account as a role)."""
+    def notes(self, letting_in: Callable[[str, str], str], asking: str) -> Iterator[str]:
+        """Sentences, each with the line that mends it: `letting_in` an account as a role, `asking` as the superuser."""
         if missing := [role for role in self.captures if role not in self.by_password]:
             yield (
                 f"the plan captures as {', '.join(missing)}, and the new server has no such role that may log in: "
@@ -121,9 +121,15 @@ class Entering:
                     f"it is started: {letting_in(account, role)}"
                 )
         told = {*self.ours, *(role for _, role in self.mapped)}
-        silent = [role for role, password in self.by_password.items() if not password and role not in told]
-        outside = without_account(silent) if self.copied or any(self.by_password.values()) else []
-        if outside:
+        silent = [role for role, password in self.by_password.items() if not password]
+        if not self.whole and silent:
+            giving = shlex.quote("\\password " + quote_name(silent[0]))
+            yield (
+                f"{', '.join(silent)} came back without passwords, which the role that took the backup may not read: "
+                "nobody is let in by one. For each, once it is started: "
+                f"`{asking} -c {giving}`"
+            )
+        elif outside := without_account(role for role in silent if role not in told):
             yield (
                 f"{', '.join(outside)} may log in without a password, and this host has no accounts of these names: "
                 "nobody is let in as them. For each, ACCOUNT being what its application runs as here, once it is "
@@ -322,7 +328,8 @@ class PostgresMaker(NewServerMaker["Postgres"]):
         self._write(home, captured, more, owner, manifest, old_passwords=old_passwords == "t")
         configuration.start_once(box, home, self.site.settings, self.asset.server_settings)
         lead_to(home / CLUSTER, self.site.home)
-        return notes + lost + less + list(self._entering(logins, home, manifest).notes(self._letting_in))
+        entering = self._entering(logins, home, manifest)
+        return notes + lost + less + list(entering.notes(self._letting_in, self._asking))
 
     def _entering(self, logins: str, home: Path, manifest: Manifest) -> Entering:
         captures = dict.fromkeys([self.asset.connection.user, *self.site.accounts])
@@ -331,15 +338,20 @@ class PostgresMaker(NewServerMaker["Postgres"]):
             configuration.captured_ident(home),
             tuple(captures),
             self._own_roles(manifest),
-            copied=manifest.method == "physical",
+            whole=manifest.method == "physical" or bool(manifest.contents["role_passwords"]),
         )
+
+    @property
+    def _asking(self) -> str:
+        """A client of the started server, as whom it runs as is let in."""
+        at = ["-h", str(self.site.socket_directory), "-p", str(self.port), "-d", MAINTENANCE]
+        return shlex.join(["psql", *at, "-U", self.user])
 
     def _letting_in(self, account: str, role: str) -> str:
         """A line that does so, once it is started."""
         ident = shlex.quote(str(self.site.home / CLUSTER / configuration.IDENT))
-        asking = shlex.join(["psql", "-h", str(self.site.socket_directory), "-p", str(self.port), "-d", "postgres"])
         line = shlex.quote(f"{configuration.MAP} {account} {quote_name(role)}")
-        return f"`echo {line} >> {ident} && {asking} -U {self.user} -c 'select pg_reload_conf()'`"
+        return f"`echo {line} >> {ident} && {self._asking} -c 'select pg_reload_conf()'`"
 
     def see_analyzed(self, box: Place, env: dict[str, str]) -> None:
         """One that was opened again may have been loaded by a run that did not come as far."""
