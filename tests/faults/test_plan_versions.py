@@ -20,13 +20,15 @@ from tests.support.schema import report_document
 from tests.support.stored import restic_of, settled_file
 from tests.support.wording import lines_with
 
+from ccdr.evidence.records import of_mapping
+from ccdr.evidence.records.plans import version_of
 from ccdr.jobs import in_force
 from ccdr.jobs.plan_in_repository import store
 from ccdr.model.errors import CcdrError, Exit
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339
 from ccdr.plans.loosened import Code
-from ccdr.plans.versions import PLAN_VERSION, digest_of, version_of
+from ccdr.plans.versions import PLAN_VERSION, digest_of
 from ccdr.storage.restic import Restic
 from ccdr.telling.report import Report, html, make_report, period_of
 from ccdr.telling.status import upkeep_problems
@@ -77,7 +79,7 @@ def test_a_plan_that_was_edited_is_another_version_and_names_the_one_before(site
     assert first["predecessor"] is None and second["predecessor"] == {"digest": first["digest"], "seq": first["seq"]}
     assert (second["plan"], second["asset"], second["run"], second["actor"] != "") == ("p", None, None, True)
     assert [digest_of(one["files"]) for one in (first, second)] == [first["digest"], second["digest"]]
-    found = version_of(second)
+    found = version_of(of_mapping(second))
     assert found is not None and found.facts == site.loaded().facts
     site.ledger_holds()
 
@@ -134,7 +136,7 @@ def test_a_lost_note_or_a_lost_copy_makes_no_other_version(site: Site, world: Wo
     in_force.record(site.loaded(), world.services)
     assert len(versions(site)) == 1
     assert json.loads((site.state / "plans/p/newest.json").read_text())["seq"] == first["seq"]
-    version = version_of(first)
+    version = version_of(of_mapping(first))
     assert version is not None and in_force.kept_version(version, world.services) is not None
 
 
@@ -164,7 +166,7 @@ def test_run_records_it_before_it_does_anything(world: World) -> None:
 def test_a_kept_file_that_was_changed_is_no_version(site: Site, world: World) -> None:
     in_force.record(site.loaded(), world.services)
     [record] = versions(site)
-    version = version_of(record)
+    version = version_of(of_mapping(record))
     assert version is not None
     path = site.state / f"plans/p/{record['digest']}/restore_tests/c.yaml"
     assert in_force.kept_version(version, world.services) is not None
@@ -448,7 +450,7 @@ def test_a_plan_that_run_sees_is_gone_is_recorded_as_that(site: Site, world: Wor
     (site.root / "plans/q.yaml").unlink()
     for _ in range(2):
         world.run()
-    found = [version_of(record) for record in versions(site) if record["plan"] == "q"]
+    found = [version_of(of_mapping(record)) for record in versions(site) if record["plan"] == "q"]
     assert [one is not None and one.gone for one in found] == [False, True]
     site.plan(PLAN.replace("crm", "other"), name="q")
     world.run()

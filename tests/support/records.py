@@ -128,8 +128,9 @@ def some(info: inspect.Type, full: bool = True) -> Any:
             return tag | {f.encode_name: some(f.type, full) for f in fields if full or f.required}
         case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
             return [some(item, full)] if full else []
-        case inspect.DictType(value_type=value):
-            return {"name": some(value, full)} if full else {}
+        case inspect.DictType(key_type=key, value_type=value):
+            name = some(key) if isinstance(key, inspect.LiteralType) else "name"
+            return {name: some(value, full)} if full else {}
         case inspect.TupleType(item_types=types):
             return [some(one, full) for one in types]
         case inspect.LiteralType(values=values):

@@ -354,13 +354,17 @@ def side_by_side(state: State, ours: list[Record], beside: list[Record], own: bo
     chained(state.ledger, one, [*ours, last], other if own else None)
 
 
+THERE = "on db2, by its ledger: "
+
+
 def of_status(problems: tuple[Problem, ...]) -> Counter[tuple[object, ...]]:
-    return Counter((p.trouble.name, p.level, p.text, p.step) for p in problems)
+    """What another host's ledger tells says so, and is the same trouble."""
+    return Counter((p.trouble.name, p.level, p.text.removeprefix(THERE), p.step) for p in problems)
 
 
 def agreed(look: Looked) -> None:
     by_report = {
-        name: Counter((f.code, f.level, f.text, f.step) for f in one.findings if f.code)
+        name: Counter((f.code, f.level, f.text.removeprefix(THERE), f.step) for f in one.findings if f.code)
         for name, one in [*((a.asset, a) for a in look.report.assets), *((p.plan, p) for p in look.report.plans)]
     }
     for one, said in look.pairs():

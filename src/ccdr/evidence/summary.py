@@ -237,7 +237,7 @@ def _follow_the_open(ledger: Ledger, mark: Mark, known: Histories, at_work: Call
         run
         for history in known.values()
         for run, begun in history.open_runs.items()
-        if not (at_work(run) if begun.origin is None else may_have_ended(begun))
+        if not (at_work(run) if begun.origin is None else may_have_ended(begun.time, begun.origin))
     }
     if crashed:
         read_history((record for _, record in ledger.after(mark)), known)

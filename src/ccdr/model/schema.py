@@ -98,7 +98,7 @@ Size = Annotated[
 ]
 
 
-def _cron(text: str) -> str:
+def cron_of(text: str) -> str:
     if len(text.split()) != 5:
         raise ValueError('is not a schedule, expected five cron fields like "*/30 * * * *"')
     try:
@@ -138,7 +138,7 @@ def _known_zone(key: str) -> str:
     return key
 
 
-Cron = Annotated[str, AfterValidator(_cron)]
+Cron = Annotated[str, AfterValidator(cron_of)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]

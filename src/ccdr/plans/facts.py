@@ -12,14 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
+from msgspec import Meta
+
 from ccdr.checks import AnyCheck
 from ccdr.model.kinds import Count, Digest, Owner, Seconds, Value, Word, about
+from ccdr.model.schema import cron_of, zone_of
 from ccdr.model.trouble import Severity
 from ccdr.model.values import Objectives, source_digest
 from ccdr.plans.deviation_rules import OWNER
 from ccdr.plans.model import NOBODY, Approval, Copy, Plan, Repository, Retention
 
-Schedule = Annotated[str, about("five cron fields, in the plan's zone")]
+Schedule = Annotated[str, Meta(description="five cron fields, in the plan's zone", examples=["0 5 * * *"])]
+Zone = Annotated[str, Meta(description="IANA's name of it", examples=["UTC"])]
 Bounds = Mapping[str, float]
 
 
@@ -115,7 +119,7 @@ class PlanFacts(Value, frozen=True, kw_only=True, gc=False):
     """What a plan promises: names of assets and groups, durations in seconds, schedules, digests."""
 
     format: Literal[2]
-    timezone: str
+    timezone: Zone
     mtd: Seconds | None
     retention: Annotated[dict[str, float] | None, about("the rules that are stated; null: nothing is ever removed")]
     prune: Schedule
@@ -135,6 +139,17 @@ class PlanFacts(Value, frozen=True, kw_only=True, gc=False):
     declarations: Annotated[dict[str, tuple[Owner, ...]], about("who may state what no tool can test, by item")] = {}
     risk_owner: Annotated[Owner | None, about("who alone may accept a risk; null: whoever may approve")] = None
     owner: Annotated[Owner | None, about("who answers for it; null: nobody, or more than one word")] = None
+
+    def __post_init__(self) -> None:
+        """What is due goes by these: ValueError for what this machine can tell no time by."""
+        zone_of(self.timezone)
+        every = [self.prune, self.check]
+        for of in self.assets.values():
+            every += filter(None, (of.backup, of.test.schedule if of.test else None, of.control))
+        for copy in self.copies.values():
+            every += (copy.schedule, copy.prune, copy.check)
+        for cron in {*every}:
+            cron_of(cron)
 
     def objectives(self, asset: str) -> Objectives:
         """KeyError where it has no such asset."""

@@ -24,12 +24,13 @@ from tests.support.stored import copy_of, settled_file, with_repository
 from tests.support.verified import World
 
 from ccdr.evidence.checkpoints.checkpoint import Checkpoint, origin_of
+from ccdr.evidence.records import of_mapping
+from ccdr.evidence.records.plans import version_of
 from ccdr.jobs.checkpoints import creation as signing_keys
 from ccdr.jobs.checkpoints.creation import make
 from ccdr.jobs.checkpoints.publishing import Publishing, stretches
 from ccdr.jobs.in_force import plan_version
 from ccdr.model.errors import CcdrError
-from ccdr.plans.versions import version_of
 from ccdr.storage.evidence_bucket import EvidenceBucket, checkpoint_key, plan_key, segment_key
 from ccdr.storage.s3 import Refused
 
@@ -439,7 +440,7 @@ def test_a_plan_that_was_not_kept_once_is_put_later_and_one_that_is_gone_is_take
     publishing.publish(make(host.world.services).checkpoint)
     there = Path(auditor.collect().json["ledgers"][0]["plans"])
     assert {path.name for path in there.rglob("*.yaml")} == {"p.yaml", "recordings.yaml"}
-    version = version_of(site.records("plan.version")[-1])
+    version = version_of(of_mapping(site.records("plan.version")[-1]))
     assert version is not None
     host.world.ledger.write(plan_version("p", {}, replace(version.facts, assets={}), version))
     publishing.publish(make(host.world.services).checkpoint)

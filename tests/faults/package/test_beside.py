@@ -14,10 +14,11 @@ from tests.support.recorded import backup
 from tests.support.sparse import append_sparse
 
 from ccdr.evidence.checkpoints.checkpoint import leaf_hash
-from ccdr.evidence.ledger.ledger import Ledger, typed_lines
+from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparison import beginning
 from ccdr.evidence.package import statements
 from ccdr.evidence.package.lines import Stretches
+from ccdr.evidence.records.reading import decode
 from ccdr.host.state import State
 from ccdr.jobs import in_force
 from ccdr.jobs.attest.other_ledgers import collect
@@ -80,7 +81,7 @@ def forged(exporting: Exporting, package: Path) -> None:
     assert known is not None
     key = private_of(exporting.services.state, known.key)
     for line in better:
-        if made_ := tests.take(typed_lines(line), sha256(line).hexdigest()):
+        if made_ := tests.take(decode(line), sha256(line).hexdigest()):
             (package / "data/tests" / made_[0]).write_bytes(statements.envelope(made_[1], key))
 
 
@@ -137,7 +138,7 @@ def test_the_ledgers_of_a_package_are_those_that_were_taken_in(exported: Exporti
 def test_a_plans_text_is_that_of_its_digest_whatever_a_later_record_says(exporting: Exporting) -> None:
     site, services = exporting.world.site, exporting.services
     in_force.record(site.loaded(), services)
-    (record,) = services.ledger.newest("plan.version")
+    (record,) = site.records("plan.version")
     fake, name = b"plan: p\n# tested hourly\n", "plans/p.yaml"
     body = {key: record[key] for key in ("digest", "predecessor", "facts")}
     body["files"] = {**record["files"], name: sha256(fake).hexdigest()}

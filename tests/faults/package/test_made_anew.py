@@ -164,7 +164,7 @@ LIES: dict[str, Callable[[dict[str, object]], object]] = {
 @pytest.mark.parametrize("lie", LIES)
 def test_what_a_version_of_a_plan_promises_is_made_from_its_text(tmp_path: Path, lie: str) -> None:
     exporting = made(tmp_path)
-    (record,) = exporting.services.ledger.newest("plan.version")
+    (record,) = exporting.world.site.records("plan.version")
     facts = json.loads(json.dumps(record["facts"]))
     LIES[lie](facts)
     assert facts != record["facts"]

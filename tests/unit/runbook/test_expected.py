@@ -9,8 +9,10 @@ import pytest
 from tests.support.clocks import NOON
 from tests.support.harness import Site
 from tests.support.manifests import a_manifest, counted
+from tests.support.sparse import sparse_record
 
 from ccdr.evidence.history.kinds import RESTORE_END
+from ccdr.evidence.records import Record
 from ccdr.jobs.recover import outlook as foretelling
 from ccdr.jobs.runbook.outlook import expected_of
 from ccdr.model.values import Snapshot, rfc3339
@@ -20,14 +22,14 @@ MB = 2**20
 TWO = "one: {engine: files, paths: [/srv/one]}\ntwo: {engine: files, paths: [/srv/two]}\n"
 
 
-def measured(asset: str, seconds: float) -> dict[str, Any]:
-    return {
+def measured(asset: str, seconds: float) -> Record:
+    return sparse_record({
         "kind": RESTORE_END, "plan": "p", "asset": asset, "time": rfc3339(NOON), "result": "RESTORED",
-        "snapshot": {"bytes": 100 * MB}, "phases": {"fetch": seconds - 1.0, "finish": 1.0},
-    }  # fmt: skip
+        "snapshot": {"bytes": 100 * MB}, "phases": {"fetch": seconds - 1.0, "finish": 1.0}, "run": "r",
+    })  # fmt: skip
 
 
-def services(monkeypatch: pytest.MonkeyPatch, *records: dict[str, Any], size: int = 100 * MB) -> Any:
+def services(monkeypatch: pytest.MonkeyPatch, *records: Record, size: int = 100 * MB) -> Any:
     monkeypatch.setattr(foretelling, "newest_first", lambda _: iter(records))
     monkeypatch.setattr(foretelling.os, "cpu_count", lambda: 2)
 

@@ -5,12 +5,12 @@ record that has not what the fold goes by tells nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ccdr.evidence.deviations import derive
 from ccdr.evidence.history.accesses import ACCESSES, take_access, take_strangers
 from ccdr.evidence.history.asset_history import AssetHistory, Histories, history_at, place_of
-from ccdr.evidence.history.folded import Recorded, damage
+from ccdr.evidence.history.folded import damage
 from ccdr.evidence.history.kinds import (
     ACCESS_REVIEWED,
     ACCESS_TESTED,
@@ -62,7 +62,7 @@ from ccdr.evidence.records import (
     Unread,
 )
 from ccdr.evidence.records.statements import LostRecords, kind_of
-from ccdr.evidence.records.values import WRONG, Start
+from ccdr.evidence.records.values import WRONG, RecordOrigin, Start
 from ccdr.evidence.statements import GLASS_BROKEN
 from ccdr.evidence.verdicts import does_not_open
 from ccdr.plans.facts import CheckFacts
@@ -247,7 +247,7 @@ def _strays(history: Histories, record: Record) -> bool:
     return any(run in other.open_runs for other in history.values())
 
 
-def may_have_ended(begun: Recorded) -> bool:
+def may_have_ended(begun: datetime, origin: RecordOrigin | None) -> bool:
     """Of a run that has no end in a ledger that lies beside ours: was it begun just before that ends? Then nobody here
     knows what became of it."""
-    return begun.origin is not None and begun.origin.until - begun.time < UNENDED
+    return origin is not None and origin.until - begun < UNENDED

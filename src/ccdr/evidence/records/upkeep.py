@@ -166,7 +166,7 @@ class Duties(Record, frozen=True, kw_only=True, gc=False):
     verbs: list[Verb]
     gained: list[Verb]
     lost: list[Verb]
-    asked_last: Annotated[dict[str, Time], about("when each of the lost ones was asked for last")] = {}
+    asked_last: Annotated[dict[Verb, Time], about("when each of the lost ones was asked for last")] = {}
     reason: Reason
     tenant: Tenant = "default"
 

@@ -11,7 +11,7 @@ from ccdr.evidence.deviations.values import forget_ended
 from ccdr.evidence.due_gaps import asked_for
 from ccdr.evidence.history import kinds
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
-from ccdr.evidence.history.fold import UNENDED, follow
+from ccdr.evidence.history.fold import follow, may_have_ended
 from ccdr.evidence.history.kinds import CLEAN, DAMAGED, STOPPED
 from ccdr.evidence.judgement.upkeep import ApprovalGiven
 from ccdr.evidence.pauses import ALL, PAUSED, PausedSpan, take_pause
@@ -201,7 +201,7 @@ class Evidence:
 
         def goes_on(run: RecordedRun) -> bool:
             if run.origin is not None:  # just before that ledger ends: nobody here knows what became of it
-                return run.origin.until - run.since < UNENDED
+                return may_have_ended(run.since, run.origin)
             return run.run is not None and running(run.run, run.started)
 
         at_work = {run.run for run in self.open.values() if run.run is not None and goes_on(run)}
