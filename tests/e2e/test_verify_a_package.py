@@ -15,6 +15,7 @@ from tests.support.pages import DOCS, commands
 from tests.support.records import ENVELOPE, record_in
 from tests.support.signed import key, signed
 from tests.support.signing_off import SignOffRoom
+from tests.support.sparse import statement_of
 
 from ccdr.evidence.statements import signatures_of
 from ccdr.jobs.checkpoints import creation as signing_keys
@@ -95,7 +96,7 @@ class Audit:
         """The attestation, recorded once more, signed by this key in Ana's name; as it was where that is None."""
         record = self.room.site.records("declare.part")[0]
         body = {key: value for key, value in record.items() if key not in ENVELOPE} | changed
-        (one,) = signatures_of(record | changed)
+        (one,) = signatures_of(statement_of(record, **changed))
         if by is not None:
             body["by"] = record["by"] | {"signature": signed(one.text, by, one.namespace)}
         return record_in(self.services.ledger, "statement", plan=None, asset=None, run=None, body=body).seq

@@ -61,6 +61,13 @@ def sparse_record(given: Mapping[str, Any]) -> Record:
     return _read({**_NOUGHT, **head, **_struct(body, fields_of(KINDS[kind]), leaving=_ENVELOPE)})
 
 
+def statement_of(record: Mapping[str, Any], **other: object) -> StatementRecord:
+    """A statement's record, as its line reads; with `other` values, as another hand would have written it."""
+    made = _read({**record, **other})
+    assert isinstance(made, StatementRecord)
+    return made
+
+
 def recorded_statement(plan: str | None, body: Mapping[str, Any]) -> StatementRecord:
     """The record that holds this body, whole as it is."""
     head = {"kind": STATEMENT, "version": VERSIONS[STATEMENT], "plan": plan, "asset": None, "run": None}

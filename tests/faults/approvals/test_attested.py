@@ -15,6 +15,7 @@ from tests.support.clocks import Ticking
 from tests.support.harness import Ran, Site
 from tests.support.listeners import web_server
 from tests.support.signed import NAMESPACE, SecurityKey, key, signed, signers
+from tests.support.sparse import statement_of
 
 from ccdr.evidence.acknowledged import exit_of
 from ccdr.evidence.records.schema import schema_of
@@ -82,7 +83,7 @@ def test_an_empty_file_is_no_evidence(room: Room) -> None:
 def test_only_what_is_stale_is_a_finding(room: Room) -> None:
     room.attest()
     (record,) = room.site.records("declare.part")
-    newest = {"x": record}
+    newest = {"x": statement_of(record)}
     ends, stale = (list(judge(newest, SystemClock().now() + timedelta(days=days))) for days in (340, 370))
     assert exit_of(ends) == 0 and exit_of(stale) == 1 and "STALE" in stale[0].text
 
@@ -200,11 +201,11 @@ def test_what_is_suggested_would_be_taken(room: Room, item: str, until: str, wor
 def test_a_record_alone_has_signed_nothing(room: Room) -> None:
     room.attest("--key", str(room.ana))
     (record,) = room.site.records("declare.part")
-    (made,), who_may, host = signatures_of(record), room.signers.read_text(), room.site.services().host
-    assert signer_of(made, record, who_may, host).name == "ana@x"
-    (other,) = signatures_of({**record, "files": ["0" * 64]})
+    own, who_may, host = statement_of(record), room.signers.read_text(), room.site.services().host
+    (made,), (other,) = signatures_of(own), signatures_of(statement_of(record, files=["0" * 64]))
+    assert signer_of(made, own, who_may, host).name == "ana@x"
     with pytest.raises(SignatureRefused):
-        signer_of(other, record, who_may, host)
+        signer_of(other, own, who_may, host)
 
 
 def test_what_was_ended_or_attested_anew_does_not_hold_again_by_the_old_signature(room: Room) -> None:
@@ -241,7 +242,9 @@ def test_openssh_itself_verifies_what_was_recorded(room: Room) -> None:
     sig = room.site.root / "sig"
     sig.write_text(record["by"]["signature"])
     argv = ["ssh-keygen", "-Y", "verify", "-f", room.signers, "-I", "ana@x", "-n", "ccdr-attestation", "-s", sig]
-    subprocess.run(argv, input=DECLARE_PART.recorded(record).text(), text=True, check=True, capture_output=True)
+    subprocess.run(
+        argv, input=DECLARE_PART.recorded(statement_of(record)).text(), text=True, check=True, capture_output=True
+    )
 
 
 def test_a_report_that_was_attested_is_no_newer_penetration_test(room: Room) -> None:
@@ -324,13 +327,14 @@ def test_each_file_is_held_by_its_digest_and_signed(room: Room) -> None:
     digests = [sha256(b"%PDF").hexdigest(), sha256(b"more").hexdigest()]
     assert done.code == 0 and done.json["attested"]["files"] == digests, done
     (record,) = room.site.records("declare.part")
-    text = DECLARE_PART.recorded(record).text()
+    text = DECLARE_PART.recorded(statement_of(record)).text()
     assert record["files"] == digests and all(one in text for one in digests)
     assert DECLARE_PART.read(text).files == tuple(digests)
     signed_by, host = room.signers.read_text(), room.site.services().host
-    assert signer_of(signatures_of(record)[0], record, signed_by, host).name == "ana@x"
+    own = statement_of(record)
+    assert signer_of(signatures_of(own)[0], own, signed_by, host).name == "ana@x"
     for changed in (digests[:1], digests[::-1], [digests[0], "0" * 64]):
-        other = {**record, "files": changed}
+        other = statement_of(record, files=changed)
         with pytest.raises(SignatureRefused):
             signer_of(signatures_of(other)[0], other, signed_by, host)
     room.site.write("empty", "")

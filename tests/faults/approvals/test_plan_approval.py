@@ -12,6 +12,7 @@ import pytest
 from tests.support.clocks import Ticking
 from tests.support.harness import Ran, Site
 from tests.support.signed import PRESENT, SecurityKey, key, signed, signers
+from tests.support.sparse import statement_of
 from tests.support.stored import settled_file
 
 from ccdr.evidence.lineage.comparison import read_id
@@ -238,12 +239,12 @@ def test_who_has_not_signed_cannot_have_approved_by_a_record_alone(room: Room) -
     block = room.site.loaded().plan.approval
     assert block is not None
     services = room.site.services()
-    assert holds(record, block, services).name == "ana@x"
+    assert holds(statement_of(record), block, services).name == "ana@x"
     with pytest.raises(SignatureRefused):
-        holds({**record, "about": {**record["about"], "digest": "0" * 64}}, block, services)
+        holds(statement_of(record, about=record["about"] | {"digest": "0" * 64}), block, services)
     signers(room.signers, {"dan@x": room.mallory})
     with pytest.raises(SignatureRefused):
-        holds(record, block, services)
+        holds(statement_of(record), block, services)
 
 
 def test_doctor_looks_at_who_may_approve_and_verifies_the_signature_again(room: Room) -> None:

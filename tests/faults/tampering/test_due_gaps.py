@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.clocks import NOON, Clock
 from tests.support.harness import Site
-from tests.support.sparse import append_sparse, sparse_record
+from tests.support.sparse import append_sparse
 
 from ccdr.evidence.due_gaps import DueRuns, LedgerGap
 from ccdr.evidence.ledger.ledger import Ledger
@@ -44,7 +44,7 @@ class Days:
     def gaps(self) -> list[LedgerGap]:
         found = DueRuns()
         for record in self.ledger.as_read():
-            found.take(sparse_record(record))
+            found.take(record)
         return [gap for gap in found.gaps() if gap.verb == "backup"]
 
 
