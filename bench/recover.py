@@ -122,7 +122,7 @@ def _plan(root: Path, centre: Centre, images: Images, socket: str, data: Path) -
         def env_file() -> str:
             return ""
 
-    plan.write_plan(root, centre, images, Here())  # type: ignore[arg-type]
+    plan.write_plan(root, centre, images, Here(), services(root / "state"))  # type: ignore[arg-type]
     path = root / "plans/outbound.yaml"
     text = path.read_text("utf-8").replace("s3:http://127.0.0.1:1/ccdr-outbound", str(root / "repo"))
     text = text.replace("  env_file: secrets/outbound.env\n", "")
