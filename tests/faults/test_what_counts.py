@@ -75,28 +75,6 @@ def test_what_an_attempt_stored_that_was_not_whole_counts_nowhere_though_the_nex
     assert [s["id"] for s in seen] == [s.id for s in snapshots(twin)] and len(seen) == 3
 
 
-def noted(site: Site, note: str | None) -> None:
-    """The newest snapshot's entry, as an earlier ccdr kept one that restic had stored with a warning."""
-    newest = snapshots(site)[-1]
-    path = site.state / "catalogue" / "p" / "recordings" / f"{newest.id}.json"
-    entry = json.loads(path.read_text())
-    path.write_text(json.dumps({**entry, "snapshot": {**entry["snapshot"], "note": note}}) + "\n")
-
-
-@pytest.mark.parametrize("chosen", ["latest", "by its id"])
-def test_a_snapshot_that_was_stored_with_a_warning_never_passes(twin: Site, chosen: str) -> None:
-    """Whatever its checks say of what came back: what restic did not read, nobody checks."""
-    which = "latest" if chosen == "latest" else snapshots(twin)[-1].id
-    noted(twin, None)
-    healthy = twin.run("test", "p", "--snapshot", which)
-    assert (healthy.code, healthy.json["verdict"]) == (0, "PASS"), healthy
-    noted(twin, "exit 3")
-    done = twin.run("test", "p", "--snapshot", which)
-    assert (done.code, done.json["verdict"]) == (1, "FAIL"), done
-    assert "stored this snapshot with a warning" in done.json["reason"]
-    assert all(check["status"] == "PASS" for check in done.json["checks"])
-
-
 # --- increments --------------------------------------------------------------------------------------------------
 
 

@@ -57,16 +57,14 @@ class Centre:
     def plan(self, name: str = "p", assets: str = ASSETS) -> None:
         self.site.plan(assets, name=name, extra="retention: {keep_within: 35d}\n")
 
-    def snapshot(
-        self, number: int, when: datetime, asset: str = "calls", *, note: str | None = None, **more: Any
-    ) -> None:
+    def snapshot(self, number: int, when: datetime, asset: str = "calls", **more: Any) -> None:
         usable = more.pop("usable", when)
         source = {"source": self.site.loaded().plan.assets[asset].source_name}
         manifest = Manifest(
             "p", asset, f"b{number}", "files", "scan", "h", when, 0.0, {}, source, attested=SAID, **more
         )
         text = manifest_text(manifest)
-        self.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", usable, note), text)
+        self.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", usable), text)
 
     def wrote(self, kind: str, asset: str | None = "calls", *, plan: str = "p", run: str = "r", **body: Any) -> None:
         append_sparse(self.services.ledger, kind, plan=plan, asset=asset, run=run, body=body)

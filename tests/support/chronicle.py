@@ -74,7 +74,6 @@ class Chronicle:
         name: str,
         *,
         usable: float | None = None,
-        note: str | None = None,
         source: str | None = None,
         upon: tuple[str, ...] = (),
         group: GroupRun | None = None,
@@ -88,7 +87,7 @@ class Chronicle:
             {"source": source or self.source, "bytes": 5}, {"f": FileDigest(1, "a" * 64)}, group=group, upon=needed, attested=SAID,
         )  # fmt: skip
         text, moment = manifest_text(manifest), self.at(hours if usable is None else usable)
-        made = snapshot_of(manifest, text, digest(name), "/r", moment, note)
+        made = snapshot_of(manifest, text, digest(name), "/r", moment)
         self.manifests[made.id] = manifest
         self.there = sorted([*self.there, made], key=lambda s: (s.consistent_point, s.usable_at, s.id))
         return made
@@ -114,13 +113,12 @@ class Chronicle:
         said: dict[str, Any] | None = None,
         kept: bool = True,
         begun: bool = False,
-        note: str | None = None,
         upon: tuple[str, ...] = (),
         source: str | None = None,
         **more: Any,
     ) -> int:
         """A backup that ended well when its snapshot could be used. `begun`: with its start; `kept`: it is there."""
-        made = self.snapshot(hours, name, usable=usable, note=note, upon=upon, source=source)
+        made = self.snapshot(hours, name, usable=usable, upon=upon, source=source)
         if not kept:
             self.there.remove(made)
         run = f"b-{name}"

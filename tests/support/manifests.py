@@ -32,7 +32,7 @@ def a_manifest(**changes: object) -> Manifest:
 
 def counted(*known: Any, **more: Any) -> Snapshot:
     """A snapshot of which the catalogue knows this, up to its manifest's digest, and nothing else that not each has."""
-    left = {"note": None, "source": None, "group": None, "upon": (), "arrived": None, "in_use": 0, "missing_s": 0.0}
+    left = {"source": None, "group": None, "upon": (), "arrived": None, "in_use": 0, "missing_s": 0.0}
     return Snapshot(*known, **{**left, "attested": SAID, **more})
 
 

@@ -31,7 +31,7 @@ class World:
         self.site = site
         self.services: Services = site.services(Clock())
 
-    def snapshot(self, number: int, when: datetime, note: str | None = None, upon: Sequence[Needed] = ()) -> None:
+    def snapshot(self, number: int, when: datetime, upon: Sequence[Needed] = ()) -> None:
         manifest = Manifest(
             "p",
             "recordings",
@@ -48,7 +48,7 @@ class World:
             attested=SAID,
         )
         text = manifest_text(manifest)
-        self.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", when, note), text)
+        self.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", when), text)
 
     def wrote(self, kind: str, **body: Any) -> None:
         append_sparse(self.services.ledger, kind, plan="p", asset="recordings", run=body.pop("run", "r"), body=body)

@@ -50,7 +50,7 @@ manifests = st.builds(
 times = st.datetimes(timezones=st.just(UTC))
 snapshots = st.builds(
     Snapshot, id=st.just("1" * 64), plan=st.just("p"), asset=st.just("crm"), run=texts, engine=texts, method=texts,
-    consistent_point=times, usable_at=times, bytes=sizes, root=texts, manifest_sha256=texts, note=st.none() | texts,
+    consistent_point=times, usable_at=times, bytes=sizes, root=texts, manifest_sha256=texts,
     source=st.none() | texts | st.just(f"/{'recordings' * 900}"), upon=st.tuples() | st.tuples(st.builds(Needed, texts, texts)),
     group=st.none() | st.builds(GroupRun, texts, texts, st.tuples(texts, texts)),
     attested=attestations, arrived=st.none() | times, in_use=sizes, missing_s=st.floats(0, 1e10),

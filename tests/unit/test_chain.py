@@ -72,13 +72,6 @@ def test_one_is_disproved_by_the_newest_that_tells(tests: list[tuple[int, str]])
         assert chain.disproved(s.id, (n.id for n in s.upon), proven) == (own == "FAIL" or below)
 
 
-def test_what_restic_stored_with_a_warning_is_no_base_to_count_on() -> None:
-    full, *rest = a_chain(3)
-    noted = [replace(full, note="exit 3"), *rest]
-    assert chain.usable(noted, noted, lambda s: False) == []
-    assert chain.usable([full, *rest], [full, *rest], lambda s: False) == [full, *rest]
-
-
 def test_what_is_disproved_or_lacks_a_base_cannot_be_counted_on() -> None:
     made = a_chain(3)
     bad = made[1]

@@ -79,7 +79,6 @@ class Told:
     shipped: dict[str, float]
     number: int = 0
     logged: bool = False  # was any log stored?
-    noted: bool = False  # does the catalogue know what no record tells?
 
     def new(self, asset: str) -> str:
         self.past.asset, self.past.source = asset, self.sources[asset]
@@ -91,15 +90,14 @@ Event = Callable[[Told, float, str], object]
 WHY = st.sampled_from([None, "missing", "closed", "unavailable", "damaged"])
 
 
-def store(here: bool, note: bool, upon: bool, other: bool, said: bool) -> Event:
+def store(here: bool, upon: bool, other: bool, said: bool) -> Event:
     def tell(told: Told, hours: float, asset: str) -> None:
         name, there = told.new(asset), told.stored[asset]
-        more: dict[str, Any] = {"note": "a file was gone"} if note else {}
+        more: dict[str, Any] = {}
         if upon and there:
             more["upon"] = (there[-1],)
         if other:
             more["source"] = "/elsewhere"
-        told.noted |= note
         if here:
             if other:
                 more["beside_source"] = "disk"
@@ -228,7 +226,7 @@ def single(kind: str, verb: str, missing: bool) -> Event:
 flags = st.booleans()
 rarely = st.sampled_from([False, False, False, True])
 verbs = st.sampled_from(["backup", "test", "prune", "check"])
-stores = st.builds(store, st.sampled_from([True, True, True, False]), rarely, rarely, rarely, rarely)
+stores = st.builds(store, st.sampled_from([True, True, True, False]), rarely, rarely, rarely)
 tests = st.builds(
     test, st.sampled_from(["PASS", "PASS", "FAIL", "INCONCLUSIVE"]), flags, st.sampled_from(["latest", "oldest", "random"]),
     st.sampled_from([60.0, 60.0, 7200.0, None]), st.sampled_from(["throwaway", "throwaway", "durable"]),
@@ -465,8 +463,8 @@ def test_whoever_looks_at_the_same_records_sees_the_same(
         asked(look)
 
 
-OURS, THEIRS = store(True, False, False, False, False), store(False, False, False, False, False)
-UPON_THEIRS = store(True, False, True, False, False)
+OURS, THEIRS = store(True, False, False, False), store(False, False, False, False)
+UPON_THEIRS = store(True, True, False, False)
 
 
 @everybody
@@ -475,21 +473,20 @@ UPON_THEIRS = store(True, False, True, False, False)
 def test_records_alone_give_the_same_judgement_of_a_moment_that_is_past(
     site: Site, loaded: LoadedPlan, made: list[tuple[Event, float, str]]
 ) -> None:
-    """But for what no record tells: of the shipping as this host knows it now, and what restic stored with a warning."""
+    """But for what no record tells: of the shipping as this host knows it now."""
     told = told_by(made, loaded)
     told.shipped.clear()
     look = looked(site, loaded, told, timedelta(hours=1))
-    untold = {"LOG_LATE", "LOG_GAP"} | ({"FINDING"} if told.noted else set())
+    untold = {"LOG_LATE", "LOG_GAP"}
     for one, said in look.pairs():
         if one.asset == "log" and told.logged:
             continue  # how far its log leads is told by this host's own notes, and by the hour's records
-        if not told.noted:
-            assert (one.coverage, one.rpo, one.rto) == (said.coverage, said.rpo_now, said.rto), one.asset
-            assert [f.code for f in said.findings if f.code not in (None, *untold)] == [
-                p.trouble.name
-                for p in sorted((*one.troubles, *one.near), key=lambda p: -p.level)
-                if p.trouble.name not in untold
-            ]
+        assert (one.coverage, one.rpo, one.rto) == (said.coverage, said.rpo_now, said.rto), one.asset
+        assert [f.code for f in said.findings if f.code not in (None, *untold)] == [
+            p.trouble.name
+            for p in sorted((*one.troubles, *one.near), key=lambda p: -p.level)
+            if p.trouble.name not in untold
+        ]
     care = [p.trouble.name for p in look.care["p"]]
     assert [f.code for f in look.report.plans[0].findings] == care
 
@@ -499,7 +496,7 @@ def test_records_alone_give_the_same_judgement_of_a_moment_that_is_past(
 @example([(fail(None, "disk full"), 0.02, "crm")], 1, 2)
 @example(
     [
-        (store(True, False, False, False, False), 5, "crm"),
+        (store(True, False, False, False), 5, "crm"),
         (test("FAIL", False, "latest", 60.0, "throwaway", "", None), 0.2, "crm"),
     ],
     1,

@@ -176,7 +176,6 @@ SNAPSHOT = Snapshot(
     7,
     "/srv/\udcff",
     "ab",
-    note="a warning",
     source="/srv",
     group=GroupRun("calls", "g1", ("crm",)),
     upon=(Needed("s0", "cd"),),

@@ -36,14 +36,8 @@ def disproved(snapshot: str, parents: Iterable[str], proven: dict[str, str]) -> 
 def usable(
     snapshots: Sequence[Snapshot], there: Sequence[Snapshot], disproved: Callable[[Snapshot], bool]
 ) -> list[Snapshot]:
-    """Those of `snapshots` that can be counted on: stored without a warning, not disproved, and with all that they
-    build upon, of which the same is true as far as it goes."""
-    noted = {s.id for s in there if s.note is not None}
-
-    def counts(s: Snapshot) -> bool:
-        return not ({s.id, *(n.id for n in s.upon)} & noted or disproved(s) or lacks(s, there))
-
-    return [s for s in snapshots if counts(s)]
+    """Those of `snapshots` that can be counted on: not disproved, and with all that they build upon."""
+    return [s for s in snapshots if not (disproved(s) or lacks(s, there))]
 
 
 def needed_by(kept: Iterable[Snapshot]) -> Mapping[str, Snapshot]:

@@ -218,7 +218,6 @@ class Snapshot:
     bytes: int
     root: str
     manifest_sha256: str
-    note: str | None  # why it must not pass, where restic stored it with a warning
     source: str | None  # what was captured, as the engine names it
     group: GroupRun | None  # whom it was captured together with
     upon: tuple[Needed, ...]  # what an increment builds upon: the full one first, the one before it last
@@ -244,8 +243,8 @@ class Snapshot:
     ) -> Snapshot:
         """One that is not in the catalogue, as far as its tags or records tell: nothing is known of its manifest."""
         return cls(
-            id, plan, asset, run, "", "", consistent_point, usable_at, bytes, "/", manifest_sha256, None, source, None,
-            upon, NOTHING_ATTESTED, None, 0, 0.0,
+            id, plan, asset, run, "", "", consistent_point, usable_at, bytes, "/", manifest_sha256, source, None, upon,
+            NOTHING_ATTESTED, None, 0, 0.0,
         )  # fmt: skip
 
     @property

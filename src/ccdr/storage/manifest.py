@@ -48,9 +48,7 @@ def _seconds(told: object) -> float:
     return float(str(told))
 
 
-def snapshot_of(
-    manifest: Manifest, text: str, snapshot_id: str, root: str, usable_at: datetime, note: str | None = None
-) -> Snapshot:
+def snapshot_of(manifest: Manifest, text: str, snapshot_id: str, root: str, usable_at: datetime) -> Snapshot:
     own = sum(d.bytes for d in manifest.files.values())
     outside, in_use = manifest.contents.get("bytes", 0), manifest.contents.get("unsettled", 0)
     return Snapshot(
@@ -65,7 +63,6 @@ def snapshot_of(
         bytes=own + (outside if isinstance(outside, int) else 0),
         root=root,
         manifest_sha256=text_digest(text),
-        note=note,
         source=str(manifest.contents["source"]),
         group=manifest.group,
         upon=manifest.upon,

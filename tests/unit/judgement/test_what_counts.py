@@ -22,19 +22,20 @@ def test_only_what_is_of_the_source_that_the_plan_names_counts(jobs: dict[str, J
 
 
 def test_newer_ones_that_do_not_count_are_told_with_why(jobs: dict[str, Job], past: Chronicle) -> None:
-    well(past).stored(-0.4, "noted", note="a file was gone")
-    past.stored(-0.3, "increment", upon=("noted",))
+    well(past).stored(-0.4, "bad")
+    past.tested(-0.35, "bad", "FAIL")
+    past.stored(-0.3, "increment", upon=("bad",))
     past.snapshot(1, "ahead")
-    (found,) = judged(jobs["crm"], past).wrong
-    noted = f"{digest('increment')[:8]}, which depends on one that restic stored with a warning"
-    said = f"{digest('ahead')[:8]}, which has a date in the future, 2026-11-24T13:00:00Z; {noted}; and 1 more"
+    (found,) = [one for one in judged(jobs["crm"], past).wrong if one.about == "newer"]
+    upon = f"{digest('increment')[:8]}, which depends on one that failed its restore test"
+    said = f"{digest('ahead')[:8]}, which has a date in the future, 2026-11-24T13:00:00Z; {upon}; and 1 more"
     assert (found.trouble.name, found.about, found.text) == (
         "FINDING",
         "newer",
         f"3 newer snapshots do not count: {said}",
     )
     past.stored(-0.1, "good")
-    (found,) = judged(jobs["crm"], past).wrong
+    (found,) = [one for one in judged(jobs["crm"], past).wrong if one.about == "newer"]
     assert found.text.startswith("1 newer snapshot does not count: ")
 
 

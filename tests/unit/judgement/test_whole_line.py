@@ -88,14 +88,13 @@ def test_each_snapshot_that_does_not_count_says_why(
     well(past).stored(-0.45, "bad")
     past.tested(-0.4, "bad", "FAIL")
     past.stored(-0.35, "upon", upon=("bad",))
-    past.stored(-0.3, "noted", note="a file was gone")
     past.stored(-0.2, "other", source="/elsewhere")
     past.snapshot(30, "ahead")
 
     def reasons() -> dict[str, str | None]:
         job = jobs["crm"]
         said = why_not_counting(judged(job, past), job, past.history(), past.there, END)
-        return {name: said[digest(name)] for name in ("old", "new", "bad", "upon", "noted", "other", "ahead")}
+        return {name: said[digest(name)] for name in ("old", "new", "bad", "upon", "other", "ahead")}
 
     assert reasons() == wording and [name for name, why in reasons().items() if why is None] == ["old", "new"]  # fmt: skip
     past.checked(-0.1, "DAMAGED")

@@ -266,7 +266,7 @@ def test_a_failed_test_says_what_it_is_that_failed(
 # --- snapshots that do not count, and the line itself ---------------------------------------------------------
 
 
-def stored(shipping: Shipping, number: int, when: datetime, note: str | None = None, **changed: Any) -> None:
+def stored(shipping: Shipping, number: int, when: datetime, **changed: Any) -> None:
     source = changed.pop("source", shipping.site.loaded().plan.assets["crm"].source_name)
     contents = {"timeline": 1, "stop_lsn": "0/2000060", "source": source}
     usable, method = changed.pop("usable", when), changed.pop("method", "physical")
@@ -274,13 +274,13 @@ def stored(shipping: Shipping, number: int, when: datetime, note: str | None = N
         "p", "crm", f"b{number}", "postgres", method, "h", when, 0.0, {}, contents, attested=SAID, **changed
     )
     text = manifest_text(manifest)
-    shipping.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", usable, note), text)
+    shipping.services.catalogue.add(snapshot_of(manifest, text, IDS[number], "/r", usable), text)
 
 
 def test_newer_snapshots_that_do_not_count_are_named_with_why(shipping: Shipping, wording: SnapshotAssertion) -> None:
     """An older one that a good one has made up for is not, nor is one of another source."""
-    stored(shipping, 2, ago(hours=4), "older")
-    stored(shipping, 3, ago(hours=2), "a file was gone")
+    stored(shipping, 2, ago(hours=4), upon=(Needed(IDS[7], "0" * 64),))
+    stored(shipping, 3, ago(hours=2), upon=(Needed(IDS[7], "0" * 64),))
     assert [p.text for p in shipping.wrong(SHIPPED)] == wording
     stored(shipping, 4, ago(minutes=5), usable=NOW + timedelta(hours=2))
     stored(shipping, 5, ago(minutes=4), upon=(Needed(IDS[8], "0" * 64),))

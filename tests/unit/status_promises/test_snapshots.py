@@ -8,6 +8,8 @@ from tests.support.asked import Centre, ago
 
 from ccdr.model.values import Needed
 
+ALONE = (Needed("f" * 64, "0" * 64),)  # an increment without what it builds upon
+
 
 def newer(centre: Centre) -> list[str]:
     return [c.text for c in centre.told() if c.about == "newer"]
@@ -16,14 +18,14 @@ def newer(centre: Centre) -> list[str]:
 def test_as_many_newer_snapshots_as_are_named_are_all_of_them(centre: Centre, wording: SnapshotAssertion) -> None:
     centre.snapshot(1, ago(minutes=50))
     for number in (2, 3):
-        centre.snapshot(number, ago(minutes=10 - number), note="a file was gone")
+        centre.snapshot(number, ago(minutes=10 - number), upon=ALONE)
     assert newer(centre) == wording
-    centre.snapshot(4, ago(minutes=6), note="a file was gone")
+    centre.snapshot(4, ago(minutes=6), upon=ALONE)
     assert newer(centre) == wording
 
 
 def test_one_as_old_as_the_newest_good_one_is_made_up_for(centre: Centre) -> None:
-    centre.snapshot(1, ago(minutes=5), note="a file was gone")
+    centre.snapshot(1, ago(minutes=5), upon=ALONE)
     assert newer(centre), "nothing is as new and good"
     centre.snapshot(2, ago(minutes=5))
     assert newer(centre) == []
@@ -39,13 +41,6 @@ def test_what_builds_upon_a_bad_one_is_told_as_that(centre: Centre, wording: Sna
     assert newer(centre) == wording
     centre.tested("FAIL", number=2)
     assert newer(centre)[0] == wording
-
-
-def test_what_builds_upon_one_with_a_warning_is_told_as_that(centre: Centre, wording: SnapshotAssertion) -> None:
-    centre.snapshot(1, ago(minutes=50), note="a file was gone")
-    (full,) = centre.services.catalogue.snapshots("p", "calls")
-    centre.snapshot(2, ago(minutes=5), upon=(Needed(full.id, full.manifest_sha256),))
-    assert newer(centre) == wording
 
 
 @pytest.mark.parametrize("usable", [2, -2])

@@ -24,7 +24,7 @@ def test_what_another_host_stored_is_learned_whole_and_read_once(catalogue: Cata
     assert told.listed == tuple(repo.there) and told == Synchronised(listed=told.listed)
     one, two = catalogue.snapshots("p", "crm")
     assert one.usable_at == first.finished, "not before it was stored"
-    assert (two.source, two.group, two.upon, two.run, two.note) == ("db", group, upon, "r2", None)
+    assert (two.source, two.group, two.upon, two.run) == ("db", group, upon, "r2")
     assert catalogue.manifest(one) == parse_manifest(text)
     assert sorted(repo.reads) == [an_id(1), an_id(2)]
     assert synchronised(catalogue, repo) == told and len(repo.reads) == 2

@@ -307,16 +307,12 @@ def why_not(snapshot: Snapshot, known: Sequence[Snapshot], history: AssetHistory
     if dated_in_future(snapshot, now):
         date = max(snapshot.consistent_point, snapshot.usable_at)
         return f"which has a date in the future, {to_the_second(date)}"
-    if snapshot.note is not None:
-        return f"which restic stored with a warning: {snapshot.note}"
     if lack := chain.lacks(snapshot, known):
         return f"without what it needs: {lack}"
     if history.is_suspect(snapshot.id, *(needed.id for needed in snapshot.upon)):
         return "which is suspect until somebody has looked (SNAPSHOT_SUSPECT)"
-    if history.disproved(snapshot):
-        own = history.proven.get(snapshot.id) == Verdict.FAIL
-        return f"which {'failed its last restore test' if own else 'depends on one that failed its restore test'}"
-    return "which depends on one that restic stored with a warning"
+    own = history.proven.get(snapshot.id) == Verdict.FAIL
+    return f"which {'failed its last restore test' if own else 'depends on one that failed its restore test'}"
 
 
 def why_not_counting(
@@ -331,8 +327,6 @@ def why_not_counting(
             return "is from another source than the plan names now"
         if s in status.usable:
             return "the repository was found damaged, and nothing as new has passed a test since"
-        if s.note is not None and not dated_in_future(s, now):
-            return f"restic stored it with a warning: {s.note}"
         return why_not(s, known, history, now).removeprefix("which ")
 
     return {s.id: why(s) for s in known}

@@ -492,11 +492,6 @@ def _why_not(job: Job, snapshot: Snapshot, found: Gathered, now: datetime, *, on
         return SUSPECT
     if history.disproved(snapshot):
         return _disproved(snapshot, found.told[job.asset])
-    noted = {s.id: s.note for s in candidates_.there if s.note is not None}
-    if snapshot.id in noted:
-        return f"restic stored it with a warning: {noted[snapshot.id]}"
-    if any(needed.id in noted for needed in snapshot.upon):
-        return "restic stored one that it depends on with a warning"
     return None
 
 

@@ -225,10 +225,7 @@ class Selection:
             why = f"snapshot {chosen.short} failed its last restore test, or a snapshot that it depends on did"
             if self._suspect(chosen):
                 why = f"snapshot {chosen.short} is suspect, and nobody has answered for that (SNAPSHOT_SUSPECT)"
-            raise UsageProblem(
-                why if chosen.note is None else f"restic stored snapshot {chosen.short} with a warning: {chosen.note}",
-                hint=f"{instead}; to restore it anyway, {self._anyway(chosen)}",
-            )
+            raise UsageProblem(why, hint=f"{instead}; to restore it anyway, {self._anyway(chosen)}")
 
     def _anyway(self, chosen: Snapshot) -> str:
         if not self.request.goes_on:

@@ -332,11 +332,8 @@ def _judge_apart(course: CourseOfTest, own: list[CheckResult]) -> None:
 
 
 def _judge_as_stored(course: CourseOfTest, snapshot: Snapshot) -> None:
-    """Whatever its checks say: what was stored with a warning, or bears a date that is yet to come, is no good."""
-    job, test, services = course.job, course.test, course.services
-    if snapshot.note:
-        again = f"`ccdr backup {job.plan} --asset {job.asset}` takes another"
-        test.fail(f"restic stored this snapshot with a warning: {snapshot.note}", again)
+    """Whatever its checks say: what bears a date that is yet to come is no good."""
+    test, services = course.test, course.services
     if dated_in_future(snapshot, services.clock.now()):
         test.fail(
             f"this snapshot claims to be of {rfc3339(snapshot.consistent_point)}, which is in the future",

@@ -289,8 +289,6 @@ class _Pruning:
             return "it is suspect"
         if history.disproved(snapshot):
             return "it failed a restore test"
-        if snapshot.note is not None:
-            return "restic stored it with a warning"
         if source is not None and not of_source(snapshot, source):
             return "from another source than the plan names now"
         return None

@@ -295,11 +295,7 @@ def _course(
     job: Job | None, ev: AssetEvidence, elsewhere: Sequence[Snapshot], upkeep: AssetHistory, period: Period
 ) -> _Course:
     source = job.engine.source_name if job else None
-    others = {
-        s.id: Point(s.whole_until, s.usable_at)
-        for s in elsewhere
-        if s.note is None and (source is None or of_source(s, source))
-    }
+    others = {s.id: Point(s.whole_until, s.usable_at) for s in elsewhere if source is None or of_source(s, source)}
     points = {**ev.points, **others}
     ours = {key: p for key, p in points.items() if source is None or key in others or ev.of_source(key, source)}
     ours_to_do = ev.history.backs_up(upkeep, known=bool(points))
