@@ -92,7 +92,7 @@ def test_from_never_to_proven_to_failed_and_back(
     done = site.run("run")
     assert done.code == 1 and done.json["telling"]["pinged"] == [] and len(web.asked) == pings, done
     assert re.sub(r"\+\d more", "+N more", mailbox.subjects[2]) == wording
-    assert "the backup of 2" in mailbox.text() and "next: is its file system mounted?" in mailbox.text()
+    assert "the backup of 2" in mailbox.text() and "next: is the file system of " in mailbox.text()
     assert number(site, "ccdr_asset_proven") == 0 and number(site, "ccdr_asset_last_backup_ok") == 0
     tree.rename(site.root / "tree" / "a")
     an_hour_passes(site)
