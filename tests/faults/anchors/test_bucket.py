@@ -8,13 +8,13 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 from tests.support.clocks import Clock
 from tests.support.evidence_server import CUSTOMERS, LOCKED, UNLOCKED, EvidenceServer
 from tests.support.faulty_proxy import FaultyProxy, Mode, faulty_proxy
@@ -442,7 +442,7 @@ def test_a_plan_that_was_not_kept_once_is_put_later_and_one_that_is_gone_is_take
     assert {path.name for path in there.rglob("*.yaml")} == {"p.yaml", "recordings.yaml"}
     version = version_of(of_mapping(site.records("plan.version")[-1]))
     assert version is not None
-    host.world.ledger.write(plan_version("p", {}, replace(version.facts, assets={}), version))
+    host.world.ledger.write(plan_version("p", {}, structs.replace(version.facts, assets={}), version))
     publishing.publish(make(host.world.services).checkpoint)
     done = auditor.collect()
     assert (done.code, done.json["ledgers"][0]["plans"]) == (0, None) and not list(there.rglob("*.yaml"))
