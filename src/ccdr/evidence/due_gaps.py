@@ -120,7 +120,8 @@ class DueRuns:
             case BackupEnd() | TestEnd():  # half of all
                 return
             case BackupStart() | TestStart() | NegativeControlStart() | PruneStart() | CheckStart() | CopyStart():
-                self._begun(record, Verb(VERB_OF[record.kind]), record.trigger.due)
+                due = record.trigger.due if record.trigger.by == "run" else None
+                self._begun(record, Verb(VERB_OF[record.kind]), due)
             case NotBegun():
                 self._begun(record, Verb(record.verb), record.due)
             case MissedRuns():

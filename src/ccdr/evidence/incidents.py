@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from msgspec import Struct, structs
 
@@ -475,9 +475,20 @@ def due_of(clocks: Mapping[str, ClockEntry], name: str, aware: datetime, zone: s
     return at
 
 
+def _zone_or_utc(zone: str) -> tzinfo:
+    try:
+        return zone_of(zone)
+    except ValueError:
+        return UTC
+
+
 def _after(start: datetime, clock: ClockEntry, zone: str) -> datetime:
-    of = clock.stated
-    return deadline(start, Length(of.within_s, of.months, of.days), zone_of(zone))
+    """Where this machine lacks the zone, by UTC; what is further than there are days is due at once."""
+    of, there = clock.stated, _zone_or_utc(zone)
+    try:
+        return deadline(start, Length(of.within_s, of.months, of.days), there)
+    except (ValueError, OverflowError):
+        return start
 
 
 def _duties(entry: Entry) -> Iterator[Duty]:

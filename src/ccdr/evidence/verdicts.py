@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from ccdr.evidence.records.backups import BackupEnd, StoredSnapshot
 from ccdr.evidence.records.restores import LogRecovery, TestEnd
-from ccdr.evidence.records.values import Record
+from ccdr.evidence.records.values import End, Record
 from ccdr.model.errors import RepositoryDamaged
 from ccdr.model.values import LATEST, source_digest
 from ccdr.plans.facts import CheckFacts, mended
@@ -33,7 +33,7 @@ def other_source(record: BackupEnd | TestEnd, source: str) -> bool:
 
 def does_not_open(record: Record) -> bool:
     """Did the run find that what opens the repository is damaged? Then no snapshot of any asset can be had."""
-    return getattr(record, "repository", None) == RepositoryDamaged.repository
+    return isinstance(record, End) and getattr(record, "repository", None) == RepositoryDamaged.repository
 
 
 def of_the_newest(test: TestEnd) -> bool:

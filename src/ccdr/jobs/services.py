@@ -283,15 +283,16 @@ class Services:
             if (sha256 := there.catalogue.sha256(plan, asset, snapshot)) is not None:
                 return sha256
             order = known.get((plan, asset), AssetHistory()).stored.get(snapshot)
-            stored = self._snapshot_of(order)
+            stored = self._snapshot_of(order, snapshot)
             return stored.manifest_sha256 if stored else None
 
         return captured
 
-    def _snapshot_of(self, order: float | None) -> StoredSnapshot | None:
-        """What the backup stored whose record stands there in our own ledger."""
+    def _snapshot_of(self, order: float | None, snapshot: str) -> StoredSnapshot | None:
+        """What the backup stored whose record stands there in our own ledger, if it is this one."""
         record = self.ledger.numbered(int(order)) if order is not None and order == int(order) else None
-        return record.snapshot if isinstance(record, BackupEnd) else None
+        stored = record.snapshot if isinstance(record, BackupEnd) else None
+        return stored if stored and stored.id == snapshot else None
 
     def _expiry(self, loaded: LoadedPlan) -> Expired:
         """What the plan's retention lets go by now."""
@@ -329,7 +330,7 @@ class Services:
             newest = sorted(ours.keys() - set(others), key=ours.__getitem__)[-MOST_ASKED:]
             snapshots = []
             for one in newest:
-                stored = self._snapshot_of(ours[one])
+                stored = self._snapshot_of(ours[one], one)
                 point = stored.consistent_point if stored else lost[one].consistent if one in lost else None
                 if point is not None:
                     snapshots.append(Snapshot.outline(one, plan, asset, point, point))

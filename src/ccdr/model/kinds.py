@@ -21,6 +21,10 @@ def like(pattern: str, text: str) -> dict[str, Any]:
     return {"pattern": pattern, "description": text}
 
 
+class NotToldHere(ValueError):
+    """What this machine lacks something for: another one may tell it."""
+
+
 Digest = Annotated[
     str,
     Meta(min_length=64, max_length=64, extra_json_schema=like("^[0-9a-f]{64}$", "a SHA-256, or a snapshot's full id")),

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from ccdr.checks import AnyCheck
-from ccdr.model.kinds import Count, Digest, Owner, Seconds, Value, Word, about
+from ccdr.model.kinds import Count, Digest, NotToldHere, Owner, Seconds, Value, Word, about
 from ccdr.model.schema import cron_of, zone_of
 from ccdr.model.trouble import Severity
 from ccdr.model.values import Objectives, source_digest
@@ -141,15 +141,18 @@ class PlanFacts(Value, frozen=True, kw_only=True, gc=False):
     owner: Annotated[Owner | None, about("who answers for it; null: nobody, or more than one word")] = None
 
     def __post_init__(self) -> None:
-        """What is due goes by these: ValueError for what this machine can tell no time by."""
-        zone_of(self.timezone)
+        """What is due goes by these. NotToldHere for what this machine can tell no time by."""
         every = [self.prune, self.check]
         for of in self.assets.values():
             every += filter(None, (of.backup, of.test.schedule if of.test else None, of.control))
         for copy in self.copies.values():
             every += (copy.schedule, copy.prune, copy.check)
-        for cron in {*every}:
-            cron_of(cron)
+        try:
+            zone_of(self.timezone)
+            for cron in {*every}:
+                cron_of(cron)
+        except ValueError as error:
+            raise NotToldHere(str(error)) from None
 
     def objectives(self, asset: str) -> Objectives:
         """KeyError where it has no such asset."""

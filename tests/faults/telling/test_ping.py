@@ -46,6 +46,7 @@ PINGED_ALL_THE_SAME = {
     Trouble.ATTESTATION_STALE,
     Trouble.ATTESTATION_ENDS,
     Trouble.DEVIATION_OVERDUE,  # what went wrong is told for itself
+    Trouble.PACKAGE_LATE,  # the evidence is there; a group waits for it
     Trouble.ANCHOR_OVERDUE,  # the record is there; nobody else holds it yet
     Trouble.PLAN_GONE,  # another one, whose own address is not pinged any more
     Trouble.PLAN_NOT_STORED,  # an older one is, and all backups are

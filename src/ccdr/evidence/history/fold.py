@@ -68,7 +68,7 @@ from ccdr.evidence.verdicts import does_not_open
 from ccdr.plans.facts import CheckFacts
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 70  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 71  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them

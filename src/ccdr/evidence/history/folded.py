@@ -20,6 +20,7 @@ from ccdr.evidence.history.kinds import (
     DONE,
     FAILED,
     PASSED,
+    START_OF,
     STORED,
     VERB_OF,
     VERDICTS,
@@ -84,7 +85,7 @@ from ccdr.evidence.records.statements import (
     TroubleRef,
     VersionOfPlan,
 )
-from ccdr.evidence.records.values import End, RecordOrigin, Start
+from ccdr.evidence.records.values import RecordOrigin, Start
 from ccdr.evidence.statements import MOST_NONCES, Operation, key_of, written_later
 from ccdr.evidence.verdicts import (
     as_strict,
@@ -439,7 +440,6 @@ class FoldedRecords:
     locks_done: dict[str, LockExtended] = field(default_factory=dict)  # … and those that ended well
     not_begun: dict[str, NotBegun] = field(default_factory=dict)  # by verb
     groups: dict[str, Group] = field(default_factory=dict)
-    shown_of_keys: dict[str, RecordPlace] = field(default_factory=dict)  # by kind, what was done with keys and erasures
     # Of a plan: what its versions here said of retention.
     retentions: list[Retention] = field(default_factory=list)
     # … and where each of its repositories lies (a digest of the address, by what records call it).
@@ -517,7 +517,7 @@ class FoldedRecords:
         if isinstance(record, Start) and not isinstance(record, RunbookStart):
             self._take_start(record, checks)
             return
-        run = self.open_runs.pop(str(record.run), None) if isinstance(record, End) else None
+        run = self.open_runs.pop(str(record.run), None) if record.kind in START_OF else None
         match record:  # the kinds that there are millions of come first
             case BackupEnd():
                 self._take_backup(record)
@@ -577,10 +577,8 @@ class FoldedRecords:
             case GlassBroken():
                 self._take_glass(record)
             case ErasureAdd() | ErasureReplay():
-                self.shown_of_keys[record.kind] = place(record)
                 self._take_erasure(record)
             case KeyAdded() | KeyRemoved():
-                self.shown_of_keys[record.kind] = place(record)
                 self._take_key(record)
             case KeySwitched():
                 self.key_switched = record
@@ -621,7 +619,6 @@ class FoldedRecords:
             case RegisterEntry():
                 self.looked_for.setdefault(about.entry, Replays()).stated = True
                 self.stated_of_nobody = record
-                self.shown_of_keys[row.kind] = place(record)
             case FindingRef():
                 take_entry(self.deviations.said, record, about)
             case _ if row is REVIEW_ACCESS:
@@ -687,7 +684,6 @@ class FoldedRecords:
             self.glass_to_prune = not done
 
     def _take_handover_review(self, record: StatementRecord, about: Handover) -> None:
-        self.shown_of_keys[record.row.kind] = place(record)
         if self.returned.get(str(about.replay)) == about.at:
             self.handover_reviews[str(about.replay)] = record
 

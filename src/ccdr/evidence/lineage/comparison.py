@@ -45,7 +45,7 @@ from ccdr.model.values import RecordRef, rfc3339, so_many, stamped
 # What is kept of a ledger outside of it, so that one that was cut, or is gone, is noticed.
 
 
-class KeptLineage(StateFile, frozen=True, tag_field="format", tag=6):
+class KeptLineage(StateFile, frozen=True, tag_field="format", tag=7):
     """What is kept. `prev` is the hash of the record before the mark's."""
 
     mark: Mark

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
@@ -15,6 +17,7 @@ from ccdr.evidence.records.statements import StatementRecord
 from ccdr.evidence.records.strict import strictly
 from ccdr.evidence.records.values import BESIDE, Record, Unread
 from ccdr.host.built import built
+from ccdr.model.kinds import NotToldHere
 from ccdr.model.values import utc
 
 _KIND = b'","kind":"'  # behind `actor`, a text; no text can hold it, since its quotes would be escaped
@@ -45,7 +48,7 @@ def decode(line: bytes) -> Record:
     if known is not None:
         decoder, version = known
         try:
-            if version in line:
+            if version in line and not beyond(line):
                 record: Record = decoder(line)
                 if says_of_itself(record):
                     raise msgspec.ValidationError
@@ -57,6 +60,14 @@ def decode(line: bytes) -> Record:
     if not line.endswith(b"\n"):
         raise ValueError("cut off: it does not end in a newline")
     return of_mapping(strictly(line))
+
+
+_BEYOND = re.compile(rb'"(?:0001|9999)-[0-9-]{5}[Tt ][0-9:.]+[+-][0-9:]+"')
+
+
+def beyond(line: bytes) -> bool:
+    """Has it a time that no UTC holds, as it is of the first or the last day there is, elsewhere?"""
+    return (b'"0001-' in line or b'"9999-' in line) and _BEYOND.search(line) is not None
 
 
 def says_of_itself(record: Record) -> bool:
@@ -88,11 +99,13 @@ def envelope(record: Any) -> datetime:
 
 def of_mapping(record: Any) -> Record:
     """The same of a line that was read already."""
-    time, version = envelope(record), record.get("version")
-    if not unknown(record) and BESIDE.keys().isdisjoint(record):
+    time, version, told = envelope(record), record.get("version"), not unknown(record)
+    if told and BESIDE.keys().isdisjoint(record):
         try:
-            return msgspec.convert(record, built(KINDS[record["kind"]]))
-        except msgspec.ValidationError:
-            pass
+            made: Record = msgspec.convert(record, built(KINDS[record["kind"]]))
+            if not beyond(json.dumps(record).encode()):
+                return made
+        except msgspec.ValidationError as error:
+            told = not isinstance(error.__cause__, NotToldHere)
     about = {key: record[key] for key in _ENVELOPE} | {"time": time}
-    return Unread(**about, version=version if type(version) is int else 0, unknown=unknown(record))
+    return Unread(**about, version=version if type(version) is int else 0, unknown=not told)

@@ -148,7 +148,7 @@ class Sandbox(Value, frozen=True, kw_only=True, gc=False):
     log_driver: str | None = None
     unlimited: Annotated[list[str], about("limits that this host's kernel does not have")] = []
     differs: Annotated[list[Difference], about("what was not as it was asked for")] = []
-    storage: Annotated[str | None, about("where its data lay: memory or disk")] = None
+    storage: Annotated[Literal["memory", "disk"] | None, about("where its data lay")] = None
     memory_available: Annotated[int | None, about("what the host had left, bytes")] = None
 
 
