@@ -98,6 +98,12 @@ def test_a_repository_that_is_called_damaged_is_not() -> None:
     assert does_not_open(sparse_record({"kind": "backup.end", **RUN, "result": "FAILED", "repository": "damaged"}))
 
 
+def test_what_was_asked_for_last_is_by_verbs() -> None:
+    duties = sparse_record({"kind": "duties", "plan": "p"})
+    assert not isinstance(decode(line_of(duties, asked_last={"test": rfc3339(NOON)})), Unread)
+    assert isinstance(decode(line_of(duties, asked_last={"tests": rfc3339(NOON)})), Unread)
+
+
 def test_where_a_sandbox_lay_is_one_of_two() -> None:
     test = sparse_record({"kind": "restore_test.end", **RUN, "verdict": "INCONCLUSIVE", "snapshot": None})
     box = msgspec.to_builtins(test)["sandbox"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -58,11 +58,11 @@ class Rights:
             return self.hide(key) is not None
         more: Any = {"BypassGovernanceRetention": True} if bypass else {}
         call = lambda c: c.delete_object(Bucket=self._name, Key=key, VersionId=version, **more)  # noqa: E731
-        return self._tried(call) is not None
+        return self._tried(call, () if bypass else _GONE) is not None
 
     def hide(self, key: str) -> str | None:
         """The version of the marker that hides it; None where none may be set."""
-        done = self._tried(lambda c: c.delete_object(Bucket=self._name, Key=key))
+        done = self._tried(lambda c: c.delete_object(Bucket=self._name, Key=key), ())
         return None if done is None else done.get("VersionId") or NO_VERSION
 
     def keep_versions(self) -> bool:
@@ -109,12 +109,12 @@ class Rights:
     def _name(self) -> str:
         return self.bucket.name
 
-    def _tried(self, ask: Callable[[S3Client], T]) -> T | None:
-        """What is refused, or not there, is None."""
+    def _tried(self, ask: Callable[[S3Client], T], gone: Collection[str] = _GONE) -> T | None:
+        """What is refused is None; so is what is `gone`, as the store says it."""
         with self.bucket.asked("to try a right", by=self._client) as client:
             try:
                 return ask(client)
             except Exception as error:
-                if not refusal(error) and code_of(error) not in _GONE:
+                if not refusal(error) and code_of(error) not in gone:
                     raise
         return None

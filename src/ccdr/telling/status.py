@@ -208,8 +208,9 @@ def left_by_plans(directory: Path | None, services: Services, histories: Histori
     for one in checked((d for d in of_host if d.code == Trouble.PLAN_GONE.name), services, (), now):
         if one.state(now) is DeviationState.OPEN:
             version = histories[one.plan, None].version
-            if version is not None and version.predecessor is not None:
-                gone.append(_gone(str(one.plan), version.predecessor.digest, directory, services, one))
+            if version is not None:
+                last = version.predecessor or version
+                gone.append(_gone(str(one.plan), last.digest, directory, services, one))
     late = left_overdue(names, services, histories, now)
     return tuple(acknowledged((*gone, *(problem for _, problem in late)), host.acks, now))
 

@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ccdr.evidence.history.asset_history import AssetHistory
+from ccdr.evidence.history.kinds import BACKUP_START
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.lineage.comparison import directory_of, itself, keep, keep_first, lies_at, read, reader
 from ccdr.evidence.lineage.own_records import AGREES, DIFFERS, Compared, LedgerStanding, Lineage, Lost, installation
-from ccdr.evidence.records import BackupEnd, BackupStart
+from ccdr.evidence.records import BackupEnd
 from ccdr.evidence.records.backups import StoredSnapshot
 from ccdr.evidence.records.lineage import LedgerCompared, LedgerLost
 from ccdr.evidence.records.values import code
@@ -275,8 +276,8 @@ def _against(ledger: Ledger, claims: Sequence[_Claim], plan: str, lineage: Linea
 def _knows(ledger: Ledger, claim: _Claim, plan: str) -> bool:
     """Has its run begun there, where it says? One without an end is a crash's."""
     record = ledger.numbered(claim.attested.start) if claim.attested.start <= claim.attested.seq else None
-    begun = (record.plan, record.asset, record.run) if isinstance(record, BackupStart) else None
-    return begun == (plan, claim.asset, claim.run)
+    of = (record.kind, record.plan, record.asset, record.run) if record is not None else None
+    return of == (BACKUP_START, plan, claim.asset, claim.run)  # its envelope says so, whatever wrote it
 
 
 def _beside(services: Services, other: str, claims: Sequence[_Claim], plan: str, how: str) -> Iterator[str]:
