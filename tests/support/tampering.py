@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from ccdr.evidence.checkpoints.checkpoint import GIVEN, Anchor, SigningKey, checkpoint_of, origin_of, read_checkpoint
-from ccdr.evidence.checkpoints.keys import KEY, Pin
+from ccdr.evidence.checkpoints.keys import Pin
 from ccdr.evidence.checkpoints.names import checkpoint_name
 from ccdr.evidence.checkpoints.verification import Checked
 from ccdr.evidence.ledger.ledger import Ledger
 from ccdr.evidence.ledger.verification import Verification, verify
+from ccdr.evidence.lineage.own_records import KEY
 from ccdr.host.state import State
 from ccdr.jobs.checkpoints import creation as signing_keys
 from ccdr.jobs.checkpoints.creation import make

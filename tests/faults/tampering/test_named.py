@@ -18,8 +18,9 @@ from tests.support.merkle import over
 from tests.support.tampering import Kept, a_year
 
 from ccdr.evidence.checkpoints.checkpoint import SigningKey, checkpoint_of, origin_of
-from ccdr.evidence.checkpoints.keys import KEY, statement
+from ccdr.evidence.checkpoints.keys import statement
 from ccdr.evidence.checkpoints.names import checkpoint_name
+from ccdr.evidence.lineage.own_records import KEY
 
 
 @pytest.fixture(scope="module")
