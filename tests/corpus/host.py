@@ -26,8 +26,7 @@ from ccdr.evidence.checkpoints.names import ANCHORS
 from ccdr.evidence.checkpoints.receipts import name_of, noted
 from ccdr.evidence.ledger import ledger
 from ccdr.evidence.lineage.own_records import ANCHORED
-from ccdr.evidence.records.statements import STATEMENT
-from ccdr.evidence.statements import SIGNED_OFF
+from ccdr.evidence.records.statements import SIGN_PERIOD, STATEMENT
 from ccdr.host import who
 from ccdr.host.clock import SystemClock
 from ccdr.host.state import State
@@ -203,6 +202,6 @@ class Lived:
         report = make_report([self.site.loaded()], self.services, period, command="ccdr report")
         given = to_sign_off(report, self.services)
         signature = {"name": "ana", "signature": by.signed(given.text(), namespace=given.row.namespace)}
-        body = body_of(SIGNED_OFF)
+        body = body_of(SIGN_PERIOD.kind)
         body |= {**given.body(), "by": body["by"] | signature}
         record_in(self.services.ledger, STATEMENT, plan=None, asset=None, run=None, body=body)

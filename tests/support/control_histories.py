@@ -9,8 +9,8 @@ from typing import Any
 
 from ccdr.evidence.controls.values import ControlState
 from ccdr.evidence.history.kinds import ACCESS_REVIEWED, ERASURE_NOBODY
-from ccdr.evidence.records.statements import DECIDE_CLOSED, DECIDE_FILED, Row
-from ccdr.evidence.statements import APPROVAL_USED, ATTESTATION, GLASS_REVIEWED, PLAN_APPROVED
+from ccdr.evidence.records.statements import APPROVE_OPERATION, DECIDE_CLOSED, DECIDE_FILED, REVIEW_GLASS, Row
+from ccdr.evidence.statements import ATTESTATION, PLAN_APPROVED
 from ccdr.model.trouble import Trouble
 from ccdr.model.values import rfc3339
 from tests.support.chronicle import DISPOSED, NOUGHT, PASSED, Chronicle
@@ -225,7 +225,9 @@ def stated(past: Chronicle, hours: float, kind: str, about: dict[str, Any], **mo
 
 def approval_used(past: Chronicle, hours: float) -> None:
     about = {"operation": "prune", "digest": NOUGHT, "repository": NOUGHT, "requested_by": "Ion", "key": BY["key"]}
-    stated(past, hours, APPROVAL_USED, about, until=rfc3339(past.at(hours + 1)), requested=BY | {"name": "Ion"})
+    stated(
+        past, hours, APPROVE_OPERATION.kind, about, until=rfc3339(past.at(hours + 1)), requested=BY | {"name": "Ion"}
+    )
 
 
 def glass_broken(past: Chronicle, hours: float, operation: str = "prune") -> None:
@@ -234,7 +236,7 @@ def glass_broken(past: Chronicle, hours: float, operation: str = "prune") -> Non
 
 
 def glass_reviewed(past: Chronicle, hours: float) -> None:
-    stated(past, hours, GLASS_REVIEWED, {"glass": NOUGHT[:32]}, nonce="1" * 32)
+    stated(past, hours, REVIEW_GLASS.kind, {"glass": NOUGHT[:32]}, nonce="1" * 32)
 
 
 HELD = {"asset": "crm", "id": NOUGHT, "since": "2026-01-01T00:00:00Z", "why": ["it is under a hold"]}

@@ -104,6 +104,15 @@ def test_what_was_asked_for_last_is_by_verbs() -> None:
     assert isinstance(decode(line_of(duties, asked_last={"tests": rfc3339(NOON)})), Unread)
 
 
+@pytest.mark.parametrize("of", [{"verdict": "FAIL"}, {"stops": True}])
+def test_a_recovery_that_failed_says_how_far_it_was_to_go(of: dict[str, Any]) -> None:
+    recovery = {"target": "latest", "until": rfc3339(NOON), **of}
+    test = sparse_record({"kind": "restore_test.end", **RUN, "verdict": "FAIL", "recovery": recovery})
+    whole = msgspec.to_builtins(test)["recovery"]
+    assert not isinstance(decode(line_of(test)), Unread), "the twin"
+    assert isinstance(decode(line_of(test, recovery=whole | {"until": None})), Unread)
+
+
 def test_where_a_sandbox_lay_is_one_of_two() -> None:
     test = sparse_record({"kind": "restore_test.end", **RUN, "verdict": "INCONCLUSIVE", "snapshot": None})
     box = msgspec.to_builtins(test)["sandbox"]

@@ -230,7 +230,7 @@ def _file(entry: Entry, record: StatementRecord, of: FiledNotification) -> None:
         one.filed, one.not_due = Filing(record.seq, of.filed_at, record.files[0]), None
         for later in entry.clocks.values():
             if later.after == of.clock:
-                later.due = _after(of.filed_at, later, entry.opened.timezone)
+                later.due = due_after(of.filed_at, later.stated, entry.opened.timezone)
     if whole is not None and whole is not one:
         _sum_up(whole)
 
@@ -469,9 +469,9 @@ def due_of(clocks: Mapping[str, ClockEntry], name: str, aware: datetime, zone: s
         seen.add(str(after))
         chain.append(clocks[str(after)])
     first = chain.pop()
-    at = first.due if first.due is not None else _after(aware, first, zone)
+    at = first.due if first.due is not None else due_after(aware, first.stated, zone)
     for later in reversed(chain):
-        at = _after(at, later, zone)
+        at = due_after(at, later.stated, zone)
     return at
 
 
@@ -482,11 +482,11 @@ def _zone_or_utc(zone: str) -> tzinfo:
         return UTC
 
 
-def _after(start: datetime, clock: ClockEntry, zone: str) -> datetime:
-    """Where this machine lacks the zone, by UTC; what is further than there are days is due at once."""
-    of, there = clock.stated, _zone_or_utc(zone)
+def due_after(start: datetime, clock: RecordedClock, zone: str) -> datetime:
+    """When it is due, counted from then. Where this machine lacks the zone, by UTC; what is further than there are days
+    is due at once."""
     try:
-        return deadline(start, Length(of.within_s, of.months, of.days), there)
+        return deadline(start, Length(clock.within_s, clock.months, clock.days), _zone_or_utc(zone))
     except (ValueError, OverflowError):
         return start
 

@@ -16,12 +16,9 @@ from typing import TYPE_CHECKING
 from ccdr.evidence.ledger.ledger import extent_of, lines
 from ccdr.evidence.records import decode
 from ccdr.evidence.records.statements import (
-    APPROVE_OPERATION,
     APPROVE_PLAN,
     DECLARE_PART,
     END_PART,
-    REVIEW_GLASS,
-    SIGN_PERIOD,
     MeasurePart,
     PeriodPopulation,
     SignedBy,
@@ -99,8 +96,8 @@ def nonce() -> str:
     return secrets.token_hex(16)
 
 
-APPROVAL_USED, APPROVAL_REFUSED = APPROVE_OPERATION.kind, "approval.refused"
-GLASS_BROKEN, GLASS_REVIEWED = "approval.glass", REVIEW_GLASS.kind
+APPROVAL_REFUSED = "approval.refused"
+GLASS_BROKEN = "approval.glass"
 MOST_NONCES = 1000  # of a plan, the newest: those of requests that may still be carried out are among them
 
 
@@ -299,7 +296,6 @@ def refuse_until(until: datetime, item: str, now: datetime) -> None:
 # and says what it comes to: a person reads it before they sign. Whoever has the same ledger can have the same rows
 # again.
 
-SIGNED_OFF = SIGN_PERIOD.kind
 ROOT = "root"
 UNREADABLE = "(not a name)"  # another hand's record may hold anything, and this goes into what somebody signs
 MOST = 1000  # accounts, plans or ledgers that one text names

@@ -56,13 +56,13 @@ def log_fails(failed: LogRecovery | None, recovery: LogRecovery | None, *, stops
     if not bad and recovery.verdict != "PASS":
         return None
     as_far = failed is None or recovery.target == LATEST
-    if not as_far and failed is not None and None not in (failed.until, recovery.until):
-        as_far = reached_for(recovery) >= reached_for(failed)
+    if not as_far and failed is not None and recovery.until is not None:
+        as_far = recovery.until >= reached_for(failed)
     return bad if as_far else None
 
 
 def reached_for(recovery: LogRecovery) -> datetime:
-    """Up to when the log was to be gone through in a recovery that has a verdict on it."""
+    """Up to when the log was to be gone through in a recovery that failed, or stops."""
     assert recovery.until is not None
     return recovery.until
 

@@ -295,10 +295,10 @@ def used_elsewhere(one: Opened, key: str, others: Iterable[Stated], services: Se
     return None
 
 
-def known_keys(one: Opened, services: Services) -> dict[str, object]:
+def known_keys(one: Opened, services: Services) -> list[str]:
     """The keys of this plan's repositories whose adding is recorded here, and whose removal is not."""
     history = services.histories().get((one.plan, None))
-    return {} if history is None else dict(history.repository_keys)
+    return [] if history is None else history.repository_keys
 
 
 def record(

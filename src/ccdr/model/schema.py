@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
 from pathlib import Path, PosixPath
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
@@ -98,6 +99,7 @@ Size = Annotated[
 ]
 
 
+@lru_cache(1000)  # facts are read with each version of each plan
 def cron_of(text: str) -> str:
     if len(text.split()) != 5:
         raise ValueError('is not a schedule, expected five cron fields like "*/30 * * * *"')

@@ -154,6 +154,11 @@ class PlanFacts(Value, frozen=True, kw_only=True, gc=False):
         except ValueError as error:
             raise NotToldHere(str(error)) from None
 
+    def checks_of(self, asset: str | None) -> tuple[CheckFacts, ...] | None:
+        """None where it has no such asset."""
+        of = self.assets.get(asset) if asset is not None else None
+        return of.checks if of else None
+
     def objectives(self, asset: str) -> Objectives:
         """KeyError where it has no such asset."""
         of = self.assets[asset]

@@ -15,7 +15,7 @@ from tests.support.records import body_of, record_in
 from tests.support.signed import key, signed, signers
 from tests.support.sparse import sparse_record
 
-from ccdr.evidence.history.kinds import ACCESS_EXPORTED, ERASURE_REPLAY
+from ccdr.evidence.history.kinds import ERASURE_REPLAY
 from ccdr.evidence.records.statements import STATEMENT
 from ccdr.evidence.statements import GLASS_BROKEN, signatures_of
 from ccdr.host.clock import SystemClock
@@ -76,7 +76,7 @@ class Room:
         clock = Ticking(SystemClock().now() + timedelta(days=ahead)) if ahead else None
         ledger = self.site.services(clock).ledger
         plan = None if kind == ATTESTED else "p"
-        stated = kind if kind in (GLASS_BROKEN, ACCESS_EXPORTED) else STATEMENT
+        stated = kind if kind in (GLASS_BROKEN, "access.exported") else STATEMENT
         asset = "recordings" if kind == HANDED_OVER else None
         return record_in(ledger, stated, plan=plan, asset=asset, run=None, body=body).seq
 
@@ -99,8 +99,8 @@ class Room:
     def export(self, by: str = "eva") -> None:
         """Somebody asks the systems who has access."""
         of = body_of(REVIEWED)["about"]
-        body = body_of(ACCESS_EXPORTED) | {key: of[key] for key in ("export_sha256", "entries")} | {"unread": 0}
-        self.exported = self.record(ACCESS_EXPORTED, done_by(body, by))
+        body = body_of("access.exported") | {key: of[key] for key in ("export_sha256", "entries")} | {"unread": 0}
+        self.exported = self.record("access.exported", done_by(body, by))
 
     def told(self) -> set[str]:
         """What `status` finds wrong of statements; the report says the same."""

@@ -9,12 +9,11 @@ from tests.support.packages import Exporting
 from tests.support.records import body_of, record_in, record_kind
 
 from ccdr.evidence.records import KINDS
-from ccdr.evidence.records.statements import TABLE
-from ccdr.evidence.statements import SIGNED_OFF
+from ccdr.evidence.records.statements import SIGN_PERIOD, TABLE
 from ccdr.jobs.checkpoints.creation import make
 
 # What such a record tells must be there: another ledger, a key; an asset of the plan that came back.
-LEFT_OUT = ("ledger.", "recover.", SIGNED_OFF)  # one is of a population: test_whole.py
+LEFT_OUT = ("ledger.", "recover.", SIGN_PERIOD.kind)  # one is of a population: test_whole.py
 
 
 @pytest.mark.parametrize("full", [True, False])

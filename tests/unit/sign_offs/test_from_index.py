@@ -10,8 +10,7 @@ from tests.support.years import Centre
 from tests.unit.test_index import both, lived, verified
 from tests.unit.test_one_judgement import END
 
-from ccdr.evidence.records.statements import STATEMENT
-from ccdr.evidence.statements import SIGNED_OFF
+from ccdr.evidence.records.statements import SIGN_PERIOD, STATEMENT
 from ccdr.model.values import rfc3339
 from ccdr.telling.report import Period, make_report
 from ccdr.telling.signing_off import to_sign_off
@@ -27,7 +26,7 @@ def test_the_sign_offs_of_a_period_are_behind_what_the_index_keeps(tmp_path: Pat
     for first, last in ((100, 70), (40, 20), (30, 2)):
         period = Period(END - first * DAY, END - last * DAY, until_now=False)
         given = to_sign_off(make_report(plans, services, period, command="x"), services)
-        body = {**body_of(SIGNED_OFF), **given.body()}
+        body = {**body_of(SIGN_PERIOD.kind), **given.body()}
         record_in(services.ledger, STATEMENT, plan=None, asset=None, run=None, body=body)
     verified(services)
     for first, last, fits in (

@@ -11,7 +11,7 @@ from typing import Annotated
 from msgspec import Struct, structs, to_builtins
 
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
-from ccdr.evidence.history.folded import Recorded
+from ccdr.evidence.history.folded import Placed
 from ccdr.evidence.judgement.asset_status import AssetStatus
 from ccdr.evidence.lineage.own_records import Lineage
 from ccdr.evidence.records.statements import StatementRecord, kind_of
@@ -63,7 +63,7 @@ class RecordBehind(Struct, frozen=True):
     hash: str | None = None
 
     @classmethod
-    def of(cls, record: Recorded) -> RecordBehind:
+    def of(cls, record: Placed) -> RecordBehind:
         kind = kind_of(record) if isinstance(record, StatementRecord) else record.kind
         return cls(record.seq, stamped(record.time), kind, record.of_ledger)
 
@@ -116,14 +116,14 @@ class Observed(Struct, frozen=True, rename={"step": "next_step"}):
         return self.state in FINDINGS and self.acknowledged is None
 
 
-def behind(*records: Recorded | None) -> tuple[RecordBehind, ...]:
+def behind(*records: Placed | None) -> tuple[RecordBehind, ...]:
     """Those that there are, each once, in the ledger's order."""
     there = {RecordBehind.of(record) for record in records if record is not None}
     return tuple(sorted(there, key=lambda one: (one.ledger or "", one.seq)))
 
 
 def by_problem(
-    state: ControlState, problem: Problem, plan: str, asset: str | None, *records: Recorded | None
+    state: ControlState, problem: Problem, plan: str, asset: str | None, *records: Placed | None
 ) -> Observed:
     """What is wrong, as the judgement has it."""
     return Observed(state, problem.text, plan, asset, behind(*records), problem.step, problem.acknowledged)

@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from ccdr.evidence.deviations.values import (
-    Base,
-    Begun,
+    DeviationSpan,
     Kept,
     NamedOwner,
     NewestPoint,
+    NewestStart,
     RecordAt,
-    Row,
-    Span,
+    RecordIdentity,
+    Streak,
     opened,
     reopened,
     settled,
@@ -131,7 +131,7 @@ def _settle(place: Kept, record: PlanVersion, rules: DeviationFacts, new: set[tu
             settled(place, span.code, record, what, asset=span.asset)
 
 
-def _same(span: Span, what: str, one: Loosening) -> bool:
+def _same(span: DeviationSpan, what: str, one: Loosening) -> bool:
     """Is it the same that lacks? A check that is gone may by now be replaced, and is no more checked for that."""
     if one.code in _GONE and span.code not in _GONE:
         return one.asset in (None, span.asset)  # with all that it had
@@ -232,7 +232,7 @@ class Points:
             return
         at, usable = record.snapshot.consistent_point, record.time
         if self._as_it_should_be(at, usable, self._rpo(version)):  # as a rule: for millions of records the rest shows
-            self.own.point = NewestPoint(at, usable, Base.of(record))
+            self.own.point = NewestPoint(at, usable, RecordIdentity.of(record))
             return
         self._reached(record, [(at, usable)], version)
         self._log_leads_on(True)
@@ -288,7 +288,7 @@ class Points:
                 age = (usable - consistent).total_seconds()
                 settled(self.own, CODE, record, BY_POINTS, partial(_in_time, age), asset=self.asset)
             newest = consistent
-            last = NewestPoint(consistent, usable, Base.of(record), before.leads_on if before else True)
+            last = NewestPoint(consistent, usable, RecordIdentity.of(record), before.leads_on if before else True)
             if rpo is not None and usable - consistent > timedelta(seconds=rpo):
                 self.own.point = last
                 self._late(record, consistent, usable, rpo)
@@ -338,10 +338,10 @@ class Attempts:
         mine = Wanted(checks=self.checks, point=point_of(self.record) if isinstance(self.record, TestEnd) else None)
         seen = False
         for one in dict.fromkeys(("", of)):
-            row = self.kept.rows.get(_row(verb, one)) or Row(0, self.record.time, mine)
+            row = self.kept.rows.get(_row(verb, one)) or Streak(0, self.record.time, mine)
             asked = together(row.asked, mine)
             count = row.count + 1
-            self.kept.rows[_row(verb, one)] = Row(count, row.since, asked)
+            self.kept.rows[_row(verb, one)] = Streak(count, row.since, asked)
             if count >= TWICE:
                 times = 0 if seen else TWICE if count == TWICE else 1
                 first = row.since if count == TWICE else None
@@ -403,7 +403,7 @@ def take_start(histories: Histories, record: Start) -> None:
     own, kind, run = history_at(histories, (place_of(record), record.asset)), record.kind, str(record.run)
     begun = own.deviations.begun
     crashed = begun.get(kind)
-    begun[kind] = Begun(run, record.time, Base.of(record))
+    begun[kind] = NewestStart(run, record.time, RecordIdentity.of(record))
     if crashed is not None and crashed.run in own.open_runs and crashed.run != run:
         _One(own, record, before(histories, record)).crashed(VERB_OF[kind], crashed)
 
@@ -485,7 +485,7 @@ class _One:
         wanted: Wanted = ANY,
         *,
         since: datetime | None = None,
-        base: Base | None = None,
+        base: RecordIdentity | None = None,
         times: int = 1,
     ) -> None:
         rules = self.was.rules
@@ -596,7 +596,7 @@ class _One:
         base = begun.base if begun is not None and begun.time < first else None
         self._open(Trouble.MISSED.name, verb, Wanted(checks=checks), since=first, base=base, times=record.count)
 
-    def crashed(self, verb: str, run: Begun) -> None:
+    def crashed(self, verb: str, run: NewestStart) -> None:
         """That run before it."""
         if (trouble := _FAILED_OF.get(verb)) is not None:
             self._open(trouble.name, since=run.time, base=run.base)
@@ -604,7 +604,7 @@ class _One:
             self._in_a_row(trouble, verb, proves_nothing=True)
 
 
-def _lasted(span: Span, first: datetime, last: datetime) -> bool:
+def _lasted(span: DeviationSpan, first: datetime, last: datetime) -> bool:
     """Did what ended last in some of the time from the first to the last?"""
     return span.retest is not None and first <= span.retest.at and last >= span.since
 
@@ -627,5 +627,4 @@ def _for_a_newer(test: TestEnd) -> bool:
 
 
 def _checks_of(version: PlanVersion | None, asset: str | None) -> Checks:
-    of = version.facts.assets.get(asset or "") if version else None
-    return of.checks if of else None
+    return version.facts.checks_of(asset) if version else None

@@ -8,7 +8,15 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 
 from ccdr.evidence.deviations.derive import NO_RULES
-from ccdr.evidence.deviations.values import Acceptance, Base, Deviation, Kept, SaidOfOne, Span, identity
+from ccdr.evidence.deviations.values import (
+    Acceptance,
+    Deviation,
+    DeviationSpan,
+    Kept,
+    RecordIdentity,
+    SaidOfOne,
+    identity,
+)
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.history.kinds import BACKUP_START, CONTROL_START, TEST_START
 from ccdr.evidence.judgement.asset_status import AssetStatus
@@ -48,7 +56,7 @@ def _of_place(
         yield deviation(span, plan or None, asset or span.asset, copy or None, of_plan)
 
 
-def deviation(span: Span, plan: str | None, asset: str | None, copy: str | None, of_plan: Kept) -> Deviation:
+def deviation(span: DeviationSpan, plan: str | None, asset: str | None, copy: str | None, of_plan: Kept) -> Deviation:
     """Its owner is whom somebody assigned last; else whom the plan's version in force when it began names."""
     place = f"{plan}@{copy}" if copy else plan
     name = identity(place, asset, span.code, span.base)
@@ -98,11 +106,11 @@ def unrecorded(assets: Iterable[AssetStatus], histories: Histories, now: datetim
         for code, base, began in _standing(one, own):
             severity, since = severity_of(code, rules.severity), min(began or now, now)
             within = due_within(severity, rules.due)
-            span = Span(code, one.asset, base, None, None, since, since, now, severity, within, times=1)
+            span = DeviationSpan(code, one.asset, base, None, None, since, since, now, severity, within, times=1)
             yield deviation(span, one.plan, one.asset, None, of_plan.deviations)
 
 
-def _standing(one: AssetStatus, own: Kept) -> Iterator[tuple[str, Base, datetime | None]]:
+def _standing(one: AssetStatus, own: Kept) -> Iterator[tuple[str, RecordIdentity, datetime | None]]:
     """Code, base, and since when."""
     breached = one.rpo.verdict is ObjectiveVerdict.BREACHED
     if breached and own.point and not _has(own, Trouble.BREACH_RPO):

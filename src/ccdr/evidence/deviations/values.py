@@ -44,7 +44,7 @@ class State(StrEnum):
     CLOSED = "closed"  # by a retest
 
 
-def identity(plan: str | None, asset: str | None, code: str, base: Base) -> str:
+def identity(plan: str | None, asset: str | None, code: str, base: RecordIdentity) -> str:
     """Short, and the same whenever it is asked for: no two ledgers have a base in common."""
     parts = (plan or "", asset or "", code, str(base.seq), base.prev)
     return sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:LENGTH]
@@ -214,14 +214,14 @@ JOINED = timedelta(days=7)
 MOST_ENDED = 50  # of an asset, the newest that a summary keeps: a report reads those of its period
 
 
-class Base(Struct, frozen=True):
+class RecordIdentity(Struct, frozen=True):
     """What tells a record from all others: its number, and the hash of the one before it."""
 
     seq: int
     prev: str
 
     @classmethod
-    def of(cls, record: Record) -> Base:
+    def of(cls, record: Record) -> RecordIdentity:
         return cls(record.seq, record.prev)
 
 
@@ -232,12 +232,12 @@ class RecordAt(Struct, frozen=True):
     at: datetime
 
 
-class Span(Struct):
+class DeviationSpan(Struct):
     """A deviation while it lasts. It may wait for several things (`pending`)."""
 
     code: str
     asset: str | None
-    base: Base
+    base: RecordIdentity
     seq: int | None
     ledger: str | None
     since: datetime
@@ -251,7 +251,7 @@ class Span(Struct):
     unchecked: RecordAt | None = None
 
 
-class Row(Struct, frozen=True):
+class Streak(Struct, frozen=True):
     """How often in a row it proved nothing, since when, and what all of these asked for."""
 
     count: int
@@ -259,12 +259,12 @@ class Row(Struct, frozen=True):
     asked: Wanted
 
 
-class Begun(Struct, frozen=True):
+class NewestStart(Struct, frozen=True):
     """The newest start of a kind."""
 
     run: str
     time: datetime
-    base: Base
+    base: RecordIdentity
 
 
 class NewestPoint(Struct, frozen=True):
@@ -273,7 +273,7 @@ class NewestPoint(Struct, frozen=True):
 
     consistent: datetime
     usable: datetime
-    base: Base
+    base: RecordIdentity
     leads_on: bool = True
 
 
@@ -298,10 +298,10 @@ class NamedOwner(Struct, frozen=True):
 class Kept:
     """Of an asset, or of a plan's or the host's own."""
 
-    spans: list[Span] = field(default_factory=list)  # that are open …
-    ended: list[Span] = field(default_factory=list)  # … and those that ended, the newest last
-    rows: dict[str, Row] = field(default_factory=dict)  # by verb
-    begun: dict[str, Begun] = field(default_factory=dict)  # by kind
+    spans: list[DeviationSpan] = field(default_factory=list)  # that are open …
+    ended: list[DeviationSpan] = field(default_factory=list)  # … and those that ended, the newest last
+    rows: dict[str, Streak] = field(default_factory=dict)  # by verb
+    begun: dict[str, NewestStart] = field(default_factory=dict)  # by kind
     point: NewestPoint | None = None  # of an asset
     # Of a plan: facts of versions that spans are measured by, by the record's number.
     promised: dict[str, PlanFacts] = field(default_factory=dict)
@@ -313,7 +313,7 @@ class Kept:
         return next((one.owner for one in reversed(self.owners) if one.since < began), None)
 
 
-def standing(place: Kept, code: str, asset: str | None) -> Span | None:
+def standing(place: Kept, code: str, asset: str | None) -> DeviationSpan | None:
     return next((one for one in place.spans if (one.code, one.asset) == (code, asset)), None)
 
 
@@ -327,9 +327,9 @@ def opened(
     wanted: Wanted = ANY,
     asset: str | None = None,
     since: datetime | None = None,
-    base: Base | None = None,
+    base: RecordIdentity | None = None,
     times: int = 1,
-) -> Span:
+) -> DeviationSpan:
     """It is seen by this record: a span is open, or goes on. `asset` where that is not the record's own, `base` where
     another record tells the span from others, `rules` are the plan's, as its facts have them. `wanted`: what takes it
     back, as far as it is `what`."""
@@ -337,10 +337,10 @@ def opened(
     span = standing(place, code, of)
     if span is None:
         severity = severity_of(code, rules.severity)
-        span = Span(
+        span = DeviationSpan(
             code,
             of,
-            _unused(place, code, of, base) or Base.of(record),
+            _unused(place, code, of, base) or RecordIdentity.of(record),
             record.seq,
             record.of_ledger,
             record.time if since is None else since,
@@ -360,7 +360,7 @@ def opened(
     return span
 
 
-def _unused(place: Kept, code: str, asset: str | None, base: Base | None) -> Base | None:
+def _unused(place: Kept, code: str, asset: str | None, base: RecordIdentity | None) -> RecordIdentity | None:
     """No two spans are known by the same."""
     taken = any((one.code, one.asset, one.base) == (code, asset, base) for one in place.ended)
     return None if taken else base
@@ -391,13 +391,13 @@ def settled(
         end(place, span, record)
 
 
-def end(place: Kept, span: Span, record: Record) -> None:
+def end(place: Kept, span: DeviationSpan, record: Record) -> None:
     span.retest, span.unchecked = RecordAt(record.seq, record.time), None
     place.spans.remove(span)
     place.ended.append(span)
 
 
-def reopened(place: Kept, span: Span) -> None:
+def reopened(place: Kept, span: DeviationSpan) -> None:
     """It had not ended: what shows that was recorded after its end. Where one is open meanwhile, that goes on."""
     if standing(place, span.code, span.asset) is None:
         place.ended.remove(span)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from ccdr.evidence.history.folded import Damage, FoldedRecords, OpenRun, Recorded, Replays
+from ccdr.evidence.history.folded import Damage, FoldedRecords, OpenRun, Placed, Replays
 from ccdr.evidence.history.kinds import (
     BACKUP_END,
     BACKUP_START,
@@ -27,7 +27,7 @@ from ccdr.evidence.history.kinds import (
 from ccdr.evidence.pauses import Pause, in_force, let_be_until
 from ccdr.evidence.records import GlassBroken, NotBegun, Record, RecoverEnd, RecoverStart, RestoreStart, TestEnd
 from ccdr.evidence.records.recovery import PlannedAsset, RecoveredAsset
-from ccdr.evidence.verdicts import does_not_open
+from ccdr.evidence.verdicts import does_not_open, reached_for
 from ccdr.model import parents as chain
 from ccdr.model.erasure import Looked
 from ccdr.model.kinds import about
@@ -246,7 +246,7 @@ class AssetHistory(FoldedRecords):
         took it) after `moment`.
         """
 
-        def newer(record: Recorded) -> bool:
+        def newer(record: Placed) -> bool:
             if record.order <= mended:
                 return False
             if snapshot in self.stored:
@@ -340,8 +340,7 @@ class AssetHistory(FoldedRecords):
     def log_disproved(self, base: Snapshot) -> bool:
         """Was log that leads on from this base to be gone through by a recovery that failed, or found in it what cannot
         be applied? A base that is newer leads on anew."""
-        stop = self.log_stop
-        return stop is not None and (stop.until is None or stop.until >= base.consistent_point)
+        return self.log_stop is not None and reached_for(self.log_stop) >= base.consistent_point
 
     def answers_for(self, verb: Verb) -> bool:
         """Of a plan: is it this host's to do? All is, where no run here was ever asked for anything."""
@@ -402,7 +401,7 @@ class AssetHistory(FoldedRecords):
 
     def upkeep_tried(self, verb: Verb) -> datetime | None:
         """Of a plan: when prune or check was last done, or tried in vain."""
-        ends: tuple[Recorded | None, ...] = (self.last_end(verb), self.not_begun.get(verb))
+        ends: tuple[Placed | None, ...] = (self.last_end(verb), self.not_begun.get(verb))
         starts = (one for one in self.open_runs.values() if one.kind == f"{verb}.start")
         tried = [record for record in (*ends, *starts) if record is not None]
         return max(tried, key=lambda one: one.order).time if tried else None

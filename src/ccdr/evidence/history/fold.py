@@ -68,7 +68,7 @@ from ccdr.evidence.verdicts import does_not_open
 from ccdr.plans.facts import CheckFacts
 from ccdr.plans.versions import PLAN_STORED, PLAN_VERSION
 
-FORMAT = 71  # of the summary: raised when the fold comes to something else, or keeps it otherwise
+FORMAT = 72  # of the summary: raised when the fold comes to something else, or keeps it otherwise
 UNENDED = timedelta(days=3)  # before another ledger's last record: what began then may have ended after it
 
 Beside = list[list[object]]  # ledgers that are read with ours, as `Population.key` has them
@@ -93,8 +93,7 @@ def _checks_of(plan: AssetHistory | None, test: Record) -> tuple[CheckFacts, ...
         return None
     if test.origin is not None and test.foreign:
         return plan.others[test.origin.ledger].checks.get(test.asset)
-    of = plan.facts.assets.get(test.asset) if plan.facts else None
-    return of.checks if of else None
+    return plan.facts.checks_of(test.asset) if plan.facts else None
 
 
 def read_history(records: Iterable[Record], known: Histories | None = None) -> Histories:

@@ -120,7 +120,7 @@ MOST_MONTHS = 24  # of what tests fetched: one asks for this month, and a clock 
 Checks = Sequence[CheckFacts] | None  # by which a test was carried out; None where no version tells
 
 
-class Recorded(Protocol):
+class Placed(Protocol):
     """What tells where a record stands, without all that it holds."""
 
     @property
@@ -268,14 +268,14 @@ class GlassPrune(Struct, frozen=True):
     seq: int
 
 
-class Moved(Struct, frozen=True):
+class RepositoryMove(Struct, frozen=True):
     """A repository lies elsewhere than before, by this record."""
 
     time: datetime
     order: float
 
 
-class Retention(Struct, frozen=True):
+class StatedRetention(Struct, frozen=True):
     """What a plan's version said of retention, in which time zone."""
 
     since: datetime
@@ -297,11 +297,6 @@ class DonePrune(Struct, frozen=True):
 
     end: PruneEnd
     removed: int
-
-
-class KeyPlace(Struct, frozen=True):
-    time: datetime
-    seq: int
 
 
 class OtherRuns(Struct):
@@ -441,10 +436,10 @@ class FoldedRecords:
     not_begun: dict[str, NotBegun] = field(default_factory=dict)  # by verb
     groups: dict[str, Group] = field(default_factory=dict)
     # Of a plan: what its versions here said of retention.
-    retentions: list[Retention] = field(default_factory=list)
+    retentions: list[StatedRetention] = field(default_factory=list)
     # … and where each of its repositories lies (a digest of the address, by what records call it).
     addresses: dict[str, str] = field(default_factory=dict)
-    moved: dict[str, Moved] = field(default_factory=dict)
+    moved: dict[str, RepositoryMove] = field(default_factory=dict)
     acks: dict[str, StatementRecord] = field(default_factory=dict)  # the newest acknowledgement, by its trouble's code
     log: LogTold | None = None
     renewed: RenewedSource | None = None
@@ -488,7 +483,7 @@ class FoldedRecords:
     replay_failed: ErasureReplay | None = None
 
     # Of a plan: keys of its repositories, by id: when each was added, as far as records tell, and where that stands …
-    repository_keys: dict[str, KeyPlace] = field(default_factory=dict)
+    repository_keys: list[str] = field(default_factory=list)
     removed_keys: list[str] = field(default_factory=list)  # … and those that were removed since
     fast_keys: dict[str, str] = field(default_factory=dict)  # that ccdr has made, with restic's own for the password
     made_passwords: list[str] = field(default_factory=list)  # what ccdr made itself here, by its digests: the newest
@@ -645,11 +640,11 @@ class FoldedRecords:
         self.version, facts = record, record.facts
         last = self.retentions[-1] if self.retentions else None
         if last is None or (last.rules, last.timezone) != (facts.retention, facts.timezone):
-            self.retentions.append(Retention(record.time, facts.retention, facts.timezone))
+            self.retentions.append(StatedRetention(record.time, facts.retention, facts.timezone))
         there = {PRIMARY: facts.repository} | {name: of.repository for name, of in facts.copies.items()}
         for name, of in there.items():
             if self.addresses.get(name, of.location) != of.location:
-                self.moved[name] = Moved(record.time, record.order)
+                self.moved[name] = RepositoryMove(record.time, record.order)
             self.addresses[name] = of.location
 
     def _take_glass(self, record: GlassBroken) -> None:
@@ -734,15 +729,13 @@ class FoldedRecords:
 
     def _take_key(self, record: KeyChanged) -> None:
         key = record.key
-        self.repository_keys.pop(key, None)
+        self.repository_keys = [one for one in self.repository_keys if one != key]
         self.removed_keys = [one for one in self.removed_keys if one != key]
         self.fast_keys.pop(key, None)
         if isinstance(record, KeyAdded):
             if record.twin_of:
                 self.fast_keys[key] = record.twin_of
-            self.repository_keys[key] = KeyPlace(record.time, record.seq)
-            while len(self.repository_keys) > MOST_KEYS:
-                del self.repository_keys[next(iter(self.repository_keys))]
+            self.repository_keys = [*self.repository_keys, key][-MOST_KEYS:]
         else:
             self.removed_keys = [*self.removed_keys, key][-MOST_KEYS:]
 

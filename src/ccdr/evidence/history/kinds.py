@@ -35,7 +35,6 @@ EXAMINED = "plan.examined"  # how a plan's secrets and repositories are protecte
 ACCESS_TESTED = "access.tested"  # by whom a plan's store is reached, on this host
 ACCESS_REVIEWED = REVIEW_ACCESS.kind
 STATED = frozenset(TABLE) - {SIGN_PERIOD.kind}  # that of a period is read when it is asked for
-ACCESS_EXPORTED = "access.exported"  # what may be reviewed
 KEY_ADDED, KEY_REMOVED, KEY_SWITCHED = "repository.key.added", "repository.key.removed", "repository.key.switched"
 MADE_BY_CCDR = "repository.password.made"  # by ccdr, of random bits
 LOCK_EXTENDED = "lock.extended"  # of one of a plan's repositories

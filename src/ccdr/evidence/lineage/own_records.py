@@ -36,7 +36,6 @@ from ccdr.model.values import rfc3339, so_many, stamped, utc
 LOST = "ledger.lost"  # the repository tells of a ledger of this installation's that this one does not follow
 ACKNOWLEDGED = ANSWER_LEDGER.kind  # somebody answers for it that it is gone
 LINKED = "ledger.linked"  # it was brought back, and lies beside this one
-COLLECTED = "ledger.collected"  # another host's was taken in, and lies beside this one
 COMPARED = "ledger.compared"  # what a repository says of it
 VERIFIED = "ledger.verified"  # what a walk over all of it has found
 LEDGERS = "ledgers"  # below STATE: other ledgers, by their ids
@@ -147,7 +146,6 @@ class Spoilt:
 KEY = "ledger.key"
 ANCHORS = "ledger.anchors"  # those that are configured, where that changed
 ANCHORED = "ledger.anchored"  # a checkpoint, by one of them
-OF_ANCHORING = (KEY, ANCHORS, ANCHORED)
 
 
 @dataclass(frozen=True)

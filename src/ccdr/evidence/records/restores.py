@@ -113,6 +113,10 @@ class LogRecovery(Value, frozen=True, kw_only=True, gc=False):
     until: Time | None = None
     stops: Annotated[bool, about("the log holds what cannot be applied: nothing of it counts since that base")] = False
 
+    def __post_init__(self) -> None:
+        if self.until is None and (self.stops or self.verdict == "FAIL"):
+            raise no_such_record("failed, and does not say how far it was to go")
+
 
 class Difference(Value, frozen=True, kw_only=True, gc=False):
     """A fact of a sandbox that was not as it was asked for."""

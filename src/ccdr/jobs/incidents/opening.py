@@ -10,7 +10,7 @@ from datetime import datetime
 from msgspec import structs
 
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.incidents import Entry, Incident, incidents_of, open_one
+from ccdr.evidence.incidents import Entry, Incident, due_after, incidents_of, open_one
 from ccdr.evidence.judgement.incidents import Clocks, IncidentNow
 from ccdr.evidence.payloads import keep_payload
 from ccdr.evidence.records.incidents import IncidentOpened, IncidentRecovery, OfTenant, RecordedClock
@@ -18,7 +18,7 @@ from ccdr.evidence.records.values import code, recorded_user
 from ccdr.host.clock import boot
 from ccdr.jobs import in_force
 from ccdr.jobs.services import Services, wake
-from ccdr.model.deadlines import Length, deadline, year_end
+from ccdr.model.deadlines import deadline, year_end
 from ccdr.model.errors import FileProblem, PlanInvalid, UsageProblem, failure_of
 from ccdr.model.schema import zone_of
 from ccdr.model.values import AHEAD, rfc3339
@@ -164,7 +164,6 @@ def recorded_clocks(clocks: LoadedClocks, names: Iterable[str], aware: datetime,
 
 def clocks_in(entry: Entry) -> dict[str, RecordedClock]:
     """By name: those that the incident has, as they were recorded."""
-
     return {name: structs.replace(own.stated, due=own.due, after=own.after) for name, own in entry.clocks.items()}
 
 
@@ -178,11 +177,6 @@ def after_filing(incident: Incident, stated: RecordedClock, zone: str) -> Record
     filed = {duty.clock: duty.filed_at for duty in incident.duties if duty.filed_at is not None}
     at = filed.get(stated.after or "")
     return stated if at is None else structs.replace(stated, due=due_after(at, stated, zone))
-
-
-def due_after(at: datetime, stated: RecordedClock, zone: str) -> datetime:
-    """When it is due, counted from then."""
-    return deadline(at, Length(stated.within_s, stated.months, stated.days), zone_of(zone))
 
 
 def _clocks_for_recovery(loaded: LoadedPlan) -> tuple[LoadedClocks, str | None]:

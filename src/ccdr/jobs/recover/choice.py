@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from ccdr.evidence.history.asset_history import AssetHistory, Histories
 from ccdr.evidence.log_standing import LogStanding, read_standing
 from ccdr.evidence.records import Record, RestoreEnd, TestEnd
+from ccdr.evidence.verdicts import reached_for
 from ccdr.jobs.fetch import Candidates, NewestFirst, candidates, none_counts, not_looked_at, unread_since
 from ccdr.jobs.recover.asking import Asked, ask, ask_further
 from ccdr.jobs.recover.prediction import Told, told_of
@@ -516,19 +517,17 @@ def _with_log(
     failure = history.log_failure
     if state is not None and failure is not None and history.log_disproved(state.snapshot):
         until = _went_through(failure)
-        if until is None or state.point >= until:
+        if state.point >= until:
             failed = f"its log to {rfc3339(state.point)}: the recovery by it of {to_the_second(failure.time)} failed"
-            good = f"; a moment before {rfc3339(until)} may still be good" if until is not None else ""
-            why, state = (*why, failed + good), None
+            why, state = (*why, f"{failed}; a moment before {rfc3339(until)} may still be good"), None
     return replace(states, by_log=state, beyond_log=why)
 
 
-def _went_through(failure: TestEnd) -> datetime | None:
-    """Up to where a recovery that failed had surely gone through the log: what ends there is disproved, too. None: it
-    does not tell, and all is."""
+def _went_through(failure: TestEnd) -> datetime:
+    """Up to where a recovery that failed had surely gone through the log: what ends there is disproved, too."""
     assert failure.recovery is not None
-    until, log = failure.recovery.until, failure.recovery.log
-    return min(until, log.point) if until is not None and log else until
+    until, log = reached_for(failure.recovery), failure.recovery.log
+    return min(until, log.point) if log else until
 
 
 def unknown_plans(request: RecoverRequest) -> Iterator[str]:

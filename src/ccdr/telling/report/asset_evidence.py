@@ -15,7 +15,7 @@ from msgspec import UNSET
 from ccdr.evidence.history.asset_history import AssetHistory
 from ccdr.evidence.records import BackupEnd, Record, TestEnd
 from ccdr.evidence.records.backups import StoredSnapshot
-from ccdr.evidence.verdicts import point_of, whole_until
+from ccdr.evidence.verdicts import point_of, reached_for, whole_until
 from ccdr.jobs.shipping.log_archive import rank
 from ccdr.model import parents as chain
 from ccdr.model.measure import Point
@@ -37,7 +37,7 @@ class LogFailure:
 
 
 @dataclass(frozen=True)
-class Reached:
+class ReachedPoint:
     """What a test by the log has reached, of a source of this digest (None: not known)."""
 
     point: Point
@@ -82,7 +82,7 @@ class AssetEvidence:
     log_recorded: datetime | None = None  # when the ledger was last told of it, whether or not within the period
     sources: dict[str, str] = field(default_factory=dict)  # digests of what snapshots are of, where records tell
     needed: dict[str, str | None] = field(default_factory=dict)  # segments that bases begin with; None: it is no base
-    recovered: list[Reached] = field(default_factory=list)  # by tests by the log
+    recovered: list[ReachedPoint] = field(default_factory=list)  # by tests by the log
     log_failures: list[LogFailure] = field(default_factory=list)  # whatever has passed since from a newer base
     parents: dict[str, list[str]] = field(default_factory=dict)  # what an increment builds upon, by id
     last: dict[str, RecordedRun] = field(default_factory=dict)  # by verb
@@ -137,7 +137,7 @@ class AssetEvidence:
                 reached = record.recovery.reached.at if record.recovery and record.recovery.reached else None
                 if record.verdict == "PASS" and reached is not None:
                     source = record.snapshot.source_sha256 if record.snapshot else None
-                    self.recovered.append(Reached(_usable(reached, at), source))
+                    self.recovered.append(ReachedPoint(_usable(reached, at), source))
                 self._log_judged(record)
                 if record.verdict in ("PASS", "FAIL"):
                     self.last_conclusive = run
@@ -237,14 +237,14 @@ class AssetEvidence:
         recovery, base = test.recovery, point_of(test)
         if recovery is None:
             return
-        until = recovery.until
-        if recovery.verdict == "FAIL" and until is not None:
-            before = [p.consistent for p in self.points.values() if p.consistent <= until]
-            failed = LogFailure(base or max(before, default=None), until)
+        if recovery.verdict == "FAIL":
+            wanted = reached_for(recovery)
+            before = [p.consistent for p in self.points.values() if p.consistent <= wanted]
+            failed = LogFailure(base or max(before, default=None), wanted)
             if failed not in self.log_failures:
                 self.log_failures.append(failed)
         elif recovery.verdict == "PASS" and base is not None:
-            still = []
+            still, until = [], recovery.until
             for failed in self.log_failures:
                 if recovery.target != LATEST and (until is None or until < failed.until):
                     still.append(failed)

@@ -20,7 +20,7 @@ from ccdr.evidence.controls.parts.shared import (
 from ccdr.evidence.controls.values import Known, Observed, PlanKnown, RecordBehind, behind, by_problem
 from ccdr.evidence.history.accesses import HOST, KEY, LEARNED, USER
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.folded import Recorded
+from ccdr.evidence.history.folded import Placed
 from ccdr.evidence.history.kinds import RECOVER_START
 from ccdr.evidence.judgement.asset_status import STALE, UNTESTED, AssetStatus
 from ccdr.evidence.lineage.own_records import AGREES, VERIFIED
@@ -123,7 +123,7 @@ def _objective(
     which: str,
     achieved: Achieved,
     troubles: Collection[Trouble],
-    record: Recorded | None,
+    record: Placed | None,
     *,
     stale: bool,
 ) -> Observed:

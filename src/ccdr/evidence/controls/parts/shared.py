@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from ccdr.evidence.controls.values import ControlState, Known, Observed, PlanKnown, behind
 from ccdr.evidence.history.asset_history import AssetHistory
-from ccdr.evidence.history.folded import Recorded
+from ccdr.evidence.history.folded import Placed
 from ccdr.evidence.judgement.upkeep import unapproved
 from ccdr.evidence.records import Record
 from ccdr.model.trouble import Problem, Trouble
@@ -26,7 +26,7 @@ def first_of(problems: Iterable[Problem], troubles: Collection[Trouble]) -> Prob
     return min(there, key=lambda p: p.acknowledged is not None, default=None)
 
 
-def elsewhere(known: Known, plan: str, name: str, done: Recorded | None, step: str | None = None) -> Observed | None:
+def elsewhere(known: Known, plan: str, name: str, done: Placed | None, step: str | None = None) -> Observed | None:
     """The repository that records call `name` lies elsewhere since: what was done before shows nothing of that one."""
     moved = known.history(plan).moved.get(name)
     if done is None or moved is None or done.order > moved.order:
