@@ -29,7 +29,13 @@ class World:
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.services: Services = site.services(Clock())
+        self.clock = Clock()
+        self.services: Services = site.services(self.clock)
+
+    def to_real_time(self) -> datetime:
+        """Go on at this moment, as the commands do that a test starts: they go by the real clock."""
+        self.clock.at = datetime.now(UTC)
+        return self.clock.at
 
     def snapshot(self, number: int, when: datetime, upon: Sequence[Needed] = ()) -> None:
         manifest = Manifest(
